@@ -1,0 +1,222 @@
+//! Backends: how the agent talks to one kind of coding agent.
+//!
+//! A backend is one variant of [`Backend`]. It is given [`Deed`]s and reports what it hears as [`Heard`], in the one
+//! vocabulary of `protocol::event`. It keeps no record: the desk does.
+//!
+//! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
+//! - `echo`: follows words in the prompt; the demo for people without a coding agent.
+
+pub mod echo;
+pub mod opencode;
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::base::clock::Time;
+use crate::protocol::command::CommandId;
+use crate::protocol::session::{Session, SessionId};
+
+/// Reports on their way to the desk. When it is full the backend waits: the desk writes to disk before it takes more.
+pub const HEARD_QUEUE: usize = 1024;
+
+/// Something to be done by a backend.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// Begin a session and give it its first prompt.
+    Create {
+        /// Absolute path of the project.
+        directory: String,
+        /// What to do; empty: only make the session.
+        prompt: String,
+        /// Its title; made from the prompt when empty, so that no model call is spent on one.
+        title: String,
+        /// `provider/model`; the backend's own choice when empty.
+        model: String,
+        /// The backend's name of a kind of agent; its own choice when empty.
+        agent: String,
+    },
+    /// Say something to a session.
+    Prompt {
+        /// Which.
+        session_id: SessionId,
+        /// What.
+        message: String,
+    },
+    /// Stop the running turn.
+    Abort {
+        /// Of which session.
+        session_id: SessionId,
+    },
+    /// Stop the work and every process of it; the conversation is kept.
+    Kill {
+        /// Of which session.
+        session_id: SessionId,
+    },
+    /// Answer a waiting permission.
+    AnswerPermission {
+        /// Of which session.
+        session_id: SessionId,
+        /// Which request; the oldest waiting one when `None`.
+        request_id: Option<String>,
+        /// `once`, `always` or `reject`.
+        reply: String,
+        /// What to tell the model with a `reject`.
+        message: String,
+    },
+    /// Answer a waiting question.
+    AnswerQuestion {
+        /// Of which session.
+        session_id: SessionId,
+        /// Which request; the oldest waiting one when `None`.
+        request_id: Option<String>,
+        /// One list of chosen labels for each question.
+        answers: Vec<Vec<String>>,
+    },
+    /// Look at a session and say its status word.
+    Look {
+        /// Which.
+        session_id: SessionId,
+    },
+}
+
+/// What a backend reports.
+#[derive(Debug)]
+pub enum Heard {
+    /// Something to keep.
+    Event(Happening),
+    /// Something for whoever watches right now: a token, a growing output.
+    Live {
+        /// The session concerned.
+        session_id: SessionId,
+        /// The event type.
+        kind: String,
+        /// Its data.
+        data: Box<RawValue>,
+    },
+    /// The backend was looked at as a whole, after each (re)connect: sessions as they are there. The desk compares
+    /// them with its record and writes what is missing. `node_id`, `project` and `backend` are filled in by the desk.
+    Picture(Vec<Session>),
+    /// The backend as a whole works (`None`) or does not (`Some(why)`, with the last lines of its output).
+    Health(Option<String>),
+}
+
+/// A durable event as a backend hears it.
+#[derive(Debug)]
+pub struct Happening {
+    /// The backend's identity of it; the desk makes one where there is none.
+    pub id: Option<String>,
+    /// Its type in the vocabulary of `protocol::event`.
+    pub kind: String,
+    /// The session concerned.
+    pub session_id: Option<SessionId>,
+    /// The directory concerned, by which the desk finds the project.
+    pub directory: Option<String>,
+    /// When, in the backend's words where it says so.
+    pub occurred_at: Time,
+    /// The rest.
+    pub data: Box<RawValue>,
+    /// The backend's own place in the session's history, so that it can catch up from there. Kept by the desk and
+    /// given back in [`Known::mark`].
+    pub mark: Option<u64>,
+}
+
+/// What the desk remembers of a session when a backend is opened.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The session as recorded.
+    pub session: Session,
+    /// The last [`Happening::mark`] recorded for it.
+    pub mark: Option<u64>,
+}
+
+/// What the desk remembers, by session.
+pub type Memory = HashMap<SessionId, Known>;
+
+/// What a look after a crash found out about a deed that may or may not have been done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was done; this is its output.
+    Done(String),
+    /// It was not done, and it is certain that it will not be.
+    NotDone,
+    /// There is no telling.
+    Unknown,
+}
+
+/// Why a deed could not be done. The text is one sentence for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The backend is not running and why.
+    #[error("{backend} is not running: {why}")]
+    Down {
+        /// Which backend.
+        backend: &'static str,
+        /// The last lines of its output, or what is being waited for.
+        why: String,
+    },
+    /// No such session, request or model there.
+    #[error("{0}")]
+    NoSuch(String),
+    /// The backend refused.
+    #[error("{0}")]
+    Refused(String),
+    /// It did not answer in time; whether the deed was done is not known.
+    #[error("{backend} did not answer within {seconds} s while {doing}")]
+    Silent {
+        /// Which backend.
+        backend: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// What was being done.
+        doing: &'static str,
+    },
+}
+
+/// A running backend. Clones share it.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// A true opencode.
+    Opencode(opencode::Opencode),
+    /// The one that follows words.
+    Echo(echo::Echo),
+}
+
+impl Backend {
+    /// Its name, as in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Opencode(_) => "opencode",
+            Self::Echo(_) => "echo",
+        }
+    }
+
+    /// Carries out a deed on behalf of a command and gives its output: the session's id for `Create`, the status
+    /// word for `Look`, else a short sentence or nothing. Takes as long as it takes; may be called concurrently.
+    pub async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+        match self {
+            Self::Opencode(backend) => backend.carry_out(command, deed).await,
+            Self::Echo(backend) => backend.carry_out(command, deed).await,
+        }
+    }
+
+    /// Finds out whether a deed was done whose outcome a crash has hidden.
+    pub async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
+        match self {
+            Self::Opencode(backend) => backend.settle(command, deed).await,
+            Self::Echo(backend) => backend.settle(command, deed).await,
+        }
+    }
+
+    /// Ends the backend in the right order: turns are aborted, tool processes ended, then the backend itself.
+    pub async fn stop(&self) {
+        match self {
+            Self::Opencode(backend) => backend.stop().await,
+            Self::Echo(backend) => backend.stop().await,
+        }
+    }
+}
+
+/// Where a backend reports to.
+pub type Reports = mpsc::Sender<Heard>;

@@ -1,0 +1,3 @@
+//! The agent: one per machine, dials out, runs the coding agents there.
+
+pub mod backend;

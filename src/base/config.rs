@@ -1,0 +1,1 @@
+//! Configuration files, read with places so that every problem can be pointed at.

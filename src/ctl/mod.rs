@@ -1,0 +1,1 @@
+//! halctl: the operator at a terminal.

@@ -1,0 +1,408 @@
+//! What an agent and its supervisor say to one another, in the order a conversation happens.
+//!
+//! Text frames of JSON: `{"version":1,"type","request_id","timestamp":<unix seconds>,"payload"}`. Unknown types and
+//! unknown fields are tolerated; a frame that cannot be read is refused with a [`Broken`] that says why.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::command::{CommandId, CommandState};
+use super::event::Event;
+use super::node::{NodeId, Project, Resources};
+use super::session::{Session, SessionId};
+use crate::base::clock::Time;
+
+/// The envelope's version. The predecessor's is the same.
+pub const ENVELOPE_VERSION: u32 = 1;
+
+/// What our own agent and supervisor speak inside the envelope. The predecessor's agents speak 1 and say no hello.
+pub const PROTOCOL: u32 = 2;
+
+/// The largest frame either side accepts, in bytes: a full batch of events and one very large event.
+pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
+
+/// The largest `data` of one event, in bytes. The agent shortens what is larger and says so in the event.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Events in one `events` frame at most.
+pub const MAX_BATCH_EVENTS: usize = 1024;
+
+/// Bytes of events in one `events` frame at most, unless a single event is larger.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// The first frame on a link: who the agent is and what it holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the agent.
+    pub protocol: u32,
+    /// The node's name.
+    pub node_id: NodeId,
+    /// What the machine calls itself.
+    pub hostname: String,
+    /// Version of the agent.
+    pub version: String,
+    /// What it can do beyond the base protocol. None yet.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// The incarnation of its journal.
+    pub incarnation: String,
+    /// The first sequence number its journal still holds; 0 when it is empty.
+    pub first_seq: u64,
+    /// The last one; 0 when it never held any.
+    pub last_seq: u64,
+    /// Its projects.
+    #[serde(default)]
+    pub projects: Vec<Project>,
+}
+
+/// The supervisor's answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`PROTOCOL`] of the supervisor.
+    pub protocol: u32,
+    /// Version of the supervisor.
+    pub version: String,
+    /// Counts this node's connections; only the newest may write.
+    pub epoch: u64,
+    /// The last sequence number of the agent's incarnation that is committed here: send what comes after.
+    pub committed_seq: u64,
+    /// Bytes of events that may be on their way unacknowledged.
+    pub credit_bytes: u64,
+    /// Send a heartbeat this often, in seconds.
+    pub heartbeat_sec: u64,
+}
+
+/// A batch of durable events, without holes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// The incarnation their numbers belong to.
+    pub incarnation: String,
+    /// In the order of their numbers.
+    pub events: Vec<Event>,
+}
+
+/// Everything up to this number is committed and synced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The incarnation the number belongs to.
+    pub incarnation: String,
+    /// The last committed number.
+    pub seq: u64,
+    /// Bytes of events that may be on their way unacknowledged from now on.
+    pub credit_bytes: u64,
+}
+
+/// What the supervisor asks of the node. A superset of the predecessor's `command`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandFrame {
+    /// The command's identity, also the envelope's `request_id`.
+    pub command_id: CommandId,
+    /// One of the words of [`super::command::Verb`]; kept as text so that an unknown one can be answered.
+    #[serde(rename = "type")]
+    pub verb: String,
+    /// Where.
+    #[serde(default)]
+    pub target: Target,
+    /// The rest.
+    #[serde(default)]
+    pub args: serde_json::Map<String, serde_json::Value>,
+    /// Milliseconds until it lapses unless the agent has begun; counted from receipt, so clocks need not agree.
+    /// 0: it has lapsed; report what you know of it, do not begin it.
+    #[serde(default)]
+    pub ttl_ms: u64,
+}
+
+/// Where a command is to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// The project.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project: String,
+    /// The node.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub node_id: String,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+/// The agent has stored the command and is at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandAck {
+    /// Which.
+    pub command_id: CommandId,
+}
+
+/// What came of a command. A superset of the predecessor's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResult {
+    /// Which; when empty, the envelope's `request_id` says it.
+    #[serde(default)]
+    pub command_id: Option<CommandId>,
+    /// The predecessor's word: `success` or `failure`.
+    pub status: String,
+    /// Ours: `done`, `failed`, `expired` or `unknown`. Absent from the predecessor's agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<CommandState>,
+    /// What came of it.
+    #[serde(default)]
+    pub output: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The agent lives, and this is how its machine is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heartbeat {
+    /// Measured just now.
+    pub resources: Resources,
+    /// The last sequence number its journal holds.
+    pub last_seq: u64,
+}
+
+/// The whole picture of a node, after every connect and whenever its projects change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The picture contains all events up to this number.
+    pub as_of_seq: u64,
+    /// Its projects with their states.
+    #[serde(default)]
+    pub projects: Vec<Project>,
+    /// Every session it knows that has not ended.
+    #[serde(default)]
+    pub sessions: Vec<Session>,
+}
+
+/// Something that nobody promised to keep: a token, a growing output.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Live {
+    /// The session concerned.
+    pub session_id: SessionId,
+    /// What happened, for example `message.part.delta`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The rest.
+    pub data: Box<RawValue>,
+}
+
+/// Which sessions somebody watches right now: only these are worth [`Live`] frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Watch {
+    /// True: every session.
+    pub all: bool,
+    /// Else these.
+    pub session_ids: Vec<SessionId>,
+}
+
+/// The greeting to whoever connects without a token: shows that the way is open, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// `hal-o-swarm`.
+    pub service: String,
+    /// Version of the supervisor.
+    pub version: String,
+    /// `required`.
+    pub auth: String,
+}
+
+/// Frames from an agent.
+#[derive(Clone, Debug)]
+pub enum FromAgent {
+    /// Who it is.
+    Hello(Hello),
+    /// Durable events.
+    Events(Events),
+    /// A command is stored and begun.
+    CommandAck(CommandAck),
+    /// A command ended.
+    CommandResult(CommandResult),
+    /// It lives.
+    Heartbeat(Heartbeat),
+    /// The whole picture.
+    Snapshot(Snapshot),
+    /// For whoever watches.
+    Live(Live),
+    /// A type of the predecessor or of the future.
+    Other(String),
+}
+
+/// Frames from the supervisor.
+#[derive(Clone, Debug)]
+pub enum ToAgent {
+    /// The answer to hello.
+    Welcome(Welcome),
+    /// Events are committed.
+    Ack(Ack),
+    /// Please do.
+    Command(CommandFrame),
+    /// Who is watched.
+    Watch(Watch),
+    /// A type of the future.
+    Other(String),
+}
+
+/// Why a frame was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Not JSON, or not an envelope.
+    #[error("frame is not an envelope: {0}")]
+    NotAnEnvelope(String),
+    /// Another envelope version.
+    #[error("unsupported protocol version: got {0}, expected {ENVELOPE_VERSION}")]
+    Version(u32),
+    /// An empty `type`.
+    #[error("missing required field: type")]
+    NoType,
+    /// A `timestamp` of 0.
+    #[error("missing required field: timestamp")]
+    NoTimestamp,
+    /// The payload does not have the shape that its type promises.
+    #[error("payload of {kind:?} cannot be read: {why}")]
+    Payload {
+        /// The frame's type.
+        kind: String,
+        /// What the reader said.
+        why: String,
+    },
+    /// A batch of events with a hole or a step back in its numbers.
+    #[error("events are not in order: {after} follows {before}")]
+    Order {
+        /// A number.
+        before: u64,
+        /// What should have been the next one.
+        after: u64,
+    },
+}
+
+impl Broken {
+    /// One short word for a metric's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NotAnEnvelope(_) => "not_an_envelope",
+            Self::Version(_) => "version",
+            Self::NoType => "no_type",
+            Self::NoTimestamp => "no_timestamp",
+            Self::Payload { .. } => "payload",
+            Self::Order { .. } => "order",
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    version: u32,
+    #[serde(rename = "type", default)]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    request_id: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    timestamp: i64,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+}
+
+impl FromAgent {
+    /// Reads a frame; gives the envelope's `request_id` with it.
+    pub fn decode(text: &str) -> Result<(String, Self), Broken> {
+        let (kind, request_id, payload) = open(text)?;
+        let frame = match kind.as_str() {
+            "hello" => Self::Hello(body(&kind, payload)?),
+            "events" => Self::Events(in_order(body(&kind, payload)?)?),
+            "command_ack" => Self::CommandAck(body(&kind, payload)?),
+            "command_result" => Self::CommandResult(body(&kind, payload)?),
+            "heartbeat" => {
+                Self::Heartbeat(if payload == "null" { Heartbeat::default() } else { body(&kind, payload)? })
+            }
+            "snapshot" => Self::Snapshot(body(&kind, payload)?),
+            "live" => Self::Live(body(&kind, payload)?),
+            _ => Self::Other(kind),
+        };
+        Ok((request_id, frame))
+    }
+
+    /// Writes the frame.
+    pub fn encode(&self, now: Time) -> String {
+        match self {
+            Self::Hello(body) => seal("hello", "", now, body),
+            Self::Events(body) => seal("events", "", now, body),
+            Self::CommandAck(body) => seal("command_ack", body.command_id.as_str(), now, body),
+            Self::CommandResult(body) => {
+                seal("command_result", body.command_id.as_ref().map_or("", CommandId::as_str), now, body)
+            }
+            Self::Heartbeat(body) => seal("heartbeat", "", now, body),
+            Self::Snapshot(body) => seal("snapshot", "", now, body),
+            Self::Live(body) => seal("live", "", now, body),
+            Self::Other(kind) => seal(kind, "", now, &()),
+        }
+    }
+}
+
+impl ToAgent {
+    /// Reads a frame.
+    pub fn decode(text: &str) -> Result<Self, Broken> {
+        let (kind, _, payload) = open(text)?;
+        Ok(match kind.as_str() {
+            "welcome" => Self::Welcome(body(&kind, payload)?),
+            "ack" => Self::Ack(body(&kind, payload)?),
+            "command" => Self::Command(body(&kind, payload)?),
+            "watch" => Self::Watch(body(&kind, payload)?),
+            _ => Self::Other(kind),
+        })
+    }
+
+    /// Writes the frame.
+    pub fn encode(&self, now: Time) -> String {
+        match self {
+            Self::Welcome(body) => seal("welcome", "", now, body),
+            Self::Ack(body) => seal("ack", "", now, body),
+            Self::Command(body) => seal("command", body.command_id.as_str(), now, body),
+            Self::Watch(body) => seal("watch", "", now, body),
+            Self::Other(kind) => seal(kind, "", now, &()),
+        }
+    }
+}
+
+fn open(text: &str) -> Result<(String, String, &str), Broken> {
+    let envelope: Envelope<'_> =
+        serde_json::from_str(text).map_err(|error| Broken::NotAnEnvelope(error.to_string()))?;
+    if envelope.version != ENVELOPE_VERSION {
+        return Err(Broken::Version(envelope.version));
+    }
+    if envelope.kind.is_empty() {
+        return Err(Broken::NoType);
+    }
+    if envelope.timestamp == 0 {
+        return Err(Broken::NoTimestamp);
+    }
+    let payload = envelope.payload.map_or("null", RawValue::get);
+    Ok((envelope.kind.into_owned(), envelope.request_id.into_owned(), payload))
+}
+
+fn body<T: DeserializeOwned>(kind: &str, payload: &str) -> Result<T, Broken> {
+    serde_json::from_str(payload)
+        .map_err(|error| Broken::Payload { kind: kind.to_owned(), why: error.to_string() })
+}
+
+fn in_order(events: Events) -> Result<Events, Broken> {
+    match events.events.windows(2).find(|pair| pair[0].seq.checked_add(1) != Some(pair[1].seq)) {
+        None => Ok(events),
+        Some(pair) => Err(Broken::Order { before: pair[0].seq, after: pair[1].seq }),
+    }
+}
+
+fn seal(kind: &str, request_id: &str, now: Time, payload: &impl Serialize) -> String {
+    let payload = super::event::raw(payload);
+    let envelope = Envelope {
+        version: ENVELOPE_VERSION,
+        kind: kind.into(),
+        request_id: request_id.into(),
+        timestamp: now.seconds().max(1),
+        payload: Some(&payload),
+    };
+    super::event::raw(&envelope).get().to_owned()
+}

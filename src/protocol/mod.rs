@@ -1,0 +1,15 @@
+//! Every word that crosses a process border, and the rules of saying it. No I/O, no clock.
+//!
+//! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
+//! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
+//! - `api`: the envelope around HTTP answers, errors and pages.
+//!
+//! Words grow by optional fields; unknown fields and unknown kinds from the future are tolerated. The fixture
+//! files under `tests/fixtures/frames` are the protocol: change them first.
+
+pub mod api;
+pub mod command;
+pub mod event;
+pub mod frame;
+pub mod node;
+pub mod session;

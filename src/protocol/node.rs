@@ -1,0 +1,126 @@
+//! A node: a machine with a hal-agent.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::base::clock::Time;
+use crate::text_id;
+
+text_id! {
+    /// The name of a node; the agent chooses it (`node_id` in its configuration, else the host's name).
+    NodeId
+}
+
+text_id! {
+    /// The name of a project; unique on its node.
+    ProjectName
+}
+
+/// Whether a node's agent is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeStatus {
+    /// The agent is connected and was heard of lately.
+    Online,
+    /// It is not.
+    #[default]
+    Offline,
+}
+
+impl NodeStatus {
+    /// The word used everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// What an agent needs from its machine, measured at each heartbeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Resources {
+    /// Use of all cores together, 0 to 100.
+    pub cpu_percent: f32,
+    /// Bytes of memory in use.
+    pub memory_used: u64,
+    /// Bytes of memory there are.
+    pub memory_total: u64,
+    /// Bytes free on the disk that holds the agent's data.
+    pub disk_free: u64,
+    /// Bytes that disk has.
+    pub disk_total: u64,
+    /// Resident bytes of the agent itself.
+    pub agent_rss: u64,
+}
+
+/// A directory that coding agents work in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Project {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: ProjectName,
+    /// Absolute path on the node.
+    pub directory: String,
+    /// Which backend works there: `opencode` or `echo`.
+    pub backend: String,
+    /// Why nothing can be started there now; absent when all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Where a node's stream of durable events stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Journal {
+    /// Made new whenever the agent's journal is new; a sequence only means something within it.
+    pub incarnation: String,
+    /// The last sequence number that the node has stored.
+    pub held: u64,
+    /// The last one that this supervisor has committed.
+    pub acknowledged: u64,
+    /// Numbers up to `acknowledged` that are not there and not explained by a recorded gap. Always 0.
+    pub missing: u64,
+}
+
+/// A node, as `halctl nodes` and the API show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub id: NodeId,
+    /// What the machine calls itself.
+    pub hostname: String,
+    /// Online or offline.
+    pub status: NodeStatus,
+    /// When it was last heard of (RFC 3339).
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub last_heartbeat: Time,
+    /// When its present or last connection began (RFC 3339).
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub connected_at: Time,
+    /// The agent's version.
+    #[serde(default)]
+    pub version: String,
+    /// The address it connects from.
+    #[serde(default)]
+    pub address: String,
+    /// Counts this node's connections; only the newest may write.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Its projects.
+    #[serde(default)]
+    pub projects: Vec<Project>,
+    /// As of the last heartbeat.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Where its events stand.
+    #[serde(default)]
+    pub journal: Journal,
+    /// Sessions on it that have not ended.
+    #[serde(default)]
+    pub sessions: u64,
+}

@@ -1,0 +1,1 @@
+//! Who a command is for, and the steps of its life.

@@ -1,0 +1,10 @@
+//! Pure functions over words: no I/O, no clock, no locks. The supervisor and a node that is cut off from it decide
+//! by the same rules.
+//!
+//! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
+//! - `node`: when a node counts as gone.
+//! - `command`: who a command is for, and the steps of its life.
+
+pub mod command;
+pub mod node;
+pub mod session;
