@@ -1,3 +1,4 @@
 //! The agent: one per machine, dials out, runs the coding agents there.
 
 pub mod backend;
+pub mod config;
