@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, DEFAULT_EXPIRY, Verb};
 use crate::protocol::frame::{CommandFrame, CommandResult, Target};
-use crate::protocol::node::{Node, NodeStatus};
+use crate::protocol::node::{Node, NodeId, NodeStatus};
 use crate::protocol::session::{Session, SessionId};
 
 use super::nearest::no_such;
@@ -31,7 +31,7 @@ pub trait Known {
     /// Every session's name, for a helpful refusal.
     fn session_names(&self) -> Vec<&str>;
     /// Every node.
-    fn nodes(&self) -> Vec<&Node>;
+    fn nodes(&self) -> Vec<Node>;
 }
 
 /// Turns a request into a command for one node, or says why not.
@@ -52,7 +52,7 @@ pub fn accept(
             .ok_or_else(|| Refused::NoSuch(no_such("session", &request.session_id, known.session_names())))?;
         (session.node_id.clone(), session.project.to_string(), Some(id))
     } else {
-        (node_for(project, &request.node_id, known)?.id.clone(), project.clone(), None)
+        (node_for(project, &request.node_id, known)?, project.clone(), None)
     };
     let expires = request.expires.map_or(DEFAULT_EXPIRY, Duration::from_secs).min(MAX_EXPIRY);
     Ok(Command {
@@ -123,11 +123,7 @@ pub fn conclude(command: &Command, result: &CommandResult, now: Time) -> Command
 }
 
 /// The name of a node's session here: its own, unless another node has a session of that name already.
-pub fn public_id(
-    local: &SessionId,
-    node: &crate::protocol::node::NodeId,
-    owner: Option<&Session>,
-) -> SessionId {
+pub fn public_id(local: &SessionId, node: &NodeId, owner: Option<&Session>) -> SessionId {
     match owner {
         Some(session) if session.node_id != *node => SessionId::new(format!("{local}@{node}")),
         _ => local.clone(),
@@ -135,35 +131,35 @@ pub fn public_id(
 }
 
 /// The name a node knows its session by.
-pub fn local_id(public: &SessionId, node: &crate::protocol::node::NodeId) -> SessionId {
+pub fn local_id(public: &SessionId, node: &NodeId) -> SessionId {
     match public.as_str().strip_suffix(node.as_str()).and_then(|rest| rest.strip_suffix('@')) {
         Some(local) => SessionId::new(local),
         None => public.clone(),
     }
 }
 
-fn node_for<'a>(project: &str, node_id: &str, known: &'a impl Known) -> Result<&'a Node, Refused> {
+fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, Refused> {
     let nodes = known.nodes();
     if project.is_empty() {
         return Err(Refused::Invalid("name the project to work in (`project`)".into()));
     }
-    let has = |node: &&Node| node.projects.iter().any(|one| one.name.as_str() == project);
+    let has = |node: &Node| node.projects.iter().any(|one| one.name.as_str() == project);
     if !node_id.is_empty() {
         let node = nodes.iter().find(|node| node.id.as_str() == node_id).ok_or_else(|| {
             Refused::NoSuch(no_such("node", node_id, nodes.iter().map(|node| node.id.as_str())))
         })?;
         return match has(node) {
-            true => Ok(node),
+            true => Ok(node.id.clone()),
             false => Err(Refused::NoSuch(format!(
                 "{} on node {node_id:?}",
                 no_such("project", project, node.projects.iter().map(|one| one.name.as_str()))
             ))),
         };
     }
-    let with: Vec<&Node> = nodes.iter().copied().filter(has).collect();
+    let with: Vec<&Node> = nodes.iter().filter(|node| has(node)).collect();
     let online: Vec<&Node> = with.iter().copied().filter(|node| node.status == NodeStatus::Online).collect();
     match (online.as_slice(), with.as_slice()) {
-        ([one], _) | ([], [one]) => Ok(one),
+        ([one], _) | ([], [one]) => Ok(one.id.clone()),
         ([], []) => {
             let names = nodes.iter().flat_map(|node| node.projects.iter().map(|one| one.name.as_str()));
             Err(Refused::NoSuch(no_such("project", project, names)))

@@ -1,13 +1,13 @@
 //! The nearest known name to a mistyped one, for sentences that help.
 
 /// How unlike two names may be and still be worth suggesting (1 = the same).
-const ALIKE: f64 = 0.75;
+const ALIKE: f64 = 0.6;
 
 /// The known name most like `word`, when one is like it at all.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .map(|name| (strsim::normalized_damerau_levenshtein(word, name), name))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

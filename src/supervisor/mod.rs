@@ -1,3 +1,4 @@
-//! The hub.
+//! The supervisor: gate, hub, views and the edges people use.
 
 pub mod config;
+pub mod hub;
