@@ -22,15 +22,10 @@ impl Liveness {
 }
 
 /// How the supervisor's place in a node's journal fits what the node says it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// Go on after this number.
-    Continue(u64),
-    /// The journal is another one than before: its numbers start over.
-    NewJournal {
-        /// Go on after this number.
-        from: u64,
-    },
+    /// The next number is there: go on.
+    Continue,
     /// The node no longer holds what comes next: these numbers will never come.
     Hole {
         /// The first number that is missing.
@@ -40,43 +35,33 @@ pub enum Fit {
     },
     /// The node holds less than is committed here: its journal was rolled back or is a copy. Its numbers would be
     /// taken for old ones, so it must begin a new incarnation.
-    RolledBack {
-        /// The last number that is committed here.
-        committed: u64,
-    },
+    RolledBack,
 }
 
-/// Compares the place known here (`incarnation`, `committed`) with a hello.
-pub fn fit(incarnation: &str, committed: u64, hello: &Hello) -> Fit {
-    let oldest = if hello.first_seq == 0 { hello.last_seq + 1 } else { hello.first_seq };
-    if hello.incarnation != incarnation {
-        return match oldest {
-            0 | 1 => Fit::NewJournal { from: 0 },
-            oldest if incarnation.is_empty() => Fit::Hole { from: 1, to: oldest - 1 },
-            oldest => Fit::NewJournal { from: oldest - 1 },
-        };
-    }
+/// Compares the last number committed here with what a node holds of the same incarnation.
+pub fn fit(committed: u64, hello: &Hello) -> Fit {
+    let oldest = if hello.first_seq == 0 { hello.last_seq.saturating_add(1) } else { hello.first_seq };
     if hello.last_seq < committed {
-        return Fit::RolledBack { committed };
+        Fit::RolledBack
+    } else if oldest > committed + 1 {
+        Fit::Hole { from: committed + 1, to: oldest - 1 }
+    } else {
+        Fit::Continue
     }
-    if oldest > committed + 1 {
-        return Fit::Hole { from: committed + 1, to: oldest - 1 };
-    }
-    Fit::Continue(committed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hello(incarnation: &str, first_seq: u64, last_seq: u64) -> Hello {
+    fn hello(first_seq: u64, last_seq: u64) -> Hello {
         Hello {
             protocol: 2,
             node_id: "n".into(),
             hostname: String::new(),
             version: String::new(),
             capabilities: Vec::new(),
-            incarnation: incarnation.into(),
+            incarnation: "a".into(),
             first_seq,
             last_seq,
             projects: Vec::new(),
@@ -85,22 +70,17 @@ mod tests {
 
     #[test]
     fn a_known_journal_goes_on_where_it_was() {
-        assert_eq!(fit("a", 7, &hello("a", 1, 9)), Fit::Continue(7));
-        assert_eq!(fit("a", 9, &hello("a", 1, 9)), Fit::Continue(9));
-        assert_eq!(fit("a", 9, &hello("a", 0, 9)), Fit::Continue(9));
+        assert_eq!(fit(7, &hello(1, 9)), Fit::Continue);
+        assert_eq!(fit(9, &hello(1, 9)), Fit::Continue);
+        assert_eq!(fit(9, &hello(0, 9)), Fit::Continue);
+        assert_eq!(fit(0, &hello(0, 0)), Fit::Continue);
     }
 
     #[test]
-    fn what_a_node_no_longer_holds_is_a_hole() {
-        assert_eq!(fit("a", 7, &hello("a", 12, 20)), Fit::Hole { from: 8, to: 11 });
-        assert_eq!(fit("", 0, &hello("a", 5, 20)), Fit::Hole { from: 1, to: 4 });
-    }
-
-    #[test]
-    fn a_new_journal_starts_over_and_an_old_copy_is_refused() {
-        assert_eq!(fit("a", 7, &hello("b", 1, 3)), Fit::NewJournal { from: 0 });
-        assert_eq!(fit("", 0, &hello("b", 0, 0)), Fit::NewJournal { from: 0 });
-        assert_eq!(fit("a", 7, &hello("a", 1, 3)), Fit::RolledBack { committed: 7 });
+    fn what_a_node_no_longer_holds_is_a_hole_and_a_rolled_back_journal_is_refused() {
+        assert_eq!(fit(7, &hello(12, 20)), Fit::Hole { from: 8, to: 11 });
+        assert_eq!(fit(0, &hello(0, 4)), Fit::Hole { from: 1, to: 4 });
+        assert_eq!(fit(7, &hello(1, 3)), Fit::RolledBack);
     }
 
     #[test]

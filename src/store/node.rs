@@ -23,6 +23,8 @@ pub struct NodeRecord {
     pub incarnation: String,
     /// The last committed number of that incarnation.
     pub committed: u64,
+    /// Earlier incarnations and where they stood, newest last: a journal that comes back is not taken twice.
+    pub past: Vec<(String, u64)>,
     /// Its projects as last announced.
     pub projects: Vec<Project>,
     /// When its present or last connection began.
@@ -31,7 +33,26 @@ pub struct NodeRecord {
     pub last_heard: Time,
 }
 
+/// Earlier incarnations remembered.
+const PAST: usize = 16;
+
 impl NodeRecord {
+    /// Turns to an incarnation of the node's journal: remembers where the present one stood, and where that one
+    /// stood if it was seen before.
+    pub fn turn_to(&mut self, incarnation: &str) {
+        if self.incarnation == incarnation {
+            return;
+        }
+        let before =
+            self.past.iter().position(|(name, _)| name == incarnation).map(|at| self.past.remove(at).1);
+        if !self.incarnation.is_empty() {
+            self.past.push((std::mem::take(&mut self.incarnation), self.committed));
+            self.past.drain(..self.past.len().saturating_sub(PAST));
+        }
+        incarnation.clone_into(&mut self.incarnation);
+        self.committed = before.unwrap_or(0);
+    }
+
     /// A node that was never seen before.
     pub fn new(id: NodeId) -> Self {
         Self {
@@ -42,6 +63,7 @@ impl NodeRecord {
             epoch: 0,
             incarnation: String::new(),
             committed: 0,
+            past: Vec::new(),
             projects: Vec::new(),
             connected_at: Time::default(),
             last_heard: Time::default(),
@@ -58,6 +80,7 @@ pub(super) struct NodeRow {
     epoch: u64,
     incarnation: String,
     committed: u64,
+    past: Vec<(String, u64)>,
     projects: Vec<(String, String, String, Option<String>)>,
     connected_at: i64,
     last_heard: i64,
@@ -80,6 +103,7 @@ impl From<&NodeRecord> for NodeRow {
             epoch: node.epoch,
             incarnation: node.incarnation.clone(),
             committed: node.committed,
+            past: node.past.clone(),
             projects: node.projects.iter().map(project).collect(),
             connected_at: node.connected_at.0,
             last_heard: node.last_heard.0,
@@ -103,6 +127,7 @@ impl NodeRow {
             epoch: self.epoch,
             incarnation: self.incarnation,
             committed: self.committed,
+            past: self.past,
             projects: self.projects.into_iter().map(project).collect(),
             connected_at: Time(self.connected_at),
             last_heard: Time(self.last_heard),

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
+use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, ROLLED_BACK, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
@@ -37,25 +37,23 @@ impl Work {
             ),
             None => String::new(),
         };
-        match fit(&record.incarnation, record.committed, &hello) {
-            Fit::Continue(_) => {}
-            Fit::NewJournal { from } => record.committed = from,
-            Fit::Hole { from, to } => {
-                let why = "the node's journal no longer holds them";
-                self.note_gap(&node, &hello.incarnation, from, to, why, at);
-                record.committed = to;
-            }
-            Fit::RolledBack { committed } => {
-                let reason = format!(
-                    "this agent's journal ends at {} but {committed} is committed here: it was rolled back or \
-                     copied; start a new journal (incarnation)",
-                    hello.last_seq
-                );
-                self.effects.push(Effect::Refuse { reply, reason });
-                return;
+        // The predecessor's agents hold no journal: what is known of an earlier one stays.
+        if hello.protocol >= PROTOCOL {
+            record.turn_to(&hello.incarnation);
+            match fit(record.committed, &hello) {
+                Fit::Continue => {}
+                Fit::Hole { from, to } => {
+                    let why = "the node's journal no longer holds them";
+                    self.note_gap(&node, &hello.incarnation, from, to, why, at);
+                    record.committed = to;
+                }
+                Fit::RolledBack => {
+                    self.effects
+                        .push(Effect::Refuse { reply, reason: rolled_back(&hello, record.committed) });
+                    return;
+                }
             }
         }
-        record.incarnation.clone_from(&hello.incarnation);
         record.hostname = hello.hostname;
         record.version = hello.version;
         record.projects = hello.projects;
@@ -170,4 +168,11 @@ impl Work {
         self.batch.sessions.insert(record.session.id.to_string(), record.clone());
         self.view.put_session(record);
     }
+}
+
+fn rolled_back(hello: &Hello, committed: u64) -> String {
+    format!(
+        "{ROLLED_BACK}: it ends at {} but {committed} is committed here; it is an old copy and must start a new one",
+        hello.last_seq
+    )
 }
