@@ -148,3 +148,6 @@ impl Work {
         self.note(node, "gap", &data, at);
     }
 }
+
+#[cfg(test)]
+mod tests;
