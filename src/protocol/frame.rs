@@ -152,6 +152,9 @@ pub struct CommandResult {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The result stands only after the events up to this number: whoever is told of it can read what it caused.
+    #[serde(default)]
+    pub after_seq: u64,
 }
 
 /// The agent lives, and this is how its machine is.
