@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod fixture;
+mod frames;
+mod session_rules;
 mod source;
 mod tidy;
