@@ -118,6 +118,7 @@ pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str,
         ));
     }
     let was_busy = matches!(known.activity, Activity::Busy | Activity::Retry(_));
+    let failed_unseen = known.activity == Activity::Idle && known.error.is_none() && seen.error.is_some();
     match &seen.activity {
         Activity::Busy if known.activity != Activity::Busy => {
             out.push(("session.status", raw(&json!({"status": {"type": "busy"}, "repaired": true}))));
@@ -127,7 +128,7 @@ pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str,
             raw(&json!({"status": {"type": "retry", "attempt": retry.attempt, "message": retry.message,
                 "next": retry.next.0}, "repaired": true})),
         )),
-        Activity::Idle if was_busy => {
+        Activity::Idle if was_busy || failed_unseen => {
             if let Some(error) = &seen.error {
                 out.push(("session.interrupted", raw(&json!({"reason": error, "repaired": true}))));
             }
