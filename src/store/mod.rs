@@ -6,11 +6,14 @@
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
+//! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
+//!   as they stand, commands and what came of them.
 
 pub mod change;
 pub mod command;
 pub mod event;
 pub mod hub;
+pub mod journal;
 pub mod node;
 pub mod row;
 pub mod session;
