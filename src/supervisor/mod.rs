@@ -2,6 +2,7 @@
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
+//! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
 
 pub mod api;
@@ -12,6 +13,7 @@ mod gate;
 pub mod hub;
 mod live;
 mod metrics;
+pub mod run;
 mod server;
 mod shared;
 mod stream;
