@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::config::machine::{certificates, makeable_folder};
-use crate::base::config::{self, Purpose, Report, Section, Source, token};
+use crate::base::config::{self, Purpose, Reading, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
 
@@ -115,12 +115,12 @@ impl Default for JournalConfig {
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
-pub fn read(path: &Path, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
     config::read(path, purpose, build)
 }
 
 /// Reads what was in a file.
-pub fn parse(file: &Source<'_>, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
     config::parse(file, purpose, build)
 }
 
@@ -148,7 +148,8 @@ fn build(root: &Section<'_>) -> Config {
 }
 
 fn supervisor_url(root: &Section<'_>) -> Option<String> {
-    const EXPECTED: &str = "the supervisor's address, such as ws://localhost:8420 or wss://hal.example.org:8420";
+    const EXPECTED: &str =
+        "the supervisor's address, such as ws://localhost:8420 or wss://hal.example.org:8420";
     root.require("supervisor_url", EXPECTED);
     let value = root.value("supervisor_url")?;
     let text = value.text()?;
@@ -193,7 +194,7 @@ fn host_name() -> NodeId {
 }
 
 fn data_dir(root: &Section<'_>) -> PathBuf {
-    let path = root.path("data_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let Some(path) = root.path_or("data_dir", DEFAULT_DATA_DIR) else { return PathBuf::new() };
     if let Err(sentence) = makeable_folder(&path) {
         root.problem("data_dir", sentence);
     }
@@ -218,8 +219,5 @@ fn journal(section: &Section<'_>) -> JournalConfig {
     let default = JournalConfig::default();
     let keep = section.value("keep").and_then(|keep| keep.duration(Duration::ZERO..=MOST_KEEP));
     let keep_bytes = section.value("keep_bytes").and_then(|bytes| bytes.bytes(MOST_KEEP_BYTES));
-    JournalConfig {
-        keep: keep.unwrap_or(default.keep),
-        keep_bytes: keep_bytes.unwrap_or(default.keep_bytes),
-    }
+    JournalConfig { keep: keep.unwrap_or(default.keep), keep_bytes: keep_bytes.unwrap_or(default.keep_bytes) }
 }
