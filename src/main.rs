@@ -3,10 +3,10 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::config::Purpose;
 use hal_o_swarm::base::daemon::{Order, Start, VERSION};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
-use hal_o_swarm::base::{log, signals};
+use hal_o_swarm::base::log;
+use hal_o_swarm::base::signals::Signals;
 use hal_o_swarm::role::{Call, Named, Role, named};
 use hal_o_swarm::{agent, supervisor};
 
@@ -59,15 +59,20 @@ fn run(call: Call) -> Result<(), Failure> {
 }
 
 async fn run_supervisor(start: Start<supervisor::config::Config>) -> Result<(), Failure> {
-    let _ = (start.config, signals::Signals::listen().map_err(anyhow::Error::from)?);
-    let _ = supervisor::config::read(&start.path, Purpose::Run);
+    let _signals = listen()?;
+    tracing::info!("the configuration {} is good", start.path.display());
     Err(not_in_this_build(Role::Supervisor))
 }
 
 async fn run_agent(start: Start<agent::config::Config>) -> Result<(), Failure> {
-    let _ = (start.config, signals::Signals::listen().map_err(anyhow::Error::from)?);
-    let _ = agent::config::read(&start.path, Purpose::Run);
+    let _signals = listen()?;
+    tracing::info!("the configuration {} is good", start.path.display());
     Err(not_in_this_build(Role::Agent))
+}
+
+/// From here on signals are asked for, not obeyed at once.
+fn listen() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| anyhow::Error::new(error).context("cannot listen to signals").into())
 }
 
 fn not_in_this_build(role: Role) -> Failure {
