@@ -20,7 +20,7 @@ const SECRETS: [&str; 2] = ["hunter2", "tiger"];
 /// A folder with the programs' links, a certificate, another key, and a token.
 fn room() -> TempDir {
     let room = tempfile::tempdir().unwrap();
-    for program in ["hal-supervisor", "hal-agent"] {
+    for program in ["hal", "hal-supervisor", "hal-agent"] {
         symlink(env!("CARGO_BIN_EXE_hal"), room.path().join(program)).unwrap();
     }
     let pair = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
@@ -93,11 +93,8 @@ fn the_agent_says_everything_that_is_wrong() {
 fn a_daemon_does_not_start_with_a_bad_file() {
     let room = room();
     write(&room.path().join("bad.json"), r#"{ "server": { "auth_token": "hunter2", "prot": 1 } }"#);
-    for args in
-        [&["supervisor", "--config", "bad.json"], &["supervisor", "-config=bad.json", "--log-level=info"]]
-    {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hal"));
-        let said = said(&command.args(args).current_dir(room.path()).output().unwrap());
+    for flag in ["--config=bad.json", "-config=bad.json"] {
+        let said = said(&run(&room, "hal", &["supervisor", flag]));
         assert!(said.contains(r#"bad.json:1:40: server.prot: unknown key, did you mean "port"?"#), "{said}");
         assert!(said.ends_with("exit 78\n") && !said.contains("hunter2"), "{said}");
     }
@@ -198,4 +195,11 @@ fn each_program_speaks_in_its_own_name() {
     let said = said(&run(&room, "hal-agent", &["--valdate"]));
     assert!(said.starts_with("hal-agent: error: unexpected argument '--valdate'"), "{said}");
     assert!(said.ends_with("exit 2\n"), "{said}");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_a_wrong_command_line() {
+    let said = said(&run(&room(), "hal-agent", &["--log-level", "loud"]));
+    let expected = "hal-agent: error: --log-level \"loud\" is not a level (error, warn, info, debug, trace) ";
+    assert!(said.starts_with(expected) && said.ends_with("exit 2\n"), "{said}");
 }
