@@ -43,6 +43,9 @@ pub enum Purpose {
     Run,
 }
 
+/// What comes of reading a file: the value and what to warn of, or everything that is wrong.
+pub type Reading<T> = Result<(T, Report), Report>;
+
 /// A file that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -56,21 +59,13 @@ pub struct Source<'a> {
 
 /// Reads a file. `build` asks for its keys; it is called twice, the first time with nothing in the file, to learn
 /// which keys there are. Ends in the value and what to warn of, or in everything that is wrong.
-pub fn read<T>(
-    path: &Path,
-    purpose: Purpose,
-    build: impl Fn(&Section<'_>) -> T,
-) -> Result<(T, Report), Report> {
+pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let (bytes, mode) = load(path).map_err(|sentence| Report::about_file(path, sentence))?;
     parse(&Source { path, bytes: &bytes, is_open_to_all: mode & OTHERS_READ != 0 }, purpose, build)
 }
 
 /// Reads what was in a file; see [`read`].
-pub fn parse<T>(
-    file: &Source<'_>,
-    purpose: Purpose,
-    build: impl Fn(&Section<'_>) -> T,
-) -> Result<(T, Report), Report> {
+pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     reader::parse(file, purpose, build)
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod config;
 mod fixture;
 mod frames;
 mod session_rules;

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
-use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use jsonc_parser::{CollectOptions, ParseOptions, ParseStringErrorKind, parse_to_ast};
 
 use super::excerpt::excerpt;
 use super::finding::{Finding, Place, Report, Severity};
 use super::section::Section;
-use super::{Purpose, Source};
+use super::{Purpose, Reading, Source};
 
 /// Something to say, before the places are worked out.
 pub(super) struct Note {
@@ -84,11 +84,7 @@ pub fn known_keys<T>(build: impl Fn(&Section<'_>) -> T) -> BTreeSet<String> {
 }
 
 /// See [`super::parse`].
-pub(super) fn parse<T>(
-    file: &Source<'_>,
-    purpose: Purpose,
-    build: impl Fn(&Section<'_>) -> T,
-) -> Result<(T, Report), Report> {
+pub(super) fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let path = file.path;
     let source = text_of(path, file.bytes)?;
     let reader = Reader::new(path, purpose, Some(known_keys(&build)));
@@ -175,8 +171,12 @@ fn syntax(error: &ParseError, source: &str) -> Note {
         Kind::UnexpectedWord => {
             "expected a value: a text in double quotes, a number, true or false".to_string()
         }
+        Kind::UnexpectedToken => "unexpected text here; is a double quote missing?".to_string(),
         Kind::SingleQuotedStringsNotAllowed => "texts stand in double quotes".to_string(),
         Kind::MultipleRootJsonValues => "expected the end of the file here".to_string(),
+        Kind::String(ParseStringErrorKind::UnterminatedStringLiteral) => {
+            "this text is never closed; is a double quote missing?".to_string()
+        }
         other => lower_first(&other.to_string()),
     };
     let start = error.range().start.min(source.len());
@@ -208,7 +208,8 @@ fn report(path: &Path, source: &str, reader: Reader) -> Report {
             severity: note.severity,
             file: file.clone(),
             place: note.range.as_ref().map(|range| place(source, range.start)),
-            key: note.key,
+            // A key may hold anything, also what moves a terminal's cursor.
+            key: note.key.escape_debug().to_string(),
             value: note.value,
             expectation: note.expectation,
             suggestion: note.suggestion,
@@ -222,4 +223,70 @@ fn place(source: &str, at: usize) -> Place {
     let before = &source[..at];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn build(root: &Section<'_>) {
+        root.secret("token");
+        root.whole("port", 0..=9u16);
+        root.section("more", |more| more.flag("on"));
+        for item in root.items("list") {
+            item.section(|item| item.text("name"));
+        }
+    }
+
+    fn say(text: &str) -> String {
+        let file = Source { path: Path::new("x.json"), bytes: text.as_bytes(), is_open_to_all: false };
+        match super::parse(&file, Purpose::Validate, build) {
+            Ok((_, report)) | Err(report) => report.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_place_counts_characters_and_skips_a_byte_order_mark() {
+        let said = say("\u{feff}{\n  /* äöü */ \"port\": 10 }");
+        assert!(
+            said.starts_with("x.json:2:21: port: 10: expected a whole number between 0 and 9\n"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_could_move_a_cursor_is_escaped() {
+        let said = say("{ \"list\": [{ \"name\": 1 }], \"port\": \"\\u001b[2J\", \"\u{1b}[31m\": 1 }");
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
+
+    #[test]
+    fn known_keys_have_patterns() {
+        let keys: Vec<String> = known_keys(build).into_iter().collect();
+        assert_eq!(keys, ["list", "list[].name", "more", "more.on", "port", "token"]);
+    }
+
+    proptest! {
+        /// Whatever a file holds: no panic, and nothing of the token is shown.
+        #[test]
+        fn broken_files_never_show_the_token(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "[", "]", ":", ",", "\"", "\\", "\n", "\r\n", "\t", " ", "// ", "/*", "*/", "'", "ä", "\u{2028}",
+                    "\"port\"", "\"token\"", "\"more\"", "\"list\"", "\"name\"", "hunter2", "\"hunter2\"", "10", "true", "null",
+                    "\"token\": \"hunter2\"", "\"port\": 70", "\"list\": [", "\\u00", "-", "1e5",
+                ]),
+                0..30,
+            )
+        ) {
+            let text = pieces.concat();
+            // In a sound file it may also have become a key, or the value of one that is no secret.
+            let is_sound = parse_to_ast(&text, &CollectOptions::default(), &dialect()).is_ok();
+            let is_elsewhere = pieces.iter().any(|piece| piece.trim_matches('"') == "hunter2");
+            let said = say(&text);
+            prop_assert!((is_sound && is_elsewhere) || !said.contains("hunter2"), "{}", said);
+        }
+    }
 }

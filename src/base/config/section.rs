@@ -95,6 +95,12 @@ impl<'a> Section<'a> {
         self.value(key)?.path()
     }
 
+    /// A path, or this one when nothing is at `key`. `None`: something wrong is there, which was noted.
+    pub fn path_or(&self, key: &'static str, default: &str) -> Option<PathBuf> {
+        let is_free = self.misses && (self.value(key).is_none() || self.text_is_empty(key));
+        if is_free { Some(PathBuf::from(default)) } else { self.path(key) }
+    }
+
     /// The elements of a list; none when it is absent.
     pub fn items(&self, key: &'static str) -> Vec<Value<'a>> {
         self.value(key).map(|value| value.items()).unwrap_or_default()
@@ -196,12 +202,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The key that was probably meant: a near one of this section, else the same one of another section.
+    /// The key that was probably meant: a near one of this section, else one of another section.
     fn meant(&self, name: &str) -> Option<String> {
         let here = nearest(name, self.asked.borrow().iter().copied()).map(str::to_string);
         here.or_else(|| {
-            let suffix = format!(".{name}");
-            self.reader.known.iter().find(|key| key.ends_with(&suffix)).cloned()
+            let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
+            let elsewhere = nearest(name, self.reader.known.iter().map(|key| last(key)))?;
+            self.reader.known.iter().find(|key| last(key) == elsewhere).cloned()
         })
     }
 
