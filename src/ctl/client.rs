@@ -59,8 +59,7 @@ impl Client {
     /// Asks for `path` (segments below `/api/v1`).
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &Query) -> Result<Answer<T>, Failure> {
         let request = self.request(&self.http, Method::GET, path, query).timeout(ANSWER_TIMEOUT);
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        self.answer(response, path).await
+        self.answer(exchange(request).await)
     }
 
     /// A list, page by page, until there were `limit` items (`None`: all of them).
@@ -79,19 +78,19 @@ impl Client {
     /// Sent once more, with the same key, when the connection broke: then it may or may not have arrived.
     pub async fn command(&self, request: &CommandRequest) -> Result<CommandView, Failure> {
         let wait = request.timeout.map_or(COMMAND_TIMEOUT, Duration::from_secs);
-        let send = || {
-            self.request(&self.http, Method::POST, &["commands"], &Query::new())
-                .header("Idempotency-Key", &request.idempotency_key)
-                .timeout(wait + COMMAND_SLACK)
-                .json(request)
-                .send()
+        let ask = || {
+            let post = self.request(&self.http, Method::POST, &["commands"], &Query::new());
+            let post = post.header("Idempotency-Key", &request.idempotency_key);
+            exchange(post.timeout(wait + COMMAND_SLACK).json(request))
         };
-        let response = match send().await {
-            Err(error) if !error.is_connect() && !error.is_timeout() => send().await,
-            sent => sent,
-        };
-        let response = response.map_err(|error| self.unreachable(&error))?;
-        Ok(self.answer::<CommandView>(response, &["commands"]).await?.data)
+        let mut got = ask().await;
+        if let Err(Broken::Connection(error)) = &got
+            && !error.is_connect()
+            && !error.is_timeout()
+        {
+            got = ask().await;
+        }
+        Ok(self.answer::<CommandView>(got)?.data)
     }
 
     /// Opens the live stream.
@@ -103,7 +102,11 @@ impl Client {
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
-        Err(self.refused(response).await)
+        let status = response.status();
+        match body(response).await {
+            Ok(body) => Err(self.refused(status, &body)),
+            Err(broken) => Err(self.broken(&broken)),
+        }
     }
 
     fn request(
@@ -125,50 +128,39 @@ impl Client {
         }
     }
 
-    async fn answer<T: DeserializeOwned>(
+    fn answer<T: DeserializeOwned>(
         &self,
-        response: Response,
-        path: &[&str],
+        got: Result<(StatusCode, Vec<u8>), Broken>,
     ) -> Result<Answer<T>, Failure> {
-        if response.status() != StatusCode::OK {
-            return Err(self.refused(response).await);
+        let (status, body) = got.map_err(|broken| self.broken(&broken))?;
+        if status != StatusCode::OK {
+            return Err(self.refused(status, &body));
         }
-        let body = self.body(response).await?;
         serde_json::from_slice(&body).map_err(|error| {
             let sentence = format!(
-                "the answer of {} to {} cannot be read; is it a HAL-O-SWARM supervisor of this version?",
-                self.target.url,
-                path.join("/")
+                "an answer of {} cannot be read; is halctl of the supervisor's version?",
+                self.target.url
             );
             Failure::new(Exit::Failed, anyhow::Error::new(error).context(sentence))
         })
     }
 
-    async fn body(&self, response: Response) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(|error| self.unreachable(&error))?);
-            if body.len() > MAX_ANSWER_BYTES {
-                let sentence =
-                    format!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less with --limit");
-                return Err(Failure::say(Exit::Failed, sentence));
-            }
+    fn broken(&self, broken: &Broken) -> Failure {
+        match broken {
+            Broken::Connection(error) => self.unreachable(error),
+            Broken::TooLarge => Failure::say(
+                Exit::Failed,
+                format!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less with --limit"),
+            ),
         }
-        Ok(body)
     }
 
-    async fn refused(&self, response: Response) -> Failure {
-        let status = response.status();
-        let body = match self.body(response).await {
-            Ok(body) => body,
-            Err(failure) => return failure,
-        };
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
         if status == StatusCode::UNAUTHORIZED {
             return self.not_allowed();
         }
-        let Ok(Refused { error, code }) = serde_json::from_slice(&body) else {
-            let text = String::from_utf8_lossy(&body);
+        let Ok(Refused { error, code }) = serde_json::from_slice(body) else {
+            let text = String::from_utf8_lossy(body);
             let text = super::print::text::short(text.trim(), MAX_FOREIGN_TEXT);
             let sentence = format!(
                 "{} answered {status} {text:?}, which is not what a HAL-O-SWARM supervisor says; check the URL (from {})",
@@ -252,6 +244,29 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         }
         Ok(items)
     }
+}
+
+/// Why there is no whole answer.
+enum Broken {
+    Connection(reqwest::Error),
+    TooLarge,
+}
+
+async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Broken> {
+    let response = request.send().await.map_err(Broken::Connection)?;
+    Ok((response.status(), body(response).await?))
+}
+
+async fn body(response: Response) -> Result<Vec<u8>, Broken> {
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(Broken::Connection)?);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(Broken::TooLarge);
+        }
+    }
+    Ok(body)
 }
 
 /// A refusal; its code may be a word from the future.

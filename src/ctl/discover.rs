@@ -311,5 +311,4 @@ fn is_alive(pid: u32) -> bool {
 }
 
 #[cfg(test)]
-#[path = "discover/tests.rs"]
 mod tests;

@@ -95,5 +95,4 @@ fn tell(screen: &mut Screen, id: &str, watched: &Watched) {
 }
 
 #[cfg(test)]
-#[path = "wait_tests.rs"]
 mod tests;
