@@ -59,14 +59,23 @@ pub struct Global {
     /// The token itself; other users of this machine can see it.
     #[arg(long, global = true, value_name = "TOKEN", hide = true)]
     pub auth_token: Option<String>,
-    /// How to print; by default a table on a terminal and lines into a pipe
-    #[arg(short, long, global = true, value_enum, env = "HALCTL_OUTPUT")]
+    /// How to print: table, wide, lines (`key: value  key: value`), json, yaml or name; by default a table on a
+    /// terminal and lines into a pipe
+    #[arg(short, long, global = true, value_enum, env = "HALCTL_OUTPUT", value_name = "HOW")]
+    #[arg(hide_possible_values = true, hide_env_values = true)]
     pub output: Option<Output>,
     /// Print tables without their header
     #[arg(long, global = true)]
     pub no_headers: bool,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// When to use colour: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
     pub color: Color,
 }
 
