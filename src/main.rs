@@ -3,12 +3,12 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::daemon::{Order, Start, VERSION};
+use hal_o_swarm::base::daemon::{Order, Start, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::log;
 use hal_o_swarm::base::signals::Signals;
 use hal_o_swarm::role::{Call, Named, Role, named};
-use hal_o_swarm::{agent, supervisor};
+use hal_o_swarm::{agent, ctl, supervisor};
 
 const HELP: &str = "\
 HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
@@ -54,7 +54,11 @@ fn run(call: Call) -> Result<(), Failure> {
             Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(run_agent(start)),
         },
-        Role::Ctl | Role::Up => Err(not_in_this_build(call.role)),
+        Role::Ctl => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(cli) => runtime()?.block_on(ctl::run(cli)),
+        },
+        Role::Up => Err(not_in_this_build(call.role)),
     }
 }
 

@@ -123,6 +123,15 @@ impl<C> Daemon<C> {
     }
 }
 
+/// Reads any other command line of ours. `called` is how the program was called. `Err(Ok(text))`: help or version,
+/// to be printed.
+pub fn typed<P: Parser>(called: &str, args: Vec<OsString>) -> Result<P, Result<String, Failure>> {
+    let command = P::command().bin_name(called).version(VERSION);
+    let words = std::iter::once(OsString::from(called)).chain(args);
+    let matches = command.try_get_matches_from(words);
+    matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(explained)
+}
+
 /// Help and version are answers; all else is a failure, said without clap's own `error:`.
 fn explained(error: clap::Error) -> Result<String, Failure> {
     let text = error.to_string();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod config;
+mod ctl;
 mod fixture;
 mod frames;
 mod session_rules;
