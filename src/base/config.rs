@@ -13,6 +13,7 @@
 mod excerpt;
 mod finding;
 pub mod machine;
+mod parse;
 mod reader;
 mod section;
 pub mod token;
@@ -24,7 +25,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use finding::{Finding, Place, Report, Severity};
-pub use reader::known_keys;
+pub use parse::known_keys;
 pub use section::Section;
 pub use value::Value;
 
@@ -66,7 +67,7 @@ pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T)
 
 /// Reads what was in a file; see [`read`].
 pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
-    reader::parse(file, purpose, build)
+    parse::parse(file, purpose, build)
 }
 
 /// The bytes of a file, and its mode bits.

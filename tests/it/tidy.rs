@@ -29,7 +29,7 @@ const FENCES: [(&str, &[&str]); 6] = [
     ("rusqlite", &["src/store/"]),
     ("axum", &["src/supervisor/"]),
     ("tokio_tungstenite", &["src/agent/link"]),
-    ("clap", &["src/main.rs", "src/role.rs", "src/up", "src/ctl/", "src/base/log.rs"]),
+    ("clap", &["src/main.rs", "src/role.rs", "src/up", "src/ctl/", "src/base/log.rs", "src/base/daemon.rs"]),
 ];
 
 /// Files that may read the clock.

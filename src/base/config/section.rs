@@ -9,7 +9,7 @@ use jsonc_parser::common::Ranged;
 
 use super::finding::Severity;
 use super::reader::{Note, Reader};
-use super::value::{Value, Whole};
+use super::value::{Prefix, Value, Whole};
 use crate::base::nearest::nearest;
 use crate::base::secret::Secret;
 
@@ -28,13 +28,18 @@ pub struct Section<'a> {
     missing: RefCell<Vec<(&'static str, String)>>,
 }
 
-/// How the keys of a section begin.
-#[derive(Clone, Default)]
-pub(super) struct Prefix {
-    /// `projects[2].`
-    pub here: String,
-    /// `projects[].`
-    pub pattern: String,
+impl<'a> Value<'a> {
+    /// Reads an object.
+    pub fn section<T>(&self, build: impl FnOnce(&Section<'a>) -> T) -> T {
+        let object = self.found.and_then(|value| value.as_object());
+        let is_wrong = self.found.is_some() && object.is_none();
+        if is_wrong {
+            let _: Option<()> = self.wrong("an object: { ... }");
+        }
+        let dot = |text: &str| format!("{text}.");
+        let prefix = Prefix { here: dot(&self.key.here), pattern: dot(&self.key.pattern) };
+        Section::new(self.reader, object, prefix, self.place.clone(), !is_wrong).build(build)
+    }
 }
 
 impl<'a> Section<'a> {

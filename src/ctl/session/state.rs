@@ -30,7 +30,7 @@ impl Watched {
     /// Begins with a picture.
     pub fn new(view: &SessionView) -> Self {
         let (id, node_id, project) = (view.id.clone(), view.node_id.clone(), view.project.clone());
-        let mut session = rules::new(id, node_id, project, view.since);
+        let mut session = Session::new(id, node_id, project, view.since);
         session.activity = match view.last_known.unwrap_or(view.status) {
             Status::Running | Status::Waiting => Activity::Busy,
             Status::Retrying => Activity::Retry(view.retry.clone().unwrap_or(Retry {
