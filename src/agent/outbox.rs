@@ -84,10 +84,10 @@ impl Outbox {
         stored.await.map_err(|_| Closed)
     }
 
-    /// Notes that the supervisor has committed up to `seq`. Written with the next change; when it gets lost the
-    /// supervisor's next welcome says it again.
+    /// Notes that the supervisor has committed up to `seq`; less than before when it comes back knowing less. Written
+    /// with the next change; when it gets lost the supervisor's next welcome says it again.
     pub fn acknowledge(&self, seq: u64) {
-        self.acked.fetch_max(seq, Ordering::Relaxed);
+        self.acked.store(seq, Ordering::Relaxed);
     }
 
     /// Asks for old acknowledged events to be removed, some time.
