@@ -4,8 +4,12 @@
 
 mod config;
 mod ctl;
+#[path = "../fake_model/model/mod.rs"]
+mod fake_model;
 mod fixture;
 mod frames;
+mod opencode;
+mod opencode_home;
 mod session_rules;
 mod source;
 mod tidy;
