@@ -119,9 +119,10 @@ impl Stage {
 
     async fn wait_count(&self, what: &str, count: usize, look: impl Fn() -> usize) {
         let deadline = Instant::now() + PATIENCE;
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
         while look() != count {
             assert!(Instant::now() < deadline, "there are {} processes {what:?}, not {count}", look());
-            sleep(Duration::from_millis(50)).await;
+            looks.tick().await;
         }
     }
 
