@@ -1,9 +1,26 @@
 //! The one test binary: scenes played with the true programs, a module for each noun.
+//!
+//! - `world`: starts the true programs on free ports; `program`, `peer`, `patience` are its parts.
+//! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
+//! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
+//! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `tidy`: the house keeps its own rules.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod command;
+mod event;
 mod fixture;
 mod frames;
+mod gate;
+mod node;
+mod patience;
+mod peer;
+mod program;
+mod session;
 mod session_rules;
 mod source;
+mod survive;
 mod tidy;
+mod up;
+mod world;

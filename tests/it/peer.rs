@@ -1,0 +1,123 @@
+//! A peer: the other end of a link in a test's own hands. It speaks frames as an agent would, or as none should.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::value::RawValue;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use hal_o_swarm::base::clock::Time;
+use hal_o_swarm::protocol::event::Event;
+use hal_o_swarm::protocol::frame::{Events, FromAgent, Hello, PROTOCOL, ToAgent, Welcome};
+use hal_o_swarm::protocol::node::NodeId;
+
+/// How long the other side may take to say something.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The time on frames; nobody relies on it.
+const NOW: Time = Time(1_795_451_095_000);
+
+/// One end of a link.
+pub struct Peer {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    incarnation: String,
+}
+
+impl Peer {
+    /// Connects and says nothing.
+    pub async fn connect(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        let mut request = url.into_client_request()?;
+        if let Some(token) = token {
+            let value = format!("Bearer {token}").parse().expect("a token fits a header");
+            request.headers_mut().insert("authorization", value);
+        }
+        let (socket, _) = connect_async(request).await?;
+        Ok(Self { socket, incarnation: String::new() })
+    }
+
+    /// Connects as the agent of a node with an empty journal, and is welcomed.
+    pub async fn join(url: &str, token: &str, node: &str) -> (Self, Welcome) {
+        let mut peer = Self::connect(url, Some(token)).await.unwrap_or_else(|e| panic!("{node}: {e}"));
+        peer.incarnation = format!("incarnation-of-{node}");
+        let hello = Hello {
+            protocol: PROTOCOL,
+            node_id: NodeId::from(node),
+            hostname: node.to_owned(),
+            version: "0.0.0".to_owned(),
+            capabilities: Vec::new(),
+            incarnation: peer.incarnation.clone(),
+            first_seq: 0,
+            last_seq: 0,
+            projects: Vec::new(),
+        };
+        peer.say(&FromAgent::Hello(hello)).await;
+        match peer.hear().await {
+            Ok(ToAgent::Welcome(welcome)) => (peer, welcome),
+            other => panic!("{node} was not welcomed: {other:?}"),
+        }
+    }
+
+    /// Says a frame.
+    pub async fn say(&mut self, frame: &FromAgent) {
+        self.send(Message::text(frame.encode(NOW))).await.expect("the link is open");
+    }
+
+    /// Sends anything at all.
+    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
+        self.socket.send(message).await
+    }
+
+    /// The next frame, or the close.
+    pub async fn hear(&mut self) -> Result<ToAgent, Option<CloseFrame>> {
+        self.hear_text().await.map(|text| ToAgent::decode(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+    }
+
+    /// The next text, or the close.
+    pub async fn hear_text(&mut self) -> Result<String, Option<CloseFrame>> {
+        loop {
+            match timeout(ANSWER, self.socket.next()).await.expect("the other side says something") {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(frame))) => return Err(frame),
+                None | Some(Err(_)) => return Err(None),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Says a batch of events with these numbers; their data is `{"n": seq}` and filler up to about 300 bytes.
+    pub async fn say_events(&mut self, seqs: std::ops::RangeInclusive<u64>) {
+        let events = seqs.map(|seq| event(seq, &format!("{}-{seq}", self.incarnation))).collect();
+        let batch = Events { incarnation: self.incarnation.clone(), events };
+        self.say(&FromAgent::Events(batch)).await;
+    }
+
+    /// Waits until everything up to this number is acknowledged.
+    pub async fn hear_ack(&mut self, seq: u64) {
+        loop {
+            match self.hear().await {
+                Ok(ToAgent::Ack(ack)) if ack.seq >= seq => return,
+                Ok(_) => {}
+                Err(close) => panic!("closed before {seq} was acknowledged: {close:?}"),
+            }
+        }
+    }
+}
+
+/// An event of about 300 bytes.
+fn event(seq: u64, id: &str) -> Event {
+    let data = format!(r#"{{"n":{seq},"filler":"{}"}}"#, "x".repeat(160));
+    Event {
+        seq,
+        id: id.to_owned(),
+        kind: "peer.tick".to_owned(),
+        session_id: None,
+        project: None,
+        occurred_at: NOW,
+        data: RawValue::from_string(data).expect("it is JSON"),
+    }
+}
