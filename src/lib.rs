@@ -4,6 +4,7 @@ pub mod agent;
 pub mod base;
 pub mod ctl;
 pub mod protocol;
+pub mod role;
 pub mod rules;
 pub mod store;
 pub mod supervisor;

@@ -31,6 +31,10 @@ pub const MAX_BATCH_EVENTS: usize = 1024;
 /// Bytes of events in one `events` frame at most, unless a single event is larger.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
+/// How a supervisor begins the reason for refusing a hello whose journal ends before what it has committed. The agent
+/// starts a new incarnation then.
+pub const ROLLED_BACK: &str = "journal rolled back";
+
 /// The first frame on a link: who the agent is and what it holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hello {
