@@ -107,10 +107,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_file_decides() {
-        assert_eq!(
-            read("/usr/bin/hal-agent --validate"),
-            program(Role::Agent, "hal-agent", &["--validate"])
-        );
+        assert_eq!(read("/usr/bin/hal-agent --validate"), program(Role::Agent, "hal-agent", &["--validate"]));
         assert_eq!(read("halctl ctl"), program(Role::Ctl, "halctl", &["ctl"]));
     }
 

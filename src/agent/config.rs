@@ -148,7 +148,8 @@ fn build(root: &Section<'_>) -> Config {
 }
 
 fn supervisor_url(root: &Section<'_>) -> Option<String> {
-    const EXPECTED: &str = "the supervisor's address, such as ws://localhost:8420 or wss://hal.example.org:8420";
+    const EXPECTED: &str =
+        "the supervisor's address, such as ws://localhost:8420 or wss://hal.example.org:8420";
     root.require("supervisor_url", EXPECTED);
     let value = root.value("supervisor_url")?;
     let text = value.text()?;
@@ -218,8 +219,5 @@ fn journal(section: &Section<'_>) -> JournalConfig {
     let default = JournalConfig::default();
     let keep = section.value("keep").and_then(|keep| keep.duration(Duration::ZERO..=MOST_KEEP));
     let keep_bytes = section.value("keep_bytes").and_then(|bytes| bytes.bytes(MOST_KEEP_BYTES));
-    JournalConfig {
-        keep: keep.unwrap_or(default.keep),
-        keep_bytes: keep_bytes.unwrap_or(default.keep_bytes),
-    }
+    JournalConfig { keep: keep.unwrap_or(default.keep), keep_bytes: keep_bytes.unwrap_or(default.keep_bytes) }
 }

@@ -29,7 +29,8 @@ pub const JOURNAL_WARNING: &str = "<4>";
 /// True when standard error goes to the journal: systemd names its device and inode in `JOURNAL_STREAM`.
 pub fn is_under_systemd() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(std::io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// Starts logging for this process. `level` is a level or a filter such as `info,hal_o_swarm::agent=debug`.

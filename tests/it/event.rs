@@ -1,72 +1,16 @@
 //! Events: every one of them once and in order, in pages, filtered, and as a stream that says what it can promise.
 
-use std::collections::VecDeque;
-
 use reqwest::StatusCode;
-use serde_json::{Value, json};
-use tokio::time::timeout;
+use serde_json::json;
 
-use crate::patience::PATIENCE;
 use crate::peer::Peer;
+use crate::stream::Stream;
 use crate::world::{TOKEN, World};
 
 /// The ticks of a burst, as numbers in the order of their storing.
 pub fn ticks(world: &World, session: &str) -> Vec<u64> {
     let events = world.events(&format!("session_id={session}&type=echo.tick"));
     events.iter().map(|event| event["data"]["n"].as_u64().expect("a tick has a number")).collect()
-}
-
-/// A reader of the live stream.
-struct Stream {
-    response: reqwest::Response,
-    text: String,
-    ready: VecDeque<(String, String, Value)>,
-}
-
-impl Stream {
-    fn open(world: &World, query: &str) -> Self {
-        let url = format!("{}/api/v1/stream?{query}", world.url("http"));
-        let request = reqwest::Client::new().get(url).bearer_auth(TOKEN);
-        let response = world.run(request.send()).unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        Self { response, text: String::new(), ready: VecDeque::new() }
-    }
-
-    /// The next thing it says: its kind, its cursor, its data.
-    fn next(&mut self, world: &World) -> (String, String, Value) {
-        loop {
-            if let Some(said) = self.ready.pop_front() {
-                return said;
-            }
-            let chunk =
-                world.run(timeout(PATIENCE, self.response.chunk())).expect("the stream says something");
-            let chunk = chunk.unwrap().expect("the stream goes on");
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| {
-                    block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned()
-                };
-                if let Ok(data) = serde_json::from_str(&field("data:")) {
-                    self.ready.push_back((field("event:"), field("id:"), data));
-                }
-                self.text = rest.to_owned();
-            }
-        }
-    }
-
-    /// Ticks until this one, and the cursor of the last.
-    fn ticks_until(&mut self, world: &World, last: u64) -> (Vec<u64>, String) {
-        let mut seen = Vec::new();
-        loop {
-            let (kind, cursor, data) = self.next(world);
-            if kind == "event" && data["type"] == "echo.tick" {
-                seen.push(data["data"]["n"].as_u64().unwrap());
-                if seen.last() == Some(&last) {
-                    return (seen, cursor);
-                }
-            }
-        }
-    }
 }
 
 #[test]
@@ -120,35 +64,50 @@ fn pages_and_filters_leave_nothing_out() {
     assert_eq!(world.ctl_says(&["events", "list", "--since", "1h", "--limit", "3"]).lines().count(), 3);
 }
 
+fn stream(world: &World, query: &str) -> Stream {
+    world.run(Stream::open(&format!("{}/api/v1/stream?{query}", world.url("http")), TOKEN))
+}
+
+/// Ticks until this one, and the cursor of the last.
+fn ticks_until(stream: &mut Stream, world: &World, last: u64) -> (Vec<u64>, String) {
+    let mut seen = Vec::new();
+    loop {
+        let said = world.run(stream.next());
+        if said.kind == "event" && said.data["type"] == "echo.tick" {
+            seen.push(said.data["data"]["n"].as_u64().unwrap());
+            if seen.last() == Some(&last) {
+                return (seen, said.cursor);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stream_goes_on_from_its_cursor_without_loss() {
     let world = World::with_node();
-    let mut stream = Stream::open(&world, "type=echo.tick");
-    let (kind, _, verdict) = stream.next(&world);
-    assert_eq!((kind.as_str(), &verdict["verdict"]), ("verdict", &json!("ok")));
+    let mut first = stream(&world, "type=echo.tick");
+    let opening = world.run(first.next());
+    assert_eq!((opening.kind.as_str(), &opening.data["verdict"]), ("verdict", &json!("ok")));
     world.start_session("shop", "burst 50");
-    let (seen, cursor) = stream.ticks_until(&world, 50);
+    let (seen, cursor) = ticks_until(&mut first, &world, 50);
     assert!(seen.into_iter().eq(1..=50));
-    drop(stream);
+    drop(first);
 
     let id = world.start_session("shop", "burst 60");
     world.wait_for_session(&id, "idle");
-    let mut stream = Stream::open(&world, &format!("type=echo.tick&cursor={cursor}"));
-    assert_eq!(stream.next(&world).2["verdict"], "ok");
-    assert!(stream.ticks_until(&world, 60).0.into_iter().eq(1..=60), "what happened in between comes first");
+    let mut second = stream(&world, &format!("type=echo.tick&cursor={cursor}"));
+    assert_eq!(world.run(second.next()).data["verdict"], "ok");
+    let (seen, _) = ticks_until(&mut second, &world, 60);
+    assert!(seen.into_iter().eq(1..=60), "what happened in between comes first");
 }
 
 #[test]
 fn a_stream_says_when_it_cannot_promise() {
     let world = World::with_node();
-    let mut stream = Stream::open(&world, "cursor=00000000-5");
-    let (kind, _, verdict) = stream.next(&world);
-    assert_eq!(
-        (kind.as_str(), &verdict["verdict"]),
-        ("verdict", &json!("gap")),
-        "that is another store's cursor"
-    );
-    assert!(verdict["cursor"].as_str().is_some_and(|cursor| !cursor.is_empty()), "{verdict}");
+    let opening = world.run(stream(&world, "cursor=00000000-5").next());
+    assert_eq!(opening.kind, "verdict");
+    assert_eq!(opening.data["verdict"], "gap", "that is another store's cursor");
+    assert!(opening.data["cursor"].as_str().is_some_and(|cursor| !cursor.is_empty()), "{}", opening.data);
     assert_eq!(world.get("/api/v1/stream?cursor=garbage").status, StatusCode::BAD_REQUEST);
 }
 
@@ -164,7 +123,7 @@ fn what_is_said_twice_is_stored_once() {
         peer.say_events(5..=15).await;
         peer.hear_ack(15).await;
         drop(peer);
-        let (_, welcome) = Peer::join(&world.url("ws"), TOKEN, "parrot").await;
+        let (_, welcome) = Peer::join_again(&world.url("ws"), TOKEN, "parrot", 15).await;
         assert_eq!(welcome.committed_seq, 15, "it knows where to go on");
     });
     let seen: Vec<u64> =

@@ -100,6 +100,22 @@ fn the_newer_connection_of_a_node_wins() {
 }
 
 #[test]
+fn an_old_copy_of_a_journal_is_refused_with_a_reason() {
+    let world = World::supervised();
+    world.run(async {
+        let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, "copied").await;
+        peer.say_events(1..=3).await;
+        peer.hear_ack(3).await;
+        let mut copy = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+        let hello = json!({"version": 1, "type": "hello", "timestamp": 1, "payload": {"protocol": 2, "node_id": "copied",
+            "hostname": "copied", "version": "0", "incarnation": peer.incarnation(), "first_seq": 1, "last_seq": 2}});
+        copy.send(Message::text(hello.to_string())).await.unwrap();
+        let close = copy.hear().await.unwrap_err().expect("it is told why");
+        assert!(close.reason.contains("ends at 2"), "{close:?}");
+    });
+}
+
+#[test]
 fn a_port_in_use_is_an_error_at_start() {
     let world = World::supervised();
     let mut config = world.supervisor_config(world.port());

@@ -1,6 +1,6 @@
 //! The one test binary: scenes played with the true programs, a module for each noun.
 //!
-//! - `world`: starts the true programs on free ports; `program`, `peer`, `patience` are its parts.
+//! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -20,6 +20,7 @@ mod program;
 mod session;
 mod session_rules;
 mod source;
+mod stream;
 mod survive;
 mod tidy;
 mod up;

@@ -1,5 +1,6 @@
 //! A peer: the other end of a link in a test's own hands. It speaks frames as an agent would, or as none should.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -14,13 +15,17 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use hal_o_swarm::base::clock::Time;
 use hal_o_swarm::protocol::event::Event;
 use hal_o_swarm::protocol::frame::{Events, FromAgent, Hello, PROTOCOL, ToAgent, Welcome};
-use hal_o_swarm::protocol::node::NodeId;
+use hal_o_swarm::protocol::node::{NodeId, ProjectName};
+use hal_o_swarm::protocol::session::SessionId;
 
 /// How long the other side may take to say something.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The time on frames; nobody relies on it.
 const NOW: Time = Time(1_795_451_095_000);
+
+/// Bytes of filler in an event.
+const FILLER: usize = 270;
 
 /// One end of a link.
 pub struct Peer {
@@ -42,6 +47,11 @@ impl Peer {
 
     /// Connects as the agent of a node with an empty journal, and is welcomed.
     pub async fn join(url: &str, token: &str, node: &str) -> (Self, Welcome) {
+        Self::join_again(url, token, node, 0).await
+    }
+
+    /// Connects as the agent of a node whose journal holds everything up to a number, and is welcomed.
+    pub async fn join_again(url: &str, token: &str, node: &str, last_seq: u64) -> (Self, Welcome) {
         let mut peer = Self::connect(url, Some(token)).await.unwrap_or_else(|e| panic!("{node}: {e}"));
         peer.incarnation = format!("incarnation-of-{node}");
         let hello = Hello {
@@ -51,8 +61,8 @@ impl Peer {
             version: "0.0.0".to_owned(),
             capabilities: Vec::new(),
             incarnation: peer.incarnation.clone(),
-            first_seq: 0,
-            last_seq: 0,
+            first_seq: last_seq.min(1),
+            last_seq,
             projects: Vec::new(),
         };
         peer.say(&FromAgent::Hello(hello)).await;
@@ -89,35 +99,41 @@ impl Peer {
         }
     }
 
-    /// Says a batch of events with these numbers; their data is `{"n": seq}` and filler up to about 300 bytes.
-    pub async fn say_events(&mut self, seqs: std::ops::RangeInclusive<u64>) {
-        let events = seqs.map(|seq| event(seq, &format!("{}-{seq}", self.incarnation))).collect();
-        let batch = Events { incarnation: self.incarnation.clone(), events };
-        self.say(&FromAgent::Events(batch)).await;
+    /// Says a batch of events with these numbers.
+    pub async fn say_events(&mut self, seqs: RangeInclusive<u64>) {
+        let frame = batch(&self.incarnation, None, seqs);
+        self.send(Message::text(frame)).await.expect("the link is open");
     }
 
-    /// Waits until everything up to this number is acknowledged.
-    pub async fn hear_ack(&mut self, seq: u64) {
+    /// Waits until everything up to this number is acknowledged, and gives the last acknowledged number.
+    pub async fn hear_ack(&mut self, seq: u64) -> u64 {
         loop {
             match self.hear().await {
-                Ok(ToAgent::Ack(ack)) if ack.seq >= seq => return,
+                Ok(ToAgent::Ack(ack)) if ack.seq >= seq => return ack.seq,
                 Ok(_) => {}
                 Err(close) => panic!("closed before {seq} was acknowledged: {close:?}"),
             }
         }
     }
+
+    /// The incarnation of its journal.
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
 }
 
-/// An event of about 300 bytes.
-fn event(seq: u64, id: &str) -> Event {
-    let data = format!(r#"{{"n":{seq},"filler":"{}"}}"#, "x".repeat(160));
-    Event {
+/// A frame of events with these numbers, of a session or of none; each has about 300 bytes, and `n` in its data.
+pub fn batch(incarnation: &str, session: Option<&str>, seqs: RangeInclusive<u64>) -> String {
+    let event = |seq| Event {
         seq,
-        id: id.to_owned(),
+        id: format!("{incarnation}-{seq}"),
         kind: "peer.tick".to_owned(),
-        session_id: None,
-        project: None,
+        session_id: session.map(SessionId::from),
+        project: session.map(|_| ProjectName::from("bench")),
         occurred_at: NOW,
-        data: RawValue::from_string(data).expect("it is JSON"),
-    }
+        data: RawValue::from_string(format!(r#"{{"n":{seq},"filler":"{}"}}"#, "x".repeat(FILLER)))
+            .expect("it is JSON"),
+    };
+    let batch = Events { incarnation: incarnation.to_owned(), events: seqs.map(event).collect() };
+    FromAgent::Events(batch).encode(NOW)
 }

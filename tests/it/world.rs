@@ -1,6 +1,8 @@
 //! A `World`: a folder of its own, free ports, and the true programs in it. Scenes say what people do and see.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -43,6 +45,7 @@ pub struct World {
     agents: BTreeMap<String, Program>,
     supervisor: Option<Program>,
     port: u16,
+    heartbeat_sec: u32,
     tls: Option<Tls>,
     http: reqwest::Client,
     runtime: Runtime,
@@ -52,6 +55,11 @@ pub struct World {
 impl World {
     /// A folder and nothing in it.
     pub fn empty() -> Self {
+        Self::empty_in(&std::env::temp_dir())
+    }
+
+    /// A folder in another one and nothing in it.
+    pub fn empty_in(parent: &Path) -> Self {
         // Two crates of ours bring a provider along, and it can be installed once only.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -59,10 +67,11 @@ impl World {
             agents: BTreeMap::new(),
             supervisor: None,
             port: 0,
+            heartbeat_sec: 1,
             tls: None,
             http: reqwest::Client::new(),
             runtime: runtime.expect("threads can be started"),
-            dir: TempDir::with_prefix("hal-").expect("there is room for a temporary folder"),
+            dir: TempDir::with_prefix_in("hal-", parent).expect("there is room for a temporary folder"),
         }
     }
 
@@ -116,6 +125,11 @@ impl World {
         self.tls = Some(tls);
     }
 
+    /// Says how often agents send a heartbeat; before the supervisor is started.
+    pub fn use_heartbeat(&mut self, seconds: u32) {
+        self.heartbeat_sec = seconds;
+    }
+
     /// Starts the supervisor, or starts it again at the same port, and waits until it is ready.
     pub fn start_supervisor(&mut self) {
         let ready = self.path().join("supervisor/ctl.json");
@@ -140,7 +154,7 @@ impl World {
         std::fs::create_dir_all(&folder).expect("the folder is ours");
         json!({
             "server": {"bind": "127.0.0.1", "port": port, "auth_token": TOKEN,
-                "heartbeat_interval_sec": 1, "heartbeat_timeout_count": 5},
+                "heartbeat_interval_sec": self.heartbeat_sec, "heartbeat_timeout_count": 5},
             "database": {"path": folder.join("supervisor.db")},
             "security": {"tls": tls.unwrap_or_else(|| json!({"enabled": false}))},
         })
@@ -371,10 +385,12 @@ impl World {
         (output.status.code().expect("it ended by itself"), text(&output.stderr))
     }
 
-    /// Writes a file into the folder of this world.
+    /// Writes a file into the folder of this world; as it may hold the token, others cannot read it.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
-        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let written = std::fs::write(&path, text)
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)));
+        written.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         path
     }
 }

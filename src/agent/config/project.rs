@@ -44,7 +44,8 @@ fn name(section: &Section<'_>) -> Option<ProjectName> {
         && text.chars().count() <= MOST_NAME_CHARS
         && !text.chars().any(char::is_control);
     if !is_name {
-        let expectation = format!("expected 1 to {MOST_NAME_CHARS} characters without white space around them");
+        let expectation =
+            format!("expected 1 to {MOST_NAME_CHARS} characters without white space around them");
         section.problem("name", expectation);
         return None;
     }

@@ -221,8 +221,5 @@ fn report(path: &Path, source: &str, reader: Reader) -> Report {
 fn place(source: &str, at: usize) -> Place {
     let before = &source[..at];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place {
-        line: 1 + before.matches('\n').count(),
-        column: 1 + before[line_start..].chars().count(),
-    }
+    Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
 }

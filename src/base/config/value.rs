@@ -83,9 +83,9 @@ impl<'a> Value<'a> {
             _ => None,
         };
         let number = number.and_then(|number| T::try_from(number).ok());
-        number.filter(|number| range.contains(number)).or_else(|| {
-            self.wrong(&format!("a whole number between {} and {}", range.start(), range.end()))
-        })
+        number
+            .filter(|number| range.contains(number))
+            .or_else(|| self.wrong(&format!("a whole number between {} and {}", range.start(), range.end())))
     }
 
     /// A number of at least zero.

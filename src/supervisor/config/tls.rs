@@ -23,7 +23,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {
         if path.is_none() && !section.text_is_empty(key) {
             section.require(key, "the path of a PEM file, as security.tls.enabled is true");
         } else if path.is_none() {
-            section.problem(key, "is empty: expected the path of a PEM file, as security.tls.enabled is true");
+            section
+                .problem(key, "is empty: expected the path of a PEM file, as security.tls.enabled is true");
         }
     }
     let tls = TlsConfig { cert_path: cert_path?, key_path: key_path? };
