@@ -48,7 +48,7 @@ fn run(call: Call) -> Result<(), Failure> {
     match call.role {
         Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => Ok(print(&text)),
-            Order::Start(start) => runtime()?.block_on(run_supervisor(start)),
+            Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => Ok(print(&text)),
@@ -56,12 +56,6 @@ fn run(call: Call) -> Result<(), Failure> {
         },
         Role::Ctl | Role::Up => Err(not_in_this_build(call.role)),
     }
-}
-
-async fn run_supervisor(start: Start<supervisor::config::Config>) -> Result<(), Failure> {
-    let _ = (start.config, signals::Signals::listen().map_err(anyhow::Error::from)?);
-    let _ = supervisor::config::read(&start.path, Purpose::Run);
-    Err(not_in_this_build(Role::Supervisor))
 }
 
 async fn run_agent(start: Start<agent::config::Config>) -> Result<(), Failure> {

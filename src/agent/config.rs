@@ -189,7 +189,7 @@ fn node_id(root: &Section<'_>) -> Option<NodeId> {
 }
 
 /// The name of this machine; a node needs one even where the machine has none.
-fn host_name() -> NodeId {
+pub fn host_name() -> NodeId {
     NodeId::from(sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_string()))
 }
 

@@ -7,6 +7,7 @@
 //! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
+//! - `file`: writing small files whole.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod exit;
+pub mod file;
 pub mod id;
 pub mod log;
 pub mod nearest;

@@ -13,9 +13,31 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// `no <noun> "word"; did you mean "x"?`, or what there is instead: at most five names.
+pub fn no_such<'a>(noun: &str, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_unstable();
+    known.dedup();
+    if let Some(name) = nearest(word, known.iter().copied()) {
+        return format!("no {noun} {word:?}; did you mean {name:?}?");
+    }
+    match known.len() {
+        0 => format!("no {noun} {word:?}; there is none yet"),
+        1..=5 => format!("no {noun} {word:?}; known: {}", known.join(", ")),
+        more => format!("no {noun} {word:?}; known: {} and {} more", known[..5].join(", "), more - 5),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_finds_its_name_and_nonsense_lists_what_there_is() {
+        assert_eq!(no_such("project", "wbe", ["web", "api"]), "no project \"wbe\"; did you mean \"web\"?");
+        assert_eq!(no_such("project", "zzz", ["web", "api"]), "no project \"zzz\"; known: api, web");
+        assert_eq!(no_such("node", "x", []), "no node \"x\"; there is none yet");
+    }
 
     #[test]
     fn offers_what_was_meant_and_nothing_far_away() {

@@ -8,7 +8,7 @@ use crate::protocol::frame::{CommandFrame, CommandResult, Target};
 use crate::protocol::node::{Node, NodeId, NodeStatus};
 use crate::protocol::session::{Session, SessionId};
 
-use super::nearest::no_such;
+use crate::base::nearest::no_such;
 
 /// The longest a command may wait for its node.
 pub const MAX_EXPIRY: Duration = Duration::from_secs(24 * 3600);

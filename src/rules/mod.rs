@@ -4,9 +4,7 @@
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `command`: who a command is for, and the steps of its life.
-//! - `nearest`: the nearest known name to a mistyped one.
 
 pub mod command;
-pub mod nearest;
 pub mod node;
 pub mod session;

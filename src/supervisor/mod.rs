@@ -2,6 +2,7 @@
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
+//! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
 
 pub mod api;
@@ -12,6 +13,7 @@ mod gate;
 pub mod hub;
 mod live;
 mod metrics;
+pub mod run;
 mod server;
 mod shared;
 mod stream;
@@ -34,6 +36,7 @@ use self::hub::view::View;
 use self::metrics::Metrics;
 use self::shared::{Doors, Shared};
 use crate::base::task::Tasks;
+use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::hub::Store;
 
@@ -98,6 +101,23 @@ impl Supervisor {
             (true, false) => format!("{scheme}://127.0.0.1:{}", self.address.port()),
             (false, _) => format!("{scheme}://{}", self.address),
         }
+    }
+
+    /// Waits until a node is connected. False when it is not within the limit.
+    pub async fn wait_for_node(&self, id: &NodeId, limit: Duration) -> bool {
+        let mut committed = self.shared.hub.committed();
+        let online = async {
+            loop {
+                committed.borrow_and_update();
+                if self.shared.hub.view().nodes.get(id.as_str()).is_some_and(|node| node.online) {
+                    return;
+                }
+                if committed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, online).await.is_ok()
     }
 
     /// Takes over what can change while running. The caller has said what cannot.

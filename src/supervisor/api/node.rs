@@ -6,9 +6,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, ApiError, given, one, page};
+use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::node::{Node, NodeStatus};
-use crate::rules::nearest::no_such;
 use crate::supervisor::shared::Shared;
 
 /// Which nodes.

@@ -9,9 +9,9 @@ use utoipa::IntoParams;
 
 use super::{Answered, ApiError, bounded, given, one, page};
 use crate::base::clock::Time;
+use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
-use crate::rules::nearest::no_such;
 use crate::supervisor::hub::view::View;
 use crate::supervisor::shared::Shared;
 
