@@ -126,7 +126,9 @@ fn a_command_that_is_too_late_has_no_effect() {
 fn a_long_turn_does_not_hold_up_other_commands() {
     let world = World::with_node();
     let long = world.start_session("shop", "run 600");
-    let short = world.start_session("shop", "say quick");
-    world.wait_for_session(&short, "idle");
+    let create = json!({"type": "create_session", "project": "shop", "args": {"prompt": "say quick"}});
+    let many = world
+        .run(async { tokio::join!(world.asking(&create), world.asking(&create), world.asking(&create)) });
+    assert_eq!(many, ("done".into(), "done".into(), "done".into()));
     world.wait_for_session(&long, "running");
 }

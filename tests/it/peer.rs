@@ -31,6 +31,7 @@ const FILLER: usize = 270;
 pub struct Peer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     incarnation: String,
+    acknowledged: u64,
 }
 
 impl Peer {
@@ -42,7 +43,7 @@ impl Peer {
             request.headers_mut().insert("authorization", value);
         }
         let (socket, _) = connect_async(request).await?;
-        Ok(Self { socket, incarnation: String::new() })
+        Ok(Self { socket, incarnation: String::new(), acknowledged: 0 })
     }
 
     /// Connects as the agent of a node with an empty journal, and is welcomed.
@@ -84,7 +85,12 @@ impl Peer {
 
     /// The next frame, or the close.
     pub async fn hear(&mut self) -> Result<ToAgent, Option<CloseFrame>> {
-        self.hear_text().await.map(|text| ToAgent::decode(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+        let text = self.hear_text().await?;
+        let frame = ToAgent::decode(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        if let ToAgent::Ack(ack) = &frame {
+            self.acknowledged = ack.seq;
+        }
+        Ok(frame)
     }
 
     /// The next text, or the close.
@@ -107,13 +113,12 @@ impl Peer {
 
     /// Waits until everything up to this number is acknowledged, and gives the last acknowledged number.
     pub async fn hear_ack(&mut self, seq: u64) -> u64 {
-        loop {
-            match self.hear().await {
-                Ok(ToAgent::Ack(ack)) if ack.seq >= seq => return ack.seq,
-                Ok(_) => {}
-                Err(close) => panic!("closed before {seq} was acknowledged: {close:?}"),
+        while self.acknowledged < seq {
+            if let Err(close) = self.hear().await {
+                panic!("closed before {seq} was acknowledged: {close:?}");
             }
         }
+        self.acknowledged
     }
 
     /// The incarnation of its journal.

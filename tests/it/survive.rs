@@ -112,7 +112,10 @@ fn everything_is_there_again_after_a_restart() {
     let before = picture(&world);
     world.kill_supervisor();
     world.start_supervisor();
-    assert_eq!(picture(&world), before);
+    assert_eq!(picture(&world), before, "after a kill");
+    world.end_supervisor();
+    world.start_supervisor();
+    assert_eq!(picture(&world), before, "after an end in order");
 }
 
 /// All that a supervisor without connected nodes shows.

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -45,7 +46,8 @@ pub struct World {
     agents: BTreeMap<String, Program>,
     supervisor: Option<Program>,
     port: u16,
-    heartbeat_sec: u32,
+    /// How often agents send a heartbeat; to be set before the supervisor is started.
+    pub heartbeat_sec: u32,
     tls: Option<Tls>,
     http: reqwest::Client,
     runtime: Runtime,
@@ -125,17 +127,11 @@ impl World {
         self.tls = Some(tls);
     }
 
-    /// Says how often agents send a heartbeat; before the supervisor is started.
-    pub fn use_heartbeat(&mut self, seconds: u32) {
-        self.heartbeat_sec = seconds;
-    }
-
     /// Starts the supervisor, or starts it again at the same port, and waits until it is ready.
     pub fn start_supervisor(&mut self) {
         let ready = self.path().join("supervisor/ctl.json");
         let _ = std::fs::remove_file(&ready);
-        let config = self.write("supervisor.json", &self.supervisor_config(self.port).to_string());
-        let command = self.hal(&["supervisor", "--config", &config.to_string_lossy()]);
+        let command = self.supervisor_command();
         let program = self.supervisor.insert(Program::start("supervisor", command));
         self.port = wait_until("the supervisor is ready", PATIENCE, || {
             let text = std::fs::read_to_string(&ready)
@@ -144,6 +140,12 @@ impl World {
             let url = file["url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
             url.and_then(|url| url.port()).ok_or(text)
         });
+    }
+
+    /// What starts the supervisor of this world, at its port once it has one.
+    pub fn supervisor_command(&self) -> Command {
+        let config = self.write("supervisor.json", &self.supervisor_config(self.port).to_string());
+        self.hal(&["supervisor", "--config", &config.to_string_lossy()])
     }
 
     /// What the supervisor of this world is configured with.
@@ -158,6 +160,12 @@ impl World {
             "database": {"path": folder.join("supervisor.db")},
             "security": {"tls": tls.unwrap_or_else(|| json!({"enabled": false}))},
         })
+    }
+
+    /// Asks the supervisor to end, and waits for it.
+    pub fn end_supervisor(&mut self) {
+        let (status, said) = self.supervisor.take().expect("the scene has started it").end_with(Signal::TERM);
+        assert!(status.success(), "{status}\n{said}");
     }
 
     /// Ends the supervisor as a power cut would; gives what it has said.
@@ -290,6 +298,17 @@ impl World {
         self.request(Method::POST, "/api/v1/commands", Some(TOKEN), &[], Some(command))
     }
 
+    /// Asks a node for something, without holding the world: the state it came to.
+    pub fn asking(&self, command: &Value) -> impl Future<Output = String> + Send + 'static {
+        let request =
+            self.http.post(format!("{}/api/v1/commands", self.url("http"))).bearer_auth(TOKEN).json(command);
+        async move {
+            let response = request.send().await.expect("the supervisor answers");
+            let body: Value = response.json().await.expect("it answers in JSON");
+            body["data"]["state"].as_str().map_or_else(|| body.to_string(), str::to_owned)
+        }
+    }
+
     /// Asks a node for something that must be done: the command as it ended.
     pub fn done(&self, command: &Value) -> Value {
         let mut reply = self.ask(command);
@@ -400,10 +419,7 @@ impl Drop for World {
         // Agents first: they end what they have started, and need nobody else for it.
         self.agents.clear();
         if let Some(supervisor) = self.supervisor.take() {
-            let said = supervisor.kill();
-            if std::thread::panicking() {
-                eprintln!("---- the supervisor said:\n{said}");
-            }
+            supervisor.kill();
         }
     }
 }
