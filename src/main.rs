@@ -1,14 +1,14 @@
 //! The executable: finds out which program it is, runs it, and prints its failure once.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::config::Purpose;
-use hal_o_swarm::base::daemon::{Order, Start, VERSION};
+use hal_o_swarm::base::daemon::{Order, Start, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
-use hal_o_swarm::base::{log, signals};
+use hal_o_swarm::base::log;
+use hal_o_swarm::base::signals::Signals;
 use hal_o_swarm::role::{Call, Named, Role, named};
-use hal_o_swarm::{agent, supervisor};
+use hal_o_swarm::{agent, ctl, supervisor};
 
 const HELP: &str = "\
 HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
@@ -26,8 +26,8 @@ Each explains itself: hal <PROGRAM> --help
 
 fn main() -> ExitCode {
     let (program, outcome) = match named(std::env::args_os()) {
-        Named::Help => ("hal", Ok(print(&format!("{HELP}\n{}\n", exit::HELP)))),
-        Named::Version => ("hal", Ok(print(&format!("hal {VERSION}\n")))),
+        Named::Help => ("hal", print(&format!("{HELP}\n{}\n", exit::HELP))),
+        Named::Version => ("hal", print(&format!("hal {VERSION}\n"))),
         Named::Unknown(word, meant) => ("hal", Err(unknown(&word, meant))),
         Named::Program(call) => (call.role.program(), run(call)),
     };
@@ -47,21 +47,30 @@ fn run(call: Call) -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match call.role {
         Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
-            Order::Print(text) => Ok(print(&text)),
+            Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
-            Order::Print(text) => Ok(print(&text)),
+            Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(run_agent(start)),
         },
-        Role::Ctl | Role::Up => Err(not_in_this_build(call.role)),
+        Role::Ctl => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(cli) => runtime()?.block_on(ctl::run(cli)),
+        },
+        Role::Up => Err(not_in_this_build(call.role)),
     }
 }
 
 async fn run_agent(start: Start<agent::config::Config>) -> Result<(), Failure> {
-    let _ = (start.config, signals::Signals::listen().map_err(anyhow::Error::from)?);
-    let _ = agent::config::read(&start.path, Purpose::Run);
+    let _signals = listen()?;
+    tracing::info!("the configuration {} is good", start.path.display());
     Err(not_in_this_build(Role::Agent))
+}
+
+/// From here on signals are asked for, not obeyed at once.
+fn listen() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| anyhow::Error::new(error).context("cannot listen to signals").into())
 }
 
 fn not_in_this_build(role: Role) -> Failure {
@@ -74,11 +83,17 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn unknown(word: &str, meant: Option<&str>) -> Failure {
-    let meant = meant.map(|meant| format!(", did you mean \"{meant}\"?")).unwrap_or_default();
-    Failure::say(Exit::Usage, format!("there is no program \"{word}\"{meant} See: hal --help"))
+    let meant = meant.map_or_else(|| ";".to_string(), |meant| format!(", did you mean \"{meant}\"?"));
+    Failure::say(Exit::Usage, format!("there is no program \"{word}\"{meant} see hal --help"))
 }
 
-/// Prints on standard output. A reader that went away, as `| head` does, is no error.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Prints on standard output. A reader that went away, as `| head` does, is no error; a full disk is.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output").into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::config::machine::{certificates, makeable_folder};
-use crate::base::config::{self, Purpose, Report, Section, Source, token};
+use crate::base::config::{self, Purpose, Reading, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
 
@@ -115,12 +115,12 @@ impl Default for JournalConfig {
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
-pub fn read(path: &Path, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
     config::read(path, purpose, build)
 }
 
 /// Reads what was in a file.
-pub fn parse(file: &Source<'_>, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
     config::parse(file, purpose, build)
 }
 
@@ -194,7 +194,7 @@ pub fn host_name() -> NodeId {
 }
 
 fn data_dir(root: &Section<'_>) -> PathBuf {
-    let path = root.path("data_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let Some(path) = root.path_or("data_dir", DEFAULT_DATA_DIR) else { return PathBuf::new() };
     if let Err(sentence) = makeable_folder(&path) {
         root.problem("data_dir", sentence);
     }

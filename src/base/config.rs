@@ -13,6 +13,7 @@
 mod excerpt;
 mod finding;
 pub mod machine;
+mod parse;
 mod reader;
 mod section;
 pub mod token;
@@ -24,7 +25,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use finding::{Finding, Place, Report, Severity};
-pub use reader::known_keys;
+pub use parse::known_keys;
 pub use section::Section;
 pub use value::Value;
 
@@ -43,6 +44,9 @@ pub enum Purpose {
     Run,
 }
 
+/// What comes of reading a file: the value and what to warn of, or everything that is wrong.
+pub type Reading<T> = Result<(T, Report), Report>;
+
 /// A file that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -56,22 +60,14 @@ pub struct Source<'a> {
 
 /// Reads a file. `build` asks for its keys; it is called twice, the first time with nothing in the file, to learn
 /// which keys there are. Ends in the value and what to warn of, or in everything that is wrong.
-pub fn read<T>(
-    path: &Path,
-    purpose: Purpose,
-    build: impl Fn(&Section<'_>) -> T,
-) -> Result<(T, Report), Report> {
+pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let (bytes, mode) = load(path).map_err(|sentence| Report::about_file(path, sentence))?;
     parse(&Source { path, bytes: &bytes, is_open_to_all: mode & OTHERS_READ != 0 }, purpose, build)
 }
 
 /// Reads what was in a file; see [`read`].
-pub fn parse<T>(
-    file: &Source<'_>,
-    purpose: Purpose,
-    build: impl Fn(&Section<'_>) -> T,
-) -> Result<(T, Report), Report> {
-    reader::parse(file, purpose, build)
+pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
+    parse::parse(file, purpose, build)
 }
 
 /// The bytes of a file, and its mode bits.

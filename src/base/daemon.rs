@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::config::{Finding, Purpose, Report, Severity};
+use super::config::{Finding, Purpose, Reading, Report, Severity};
 use super::exit::{self, Exit, Failure};
 use super::log;
 
@@ -25,7 +25,7 @@ pub struct Daemon<C> {
     /// A configuration file, ready to be edited.
     pub sample: &'static str,
     /// Reads a configuration file.
-    pub read: fn(&Path, Purpose) -> Result<(C, Report), Report>,
+    pub read: fn(&Path, Purpose) -> Reading<C>,
 }
 
 /// What the command line asks for.
@@ -86,13 +86,13 @@ impl<C> Daemon<C> {
             .name(self.name)
             .bin_name(called)
             .about(self.about)
-            .mut_arg("config", |config| config.default_value(self.default_config));
+            .mut_arg("config", |config| config.required(false).default_value(self.default_config));
         let words = std::iter::once(OsString::from(called)).chain(args.into_iter().map(long_config));
         Options::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 
     fn validate(&self, path: &Path) -> Result<String, Failure> {
-        let (_, report) = (self.read)(path, Purpose::Validate).map_err(refused)?;
+        let (_, report) = self.read_file(path, Purpose::Validate)?;
         print(&report);
         let warnings = report.summary();
         let comma = if warnings.is_empty() { "" } else { ", " };
@@ -102,12 +102,34 @@ impl<C> Daemon<C> {
     fn start(&self, options: Options) -> Result<Start<C>, Failure> {
         log::start(options.log_format, &options.log_level)
             .map_err(|error| Failure::new(Exit::Usage, error))?;
-        let (config, report) = (self.read)(&options.config, Purpose::Run).map_err(refused)?;
+        let (config, report) = self.read_file(&options.config, Purpose::Run)?;
         for finding in &report.findings {
             tracing::warn!("{finding}");
         }
         Ok(Start { config, path: options.config })
     }
+
+    /// Reads the file; of a bad one, prints every problem and leaves the count to whoever prints the failure.
+    fn read_file(&self, path: &Path, purpose: Purpose) -> Result<(C, Report), Failure> {
+        (self.read)(path, purpose).map_err(|report| {
+            print(&report);
+            let mut sentence = format!("{}: {}", report.file, report.summary());
+            if !path.exists() {
+                let name = self.name;
+                sentence.push_str(&format!("; to begin with a sample: {name} --print-sample-config"));
+            }
+            Failure::say(Exit::BadConfig, sentence)
+        })
+    }
+}
+
+/// Reads any other command line of ours. `called` is how the program was called. `Err(Ok(text))`: help or version,
+/// to be printed.
+pub fn typed<P: Parser>(called: &str, args: Vec<OsString>) -> Result<P, Result<String, Failure>> {
+    let command = P::command().bin_name(called).version(VERSION);
+    let words = std::iter::once(OsString::from(called)).chain(args);
+    let matches = command.try_get_matches_from(words);
+    matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(explained)
 }
 
 /// Help and version are answers; all else is a failure, said without clap's own `error:`.
@@ -128,12 +150,6 @@ fn long_config(word: OsString) -> OsString {
         Some(text) if text == "-config" || text.starts_with("-config=") => format!("-{text}").into(),
         _ => word,
     }
-}
-
-/// Prints every problem and leaves the count to whoever prints the failure.
-fn refused(report: Report) -> Failure {
-    print(&report);
-    Failure::say(Exit::BadConfig, format!("{}: {}", report.file, report.summary()))
 }
 
 /// Prints findings on standard error: under systemd a line each, with its priority; else with source lines.

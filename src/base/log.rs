@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -35,8 +37,14 @@ pub fn is_under_systemd() -> bool {
 
 /// Starts logging for this process. `level` is a level or a filter such as `info,hal_o_swarm::agent=debug`.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|e| {
-        anyhow::anyhow!("--log-level {level:?} is not a level (error, warn, info, debug, trace): {e}")
+    // A lone word that is no level would be taken for the name of a module, and everything else be silent.
+    let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
+    let filter = EnvFilter::try_new(level).ok().filter(|_| !is_word || level.parse::<LevelFilter>().is_ok());
+    let filter = filter.with_context(|| {
+        format!(
+            "--log-level {level:?} is not a level (error, warn, info, debug, trace) \
+             nor a filter such as info,hal_o_swarm::agent=debug"
+        )
     })?;
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Journald => Box::new(tracing_journald::layer()?),

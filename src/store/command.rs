@@ -3,9 +3,10 @@
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
+use super::reader::Reader;
 use super::row::{self, Row, damaged};
 use super::tables::{COMMANDS, KEYS, OPEN_COMMANDS};
-use super::{StoreError, hub::Reader};
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandId, CommandState, Verb};
 use crate::protocol::node::NodeId;

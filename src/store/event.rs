@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::StoreError;
-use super::hub::Reader;
+use super::reader::Reader;
 use super::row::{damaged, seal_as, unseal};
 use super::tables::{EVENTS, EVENTS_BY_SESSION};
 use super::tail::Tail;

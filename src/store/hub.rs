@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{RwLock, RwLockReadGuard};
 
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
 use super::node::{NodeRecord, NodeRow};
+use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
 use super::tables::{
@@ -86,12 +87,6 @@ pub struct Store {
     db: RwLock<Option<Database>>,
 }
 
-/// A consistent look at the store.
-pub struct Reader<'a> {
-    txn: ReadTransaction,
-    _open: RwLockReadGuard<'a, Option<Database>>,
-}
-
 impl Store {
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
@@ -115,7 +110,7 @@ impl Store {
     pub fn read(&self) -> Result<Reader<'_>, StoreError> {
         let open = self.guard();
         let txn = open.as_ref().ok_or(StoreError::Closed)?.begin_read()?;
-        Ok(Reader { txn, _open: open })
+        Ok(Reader::new(txn, open))
     }
 
     /// Closes and opens the file again: redb refuses everything after a failed write until then.
@@ -152,7 +147,7 @@ impl Store {
         }
         let txn = begin(db)?;
         txn.open_table(META)?.insert("schema", SCHEMA)?;
-        txn.open_table(NAME)?.insert("store_id", id::fresh_secret()[..32].as_bytes())?;
+        txn.open_table(NAME)?.insert("store_id", &id::fresh_secret().as_bytes()[..32])?;
         for table in [SESSIONS, NODES, COMMANDS, KEYS] {
             txn.open_table(table)?;
         }
@@ -170,7 +165,7 @@ impl Store {
         let bounds = reader.event_bounds()?;
         let last_seq = reader.meta("last_seq")?.max(bounds.map_or(0, |(_, last)| last));
         let last_time = Time(i64::try_from(reader.meta("last_time")?).unwrap_or_default());
-        let name = reader.txn.open_table(NAME)?;
+        let name = reader.txn().open_table(NAME)?;
         let store_id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
         Ok(Loaded {
             store_id: store_id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))?,
@@ -185,21 +180,8 @@ impl Store {
 }
 
 impl Reader<'_> {
-    pub(super) fn txn(&self) -> &ReadTransaction {
-        &self.txn
-    }
-
-    /// Events up to this number are in the index by session.
-    pub(super) fn index_watermark(&self) -> Result<u64, StoreError> {
-        self.meta("index_watermark")
-    }
-
-    fn meta(&self, key: &str) -> Result<u64, StoreError> {
-        Ok(self.txn.open_table(META)?.get(key)?.map_or(0, |value| value.value()))
-    }
-
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
-        let table = self.txn.open_table(NODES)?;
+        let table = self.txn().open_table(NODES)?;
         let entries = table.iter()?.map(|entry| {
             let (key, bytes) = entry?;
             Ok(row::open::<NodeRow>(bytes.value(), key.value())?.into_record(key.value()))
@@ -208,7 +190,7 @@ impl Reader<'_> {
     }
 
     fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
-        let table = self.txn.open_table(SESSIONS)?;
+        let table = self.txn().open_table(SESSIONS)?;
         let entries = table.iter()?.map(|entry| {
             let (key, bytes) = entry?;
             Ok(row::open::<SessionRow>(bytes.value(), key.value())?.into_record(key.value()))
@@ -220,7 +202,7 @@ impl Reader<'_> {
     fn unmerged(&self, sessions: &[SessionRecord]) -> Result<Tail, StoreError> {
         let numbers: BTreeMap<&str, u32> =
             sessions.iter().map(|record| (record.session.id.as_str(), record.no)).collect();
-        let table = self.txn.open_table(EVENTS)?;
+        let table = self.txn().open_table(EVENTS)?;
         let mut tail = Tail::default();
         for entry in table.range(self.index_watermark()? + 1..)? {
             let (seq, bytes) = entry?;

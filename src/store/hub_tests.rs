@@ -20,7 +20,10 @@ fn sample(seq: u64, session: &str, kind: &str) -> EventView {
 }
 
 fn record(no: u32, id: &str) -> SessionRecord {
-    SessionRecord { no, session: crate::rules::session::new(id.into(), "n1".into(), "p".into(), Time(1)) }
+    SessionRecord {
+        no,
+        session: crate::protocol::session::Session::new(id.into(), "n1".into(), "p".into(), Time(1)),
+    }
 }
 
 fn filled(path: &Path) -> (Store, Tail) {

@@ -1,6 +1,7 @@
 //! The only place that knows bytes: redb tables, row versions, checksums.
 //!
 //! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read.
+//! - `reader`: a consistent look at it.
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
@@ -15,6 +16,7 @@ pub mod event;
 pub mod hub;
 pub mod journal;
 pub mod node;
+pub mod reader;
 pub mod row;
 pub mod session;
 mod tables;

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::api::ApiError;
 use super::metrics::Word;
+use super::refusal::ApiError;
 use super::shared::Shared;
 
 /// Who asks. One shared token so far, so one name.

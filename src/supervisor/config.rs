@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::config::machine::{folder_of, writable_folder};
-use crate::base::config::{self, Purpose, Report, Section, Source, Value, token};
+use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 
 pub use reload::{Reload, reload};
@@ -80,12 +80,12 @@ impl Config {
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
-pub fn read(path: &Path, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
     config::read(path, purpose, build)
 }
 
 /// Reads what was in a file.
-pub fn parse(file: &Source<'_>, purpose: Purpose) -> Result<(Config, Report), Report> {
+pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
     config::parse(file, purpose, build)
 }
 
@@ -162,7 +162,7 @@ fn origin(value: &Value<'_>) -> Option<String> {
 }
 
 fn database(section: &Section<'_>) -> PathBuf {
-    let path = section.path("path").unwrap_or_else(|| PathBuf::from(DEFAULT_DATABASE));
+    let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
     if path.is_dir() {
         section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
     } else if let Err(sentence) = writable_folder(&folder_of(&path)) {

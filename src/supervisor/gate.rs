@@ -12,11 +12,11 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::api::ApiError;
 use super::auth::{self, Shown};
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::live::LiveView;
 use super::metrics::Word;
+use super::refusal::ApiError;
 use super::shared::Shared;
 use crate::base::clock;
 use crate::protocol::command::CommandId;

@@ -13,10 +13,10 @@ mod gate;
 pub mod hub;
 mod live;
 mod metrics;
+mod refusal;
 pub mod run;
 mod server;
 mod shared;
-mod stream;
 mod tls;
 
 use std::net::SocketAddr;

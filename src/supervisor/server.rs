@@ -12,6 +12,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::refusal::ApiError;
 use super::shared::Shared;
 use super::{api, auth, gate};
 
@@ -59,7 +60,7 @@ fn people(shared: &Shared) -> Router<Shared> {
 }
 
 fn finish(router: Router<Shared>, shared: &Shared) -> Router {
-    let nothing = || async { api::ApiError::not_found("nothing is here; the API is under /api/v1") };
+    let nothing = || async { ApiError::not_found("nothing is here; the API is under /api/v1") };
     router.fallback(nothing).layer(CatchPanicLayer::new()).with_state(shared.clone())
 }
 

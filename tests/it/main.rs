@@ -9,6 +9,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod command;
+mod config;
+mod ctl;
 mod event;
 mod fixture;
 mod frames;

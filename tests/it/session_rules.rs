@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use hal_o_swarm::base::clock::Time;
 use hal_o_swarm::protocol::event::{Event, raw};
 use hal_o_swarm::protocol::session::{Activity, Ask, AskKind, Retry, Session, Status};
-use hal_o_swarm::rules::session::{apply, new, repairs, status};
+use hal_o_swarm::rules::session::{apply, repairs, status};
 
 use crate::fixture;
 
@@ -41,7 +41,7 @@ const VOCABULARY: [&str; 24] = [
 ];
 
 fn blank() -> Session {
-    new("ses_kettle".into(), "web-1".into(), "shop".into(), Time(1_795_451_000_000))
+    Session::new("ses_kettle".into(), "web-1".into(), "shop".into(), Time(1_795_451_000_000))
 }
 
 fn fixture(name: &str) -> Event {

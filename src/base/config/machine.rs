@@ -22,7 +22,9 @@ pub fn writable_folder(folder: &Path) -> Result<(), String> {
 
 /// A folder that exists and can be written to, or one that could be made.
 pub fn makeable_folder(folder: &Path) -> Result<(), String> {
-    let existing = folder.ancestors().find(|ancestor| ancestor.exists());
+    // The last ancestor of a relative path is empty: it means the current folder.
+    let named = |ancestor| if ancestor == Path::new("") { Path::new(".") } else { ancestor };
+    let existing = folder.ancestors().map(named).find(|ancestor| ancestor.exists());
     writable_folder(existing.unwrap_or(folder))
 }
 

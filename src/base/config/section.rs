@@ -9,7 +9,7 @@ use jsonc_parser::common::Ranged;
 
 use super::finding::Severity;
 use super::reader::{Note, Reader};
-use super::value::{Value, Whole};
+use super::value::{Prefix, Value, Whole};
 use crate::base::nearest::nearest;
 use crate::base::secret::Secret;
 
@@ -28,13 +28,18 @@ pub struct Section<'a> {
     missing: RefCell<Vec<(&'static str, String)>>,
 }
 
-/// How the keys of a section begin.
-#[derive(Clone, Default)]
-pub(super) struct Prefix {
-    /// `projects[2].`
-    pub here: String,
-    /// `projects[].`
-    pub pattern: String,
+impl<'a> Value<'a> {
+    /// Reads an object.
+    pub fn section<T>(&self, build: impl FnOnce(&Section<'a>) -> T) -> T {
+        let object = self.found.and_then(|value| value.as_object());
+        let is_wrong = self.found.is_some() && object.is_none();
+        if is_wrong {
+            let _: Option<()> = self.wrong("an object: { ... }");
+        }
+        let dot = |text: &str| format!("{text}.");
+        let prefix = Prefix { here: dot(&self.key.here), pattern: dot(&self.key.pattern) };
+        Section::new(self.reader, object, prefix, self.place.clone(), !is_wrong).build(build)
+    }
 }
 
 impl<'a> Section<'a> {
@@ -93,6 +98,12 @@ impl<'a> Section<'a> {
     /// A path; a relative one starts at the folder of the file. An empty text counts as nothing.
     pub fn path(&self, key: &'static str) -> Option<PathBuf> {
         self.value(key)?.path()
+    }
+
+    /// A path, or this one when nothing is at `key`. `None`: something wrong is there, which was noted.
+    pub fn path_or(&self, key: &'static str, default: &str) -> Option<PathBuf> {
+        let is_free = self.misses && (self.value(key).is_none() || self.text_is_empty(key));
+        if is_free { Some(PathBuf::from(default)) } else { self.path(key) }
     }
 
     /// The elements of a list; none when it is absent.
@@ -196,12 +207,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The key that was probably meant: a near one of this section, else the same one of another section.
+    /// The key that was probably meant: a near one of this section, else one of another section.
     fn meant(&self, name: &str) -> Option<String> {
         let here = nearest(name, self.asked.borrow().iter().copied()).map(str::to_string);
         here.or_else(|| {
-            let suffix = format!(".{name}");
-            self.reader.known.iter().find(|key| key.ends_with(&suffix)).cloned()
+            let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
+            let elsewhere = nearest(name, self.reader.known.iter().map(|key| last(key)))?;
+            self.reader.known.iter().find(|key| last(key) == elsewhere).cloned()
         })
     }
 

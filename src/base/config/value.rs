@@ -11,7 +11,6 @@ use jsonc_parser::common::Ranged;
 
 use super::finding::Severity;
 use super::reader::{Note, Reader};
-use super::section::{Prefix, Section};
 use super::{Purpose, unit};
 use crate::base::nearest::nearest;
 use crate::base::secret::Secret;
@@ -25,11 +24,20 @@ impl<T: Copy + Display + PartialOrd + TryFrom<u64>> Whole for T {}
 
 /// A value of the file with its place.
 pub struct Value<'a> {
-    reader: &'a Reader,
-    key: Prefix,
+    pub(super) reader: &'a Reader,
+    pub(super) key: Prefix,
     /// `None` only while learning which keys there are, or when a finding is about an absent value.
-    found: Option<&'a ast::Value<'a>>,
-    place: Range<usize>,
+    pub(super) found: Option<&'a ast::Value<'a>>,
+    pub(super) place: Range<usize>,
+}
+
+/// How the keys of a section begin.
+#[derive(Clone, Default)]
+pub(super) struct Prefix {
+    /// `projects[2].`
+    pub here: String,
+    /// `projects[].`
+    pub pattern: String,
 }
 
 impl<'a> Value<'a> {
@@ -186,18 +194,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads an object.
-    pub fn section<T>(&self, build: impl FnOnce(&Section<'a>) -> T) -> T {
-        let object = self.found.and_then(|value| value.as_object());
-        let is_wrong = self.found.is_some() && object.is_none();
-        if is_wrong {
-            let _: Option<()> = self.wrong("an object: { ... }");
-        }
-        let dot = |text: &str| format!("{text}.");
-        let prefix = Prefix { here: dot(&self.key.here), pattern: dot(&self.key.pattern) };
-        Section::new(self.reader, object, prefix, self.place.clone(), !is_wrong).build(build)
-    }
-
     /// True for `""`.
     pub fn is_empty_text(&self) -> bool {
         matches!(self.found, Some(ast::Value::StringLit(text)) if text.value.is_empty())
@@ -253,7 +249,7 @@ impl<'a> Value<'a> {
     }
 
     /// Another kind of value is wanted, or another one of its kind: says what is here, by its kind if need be.
-    fn wrong<T>(&self, expectation: &str) -> Option<T> {
+    pub(super) fn wrong<T>(&self, expectation: &str) -> Option<T> {
         let value = self.found.map(|found| self.shown_value().unwrap_or_else(|| kind(found).to_string()));
         self.note_with(Severity::Problem, value, format!("expected {expectation}"), None);
         None

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use utoipa::IntoParams;
 
-use super::{Answered, ApiError, bounded, given, one, page, reading};
+use super::{Answered, bounded, given, one, page, reading};
 use crate::base::id;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
@@ -21,6 +21,7 @@ use crate::store::command::{CommandQuery, scoped_key};
 use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::input::{Asked, Input};
 use crate::supervisor::hub::view::show_command;
+use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
 /// How long an answer waits for the outcome when the caller does not say.

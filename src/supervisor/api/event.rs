@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answered, ApiError, bounded, given, page, reading, session};
+use super::{Answered, bounded, given, page, reading, session};
 use crate::base::clock::Time;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::event::EventView;
@@ -13,6 +13,7 @@ use crate::protocol::node::{NodeId, ProjectName};
 use crate::protocol::session::SessionId;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
 use crate::supervisor::hub::view::View;
+use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
 /// Which events; also for the live stream.

@@ -5,10 +5,11 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answered, ApiError, given, one, page};
+use super::{Answered, given, one, page};
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::node::{Node, NodeStatus};
+use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
 /// Which nodes.

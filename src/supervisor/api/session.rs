@@ -7,12 +7,13 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answered, ApiError, bounded, given, one, page};
+use super::{Answered, bounded, given, one, page};
 use crate::base::clock::Time;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
 use crate::supervisor::hub::view::View;
+use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
 /// Which sessions.

@@ -7,7 +7,7 @@ use crate::base::clock::Time;
 use crate::protocol::event::{Event, EventView};
 use crate::protocol::frame::{Ack, Events, ToAgent};
 use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
+use crate::protocol::session::{Session, SessionId};
 use crate::rules;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -115,7 +115,7 @@ impl Work {
         if let Some(known) = self.view.sessions.get(id) {
             return SessionRecord::clone(known);
         }
-        let session = rules::session::new(id.clone(), node.clone(), project.into(), at);
+        let session = Session::new(id.clone(), node.clone(), project.into(), at);
         SessionRecord { no: self.next_session_no(), session }
     }
 }

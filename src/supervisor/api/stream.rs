@@ -14,16 +14,17 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
-use super::api::event::EventParams;
-use super::api::{ApiError, given};
-use super::live::Listener;
-use super::shared::Shared;
+use super::event::EventParams;
+use super::given;
 use crate::protocol::api::{Refusal, Verdict};
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::store::StoreError;
 use crate::store::event::{EventFilter, EventQuery, Order};
+use crate::supervisor::live::{Listener, LiveView};
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
 
 /// Events read from the disk in one step.
 const STEP: usize = 256;
@@ -196,7 +197,7 @@ impl Reader {
     }
 }
 
-async fn next_live(live: &mut Option<Listener>) -> (Option<std::sync::Arc<super::live::LiveView>>, u64) {
+async fn next_live(live: &mut Option<Listener>) -> (Option<std::sync::Arc<LiveView>>, u64) {
     match live {
         Some(listener) => listener.next().await,
         None => std::future::pending().await,
