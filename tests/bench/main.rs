@@ -98,5 +98,6 @@ fn main() {
         }
     }
     lines.extend(ELSEWHERE.map(|(number, what, why)| Line::skipped(number, what, why)));
+    lines.sort_by_key(|line| line.number[1..].parse::<u32>().unwrap_or(u32::MAX));
     report::print(&lines, &target.join("bench.json"));
 }
