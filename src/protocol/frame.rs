@@ -31,10 +31,6 @@ pub const MAX_BATCH_EVENTS: usize = 1024;
 /// Bytes of events in one `events` frame at most, unless a single event is larger.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// How a supervisor begins the reason for refusing a hello whose journal ends before what it has committed. The agent
-/// starts a new incarnation then.
-pub const ROLLED_BACK: &str = "journal rolled back";
-
 /// The first frame on a link: who the agent is and what it holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hello {
@@ -69,7 +65,9 @@ pub struct Welcome {
     pub version: String,
     /// Counts this node's connections; only the newest may write.
     pub epoch: u64,
-    /// The last sequence number of the agent's incarnation that is committed here: send what comes after.
+    /// The last sequence number of the agent's incarnation that is committed here: send what comes after. When it is
+    /// beyond what the agent holds, the agent's journal is an old copy: it begins a new incarnation and says hello
+    /// again.
     pub committed_seq: u64,
     /// Bytes of events that may be on their way unacknowledged.
     pub credit_bytes: u64,
@@ -156,9 +154,6 @@ pub struct CommandResult {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The result stands only after the events up to this number: whoever is told of it can read what it caused.
-    #[serde(default)]
-    pub after_seq: u64,
 }
 
 /// The agent lives, and this is how its machine is.

@@ -187,7 +187,7 @@ impl Writer {
         work: impl FnOnce(&mut Tables<'_>, &mut MetaRow) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let mut meta = self.meta.clone();
-        meta.acked = meta.acked.max(acked.min(meta.next_seq - 1));
+        meta.acked = acked.min(meta.next_seq - 1);
         meta.commits += 1;
         let handle = self.journal.handle();
         let database = handle.as_ref().ok_or_else(|| failed(redb::Error::DatabaseClosed))?;

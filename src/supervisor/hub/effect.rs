@@ -23,13 +23,6 @@ pub enum Effect {
         /// Why an older connection is closed.
         replaced: String,
     },
-    /// A connection is refused.
-    Refuse {
-        /// Told why.
-        reply: oneshot::Sender<Greeted>,
-        /// Why.
-        reason: String,
-    },
     /// A frame for a node.
     Tell(NodeId, ToAgent),
     /// The node's connection is closed.

@@ -240,9 +240,6 @@ impl<T: Tally> Owner<T> {
                     old.close.close(replaced);
                 }
             }
-            Effect::Refuse { reply, reason } => {
-                let _ = reply.send(Err(reason));
-            }
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -296,7 +293,7 @@ impl<T: Tally> Owner<T> {
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
                 }
-                Effect::Answer(..) | Effect::Refuse { .. } | Effect::Wait(..) | Effect::Watch(_) => {
+                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) => {
                     self.carry_out(effect);
                 }
                 Effect::Tell(..) | Effect::Close(..) | Effect::Detach(_) | Effect::Ended(_) => {}

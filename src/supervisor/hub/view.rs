@@ -10,7 +10,6 @@ use imbl::{HashMap, OrdMap, OrdSet, Vector};
 
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandId, CommandView};
-use crate::protocol::frame::CommandResult;
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
@@ -90,8 +89,6 @@ pub struct View {
     pub helpers: HashMap<SessionId, Vector<SessionId>>,
     /// Commands that have not ended.
     pub commands: OrdMap<CommandId, Arc<Command>>,
-    /// Outcomes that stand only after events which are still on their way, by node.
-    pub outcomes: HashMap<NodeId, Vector<(CommandId, CommandResult)>>,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -109,7 +106,6 @@ impl View {
             by_age: OrdSet::new(),
             helpers: HashMap::new(),
             commands: OrdMap::new(),
-            outcomes: HashMap::new(),
             tail: loaded.tail,
         };
         for record in loaded.nodes {

@@ -109,27 +109,10 @@ impl Work {
         }
     }
 
-    /// An outcome stands only after the events it rests on, so that whoever is told of it can read them.
-    pub(super) fn command_ended(&mut self, from: &From, id: CommandId, result: CommandResult, at: Time) {
-        let Some(state) = self.current(from) else { return };
-        if result.after_seq > state.record.committed {
-            self.view.outcomes.entry(from.node.clone()).or_default().push_back((id, result));
-        } else {
-            self.end_command(&from.node, &id, &result, at);
-        }
-    }
-
-    /// Ends the commands whose events have all come.
-    pub(super) fn settle_outcomes(&mut self, node: &NodeId, at: Time) {
-        let Some(waiting) = self.view.outcomes.remove(node) else { return };
-        let committed = self.view.nodes.get(node).map_or(0, |state| state.record.committed);
-        let (due, later): (imbl::Vector<_>, imbl::Vector<_>) =
-            waiting.into_iter().partition(|(_, result)| result.after_seq <= committed);
-        if !later.is_empty() {
-            self.view.outcomes.insert(node.clone(), later);
-        }
-        for (id, result) in due {
-            self.end_command(node, &id, &result, at);
+    /// The events that an outcome rests on came before it over the same link, so whoever is told of it can read them.
+    pub(super) fn command_ended(&mut self, from: &From, id: &CommandId, result: &CommandResult, at: Time) {
+        if self.current(from).is_some() {
+            self.end_command(&from.node, id, result, at);
         }
     }
 

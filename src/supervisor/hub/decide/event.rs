@@ -58,7 +58,6 @@ impl Work {
         self.put_node(state);
         self.waiting.push(from.node.clone());
         self.effects.push(Effect::Tell(from.node.clone(), ToAgent::Ack(ack)));
-        self.settle_outcomes(&from.node, at);
         if let Some(reason) = hole {
             self.close(from, &reason, at);
         }

@@ -64,7 +64,7 @@ impl Work {
             Input::Snapshot { from, snapshot } => self.snapshot(&from, snapshot, at),
             Input::Heartbeat { from, heartbeat } => self.heartbeat(&from, heartbeat, at),
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
-            Input::CommandResult { from, id, result } => self.command_ended(&from, id, result, at),
+            Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
             Input::Await { id, reply } => {
                 if self.view.commands.contains_key(&id) {

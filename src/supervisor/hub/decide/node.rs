@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, ROLLED_BACK, Snapshot, Welcome};
+use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
@@ -47,11 +47,8 @@ impl Work {
                     self.note_gap(&node, &hello.incarnation, from, to, why, at);
                     record.committed = to;
                 }
-                Fit::RolledBack => {
-                    self.effects
-                        .push(Effect::Refuse { reply, reason: rolled_back(&hello, record.committed) });
-                    return;
-                }
+                // The welcome says so, and the agent begins a new incarnation.
+                Fit::RolledBack => {}
             }
         }
         record.hostname = hello.hostname;
@@ -85,7 +82,6 @@ impl Work {
         state.record.last_heard = state.last_heard;
         self.put_node(state);
         self.note(&from.node, "node.offline", &json!({"reason": reason, "epoch": from.epoch}), at);
-        self.view.outcomes.remove(&from.node);
         self.effects.push(Effect::Detach(from.node.clone()));
     }
 
@@ -168,11 +164,4 @@ impl Work {
         self.batch.sessions.insert(record.session.id.to_string(), record.clone());
         self.view.put_session(record);
     }
-}
-
-fn rolled_back(hello: &Hello, committed: u64) -> String {
-    format!(
-        "{ROLLED_BACK}: it ends at {} but {committed} is committed here; it is an old copy and must start a new one",
-        hello.last_seq
-    )
 }
