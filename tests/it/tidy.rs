@@ -29,7 +29,19 @@ const FENCES: [(&str, &[&str]); 6] = [
     ("rusqlite", &["src/store/"]),
     ("axum", &["src/supervisor/"]),
     ("tokio_tungstenite", &["src/agent/link"]),
-    ("clap", &["src/main.rs", "src/role.rs", "src/up", "src/ctl/", "src/base/log.rs", "src/base/daemon.rs"]),
+    ("clap", &COMMAND_LINES),
+];
+
+/// Files that say what may be typed.
+const COMMAND_LINES: [&str; 8] = [
+    "src/main.rs",
+    "src/role.rs",
+    "src/up",
+    "src/ctl/",
+    "src/agent/cli.rs",
+    "src/supervisor/cli.rs",
+    "src/base/daemon.rs",
+    "src/base/log.rs",
 ];
 
 /// Files that may read the clock.

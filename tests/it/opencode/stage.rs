@@ -12,7 +12,7 @@ use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::desk::Desk;
 use crate::opencode_home::{FakeModel, OpencodeHome};
