@@ -6,8 +6,7 @@ use anyhow::Context;
 
 use super::config::{self, Config};
 use super::{Agent, Reload};
-use crate::base::config::Purpose;
-use crate::base::daemon::Start;
+use crate::base::daemon::{Start, log_reload, reread};
 use crate::base::exit::Failure;
 use crate::base::signals::{Signal, Signals};
 use crate::base::task::Tasks;
@@ -40,21 +39,9 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
 
 /// Reads the file again. A file that is no good changes nothing.
 async fn reload(config: &mut Config, door: &Reload, path: &Path) {
-    let (new, report) = match config::read(path, Purpose::Run) {
-        Ok(read) => read,
-        Err(report) => {
-            tracing::error!("reload: nothing changed, the file has problems:\n{}", report.text());
-            return;
-        }
-    };
-    for finding in &report.findings {
-        tracing::warn!("{finding}");
-    }
+    let Some(new) = reread(path, config::read) else { return };
     let change = config::reload(config, &new);
     door.take(change.config.clone()).await;
     *config = change.config;
-    tracing::info!(applied = ?change.applied, "reloaded");
-    if !change.needs_restart.is_empty() {
-        tracing::warn!(keys = ?change.needs_restart, "these changes wait for a restart");
-    }
+    log_reload(&change.applied, &change.needs_restart);
 }

@@ -5,6 +5,7 @@
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
+//! - `documents`: the operator's documents say what the program does.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `tidy`: the house keeps its own rules.
 
@@ -13,6 +14,7 @@
 mod command;
 mod config;
 mod ctl;
+mod documents;
 mod event;
 #[path = "../fake_model/model/mod.rs"]
 mod fake_model;
