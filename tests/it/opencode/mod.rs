@@ -1,8 +1,10 @@
 //! A true opencode behind the backend, with the fake model behind it.
 
+mod cut;
 mod desk;
 mod life;
 mod record;
+mod recording;
 mod stage;
 mod steer;
 mod turn;

@@ -1,63 +1,16 @@
 //! Our record against a recording of opencode's own stream: the same identities, nothing missing.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
 use hal_o_swarm::agent::backend::Deed;
 use hal_o_swarm::protocol::session::Status;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
+use super::recording::Recording;
 use super::stage::Stage;
 
-/// What opencode's stream has said since the recording began.
-#[derive(Clone, Default)]
-struct Recording(Arc<Mutex<Vec<Value>>>);
-
-impl Recording {
-    async fn begin(stage: &Stage) -> Self {
-        let out = Self::default();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("http://127.0.0.1:{}/global/event", stage.port);
-        let answer = client.get(url).basic_auth("opencode", Some(stage.password())).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.status());
-        let mut bytes = answer.bytes_stream();
-        let lines = out.0.clone();
-        let (tell, told) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
-            let (mut pending, mut tell) = (String::new(), Some(tell));
-            while let Some(Ok(chunk)) = bytes.next().await {
-                pending.push_str(std::str::from_utf8(&chunk).unwrap());
-                while let Some((event, rest)) = pending.split_once("\n\n") {
-                    let event = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
-                    lines.lock().unwrap().push(event);
-                    pending = rest.to_owned();
-                    tell.take().map(|tell| tell.send(()));
-                }
-            }
-        });
-        told.await.unwrap();
-        out
-    }
-
-    /// Identities of the events that are to be kept, written down here once more and apart from the program's rule.
-    fn durable(&self) -> BTreeSet<String> {
-        let events = self.0.lock().unwrap();
-        let kept = events.iter().map(|event| &event["payload"]).filter(|payload| {
-            let kind = payload["type"].as_str().unwrap();
-            let state = &payload["properties"]["part"]["state"];
-            let grows = state["status"] == "running"
-                && state["metadata"]["output"].as_str().is_some_and(|it| !it.is_empty());
-            let family = ["session.", "message.", "permission.", "question.", "todo."];
-            kind == "file.edited"
-                || (family.iter().any(|one| kind.starts_with(one)) && kind != "message.part.delta" && !grows)
-        });
-        kept.map(|payload| payload["id"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-fn kept(stage: &Stage) -> Vec<String> {
+/// Identities of what was kept, in the order it was reported.
+pub fn kept(stage: &Stage) -> Vec<String> {
     stage.desk.look(|record| record.events.iter().filter_map(|event| event.id.clone()).collect())
 }
 

@@ -11,6 +11,7 @@ use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -38,6 +39,11 @@ impl Stage {
 
     /// With opencode's setting `permission`; opencode is up.
     pub async fn set_with(permission: Value) -> Self {
+        Self::set_through(permission, |home, _| home.binary().to_owned()).await
+    }
+
+    /// With another program in the place of opencode's, made by `program` for the home and opencode's port.
+    pub async fn set_through(permission: Value, program: impl FnOnce(&OpencodeHome, u16) -> PathBuf) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
         let project = home.project("web");
@@ -45,7 +51,8 @@ impl Stage {
         let tasks = Tasks::new();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(home.path("agent")).unwrap();
-        let backend = open(&home, &project, port, Memory::new(), reports, &tasks);
+        let binary = program(&home, port);
+        let backend = open(&home, binary, &project, port, Memory::new(), reports, &tasks);
         let stage = Self { backend, desk, tasks, project, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
@@ -55,7 +62,15 @@ impl Stage {
     pub fn open_again(&mut self, memory: Memory) {
         self.tasks = Tasks::new();
         let reports = self.desk.more_reports();
-        self.backend = open(&self.home, &self.project, self.port, memory, reports, &self.tasks);
+        self.backend = open(
+            &self.home,
+            self.home.binary().to_owned(),
+            &self.project,
+            self.port,
+            memory,
+            reports,
+            &self.tasks,
+        );
     }
 
     /// Carries out a deed on behalf of a new command.
@@ -154,6 +169,15 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    /// A scene that fails leaves nothing either.
+    fn drop(&mut self) {
+        for pid in self.processes(|_| true) {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
+
 /// All processes of the machine with their command lines.
 pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
     let numbers =
@@ -166,6 +190,7 @@ pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
 
 fn open(
     home: &OpencodeHome,
+    binary: PathBuf,
     project: &std::path::Path,
     port: u16,
     memory: Memory,
@@ -173,7 +198,7 @@ fn open(
     tasks: &Tasks,
 ) -> Backend {
     let config = OpenConfig {
-        binary: Some(home.binary().to_owned()),
+        binary: Some(binary),
         port,
         data_dir: home.path("agent"),
         directories: vec![project.to_owned()],

@@ -3,7 +3,7 @@
 //! ```text
 //!            keep: starts it, restarts it, ends it
 //!              |
-//!   server (process) <--- client (HTTP) <--- deeds, settle   what is asked of it
+//!   server (process) <--- client (HTTP) <--- deeds (prompt, halt), settle   what is asked of it
 //!              |                        <--- look, catch_up  what was missed
 //!              '--- /global/event ---> stream -- hear (the rule) --> reports
 //! ```
@@ -12,13 +12,16 @@
 mod catch_up;
 mod client;
 mod deeds;
+mod halt;
 mod hear;
 mod keep;
 mod look;
 mod processes;
+mod prompt;
 mod server;
 mod settle;
 mod stream;
+mod tools;
 mod tracker;
 mod words;
 

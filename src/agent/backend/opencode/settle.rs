@@ -1,8 +1,9 @@
 //! Whether a deed was done whose outcome a crash has hidden: found by looking for its traces.
 
 use super::client::{Call, Client};
-use super::deeds::{is_made_by, is_message_of, report_killed};
+use super::halt::report_killed;
 use super::look::{self, Doings};
+use super::prompt::{is_made_by, is_message_of};
 use super::words::Message;
 use super::{Shared, real, text};
 use crate::agent::backend::{BackendError, Deed, Settled};
