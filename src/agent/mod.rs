@@ -1,4 +1,300 @@
 //! The agent: one per machine, dials out, runs the coding agents there.
+//!
+//! ```text
+//!   backend --Heard--> desk --> outbox (stored) --> link ==events==> supervisor
+//!      ^                ^                            |
+//!      '----- Deed -----'<======= command ==========='
+//! ```
+//! - `backend`: how the agent talks to one kind of coding agent; `backends`: which of them run here.
+//! - `desk`: the one owner of what is known of sessions, and the life of a command.
+//! - `outbox`: the one owner of the journal.
+//! - `link`: the connection to the supervisor.
+//! - `project`: where coding agents work; `resources`: how the machine is.
 
 pub mod backend;
+pub mod backends;
+pub mod cli;
 pub mod config;
+pub mod desk;
+pub mod link;
+pub mod outbox;
+pub mod project;
+pub mod resources;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::clock;
+use crate::base::task::Tasks;
+use crate::protocol::event::raw;
+use crate::protocol::frame::Watch;
+use crate::store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
+use backends::{Backends, Mouths};
+use config::{Config, ProjectConfig};
+use desk::command::Commands;
+use desk::{Desk, View};
+use link::Link;
+use outbox::Outbox;
+use project::{Projects, Turned};
+use resources::Gauge;
+
+/// Bytes at which even events that nobody has acknowledged are dropped, oldest first, with a counted gap. Weeks of a
+/// busy node without a supervisor.
+const HARD_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Commands between link and desk; the desk takes them at once.
+const COMMAND_QUEUE: usize = 64;
+
+/// Answers between desk and link.
+const SAY_QUEUE: usize = 256;
+
+/// Live things between desk and link; more are dropped.
+const LIVE_QUEUE: usize = 1024;
+
+/// How often directories are looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the journal is trimmed.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// How long backends may take to end: coding agents get time to end their tools.
+const STOP_BACKENDS: Duration = Duration::from_secs(35);
+
+/// How long each other step of a stop may take: commands in hand, last events, last words.
+const STOP_STEP: Duration = Duration::from_secs(5);
+
+/// An agent that has read its journal and is ready to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    outbox: Outbox,
+    journal_end: oneshot::Receiver<JournalError>,
+    set_aside: Option<SetAside>,
+    sessions: Vec<SessionRecord>,
+    reload: Reload,
+    reloads: mpsc::Receiver<Vec<ProjectConfig>>,
+}
+
+/// The door through which a running agent gets another list of projects.
+#[derive(Clone, Debug)]
+pub struct Reload(mpsc::Sender<Vec<ProjectConfig>>);
+
+impl Reload {
+    /// Gives the agent its new projects. Sessions of projects that are gone go on where they are.
+    pub async fn projects(&self, projects: Vec<ProjectConfig>) {
+        // An agent that has ended needs no projects.
+        let _ended = self.0.send(projects).await;
+    }
+}
+
+impl Agent {
+    /// Opens the journal. Fails when another agent has it, or when it can be neither read nor set aside.
+    pub fn open(config: Config) -> anyhow::Result<Self> {
+        let folder = &config.data_dir;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the data folder {} (data_dir)", folder.display()))?;
+        let bounds = Bounds {
+            keep: config.journal.keep,
+            keep_bytes: config.journal.keep_bytes,
+            hard_bytes: HARD_BYTES.max(config.journal.keep_bytes),
+        };
+        let (journal, writer, set_aside) = Journal::open(folder, bounds, clock::now())?;
+        let sessions = journal.sessions()?;
+        let (outbox, journal_end) = Outbox::start(journal, writer)?;
+        let (reload, reloads) = mpsc::channel(1);
+        Ok(Self { config, outbox, journal_end, set_aside, sessions, reload: Reload(reload), reloads })
+    }
+
+    /// The door for a new list of projects.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
+    /// last events stored and, when connected, sent. An error means that the journal failed for good.
+    pub async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
+        let Self { config, outbox, mut journal_end, set_aside, sessions, reload: _, reloads } = self;
+        let projects = Arc::new(Projects::new(config.projects.clone()));
+        let backends = Arc::new(Backends::new(&config));
+        let (mut view, forgotten) = desk::remember(sessions.clone(), clock::now());
+        let mut first = note_of(set_aside);
+        first.extend(projects.check().into_iter().map(desk::project_event));
+        first.extend(forgotten);
+        view.as_of_seq = outbox.write(first).await?;
+        let (mouths, ears) = backends::queues();
+        let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
+        let wires = Wires::new(view);
+        let keeper = Keeper { projects, backends, mouths, sessions, turned: turned_in, reloads, outbox };
+        let house = House::start(&config, &keeper, wires, ears, turned);
+        let failed = tokio::select! {
+            () = tasks.stopped() => None,
+            () = keeper.keep() => None,
+            end = &mut journal_end => end.ok(),
+        };
+        if let Some(error) = failed {
+            house.abandon();
+            return Err(
+                anyhow::Error::new(error).context("the journal failed; the next start looks at every page")
+            );
+        }
+        house.drain().await;
+        // The file is closed when the outbox thread has ended.
+        let _closed = tokio::time::timeout(STOP_STEP, journal_end).await;
+        Ok(())
+    }
+}
+
+/// A journal that was set aside is the first thing the new one tells.
+fn note_of(set_aside: Option<SetAside>) -> Vec<Change> {
+    let Some(SetAside { path, why }) = set_aside else { return Vec::new() };
+    tracing::error!("the journal was damaged ({why}); it lies in {} and a new one was begun", path.display());
+    let reason = format!("the journal was damaged: {why}");
+    let data = raw(&json!({"reason": reason, "set_aside": path.display().to_string()}));
+    vec![Change::Append(NewEvent::own("gap", clock::now(), data))]
+}
+
+/// The queues between desk, commands and link.
+struct Wires {
+    view: watch::Sender<View>,
+    watched: watch::Sender<Watch>,
+}
+
+impl Wires {
+    fn new(view: View) -> Self {
+        Self { view: watch::Sender::new(view), watched: watch::Sender::new(Watch::default()) }
+    }
+}
+
+/// Looks after projects and journal while the rest works.
+struct Keeper {
+    projects: Arc<Projects>,
+    backends: Arc<Backends>,
+    mouths: Mouths,
+    sessions: Vec<SessionRecord>,
+    turned: mpsc::Sender<Turned>,
+    reloads: mpsc::Receiver<Vec<ProjectConfig>>,
+    outbox: Outbox,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut check = tokio::time::interval(CHECK_EVERY);
+        let mut trim = tokio::time::interval(TRIM_EVERY);
+        loop {
+            tokio::select! {
+                _ = check.tick() => self.check().await,
+                _ = trim.tick() => self.outbox.trim(),
+                Some(projects) = self.reloads.recv() => {
+                    self.projects.replace(projects.clone());
+                    self.backends.open(&projects, &self.sessions, &self.mouths);
+                    self.check().await;
+                }
+            }
+        }
+    }
+
+    async fn check(&self) {
+        for turned in self.projects.check() {
+            // The desk ends only with the agent.
+            let _ended = self.turned.send(turned).await;
+        }
+    }
+}
+
+/// What runs.
+struct House {
+    backends: Arc<Backends>,
+    desk: JoinHandle<()>,
+    commands: JoinHandle<()>,
+    link: JoinHandle<()>,
+    stop_commands: CancellationToken,
+    stop_link: CancellationToken,
+}
+
+impl House {
+    fn start(
+        config: &Config,
+        keeper: &Keeper,
+        wires: Wires,
+        ears: backends::Ears,
+        turned: mpsc::Receiver<Turned>,
+    ) -> Self {
+        let (commands_in, frames) = mpsc::channel(COMMAND_QUEUE);
+        let (says_in, says) = mpsc::channel(SAY_QUEUE);
+        let (live_in, live) = mpsc::channel(LIVE_QUEUE);
+        let view = wires.view.subscribe();
+        let desk = Desk {
+            node_id: config.node_id.clone(),
+            outbox: keeper.outbox.clone(),
+            projects: Arc::clone(&keeper.projects),
+            watched: wires.watched.subscribe(),
+            live: live_in,
+            view: wires.view,
+            health: [None, None],
+        };
+        let commands = Commands::new(desk::command::Means {
+            outbox: keeper.outbox.clone(),
+            projects: Arc::clone(&keeper.projects),
+            backends: Arc::clone(&keeper.backends),
+            view: view.clone(),
+            says: says_in,
+        });
+        let link = Link::new(link::Means {
+            node_id: config.node_id.clone(),
+            supervisor_url: config.supervisor_url.clone(),
+            auth_token: config.auth_token.clone(),
+            ca_file: config.ca_file.clone(),
+            outbox: keeper.outbox.clone(),
+            view,
+            projects: Arc::clone(&keeper.projects),
+            commands: commands_in,
+            says,
+            live,
+            watched: wires.watched,
+            gauge: Gauge::new(config.data_dir.clone()),
+        });
+        keeper.backends.open(&config.projects, &keeper.sessions, &keeper.mouths);
+        let (stop_commands, stop_link) = (CancellationToken::new(), CancellationToken::new());
+        Self {
+            backends: Arc::clone(&keeper.backends),
+            desk: tokio::spawn(async move {
+                // A closed journal is reported by whoever waits for its end.
+                let _closed = desk.run(ears, turned).await;
+            }),
+            commands: tokio::spawn(commands.run(frames, stop_commands.clone())),
+            link: tokio::spawn(link.run(stop_link.clone())),
+            stop_commands,
+            stop_link,
+        }
+    }
+
+    /// In this order, so that what one step causes is still stored and said by the next.
+    async fn drain(self) {
+        self.stop_commands.cancel();
+        within(STOP_STEP, "commands in hand", self.commands).await;
+        within(STOP_BACKENDS, "backends", tokio::spawn(async move { self.backends.stop().await })).await;
+        within(STOP_STEP, "last events", self.desk).await;
+        self.stop_link.cancel();
+        within(STOP_STEP, "last words", self.link).await;
+    }
+
+    fn abandon(self) {
+        for task in [self.desk, self.commands, self.link] {
+            task.abort();
+        }
+    }
+}
+
+async fn within(deadline: Duration, what: &str, task: JoinHandle<()>) {
+    let abort = task.abort_handle();
+    if tokio::time::timeout(deadline, task).await.is_err() {
+        tracing::warn!("stopping: {what} took longer than {} s and were cut", deadline.as_secs());
+        abort.abort();
+    }
+}

@@ -59,7 +59,7 @@ impl FakeModel {
         let ledger = fake_model::Ledger::default();
         let router = fake_model::router(ledger.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {

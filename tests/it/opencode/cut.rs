@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use hal_o_swarm::protocol::session::Status;
 use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
 use super::record::kept;
 use super::recording::Recording;
-use super::stage::Stage;
+use super::stage::{Stage, wait_until};
 
 /// A way to opencode that can be cut.
 struct Bridge {
@@ -65,11 +63,7 @@ async fn a_cut_stream_loses_nothing_that_opencode_has_stored() {
     stage.desk.wait("words", |record| (!record.live.is_empty()).then_some(())).await;
 
     bridge.is_open.send_replace(false);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !recording.has(session.as_str(), "session.idle") {
-        assert!(Instant::now() < deadline, "the turn did not end");
-        sleep(Duration::from_millis(50)).await;
-    }
+    wait_until("the end of the turn", || recording.has(session.as_str(), "session.idle")).await;
     assert_eq!(stage.desk.look(|record| record.status(session.as_str())), Some(Status::Running));
     bridge.is_open.send_replace(true);
 

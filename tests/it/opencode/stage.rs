@@ -13,7 +13,7 @@ use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 use super::desk::Desk;
 use crate::opencode_home::{FakeModel, OpencodeHome};
@@ -133,11 +133,7 @@ impl Stage {
     }
 
     async fn wait_count(&self, what: &str, count: usize, look: impl Fn() -> usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while look() != count {
-            assert!(Instant::now() < deadline, "there are {} processes {what:?}, not {count}", look());
-            sleep(Duration::from_millis(50)).await;
-        }
+        wait_until(&format!("{count} processes {what:?}"), || look() == count).await;
     }
 
     fn processes(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
@@ -166,6 +162,16 @@ impl Stage {
         self.backend.stop().await;
         assert!(self.tasks.drain(PATIENCE).await, "the backend's tasks did not end");
         assert_eq!(self.processes(|_| true), Vec::<i32>::new(), "processes are left");
+    }
+}
+
+/// Waits until it is so.
+pub async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut looks = interval(Duration::from_millis(50));
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        looks.tick().await;
     }
 }
 

@@ -1,7 +1,5 @@
 //! What opencode is asked to do.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use super::client::{Call, Client};
@@ -9,7 +7,7 @@ use super::halt::{abort, family, kill};
 use super::look::{self, Doings};
 use super::prompt::{Wish, create, prompt};
 use super::words::AskInfo;
-use super::{Shared, real, text};
+use super::{Shared, Up, existing};
 use crate::agent::backend::{BackendError, Deed};
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{AskKind, SessionId};
@@ -18,6 +16,14 @@ use crate::rules::session as rules;
 /// Carries out a deed; see [`super::super::Backend::carry_out`].
 pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
     let up = shared.up().await?;
+    let outcome = perform(shared, &up, command, deed).await;
+    if let Err(BackendError::Silent { .. }) = &outcome {
+        shared.doubtful().insert(command.clone(), up.mark);
+    }
+    outcome
+}
+
+async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
     let client = &up.client;
     match deed {
         Deed::Create { directory, prompt, title, model, agent } => {
@@ -30,7 +36,7 @@ pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Resu
             prompt(shared, client, command, &info, &message, Wish::default()).await.map(|()| String::new())
         }
         Deed::Abort { session_id } => abort(client, &session_id).await,
-        Deed::Kill { session_id } => kill(shared, &up, &session_id).await,
+        Deed::Kill { session_id } => kill(shared, up, &session_id).await,
         Deed::AnswerPermission { session_id, request_id, reply, message } => {
             let ask = waiting(client, &session_id, request_id.as_deref(), AskKind::Permission).await?;
             let path = format!("/permission/{}/reply", ask.id);
@@ -49,7 +55,7 @@ pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Resu
             Ok(format!("answered: {}", ask.what))
         }
         Deed::Look { session_id } => {
-            let session = look::one(client, &session_id, &shared.directories).await?;
+            let session = look::one(client, &session_id, &shared.directories()).await?;
             Ok(rules::status(&session).as_str().into())
         }
     }
@@ -89,13 +95,4 @@ async fn waiting(
         })
     })?;
     Ok(Waiting { id: found.id.clone(), what: found.what(), directory: info.directory.clone() })
-}
-
-/// The real path of a directory that must exist.
-pub fn existing(directory: &str) -> Result<String, BackendError> {
-    let path = Path::new(directory);
-    if !path.is_dir() {
-        return Err(BackendError::NoSuch(format!("the project's directory {directory:?} does not exist")));
-    }
-    Ok(text(real(path)))
 }

@@ -25,11 +25,13 @@ mod tools;
 mod tracker;
 mod words;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
@@ -72,10 +74,12 @@ pub struct Opencode(Arc<Shared>);
 /// What the tasks and the deeds share.
 struct Shared {
     config: OpenConfig,
-    directories: Directories,
+    directories: ArcSwap<Directories>,
     reports: Reports,
     link: watch::Sender<Link>,
     notes: broadcast::Sender<Note>,
+    /// Commands that were not answered in time, with the mark of the run that was asked: it may still do them.
+    doubtful: Mutex<HashMap<CommandId, String>>,
     /// Tells the keeper to end everything.
     stop: CancellationToken,
     /// True once everything has ended.
@@ -89,7 +93,7 @@ enum Link {
     Starting,
     /// It is there.
     Up(Up),
-    /// It is not, and why.
+    /// It is not, and why, with its last lines below.
     Down(String),
 }
 
@@ -121,16 +125,22 @@ impl Opencode {
     /// Must be called within a tokio runtime. The tasks end when the group stops or [`Opencode::stop`] is called.
     pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
-            directories: Directories::new(&config.directories),
+            directories: ArcSwap::from_pointee(Directories::new(&config.directories)),
             config,
             reports,
             link: watch::Sender::new(Link::Starting),
             notes: broadcast::Sender::new(NOTES_MAX),
+            doubtful: Mutex::default(),
             stop: tasks.child_stop(),
             ended: watch::Sender::new(false),
         });
         tasks.spawn(keep::keep(shared.clone(), memory));
         Self(shared)
+    }
+
+    /// Takes other directories than those it was opened with; they count from the next look on.
+    pub fn set_directories(&self, directories: &[PathBuf]) {
+        self.0.directories.store(Arc::new(Directories::new(directories)));
     }
 
     pub(crate) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
@@ -157,9 +167,13 @@ impl fmt::Debug for Opencode {
 }
 
 impl Shared {
+    fn directories(&self) -> Arc<Directories> {
+        self.directories.load_full()
+    }
+
     /// The running opencode; waits while it is being started.
     async fn up(&self) -> Result<Up, BackendError> {
-        let down = |why: &str| BackendError::Down { backend: NAME, why: why.into() };
+        let down = |why: &str| BackendError::Down { backend: NAME, why: why.replace('\n', " | ") };
         let mut link = self.link.subscribe();
         match timeout(START_PATIENCE, link.wait_for(|link| !matches!(link, Link::Starting))).await {
             Ok(Ok(link)) => match &*link {
@@ -169,6 +183,10 @@ impl Shared {
             },
             Ok(Err(_)) | Err(_) => Err(down("it is being started")),
         }
+    }
+
+    fn doubtful(&self) -> MutexGuard<'_, HashMap<CommandId, String>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The beginning of the marks of everything that agents with this data directory start.
@@ -202,6 +220,15 @@ impl Directories {
 /// The real path; the path itself when there is nothing.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The real path of a directory that must exist.
+fn existing(directory: &str) -> Result<String, BackendError> {
+    let path = Path::new(directory);
+    if !path.is_dir() {
+        return Err(BackendError::NoSuch(format!("the project's directory {directory:?} does not exist")));
+    }
+    Ok(text(real(path)))
 }
 
 fn text(path: PathBuf) -> String {

@@ -9,11 +9,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Call, Client, NAME};
-use super::deeds::existing;
 use super::words::{AgentInfo, Message, Providers, SessionInfo};
-use super::{Note, Shared, hear};
+use super::{Note, Shared, existing, hear};
 use crate::agent::backend::BackendError;
 use crate::base::clock::{Time, now};
+use crate::base::nearest::no_such;
 use crate::protocol::command::CommandId;
 
 /// Characters of a title that is made from a prompt.
@@ -83,13 +83,8 @@ fn one_of(what: &str, name: &str, known: &[String]) -> Result<(), BackendError> 
     if known.iter().any(|one| one == name) {
         return Ok(());
     }
-    let near = known
-        .iter()
-        .max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
-    Err(BackendError::NoSuch(match near {
-        Some(near) => format!("opencode has no {what} {name:?}; the nearest of {} is {near:?}", known.len()),
-        None => format!("opencode has no {what} {name:?}, and no other"),
-    }))
+    let why = no_such(what, name, known.iter().map(String::as_str));
+    Err(BackendError::NoSuch(format!("opencode has {why}")))
 }
 
 /// Says something to a session; returns when opencode has taken it.

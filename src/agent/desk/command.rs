@@ -1,0 +1,336 @@
+//! The life of a command on this node: stored, acknowledged, carried out, its outcome stored, and only then said.
+//!
+//! A command that is seen again is answered from what is stored; it is never carried out twice. Prompts of one
+//! session keep their order; what stops or answers goes at once, and a kill drops the prompts that still wait.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::deed;
+use super::line::{Lines, Place};
+use super::{Held, View};
+use crate::agent::backend::{Backend, BackendError, Deed, Settled};
+use crate::agent::backends::Backends;
+use crate::agent::outbox::Outbox;
+use crate::agent::project::Projects;
+use crate::base::clock;
+use crate::protocol::command::{CommandId, CommandState, Verb};
+use crate::protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent};
+use crate::protocol::session::{Activity, SessionId};
+use crate::store::journal::{Change, CommandRecord};
+
+/// Commands in hand at the same time. More are refused with a sentence: something floods this node.
+const MAX_IN_HAND: usize = 1024;
+
+/// How long a command that began a turn waits to see the turn in the record, and one that ended a turn its end.
+const RECORD_WAIT: Duration = Duration::from_secs(5);
+
+/// Bytes of an outcome that are kept.
+const MAX_OUTPUT: usize = 256 * 1024;
+
+/// A frame for the supervisor. It is not said before the events up to `after_seq`.
+#[derive(Debug)]
+pub struct Say {
+    /// The last event that must have gone before; 0: none.
+    pub after_seq: u64,
+    /// What to say.
+    pub frame: FromAgent,
+}
+
+/// What commands are carried out with.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Where commands and outcomes are stored.
+    pub outbox: Outbox,
+    /// Where sessions begin.
+    pub projects: Arc<Projects>,
+    /// Who does it.
+    pub backends: Arc<Backends>,
+    /// What is stored of sessions.
+    pub view: watch::Receiver<View>,
+    /// Where answers go.
+    pub says: mpsc::Sender<Say>,
+}
+
+/// The commands in hand.
+#[derive(Debug)]
+pub struct Commands {
+    means: Means,
+    in_hand: HashSet<CommandId>,
+    lines: Lines,
+    jobs: TaskTracker,
+}
+
+/// A job that has ended.
+#[derive(Debug)]
+struct Ended {
+    id: CommandId,
+    in_line: Option<SessionId>,
+}
+
+impl Commands {
+    /// None is in hand yet.
+    pub fn new(means: Means) -> Self {
+        Self { means, in_hand: HashSet::new(), lines: Lines::default(), jobs: TaskTracker::new() }
+    }
+
+    /// Settles what a crash has left open, then takes commands until told to stop; returns when all in hand are
+    /// through. What is not through when the process ends is settled at the next start.
+    pub async fn run(mut self, mut frames: mpsc::Receiver<CommandFrame>, stop: CancellationToken) {
+        let (ended_in, mut ended) = mpsc::channel(MAX_IN_HAND);
+        self.settle_all(&ended_in);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(job) = ended.recv() => self.forget(job),
+                frame = frames.recv() => match frame {
+                    Some(frame) => self.take(frame, &ended_in).await,
+                    None => break,
+                },
+            }
+        }
+        // The link must not wait for a queue that nobody empties.
+        drop(frames);
+        self.jobs.close();
+        self.jobs.wait().await;
+    }
+
+    fn settle_all(&mut self, ended: &mpsc::Sender<Ended>) {
+        let open = self.means.outbox.open_commands().unwrap_or_else(|error| {
+            tracing::error!("commands of the last run cannot be read: {:#}", anyhow::Error::new(error));
+            Vec::new()
+        });
+        for record in open {
+            let id = record.frame.command_id.clone();
+            self.in_hand.insert(id.clone());
+            let (means, ended) = (self.means.clone(), ended.clone());
+            self.jobs.spawn(async move {
+                settle(&means, record).await;
+                let _stopping = ended.send(Ended { id, in_line: None }).await;
+            });
+        }
+    }
+
+    fn forget(&mut self, job: Ended) {
+        self.in_hand.remove(&job.id);
+        if let Some(session) = job.in_line {
+            self.lines.leave(&session);
+        }
+    }
+
+    async fn take(&mut self, frame: CommandFrame, ended: &mpsc::Sender<Ended>) {
+        let id = frame.command_id.clone();
+        if self.in_hand.contains(&id) {
+            return self.means.acknowledge(id).await;
+        }
+        match self.means.outbox.command(&id) {
+            Ok(Some(record)) if record.state.is_final() => return self.means.say_result(&record).await,
+            Ok(Some(_)) => return self.means.acknowledge(id).await,
+            Ok(None) => {}
+            Err(error) => {
+                // Without knowing whether it was done it must not be done; the supervisor will ask again.
+                let error = anyhow::Error::new(error);
+                return tracing::error!("command {id} is left alone, as it cannot be looked up: {error:#}");
+            }
+        }
+        if self.in_hand.len() >= MAX_IN_HAND {
+            return tracing::error!("command {id} is left alone: {MAX_IN_HAND} are in hand already");
+        }
+        self.in_hand.insert(id.clone());
+        let verb = Verb::parse(&frame.verb);
+        let session = deed::session_of(&frame);
+        let place = match (verb, &session) {
+            (Some(Verb::PromptSession), Some(session)) => Some(self.lines.stand(session)),
+            (Some(Verb::KillSession), Some(session)) => {
+                self.lines.drop_waiting(session);
+                None
+            }
+            _ => None,
+        };
+        let in_line = place.is_some().then_some(session).flatten();
+        let (means, ended) = (self.means.clone(), ended.clone());
+        self.jobs.spawn(async move {
+            live(&means, frame, verb, place).await;
+            let _stopping = ended.send(Ended { id, in_line }).await;
+        });
+    }
+}
+
+/// What came of a command.
+struct Outcome {
+    state: CommandState,
+    output: String,
+    error: Option<String>,
+}
+
+impl Outcome {
+    fn done(output: String) -> Self {
+        Self { state: CommandState::Done, output, error: None }
+    }
+
+    fn no(state: CommandState, why: impl Into<String>) -> Self {
+        Self { state, output: String::new(), error: Some(why.into()) }
+    }
+}
+
+/// A new command from its receipt to its result.
+async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, place: Option<Place>) {
+    let now = clock::now();
+    let lapsed = frame.ttl_ms == 0;
+    let mut record = CommandRecord {
+        frame,
+        received_at: now,
+        changed_at: now,
+        state: CommandState::Running,
+        output: String::new(),
+        error: None,
+    };
+    if lapsed {
+        // Stored although nothing is done, so that a frame that comes late cannot begin it.
+        return means.conclude(record, Outcome::no(CommandState::Expired, "its time was over")).await;
+    }
+    if means.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_err() {
+        return;
+    }
+    let id = record.frame.command_id.clone();
+    means.acknowledge(id).await;
+    let outcome = match verb {
+        None => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
+        Some(verb) => match Place::wait(place).await {
+            Err(why) => Outcome::no(CommandState::Failed, why),
+            // The place is kept until the outcome is stored.
+            Ok(_place) => {
+                let outcome = carry_out(means, &record.frame, verb).await;
+                record.changed_at = clock::now();
+                return means.conclude(record, outcome).await;
+            }
+        },
+    };
+    means.conclude(record, outcome).await;
+}
+
+async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb) -> Outcome {
+    let (backend, deed) = match means.prepare(frame, verb) {
+        Ok(prepared) => prepared,
+        Err(why) => return Outcome::no(CommandState::Failed, why),
+    };
+    let before = deed::session_of(frame).and_then(|id| means.view.borrow().sessions.get(&id).cloned());
+    match backend.carry_out(&frame.command_id, deed.clone()).await {
+        Ok(output) => {
+            means.recorded(&deed, &output, before.as_ref()).await;
+            Outcome::done(output)
+        }
+        Err(silent @ BackendError::Silent { .. }) => match backend.settle(&frame.command_id, &deed).await {
+            Settled::Done(output) => Outcome::done(output),
+            Settled::NotDone => Outcome::no(CommandState::Failed, silent.to_string()),
+            Settled::Unknown => Outcome::no(CommandState::Unknown, silent.to_string()),
+        },
+        Err(error) => Outcome::no(CommandState::Failed, error.to_string()),
+    }
+}
+
+/// A command that was received before the agent ended and has no result.
+async fn settle(means: &Means, record: CommandRecord) {
+    const UNKNOWN: &str =
+        "the agent ended while this was being carried out, and what came of it cannot be found out";
+    let outcome = match Verb::parse(&record.frame.verb) {
+        None => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
+        Some(verb) => match means.prepare(&record.frame, verb) {
+            Err(why) => Outcome::no(CommandState::Unknown, format!("{UNKNOWN}: {why}")),
+            Ok((backend, deed)) => match backend.settle(&record.frame.command_id, &deed).await {
+                Settled::Done(output) => Outcome::done(output),
+                Settled::NotDone => {
+                    Outcome::no(CommandState::Failed, "the agent ended before it began; it had no effect")
+                }
+                Settled::Unknown => Outcome::no(CommandState::Unknown, UNKNOWN),
+            },
+        },
+    };
+    means.conclude(record, outcome).await;
+}
+
+impl Means {
+    fn prepare(&self, frame: &CommandFrame, verb: Verb) -> Result<(Backend, Deed), String> {
+        let (kind, deed) = deed::read(frame, verb, &self.projects, &self.view.borrow())?;
+        let backend = self
+            .backends
+            .get(kind)
+            .ok_or_else(|| format!("no project of this node uses {} any more", kind.as_str()))?;
+        Ok((backend, deed))
+    }
+
+    /// Waits until the events that show the deed are stored, so that whoever looks after the result sees them. A
+    /// backend that shows nothing holds the result up for a bounded time only.
+    async fn recorded(&self, deed: &Deed, output: &str, before: Option<&Held>) {
+        let (begun, over) = before.map_or((0, 0), |held| (held.begun, held.over));
+        let was_at_work = before.is_some_and(Held::is_at_work);
+        let created = SessionId::new(output);
+        let shows = |view: &View| match deed {
+            Deed::Create { prompt, .. } => {
+                view.sessions.get(&created).is_some_and(|held| prompt.is_empty() || held.begun > 0)
+            }
+            Deed::Prompt { session_id, .. } => view
+                .sessions
+                .get(session_id)
+                .is_some_and(|held| held.begun > begun || (was_at_work && held.is_at_work())),
+            Deed::Abort { session_id } => {
+                !was_at_work || view.sessions.get(session_id).is_none_or(|held| held.over > over)
+            }
+            Deed::Kill { session_id } => view.sessions.get(session_id).is_none_or(|held| {
+                matches!(held.record.session.activity, Activity::Ended(_)) || held.begun > begun
+            }),
+            Deed::AnswerPermission { .. } | Deed::AnswerQuestion { .. } | Deed::Look { .. } => true,
+        };
+        let mut view = self.view.clone();
+        if tokio::time::timeout(RECORD_WAIT, view.wait_for(shows)).await.is_err() {
+            tracing::debug!(?deed, "its effect did not show up in time");
+        }
+    }
+
+    /// Stores the outcome, then says it.
+    async fn conclude(&self, mut record: CommandRecord, outcome: Outcome) {
+        record.changed_at = clock::now();
+        record.state = outcome.state;
+        record.output = bounded(outcome.output);
+        record.error = outcome.error.map(bounded);
+        if self.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_ok() {
+            self.say_result(&record).await;
+        }
+    }
+
+    async fn acknowledge(&self, command_id: CommandId) {
+        self.say(0, FromAgent::CommandAck(CommandAck { command_id })).await;
+    }
+
+    async fn say_result(&self, record: &CommandRecord) {
+        let is_done = record.state == CommandState::Done;
+        let result = CommandResult {
+            command_id: Some(record.frame.command_id.clone()),
+            status: if is_done { "success" } else { "failure" }.to_owned(),
+            state: Some(record.state),
+            output: record.output.clone(),
+            error: record.error.clone(),
+        };
+        let after_seq = *self.outbox.last().borrow();
+        self.say(after_seq, FromAgent::CommandResult(result)).await;
+    }
+
+    async fn say(&self, after_seq: u64, frame: FromAgent) {
+        // The link is gone only when the agent ends; the supervisor asks again then.
+        let _ended = self.says.send(Say { after_seq, frame }).await;
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_OUTPUT {
+        text.truncate(text.floor_char_boundary(MAX_OUTPUT));
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,310 @@
+//! The one owner of what is known of sessions: folds what backends report, stores it, and only then lets it be seen.
+//!
+//! ```text
+//!   backend --Heard--> desk --events and the sessions they add up to--> outbox (stored) --> View, live
+//!                        command --Deed--> backend, and what came of it --> outbox (stored) --> Say
+//! ```
+//! - `command`: the life of a command on this node.
+//! - `deed`: what a command means for a backend; `line`: the order of prompts.
+
+pub mod command;
+mod deed;
+mod line;
+mod shorten;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, watch};
+
+use super::backend::{Happening, Heard, Known};
+use super::backends::Ears;
+use super::config::BackendKind;
+use super::outbox::{Closed, Outbox};
+use super::project::{Projects, Turned};
+use crate::base::clock::{self, Time};
+use crate::base::id;
+use crate::protocol::event::raw;
+use crate::protocol::frame::{Live, MAX_EVENT_BYTES, Watch};
+use crate::protocol::node::{NodeId, ProjectName};
+use crate::protocol::session::{Activity, Session, SessionId};
+use crate::rules;
+use crate::store::journal::{Change, NewEvent, SessionRecord};
+use shorten::shorten;
+
+/// Reports folded and stored together at most.
+const BATCH: usize = 256;
+
+/// How long an ended session is remembered, so that a prompt can revive it.
+const ENDED_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What is stored, for everybody to look at.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// It contains all events up to this number.
+    pub as_of_seq: u64,
+    /// Every session that is remembered.
+    pub sessions: imbl::HashMap<SessionId, Held>,
+}
+
+/// A session as the desk holds it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The sum of its events, and the backend's mark.
+    pub record: SessionRecord,
+    /// Turns that were seen to begin (or to fail at once) since the agent started.
+    pub begun: u64,
+    /// Turns that were seen to end since the agent started.
+    pub over: u64,
+}
+
+impl From<SessionRecord> for Known {
+    fn from(record: SessionRecord) -> Self {
+        Self { session: record.session, mark: record.mark }
+    }
+}
+
+/// What the desk works with.
+#[derive(Debug)]
+pub struct Desk {
+    /// This node's name.
+    pub node_id: NodeId,
+    /// Where everything is stored first.
+    pub outbox: Outbox,
+    /// Which directory is which project.
+    pub projects: Arc<Projects>,
+    /// Who is watched.
+    pub watched: watch::Receiver<Watch>,
+    /// Where live things go; what does not fit is dropped.
+    pub live: mpsc::Sender<Live>,
+    /// Where the picture is shown.
+    pub view: watch::Sender<View>,
+    /// Whether a backend was last said to work: echo, opencode.
+    pub health: [Option<Option<String>>; 2],
+}
+
+/// What one batch of reports comes to.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    touched: BTreeSet<SessionId>,
+    live: Vec<Live>,
+}
+
+/// The first picture: what the journal remembers, without sessions that ended long ago.
+pub fn remember(records: Vec<SessionRecord>, now: Time) -> (View, Vec<Change>) {
+    let too_old = now.minus(ENDED_KEPT);
+    let (old, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| {
+        matches!(record.session.activity, Activity::Ended(_)) && record.session.active_at < too_old
+    });
+    let hold = |record: SessionRecord| (record.session.id.clone(), Held { record, begun: 0, over: 0 });
+    let view = View { as_of_seq: 0, sessions: kept.into_iter().map(hold).collect() };
+    (view, old.into_iter().map(|record| Change::ForgetSession(record.session.id)).collect())
+}
+
+impl Desk {
+    /// Works until every sender is gone, so that nothing reported is left behind.
+    pub async fn run(mut self, mut ears: Ears, mut turned: mpsc::Receiver<Turned>) -> Result<(), Closed> {
+        let mut sessions = self.view.borrow().sessions.clone();
+        let (mut echo, mut opencode, mut projects) = (Vec::new(), Vec::new(), Vec::new());
+        let mut open = [true; 3];
+        while open.contains(&true) {
+            let mut batch = Batch::default();
+            tokio::select! {
+                count = ears.echo.recv_many(&mut echo, BATCH), if open[0] => {
+                    open[0] = count > 0;
+                    self.hear(BackendKind::Echo, &mut echo, &mut sessions, &mut batch);
+                }
+                count = ears.opencode.recv_many(&mut opencode, BATCH), if open[1] => {
+                    open[1] = count > 0;
+                    self.hear(BackendKind::Opencode, &mut opencode, &mut sessions, &mut batch);
+                }
+                count = turned.recv_many(&mut projects, BATCH), if open[2] => {
+                    open[2] = count > 0;
+                    batch.changes.extend(projects.drain(..).map(project_event));
+                }
+            }
+            self.store(batch, &sessions).await?;
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        kind: BackendKind,
+        reports: &mut Vec<Heard>,
+        sessions: &mut imbl::HashMap<SessionId, Held>,
+        batch: &mut Batch,
+    ) {
+        for report in reports.drain(..) {
+            match report {
+                Heard::Event(happening) => self.happened(kind, happening, sessions, batch),
+                Heard::Live { session_id, kind, data } => {
+                    let watched = self.watched.borrow();
+                    if watched.all || watched.session_ids.contains(&session_id) {
+                        batch.live.push(Live { session_id, kind, data });
+                    }
+                }
+                Heard::Picture(seen) => self.compare(kind, seen, sessions, batch),
+                Heard::Health(error) => self.health(kind, error, batch),
+            }
+        }
+    }
+
+    fn happened(
+        &self,
+        kind: BackendKind,
+        happening: Happening,
+        sessions: &mut imbl::HashMap<SessionId, Held>,
+        batch: &mut Batch,
+    ) {
+        let data = shorten(happening.data, MAX_EVENT_BYTES);
+        let at = happening.occurred_at;
+        let mut project =
+            happening.directory.as_deref().and_then(|directory| self.projects.of_directory(directory));
+        if let Some(id) = &happening.session_id {
+            let held = sessions.entry(id.clone()).or_insert_with(|| {
+                let directory = happening.directory.unwrap_or_default();
+                self.hold_new(kind, id, &directory, at)
+            });
+            held.fold(&happening.kind, &data, at);
+            held.record.mark = happening.mark.or(held.record.mark);
+            project = Some(held.record.session.project.clone());
+            batch.touched.insert(id.clone());
+        }
+        batch.changes.push(Change::Append(NewEvent {
+            id: happening.id.unwrap_or_else(id::fresh),
+            kind: happening.kind,
+            session_id: happening.session_id,
+            project,
+            occurred_at: at,
+            data,
+        }));
+    }
+
+    fn hold_new(&self, kind: BackendKind, id: &SessionId, directory: &str, at: Time) -> Held {
+        let project = self.projects.of_directory(directory).unwrap_or_else(|| ProjectName::new(directory));
+        let mut session = Session::new(id.clone(), self.node_id.clone(), project, at);
+        session.directory = directory.to_owned();
+        session.backend = kind.as_str().to_owned();
+        Held { record: SessionRecord { session, mark: None }, begun: 0, over: 0 }
+    }
+
+    /// Writes what is missing so that the record agrees with a look at the backend.
+    fn compare(
+        &self,
+        kind: BackendKind,
+        seen: Vec<Session>,
+        sessions: &mut imbl::HashMap<SessionId, Held>,
+        batch: &mut Batch,
+    ) {
+        let now = clock::now();
+        let present: BTreeSet<SessionId> = seen.iter().map(|session| session.id.clone()).collect();
+        for session in seen {
+            let known = sessions.get(&session.id).map(|held| &held.record.session);
+            for (event, data) in rules::session::repairs(known, &session) {
+                let directory = Some(session.directory.clone());
+                self.happened(kind, repaired(&session.id, directory, event, data, now), sessions, batch);
+            }
+        }
+        let gone: Vec<SessionId> = sessions
+            .values()
+            .map(|held| &held.record.session)
+            .filter(|session| session.backend == kind.as_str() && !present.contains(&session.id))
+            .filter(|session| !matches!(session.activity, Activity::Ended(_)))
+            .map(|session| session.id.clone())
+            .collect();
+        for id in gone {
+            let data = raw(&json!({"reason": "gone", "repaired": true}));
+            self.happened(kind, repaired(&id, None, "session.ended", data, now), sessions, batch);
+        }
+    }
+
+    fn health(&mut self, kind: BackendKind, error: Option<String>, batch: &mut Batch) {
+        let place = match kind {
+            BackendKind::Echo => 0,
+            BackendKind::Opencode => 1,
+        };
+        if self.health[place].as_ref() == Some(&error) {
+            return;
+        }
+        let event = match &error {
+            None => ("backend.started", json!({"backend": kind.as_str()})),
+            Some(why) => {
+                let (reason, output) = why.split_once('\n').unwrap_or((why, ""));
+                let data = json!({"backend": kind.as_str(), "reason": reason, "output": output});
+                ("backend.stopped", data)
+            }
+        };
+        let data = shorten(raw(&event.1), MAX_EVENT_BYTES);
+        batch.changes.push(Change::Append(NewEvent::own(event.0, clock::now(), data)));
+        let turned = self.projects.note_backend(kind, error.as_deref());
+        batch.changes.extend(turned.into_iter().map(project_event));
+        self.health[place] = Some(error);
+    }
+
+    /// Stores, then shows.
+    async fn store(&self, batch: Batch, sessions: &imbl::HashMap<SessionId, Held>) -> Result<(), Closed> {
+        let mut changes = batch.changes;
+        if !changes.is_empty() {
+            let touched = batch.touched.iter().filter_map(|id| sessions.get(id));
+            changes.extend(touched.map(|held| Change::Session(Box::new(held.record.clone()))));
+            let as_of_seq = self.outbox.write(changes).await?;
+            self.view.send_replace(View { as_of_seq, sessions: sessions.clone() });
+        }
+        for live in batch.live {
+            // A full queue means a slow link; live things may be dropped.
+            let _dropped = self.live.try_send(live);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn fold(&mut self, kind: &str, data: &RawValue, at: Time) {
+        let was_at_work = self.is_at_work();
+        rules::session::apply(&mut self.record.session, kind, data, at);
+        match kind {
+            "session.status" if self.is_at_work() => self.begun += 1,
+            "session.error" if !was_at_work => self.begun += 1,
+            "session.idle" | "session.ended" | "session.interrupted" => self.over += 1,
+            _ => {}
+        }
+    }
+
+    /// True while a turn runs.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.record.session.activity, Activity::Busy | Activity::Retry(_))
+    }
+}
+
+fn repaired(
+    id: &SessionId,
+    directory: Option<String>,
+    kind: &str,
+    data: Box<RawValue>,
+    now: Time,
+) -> Happening {
+    Happening {
+        id: None,
+        kind: kind.to_owned(),
+        session_id: Some(id.clone()),
+        directory,
+        occurred_at: now,
+        data,
+        mark: None,
+    }
+}
+
+pub(super) fn project_event(turned: Turned) -> Change {
+    let (kind, data) = match turned.error {
+        Some(error) => ("project.error", json!({ "error": error })),
+        None => ("project.ok", json!({})),
+    };
+    let mut event = NewEvent::own(kind, clock::now(), raw(&data));
+    event.project = Some(turned.name);
+    Change::Append(event)
+}

@@ -1,0 +1,158 @@
+//! Reaching the supervisor: its address, TLS, the handshake, and why it did not work in words for a log.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+
+use crate::base::secret::Secret;
+use crate::protocol::frame::MAX_FRAME_BYTES;
+use crate::protocol::node::NodeId;
+
+/// How long connecting and the handshakes may take together.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of each of the socket's buffers; small, since an idle agent is to be small.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// The path of the agents' door.
+const DOOR: &str = "/ws/agent";
+
+/// An open link.
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Whom to reach, and as whom.
+#[derive(Clone, Debug)]
+pub(super) struct Dial {
+    pub url: String,
+    pub token: Secret,
+    pub node_id: NodeId,
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("supervisor_url {url:?} is not an address: {why}")]
+    Address { url: String, why: String },
+    #[error("cannot reach the supervisor at {url}: connection refused; is it running there?")]
+    Refused { url: String },
+    #[error("cannot reach the supervisor at {url}: timeout")]
+    Timeout { url: String },
+    #[error(
+        "the supervisor at {url} does not accept this agent's token: check auth_token in the configuration of \
+         the agent here and server.auth_token in that of the supervisor"
+    )]
+    Token { url: String },
+    #[error("what answers at {url} is no supervisor: it said {status}")]
+    Answer { url: String, status: String },
+    #[error("certificates of ca_file {} cannot be read: {why}", path.display())]
+    CaFile { path: PathBuf, why: String },
+    #[error("cannot reach the supervisor at {url}: {why}")]
+    Other { url: String, why: String },
+}
+
+impl Dial {
+    /// Connects and shakes hands.
+    pub(super) async fn connect(&self) -> Result<Socket, DialError> {
+        let url = address(&self.url).map_err(|why| DialError::Address { url: self.url.clone(), why })?;
+        let mut request = url.as_str().into_client_request().map_err(|error| self.failed(error))?;
+        let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.reveal()));
+        let node = HeaderValue::try_from(self.node_id.as_str());
+        let (Ok(mut bearer), Ok(node)) = (bearer, node) else {
+            let why = "auth_token or node_id holds characters that cannot be sent".to_owned();
+            return Err(DialError::Other { url: self.url.clone(), why });
+        };
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        request.headers_mut().insert("X-Node-ID", node);
+        let connector = if url.starts_with("wss:") { self.tls()? } else { Connector::Plain };
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES))
+            .read_buffer_size(BUFFER_BYTES)
+            .write_buffer_size(BUFFER_BYTES);
+        let dialled =
+            tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(DialError::Timeout { url: self.url.clone() }),
+        }
+    }
+
+    fn failed(&self, error: WsError) -> DialError {
+        let url = self.url.clone();
+        match error {
+            WsError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => DialError::Refused { url },
+            WsError::Io(error) if error.kind() == ErrorKind::TimedOut => DialError::Timeout { url },
+            WsError::Http(answer) if matches!(answer.status().as_u16(), 401 | 403) => {
+                DialError::Token { url }
+            }
+            WsError::Http(answer) => DialError::Answer { url, status: answer.status().to_string() },
+            other => DialError::Other { url, why: other.to_string() },
+        }
+    }
+
+    /// The system's certificates and those of `ca_file`.
+    fn tls(&self) -> Result<Connector, DialError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = &self.ca_file {
+            let failed = |why: String| DialError::CaFile { path: path.clone(), why };
+            for certificate in
+                CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?
+            {
+                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Connector::Rustls(Arc::new(config)))
+    }
+}
+
+/// The configured address as a WebSocket's, with the agents' door when it names no path.
+fn address(url: &str) -> Result<String, String> {
+    let uri: Uri = url.trim().parse().map_err(|error| format!("{error}"))?;
+    let scheme = match uri.scheme_str() {
+        Some("ws" | "http") => "ws",
+        Some("wss" | "https") => "wss",
+        _ => return Err("it must begin with ws://, wss://, http:// or https://".to_owned()),
+    };
+    let authority = uri.authority().ok_or("it names no host")?;
+    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
+        "/" => DOOR,
+        path => path,
+    };
+    Ok(format!("{scheme}://{authority}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_schemes_mean_two_and_the_door_is_the_default() {
+        assert_eq!(address("ws://hub:8420").unwrap(), "ws://hub:8420/ws/agent");
+        assert_eq!(address("https://hub/").unwrap(), "wss://hub/ws/agent");
+        assert_eq!(address("http://[::1]:8420/other").unwrap(), "ws://[::1]:8420/other");
+        assert!(address("hub:8420").unwrap_err().contains("ws://"));
+        assert!(address("ftp://hub").is_err());
+    }
+}

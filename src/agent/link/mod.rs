@@ -1,0 +1,182 @@
+//! The link to the supervisor: dials, tells what is stored, and dials again for ever.
+//!
+//! - `dial`: address, TLS, handshake, and why it did not work.
+//! - `talk`: one conversation, from hello to its end.
+
+mod dial;
+mod talk;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::View;
+use super::desk::command::Say;
+use super::outbox::Outbox;
+use super::project::Projects;
+use super::resources::Gauge;
+use crate::base::backoff::Backoff;
+use crate::base::secret::Secret;
+use crate::protocol::frame::{CommandFrame, Live, Watch};
+use crate::protocol::node::NodeId;
+use dial::{Dial, DialError};
+use talk::Parting;
+
+/// Delays between attempts. Short enough that a healed network is noticed within ten seconds, and spread by jitter,
+/// so that ten thousand agents together are some two thousand attempts a second.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(6);
+
+/// The least delay after a refused token: nothing changes until a person does something.
+const RETRY_TOKEN: Duration = Duration::from_secs(5);
+
+/// A link that lasted this long was a success: the next attempt comes soon.
+const LASTED: Duration = Duration::from_secs(1);
+
+/// The same reason is logged again after this long.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// Reasons remembered, so that changing texts cannot fill the memory.
+const MAX_REASONS: usize = 64;
+
+/// Answers that may wait for a link. The oldest go first: the supervisor asks again for what it misses.
+const MAX_PENDING: usize = 4096;
+
+/// What the link works with.
+#[derive(Debug)]
+pub struct Link {
+    dial: Dial,
+    means: Means,
+    pending: VecDeque<Say>,
+    complaints: Complaints,
+}
+
+/// The link's neighbours.
+#[derive(Debug)]
+pub struct Means {
+    /// This node's name.
+    pub node_id: NodeId,
+    /// The supervisor's address.
+    pub supervisor_url: String,
+    /// What it asks for.
+    pub auth_token: Secret,
+    /// Certificates to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What is stored.
+    pub outbox: Outbox,
+    /// What sessions are.
+    pub view: watch::Receiver<View>,
+    /// What projects are.
+    pub projects: Arc<Projects>,
+    /// Where commands go.
+    pub commands: mpsc::Sender<CommandFrame>,
+    /// Answers to commands.
+    pub says: mpsc::Receiver<Say>,
+    /// Live things of watched sessions.
+    pub live: mpsc::Receiver<Live>,
+    /// Who is watched.
+    pub watched: watch::Sender<Watch>,
+    /// The machine's state.
+    pub gauge: Gauge,
+}
+
+impl Link {
+    /// Ready to dial.
+    pub fn new(means: Means) -> Self {
+        let dial = Dial {
+            url: means.supervisor_url.clone(),
+            token: means.auth_token.clone(),
+            node_id: means.node_id.clone(),
+            ca_file: means.ca_file.clone(),
+        };
+        Self { dial, means, pending: VecDeque::new(), complaints: Complaints::default() }
+    }
+
+    /// Runs until `finish`; when connected then, says for a moment what is still to be said.
+    pub async fn run(mut self, finish: CancellationToken) {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut lost_at: Option<Instant> = None;
+        while !finish.is_cancelled() {
+            let dialled = tokio::select! {
+                () = finish.cancelled() => return,
+                dialled = self.dial.connect() => dialled,
+            };
+            let mut delay = Duration::ZERO;
+            match dialled {
+                Err(error) => {
+                    delay = if matches!(error, DialError::Token { .. }) { RETRY_TOKEN } else { delay };
+                    self.complaints.add(&error.to_string());
+                }
+                Ok(socket) => {
+                    let began = Instant::now();
+                    let parting = self.talk(socket, &finish, lost_at).await;
+                    self.means.watched.send_replace(Watch::default());
+                    match parting {
+                        Parting::Finished => return,
+                        Parting::Again => {}
+                        Parting::Lost { why, welcomed } => {
+                            self.complaints.add(&why);
+                            lost_at = welcomed.then(Instant::now).or(lost_at);
+                            if welcomed && began.elapsed() >= LASTED {
+                                backoff.reset();
+                            }
+                        }
+                    }
+                }
+            }
+            lost_at.get_or_insert_with(Instant::now);
+            let delay = delay.max(backoff.next_delay());
+            self.idle(delay, &finish).await;
+        }
+    }
+
+    /// Waits, and keeps taking what others want to say, so that nobody waits for a link.
+    async fn idle(&mut self, delay: Duration, finish: &CancellationToken) {
+        let over = tokio::time::sleep(delay);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                () = finish.cancelled() => return,
+                Some(say) = self.means.says.recv() => self.keep(say),
+                Some(_nobody_watches) = self.means.live.recv() => {}
+            }
+        }
+    }
+
+    fn keep(&mut self, say: Say) {
+        if self.pending.len() >= MAX_PENDING {
+            self.pending.pop_front();
+        }
+        self.pending.push_back(say);
+    }
+}
+
+/// Logs each distinct reason once, and again every minute that it lasts.
+#[derive(Debug, Default)]
+struct Complaints {
+    said: HashMap<String, Instant>,
+}
+
+impl Complaints {
+    fn add(&mut self, why: &str) {
+        let now = Instant::now();
+        if self.said.get(why).is_some_and(|at| now.duration_since(*at) < REPEAT) {
+            return;
+        }
+        if self.said.len() >= MAX_REASONS {
+            self.said.clear();
+        }
+        self.said.insert(why.to_owned(), now);
+        tracing::warn!("{why}");
+    }
+
+    fn forget(&mut self) {
+        self.said.clear();
+    }
+}

@@ -1,0 +1,266 @@
+//! The agent's journal, `agent.redb`: what the node has promised not to lose.
+//!
+//! ```text
+//!   META      "state"       incarnation, next number, acknowledged, bytes, commits
+//!   EVENTS    number    ->  event      1, 2, 3 .. without holes; trimmed from the front
+//!   SESSIONS  name      ->  the sum of its events and the backend's mark, written with the events it sums up
+//!   COMMANDS  name      ->  as received, and what came of it
+//! ```
+//! One [`Writer`] (the outbox thread) and any number of readers share the file through [`Journal`].
+
+mod read;
+mod row;
+mod write;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
+
+pub use row::{CommandRecord, SessionRecord};
+pub use write::{Bounds, Change, NewEvent, Writer};
+
+use crate::base::clock::Time;
+use row::MetaRow;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sessions");
+const COMMANDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("commands");
+const META_KEY: &str = "state";
+
+/// Bytes of pages kept in memory. An agent is to stay below 12 MiB; a larger cache made nothing faster.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A file up to this size is checked page by page at every open, which takes some hundredths of a second. A larger one
+/// only after a sign of damage: a check costs about a second per million events.
+const ALWAYS_CHECKED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Why the journal could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process has the file.
+    #[error("{} is in use by another process: only one agent can run with this data_dir", .0.display())]
+    InUse(PathBuf),
+    /// The system refused.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not a journal, or its pages do not fit together.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// One row cannot be trusted.
+    #[error("row {key} of {table} is damaged: {why}")]
+    Row {
+        /// Of which table.
+        table: &'static str,
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// One event cannot be read. It can be mended: see [`Change::Mend`].
+    #[error("event {seq} of the journal cannot be read")]
+    Event {
+        /// Its number.
+        seq: u64,
+        /// What is wrong with it.
+        #[source]
+        source: Box<JournalError>,
+    },
+    /// A later version wrote the row.
+    #[error("a row of {table} has version {version}: a newer agent wrote it; install that version again")]
+    Newer {
+        /// Of which table.
+        table: &'static str,
+        /// The row's version.
+        version: u8,
+    },
+    /// The database under it failed for good or for a while.
+    #[error("the journal cannot be {doing}")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        #[source]
+        source: redb::Error,
+    },
+}
+
+impl JournalError {
+    fn store(doing: &'static str, source: impl Into<redb::Error>) -> Self {
+        Self::Store { doing, source: source.into() }
+    }
+
+    /// True when it may pass by itself: the disk is full, or failed for a moment.
+    pub fn may_pass(&self) -> bool {
+        use redb::Error;
+        matches!(
+            self,
+            Self::Io { .. }
+                | Self::Store { source: Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed, .. }
+        )
+    }
+
+    /// True when the journal itself is sick, so that a new one must be begun.
+    fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Row { .. }
+                | Self::Event { .. }
+                | Self::Store { source: redb::Error::Corrupted(_), .. }
+        )
+    }
+}
+
+/// Which numbers the journal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The incarnation they belong to.
+    pub incarnation: String,
+    /// The first number still held; 0 when none is.
+    pub first: u64,
+    /// The last number given; 0 when none was.
+    pub last: u64,
+}
+
+/// A journal that was found damaged and put aside.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// What was wrong with it.
+    pub why: String,
+}
+
+/// The file, shared by its readers and its one writer.
+pub struct Journal {
+    path: PathBuf,
+    /// `None` only while the writer exchanges the handle, under the write lock.
+    database: RwLock<Option<Database>>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Opens `agent.redb` in `folder`, or begins a new one with a new incarnation. A damaged file is renamed to
+    /// `agent.redb.corrupt.<unix seconds>` and replaced; the third value says so.
+    pub fn open(
+        folder: &Path,
+        bounds: Bounds,
+        now: Time,
+    ) -> Result<(Arc<Self>, Writer, Option<SetAside>), JournalError> {
+        let path = folder.join("agent.redb");
+        match Self::open_file(&path, bounds) {
+            Ok((journal, writer)) => Ok((journal, writer, None)),
+            Err(error) if error.is_damage() => {
+                let aside = folder.join(format!("agent.redb.corrupt.{}", now.seconds()));
+                fs::rename(&path, &aside).map_err(|source| JournalError::Io {
+                    doing: "set aside the damaged journal",
+                    path: path.clone(),
+                    source,
+                })?;
+                let why = anyhow::Error::new(error);
+                let (journal, writer) = Self::open_file(&path, bounds)?;
+                Ok((journal, writer, Some(SetAside { path: aside, why: format!("{why:#}") })))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_file(path: &Path, bounds: Bounds) -> Result<(Arc<Self>, Writer), JournalError> {
+        // The mark stays when opening kills the process: then the next start looks at every page.
+        let suspect = suspect_mark(path);
+        let was_suspect = suspect.exists();
+        File::create(&suspect).map_err(|source| JournalError::Io {
+            doing: "write",
+            path: suspect.clone(),
+            source,
+        })?;
+        let opened = Self::open_and_look(path, bounds, was_suspect);
+        let _gone_or_harmless = fs::remove_file(&suspect);
+        opened
+    }
+
+    fn open_and_look(
+        path: &Path,
+        bounds: Bounds,
+        was_suspect: bool,
+    ) -> Result<(Arc<Self>, Writer), JournalError> {
+        let size = fs::metadata(path).map_or(0, |meta| meta.len());
+        let database = open_database(path, was_suspect || size <= ALWAYS_CHECKED_BYTES)?;
+        let journal = Arc::new(Self { path: path.to_owned(), database: RwLock::new(Some(database)) });
+        let writer = Writer::new(Arc::clone(&journal), bounds)?;
+        journal.sessions()?;
+        journal.open_commands()?;
+        Ok((journal, writer))
+    }
+
+    /// Makes the next open look at every page. For whoever meets damage while running.
+    pub fn suspect(&self) {
+        let _best_effort = File::create(suspect_mark(&self.path));
+    }
+
+    fn handle(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_read(
+        &self,
+        database: &RwLockReadGuard<'_, Option<Database>>,
+    ) -> Result<redb::ReadTransaction, JournalError> {
+        let database =
+            database.as_ref().ok_or_else(|| JournalError::store("read", redb::Error::DatabaseClosed))?;
+        database.begin_read().map_err(|error| JournalError::store("read", error))
+    }
+
+    /// Exchanges the handle: after a failed write the database refuses every further one until it is opened again.
+    fn reopen(&self) -> Result<(), JournalError> {
+        let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
+        *place = Some(open_database(&self.path, false)?);
+        Ok(())
+    }
+}
+
+fn suspect_mark(path: &Path) -> PathBuf {
+    path.with_extension("redb.suspect")
+}
+
+fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
+    let opened = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check).create(path);
+    opened.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            JournalError::InUse(path.to_owned())
+        }
+        DatabaseError::Storage(StorageError::Io(source))
+            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            JournalError::Io { doing: "open", path: path.to_owned(), source }
+        }
+        other => JournalError::Damaged { path: path.to_owned(), why: other.to_string() },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! The numbers.
+fn main() {}
