@@ -11,7 +11,7 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 5 | `main`, [`role`], `up` | which program this process is |
+//! | 5 | `main`, [`role`], [`up`] | which program this process is |
 //! | 4 | [`supervisor`] | the one writer (`hub`) and the edges around it |
 //! | 4 | [`agent`] | link, outbox, desk, backends |
 //! | 4 | [`ctl`] | the operator at a terminal |
@@ -41,3 +41,4 @@ pub mod role;
 pub mod rules;
 pub mod store;
 pub mod supervisor;
+pub mod up;

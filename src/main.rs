@@ -3,12 +3,11 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::daemon::{Order, Start, VERSION, typed};
+use hal_o_swarm::base::daemon::{Order, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::log;
-use hal_o_swarm::base::signals::Signals;
 use hal_o_swarm::role::{Call, Named, Role, named};
-use hal_o_swarm::{agent, ctl, supervisor};
+use hal_o_swarm::{agent, ctl, supervisor, up};
 
 const HELP: &str = "\
 HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
@@ -52,29 +51,17 @@ fn run(call: Call) -> Result<(), Failure> {
         },
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => print(&text),
-            Order::Start(start) => runtime()?.block_on(run_agent(start)),
+            Order::Start(start) => runtime()?.block_on(agent::run::run(start)),
         },
         Role::Ctl => match typed(&call.called, call.args) {
             Err(text) => print(&text?),
             Ok(cli) => runtime()?.block_on(ctl::run(cli)),
         },
-        Role::Up => Err(not_in_this_build(call.role)),
+        Role::Up => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(options) => runtime()?.block_on(up::run(options)),
+        },
     }
-}
-
-async fn run_agent(start: Start<agent::config::Config>) -> Result<(), Failure> {
-    let _signals = listen()?;
-    tracing::info!("the configuration {} is good", start.path.display());
-    Err(not_in_this_build(Role::Agent))
-}
-
-/// From here on signals are asked for, not obeyed at once.
-fn listen() -> Result<Signals, Failure> {
-    Signals::listen().map_err(|error| anyhow::Error::new(error).context("cannot listen to signals").into())
-}
-
-fn not_in_this_build(role: Role) -> Failure {
-    Failure::say(Exit::Failed, format!("{} is not part of this build", role.program()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

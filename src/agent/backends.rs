@@ -62,15 +62,19 @@ impl Backends {
             self.echo.get_or_init(|| Echo::open(memory_of(BackendKind::Echo), mouths.echo.clone()));
         }
         if needed(BackendKind::Opencode) {
-            let of_kind = projects.iter().filter(|project| project.backend == BackendKind::Opencode);
-            let directories: Vec<PathBuf> = of_kind.map(|project| project.directory.clone()).collect();
-            if let Some(opencode) = self.opencode.get() {
-                return opencode.set_directories(&directories);
-            }
-            self.opencode.get_or_init(|| {
+            let directories = directories_of(projects, BackendKind::Opencode);
+            let opencode = self.opencode.get_or_init(|| {
+                let config = OpenConfig {
+                    binary: self.config.opencode.binary.clone(),
+                    port: self.config.opencode.port,
+                    data_dir: self.config.data_dir.clone(),
+                    directories: directories.clone(),
+                    environment: Vec::new(),
+                };
                 let memory = memory_of(BackendKind::Opencode);
-                open_opencode(&self.config, directories, memory, mouths.opencode.clone(), &self.tasks)
+                Opencode::open(config, memory, mouths.opencode.clone(), &self.tasks)
             });
+            opencode.work_in(&directories);
         }
     }
 
@@ -93,20 +97,10 @@ impl Backends {
     }
 }
 
-/// The one place where opencode is opened.
-fn open_opencode(
-    config: &Config,
-    directories: Vec<PathBuf>,
-    memory: Memory,
-    reports: Reports,
-    tasks: &Tasks,
-) -> Opencode {
-    let config = OpenConfig {
-        binary: config.opencode.binary.clone(),
-        port: config.opencode.port,
-        data_dir: config.data_dir.clone(),
-        directories,
-        environment: Vec::new(),
-    };
-    Opencode::open(config, memory, reports, tasks)
+fn directories_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<PathBuf> {
+    projects
+        .iter()
+        .filter(|project| project.backend == kind)
+        .map(|project| project.directory.clone())
+        .collect()
 }

@@ -103,9 +103,7 @@ impl<C> Daemon<C> {
         log::start(options.log_format, &options.log_level)
             .map_err(|error| Failure::new(Exit::Usage, error))?;
         let (config, report) = self.read_file(&options.config, Purpose::Run)?;
-        for finding in &report.findings {
-            tracing::warn!("{finding}");
-        }
+        warn_of(&report);
         Ok(Start { config, path: options.config })
     }
 
@@ -120,6 +118,34 @@ impl<C> Daemon<C> {
             }
             Failure::say(Exit::BadConfig, sentence)
         })
+    }
+}
+
+/// Reads the file of a running daemon again. `None`: it is no good, the log says why, and nothing is to change.
+pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Result<(C, Report), Report>) -> Option<C> {
+    match read(path, Purpose::Run) {
+        Ok((config, report)) => {
+            warn_of(&report);
+            Some(config)
+        }
+        Err(report) => {
+            tracing::error!("reload: nothing changed, the file has problems:\n{}", report.text());
+            None
+        }
+    }
+}
+
+/// Says in the log what a reload has changed and what it has not.
+pub fn log_reload(applied: &[&str], needs_restart: &[&str]) {
+    tracing::info!(?applied, "reloaded");
+    if !needs_restart.is_empty() {
+        tracing::warn!(keys = ?needs_restart, "these changes wait for a restart");
+    }
+}
+
+fn warn_of(report: &Report) {
+    for finding in &report.findings {
+        tracing::warn!("{finding}");
     }
 }
 

@@ -6,8 +6,7 @@ use anyhow::Context;
 
 use super::Supervisor;
 use super::config::{self, Config};
-use crate::base::config::Purpose;
-use crate::base::daemon::Start;
+use crate::base::daemon::{Start, log_reload, reread};
 use crate::base::exit::Failure;
 use crate::base::file;
 use crate::base::signals::{Signal, Signals};
@@ -49,23 +48,11 @@ async fn urgent(signals: &mut Signals) {
 
 /// Reads the file again. A file that is no good changes nothing.
 async fn reload(supervisor: &mut Supervisor, path: &Path) {
-    let (new, report) = match config::read(path, Purpose::Run) {
-        Ok(read) => read,
-        Err(report) => {
-            tracing::error!("reload: nothing changed, the file has problems:\n{}", report.text());
-            return;
-        }
-    };
-    for finding in &report.findings {
-        tracing::warn!("{finding}");
-    }
+    let Some(new) = reread(path, config::read) else { return };
     let change = config::reload(supervisor.config(), &new);
     match supervisor.reload(change.config).await {
         Ok(()) => {
-            tracing::info!(applied = ?change.applied, "reloaded");
-            if !change.needs_restart.is_empty() {
-                tracing::warn!(keys = ?change.needs_restart, "these changes wait for a restart");
-            }
+            log_reload(&change.applied, &change.needs_restart);
             if let Err(error) = leave_note(supervisor) {
                 tracing::warn!(error = format!("{error:#}"), "cannot write the file for halctl");
             }

@@ -30,10 +30,11 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file below a folder of the repository.
+/// Every Rust file below a folder of the repository, without the unit tests that have a file of their own.
 pub fn below(folder: &str) -> Vec<Source> {
     let mut paths = Vec::new();
     walk(&root().join(folder), &mut paths);
+    paths.retain(|path| !is_of_tests(path));
     paths.sort();
     paths.iter().map(|path| read(folder, path)).collect()
 }
@@ -47,6 +48,11 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// True for `tests.rs` and `hub_tests.rs`: unit tests in a file of their own may know everybody.
+fn is_of_tests(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"))
 }
 
 fn read(folder: &str, path: &Path) -> Source {

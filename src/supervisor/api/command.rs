@@ -17,7 +17,7 @@ use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
-use crate::store::command::{CommandQuery, scoped_key};
+use crate::store::command::CommandQuery;
 use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::input::{Asked, Input};
 use crate::supervisor::hub::view::show_command;
@@ -118,21 +118,8 @@ pub async fn ask(
 
 /// Hands the request to the hub and gives the stored command.
 async fn store(shared: &Shared, actor: String, request: CommandRequest) -> Result<Command, ApiError> {
-    let earlier = match request.idempotency_key.is_empty() {
-        true => None,
-        false => {
-            let scoped = scoped_key(&actor, &request.idempotency_key);
-            reading(shared, move |shared| {
-                let reader = shared.hub.store().read()?;
-                let Some(key) = reader.key(&scoped)? else { return Ok(None) };
-                let command = reader.command(&CommandId::new(&key.command))?;
-                Ok(Some((key, command)))
-            })
-            .await?
-        }
-    };
     let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, actor, id: CommandId::from(id::fresh()), earlier, reply };
+    let asked = Asked { request, actor, id: CommandId::from(id::fresh()), earlier: None, reply };
     shared.hub.send(Input::Command(Box::new(asked))).await?;
     Ok(answer.await.map_err(|_| crate::supervisor::hub::Stopped)??)
 }

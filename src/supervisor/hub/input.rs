@@ -89,7 +89,8 @@ pub struct Asked {
     pub actor: String,
     /// The identity it gets if it is new.
     pub id: CommandId,
-    /// What its key stood for in the store just before, and that command if it still exists.
+    /// What its key stands for in the store, and that command if it still exists. Filled in by the hub just before it
+    /// decides: whoever looked earlier could miss a command of the same key on its way.
     pub earlier: Option<(KeyRecord, Option<Command>)>,
     /// The answer: the stored command, or the one that the key stands for.
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,

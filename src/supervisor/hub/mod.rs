@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::decide::Work;
 use self::effect::Effect;
-use self::input::{INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::clock;
@@ -30,6 +30,7 @@ use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
+use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::Store;
 
 /// Inputs taken into one transaction at most. Each may hold a full batch of events, so this bounds memory.
@@ -177,14 +178,14 @@ impl<T: Tally> Owner<T> {
     fn turn(&mut self, first: Timed) -> bool {
         let mut work = Work::on(&self.view.load(), self.liveness);
         let mut stopping = matches!(first.input, Input::Stop);
-        work.take(first);
+        self.take(&mut work, first);
         for _ in 1..MOST_INPUTS {
             if stopping || work.batch.events.len() >= MOST_EVENTS {
                 break;
             }
             let Ok(next) = self.queue.try_recv() else { break };
             stopping = matches!(next.input, Input::Stop);
-            work.take(next);
+            self.take(&mut work, next);
         }
         work.merge_tail_when_long();
         self.liveness = work.liveness;
@@ -193,6 +194,33 @@ impl<T: Tally> Owner<T> {
             Err(error) => self.undo(work, &error),
         }
         stopping
+    }
+
+    fn take(&self, work: &mut Work, mut next: Timed) {
+        if let Input::Command(asked) = &mut next.input {
+            match self.recall(asked) {
+                Ok(earlier) => asked.earlier = earlier,
+                Err(error) => {
+                    let Input::Command(asked) = next.input else { return };
+                    let refused = NotAccepted::NotStored(chain(&error));
+                    return work.effects.push(Effect::Answer(asked.reply, Err(refused)));
+                }
+            }
+        }
+        work.take(next);
+    }
+
+    /// What the key of a request stands for in the store. Only this thread writes, so nothing comes in between.
+    fn recall(&self, asked: &Asked) -> Result<Option<(KeyRecord, Option<Command>)>, StoreError> {
+        if asked.request.idempotency_key.is_empty() {
+            return Ok(None);
+        }
+        let reader = self.store.read()?;
+        let Some(key) = reader.key(&scoped_key(&asked.actor, &asked.request.idempotency_key))? else {
+            return Ok(None);
+        };
+        let command = reader.command(&CommandId::new(&key.command))?;
+        Ok(Some((key, command)))
     }
 
     fn commit(&mut self, work: &Work) -> Result<(), StoreError> {

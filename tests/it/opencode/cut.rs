@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::record::kept;
-use super::recording::Recording;
 use super::stage::{Stage, wait_until};
+use crate::recording::Recording;
 
 /// A way to opencode that can be cut.
 struct Bridge {
@@ -58,7 +58,7 @@ async fn a_cut_stream_loses_nothing_that_opencode_has_stored() {
     })
     .await;
     let bridge = bridge.unwrap();
-    let recording = Recording::begin(&stage).await;
+    let recording = Recording::begin(stage.port, &stage.home.password()).await;
     let session = stage.begin("slow 30 100").await;
     stage.desk.wait("words", |record| (!record.live.is_empty()).then_some(())).await;
 

@@ -4,7 +4,6 @@ mod cut;
 mod desk;
 mod life;
 mod record;
-mod recording;
 mod stage;
 mod steer;
 mod turn;

@@ -6,8 +6,8 @@ use hal_o_swarm::agent::backend::Deed;
 use hal_o_swarm::protocol::session::Status;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::recording::Recording;
 use super::stage::Stage;
+use crate::recording::Recording;
 
 /// Identities of what was kept, in the order it was reported.
 pub fn kept(stage: &Stage) -> Vec<String> {
@@ -17,7 +17,7 @@ pub fn kept(stage: &Stage) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_durable_event_of_the_stream_is_kept_once_with_its_identity() {
     let stage = Stage::set().await;
-    let recording = Recording::begin(&stage).await;
+    let recording = Recording::begin(stage.port, &stage.home.password()).await;
     let file = stage.project.join("made.txt");
     let prompt = format!(
         "bash for n in 1 2 3; do echo $n; sleep 0.3; done\nwrite {} text\ntodo\ntask bash echo deep",
@@ -64,7 +64,7 @@ async fn what_was_stored_unheard_is_given_again_with_its_identity() {
     let stage = Stage::set().await;
     let session = stage.begin("slow 40 100").await;
     stage.desk.wait_status(session.as_str(), Status::Running).await;
-    let recording = Recording::begin(&stage).await;
+    let recording = Recording::begin(stage.port, &stage.home.password()).await;
     // A desk that remembers only the beginning: what came after must be given again, from the mark on.
     let memory = stage.desk.look(|record| record.memory());
     let before: BTreeSet<String> = kept(&stage).into_iter().collect();

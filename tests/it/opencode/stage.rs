@@ -114,12 +114,12 @@ impl Stage {
 
     /// The process numbers of all opencode servers of this home.
     pub fn servers(&self) -> Vec<i32> {
-        self.processes(|command| command.contains(" serve --hostname "))
+        self.home.servers()
     }
 
     /// Processes of this home with this command line.
     pub fn processes_of(&self, words: &str) -> Vec<i32> {
-        self.processes(|command| command == words)
+        self.home.processes(|command| command == words)
     }
 
     /// Waits until so many processes of this home run with this command line.
@@ -136,32 +136,11 @@ impl Stage {
         wait_until(&format!("{count} processes {what:?}"), || look() == count).await;
     }
 
-    fn processes(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
-        let home = format!("HOME={}", self.home.path("").display());
-        let is_ours = |environ: &[u8]| environ.split(|byte| *byte == 0).any(|one| one == home.as_bytes());
-        all_processes()
-            .filter(|(pid, command)| {
-                is_it(command) && is_ours(&fs::read(format!("/proc/{pid}/environ")).unwrap_or_default())
-            })
-            .map(|(pid, _)| pid)
-            .collect()
-    }
-
-    /// The password of the running opencode, which only its environment tells.
-    pub fn password(&self) -> String {
-        let environ = fs::read(format!("/proc/{}/environ", self.server())).unwrap();
-        let variables = environ.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        let found = variables
-            .filter_map(|one| Some(one.strip_prefix("OPENCODE_SERVER_PASSWORD=")?.to_owned()))
-            .next();
-        found.unwrap()
-    }
-
     /// Ends everything, and sees to it that nothing is left.
     pub async fn strike(self) {
         self.backend.stop().await;
         assert!(self.tasks.drain(PATIENCE).await, "the backend's tasks did not end");
-        assert_eq!(self.processes(|_| true), Vec::<i32>::new(), "processes are left");
+        assert_eq!(self.home.processes(|_| true), Vec::<i32>::new(), "processes are left");
     }
 }
 
@@ -178,20 +157,10 @@ pub async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 impl Drop for Stage {
     /// A scene that fails leaves nothing either.
     fn drop(&mut self) {
-        for pid in self.processes(|_| true) {
+        for pid in self.home.processes(|_| true) {
             let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
         }
     }
-}
-
-/// All processes of the machine with their command lines.
-pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
-    let numbers =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers.map(|pid: i32| {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        (pid, String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned())
-    })
 }
 
 fn open(

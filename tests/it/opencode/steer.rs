@@ -6,7 +6,8 @@ use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{AskKind, SessionId, Status};
 use serde_json::json;
 
-use super::stage::{Stage, all_processes};
+use super::stage::Stage;
+use crate::opencode_home::all_processes;
 
 fn answer(session: &SessionId, reply: &str) -> Deed {
     Deed::AnswerPermission {

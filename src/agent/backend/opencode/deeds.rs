@@ -55,7 +55,7 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
             Ok(format!("answered: {}", ask.what))
         }
         Deed::Look { session_id } => {
-            let session = look::one(client, &session_id, &shared.directories()).await?;
+            let session = look::one(client, &session_id, &shared.directories).await?;
             Ok(rules::status(&session).as_str().into())
         }
     }

@@ -89,7 +89,7 @@ pub async fn report_killed(shared: &Shared, info: &SessionInfo) {
         id: None,
         kind: "session.ended".into(),
         session_id: Some(SessionId::new(&info.id)),
-        directory: Some(shared.directories().configured(&info.directory)),
+        directory: Some(shared.directories.configured(&info.directory)),
         occurred_at: now(),
         data: raw(&json!({"sessionID": info.id, "reason": "killed"})),
         mark: None,

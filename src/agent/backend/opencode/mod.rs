@@ -74,7 +74,7 @@ pub struct Opencode(Arc<Shared>);
 /// What the tasks and the deeds share.
 struct Shared {
     config: OpenConfig,
-    directories: ArcSwap<Directories>,
+    directories: Directories,
     reports: Reports,
     link: watch::Sender<Link>,
     notes: broadcast::Sender<Note>,
@@ -125,7 +125,7 @@ impl Opencode {
     /// Must be called within a tokio runtime. The tasks end when the group stops or [`Opencode::stop`] is called.
     pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
-            directories: ArcSwap::from_pointee(Directories::new(&config.directories)),
+            directories: Directories::new(&config.directories),
             config,
             reports,
             link: watch::Sender::new(Link::Starting),
@@ -138,9 +138,9 @@ impl Opencode {
         Self(shared)
     }
 
-    /// Takes other directories than those it was opened with; they count from the next look on.
-    pub fn set_directories(&self, directories: &[PathBuf]) {
-        self.0.directories.store(Arc::new(Directories::new(directories)));
+    /// Works in other directories from now on. Sessions of directories that are gone go on where they are.
+    pub(crate) fn work_in(&self, directories: &[PathBuf]) {
+        self.0.directories.replace(directories);
     }
 
     pub(crate) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
@@ -167,10 +167,6 @@ impl fmt::Debug for Opencode {
 }
 
 impl Shared {
-    fn directories(&self) -> Arc<Directories> {
-        self.directories.load_full()
-    }
-
     /// The running opencode; waits while it is being started.
     async fn up(&self) -> Result<Up, BackendError> {
         let down = |why: &str| BackendError::Down { backend: NAME, why: why.replace('\n', " | ") };
@@ -197,22 +193,29 @@ impl Shared {
 }
 
 /// The projects' directories, as configured and as opencode names them: by their real path.
-struct Directories(Vec<(PathBuf, PathBuf)>);
+struct Directories(ArcSwap<Vec<(PathBuf, PathBuf)>>);
 
 impl Directories {
     fn new(configured: &[PathBuf]) -> Self {
-        Self(configured.iter().map(|path| (path.clone(), real(path))).collect())
+        let directories = Self(ArcSwap::default());
+        directories.replace(configured);
+        directories
+    }
+
+    fn replace(&self, configured: &[PathBuf]) {
+        self.0.store(Arc::new(configured.iter().map(|path| (path.clone(), real(path))).collect()));
     }
 
     /// Those that exist, by their real paths.
     fn existing(&self) -> Vec<String> {
         // A directory may have been made since the start; its real path is looked for again.
-        self.0.iter().map(|(path, _)| real(path)).filter(|path| path.is_dir()).map(text).collect()
+        self.0.load().iter().map(|(path, _)| real(path)).filter(|path| path.is_dir()).map(text).collect()
     }
 
     /// The configured path of a directory that opencode names; the same when no project has it.
     fn configured(&self, named: &str) -> String {
-        let found = self.0.iter().find(|(_, real)| real == Path::new(named));
+        let all = self.0.load();
+        let found = all.iter().find(|(_, real)| real == Path::new(named));
         found.map_or_else(|| named.to_owned(), |(path, _)| text(path.clone()))
     }
 }

@@ -113,7 +113,7 @@ impl<'a> Listener<'a> {
     }
 
     async fn make_good(&mut self) -> Result<(), Failure> {
-        match missed(self.client, &self.shared.directories(), self.tracker, now()).await {
+        match missed(self.client, &self.shared.directories, self.tracker, now()).await {
             Ok(events) => {
                 for event in events {
                     self.report_missed(event).await?;
@@ -126,8 +126,7 @@ impl<'a> Listener<'a> {
             }
         }
         let tracker = &*self.tracker;
-        let seen =
-            picture(self.client, &self.shared.directories(), &tracker.busy, &tracker.directories).await;
+        let seen = picture(self.client, &self.shared.directories, &tracker.busy, &tracker.directories).await;
         let seen = seen.map_err(|error| Failure::Why(error.to_string()))?;
         let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).collect();
         self.tracker.keep_only(&there);
@@ -246,7 +245,7 @@ impl<'a> Listener<'a> {
             id: Some(id).filter(|id| !id.is_empty()),
             kind,
             session_id,
-            directory: directory.map(|directory| self.shared.directories().configured(&directory)),
+            directory: directory.map(|directory| self.shared.directories.configured(&directory)),
             data,
             mark,
         };

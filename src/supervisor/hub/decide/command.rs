@@ -58,7 +58,8 @@ impl Work {
         let open = self.view.commands.get(&id).map(|command| Command::clone(command));
         let ended =
             stored.filter(|(record, _)| record.command == id.as_str()).and_then(|(_, ended)| ended.clone());
-        let command = open.or(ended)?;
+        let just_ended = || self.batch.commands.get(id.as_str()).cloned();
+        let command = open.or_else(just_ended).or(ended)?;
         match command.state {
             CommandState::Failed | CommandState::Expired => None,
             _ if record.meaning != *meaning => Some(Err(NotAccepted::KeyTaken(id))),
