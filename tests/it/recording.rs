@@ -51,4 +51,19 @@ impl Recording {
         });
         kept.map(|payload| payload["id"].as_str().unwrap().to_owned()).collect()
     }
+
+    /// Identities of those that opencode has stored.
+    pub fn stored(&self) -> BTreeSet<String> {
+        let events = self.0.lock().unwrap().clone();
+        let twins = events.iter().filter_map(|event| event["payload"]["syncEvent"]["id"].as_str());
+        let twins: BTreeSet<String> = twins.map(str::to_owned).collect();
+        self.durable().intersection(&twins).cloned().collect()
+    }
+
+    /// True once opencode has said this of a session.
+    pub fn has(&self, session: &str, kind: &str) -> bool {
+        let is_it =
+            |payload: &Value| payload["type"] == kind && payload["properties"]["sessionID"] == session;
+        self.0.lock().unwrap().iter().any(|event| is_it(&event["payload"]))
+    }
 }

@@ -7,7 +7,9 @@ use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use futures_util::stream::unfold;
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 use super::ledger::{Account, Usage};
 use super::script::Answer;
@@ -19,12 +21,13 @@ pub fn respond(answer: Answer, size: u64, account: Account) -> Response {
     let reasoned = u64::try_from(answer.thought.split_whitespace().count()).unwrap_or(u64::MAX);
     let usage =
         answer.usage.unwrap_or(Usage { input: size, output: written, cached: 0, reasoning: reasoned });
-    let delay = answer.delay;
-    let stream = futures_util::stream::iter(chunks(answer)).then(move |chunk| async move {
-        if chunk.is_slow && delay > Duration::ZERO {
-            tokio::time::sleep(delay).await;
+    let beat = (answer.delay > Duration::ZERO).then(|| interval(answer.delay));
+    let stream = unfold((chunks(answer).into_iter(), beat), |(mut chunks, mut beat)| async move {
+        let chunk = chunks.next()?;
+        if let Some(beat) = beat.as_mut().filter(|_| chunk.is_slow) {
+            beat.tick().await;
         }
-        Ok::<_, Infallible>(line(&chunk.body))
+        Some((Ok::<_, Infallible>(line(&chunk.body)), (chunks, beat)))
     });
     let last = futures_util::stream::once(async move {
         account.charge(usage);

@@ -64,7 +64,7 @@ impl Record {
                 if let Some(id) = &event.session_id {
                     let session = self.sessions.entry(id.clone()).or_insert_with(|| {
                         let directory = event.directory.clone().unwrap_or_default();
-                        let blank = hal_o_swarm::protocol::session::Session::new(
+                        let blank = Session::new(
                             id.clone(),
                             NodeId::new("n"),
                             ProjectName::new("p"),

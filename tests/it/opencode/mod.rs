@@ -1,5 +1,6 @@
 //! A true opencode behind the backend, with the fake model behind it.
 
+mod cut;
 mod desk;
 mod life;
 mod record;

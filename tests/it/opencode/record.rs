@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stage::Stage;
 use crate::recording::Recording;
 
-fn kept(stage: &Stage) -> Vec<String> {
+/// Identities of what was kept, in the order it was reported.
+pub fn kept(stage: &Stage) -> Vec<String> {
     stage.desk.look(|record| record.events.iter().filter_map(|event| event.id.clone()).collect())
 }
 

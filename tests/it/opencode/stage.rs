@@ -11,8 +11,9 @@ use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use super::desk::Desk;
 use crate::opencode_home::{FakeModel, OpencodeHome};
@@ -38,6 +39,11 @@ impl Stage {
 
     /// With opencode's setting `permission`; opencode is up.
     pub async fn set_with(permission: Value) -> Self {
+        Self::set_through(permission, |home, _| home.binary().to_owned()).await
+    }
+
+    /// With another program in the place of opencode's, made by `program` for the home and opencode's port.
+    pub async fn set_through(permission: Value, program: impl FnOnce(&OpencodeHome, u16) -> PathBuf) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
         let project = home.project("web");
@@ -45,7 +51,8 @@ impl Stage {
         let tasks = Tasks::new();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(home.path("agent")).unwrap();
-        let backend = open(&home, &project, port, Memory::new(), reports, &tasks);
+        let binary = program(&home, port);
+        let backend = open(&home, binary, &project, port, Memory::new(), reports, &tasks);
         let stage = Self { backend, desk, tasks, project, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
@@ -55,7 +62,15 @@ impl Stage {
     pub fn open_again(&mut self, memory: Memory) {
         self.tasks = Tasks::new();
         let reports = self.desk.more_reports();
-        self.backend = open(&self.home, &self.project, self.port, memory, reports, &self.tasks);
+        self.backend = open(
+            &self.home,
+            self.home.binary().to_owned(),
+            &self.project,
+            self.port,
+            memory,
+            reports,
+            &self.tasks,
+        );
     }
 
     /// Carries out a deed on behalf of a new command.
@@ -118,12 +133,7 @@ impl Stage {
     }
 
     async fn wait_count(&self, what: &str, count: usize, look: impl Fn() -> usize) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut looks = tokio::time::interval(Duration::from_millis(50));
-        while look() != count {
-            assert!(Instant::now() < deadline, "there are {} processes {what:?}, not {count}", look());
-            looks.tick().await;
-        }
+        wait_until(&format!("{count} processes {what:?}"), || look() == count).await;
     }
 
     /// Ends everything, and sees to it that nothing is left.
@@ -134,8 +144,28 @@ impl Stage {
     }
 }
 
+/// Waits until it is so.
+pub async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut looks = interval(Duration::from_millis(50));
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        looks.tick().await;
+    }
+}
+
+impl Drop for Stage {
+    /// A scene that fails leaves nothing either.
+    fn drop(&mut self) {
+        for pid in self.home.processes(|_| true) {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
+
 fn open(
     home: &OpencodeHome,
+    binary: PathBuf,
     project: &std::path::Path,
     port: u16,
     memory: Memory,
@@ -143,7 +173,7 @@ fn open(
     tasks: &Tasks,
 ) -> Backend {
     let config = OpenConfig {
-        binary: Some(home.binary().to_owned()),
+        binary: Some(binary),
         port,
         data_dir: home.path("agent"),
         directories: vec![project.to_owned()],

@@ -127,7 +127,7 @@ async fn what_is_not_there_is_refused_and_what_was_done_is_found() {
         *model = "fake/fake-2".into();
     }
     let error = stage.act(deed).await.unwrap_err();
-    assert!(error.to_string().contains("the nearest of 1 is \"fake/fake-1\""), "{error}");
+    assert!(error.to_string().contains("did you mean \"fake/fake-1\""), "{error}");
 
     let command = CommandId::new(fresh());
     let deed = stage.create("say hello");

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::agent::backend::BackendError;
 use crate::base::secret::Secret;
@@ -96,13 +96,13 @@ impl Client {
     /// Has something done whose answer does not matter.
     pub async fn tell(&self, call: Call<'_>, body: &Value) -> Result<(), BackendError> {
         let request = self.request(Method::POST, call).json(body);
-        within(call, async { accepted(call, sent(request).await?).await.map(drop) }).await
+        within(call, async { accepted(call, sent(request, call).await?).await.map(drop) }).await
     }
 
     /// Opens the stream of events of all directories.
     pub async fn events(&self) -> Result<Response, BackendError> {
         let call = Call::new("/global/event", "opening its event stream");
-        within(call, async { accepted(call, sent(self.request(Method::GET, call)).await?).await }).await
+        within(call, async { accepted(call, sent(self.request(Method::GET, call), call).await?).await }).await
     }
 
     fn request(&self, method: Method, call: Call<'_>) -> RequestBuilder {
@@ -123,7 +123,7 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, BackendError> {
         within(call, async {
-            let answer = accepted(call, sent(request).await?).await?;
+            let answer = accepted(call, sent(request, call).await?).await?;
             let is_json = answer
                 .headers()
                 .get(CONTENT_TYPE)
@@ -158,13 +158,17 @@ async fn within<T>(
     }))
 }
 
-async fn sent(request: RequestBuilder) -> Result<Response, BackendError> {
-    request.send().await.map_err(|error| lost(&error))
+async fn sent(request: RequestBuilder, call: Call<'_>) -> Result<Response, BackendError> {
+    let began = Instant::now();
+    request.send().await.map_err(|error| match error.is_connect() {
+        true => BackendError::Down { backend: NAME, why: "it cannot be connected to".into() },
+        false => broken(call, began),
+    })
 }
 
-fn lost(error: &reqwest::Error) -> BackendError {
-    let why = if error.is_connect() { "it cannot be connected to" } else { "its connection broke" };
-    BackendError::Down { backend: NAME, why: why.into() }
+/// An answer that did not come to its end says nothing about what was done.
+fn broken(call: Call<'_>, began: Instant) -> BackendError {
+    BackendError::Silent { backend: NAME, seconds: began.elapsed().as_secs(), doing: call.doing }
 }
 
 async fn accepted(call: Call<'_>, answer: Response) -> Result<Response, BackendError> {
@@ -181,8 +185,8 @@ async fn accepted(call: Call<'_>, answer: Response) -> Result<Response, BackendE
 }
 
 async fn body(mut answer: Response, call: Call<'_>) -> Result<BytesMut, BackendError> {
-    let mut out = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| lost(&error))? {
+    let (mut out, began) = (BytesMut::new(), Instant::now());
+    while let Some(chunk) = answer.chunk().await.map_err(|_| broken(call, began))? {
         if out.len() + chunk.len() > BODY_MAX {
             return Err(BackendError::Refused(format!(
                 "opencode's answer while {} is longer than {} MiB",

@@ -1,14 +1,13 @@
 //! Keeps an opencode running: starts it, starts it again when it ends, and ends it in the right order.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
-use super::processes::{self, Process};
+use super::processes;
 use super::server::Server;
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
@@ -60,8 +59,8 @@ async fn patience_after(shared: &Shared) {
 struct Keeper<'a> {
     shared: &'a Shared,
     tracker: Tracker,
-    /// The last reason that was reported, so that it is reported once.
-    said: Option<String>,
+    /// What was last reported of its health, so that it is reported once.
+    said: Option<Option<String>>,
 }
 
 impl Keeper<'_> {
@@ -127,8 +126,8 @@ impl Keeper<'_> {
                 () = shared.stop.cancelled() => break Ending::Stopped,
                 why = server.ended() => return Ending::Lost(why),
                 Ok(()) = is_ready.changed() => {
-                    *said = None;
-                    if shared.reports.send(Heard::Health(None)).await.is_err() {
+                    let is_news = said.replace(None) != Some(None);
+                    if is_news && shared.reports.send(Heard::Health(None)).await.is_err() {
                         break Ending::Stopped;
                     }
                 }
@@ -152,9 +151,10 @@ impl Keeper<'_> {
     async fn down(&mut self, why: String) {
         tracing::warn!("opencode is not running: {why}");
         self.shared.link.send_replace(Link::Down(why.clone()));
-        if self.said.as_ref() != Some(&why) {
-            let _ = self.shared.reports.send(Heard::Health(Some(why.clone()))).await;
-            self.said = Some(why);
+        let is_news = self.said.replace(Some(why.clone())) != Some(Some(why.clone()));
+        if is_news {
+            // Without a desk there is nobody to tell.
+            let _ = self.shared.reports.send(Heard::Health(Some(why))).await;
         }
     }
 }
@@ -176,45 +176,6 @@ async fn sweep(mark: &str) -> usize {
         tracing::warn!("{left} processes of opencode could not be ended");
     }
     found
-}
-
-/// Ends the tool processes in a directory and all that `seen` still names; tells how many there were.
-pub async fn sweep_tools(up: &Up, directory: PathBuf, seen: Vec<Process>) -> usize {
-    let (mark, pid) = (up.mark.clone(), up.pid);
-    let find = move || {
-        let mut tools = tools(&mark, pid, &directory);
-        let still =
-            seen.iter().filter(|one| Process::read(one.pid).is_some_and(|now| now.started == one.started));
-        for process in still {
-            if !tools.iter().any(|one| one.pid == process.pid) {
-                tools.push(process.clone());
-            }
-        }
-        tools
-    };
-    timeout(DISPOSE_LIMIT, processes::end(find)).await.map_or(0, |(found, _)| found)
-}
-
-/// Processes that tools have started in a directory, and their descendants. What is in opencode's own process session
-/// is opencode itself and its servers for languages: those stay.
-pub fn tools(mark: &str, server: i32, directory: &std::path::Path) -> Vec<Process> {
-    let own = Process::read(server).map(|server| server.session);
-    let all = processes::marked(mark);
-    let is_tool = |one: &&Process| one.pid != server && Some(one.session) != own;
-    let mut out: Vec<Process> =
-        all.iter().filter(is_tool).filter(|one| one.is_within(directory)).cloned().collect();
-    loop {
-        let more: Vec<Process> = all
-            .iter()
-            .filter(|one| out.iter().any(|parent| parent.pid == one.parent))
-            .filter(|one| !out.contains(one))
-            .cloned()
-            .collect();
-        if more.is_empty() {
-            return out;
-        }
-        out.extend(more);
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -2,6 +2,7 @@
 //! (re)connect, because some events are neither stored nor sent again.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Directories;
@@ -88,38 +89,38 @@ impl Doings {
     }
 }
 
-/// What a look at everything has found.
-#[derive(Debug, Default)]
-pub struct Picture {
-    /// The sessions of all projects.
-    pub sessions: Vec<Session>,
-    /// Sessions that were known and are no more, with the directory each was in.
-    pub gone: Vec<(SessionId, String)>,
-}
-
-/// Looks at all projects. `believed` are the sessions a turn was last heard of; for them the last message tells
-/// whether it came to its end. `known` are those there were, with their directories.
+/// Looks at the sessions of all projects, and at those that are `known` beside them, each with its directory; what is
+/// not in the picture is no more. `believed` are the sessions a turn was last heard of: for them the last message
+/// tells whether it came to its end.
 pub async fn picture(
     client: &Client,
     directories: &Directories,
     believed: &HashSet<SessionId>,
     known: &HashMap<SessionId, String>,
-) -> Result<Picture, BackendError> {
-    let mut out = Picture::default();
+) -> Result<Vec<Session>, BackendError> {
+    let mut out: Vec<Session> = Vec::new();
     for directory in directories.existing() {
         let infos = sessions(client, &directory).await?;
         let doings = Doings::of(client, &directory).await?;
-        if infos.len() < SESSIONS_MAX {
-            let there: HashSet<&str> = infos.iter().map(|info| info.id.as_str()).collect();
-            let gone = known.iter().filter(|(id, own)| **own == directory && !there.contains(id.as_str()));
-            out.gone.extend(gone.map(|(id, own)| (id.clone(), own.clone())));
-        }
-        for info in &infos {
-            let mut session = session(info, &doings, directories);
-            if believed.contains(&session.id) && session.activity == Activity::Idle {
-                complete(client, &mut session).await?;
+        out.extend(infos.iter().map(|info| session(info, &doings, directories)));
+    }
+    let listed: HashSet<SessionId> = out.iter().map(|session| session.id.clone()).collect();
+    let quiet = Doings::default();
+    for id in known.keys().filter(|id| !listed.contains(*id)) {
+        // Older than those that are listed, or in a place where nothing can run any more.
+        match find(client, id).await {
+            Ok(info) if Path::new(&info.directory).is_dir() => {
+                let doings = Doings::of(client, &info.directory).await?;
+                out.push(session(&info, &doings, directories));
             }
-            out.sessions.push(session);
+            Ok(info) => out.push(session(&info, &quiet, directories)),
+            Err(BackendError::NoSuch(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for session in &mut out {
+        if believed.contains(&session.id) && session.activity == Activity::Idle {
+            complete(client, session).await?;
         }
     }
     Ok(out)

@@ -3,7 +3,7 @@
 //! ```text
 //!            keep: starts it, restarts it, ends it
 //!              |
-//!   server (process) <--- client (HTTP) <--- deeds, settle   what is asked of it
+//!   server (process) <--- client (HTTP) <--- deeds (prompt, halt), settle   what is asked of it
 //!              |                        <--- look, catch_up  what was missed
 //!              '--- /global/event ---> stream -- hear (the rule) --> reports
 //! ```
@@ -12,19 +12,23 @@
 mod catch_up;
 mod client;
 mod deeds;
+mod halt;
 mod hear;
 mod keep;
 mod look;
 mod processes;
+mod prompt;
 mod server;
 mod settle;
 mod stream;
+mod tools;
 mod tracker;
 mod words;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -74,6 +78,8 @@ struct Shared {
     reports: Reports,
     link: watch::Sender<Link>,
     notes: broadcast::Sender<Note>,
+    /// Commands that were not answered in time, with the mark of the run that was asked: it may still do them.
+    doubtful: Mutex<HashMap<CommandId, String>>,
     /// Tells the keeper to end everything.
     stop: CancellationToken,
     /// True once everything has ended.
@@ -87,7 +93,7 @@ enum Link {
     Starting,
     /// It is there.
     Up(Up),
-    /// It is not, and why.
+    /// It is not, and why, with its last lines below.
     Down(String),
 }
 
@@ -124,6 +130,7 @@ impl Opencode {
             reports,
             link: watch::Sender::new(Link::Starting),
             notes: broadcast::Sender::new(NOTES_MAX),
+            doubtful: Mutex::default(),
             stop: tasks.child_stop(),
             ended: watch::Sender::new(false),
         });
@@ -162,7 +169,7 @@ impl fmt::Debug for Opencode {
 impl Shared {
     /// The running opencode; waits while it is being started.
     async fn up(&self) -> Result<Up, BackendError> {
-        let down = |why: &str| BackendError::Down { backend: NAME, why: why.into() };
+        let down = |why: &str| BackendError::Down { backend: NAME, why: why.replace('\n', " | ") };
         let mut link = self.link.subscribe();
         match timeout(START_PATIENCE, link.wait_for(|link| !matches!(link, Link::Starting))).await {
             Ok(Ok(link)) => match &*link {
@@ -172,6 +179,10 @@ impl Shared {
             },
             Ok(Err(_)) | Err(_) => Err(down("it is being started")),
         }
+    }
+
+    fn doubtful(&self) -> MutexGuard<'_, HashMap<CommandId, String>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The beginning of the marks of everything that agents with this data directory start.
@@ -212,6 +223,15 @@ impl Directories {
 /// The real path; the path itself when there is nothing.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The real path of a directory that must exist.
+fn existing(directory: &str) -> Result<String, BackendError> {
+    let path = Path::new(directory);
+    if !path.is_dir() {
+        return Err(BackendError::NoSuch(format!("the project's directory {directory:?} does not exist")));
+    }
+    Ok(text(real(path)))
 }
 
 fn text(path: PathBuf) -> String {

@@ -37,7 +37,7 @@ const TAIL_WIDTH: usize = 300;
 /// What it prints when it is ready, before the address.
 const LISTENING: &str = "opencode server listening on ";
 
-/// Why opencode could not be started.
+/// Why opencode could not be started: a sentence, and below it the last lines of its output where there are any.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// There is no such program.
@@ -113,7 +113,7 @@ impl Server {
                 return Err(other_version(config, &program).await.unwrap_or(error));
             }
         };
-        let no_client = |_| StartError::Mute { output: "; no HTTP client can be made".into() };
+        let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
         let client = Client::new(base, password).map_err(no_client)?;
         let health: Health = client
             .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
@@ -125,7 +125,7 @@ impl Server {
         Ok(Self { child, output, client, mark, version: health.version })
     }
 
-    /// Resolves when it has ended, with how and its last lines.
+    /// Resolves when it has ended, with how in the first line and its last lines below.
     pub async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
         self.output.settle().await;
@@ -273,13 +273,9 @@ impl Tail {
         let _ = timeout(patience, all_read).await;
     }
 
+    /// The lines, each after a line feed.
     fn text(&self) -> String {
-        let lines = self.lines();
-        if lines.is_empty() {
-            return String::new();
-        }
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        format!("; its last lines: {}", lines.join(" | "))
+        self.lines().iter().map(|line| format!("\n{line}")).collect()
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {

@@ -1,8 +1,9 @@
 //! Whether a deed was done whose outcome a crash has hidden: found by looking for its traces.
 
 use super::client::{Call, Client};
-use super::deeds::{is_made_by, is_message_of, report_killed};
+use super::halt::report_killed;
 use super::look::{self, Doings};
+use super::prompt::{is_made_by, is_message_of};
 use super::words::Message;
 use super::{Shared, real, text};
 use crate::agent::backend::{BackendError, Deed, Settled};
@@ -12,21 +13,36 @@ use crate::protocol::session::{AskKind, SessionId};
 /// Messages looked through for a prompt; the newest ones, and a prompt that must be settled is new.
 const MESSAGES_MAX: &str = "200";
 
-/// Looks for the traces of a deed. A running opencode is waited for; the one that had been asked is gone, so what
-/// has not been done by now will not be.
+/// Looks for the traces of a deed; a running opencode is waited for. What the one that was asked has not done is
+/// certain not to be done only when that one is gone.
 pub async fn settle(shared: &Shared, command: &CommandId, deed: &Deed) -> Settled {
-    match look_for(shared, command, deed).await {
+    let up = match shared.up().await {
+        Ok(up) => up,
+        Err(error) => return unknown(command, &error),
+    };
+    let still_asked = shared.doubtful().remove(command).is_some_and(|mark| mark == up.mark);
+    let settled = match look_for(shared, &up.client, command, deed).await {
         Ok(settled) => settled,
         Err(BackendError::NoSuch(_)) => Settled::NotDone,
-        Err(error) => {
-            tracing::warn!("whether command {command} was carried out cannot be found out: {error}");
-            Settled::Unknown
-        }
+        Err(error) => return unknown(command, &error),
+    };
+    match settled {
+        Settled::NotDone if still_asked && !matches!(deed, Deed::Look { .. }) => Settled::Unknown,
+        settled => settled,
     }
 }
 
-async fn look_for(shared: &Shared, command: &CommandId, deed: &Deed) -> Result<Settled, BackendError> {
-    let client = &shared.up().await?.client;
+fn unknown(command: &CommandId, error: &BackendError) -> Settled {
+    tracing::warn!("whether command {command} was carried out cannot be found out: {error}");
+    Settled::Unknown
+}
+
+async fn look_for(
+    shared: &Shared,
+    client: &Client,
+    command: &CommandId,
+    deed: &Deed,
+) -> Result<Settled, BackendError> {
     Ok(match deed {
         Deed::Create { directory, prompt, .. } => {
             let directory = text(real(directory.as_ref()));

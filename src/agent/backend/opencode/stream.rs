@@ -1,6 +1,6 @@
 //! Reads the stream of events, keeps it open, and reports what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::agent::backend::{HEARD_QUEUE, Happening, Heard};
 use crate::base::backoff::Backoff;
 use crate::base::clock::now;
 use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use crate::protocol::session::{Activity, SessionId};
 
 /// opencode sends a heartbeat every 10 s, so a stream that is silent for this long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(25);
@@ -122,25 +122,20 @@ impl<'a> Listener<'a> {
             Err(error) => {
                 tracing::warn!("events may have been missed: {error}");
                 let data = raw(&json!({"reason": error.to_string()}));
-                self.report(own_event("gap", None, None, data)).await?;
+                self.report(own_event("gap", data)).await?;
             }
         }
         let tracker = &*self.tracker;
         let seen = picture(self.client, &self.shared.directories, &tracker.busy, &tracker.directories).await;
         let seen = seen.map_err(|error| Failure::Why(error.to_string()))?;
-        for (session, directory) in seen.gone {
-            self.tracker.forget(&session);
-            let data = raw(&json!({"sessionID": session, "repaired": true}));
-            let directory = self.shared.directories.configured(&directory);
-            self.report(own_event("session.deleted", Some(session), Some(directory), data)).await?;
-        }
-        for session in &seen.sessions {
-            let is_busy = !matches!(session.activity, crate::protocol::session::Activity::Idle);
-            self.tracker.set_busy(&session.id, is_busy);
+        let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).collect();
+        self.tracker.keep_only(&there);
+        for session in &seen {
+            self.tracker.set_busy(&session.id, session.activity != Activity::Idle);
             let directory = super::text(super::real(session.directory.as_ref()));
             self.tracker.directories.insert(session.id.clone(), directory);
         }
-        self.report(Heard::Picture(seen.sessions)).await?;
+        self.report(Heard::Picture(seen)).await?;
         Ok(())
     }
 
@@ -289,12 +284,14 @@ impl<'a> Listener<'a> {
         data: &RawValue,
     ) -> Vec<Note> {
         let Some(session) = session else { return Vec::new() };
+        if let Some(directory) = directory.filter(|_| !self.tracker.directories.contains_key(session)) {
+            self.tracker.directories.insert(session.clone(), directory.to_owned());
+        }
         match kind {
-            "session.created" => {
-                let directory = directory.unwrap_or_default().to_owned();
-                self.tracker.directories.insert(session.clone(), directory);
+            "session.deleted" => {
+                self.tracker.forget(session);
+                return Vec::new();
             }
-            "session.deleted" => self.tracker.forget(session),
             "session.idle" => {
                 self.tracker.set_busy(session, false);
                 return vec![Note::Idle(session.clone())];
@@ -340,14 +337,16 @@ impl From<EndOfStream> for Failure {
     }
 }
 
-fn own_event(
-    kind: &str,
-    session_id: Option<SessionId>,
-    directory: Option<String>,
-    data: Box<RawValue>,
-) -> Heard {
-    let kind = kind.into();
-    Heard::Event(Happening { id: None, kind, session_id, directory, occurred_at: now(), data, mark: None })
+fn own_event(kind: &str, data: Box<RawValue>) -> Heard {
+    Heard::Event(Happening {
+        id: None,
+        kind: kind.into(),
+        session_id: None,
+        directory: None,
+        occurred_at: now(),
+        data,
+        mark: None,
+    })
 }
 
 fn field<T: serde::de::DeserializeOwned>(data: &RawValue, name: &str) -> Option<T> {

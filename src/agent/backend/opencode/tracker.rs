@@ -69,6 +69,13 @@ impl Tracker {
         }
     }
 
+    /// Forgets the sessions that are no more.
+    pub fn keep_only(&mut self, there: &HashSet<&SessionId>) {
+        self.marks.retain(|id, _| there.contains(id));
+        self.busy.retain(|id| there.contains(id));
+        self.directories.retain(|id, _| there.contains(id));
+    }
+
     /// Forgets a session that was deleted.
     pub fn forget(&mut self, session: &SessionId) {
         self.marks.remove(session);

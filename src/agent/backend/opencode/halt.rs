@@ -1,0 +1,128 @@
+//! Stopping a turn, and stopping it with every process of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::{Call, Client, NAME};
+use super::look::{self, Doings};
+use super::prompt::hear_of;
+use super::tools::{sweep_tools, tools};
+use super::words::SessionInfo;
+use super::{Note, Shared, Up};
+use crate::agent::backend::{BackendError, Happening, Heard};
+use crate::base::clock::now;
+use crate::protocol::event::raw;
+use crate::protocol::session::SessionId;
+
+/// How long an abort may take, and then the turn to end.
+const ABORT_LIMIT: Duration = Duration::from_secs(10);
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The same when it is a kill: what does not end by then is ended by force.
+const KILL_ABORT_LIMIT: Duration = Duration::from_secs(2);
+const KILL_IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the turn has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Stops the running turn, if there is one.
+pub async fn abort(client: &Client, id: &SessionId) -> Result<String, BackendError> {
+    let info = look::find(client, id).await?;
+    let was_busy = Doings::of(client, &info.directory).await?.is_busy(&info.id);
+    let path = format!("/session/{id}/abort");
+    client.tell(Call::new(&path, "stopping the turn").within(ABORT_LIMIT), &json!({})).await?;
+    if !is_idle_within(client, &family(client, &info).await, &info.directory, IDLE_LIMIT).await {
+        return Err(BackendError::Silent {
+            backend: NAME,
+            seconds: IDLE_LIMIT.as_secs(),
+            doing: "stopping the turn; kill the session to end it by force",
+        });
+    }
+    Ok(if was_busy { "the turn was stopped" } else { "no turn was running" }.into())
+}
+
+/// Stops the turn and ends its processes; the conversation is kept. Tells what was done.
+pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, BackendError> {
+    let client = &up.client;
+    let info = look::find(client, id).await?;
+    let directory = PathBuf::from(&info.directory);
+    let family = family(client, &info).await;
+    // Seen while their parents still live: a process that hides its mark is found by its descent.
+    let (mark, pid, place) = (up.mark.clone(), up.pid, directory.clone());
+    let seen = tokio::task::spawn_blocking(move || tools(&mark, pid, &place)).await.unwrap_or_default();
+    let mut notes = shared.notes.subscribe();
+    let path = format!("/session/{id}/abort");
+    let call = Call::new(&path, "stopping the turn").within(KILL_ABORT_LIMIT);
+    let mut said = Vec::new();
+    let aborted = client.tell(call, &json!({})).await.is_ok();
+    if !is_idle_within(client, &family, &info.directory, KILL_IDLE_LIMIT).await {
+        let call =
+            Call::new("/instance/dispose", "ending everything in the directory").about(&info.directory);
+        client.tell(call, &json!({})).await?;
+        said.push("everything in its directory was stopped, as the turn would not".to_owned());
+        if !is_idle_within(client, &family, &info.directory, KILL_IDLE_LIMIT).await {
+            return Err(BackendError::Refused(format!("opencode cannot stop the turn of session {id}")));
+        }
+    }
+    // An abort always says that the session is idle, so what follows here comes after all that the turn still says.
+    if aborted {
+        let is_it = |note: &Note| matches!(note, Note::Idle(idle) if idle == id);
+        let _ = timeout(KILL_IDLE_LIMIT, hear_of(&mut notes, is_it)).await;
+    }
+    let others = Doings::of(client, &info.directory).await?;
+    if let Some(other) = others.busy().find(|other| !family.iter().any(|own| own == other)) {
+        said.push(format!("processes it may have left were not ended, as session {other} works there too"));
+    } else {
+        let ended = sweep_tools(up, directory, seen).await;
+        said.push(format!("{ended} processes were ended"));
+    }
+    report_killed(shared, &info).await;
+    Ok(said.join("; "))
+}
+
+/// Says that a session was killed, since opencode has no word for it.
+pub async fn report_killed(shared: &Shared, info: &SessionInfo) {
+    let happening = Happening {
+        id: None,
+        kind: "session.ended".into(),
+        session_id: Some(SessionId::new(&info.id)),
+        directory: Some(shared.directories.configured(&info.directory)),
+        occurred_at: now(),
+        data: raw(&json!({"sessionID": info.id, "reason": "killed"})),
+        mark: None,
+    };
+    // Without a desk there is nobody to tell.
+    let _ = shared.reports.send(Heard::Event(happening)).await;
+}
+
+/// A session and its helpers.
+pub async fn family(client: &Client, info: &SessionInfo) -> Vec<String> {
+    let mut out = vec![info.id.clone()];
+    let mut at = 0;
+    while let Some(id) = out.get(at).cloned() {
+        let path = format!("/session/{id}/children");
+        let children: Vec<SessionInfo> =
+            client.get(Call::new(&path, "looking for its helpers")).await.unwrap_or_default();
+        out.extend(children.into_iter().map(|child| child.id));
+        at += 1;
+    }
+    out
+}
+
+async fn is_idle_within(client: &Client, sessions: &[String], directory: &str, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Ok(doings) = Doings::of(client, directory).await
+            && !sessions.iter().any(|id| doings.is_busy(id))
+        {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
