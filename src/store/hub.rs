@@ -116,12 +116,15 @@ impl Store {
         Ok(Reader::new(txn, open))
     }
 
-    /// Closes and opens the file again: redb refuses everything after a failed write until then.
-    pub fn reopen(&self) -> Result<(), StoreError> {
-        let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *open = None;
-        *open = Some(open_file(&self.path)?);
-        Ok(())
+    /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
+    /// holds now: a commit whose sync failed may have taken effect nevertheless.
+    pub fn reopen(&self) -> Result<Loaded, StoreError> {
+        {
+            let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *open = None;
+            *open = Some(open_file(&self.path)?);
+        }
+        self.load()
     }
 
     /// Where it lies.
