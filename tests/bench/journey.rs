@@ -195,7 +195,7 @@ async fn slice_of_commands(world: &World, session: &str, seen: &mut Histogram<u6
         let asking = world.asking(&body);
         asked.spawn(async move {
             let state = asking.await;
-            assert_eq!(state, "done", "the command was carried out");
+            assert_eq!(state, "done", "the command was carried out; asked {:?} ago", due.elapsed());
             due.elapsed()
         });
     }

@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::patience::{PATIENCE, wait_until};
+use crate::peer::Peer;
 use crate::world::{Reply, TOKEN, World};
 
 fn with_key(world: &World, key: &str, body: &Value) -> Reply {
@@ -131,4 +132,30 @@ fn a_long_turn_does_not_hold_up_other_commands() {
         .run(async { tokio::join!(world.asking(&create), world.asking(&create), world.asking(&create)) });
     assert_eq!(many, ("done".into(), "done".into(), "done".into()));
     world.wait_for_session(&long, "running");
+}
+
+#[test]
+fn whoever_waits_hears_the_outcome_and_not_a_state_before_it() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "say ready");
+    let body = json!({"type": "session_status", "session_id": id});
+    world.run(async {
+        // Others' events keep the hub at its commits, so that an outcome and whoever waits for it meet in one batch.
+        let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, "talker").await;
+        let talk = async {
+            for first in (1..).step_by(200) {
+                peer.say_events(first..=first + 199).await;
+                peer.hear_ack(first + 199).await;
+            }
+        };
+        let ask = async {
+            for _ in 0..150 {
+                assert_eq!(world.asking(&body).await, "done");
+            }
+        };
+        tokio::select! {
+            () = talk => {}
+            () = ask => {}
+        }
+    });
 }

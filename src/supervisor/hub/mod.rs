@@ -287,6 +287,8 @@ impl<T: Tally> Owner<T> {
             Effect::Answer(reply, answer) => {
                 let _ = reply.send(answer);
             }
+            // One that is not open has ended, and the store knows by now: dropping the reply sends the asker there.
+            Effect::Wait(id, _) if !self.view.load().commands.contains_key(&id) => {}
             Effect::Wait(id, reply) => {
                 let waiters = self.waiters.entry(id).or_default();
                 waiters.retain(|one| !one.is_closed());

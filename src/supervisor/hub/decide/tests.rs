@@ -261,6 +261,30 @@ fn a_command_for_an_absent_node_waits_then_lapses_and_is_never_sent() {
 }
 
 #[test]
+fn whoever_asks_for_an_outcome_in_the_batch_that_brings_it_is_not_sent_away_before_the_commit() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    let command = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    let result = CommandResult {
+        command_id: Some(command.id.clone()),
+        status: "success".into(),
+        state: Some(CommandState::Done),
+        output: "s1".into(),
+        error: None,
+    };
+    let (reply, mut ended) = oneshot::channel();
+    let mut work = Work::on(&stage.view, LIVENESS);
+    for input in [
+        Input::CommandResult { from: stage.from(), id: command.id.clone(), result },
+        Input::Await { id: command.id, reply },
+    ] {
+        work.take(Timed { at: Time(stage.now), input });
+    }
+    // Sent away now, it would look at a view and a store that do not know the outcome yet.
+    assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+}
+
+#[test]
 fn a_silent_node_goes_offline_and_its_sessions_are_unreachable() {
     let mut stage = Stage::new();
     stage.connect("a", 1, 1).unwrap();
