@@ -122,7 +122,7 @@ impl<C> Daemon<C> {
 }
 
 /// Reads the file of a running daemon again. `None`: it is no good, the log says why, and nothing is to change.
-pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Result<(C, Report), Report>) -> Option<C> {
+pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Reading<C>) -> Option<C> {
     match read(path, Purpose::Run) {
         Ok((config, report)) => {
             warn_of(&report);

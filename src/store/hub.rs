@@ -21,7 +21,7 @@ use super::tables::{
 use super::tail::Tail;
 use super::{StoreError, event};
 use crate::base::clock::Time;
-use crate::base::id;
+use crate::base::{file, id};
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
 
@@ -30,6 +30,9 @@ const SCHEMA: u64 = 1;
 
 /// Bytes of redb's cache. Ingest does not depend on it; reading of history does a little.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Permissions of the file: the supervisor's user writes, its group reads.
+const GROUP_READS: u32 = 0o640;
 
 /// What is to be written in one transaction.
 #[derive(Debug, Default)]
@@ -216,9 +219,12 @@ impl Reader<'_> {
 }
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let failed = |source| StoreError::Open { path: path.to_owned(), source };
+    // Prompts and outputs are nobody's business but the operators'.
+    file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    builder.create(path).map_err(|error| StoreError::Open { path: path.to_owned(), source: error.into() })
+    builder.create(path).map_err(|error| failed(error.into()))
 }
 
 fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {

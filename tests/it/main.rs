@@ -4,6 +4,7 @@
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
+//! - `whole`: all of it together, with an operator who types halctl.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `documents`: the operator's documents say what the program does.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -27,6 +28,7 @@ mod opencode_home;
 mod patience;
 mod peer;
 mod program;
+mod recording;
 mod session;
 mod session_rules;
 mod source;
@@ -34,4 +36,5 @@ mod stream;
 mod survive;
 mod tidy;
 mod up;
+mod whole;
 mod world;

@@ -185,10 +185,47 @@ impl OpencodeHome {
         folder.canonicalize().unwrap()
     }
 
+    /// Processes of this home whose command line is what is looked for.
+    pub fn processes(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
+        let home = format!("HOME={}", self.path("").display());
+        let is_ours = |environ: &[u8]| environ.split(|byte| *byte == 0).any(|one| one == home.as_bytes());
+        all_processes()
+            .filter(|(pid, command)| {
+                is_it(command) && is_ours(&fs::read(format!("/proc/{pid}/environ")).unwrap_or_default())
+            })
+            .map(|(pid, _)| pid)
+            .collect()
+    }
+
+    /// The process numbers of all opencode servers of this home.
+    pub fn servers(&self) -> Vec<i32> {
+        self.processes(|command| command.contains(" serve --hostname "))
+    }
+
+    /// The password of the running opencode, which only its environment tells.
+    pub fn password(&self) -> String {
+        let environ = fs::read(format!("/proc/{}/environ", self.servers()[0])).unwrap();
+        let variables = environ.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let found = variables
+            .filter_map(|one| Some(one.strip_prefix("OPENCODE_SERVER_PASSWORD=")?.to_owned()))
+            .next();
+        found.unwrap()
+    }
+
     /// A place under this home.
     pub fn path(&self, under: &str) -> PathBuf {
         self.root.path().join(under)
     }
+}
+
+/// All processes of the machine with their command lines.
+pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
+    let numbers =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.map(|pid: i32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned())
+    })
 }
 
 fn config(model: &FakeModel, permission: Value) -> Value {

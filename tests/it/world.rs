@@ -48,6 +48,8 @@ pub struct World {
     port: u16,
     /// How often agents send a heartbeat; to be set before the supervisor is started.
     pub heartbeat_sec: u32,
+    /// More variables for the environment of its programs.
+    pub environment: Vec<(String, String)>,
     tls: Option<Tls>,
     http: reqwest::Client,
     runtime: Runtime,
@@ -70,6 +72,7 @@ impl World {
             supervisor: None,
             port: 0,
             heartbeat_sec: 1,
+            environment: Vec::new(),
             tls: None,
             http: reqwest::Client::new(),
             runtime: runtime.expect("threads can be started"),
@@ -111,7 +114,8 @@ impl World {
         command
             .env("HOME", self.path())
             .env("NO_COLOR", "1")
-            .env("XDG_STATE_HOME", self.path().join("state"));
+            .env("XDG_STATE_HOME", self.path().join("state"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }
