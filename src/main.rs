@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use hal_o_swarm::base::daemon::{Order, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
-use hal_o_swarm::base::log;
+use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
 use hal_o_swarm::{agent, ctl, supervisor, up};
 
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(call: Call) -> Result<(), Failure> {
+    panic::end_the_process();
     // Fails only when a provider is there already, and this is the only place that installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match call.role {

@@ -8,6 +8,7 @@
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
 //! - `file`: writing small files whole.
+//! - `panic`: what happens when the program finds itself wrong.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
@@ -22,6 +23,7 @@ pub mod file;
 pub mod id;
 pub mod log;
 pub mod nearest;
+pub mod panic;
 pub mod secret;
 pub mod signals;
 pub mod task;

@@ -35,7 +35,9 @@ struct EventRow<'a> {
 /// Seals an event for its table.
 pub(super) fn seal(event: &EventView) -> Vec<u8> {
     seal_as(
+        TABLE,
         VERSION,
+        &event.seq,
         &EventRow {
             timestamp: event.timestamp.0,
             occurred_at: event.occurred_at.0,
@@ -51,7 +53,7 @@ pub(super) fn seal(event: &EventView) -> Vec<u8> {
 }
 
 fn open(bytes: &[u8], seq: u64) -> Result<EventRow<'_>, StoreError> {
-    let (version, body) = unseal(bytes).map_err(|why| damaged(TABLE, &seq, why))?;
+    let (version, body) = unseal(TABLE, &seq, bytes)?;
     if version != VERSION {
         return Err(damaged(TABLE, &seq, format!("its version {version} is not known")));
     }

@@ -116,12 +116,15 @@ impl Store {
         Ok(Reader::new(txn, open))
     }
 
-    /// Closes and opens the file again: redb refuses everything after a failed write until then.
-    pub fn reopen(&self) -> Result<(), StoreError> {
-        let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *open = None;
-        *open = Some(open_file(&self.path)?);
-        Ok(())
+    /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
+    /// holds now: a commit whose sync failed may have taken effect nevertheless.
+    pub fn reopen(&self) -> Result<Loaded, StoreError> {
+        {
+            let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *open = None;
+            *open = Some(open_file(&self.path)?);
+        }
+        self.load()
     }
 
     /// Where it lies.
@@ -249,14 +252,14 @@ fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
     if !batch.nodes.is_empty() {
         let mut table = txn.open_table(NODES)?;
         for (id, node) in &batch.nodes {
-            table.insert(id.as_str(), row::seal(&NodeRow::from(node)).as_slice())?;
+            table.insert(id.as_str(), row::seal(&NodeRow::from(node), id).as_slice())?;
             changes.push(Change::Put(change::Kind::Node, id.clone()));
         }
     }
     if !batch.sessions.is_empty() {
         let mut table = txn.open_table(SESSIONS)?;
         for (id, record) in &batch.sessions {
-            table.insert(id.as_str(), row::seal(&SessionRow::from(record)).as_slice())?;
+            table.insert(id.as_str(), row::seal(&SessionRow::from(record), id).as_slice())?;
             changes.push(Change::Put(change::Kind::Session, id.clone()));
         }
     }
@@ -280,7 +283,7 @@ fn write_commands(
         let mut table = txn.open_table(COMMANDS)?;
         let mut open = txn.open_table(OPEN_COMMANDS)?;
         for (id, command) in &batch.commands {
-            table.insert(id.as_str(), row::seal(&CommandRow::from(command)).as_slice())?;
+            table.insert(id.as_str(), row::seal(&CommandRow::from(command), id).as_slice())?;
             match command.state.is_final() {
                 true => open.remove(id.as_str())?,
                 false => open.insert(id.as_str(), ())?,
@@ -291,7 +294,7 @@ fn write_commands(
     if !batch.keys.is_empty() {
         let mut table = txn.open_table(KEYS)?;
         for (key, record) in &batch.keys {
-            table.insert(key.as_str(), row::seal(record).as_slice())?;
+            table.insert(key.as_str(), row::seal(record, key).as_slice())?;
         }
     }
     Ok(())
@@ -305,7 +308,7 @@ fn note_changes(txn: &WriteTransaction, changes: &[Change]) -> Result<(), StoreE
     let mut table = txn.open_table(CHANGES)?;
     let mut next = table.last()?.map_or(1, |(no, _)| no.value() + 1);
     for one in changes {
-        table.insert(next, row::seal(one).as_slice())?;
+        table.insert(next, row::seal(one, next).as_slice())?;
         next += 1;
     }
     while table.first()?.is_some_and(|(no, _)| no.value() + change::KEPT < next) {

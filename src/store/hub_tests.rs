@@ -104,6 +104,9 @@ fn a_flipped_bit_in_a_row_is_an_error_that_names_it() {
     bytes[at] ^= 1;
     let error = event::session_of(&bytes, 7).unwrap_err();
     assert_eq!(error.to_string(), "row 7 of table events is damaged: its checksum does not match");
+    bytes[at] ^= 1;
+    assert!(event::session_of(&bytes, 7).is_ok());
+    assert!(event::session_of(&bytes, 8).is_err(), "a row in another's place is noticed");
 }
 
 #[test]
@@ -113,4 +116,70 @@ fn the_second_opener_is_refused_with_the_path() {
     let (_held, _) = Store::open(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
     assert!(error.to_string().contains("s.redb"), "{error}");
+}
+
+/// One row of each kind, as version 1 of this program once stored it.
+fn rows() -> Vec<(&'static str, Vec<u8>)> {
+    let node = NodeRecord {
+        hostname: "web-1".into(),
+        version: "0.1.0".into(),
+        address: "10.0.0.7:40000".into(),
+        epoch: 3,
+        incarnation: "0199".into(),
+        committed: 42,
+        past: vec![("0198".into(), 7)],
+        projects: vec![crate::protocol::node::Project {
+            name: "shop".into(),
+            directory: "/srv/shop".into(),
+            backend: "opencode".into(),
+            error: None,
+        }],
+        connected_at: Time(1_795_450_273_000),
+        last_heard: Time(1_795_450_274_000),
+        ..NodeRecord::new("web-1".into())
+    };
+    let command = Command {
+        id: "c1".into(),
+        verb: crate::protocol::command::Verb::PromptSession,
+        node_id: "web-1".into(),
+        project: "shop".into(),
+        session_id: Some("ses_1".into()),
+        args: serde_json::Map::new(),
+        actor: "token".into(),
+        idempotency_key: Some("k".into()),
+        state: crate::protocol::command::CommandState::Failed,
+        output: String::new(),
+        error: Some("no such session".into()),
+        created_at: Time(1),
+        expires_at: Time(2),
+        changed_at: Time(3),
+    };
+    let key = KeyRecord { command: "c1".into(), meaning: [7; 32] };
+    vec![
+        ("supervisor-event.1", event::seal(&sample(7, "ses_1", "session.idle"))),
+        ("supervisor-session.1", row::seal(&SessionRow::from(&record(9, "ses_1")), "ses_1")),
+        ("supervisor-node.1", row::seal(&NodeRow::from(&node), "web-1")),
+        ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
+        ("supervisor-key.1", row::seal(&key, "token\0k")),
+        ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
+    ]
+}
+
+#[test]
+fn bytes_of_version_1_still_open_and_are_what_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
+    for (name, written) in rows() {
+        let stored = std::fs::read(folder.join(name)).unwrap_or_default();
+        assert!(stored == written, "{name}: a released version never changes; make a new one");
+    }
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert_eq!(event::session_of(&read("supervisor-event.1"), 7).unwrap(), "ses_1");
+    let session = row::open::<SessionRow>(&read("supervisor-session.1"), "ses_1").unwrap();
+    assert_eq!(session.into_record("ses_1"), record(9, "ses_1"));
+    let node = row::open::<NodeRow>(&read("supervisor-node.1"), "web-1").unwrap().into_record("web-1");
+    assert_eq!((node.committed, node.past.len(), node.projects.len()), (42, 1, 1));
+    let command = row::open::<CommandRow>(&read("supervisor-command.1"), "c1").unwrap();
+    assert_eq!(command.into_command("c1").unwrap().error.as_deref(), Some("no such session"));
+    assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");
+    assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
 }

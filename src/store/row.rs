@@ -1,7 +1,11 @@
-//! How a row is sealed: `[version u8][crc32 of version and body, 4 bytes little endian][postcard body]`.
+//! How a row is sealed: `[version u8][crc32, 4 bytes little endian][postcard body]`.
 //!
-//! A released version never changes. A new shape is a new version number and an arm in [`Row::open_older`]; the bytes
-//! of every released version stay in `tests/fixtures/rows` and must open.
+//! The checksum covers the table's name, the key, the version and the body: a row that was damaged, or that ended up
+//! in another place, is noticed when it is read. A released version never changes. A new shape is a new version
+//! number and an arm in [`Row::open_older`]; the bytes of every released version stay in `tests/fixtures/rows` and
+//! must open.
+
+use std::fmt::Display;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +17,7 @@ const HEAD: usize = 5;
 
 /// A stored shape.
 pub trait Row: Serialize + DeserializeOwned {
-    /// The table, for errors.
+    /// The table, for the checksum and for errors.
     const TABLE: &'static str;
 
     /// The version that is written.
@@ -26,27 +30,27 @@ pub trait Row: Serialize + DeserializeOwned {
     }
 }
 
-/// Seals a row.
-pub fn seal<R: Row>(row: &R) -> Vec<u8> {
-    seal_as(R::VERSION, row)
+/// Seals a row for its key.
+pub fn seal<R: Row>(row: &R, key: impl Display) -> Vec<u8> {
+    seal_as(R::TABLE, R::VERSION, &key, row)
 }
 
 /// Seals any shape under a version number.
 ///
 /// # Panics
 /// Never: writing postcard to memory fails only for shapes without a length, and ours have one.
-pub fn seal_as(version: u8, body: &impl Serialize) -> Vec<u8> {
+pub fn seal_as(table: &'static str, version: u8, key: &impl Display, body: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend_from_slice(&[version, 0, 0, 0, 0]);
     let mut bytes = postcard::to_extend(body, bytes).expect("rows are writable to memory");
-    let sum = checksum(&bytes);
+    let sum = checksum(table, key, &bytes);
     bytes[1..HEAD].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
 /// Opens a row, whatever released version it is.
-pub fn open<R: Row>(bytes: &[u8], key: impl std::fmt::Display) -> Result<R, StoreError> {
-    let (version, body) = unseal(bytes).map_err(|why| damaged(R::TABLE, &key, why))?;
+pub fn open<R: Row>(bytes: &[u8], key: impl Display) -> Result<R, StoreError> {
+    let (version, body) = unseal(R::TABLE, &key, bytes)?;
     let row = if version == R::VERSION {
         postcard::from_bytes(body)
     } else {
@@ -57,25 +61,39 @@ pub fn open<R: Row>(bytes: &[u8], key: impl std::fmt::Display) -> Result<R, Stor
 }
 
 /// Verifies the checksum and gives version and body.
-pub fn unseal(bytes: &[u8]) -> Result<(u8, &[u8]), String> {
+pub fn unseal<'a>(
+    table: &'static str,
+    key: &impl Display,
+    bytes: &'a [u8],
+) -> Result<(u8, &'a [u8]), StoreError> {
     if bytes.len() < HEAD {
-        return Err(format!("it has only {} bytes", bytes.len()));
+        return Err(damaged(table, key, format!("it has only {} bytes", bytes.len())));
     }
     let said = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
-    if checksum(bytes) != said {
-        return Err("its checksum does not match".into());
+    if checksum(table, key, bytes) != said {
+        return Err(damaged(table, key, "its checksum does not match"));
     }
     Ok((bytes[0], &bytes[HEAD..]))
 }
 
 /// The error for a row that cannot be used.
-pub fn damaged(table: &'static str, key: &impl std::fmt::Display, why: impl Into<String>) -> StoreError {
+pub fn damaged(table: &'static str, key: &impl Display, why: impl Into<String>) -> StoreError {
     StoreError::Damaged { table, key: key.to_string(), why: why.into() }
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&bytes[..1]);
-    hasher.update(&bytes[HEAD..]);
-    hasher.finalize()
+/// Of the key as text, so that numbers and names are treated alike.
+fn checksum(table: &str, key: &impl Display, bytes: &[u8]) -> u32 {
+    struct Feed(crc32fast::Hasher);
+    impl std::fmt::Write for Feed {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.update(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut feed = Feed(crc32fast::Hasher::new());
+    // Feeding a checksum does not fail.
+    let _ = std::fmt::write(&mut feed, format_args!("{table}\0{key}\0"));
+    feed.0.update(&bytes[..1]);
+    feed.0.update(&bytes[HEAD..]);
+    feed.0.finalize()
 }

@@ -10,7 +10,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::refusal::ApiError;
 use super::shared::Shared;
@@ -61,7 +60,7 @@ fn people(shared: &Shared) -> Router<Shared> {
 
 fn finish(router: Router<Shared>, shared: &Shared) -> Router {
     let nothing = || async { ApiError::not_found("nothing is here; the API is under /api/v1") };
-    router.fallback(nothing).layer(CatchPanicLayer::new()).with_state(shared.clone())
+    router.fallback(nothing).with_state(shared.clone())
 }
 
 /// Serves until the handle is shut down.

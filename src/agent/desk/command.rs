@@ -34,7 +34,7 @@ const RECORD_WAIT: Duration = Duration::from_secs(5);
 const MAX_OUTPUT: usize = 256 * 1024;
 
 /// A frame for the supervisor. It is not said before the events up to `after_seq`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Say {
     /// The last event that must have gone before; 0: none.
     pub after_seq: u64,

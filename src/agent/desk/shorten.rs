@@ -82,7 +82,7 @@ mod tests {
         assert!(short.get().len() <= 100_000);
         let value = value(&short);
         assert_eq!(value["part"]["id"], "prt");
-        assert_eq!((&value["shortened"], value["original_bytes"].as_u64()), (&json!(true), Some(400_032)));
+        assert_eq!((&value["shortened"], value["original_bytes"].as_u64()), (&json!(true), Some(400_031)));
     }
 
     #[test]

@@ -45,6 +45,12 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Reasons remembered, so that changing texts cannot fill the memory.
 const MAX_REASONS: usize = 64;
 
+/// Outcomes that are said again on the next link: a socket takes words that never arrive.
+const MAX_SAID: usize = 256;
+
+/// How long before the end of a link an outcome was surely not lost with it.
+const RESAY: Duration = Duration::from_secs(60);
+
 /// Answers that may wait for a link. The oldest go first: the supervisor asks again for what it misses.
 const MAX_PENDING: usize = 4096;
 
@@ -54,6 +60,8 @@ pub struct Link {
     dial: Dial,
     means: Means,
     pending: VecDeque<Say>,
+    /// The last outcomes said, and when.
+    said: VecDeque<(Instant, Say)>,
     complaints: Complaints,
 }
 
@@ -109,7 +117,13 @@ impl Link {
             node_id: means.node_id.clone(),
             ca_file: means.ca_file.clone(),
         };
-        Self { dial, means, pending: VecDeque::new(), complaints: Complaints::default() }
+        Self {
+            dial,
+            means,
+            pending: VecDeque::new(),
+            said: VecDeque::new(),
+            complaints: Complaints::default(),
+        }
     }
 
     /// Runs until `finish`; when connected then, says for a moment what is still to be said.
@@ -163,6 +177,22 @@ impl Link {
                 Some(_nobody_watches) = self.means.live.recv() => {}
             }
         }
+    }
+
+    /// Puts back what may have been lost with the last link. Whoever has it takes it again without effect.
+    fn put_back(&mut self) {
+        while let Some((at, say)) = self.said.pop_back() {
+            if at.elapsed() < RESAY {
+                self.pending.push_front(say);
+            }
+        }
+    }
+
+    fn remember(&mut self, say: Say) {
+        if self.said.len() >= MAX_SAID {
+            self.said.pop_front();
+        }
+        self.said.push_back((Instant::now(), say));
     }
 
     fn keep(&mut self, say: Say) {

@@ -237,6 +237,7 @@ impl Talk<'_> {
             tracing::warn!("the journal no longer holds events {} to {first_missing}", self.sent + 1);
             self.sent = first_missing;
         }
+        self.link.put_back();
         for say in &mut self.link.pending {
             say.after_seq = say.after_seq.min(self.span.last);
         }
@@ -375,6 +376,9 @@ impl Talk<'_> {
         } else if self.may_answer()
             && let Some(say) = self.link.pending.pop_front()
         {
+            if matches!(say.frame, FromAgent::CommandResult(_)) {
+                self.link.remember(say.clone());
+            }
             say.frame
         } else if let Some(live) = self.live.pop_front() {
             FromAgent::Live(live)

@@ -39,9 +39,9 @@ const PRIVATE: u32 = 0o600;
 /// Bytes of pages kept in memory. An agent is to stay below 12 MiB; a larger cache made nothing faster.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A file up to this size is checked page by page at every open, which takes some hundredths of a second. A larger one
-/// only after a sign of damage: a check costs about a second per million events.
-const ALWAYS_CHECKED_BYTES: u64 = 16 * 1024 * 1024;
+/// A file up to this size is checked page by page at every open, which takes some 0.06 s. A larger one only after a
+/// sign of damage: a check costs about half a second per million events.
+const ALWAYS_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why the journal could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -192,8 +192,8 @@ impl Writer {
         let handle = self.journal.handle();
         let database = handle.as_ref().ok_or_else(|| failed(redb::Error::DatabaseClosed))?;
         let mut transaction = database.begin_write().map_err(failed)?;
-        // No quick repair: it makes every small commit 1.3 to 1.9 times as dear, and without it a start after a kill
-        // takes about a second for a journal at its usual bound of 512 MiB.
+        // No quick repair: measured, it makes a commit of 1, 16, 256 events 1.7, 1.4, 1.2 times as dear, while without
+        // it a start after a kill takes 0.06 s at 60 MiB and 0.5 s at the usual bound of 512 MiB.
         transaction.set_durability(Durability::Immediate).map_err(failed)?;
         {
             let mut tables = Tables {

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::refusal::ApiError;
 use super::shared::Shared;
+use crate::base::panic::contained;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::store::StoreError;
 
@@ -73,12 +74,10 @@ pub async fn reading<T: Send + 'static>(
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let shared = shared.clone();
-    match tokio::task::spawn_blocking(move || read(&shared)).await {
-        Ok(answer) => Ok(answer?),
-        Err(panicked) => {
-            tracing::error!(%panicked, "reading the store panicked: its file is damaged");
-            Err(ApiError::internal("the store is damaged here; see the supervisor's log"))
-        }
+    let look = tokio::task::spawn_blocking(move || contained(|| read(&shared)));
+    match look.await {
+        Ok(Ok(answer)) => Ok(answer?),
+        _ => Err(ApiError::internal("the store is damaged here; the supervisor's log says where")),
     }
 }
 

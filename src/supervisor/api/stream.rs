@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 
 use super::event::EventParams;
 use super::given;
+use crate::base::panic::{Surprised, contained};
 use crate::protocol::api::{Refusal, Verdict};
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
@@ -189,11 +190,13 @@ impl Reader {
         };
         let hub = self.shared.hub.clone();
         let look = tokio::task::spawn_blocking(move || {
-            let view = hub.view();
-            let page = hub.store().read()?.events(&query, &view.tail)?;
-            Ok((page.events, page.more))
+            contained(|| {
+                let view = hub.view();
+                let page = hub.store().read()?.events(&query, &view.tail)?;
+                Ok((page.events, page.more))
+            })
         });
-        look.await.unwrap_or(Err(StoreError::Closed))
+        look.await.unwrap_or(Err(Surprised)).unwrap_or(Err(StoreError::Closed))
     }
 }
 

@@ -176,6 +176,7 @@ impl<T: Tally> Owner<T> {
 
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Timed) -> bool {
+        let usable = self.heal();
         let mut work = Work::on(&self.view.load(), self.liveness);
         let mut stopping = matches!(first.input, Input::Stop);
         self.take(&mut work, first);
@@ -189,11 +190,27 @@ impl<T: Tally> Owner<T> {
         }
         work.merge_tail_when_long();
         self.liveness = work.liveness;
-        match self.commit(&work) {
+        match usable.and_then(|()| self.commit(&work)) {
             Ok(()) => self.publish(work),
             Err(error) => self.undo(work, &error),
         }
         stopping
+    }
+
+    /// Opens a store again that failed. What it holds then is the truth: a commit that failed may have taken effect
+    /// nevertheless. So the view is made anew and every agent connects again.
+    fn heal(&mut self) -> Result<(), StoreError> {
+        if self.health.borrow().store.is_none() {
+            return Ok(());
+        }
+        let loaded = self.store.reopen()?;
+        tracing::info!(path = %self.store.path().display(), "the store is open again");
+        self.view.store(Arc::new(View::of(loaded)));
+        for (_, link) in self.links.drain() {
+            link.close.close("the supervisor has opened its store again; say hello again");
+        }
+        self.health.send_modify(|health| health.store = None);
+        Ok(())
     }
 
     fn take(&self, work: &mut Work, mut next: Timed) {
@@ -227,20 +244,10 @@ impl<T: Tally> Owner<T> {
         if work.batch.is_empty() {
             return Ok(());
         }
-        if self.health.borrow().store.is_some() {
-            self.reopen()?;
-        }
         let begun = clock::Stopwatch::start();
         self.store.commit(&work.batch)?;
-        self.tally.committed(begun.elapsed(), work.batch.events.len());
-        Ok(())
-    }
-
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        self.store.reopen()?;
-        tracing::info!(path = %self.store.path().display(), "the store is open again");
-        self.health.send_modify(|health| health.store = None);
         self.backoff.reset();
+        self.tally.committed(begun.elapsed(), work.batch.events.len());
         Ok(())
     }
 
