@@ -1,1 +1,86 @@
-fn main() {}
+//! The executable: finds out which program it is, runs it, and prints its failure once.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use hal_o_swarm::base::daemon::{Order, VERSION, typed};
+use hal_o_swarm::base::exit::{self, Exit, Failure};
+use hal_o_swarm::base::log;
+use hal_o_swarm::role::{Call, Named, Role, named};
+use hal_o_swarm::{agent, ctl, supervisor, up};
+
+const HELP: &str = "\
+HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
+
+Usage: hal <PROGRAM> [ARGUMENTS]...
+
+Programs:
+  up          A supervisor and an agent for the current folder, in one process: start here
+  ctl         What people type at a terminal (also called halctl)
+  supervisor  The daemon that agents and people connect to (also called hal-supervisor)
+  agent       The daemon on every machine that runs coding agents (also called hal-agent)
+
+Each explains itself: hal <PROGRAM> --help
+";
+
+fn main() -> ExitCode {
+    let (program, outcome) = match named(std::env::args_os()) {
+        Named::Help => ("hal", print(&format!("{HELP}\n{}\n", exit::HELP))),
+        Named::Version => ("hal", print(&format!("hal {VERSION}\n"))),
+        Named::Unknown(word, meant) => ("hal", Err(unknown(&word, meant))),
+        Named::Program(call) => (call.role.program(), run(call)),
+    };
+    match outcome {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            let priority = if log::is_under_systemd() { log::JOURNAL_ERROR } else { "" };
+            // When standard error is closed there is nobody left to tell; the exit code stands.
+            let _ = writeln!(std::io::stderr(), "{priority}{program}: error: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(call: Call) -> Result<(), Failure> {
+    // Fails only when a provider is there already, and this is the only place that installs one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match call.role {
+        Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
+            Order::Print(text) => print(&text),
+            Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
+        },
+        Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
+            Order::Print(text) => print(&text),
+            Order::Start(start) => runtime()?.block_on(agent::run::run(start)),
+        },
+        Role::Ctl => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(cli) => runtime()?.block_on(ctl::run(cli)),
+        },
+        Role::Up => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(options) => runtime()?.block_on(up::run(options)),
+        },
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::from(anyhow::Error::new(error).context("cannot start worker threads")))
+}
+
+fn unknown(word: &str, meant: Option<&str>) -> Failure {
+    let meant = meant.map_or_else(|| ";".to_string(), |meant| format!(", did you mean \"{meant}\"?"));
+    Failure::say(Exit::Usage, format!("there is no program \"{word}\"{meant} see hal --help"))
+}
+
+/// Prints on standard output. A reader that went away, as `| head` does, is no error; a full disk is.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output").into())
+        }
+        _ => Ok(()),
+    }
+}

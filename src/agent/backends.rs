@@ -1,11 +1,12 @@
 //! Which backends run on this node: each is opened when the first project needs it.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use tokio::sync::mpsc;
 
 use super::backend::echo::Echo;
-use super::backend::opencode::Opencode;
+use super::backend::opencode::{OpenConfig, Opencode};
 use super::backend::{Backend, HEARD_QUEUE, Heard, Memory, Reports};
 use super::config::{BackendKind, Config, ProjectConfig};
 use crate::base::task::Tasks;
@@ -61,10 +62,19 @@ impl Backends {
             self.echo.get_or_init(|| Echo::open(memory_of(BackendKind::Echo), mouths.echo.clone()));
         }
         if needed(BackendKind::Opencode) {
-            self.opencode.get_or_init(|| {
+            let directories = directories_of(projects, BackendKind::Opencode);
+            let opencode = self.opencode.get_or_init(|| {
+                let config = OpenConfig {
+                    binary: self.config.opencode.binary.clone(),
+                    port: self.config.opencode.port,
+                    data_dir: self.config.data_dir.clone(),
+                    directories: directories.clone(),
+                    environment: Vec::new(),
+                };
                 let memory = memory_of(BackendKind::Opencode);
-                open_opencode(&self.config, projects, memory, mouths.opencode.clone(), &self.tasks)
+                Opencode::open(config, memory, mouths.opencode.clone(), &self.tasks)
             });
+            opencode.work_in(&directories);
         }
     }
 
@@ -87,7 +97,10 @@ impl Backends {
     }
 }
 
-/// The one place where opencode is opened.
-fn open_opencode(_: &Config, _: &[ProjectConfig], _: Memory, _: Reports, _: &Tasks) -> Opencode {
-    Opencode {}
+fn directories_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<PathBuf> {
+    projects
+        .iter()
+        .filter(|project| project.backend == kind)
+        .map(|project| project.directory.clone())
+        .collect()
 }

@@ -1,10 +1,37 @@
 //! The agent's configuration: what the file may say, and the checked values the agent runs on.
+//!
+//! - `project`: where coding agents work.
+//! - `reload`: what a running agent takes over from a changed file.
 
-use std::path::PathBuf;
+mod project;
+mod reload;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::config::machine::{certificates, makeable_folder};
+use crate::base::config::{self, Purpose, Reading, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
+
+pub use reload::{Reload, reload};
+
+/// A configuration file with every key explained, ready to be edited.
+pub const SAMPLE: &str = include_str!("../../assets/agent.config.json");
+
+/// Where the configuration is when nothing else is said.
+pub const DEFAULT_PATH: &str = "/etc/hal-o-swarm/agent.config.json";
+
+const DEFAULT_DATA_DIR: &str = "/var/lib/hal-o-swarm";
+/// The longest name of a host in the DNS; a node is mostly named like its host.
+const MOST_NODE_ID_CHARS: usize = 253;
+/// Acknowledged events need not be kept for longer than ten years.
+const MOST_KEEP: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// And not more than a pebibyte of them.
+const MOST_KEEP_BYTES: u64 = 1 << 50;
+/// A report a day is the least that makes sense.
+const MOST_REPORT_SECONDS: u32 = 24 * 3600;
 
 /// Everything an agent needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]
@@ -85,4 +112,112 @@ impl Default for JournalConfig {
     fn default() -> Self {
         Self { keep: Duration::from_secs(48 * 3600), keep_bytes: 512 * 1024 * 1024 }
     }
+}
+
+/// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
+pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
+    config::read(path, purpose, build)
+}
+
+/// Reads what was in a file.
+pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
+    config::parse(file, purpose, build)
+}
+
+/// Every key there is, as `tool_paths.opencode` or `projects[].name`.
+pub fn known_keys() -> BTreeSet<String> {
+    config::known_keys(build)
+}
+
+fn build(root: &Section<'_>) -> Config {
+    // Coding agents are not asked for their log-ins yet; the interval alone asks for nothing.
+    let _ = root.whole("auth_report_interval_sec", 0..=MOST_REPORT_SECONDS);
+    Config {
+        supervisor_url: supervisor_url(root).unwrap_or_default(),
+        auth_token: token::read(root),
+        ca_file: ca_file(root),
+        node_id: node_id(root).unwrap_or_else(host_name),
+        data_dir: data_dir(root),
+        projects: project::read(root),
+        opencode: OpencodeConfig {
+            binary: root.section("tool_paths", tool_paths),
+            port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
+        },
+        journal: root.section("journal", journal),
+    }
+}
+
+fn supervisor_url(root: &Section<'_>) -> Option<String> {
+    const EXPECTED: &str =
+        "the supervisor's address, such as ws://localhost:8420 or wss://hal.example.org:8420";
+    root.require("supervisor_url", EXPECTED);
+    let value = root.value("supervisor_url")?;
+    let text = value.text()?;
+    let url = reqwest::Url::parse(&text).ok().filter(|url| {
+        let is_known = ["ws", "wss", "http", "https"].contains(&url.scheme()) && text.contains("://");
+        is_known && url.host_str().is_some_and(|host| !host.is_empty())
+    });
+    // Whatever stands before an @ or after a ? may be a password or a token.
+    if text.contains(['@', '?']) {
+        value.hide();
+        value.problem("holds a user name or a query; the token belongs in auth_token");
+        return None;
+    }
+    if url.is_none() {
+        value.problem(format!("expected {EXPECTED}"));
+    }
+    url.map(|_| text)
+}
+
+fn ca_file(root: &Section<'_>) -> Option<PathBuf> {
+    let path = root.path("ca_file")?;
+    if let Err(sentence) = certificates(&path) {
+        root.problem("ca_file", sentence);
+    }
+    Some(path)
+}
+
+fn node_id(root: &Section<'_>) -> Option<NodeId> {
+    let text = root.text("node_id").filter(|text| !text.is_empty())?;
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if !is_plain || text.len() > MOST_NODE_ID_CHARS {
+        let expectation = format!("expected letters, digits, '.', '_' and '-', at most {MOST_NODE_ID_CHARS}");
+        root.problem("node_id", expectation);
+        return None;
+    }
+    Some(NodeId::from(text))
+}
+
+/// The name of this machine; a node needs one even where the machine has none.
+pub fn host_name() -> NodeId {
+    NodeId::from(sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_string()))
+}
+
+fn data_dir(root: &Section<'_>) -> PathBuf {
+    let Some(path) = root.path_or("data_dir", DEFAULT_DATA_DIR) else { return PathBuf::new() };
+    if let Err(sentence) = makeable_folder(&path) {
+        root.problem("data_dir", sentence);
+    }
+    path
+}
+
+/// The program of opencode; the other tools are accepted, but nothing starts them yet.
+fn tool_paths(section: &Section<'_>) -> Option<PathBuf> {
+    for key in ["claude", "codex"] {
+        if section.path(key).is_some() {
+            section.warn(key, "not used by this version: only opencode is started");
+        }
+    }
+    let opencode = section.path("opencode")?;
+    if !opencode.is_file() {
+        section.absent("opencode", "there is no such program");
+    }
+    Some(opencode)
+}
+
+fn journal(section: &Section<'_>) -> JournalConfig {
+    let default = JournalConfig::default();
+    let keep = section.value("keep").and_then(|keep| keep.duration(Duration::ZERO..=MOST_KEEP));
+    let keep_bytes = section.value("keep_bytes").and_then(|bytes| bytes.bytes(MOST_KEEP_BYTES));
+    JournalConfig { keep: keep.unwrap_or(default.keep), keep_bytes: keep_bytes.unwrap_or(default.keep_bytes) }
 }

@@ -9,16 +9,19 @@
 //! - `desk`: the one owner of what is known of sessions, and the life of a command.
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
+//! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `project`: where coding agents work; `resources`: how the machine is.
 
 pub mod backend;
 pub mod backends;
+pub mod cli;
 pub mod config;
 pub mod desk;
 pub mod link;
 pub mod outbox;
 pub mod project;
 pub mod resources;
+pub mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +38,10 @@ use crate::protocol::event::raw;
 use crate::protocol::frame::Watch;
 use crate::store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
 use backends::{Backends, Mouths};
-use config::{Config, ProjectConfig};
+use config::Config;
 use desk::command::Commands;
 use desk::{Desk, View};
-use link::Link;
+use link::{Link, Target};
 use outbox::Outbox;
 use project::{Projects, Turned};
 use resources::Gauge;
@@ -77,18 +80,19 @@ pub struct Agent {
     set_aside: Option<SetAside>,
     sessions: Vec<SessionRecord>,
     reload: Reload,
-    reloads: mpsc::Receiver<Vec<ProjectConfig>>,
+    reloads: mpsc::Receiver<Config>,
 }
 
-/// The door through which a running agent gets another list of projects.
+/// The door through which a running agent gets another configuration.
 #[derive(Clone, Debug)]
-pub struct Reload(mpsc::Sender<Vec<ProjectConfig>>);
+pub struct Reload(mpsc::Sender<Config>);
 
 impl Reload {
-    /// Gives the agent its new projects. Sessions of projects that are gone go on where they are.
-    pub async fn projects(&self, projects: Vec<ProjectConfig>) {
-        // An agent that has ended needs no projects.
-        let _ended = self.0.send(projects).await;
+    /// Gives the agent its new projects, supervisor and token. Sessions of projects that are gone go on where they
+    /// are; the rest of the configuration waits for a restart.
+    pub async fn take(&self, config: Config) {
+        // An agent that has ended needs none.
+        let _ended = self.0.send(config).await;
     }
 }
 
@@ -110,7 +114,7 @@ impl Agent {
         Ok(Self { config, outbox, journal_end, set_aside, sessions, reload: Reload(reload), reloads })
     }
 
-    /// The door for a new list of projects.
+    /// The door for a new configuration.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
@@ -129,7 +133,9 @@ impl Agent {
         let (mouths, ears) = backends::queues();
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
         let wires = Wires::new(view);
-        let keeper = Keeper { projects, backends, mouths, sessions, turned: turned_in, reloads, outbox };
+        let target = watch::Sender::new(Target::of(&config));
+        let keeper =
+            Keeper { projects, backends, mouths, sessions, turned: turned_in, reloads, outbox, target };
         let house = House::start(&config, &keeper, wires, ears, turned);
         let failed = tokio::select! {
             () = tasks.stopped() => None,
@@ -177,8 +183,9 @@ struct Keeper {
     mouths: Mouths,
     sessions: Vec<SessionRecord>,
     turned: mpsc::Sender<Turned>,
-    reloads: mpsc::Receiver<Vec<ProjectConfig>>,
+    reloads: mpsc::Receiver<Config>,
     outbox: Outbox,
+    target: watch::Sender<Target>,
 }
 
 impl Keeper {
@@ -189,9 +196,11 @@ impl Keeper {
             tokio::select! {
                 _ = check.tick() => self.check().await,
                 _ = trim.tick() => self.outbox.trim(),
-                Some(projects) = self.reloads.recv() => {
-                    self.projects.replace(projects.clone());
-                    self.backends.open(&projects, &self.sessions, &self.mouths);
+                Some(config) = self.reloads.recv() => {
+                    self.projects.replace(config.projects.clone());
+                    self.backends.open(&config.projects, &self.sessions, &self.mouths);
+                    let target = Target::of(&config);
+                    self.target.send_if_modified(|old| std::mem::replace(old, target.clone()) != target);
                     self.check().await;
                 }
             }
@@ -246,8 +255,7 @@ impl House {
         });
         let link = Link::new(link::Means {
             node_id: config.node_id.clone(),
-            supervisor_url: config.supervisor_url.clone(),
-            auth_token: config.auth_token.clone(),
+            target: keeper.target.subscribe(),
             ca_file: config.ca_file.clone(),
             outbox: keeper.outbox.clone(),
             view,

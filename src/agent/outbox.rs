@@ -223,7 +223,7 @@ impl Keeper {
                     "nothing can be stored, trying again until it works; coding agents wait meanwhile: {error:#}"
                 );
             }
-            thread::sleep(backoff.next_delay());
+            thread::park_timeout(backoff.next_delay());
             took_effect |= self.reopen()?;
         }
         if backoff.tries() > 0 {

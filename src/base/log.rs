@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -20,15 +22,33 @@ pub enum Format {
     Journald,
 }
 
+/// Written before a line on standard error, this gives it the priority `err` in the journal.
+pub const JOURNAL_ERROR: &str = "<3>";
+
+/// Written before a line on standard error, this gives it the priority `warning` in the journal.
+pub const JOURNAL_WARNING: &str = "<4>";
+
+/// True when standard error goes to the journal: systemd names its device and inode in `JOURNAL_STREAM`.
+pub fn is_under_systemd() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
 /// Starts logging for this process. `level` is a level or a filter such as `info,hal_o_swarm::agent=debug`.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|e| {
-        anyhow::anyhow!("--log-level {level:?} is not a level (error, warn, info, debug, trace): {e}")
+    // A lone word that is no level would be taken for the name of a module, and everything else be silent.
+    let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
+    let filter = EnvFilter::try_new(level).ok().filter(|_| !is_word || level.parse::<LevelFilter>().is_ok());
+    let filter = filter.with_context(|| {
+        format!(
+            "--log-level {level:?} is not a level (error, warn, info, debug, trace) \
+             nor a filter such as info,hal_o_swarm::agent=debug"
+        )
     })?;
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Journald => Box::new(tracing_journald::layer()?),
-        Format::Auto if under_systemd => match tracing_journald::layer() {
+        Format::Auto if is_under_systemd() => match tracing_journald::layer() {
             Ok(journald) => Box::new(journald),
             Err(_) => text(),
         },

@@ -4,7 +4,11 @@
 //! - `clock`: the only place that reads the time.
 //! - `backoff`: how long to wait before trying again.
 //! - `secret`: text that never prints itself.
+//! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
+//! - `daemon`: the command line that both daemons share.
+//! - `file`: writing small files whole.
+//! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
 //! - `exit`: the exit codes that are documented.
@@ -12,8 +16,12 @@
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod exit;
+pub mod file;
 pub mod id;
 pub mod log;
+pub mod nearest;
 pub mod secret;
+pub mod signals;
 pub mod task;

@@ -1,1 +1,63 @@
 //! halctl: the operator at a terminal.
+//!
+//! - `cli`: what may be typed.
+//! - `discover`: which supervisor, which token, and to whom a token is never sent.
+//! - `client`, `feed`: asking the supervisor, and following what happens there.
+//! - `print`: the one writer and the shapes of output.
+//! - `node`, `session`, `event`, `command`: the nouns.
+//! - `config`, `completions`: halctl itself.
+
+pub mod cli;
+mod client;
+mod command;
+mod completions;
+mod config;
+pub mod discover;
+mod event;
+mod feed;
+mod node;
+pub mod print;
+mod session;
+
+use crate::base::exit::{Exit, Failure};
+use cli::{Cli, ConfigVerb, Noun};
+use client::Client;
+use discover::Surroundings;
+use print::Screen;
+
+/// Carries out a command line of this process: data to standard output, sentences to standard error.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let screen = Screen::of_process(&cli.global);
+    run_in(cli, &Surroundings::of_process(), screen).await
+}
+
+/// Carries out a command line with any surroundings, on any screen. A reader that went away is a success.
+pub async fn run_in(cli: Cli, around: &Surroundings, mut screen: Screen) -> Result<(), Failure> {
+    let told = tell(cli, around, &mut screen).await;
+    let flushed = screen.flush();
+    match told.and(flushed) {
+        Err(failure) if failure.exit == Exit::Done => Ok(()),
+        outcome => outcome,
+    }
+}
+
+async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
+    let Cli { global, noun } = cli;
+    if global.auth_token.is_some() {
+        screen.say(
+            "Warning: other users of this machine can see --auth-token in the process list; use --token-file or HALCTL_AUTH_TOKEN.",
+        );
+    }
+    match noun {
+        Noun::Config { verb } => config::run(verb.unwrap_or(ConfigVerb::Show), &global, around, screen),
+        Noun::Completions { shell } => completions::run(shell, screen),
+        Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
+        Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
+        Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
+        Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
+    }
+}
+
+fn client(global: &cli::Global, around: &Surroundings) -> Result<Client, Failure> {
+    Client::new(discover::find(global, around)?)
+}

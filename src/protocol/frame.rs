@@ -65,7 +65,9 @@ pub struct Welcome {
     pub version: String,
     /// Counts this node's connections; only the newest may write.
     pub epoch: u64,
-    /// The last sequence number of the agent's incarnation that is committed here: send what comes after.
+    /// The last sequence number of the agent's incarnation that is committed here: send what comes after. When it is
+    /// beyond what the agent holds, the agent's journal is an old copy: it begins a new incarnation and says hello
+    /// again.
     pub committed_seq: u64,
     /// Bytes of events that may be on their way unacknowledged.
     pub credit_bytes: u64,

@@ -3,12 +3,14 @@
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
 //! - `api`: the envelope around HTTP answers, errors and pages.
+//! - `ctl_file`: the small files by which halctl finds a supervisor.
 //!
 //! Words grow by optional fields; unknown fields and unknown kinds from the future are tolerated. The fixture
 //! files under `tests/fixtures/frames` are the protocol: change them first.
 
 pub mod api;
 pub mod command;
+pub mod ctl_file;
 pub mod event;
 pub mod frame;
 pub mod node;

@@ -246,6 +246,34 @@ pub struct Session {
     pub active_at: Time,
 }
 
+impl Session {
+    /// A session about which nothing is known yet but its place.
+    pub fn new(id: SessionId, node_id: NodeId, project: ProjectName, at: Time) -> Self {
+        Self {
+            id,
+            node_id,
+            project,
+            directory: String::new(),
+            backend: String::new(),
+            parent_id: None,
+            title: String::new(),
+            activity: Activity::Idle,
+            since: at,
+            asks: Vec::new(),
+            error: None,
+            model: None,
+            tokens: Tokens::default(),
+            cost_micros: None,
+            context: None,
+            compactions: 0,
+            todo: Vec::new(),
+            events: 0,
+            started_at: at,
+            active_at: at,
+        }
+    }
+}
+
 /// A session as `halctl sessions` and the API show it: with its node's state and its helpers' costs counted in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {

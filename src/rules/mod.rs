@@ -2,7 +2,7 @@
 //! by the same rules.
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
-//! - `node`: when a node counts as gone.
+//! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod command;

@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use crate::base::clock::Time;
 use crate::protocol::event::raw;
-use crate::protocol::node::{NodeId, ProjectName};
 use crate::protocol::session::{
     Activity, Ask, AskKind, Context, Model, Retry, Session, SessionId, Status, Todo, Tokens,
 };
@@ -28,32 +27,6 @@ const MAX_ASKS: usize = 64;
 
 /// Characters kept of a title, an error or a question.
 const MAX_TEXT: usize = 2_000;
-
-/// A session about which nothing is known yet but its place.
-pub fn new(id: SessionId, node_id: NodeId, project: ProjectName, at: Time) -> Session {
-    Session {
-        id,
-        node_id,
-        project,
-        directory: String::new(),
-        backend: String::new(),
-        parent_id: None,
-        title: String::new(),
-        activity: Activity::Idle,
-        since: at,
-        asks: Vec::new(),
-        error: None,
-        model: None,
-        tokens: Tokens::default(),
-        cost_micros: None,
-        context: None,
-        compactions: 0,
-        todo: Vec::new(),
-        events: 0,
-        started_at: at,
-        active_at: at,
-    }
-}
 
 /// The status word while the session's node is connected.
 pub fn status(session: &Session) -> Status {
@@ -101,7 +74,7 @@ pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {
 /// an event type and its data, each marked `"repaired": true`. Nothing when they agree.
 pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str, Box<RawValue>)> {
     let mut out = Vec::new();
-    let blank = new(seen.id.clone(), seen.node_id.clone(), seen.project.clone(), seen.started_at);
+    let blank = Session::new(seen.id.clone(), seen.node_id.clone(), seen.project.clone(), seen.started_at);
     let known = recorded.unwrap_or(&blank);
     if recorded.is_none() {
         out.push(("session.created", raw(&info_of(seen))));
@@ -118,6 +91,7 @@ pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str,
         ));
     }
     let was_busy = matches!(known.activity, Activity::Busy | Activity::Retry(_));
+    let failed_unseen = known.activity == Activity::Idle && known.error.is_none() && seen.error.is_some();
     match &seen.activity {
         Activity::Busy if known.activity != Activity::Busy => {
             out.push(("session.status", raw(&json!({"status": {"type": "busy"}, "repaired": true}))));
@@ -127,7 +101,7 @@ pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str,
             raw(&json!({"status": {"type": "retry", "attempt": retry.attempt, "message": retry.message,
                 "next": retry.next.0}, "repaired": true})),
         )),
-        Activity::Idle if was_busy => {
+        Activity::Idle if was_busy || failed_unseen => {
             if let Some(error) = &seen.error {
                 out.push(("session.interrupted", raw(&json!({"reason": error, "repaired": true}))));
             }

@@ -1,6 +1,98 @@
-//! The only place that knows bytes.
+//! The only place that knows bytes: redb tables, row versions, checksums.
 //!
+//! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read.
+//! - `reader`: a consistent look at it.
+//! - `row`: how a row is sealed: version, checksum, postcard.
+//! - `tables`: the typed table definitions.
+//! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
+//! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+pub mod change;
+pub mod command;
+pub mod event;
+pub mod hub;
 pub mod journal;
+pub mod node;
+pub mod reader;
+pub mod row;
+pub mod session;
+mod tables;
+pub mod tail;
+
+use std::path::PathBuf;
+
+/// What can go wrong with stored bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error("cannot open the store {path}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: redb::Error,
+    },
+    /// The file is another program's, or of a newer version of this one.
+    #[error(
+        "the store {path} was written by a newer version (schema {found}, this program knows {known}): upgrade, or restore a backup made by this version"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A transaction failed. Nothing of it was kept.
+    #[error("the store refused a transaction")]
+    Transaction(#[source] redb::Error),
+    /// A row does not have the bytes that were written.
+    #[error("row {key} of table {table} is damaged: {why}")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The row's key as text.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The store is closed, because reopening it after a failure did not succeed yet.
+    #[error("the store is closed after a failure and is being reopened")]
+    Closed,
+}
+
+impl StoreError {
+    /// True when the disk is full: there is hope without repair.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Transaction(redb::Error::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull)
+    }
+}
+
+impl From<redb::TransactionError> for StoreError {
+    fn from(error: redb::TransactionError) -> Self {
+        Self::Transaction(error.into())
+    }
+}
+
+impl From<redb::TableError> for StoreError {
+    fn from(error: redb::TableError) -> Self {
+        Self::Transaction(error.into())
+    }
+}
+
+impl From<redb::StorageError> for StoreError {
+    fn from(error: redb::StorageError) -> Self {
+        Self::Transaction(error.into())
+    }
+}
+
+impl From<redb::CommitError> for StoreError {
+    fn from(error: redb::CommitError) -> Self {
+        Self::Transaction(error.into())
+    }
+}

@@ -1,10 +1,37 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
+//!
+//! - `tls`: the certificate is tried before anything is started.
+//! - `later`: keys that are accepted and checked, though nothing acts on them yet.
+//! - `reload`: what a running supervisor takes over from a changed file.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+mod later;
+mod reload;
+mod tls;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::config::machine::{folder_of, writable_folder};
+use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+
+pub use reload::{Reload, reload};
+
+/// A configuration file with every key explained, ready to be edited.
+pub const SAMPLE: &str = include_str!("../../assets/supervisor.config.json");
+
+/// Where the configuration is when nothing else is said.
+pub const DEFAULT_PATH: &str = "/etc/hal-o-swarm/supervisor.config.json";
+
+const DEFAULT_DATABASE: &str = "/var/lib/hal-o-swarm/supervisor.db";
+const DEFAULT_PORT: u16 = 8420;
+const DEFAULT_HEARTBEAT_SECONDS: u64 = 10;
+const DEFAULT_HEARTBEAT_TIMEOUTS: u32 = 3;
+/// A node that is silent for longer than an hour is gone by any measure.
+const MOST_HEARTBEAT_SECONDS: u64 = 3600;
+const MOST_HEARTBEAT_TIMEOUTS: u32 = 1000;
 
 /// Everything a supervisor needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]
@@ -50,4 +77,96 @@ impl Config {
     pub fn store_path(&self) -> PathBuf {
         self.database.with_extension("redb")
     }
+}
+
+/// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
+pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
+    config::read(path, purpose, build)
+}
+
+/// Reads what was in a file.
+pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
+    config::parse(file, purpose, build)
+}
+
+/// Every key there is, as `security.tls.enabled` or `credentials.agents.<name>.env`.
+pub fn known_keys() -> BTreeSet<String> {
+    config::known_keys(build)
+}
+
+fn build(root: &Section<'_>) -> Config {
+    let mut server = root.section("server", server);
+    let database = root.section("database", database);
+    let (tls, more_origins) = root.section("security", |security| {
+        later::security(security);
+        (security.section("tls", tls::read), origins(security, "origin_allowlist"))
+    });
+    for origin in more_origins {
+        if !server.allowed_origins.contains(&origin) {
+            server.allowed_origins.push(origin);
+        }
+    }
+    later::channels(root);
+    later::cost(root);
+    later::policies(root);
+    later::credentials(root);
+    later::others(root);
+    Config { server, database, tls }
+}
+
+fn server(section: &Section<'_>) -> ServerConfig {
+    let port = section.whole("port", 0..=u16::MAX).unwrap_or(DEFAULT_PORT);
+    let http_port = section.whole("http_port", 0..=u16::MAX).filter(|port| *port != 0);
+    if http_port == Some(port) {
+        section.problem("http_port", "is the same as server.port; leave it out, or take another one");
+    }
+    let heartbeat_seconds = section
+        .whole("heartbeat_interval_sec", 1..=MOST_HEARTBEAT_SECONDS)
+        .unwrap_or(DEFAULT_HEARTBEAT_SECONDS);
+    ServerConfig {
+        bind: bind(section).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        port,
+        http_port,
+        auth_token: token::read(section),
+        heartbeat_interval: Duration::from_secs(heartbeat_seconds),
+        heartbeat_timeout_count: section
+            .whole("heartbeat_timeout_count", 1..=MOST_HEARTBEAT_TIMEOUTS)
+            .unwrap_or(DEFAULT_HEARTBEAT_TIMEOUTS),
+        allowed_origins: origins(section, "allowed_origins"),
+    }
+}
+
+fn bind(section: &Section<'_>) -> Option<IpAddr> {
+    let text = section.text("bind")?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        section.problem("bind", "expected an IP address such as 0.0.0.0, 127.0.0.1 or ::");
+    }
+    address
+}
+
+fn origins(section: &Section<'_>, key: &'static str) -> Vec<String> {
+    section.items(key).iter().filter_map(origin).collect()
+}
+
+/// An origin as browsers send it. `*` alone, before a domain and as a port stands for any.
+fn origin(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '@', '?', '#']));
+    if text == "*" || is_origin {
+        return Some(text);
+    }
+    value.problem("expected an origin such as https://hal.example.org or http://localhost:3000, or *");
+    None
+}
+
+fn database(section: &Section<'_>) -> PathBuf {
+    let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
+    if path.is_dir() {
+        section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
+    } else if let Err(sentence) = writable_folder(&folder_of(&path)) {
+        section.problem("path", sentence);
+    }
+    path
 }

@@ -1,3 +1,175 @@
-//! The hub.
+//! The supervisor: one hub thread that changes state, and the edges around it.
+//!
+//! - `hub`: input, decide, commit, effect, view: the one writer.
+//! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
+//! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
+//! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
 
+pub mod api;
+mod auth;
+pub mod cli;
 pub mod config;
+mod gate;
+pub mod hub;
+mod live;
+mod metrics;
+mod refusal;
+pub mod run;
+mod server;
+mod shared;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::config::Config;
+use self::hub::Hub;
+use self::hub::input::Input;
+use self::hub::view::View;
+use self::metrics::Metrics;
+use self::shared::{Doors, Shared};
+use crate::base::task::Tasks;
+use crate::protocol::node::NodeId;
+use crate::rules::node::Liveness;
+use crate::store::hub::Store;
+
+/// Silent nodes and lapsed commands are looked for this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Requests under way may take this long when the supervisor is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A running supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    config: Config,
+    shared: Shared,
+    handle: Handle<SocketAddr>,
+    tls: Option<RustlsConfig>,
+    address: SocketAddr,
+    hub_thread: JoinHandle<()>,
+}
+
+impl Supervisor {
+    /// Opens the store, takes the ports, and serves. Whatever cannot be honoured is an error here, never a silent
+    /// fallback.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let listener = server::bind(config.server.bind, config.server.port)?;
+        let address = listener.local_addr()?;
+        let people =
+            config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
+        let path = config.store_path();
+        let (store, loaded) = Store::open(&path).with_context(|| {
+            format!("cannot use the store; is another supervisor using {}?", path.display())
+        })?;
+        let metrics = Arc::new(Metrics::default());
+        let view = View::of(loaded);
+        let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
+        let shared = Shared::new(hub, Doors::of(&config.server), metrics, Tasks::new());
+        let handle = Handle::new();
+        server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
+        if let Some(people) = people {
+            server::serve(people, tls.clone(), server::people_only(&shared), handle.clone(), &shared)?;
+        }
+        if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
+            tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
+        }
+        shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
+        shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
+        Ok(Self { config, shared, handle, tls, address, hub_thread })
+    }
+
+    /// Where it listens; the port is the true one when 0 was configured.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address that programs on this machine use.
+    pub fn local_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let ip = self.address.ip();
+        match (ip.is_unspecified(), self.tls.is_some()) {
+            (true, true) => format!("{scheme}://localhost:{}", self.address.port()),
+            (true, false) => format!("{scheme}://127.0.0.1:{}", self.address.port()),
+            (false, _) => format!("{scheme}://{}", self.address),
+        }
+    }
+
+    /// Waits until a node is connected. False when it is not within the limit.
+    pub async fn wait_for_node(&self, id: &NodeId, limit: Duration) -> bool {
+        let mut committed = self.shared.hub.committed();
+        let online = async {
+            loop {
+                committed.borrow_and_update();
+                if self.shared.hub.view().nodes.get(id.as_str()).is_some_and(|node| node.online) {
+                    return;
+                }
+                if committed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, online).await.is_ok()
+    }
+
+    /// Takes over what can change while running. The caller has said what cannot.
+    pub async fn reload(&mut self, config: Config) -> anyhow::Result<()> {
+        if let (Some(acceptor), Some(files)) = (&self.tls, &config.tls) {
+            tls::reload(acceptor, files)?;
+        }
+        self.shared.doors.store(Arc::new(Doors::of(&config.server)));
+        self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Ends in the right order: no new connections, requests under way, agents, then the hub with its last commit.
+    pub async fn stop(self) {
+        self.shared.hub.stop().await;
+        self.handle.graceful_shutdown(Some(DRAIN));
+        if !self.shared.tasks.drain(DRAIN * 2).await {
+            tracing::warn!("some requests were cut off");
+        }
+        let thread = self.hub_thread;
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+fn liveness(config: &Config) -> Liveness {
+    Liveness { interval: config.server.heartbeat_interval, missed: config.server.heartbeat_timeout_count }
+}
+
+async fn tick(hub: Hub) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if hub.send(Input::Tick).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Agents are told whenever the set of watched sessions changes.
+async fn tell_who_is_watched(shared: Shared) {
+    let mut changes = shared.live.changes();
+    while changes.changed().await.is_ok() {
+        let watch = changes.borrow_and_update().clone();
+        if shared.hub.send(Input::Watching(watch)).await.is_err() {
+            return;
+        }
+    }
+}

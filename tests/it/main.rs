@@ -1,3 +1,42 @@
 //! The one test binary: scenes played with the true programs, a module for each noun.
+//!
+//! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
+//! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
+//! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
+//! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
+//! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
+//! - `whole`: all of it together, with an operator who types halctl.
+//! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
+//! - `documents`: the operator's documents say what the program does.
+//! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `tidy`: the house keeps its own rules.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod agent;
+mod command;
+mod config;
+mod ctl;
+mod documents;
+mod event;
+#[path = "../fake_model/model/mod.rs"]
+mod fake_model;
+mod fixture;
+mod frames;
+mod gate;
+mod node;
+mod opencode;
+mod opencode_home;
+mod patience;
+mod peer;
+mod program;
+mod recording;
+mod session;
+mod session_rules;
+mod source;
+mod stream;
+mod survive;
+mod tidy;
+mod up;
+mod whole;
+mod world;

@@ -82,7 +82,7 @@ impl Commands {
     /// Settles what a crash has left open, then takes commands until told to stop; returns when all in hand are
     /// through. What is not through when the process ends is settled at the next start.
     pub async fn run(mut self, mut frames: mpsc::Receiver<CommandFrame>, stop: CancellationToken) {
-        let (ended_in, mut ended) = mpsc::unbounded_channel();
+        let (ended_in, mut ended) = mpsc::channel(MAX_IN_HAND);
         self.settle_all(&ended_in);
         loop {
             tokio::select! {
@@ -101,7 +101,7 @@ impl Commands {
         self.jobs.wait().await;
     }
 
-    fn settle_all(&mut self, ended: &mpsc::UnboundedSender<Ended>) {
+    fn settle_all(&mut self, ended: &mpsc::Sender<Ended>) {
         let open = self.means.outbox.open_commands().unwrap_or_else(|error| {
             tracing::error!("commands of the last run cannot be read: {:#}", anyhow::Error::new(error));
             Vec::new()
@@ -112,7 +112,7 @@ impl Commands {
             let (means, ended) = (self.means.clone(), ended.clone());
             self.jobs.spawn(async move {
                 settle(&means, record).await;
-                let _stopping = ended.send(Ended { id, in_line: None });
+                let _stopping = ended.send(Ended { id, in_line: None }).await;
             });
         }
     }
@@ -124,7 +124,7 @@ impl Commands {
         }
     }
 
-    async fn take(&mut self, frame: CommandFrame, ended: &mpsc::UnboundedSender<Ended>) {
+    async fn take(&mut self, frame: CommandFrame, ended: &mpsc::Sender<Ended>) {
         let id = frame.command_id.clone();
         if self.in_hand.contains(&id) {
             return self.means.acknowledge(id).await;
@@ -157,7 +157,7 @@ impl Commands {
         let (means, ended) = (self.means.clone(), ended.clone());
         self.jobs.spawn(async move {
             live(&means, frame, verb, place).await;
-            let _stopping = ended.send(Ended { id, in_line });
+            let _stopping = ended.send(Ended { id, in_line }).await;
         });
     }
 }

@@ -187,7 +187,7 @@ impl Desk {
 
     fn hold_new(&self, kind: BackendKind, id: &SessionId, directory: &str, at: Time) -> Held {
         let project = self.projects.of_directory(directory).unwrap_or_else(|| ProjectName::new(directory));
-        let mut session = rules::session::new(id.clone(), self.node_id.clone(), project, at);
+        let mut session = Session::new(id.clone(), self.node_id.clone(), project, at);
         session.directory = directory.to_owned();
         session.backend = kind.as_str().to_owned();
         Held { record: SessionRecord { session, mark: None }, begun: 0, over: 0 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use crate::base::secret::Secret;
+use super::Target;
 use crate::protocol::frame::MAX_FRAME_BYTES;
 use crate::protocol::node::NodeId;
 
@@ -34,8 +34,7 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Whom to reach, and as whom.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
-    pub url: String,
-    pub token: Secret,
+    pub target: Target,
     pub node_id: NodeId,
     pub ca_file: Option<PathBuf>,
 }
@@ -65,13 +64,14 @@ pub(super) enum DialError {
 impl Dial {
     /// Connects and shakes hands.
     pub(super) async fn connect(&self) -> Result<Socket, DialError> {
-        let url = address(&self.url).map_err(|why| DialError::Address { url: self.url.clone(), why })?;
+        let url = address(&self.target.url)
+            .map_err(|why| DialError::Address { url: self.target.url.clone(), why })?;
         let mut request = url.as_str().into_client_request().map_err(|error| self.failed(error))?;
-        let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.reveal()));
+        let bearer = HeaderValue::try_from(format!("Bearer {}", self.target.token.reveal()));
         let node = HeaderValue::try_from(self.node_id.as_str());
         let (Ok(mut bearer), Ok(node)) = (bearer, node) else {
             let why = "auth_token or node_id holds characters that cannot be sent".to_owned();
-            return Err(DialError::Other { url: self.url.clone(), why });
+            return Err(DialError::Other { url: self.target.url.clone(), why });
         };
         bearer.set_sensitive(true);
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
@@ -87,12 +87,12 @@ impl Dial {
         match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(DialError::Timeout { url: self.url.clone() }),
+            Err(_) => Err(DialError::Timeout { url: self.target.url.clone() }),
         }
     }
 
     fn failed(&self, error: WsError) -> DialError {
-        let url = self.url.clone();
+        let url = self.target.url.clone();
         match error {
             WsError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => DialError::Refused { url },
             WsError::Io(error) if error.kind() == ErrorKind::TimedOut => DialError::Timeout { url },

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::config::Config;
 use super::desk::View;
 use super::desk::command::Say;
 use super::outbox::Outbox;
@@ -64,15 +65,30 @@ pub struct Link {
     complaints: Complaints,
 }
 
+/// Whom to reach. May change while the agent runs: another supervisor is dialled at once, another token is shown
+/// the next time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The supervisor's address.
+    pub url: String,
+    /// What it asks for.
+    pub token: Secret,
+}
+
+impl Target {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self { url: config.supervisor_url.clone(), token: config.auth_token.clone() }
+    }
+}
+
 /// The link's neighbours.
 #[derive(Debug)]
 pub struct Means {
     /// This node's name.
     pub node_id: NodeId,
-    /// The supervisor's address.
-    pub supervisor_url: String,
-    /// What it asks for.
-    pub auth_token: Secret,
+    /// Whom to reach.
+    pub target: watch::Receiver<Target>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// What is stored.
@@ -97,8 +113,7 @@ impl Link {
     /// Ready to dial.
     pub fn new(means: Means) -> Self {
         let dial = Dial {
-            url: means.supervisor_url.clone(),
-            token: means.auth_token.clone(),
+            target: means.target.borrow().clone(),
             node_id: means.node_id.clone(),
             ca_file: means.ca_file.clone(),
         };
@@ -116,6 +131,7 @@ impl Link {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut lost_at: Option<Instant> = None;
         while !finish.is_cancelled() {
+            self.dial.target = self.means.target.borrow_and_update().clone();
             let dialled = tokio::select! {
                 () = finish.cancelled() => return,
                 dialled = self.dial.connect() => dialled,

@@ -171,7 +171,7 @@ impl Link {
     }
 
     async fn welcome(&self, stream: &mut SplitStream<Socket>) -> Result<Welcome, Break> {
-        let url = &self.dial.url;
+        let url = &self.dial.target.url;
         let deadline = Instant::now() + WELCOME_TIMEOUT;
         loop {
             let Ok(message) = tokio::time::timeout_at(deadline, stream.next()).await else {
@@ -190,16 +190,18 @@ impl Link {
     ) -> Result<Option<ToAgent>, Break> {
         match message {
             None => Err(self.cut()),
-            Some(Err(error)) => Err(Break::lost(format!("the link to {} broke: {error}", self.dial.url))),
+            Some(Err(error)) => {
+                Err(Break::lost(format!("the link to {} broke: {error}", self.dial.target.url)))
+            }
             Some(Ok(Message::Close(frame))) => {
                 let why = frame.map(|frame| frame.reason.to_string()).filter(|reason| !reason.is_empty());
                 let why = why.unwrap_or_else(|| "without a reason".to_owned());
-                Err(Break::lost(format!("the supervisor at {} closed the link: {why}", self.dial.url)))
+                Err(Break::lost(format!("the supervisor at {} closed the link: {why}", self.dial.target.url)))
             }
             Some(Ok(Message::Text(text))) => match ToAgent::decode(&text) {
                 Ok(frame) => Ok(Some(frame)),
                 Err(broken) => {
-                    let url = &self.dial.url;
+                    let url = &self.dial.target.url;
                     Err(Break::lost(format!(
                         "the supervisor at {url} sent a frame that cannot be read: {broken}"
                     )))
@@ -210,7 +212,7 @@ impl Link {
     }
 
     fn cut(&self) -> Break {
-        Break::lost(format!("the link to {} was cut", self.dial.url))
+        Break::lost(format!("the link to {} was cut", self.dial.target.url))
     }
 
     fn unreadable(&self, error: JournalError) -> Break {
@@ -220,7 +222,7 @@ impl Link {
 
 impl Talk<'_> {
     fn greet(&mut self, lost_at: Option<Instant>) {
-        let url = &self.link.dial.url;
+        let url = &self.link.dial.target.url;
         match lost_at {
             None => tracing::info!("connected to the supervisor at {url}"),
             Some(at) => {
@@ -273,7 +275,7 @@ impl Talk<'_> {
                     }
                 }
                 () = tokio::time::sleep_until(dead) => {
-                    let url = &self.link.dial.url;
+                    let url = &self.link.dial.target.url;
                     return Err(Break::lost(format!("timeout: nothing heard from the supervisor at {url}")));
                 }
                 Some(say) = self.link.means.says.recv(), if self.link.pending.len() < MAX_PENDING => {
@@ -286,6 +288,11 @@ impl Talk<'_> {
                 }
                 _ = heartbeat.tick() => self.heartbeat_due = true,
                 Ok(()) = projects.changed() => self.snapshot_due = true,
+                Ok(()) = self.link.means.target.changed() => {
+                    if self.link.means.target.borrow().url != self.link.dial.target.url {
+                        return Err(Break::Again);
+                    }
+                }
                 _ = ping.tick() => {
                     // A full queue is traffic enough.
                     let _busy = self.out.try_send(Message::Ping(Vec::new().into()));

@@ -24,6 +24,7 @@ pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
 use crate::base::clock::Time;
+use crate::base::file;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -31,6 +32,9 @@ const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sessions");
 const COMMANDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("commands");
 const META_KEY: &str = "state";
+
+/// Permissions of the file.
+const PRIVATE: u32 = 0o600;
 
 /// Bytes of pages kept in memory. An agent is to stay below 12 MiB; a larger cache made nothing faster.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
@@ -195,6 +199,12 @@ impl Journal {
         File::create(&suspect).map_err(|source| JournalError::Io {
             doing: "write",
             path: suspect.clone(),
+            source,
+        })?;
+        // Prompts and outputs are for the agent's user alone.
+        file::make(path, PRIVATE).map_err(|source| JournalError::Io {
+            doing: "make",
+            path: path.to_owned(),
             source,
         })?;
         let opened = Self::open_and_look(path, bounds, was_suspect);

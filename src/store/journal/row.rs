@@ -253,8 +253,12 @@ mod tests {
 
     fn session() -> SessionRecord {
         let at = Time(1_795_450_273_000);
-        let session =
-            crate::rules::session::new("ses_1".into(), NodeId::new("web-1"), ProjectName::new("shop"), at);
+        let session = crate::protocol::session::Session::new(
+            "ses_1".into(),
+            NodeId::new("web-1"),
+            ProjectName::new("shop"),
+            at,
+        );
         SessionRecord { session, mark: Some(7) }
     }
 

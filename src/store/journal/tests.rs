@@ -154,7 +154,7 @@ fn commands_and_sessions_are_there_again() {
     let running = record("one", crate::protocol::command::CommandState::Running);
     let done = record("two", crate::protocol::command::CommandState::Done);
     let session = SessionRecord {
-        session: crate::rules::session::new("ses".into(), "node".into(), "shop".into(), NOW),
+        session: crate::protocol::session::Session::new("ses".into(), "node".into(), "shop".into(), NOW),
         mark: Some(3),
     };
     let changes = [

@@ -178,9 +178,9 @@ async fn projects_can_be_missing_appear_and_be_replaced() {
     })
     .await;
     std::fs::create_dir(&missing).unwrap();
-    let mut projects = machine.config.projects.clone();
-    projects.remove(0);
-    agent.reload.projects(projects).await;
+    let mut config = machine.config.clone();
+    config.projects.remove(0);
+    agent.reload.take(config).await;
     link.until(&mut book, "the new picture", |book| {
         book.count("project.ok") == 1
             && book.snapshots.last().is_some_and(|shot| {

@@ -19,7 +19,8 @@ struct Ear {
 
 impl Ear {
     fn new(heard: mpsc::Receiver<Heard>) -> Self {
-        let session = rules::session::new("echo_1".into(), "node".into(), "shop".into(), Time(1));
+        let session =
+            crate::protocol::session::Session::new("echo_1".into(), "node".into(), "shop".into(), Time(1));
         Self { heard, session, kinds: Vec::new(), mark: None }
     }
 

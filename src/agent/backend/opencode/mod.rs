@@ -1,20 +1,219 @@
 //! A true `opencode serve`, over HTTP and its event stream.
+//!
+//! ```text
+//!            keep: starts it, restarts it, ends it
+//!              |
+//!   server (process) <--- client (HTTP) <--- deeds, settle   what is asked of it
+//!              |                        <--- look, catch_up  what was missed
+//!              '--- /global/event ---> stream -- hear (the rule) --> reports
+//! ```
+//! Everything it starts carries a mark in its environment (see `processes`), so that nothing can be left behind.
 
-use crate::agent::backend::{BackendError, Deed, Settled};
+mod catch_up;
+mod client;
+mod deeds;
+mod hear;
+mod keep;
+mod look;
+mod processes;
+mod server;
+mod settle;
+mod stream;
+mod tracker;
+mod words;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::backend::{BackendError, Deed, Memory, Reports, Settled};
+use crate::base::task::Tasks;
 use crate::protocol::command::CommandId;
+use crate::protocol::session::SessionId;
+use client::{Client, NAME};
 
-/// The opencode backend.
+/// How long a deed waits for an opencode that is being started.
+const START_PATIENCE: Duration = Duration::from_secs(45);
+
+/// How long `stop` waits: turns are aborted, tools ended, then the process.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Notes on their way to deeds that wait for them. A deed that falls behind looks for itself.
+const NOTES_MAX: usize = 1024;
+
+/// How opencode is to be run.
+#[derive(Clone)]
+pub struct OpenConfig {
+    /// The program; `opencode` on PATH when absent.
+    pub binary: Option<PathBuf>,
+    /// Its port on loopback; 0: any free one.
+    pub port: u16,
+    /// The agent's own data: by it a later agent finds what a crashed one has left.
+    pub data_dir: PathBuf,
+    /// The projects' directories.
+    pub directories: Vec<PathBuf>,
+    /// More variables for its environment, beside those of this process.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The opencode backend. Clones share it.
+#[derive(Clone)]
+pub struct Opencode(Arc<Shared>);
+
+/// What the tasks and the deeds share.
+struct Shared {
+    config: OpenConfig,
+    directories: Directories,
+    reports: Reports,
+    link: watch::Sender<Link>,
+    notes: broadcast::Sender<Note>,
+    /// Tells the keeper to end everything.
+    stop: CancellationToken,
+    /// True once everything has ended.
+    ended: watch::Sender<bool>,
+}
+
+/// Whether opencode can be asked for something.
+#[derive(Clone)]
+enum Link {
+    /// It is being started.
+    Starting,
+    /// It is there.
+    Up(Up),
+    /// It is not, and why.
+    Down(String),
+}
+
+/// An opencode that is there.
+#[derive(Clone)]
+struct Up {
+    client: Client,
+    /// The mark of its descendants.
+    mark: String,
+    /// Its process.
+    pid: i32,
+}
+
+/// Something heard on the stream that a deed may be waiting for.
 #[derive(Clone, Debug)]
-pub struct Opencode {}
+enum Note {
+    /// A message was taken.
+    Message(String),
+    /// A turn is over.
+    Idle(SessionId),
+    /// A turn failed.
+    Failed(SessionId, String),
+}
 
 impl Opencode {
-    pub(crate) async fn carry_out(&self, _command: &CommandId, _deed: Deed) -> Result<String, BackendError> {
-        Err(BackendError::Refused("not yet".into()))
+    /// Begins to run opencode; returns at once. What happens is reported: first [`super::Heard::Picture`] and
+    /// [`super::Heard::Health`] with `None`, or `Health` with the reason why not.
+    ///
+    /// Must be called within a tokio runtime. The tasks end when the group stops or [`Opencode::stop`] is called.
+    pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
+        let shared = Arc::new(Shared {
+            directories: Directories::new(&config.directories),
+            config,
+            reports,
+            link: watch::Sender::new(Link::Starting),
+            notes: broadcast::Sender::new(NOTES_MAX),
+            stop: tasks.child_stop(),
+            ended: watch::Sender::new(false),
+        });
+        tasks.spawn(keep::keep(shared.clone(), memory));
+        Self(shared)
     }
 
-    pub(crate) async fn settle(&self, _command: &CommandId, _deed: &Deed) -> Settled {
-        Settled::Unknown
+    /// Works in other directories from now on. Sessions of directories that are gone go on where they are.
+    pub(crate) fn work_in(&self, directories: &[PathBuf]) {
+        self.0.directories.replace(directories);
     }
 
-    pub(crate) async fn stop(&self) {}
+    pub(crate) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+        deeds::carry_out(&self.0, command, deed).await
+    }
+
+    pub(crate) async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
+        settle::settle(&self.0, command, deed).await
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.0.stop.cancel();
+        let mut ended = self.0.ended.subscribe();
+        if timeout(STOP_LIMIT, ended.wait_for(|ended| *ended)).await.is_err() {
+            tracing::warn!("opencode has not ended within {} s", STOP_LIMIT.as_secs());
+        }
+    }
+}
+
+impl fmt::Debug for Opencode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Opencode").field("port", &self.0.config.port).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The running opencode; waits while it is being started.
+    async fn up(&self) -> Result<Up, BackendError> {
+        let down = |why: &str| BackendError::Down { backend: NAME, why: why.into() };
+        let mut link = self.link.subscribe();
+        match timeout(START_PATIENCE, link.wait_for(|link| !matches!(link, Link::Starting))).await {
+            Ok(Ok(link)) => match &*link {
+                Link::Up(up) => Ok(up.clone()),
+                Link::Down(why) => Err(down(why)),
+                Link::Starting => Err(down("it is being started")),
+            },
+            Ok(Err(_)) | Err(_) => Err(down("it is being started")),
+        }
+    }
+
+    /// The beginning of the marks of everything that agents with this data directory start.
+    fn mark_prefix(&self) -> String {
+        let hash = Sha256::digest(self.config.data_dir.as_os_str().as_encoded_bytes());
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The projects' directories, as configured and as opencode names them: by their real path.
+struct Directories(ArcSwap<Vec<(PathBuf, PathBuf)>>);
+
+impl Directories {
+    fn new(configured: &[PathBuf]) -> Self {
+        let directories = Self(ArcSwap::default());
+        directories.replace(configured);
+        directories
+    }
+
+    fn replace(&self, configured: &[PathBuf]) {
+        self.0.store(Arc::new(configured.iter().map(|path| (path.clone(), real(path))).collect()));
+    }
+
+    /// Those that exist, by their real paths.
+    fn existing(&self) -> Vec<String> {
+        // A directory may have been made since the start; its real path is looked for again.
+        self.0.load().iter().map(|(path, _)| real(path)).filter(|path| path.is_dir()).map(text).collect()
+    }
+
+    /// The configured path of a directory that opencode names; the same when no project has it.
+    fn configured(&self, named: &str) -> String {
+        let all = self.0.load();
+        let found = all.iter().find(|(_, real)| real == Path::new(named));
+        found.map_or_else(|| named.to_owned(), |(path, _)| text(path.clone()))
+    }
+}
+
+/// The real path; the path itself when there is nothing.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn text(path: PathBuf) -> String {
+    path.to_string_lossy().into_owned()
 }

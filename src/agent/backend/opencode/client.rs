@@ -1,0 +1,226 @@
+//! Calls to a running opencode, each with a time limit. What goes wrong becomes one sentence.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::agent::backend::BackendError;
+use crate::base::secret::Secret;
+
+/// The name used in errors.
+pub const NAME: &str = "opencode";
+
+/// How long a plain call may take. The first one in a directory makes opencode load it, which takes seconds on a
+/// busy machine.
+pub const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer; the longest are histories and lists of sessions.
+const BODY_MAX: usize = 64 * 1024 * 1024;
+
+/// Characters kept of what opencode says about an error.
+const ERROR_MAX: usize = 500;
+
+/// The name that goes with the password.
+const USER: &str = "opencode";
+
+/// Who can be called, and with what password.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    password: Secret,
+}
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The path, without the query.
+    pub path: &'a str,
+    /// The directory it is about; many calls need none.
+    pub directory: Option<&'a str>,
+    /// The rest of the query.
+    pub query: &'a [(&'a str, &'a str)],
+    /// What is being done, for errors: "answering a permission".
+    pub doing: &'static str,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// A call with the usual time limit.
+    pub fn new(path: &'a str, doing: &'static str) -> Self {
+        Self { path, directory: None, query: &[], doing, limit: CALL_LIMIT }
+    }
+
+    /// About a directory.
+    pub fn about(self, directory: &'a str) -> Self {
+        Self { directory: Some(directory), ..self }
+    }
+
+    /// With more in the query.
+    pub fn with(self, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// With its own time limit.
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+impl Client {
+    /// A client of the server at `base`, for example `http://127.0.0.1:4096`.
+    pub fn new(base: String, password: Secret) -> Result<Self, reqwest::Error> {
+        // Whoever comes first decides for the process, and every part of this program decides the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
+        Ok(Self { http, base, password })
+    }
+
+    /// Reads something.
+    pub async fn get<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, BackendError> {
+        self.read(call, self.request(Method::GET, call)).await
+    }
+
+    /// Has something done and reads the answer.
+    pub async fn post<T: DeserializeOwned>(&self, call: Call<'_>, body: &Value) -> Result<T, BackendError> {
+        self.read(call, self.request(Method::POST, call).json(body)).await
+    }
+
+    /// Has something done whose answer does not matter.
+    pub async fn tell(&self, call: Call<'_>, body: &Value) -> Result<(), BackendError> {
+        let request = self.request(Method::POST, call).json(body);
+        within(call, async { accepted(call, sent(request).await?).await.map(drop) }).await
+    }
+
+    /// Opens the stream of events of all directories.
+    pub async fn events(&self) -> Result<Response, BackendError> {
+        let call = Call::new("/global/event", "opening its event stream");
+        within(call, async { accepted(call, sent(self.request(Method::GET, call)).await?).await }).await
+    }
+
+    fn request(&self, method: Method, call: Call<'_>) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, format!("{}{}", self.base, call.path))
+            .basic_auth(USER, Some(self.password.reveal()))
+            .query(call.query);
+        match call.directory {
+            Some(directory) => request.query(&[("directory", directory)]),
+            None => request,
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+        request: RequestBuilder,
+    ) -> Result<T, BackendError> {
+        within(call, async {
+            let answer = accepted(call, sent(request).await?).await?;
+            let is_json = answer
+                .headers()
+                .get(CONTENT_TYPE)
+                .and_then(|kind| kind.to_str().ok())
+                .is_some_and(|kind| kind.starts_with("application/json"));
+            if !is_json {
+                // An unknown path is answered with the page of its web interface.
+                return Err(BackendError::Refused(format!(
+                    "this opencode has no {} ({}): version 1.18 is needed",
+                    call.path, call.doing
+                )));
+            }
+            serde_json::from_slice(&body(answer, call).await?).map_err(|error| {
+                BackendError::Refused(format!(
+                    "opencode's answer while {} cannot be read: {error}",
+                    call.doing
+                ))
+            })
+        })
+        .await
+    }
+}
+
+async fn within<T>(
+    call: Call<'_>,
+    work: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, BackendError> {
+    timeout(call.limit, work).await.unwrap_or(Err(BackendError::Silent {
+        backend: NAME,
+        seconds: call.limit.as_secs(),
+        doing: call.doing,
+    }))
+}
+
+async fn sent(request: RequestBuilder) -> Result<Response, BackendError> {
+    request.send().await.map_err(|error| lost(&error))
+}
+
+fn lost(error: &reqwest::Error) -> BackendError {
+    let why = if error.is_connect() { "it cannot be connected to" } else { "its connection broke" };
+    BackendError::Down { backend: NAME, why: why.into() }
+}
+
+async fn accepted(call: Call<'_>, answer: Response) -> Result<Response, BackendError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let said = reason(&body(answer, call).await.unwrap_or_default());
+    let said = said.unwrap_or_else(|| status.to_string());
+    Err(match status {
+        StatusCode::NOT_FOUND => BackendError::NoSuch(format!("opencode knows no such thing: {said}")),
+        _ => BackendError::Refused(format!("opencode refused while {}: {said}", call.doing)),
+    })
+}
+
+async fn body(mut answer: Response, call: Call<'_>) -> Result<BytesMut, BackendError> {
+    let mut out = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| lost(&error))? {
+        if out.len() + chunk.len() > BODY_MAX {
+            return Err(BackendError::Refused(format!(
+                "opencode's answer while {} is longer than {} MiB",
+                call.doing,
+                BODY_MAX >> 20
+            )));
+        }
+        out.extend_from_slice(&chunk);
+    }
+    Ok(out)
+}
+
+/// What an error body says.
+fn reason(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Failure {
+        name: Option<String>,
+        message: Option<String>,
+        data: Option<Data>,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        message: Option<String>,
+    }
+    let failure: Failure = serde_json::from_slice(body).ok()?;
+    let text = failure.data.and_then(|data| data.message).or(failure.message).or(failure.name)?;
+    Some(text.chars().take(ERROR_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_found_in_the_shapes_of_errors() {
+        let found = br#"{"name":"NotFoundError","data":{"message":"Session not found: ses_1"}}"#;
+        assert_eq!(reason(found).as_deref(), Some("Session not found: ses_1"));
+        assert_eq!(reason(br#"{"name":"BadRequest"}"#).as_deref(), Some("BadRequest"));
+        assert_eq!(reason(b"<html>"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! Keeps an opencode running: starts it, starts it again when it ends, and ends it in the right order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::{Call, Client};
+use super::processes::{self, Process};
+use super::server::Server;
+use super::stream::{EndOfStream, Listener};
+use super::tracker::Tracker;
+use super::{Link, Shared, Up};
+use crate::agent::backend::{Heard, Memory};
+use crate::base::backoff::Backoff;
+use crate::base::id::fresh_secret;
+
+/// Waits between starts: an opencode that cannot start is tried again for ever, but not often.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// An opencode that has run for this long had started well.
+const RAN_WELL: Duration = Duration::from_secs(60);
+
+/// How long opencode may take to abort its turns and end their tools.
+const DISPOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long its last events may take after that.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How a run came to its end.
+enum Ending {
+    /// We were told to stop, or nobody listens any more.
+    Stopped,
+    /// It ended by itself, or had to be ended; why.
+    Lost(String),
+}
+
+/// Runs until the group of tasks stops. What it leaves behind is nothing.
+pub async fn keep(shared: Arc<Shared>, memory: Memory) {
+    let mut keeper = Keeper { tracker: Tracker::new(memory), said: None, shared: &shared };
+    tokio::select! {
+        () = keeper.run() => {}
+        // A run that was interrupted anywhere is cleaned up below; one that had begun to listen ends by itself.
+        () = patience_after(&shared) => tracing::warn!("opencode was ended in the middle of stopping"),
+    }
+    sweep(&shared.mark_prefix()).await;
+    shared.link.send_replace(Link::Down("the agent is stopping".into()));
+    shared.ended.send_replace(true);
+}
+
+/// Resolves when stopping has taken too long.
+async fn patience_after(shared: &Shared) {
+    shared.stop.cancelled().await;
+    sleep(DISPOSE_LIMIT + Duration::from_secs(8)).await;
+}
+
+struct Keeper<'a> {
+    shared: &'a Shared,
+    tracker: Tracker,
+    /// The last reason that was reported, so that it is reported once.
+    said: Option<String>,
+}
+
+impl Keeper<'_> {
+    async fn run(&mut self) {
+        // What an agent that died has left works on without anybody who looks.
+        let left = sweep(&self.shared.mark_prefix()).await;
+        if left > 0 {
+            tracing::info!("ended {left} processes that an earlier agent had left");
+        }
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let mark = format!("{}.{}", self.shared.mark_prefix(), &fresh_secret()[..16]);
+            let began = Instant::now();
+            let started = tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                started = Server::start(&self.shared.config, mark.clone()) => started,
+            };
+            let why = match started {
+                Ok(server) => match self.attend(server).await {
+                    Ending::Stopped => return,
+                    Ending::Lost(why) => why,
+                },
+                Err(error) => chain(&error),
+            };
+            // Its tools have outlived it, and what they do leads nowhere any more.
+            sweep(&mark).await;
+            if began.elapsed() > RAN_WELL {
+                backoff.reset();
+            }
+            self.down(why).await;
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                () = sleep(backoff.next_delay()) => {}
+            }
+            self.shared.link.send_if_modified(|link| {
+                // Whoever asks now may wait for the start, unless starting is what fails.
+                let was_up = backoff.tries() <= 1;
+                if was_up {
+                    *link = Link::Starting;
+                }
+                was_up
+            });
+        }
+    }
+
+    /// Listens to a running opencode until it ends or we are to stop.
+    async fn attend(&mut self, mut server: Server) -> Ending {
+        tracing::info!("opencode {} is running", server.version);
+        let client = server.client.clone();
+        let up =
+            Up { client: client.clone(), mark: server.mark.clone(), pid: server.pid().unwrap_or_default() };
+        let shared = self.shared;
+        let (ready, mut is_ready) = tokio::sync::watch::channel(false);
+        let listening = Listener::new(shared, &client, &mut self.tracker).listen(|| {
+            ready.send_replace(true);
+            shared.link.send_replace(Link::Up(up.clone()));
+        });
+        let mut listening = std::pin::pin!(listening);
+        let said = &mut self.said;
+        let ending = loop {
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => break Ending::Stopped,
+                why = server.ended() => return Ending::Lost(why),
+                Ok(()) = is_ready.changed() => {
+                    *said = None;
+                    if shared.reports.send(Heard::Health(None)).await.is_err() {
+                        break Ending::Stopped;
+                    }
+                }
+                end = &mut listening => break match end {
+                    EndOfStream::Broken(why) => Ending::Lost(format!("its event stream cannot be read: {why}")),
+                    EndOfStream::Disposed | EndOfStream::DeskGone => Ending::Stopped,
+                },
+            }
+        };
+        if matches!(ending, Ending::Stopped) {
+            // Its last events are still heard.
+            tokio::select! {
+                () = dispose(&client) => {}
+                _ = &mut listening => {}
+            }
+        }
+        server.end().await;
+        ending
+    }
+
+    async fn down(&mut self, why: String) {
+        tracing::warn!("opencode is not running: {why}");
+        self.shared.link.send_replace(Link::Down(why.clone()));
+        if self.said.as_ref() != Some(&why) {
+            let _ = self.shared.reports.send(Heard::Health(Some(why.clone()))).await;
+            self.said = Some(why);
+        }
+    }
+}
+
+/// Has opencode abort its turns and end their tools, which it does not do when it is merely ended.
+async fn dispose(client: &Client) {
+    let call = Call::new("/global/dispose", "ending its turns").within(DISPOSE_LIMIT);
+    if let Err(error) = client.tell(call, &json!({})).await {
+        tracing::warn!("opencode did not end its turns: {error}");
+    }
+    sleep(LAST_WORDS).await;
+}
+
+/// Ends everything whose mark begins like this; tells how many processes there were.
+async fn sweep(mark: &str) -> usize {
+    let mark = mark.to_owned();
+    let (found, left) = processes::end(move || processes::marked(&mark)).await;
+    if left > 0 {
+        tracing::warn!("{left} processes of opencode could not be ended");
+    }
+    found
+}
+
+/// Ends the tool processes in a directory and all that `seen` still names; tells how many there were.
+pub async fn sweep_tools(up: &Up, directory: PathBuf, seen: Vec<Process>) -> usize {
+    let (mark, pid) = (up.mark.clone(), up.pid);
+    let find = move || {
+        let mut tools = tools(&mark, pid, &directory);
+        let still =
+            seen.iter().filter(|one| Process::read(one.pid).is_some_and(|now| now.started == one.started));
+        for process in still {
+            if !tools.iter().any(|one| one.pid == process.pid) {
+                tools.push(process.clone());
+            }
+        }
+        tools
+    };
+    timeout(DISPOSE_LIMIT, processes::end(find)).await.map_or(0, |(found, _)| found)
+}
+
+/// Processes that tools have started in a directory, and their descendants. What is in opencode's own process session
+/// is opencode itself and its servers for languages: those stay.
+pub fn tools(mark: &str, server: i32, directory: &std::path::Path) -> Vec<Process> {
+    let own = Process::read(server).map(|server| server.session);
+    let all = processes::marked(mark);
+    let is_tool = |one: &&Process| one.pid != server && Some(one.session) != own;
+    let mut out: Vec<Process> =
+        all.iter().filter(is_tool).filter(|one| one.is_within(directory)).cloned().collect();
+    loop {
+        let more: Vec<Process> = all
+            .iter()
+            .filter(|one| out.iter().any(|parent| parent.pid == one.parent))
+            .filter(|one| !out.contains(one))
+            .cloned()
+            .collect();
+        if more.is_empty() {
+            return out;
+        }
+        out.extend(more);
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        out = format!("{out}: {error}");
+        cause = error.source();
+    }
+    out
+}

@@ -1,0 +1,288 @@
+//! The process: `opencode serve` on a loopback port of its own, with a password that nobody else has.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::OpenConfig;
+use super::client::{Call, Client};
+use super::processes::MARK;
+use super::words::Health;
+use crate::agent::backend::BackendError;
+use crate::base::id::fresh_secret;
+use crate::base::secret::Secret;
+
+/// How a missing or unfit opencode is put right.
+pub const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";
+
+/// How long opencode may take until it listens; seconds on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long it may take to end after SIGTERM; it takes a fifth of a second.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// Lines of its output that are kept for errors, and characters of each.
+const TAIL_LINES: usize = 20;
+const TAIL_WIDTH: usize = 300;
+
+/// What it prints when it is ready, before the address.
+const LISTENING: &str = "opencode server listening on ";
+
+/// Why opencode could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no such program.
+    #[error("the program {program:?} was not found; {INSTALL}, or name it in tool_paths.opencode")]
+    Missing {
+        /// What was looked for.
+        program: OsString,
+    },
+    /// The program cannot be run.
+    #[error("the program {program:?} cannot be run ({source}); {INSTALL}, or name it in tool_paths.opencode")]
+    Spawn {
+        /// What was tried.
+        program: OsString,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It ended instead of listening.
+    #[error("it ended at once ({status}){output}")]
+    Ended {
+        /// How it ended.
+        status: String,
+        /// Its last lines.
+        output: String,
+    },
+    /// It did not say that it listens.
+    #[error("it did not begin to listen within {} s{output}", START_LIMIT.as_secs())]
+    Mute {
+        /// Its last lines.
+        output: String,
+    },
+    /// It listens but does not answer.
+    #[error("it started but is not healthy")]
+    Unhealthy(#[source] BackendError),
+    /// It speaks another protocol.
+    #[error(
+        "this is opencode {0}, and only 1.x is understood; {INSTALL}, or name that one in tool_paths.opencode"
+    )]
+    Version(String),
+}
+
+/// A running opencode.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    output: Tail,
+    /// How to call it.
+    pub client: Client,
+    /// The mark of all its descendants.
+    pub mark: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Server {
+    /// Starts it and waits until it is healthy.
+    pub async fn start(config: &OpenConfig, mark: String) -> Result<Self, StartError> {
+        let program =
+            config.binary.as_ref().map_or_else(|| "opencode".into(), |path| path.clone().into_os_string());
+        let password = Secret::new(fresh_secret());
+        let mut child = spawn(config, &program, &mark, &password)?;
+        let output = Tail::default();
+        let (address, mut listening) = watch::channel(None);
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(output.clone().read(stdout, Some(address)));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(output.clone().read(stderr, None));
+        }
+        let base = match address_of(&mut child, &output, &mut listening).await {
+            Ok(base) => base,
+            Err(error) => {
+                let _ = child.kill().await;
+                return Err(other_version(config, &program).await.unwrap_or(error));
+            }
+        };
+        let no_client = |_| StartError::Mute { output: "; no HTTP client can be made".into() };
+        let client = Client::new(base, password).map_err(no_client)?;
+        let health: Health = client
+            .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
+            .await
+            .map_err(StartError::Unhealthy)?;
+        if !health.version.starts_with("1.") {
+            return Err(StartError::Version(health.version));
+        }
+        Ok(Self { child, output, client, mark, version: health.version })
+    }
+
+    /// Resolves when it has ended, with how and its last lines.
+    pub async fn ended(&mut self) -> String {
+        let status = self.child.wait().await;
+        self.output.settle().await;
+        format!("it ended ({}){}", outcome(status), self.output.text())
+    }
+
+    /// Its process number; absent once it has ended.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    /// Ends the process: asks, waits, then forces. Turns and tools are not looked after: that comes before.
+    pub async fn end(mut self) {
+        if let Some(pid) = self.pid().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if timeout(END_LIMIT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// Waits until it says where it listens.
+async fn address_of(
+    child: &mut Child,
+    output: &Tail,
+    listening: &mut watch::Receiver<Option<String>>,
+) -> Result<String, StartError> {
+    let heard = async {
+        let address = listening.wait_for(Option::is_some).await.ok()?;
+        address.clone()
+    };
+    tokio::select! {
+        status = child.wait() => {
+            output.settle().await;
+            Err(StartError::Ended { status: outcome(status), output: output.text() })
+        }
+        heard = timeout(START_LIMIT, heard) => match heard {
+            Ok(Some(base)) => Ok(base),
+            Ok(None) | Err(_) => Err(StartError::Mute { output: output.text() }),
+        }
+    }
+}
+
+fn spawn(
+    config: &OpenConfig,
+    program: &OsString,
+    mark: &str,
+    password: &Secret,
+) -> Result<Child, StartError> {
+    let mut command = base_command(config, program);
+    command
+        .args(["serve", "--hostname", "127.0.0.1", "--port", &config.port.to_string()])
+        .args(["--print-logs", "--log-level", "WARN"])
+        .env("OPENCODE_SERVER_PASSWORD", password.reveal())
+        .env_remove("OPENCODE_SERVER_USERNAME")
+        .env(MARK, mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C on a terminal is for us: we end it in the right order.
+        .process_group(0);
+    command.spawn().map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => StartError::Missing { program: program.clone() },
+        _ => StartError::Spawn { program: program.clone(), source },
+    })
+}
+
+fn base_command(config: &OpenConfig, program: &OsString) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("OPENCODE_DISABLE_AUTOUPDATE", "1")
+        .envs(config.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if config.data_dir.is_dir() {
+        // Every call names its directory; this one is only where a call that does not would end up.
+        command.current_dir(&config.data_dir);
+    }
+    command
+}
+
+/// After a start that went wrong: whether this is an opencode that we do not understand.
+async fn other_version(config: &OpenConfig, program: &OsString) -> Option<StartError> {
+    let output =
+        timeout(START_LIMIT, base_command(config, program).arg("--version").output()).await.ok()?.ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let number = version.starts_with(|first: char| first.is_ascii_digit());
+    (number && !version.starts_with("1.")).then_some(StartError::Version(version))
+}
+
+fn outcome(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// The last lines of its output. Clones share them.
+#[derive(Clone, Debug, Default)]
+struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    /// Reads to the end; tells the address it listens on when it says so.
+    async fn read(self, pipe: impl AsyncRead + Unpin, address: Option<watch::Sender<Option<String>>>) {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        // A line longer than is shown is cut while it is read, so that no output can fill the memory.
+        while let Ok(bytes) = pipe.fill_buf().await {
+            if bytes.is_empty() {
+                break;
+            }
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let piece = &bytes[..end.unwrap_or(bytes.len())];
+            let room = (4 * TAIL_WIDTH).saturating_sub(line.len());
+            line.extend_from_slice(&piece[..piece.len().min(room)]);
+            let used = end.map_or(bytes.len(), |end| end + 1);
+            pipe.consume(used);
+            if end.is_some() {
+                self.take(&String::from_utf8_lossy(&line), address.as_ref());
+                line.clear();
+            }
+        }
+        self.take(&String::from_utf8_lossy(&line), address.as_ref());
+    }
+
+    fn take(&self, line: &str, address: Option<&watch::Sender<Option<String>>>) {
+        let line = line.trim_end();
+        if let (Some(address), Some(base)) = (address, line.strip_prefix(LISTENING)) {
+            address.send_replace(Some(base.trim().trim_end_matches('/').to_owned()));
+        }
+        if !line.is_empty() {
+            let mut lines = self.lines();
+            if lines.len() == TAIL_LINES {
+                lines.pop_front();
+            }
+            lines.push_back(line.chars().take(TAIL_WIDTH).collect());
+        }
+    }
+
+    /// Waits until both readers have read to the end; not long, as a tool may hold the pipes open.
+    async fn settle(&self) {
+        let patience = Duration::from_millis(300);
+        let all_read = async {
+            while Arc::strong_count(&self.0) > 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(patience, all_read).await;
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines();
+        if lines.is_empty() {
+            return String::new();
+        }
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        format!("; its last lines: {}", lines.join(" | "))
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

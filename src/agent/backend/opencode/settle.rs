@@ -1,0 +1,94 @@
+//! Whether a deed was done whose outcome a crash has hidden: found by looking for its traces.
+
+use super::client::{Call, Client};
+use super::deeds::{is_made_by, is_message_of, report_killed};
+use super::look::{self, Doings};
+use super::words::Message;
+use super::{Shared, real, text};
+use crate::agent::backend::{BackendError, Deed, Settled};
+use crate::protocol::command::CommandId;
+use crate::protocol::session::{AskKind, SessionId};
+
+/// Messages looked through for a prompt; the newest ones, and a prompt that must be settled is new.
+const MESSAGES_MAX: &str = "200";
+
+/// Looks for the traces of a deed. A running opencode is waited for; the one that had been asked is gone, so what
+/// has not been done by now will not be.
+pub async fn settle(shared: &Shared, command: &CommandId, deed: &Deed) -> Settled {
+    match look_for(shared, command, deed).await {
+        Ok(settled) => settled,
+        Err(BackendError::NoSuch(_)) => Settled::NotDone,
+        Err(error) => {
+            tracing::warn!("whether command {command} was carried out cannot be found out: {error}");
+            Settled::Unknown
+        }
+    }
+}
+
+async fn look_for(shared: &Shared, command: &CommandId, deed: &Deed) -> Result<Settled, BackendError> {
+    let client = &shared.up().await?.client;
+    Ok(match deed {
+        Deed::Create { directory, prompt, .. } => {
+            let directory = text(real(directory.as_ref()));
+            let sessions = look::sessions(client, &directory).await?;
+            match sessions.into_iter().find(|info| is_made_by(command, info)) {
+                None => Settled::NotDone,
+                Some(info) if prompt.is_empty() => Settled::Done(info.id),
+                Some(info) if has_prompt(client, command, &SessionId::new(&info.id)).await? => {
+                    Settled::Done(info.id)
+                }
+                // The session is there, but what it was made for was never said to it.
+                Some(_) => Settled::NotDone,
+            }
+        }
+        Deed::Prompt { session_id, .. } => match has_prompt(client, command, session_id).await? {
+            true => Settled::Done(String::new()),
+            false => Settled::NotDone,
+        },
+        Deed::Abort { session_id } => {
+            let info = look::find(client, session_id).await?;
+            match Doings::of(client, &info.directory).await?.is_busy(&info.id) {
+                false => Settled::Done("no turn is running".into()),
+                true => Settled::Unknown,
+            }
+        }
+        Deed::Kill { session_id } => {
+            let info = look::find(client, session_id).await?;
+            if Doings::of(client, &info.directory).await?.is_busy(&info.id) {
+                return Ok(Settled::Unknown);
+            }
+            // Its processes have ended with the opencode that ran them.
+            report_killed(shared, &info).await;
+            Settled::Done("nothing of it is running".into())
+        }
+        Deed::AnswerPermission { session_id, request_id, .. } => {
+            still_waits(client, session_id, request_id.as_deref(), AskKind::Permission).await?
+        }
+        Deed::AnswerQuestion { session_id, request_id, .. } => {
+            still_waits(client, session_id, request_id.as_deref(), AskKind::Question).await?
+        }
+        Deed::Look { .. } => Settled::NotDone,
+    })
+}
+
+async fn has_prompt(client: &Client, command: &CommandId, session: &SessionId) -> Result<bool, BackendError> {
+    look::find(client, session).await?;
+    let path = format!("/session/{session}/message");
+    let call = Call::new(&path, "looking for the prompt").with(&[("limit", MESSAGES_MAX)]);
+    let messages: Vec<Message> = client.get(call).await?;
+    Ok(messages.iter().any(|message| is_message_of(command, &message.info.id)))
+}
+
+/// A request that still waits was not answered; one that does not may have been answered by another.
+async fn still_waits(
+    client: &Client,
+    session: &SessionId,
+    request: Option<&str>,
+    kind: AskKind,
+) -> Result<Settled, BackendError> {
+    let info = look::find(client, session).await?;
+    let doings = Doings::of(client, &info.directory).await?;
+    let waits =
+        request.is_some_and(|request| doings.waiting(&info.id, kind).iter().any(|ask| ask.id == request));
+    Ok(if waits { Settled::NotDone } else { Settled::Unknown })
+}

@@ -1,0 +1,70 @@
+//! Where coding agents work: the list of projects.
+
+use std::path::PathBuf;
+
+use super::{BackendKind, ProjectConfig};
+use crate::base::config::Section;
+use crate::protocol::node::ProjectName;
+
+/// Longer names do not fit a line of a table.
+const MOST_NAME_CHARS: usize = 128;
+
+/// Reads `projects`.
+pub(super) fn read(root: &Section<'_>) -> Vec<ProjectConfig> {
+    let mut projects: Vec<ProjectConfig> = Vec::new();
+    for item in root.items("projects") {
+        let project = item.section(|section| {
+            let project = project(section)?;
+            if projects.iter().any(|other| other.name == project.name) {
+                section.problem("name", "another project has this name already");
+            }
+            Some(project)
+        });
+        projects.extend(project);
+    }
+    projects
+}
+
+fn project(section: &Section<'_>) -> Option<ProjectConfig> {
+    section.require("name", "a name, unique on this node");
+    section.require("directory", "the absolute path of the folder to work in");
+    let backend = section.value("backend").and_then(|value| value.choice(&["opencode", "echo"]));
+    let (name, directory) = (name(section), directory(section));
+    Some(ProjectConfig {
+        name: name?,
+        directory: directory?,
+        backend: backend.and_then(BackendKind::parse).unwrap_or_default(),
+    })
+}
+
+fn name(section: &Section<'_>) -> Option<ProjectName> {
+    let text = section.text("name")?;
+    let is_name = !text.is_empty()
+        && text.trim() == text
+        && text.chars().count() <= MOST_NAME_CHARS
+        && !text.chars().any(char::is_control);
+    if !is_name {
+        let expectation =
+            format!("expected 1 to {MOST_NAME_CHARS} characters without white space around them");
+        section.problem("name", expectation);
+        return None;
+    }
+    Some(ProjectName::from(text))
+}
+
+fn directory(section: &Section<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(section.text("directory")?);
+    if !path.is_absolute() {
+        section.problem("directory", "expected an absolute path, such as /home/me/project");
+        return None;
+    }
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => section.absent("directory", "is a file; expected a folder"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            section.absent("directory", "this folder does not exist");
+        }
+        Err(error) => section.absent("directory", format!("cannot be looked at: {error}")),
+    }
+    Some(path)
+}

@@ -1,0 +1,70 @@
+//! What a running agent takes over from a changed file, and what waits for a restart.
+
+use super::Config;
+
+/// What comes of reading the file again.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// What to run on from now: the old configuration with everything that can be taken over.
+    pub config: Config,
+    /// The keys that changed and hold from now.
+    pub applied: Vec<&'static str>,
+    /// The keys that changed and hold only after a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// Compares the running configuration with a new one.
+pub fn reload(old: &Config, new: &Config) -> Reload {
+    let taken = [
+        ("supervisor_url", old.supervisor_url != new.supervisor_url),
+        ("auth_token", old.auth_token != new.auth_token),
+        ("projects", old.projects != new.projects),
+    ];
+    let left = [
+        ("ca_file", old.ca_file != new.ca_file),
+        ("node_id", old.node_id != new.node_id),
+        ("data_dir", old.data_dir != new.data_dir),
+        ("tool_paths.opencode", old.opencode.binary != new.opencode.binary),
+        ("opencode_port", old.opencode.port != new.opencode.port),
+        ("journal.keep", old.journal.keep != new.journal.keep),
+        ("journal.keep_bytes", old.journal.keep_bytes != new.journal.keep_bytes),
+    ];
+    let config = Config {
+        supervisor_url: new.supervisor_url.clone(),
+        auth_token: new.auth_token.clone(),
+        projects: new.projects.clone(),
+        ..old.clone()
+    };
+    Reload { config, applied: changed(&taken), needs_restart: changed(&left) }
+}
+
+fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| *key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::config::{Purpose, Source};
+
+    fn config(rest: &str) -> Config {
+        let text = format!(r#"{{"supervisor_url": "ws://h:1", "data_dir": "/tmp", {rest}}}"#);
+        let file = Source { path: Path::new("/tmp/x.json"), bytes: text.as_bytes(), is_open_to_all: false };
+        super::super::parse(&file, Purpose::Run).unwrap().0
+    }
+
+    #[test]
+    fn takes_over_projects_and_names_the_rest() {
+        let old = config(r#""auth_token": "a", "node_id": "n1""#);
+        let new = config(
+            r#""auth_token": "a", "node_id": "n2", "journal": {"keep": "1h"},
+               "projects": [{"name": "p", "directory": "/"}]"#,
+        );
+        let reload = reload(&old, &new);
+        assert_eq!(reload.applied, ["projects"]);
+        assert_eq!(reload.needs_restart, ["node_id", "journal.keep"]);
+        assert_eq!((reload.config.projects.len(), reload.config.node_id.as_str()), (1, "n1"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The shared token: `auth_token` in the file, or `auth_token_file` beside it.
+
+use std::path::Path;
+
+use super::Section;
+use crate::base::secret::Secret;
+
+/// Shorter tokens can be guessed; 32 characters of hexadecimal digits hold 128 random bits.
+pub const LEAST_CHARS: usize = 32;
+
+/// Pieces of tokens in samples. Compared in lower case.
+const SAMPLE_PIECES: [&str; 7] =
+    ["change_me", "change-me", "changeme", "replace", "example", "placeholder", "your_"];
+
+/// How to make a good one.
+const MAKE: &str = "make one with: openssl rand -hex 32";
+
+/// Reads the token of a section. What it ends in is empty only if a problem was noted.
+pub fn read(section: &Section<'_>) -> Secret {
+    let (inline, file) = (section.secret("auth_token"), section.path("auth_token_file"));
+    match (inline, file) {
+        (Some(_), Some(_)) => {
+            section.problem("auth_token_file", "is given beside auth_token; keep one of the two");
+            Secret::default()
+        }
+        (Some(token), None) => checked(section, "auth_token", token),
+        (None, Some(file)) => from_file(section, &file),
+        (None, None) => {
+            demand(section);
+            Secret::default()
+        }
+    }
+}
+
+fn demand(section: &Section<'_>) {
+    let expectation = format!("the token that agents and people show; {MAKE}");
+    // Something else than a text was complained of already.
+    if section.text_is_empty("auth_token") {
+        section.problem("auth_token", format!("is empty: expected {expectation}"));
+    } else {
+        section.require("auth_token", &expectation);
+    }
+}
+
+fn from_file(section: &Section<'_>, file: &Path) -> Secret {
+    match super::load(file) {
+        Err(sentence) => section.problem("auth_token_file", sentence),
+        Ok((bytes, mode)) => {
+            if mode & super::OTHERS_READ != 0 {
+                section.warn("auth_token_file", super::reader::OPEN_TO_ALL);
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if !text.trim().is_empty() {
+                return checked(section, "auth_token_file", Secret::new(text.trim()));
+            }
+            section.problem("auth_token_file", format!("holds no token; {MAKE}"));
+        }
+    }
+    Secret::default()
+}
+
+fn checked(section: &Section<'_>, key: &'static str, token: Secret) -> Secret {
+    let text = token.reveal();
+    let lower = text.to_lowercase();
+    if !text.chars().all(|c| c.is_ascii_graphic()) {
+        section
+            .problem(key, "expected visible ASCII characters without spaces: it travels in an HTTP header");
+    } else if text.starts_with('<') || SAMPLE_PIECES.iter().any(|piece| lower.contains(piece)) {
+        section.warn(key, format!("the token looks like the one of a sample; {MAKE}"));
+    } else if text.len() < LEAST_CHARS {
+        section.warn(key, format!("the token is shorter than {LEAST_CHARS} characters; {MAKE}"));
+    }
+    token
+}

@@ -1,0 +1,329 @@
+//! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
+
+pub mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::base::clock::Time;
+use crate::base::daemon::VERSION;
+use crate::base::exit;
+use crate::protocol::node::NodeStatus;
+
+const EXAMPLES: &str = "\
+Examples:
+  halctl nodes list
+  halctl sessions list --status waiting
+  halctl sessions start --project shop --wait \"make the tests pass\"
+  halctl sessions logs ses_1234 --follow
+  halctl sessions allow ses_1234
+  halctl --supervisor-url wss://supervisor.example:8420 --token-file ~/token sessions list
+  halctl sessions list | grep \"node_id: web-1\"";
+
+/// See and steer coding agents on many machines.
+#[derive(Debug, Parser)]
+#[command(name = "halctl", version = VERSION, max_term_width = 110, after_help = after_help())]
+#[command(propagate_version = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub noun: Noun,
+}
+
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::HELP)
+}
+
+/// Flags that may stand before or after the subcommand.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The supervisor; ws, wss, http and https mean the same server [env: HALCTL_SUPERVISOR_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub supervisor_url: Option<String>,
+    /// A file that holds the token [env: HALCTL_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A PEM file with the authority of the supervisor's certificate [env: HALCTL_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The token itself; other users of this machine can see it.
+    #[arg(long, global = true, value_name = "TOKEN", hide = true)]
+    pub auth_token: Option<String>,
+    /// How to print: table, wide, lines (`key: value  key: value`), json, yaml or name; by default a table on a
+    /// terminal and lines into a pipe
+    #[arg(short, long, global = true, value_enum, env = "HALCTL_OUTPUT", value_name = "HOW")]
+    #[arg(hide_possible_values = true, hide_env_values = true)]
+    pub output: Option<Output>,
+    /// Print tables without their header
+    #[arg(long, global = true)]
+    pub no_headers: bool,
+    /// When to use colour: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
+    pub color: Color,
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for people.
+    Table,
+    /// More columns for people.
+    Wide,
+    /// One line for each record: `key: value  key: value`.
+    Lines,
+    /// What the supervisor answered.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Only the names.
+    Name,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Noun {
+    /// Machines with a hal-agent
+    #[command(visible_alias = "node", subcommand)]
+    Nodes(NodeVerb),
+    /// Conversations of coding agents: see them, start them, step in
+    #[command(visible_alias = "session", subcommand)]
+    Sessions(session::SessionVerb),
+    /// What happened
+    #[command(visible_alias = "event", subcommand)]
+    Events(EventVerb),
+    /// What was asked of nodes, and what came of it
+    #[command(visible_alias = "command", subcommand)]
+    Commands(CommandVerb),
+    /// Which supervisor halctl talks to, and why
+    Config {
+        /// What to do with it; `show` when nothing is said.
+        #[command(subcommand)]
+        verb: Option<ConfigVerb>,
+    },
+    /// Print a script that completes halctl's commands in a shell
+    #[command(
+        after_help = "Example:\n  halctl completions bash > ~/.local/share/bash-completion/completions/halctl"
+    )]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What can be done with nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeVerb {
+    /// List all nodes
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those `online` or `offline`
+        #[arg(long, value_parser = node_status)]
+        status: Option<NodeStatus>,
+    },
+    /// Show one node with its projects
+    Get {
+        /// The node's name.
+        id: String,
+    },
+}
+
+/// What can be done with events.
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
+    /// List the latest events, oldest first
+    #[command(visible_alias = "ls")]
+    List {
+        /// Which events.
+        #[command(flatten)]
+        filter: EventFilter,
+        /// Only those before this: `5m` ago, or an RFC 3339 time
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        until: Option<Moment>,
+        /// How many at most; 0: all of them
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Show events as they happen, until Ctrl-C
+    Tail {
+        /// Which events.
+        #[command(flatten)]
+        filter: EventFilter,
+    },
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, Args)]
+pub struct EventFilter {
+    /// Only those of this session
+    #[arg(long, visible_alias = "session-id", value_name = "ID")]
+    pub session: Option<String>,
+    /// Only those of this node
+    #[arg(long, visible_alias = "node", value_name = "NODE")]
+    pub node_id: Option<String>,
+    /// Only those of this project
+    #[arg(long)]
+    pub project: Option<String>,
+    /// Only these types, for example `session.idle` or `permission.*`
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', action = ArgAction::Append)]
+    pub kinds: Vec<String>,
+    /// Only those after this: `5m` ago, or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<Moment>,
+}
+
+/// What can be done with commands.
+#[derive(Debug, Subcommand)]
+pub enum CommandVerb {
+    /// List commands, newest first
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those in this state: queued, sent, running, done, failed, expired or unknown
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those for this node
+        #[arg(long, visible_alias = "node", value_name = "NODE")]
+        node_id: Option<String>,
+        /// Only those for this session
+        #[arg(long, visible_alias = "session-id", value_name = "ID")]
+        session: Option<String>,
+        /// How many at most; 0: all of them
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one command and its outcome
+    Get {
+        /// The command's id.
+        id: String,
+    },
+}
+
+/// What can be done with halctl's own configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Show which supervisor is used, where its URL and the token come from; never the token
+    Show,
+    /// Remember a supervisor for this user
+    #[command(
+        after_help = "Example:\n  halctl config set --url wss://supervisor.example:8420 --token-file ~/token"
+    )]
+    Set {
+        /// The supervisor's URL
+        #[arg(long)]
+        url: String,
+        // The remembered files are the global `--token-file` and `--ca-file`.
+    },
+}
+
+/// A moment as it may be typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long before now.
+    Ago(Duration),
+    /// Exactly then.
+    At(Time),
+}
+
+impl Moment {
+    /// The moment itself.
+    pub fn at(self, now: Time) -> Time {
+        match self {
+            Self::Ago(duration) => now.minus(duration),
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// Reads `90`, `90s`, `5m`, `1h30m` or `2d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a number of seconds or a time such as 30s, 5m, 1h30m or 2d";
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::Span = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    let seconds = span
+        .total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| EXPECTED.to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| EXPECTED.to_owned())
+}
+
+/// Reads a moment: RFC 3339, or a time ago.
+pub fn moment(text: &str) -> Result<Moment, String> {
+    if let Some(at) = Time::parse(text) {
+        return Ok(Moment::At(at));
+    }
+    duration(text)
+        .map(Moment::Ago)
+        .map_err(|expected| format!("{expected} ago, or an RFC 3339 time such as 2026-11-23T16:00:00Z"))
+}
+
+fn node_status(text: &str) -> Result<NodeStatus, String> {
+    [NodeStatus::Online, NodeStatus::Offline]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| "expected online or offline".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_moments_are_read_as_people_write_them() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        assert!(duration("soon").is_err() && duration("-5m").is_err());
+        assert_eq!(moment("5m"), Ok(Moment::Ago(Duration::from_secs(300))));
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Moment::At(Time(1000))));
+        assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn global_flags_stand_before_and_after_the_subcommand() {
+        for line in [
+            &["halctl", "--supervisor-url", "ws://h:1", "sessions", "ls", "-o", "json"][..],
+            &["halctl", "session", "list", "--supervisor-url", "ws://h:1", "--output", "json"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.global.supervisor_url.as_deref(), Some("ws://h:1"));
+            assert_eq!(cli.global.output, Some(Output::Json));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The command line of `halctl sessions`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::duration;
+use crate::protocol::session::Status;
+
+/// What can be done with sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionVerb {
+    /// List sessions
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those on this node
+        #[arg(long, visible_alias = "node", value_name = "NODE")]
+        node_id: Option<String>,
+        /// Only those of this project
+        #[arg(long)]
+        project: Option<String>,
+        /// Only those that are running, idle, waiting, retrying, error, unreachable or ended
+        #[arg(long, value_parser = status)]
+        status: Option<Status>,
+        /// How many at most; by default all of them
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Show one session
+    Get {
+        /// The session's id.
+        id: String,
+    },
+    /// Read a session as a conversation
+    Logs {
+        /// The session's id.
+        id: String,
+        /// Go on as it happens, until the session ends or Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// Only the last N events; by default all of them
+        #[arg(long, visible_alias = "tail", value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Watch a session live, word by word, until it ends or Ctrl-C
+    Watch {
+        /// The session's id.
+        id: String,
+    },
+    /// Wait until a session is idle, or something else
+    #[command(after_help = "\
+Ends with 0 when the state was reached, 5 when the session ended or is in error instead, 6 when the time is over.
+
+Example:
+  halctl sessions wait ses_1234 --until idle,waiting --timeout 10m")]
+    Wait {
+        /// The session's id.
+        id: String,
+        /// What to wait for; may be given several times or with commas
+        #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status, default_value = "idle")]
+        until: Vec<Status>,
+        /// How long at most; by default as long as it takes
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        timeout: Option<Duration>,
+    },
+    /// The verbs that change a session.
+    #[command(flatten)]
+    Act(ActVerb),
+}
+
+/// What can be asked of a session's node.
+#[derive(Debug, Subcommand)]
+pub enum ActVerb {
+    /// Start a session and give it its first prompt; prints its id
+    #[command(
+        visible_alias = "create",
+        after_help = "\
+Example:
+  id=$(halctl sessions start --project shop --wait \"make the tests pass\") && halctl sessions logs $id"
+    )]
+    Start {
+        /// The project to work in
+        #[arg(short, long)]
+        project: String,
+        /// On this node; needed only when several nodes have the project
+        #[arg(long, visible_alias = "node", value_name = "NODE")]
+        node_id: Option<String>,
+        /// The session's title
+        #[arg(long)]
+        title: Option<String>,
+        /// The model
+        #[arg(long, value_name = "PROVIDER/MODEL")]
+        model: Option<String>,
+        /// The kind of agent, as the coding agent calls it
+        #[arg(long)]
+        agent: Option<String>,
+        /// How to wait for the turn.
+        #[command(flatten)]
+        wait: WaitArgs,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// What to do; `-` reads it from standard input
+        prompt: String,
+    },
+    /// Say something to a session
+    Prompt {
+        /// The session's id.
+        id: String,
+        /// How to wait for the turn.
+        #[command(flatten)]
+        wait: WaitArgs,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// What to say; `-` reads it from standard input
+        text: String,
+    },
+    /// Let a stopped session go on
+    Resume {
+        /// The session's id.
+        id: String,
+        /// How to wait for the turn.
+        #[command(flatten)]
+        wait: WaitArgs,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// What to say
+        #[arg(default_value = "continue")]
+        text: String,
+    },
+    /// Stop the running turn
+    Abort {
+        /// The session's id.
+        id: String,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Stop a session's work and its processes; the conversation is kept
+    Kill {
+        /// The session's id.
+        id: String,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Allow what a session asks permission for
+    Allow {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// Do not ask again for the like
+        #[arg(long)]
+        always: bool,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Refuse what a session asks permission for
+    Deny {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// What to tell the session; without it the turn may stop
+        #[arg(short, long)]
+        message: Option<String>,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Answer a session's question
+    Answer {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// One answer for each question, in order
+        #[arg(required = true, value_name = "ANSWER")]
+        answers: Vec<String>,
+    },
+}
+
+/// How something is asked of a node.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ActArgs {
+    /// How long to wait for the outcome [default: 30s, at most 10m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// How long the command may wait for its node [default: 5m, at most 24h]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expires: Option<Duration>,
+    /// The same key is the same command, however often it is asked [default: a fresh one]
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Whether and how long to wait for what comes of a prompt.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WaitArgs {
+    /// Wait until the session is idle, or has the given state
+    #[arg(long, value_name = "STATUS", value_parser = status, value_delimiter = ',', num_args = 0..=1,
+        require_equals = true, default_missing_value = "idle")]
+    pub wait: Vec<Status>,
+    /// How long to wait for that; by default as long as it takes
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "wait")]
+    pub wait_timeout: Option<Duration>,
+}
+
+fn status(word: &str) -> Result<Status, String> {
+    Status::parse(word).ok_or_else(|| {
+        let words: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ctl::cli::{Cli, Noun};
+
+    fn verb(line: &[&str]) -> SessionVerb {
+        match Cli::try_parse_from([&["halctl", "sessions"], line].concat()).unwrap().noun {
+            Noun::Sessions(verb) => verb,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn wait_may_be_a_word_or_nothing_and_never_takes_the_prompt() {
+        let SessionVerb::Act(ActVerb::Start { wait, prompt, .. }) =
+            verb(&["start", "--project", "p", "--wait", "go"])
+        else {
+            panic!()
+        };
+        assert_eq!((wait.wait, prompt.as_str()), (vec![Status::Idle], "go"));
+        let SessionVerb::Act(ActVerb::Start { wait, .. }) =
+            verb(&["start", "--project", "p", "--wait=waiting,idle", "go"])
+        else {
+            panic!()
+        };
+        assert_eq!(wait.wait, [Status::Waiting, Status::Idle]);
+        let SessionVerb::Act(ActVerb::Start { wait, .. }) = verb(&["start", "--project", "p", "go"]) else {
+            panic!()
+        };
+        assert!(wait.wait.is_empty());
+    }
+
+    #[test]
+    fn until_takes_commas_and_repeats() {
+        let SessionVerb::Wait { until, .. } =
+            verb(&["wait", "s", "--until", "idle,waiting", "--until", "error"])
+        else {
+            panic!()
+        };
+        assert_eq!(until, [Status::Idle, Status::Waiting, Status::Error]);
+    }
+}

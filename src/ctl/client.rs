@@ -1,0 +1,319 @@
+//! Talking to the supervisor: questions, commands, and opening its live stream.
+
+mod trouble;
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::discover::{Origin, Target, is_loopback};
+use crate::base::exit::{Exit, Failure};
+use crate::protocol::api::{Answer, Code};
+use crate::protocol::command::{CommandRequest, CommandView};
+
+/// A connection that is not there after this long will not come.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer to a question may take: the largest pages come from the supervisor's disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a command's answer may take beyond the time it was asked to wait for the outcome.
+const COMMAND_SLACK: Duration = Duration::from_secs(15);
+
+/// How long the supervisor waits for a command's outcome when nobody says.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A live stream that says nothing for this long is dead: the supervisor says something every 15 s.
+const STREAM_SILENCE: Duration = Duration::from_secs(45);
+
+/// The largest answer, in bytes: a page of a thousand events, most of them small.
+const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// Characters of an answer that is not ours shown in a sentence.
+const MAX_FOREIGN_TEXT: usize = 120;
+
+/// Parameters of a question; empty values are left out.
+pub type Query = Vec<(&'static str, String)>;
+
+/// A supervisor that can be asked.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    streams: reqwest::Client,
+    target: Target,
+}
+
+impl Client {
+    /// Prepares to talk; connects to nothing yet.
+    pub fn new(target: Target) -> Result<Self, Failure> {
+        let http = builder(&target)?.build().map_err(|error| unprepared(&error))?;
+        let streams =
+            builder(&target)?.read_timeout(STREAM_SILENCE).build().map_err(|error| unprepared(&error))?;
+        Ok(Self { http, streams, target })
+    }
+
+    /// Asks for `path` (segments below `/api/v1`).
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &Query) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, Method::GET, path, query).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request).await)
+    }
+
+    /// A list, page by page, until there were `limit` items (`None`: all of them).
+    pub fn pages<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        query: Query,
+        limit: Option<usize>,
+        page: usize,
+    ) -> Pages<'_, T> {
+        let left = limit.unwrap_or(usize::MAX);
+        Pages { client: self, path, query, left, page, cursor: Some(String::new()), items: PhantomData }
+    }
+
+    /// Asks a node for something and gives the command as it stands after the outcome or `request.timeout`.
+    /// Sent once more, with the same key, when the connection broke: then it may or may not have arrived.
+    pub async fn command(&self, request: &CommandRequest) -> Result<CommandView, Failure> {
+        let wait = request.timeout.map_or(COMMAND_TIMEOUT, Duration::from_secs);
+        let ask = || {
+            let post = self.request(&self.http, Method::POST, &["commands"], &Query::new());
+            let post = post.header("Idempotency-Key", &request.idempotency_key);
+            exchange(post.timeout(wait + COMMAND_SLACK).json(request))
+        };
+        let mut got = ask().await;
+        if let Err(Broken::Connection(error)) = &got
+            && !error.is_connect()
+            && !error.is_timeout()
+        {
+            got = ask().await;
+        }
+        Ok(self.answer::<CommandView>(got)?.data)
+    }
+
+    /// Opens the live stream.
+    pub async fn stream(&self, query: &Query) -> Result<Response, Failure> {
+        let request = self
+            .request(&self.streams, Method::GET, &["stream"], query)
+            .header("Accept", "text/event-stream");
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let status = response.status();
+        match body(response).await {
+            Ok(body) => Err(self.refused(status, &body)),
+            Err(broken) => Err(self.broken(&broken)),
+        }
+    }
+
+    fn request(
+        &self,
+        http: &reqwest::Client,
+        method: Method,
+        path: &[&str],
+        query: &Query,
+    ) -> RequestBuilder {
+        let mut url = self.target.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let query: Vec<_> = query.iter().filter(|(_, value)| !value.is_empty()).collect();
+        let request = http.request(method, url).query(&query);
+        match &self.target.token {
+            Some((token, _)) => request.bearer_auth(token.reveal()),
+            None => request,
+        }
+    }
+
+    fn answer<T: DeserializeOwned>(
+        &self,
+        got: Result<(StatusCode, Vec<u8>), Broken>,
+    ) -> Result<Answer<T>, Failure> {
+        let (status, body) = got.map_err(|broken| self.broken(&broken))?;
+        if status != StatusCode::OK {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            let sentence = format!(
+                "an answer of {} cannot be read; is halctl of the supervisor's version?",
+                self.target.url
+            );
+            Failure::new(Exit::Failed, anyhow::Error::new(error).context(sentence))
+        })
+    }
+
+    fn broken(&self, broken: &Broken) -> Failure {
+        match broken {
+            Broken::Connection(error) => self.unreachable(error),
+            Broken::TooLarge => Failure::say(
+                Exit::Failed,
+                format!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less with --limit"),
+            ),
+        }
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        if status == StatusCode::UNAUTHORIZED {
+            return self.not_allowed();
+        }
+        let Ok(Refused { error, code }) = serde_json::from_slice(body) else {
+            let text = String::from_utf8_lossy(body);
+            let text = super::print::text::short(text.trim(), MAX_FOREIGN_TEXT);
+            let sentence = format!(
+                "{} answered {status} {text:?}, which is not what a HAL-O-SWARM supervisor says; check the URL (from {})",
+                self.target.url, self.target.url_from
+            );
+            return Failure::say(Exit::Failed, sentence);
+        };
+        match serde_json::from_value(code).ok() {
+            Some(Code::AuthRequired) => self.not_allowed(),
+            Some(Code::NotFound) => Failure::say(Exit::NotFound, error),
+            Some(Code::ServiceUnavailable) => {
+                Failure::say(Exit::Unreachable, format!("the supervisor cannot answer now: {error}"))
+            }
+            _ => Failure::say(Exit::Failed, error),
+        }
+    }
+
+    fn not_allowed(&self) -> Failure {
+        let Target { url, token, notes, .. } = &self.target;
+        let mut sentence = match token {
+            Some((_, from)) => format!(
+                "{url} does not accept the token from {from}. Give another one with --token-file, or see `halctl config show`."
+            ),
+            None => format!(
+                "{url} wants a token and none was found. Give one with --token-file FILE, or remember it with \
+                 `halctl config set --url {url} --token-file FILE`."
+            ),
+        };
+        for note in notes {
+            sentence.push(' ');
+            sentence.push_str(note);
+        }
+        Failure::say(Exit::NotAllowed, sentence)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let Target { url, url_from, notes, .. } = &self.target;
+        let (why, help) = trouble::diagnose(error, url);
+        let (place, notes) = match url_from {
+            Origin::Default => ("no other was configured".to_owned(), notes.as_slice()),
+            from => (format!("from {from}"), &[][..]),
+        };
+        let sentence = format!("cannot reach the supervisor at {url} ({place}): {why}. {help}");
+        Failure::say(Exit::Unreachable, [&[sentence], notes].concat().join(" "))
+    }
+}
+
+/// A list that is fetched page by page.
+pub struct Pages<'a, T> {
+    client: &'a Client,
+    path: &'static str,
+    query: Query,
+    left: usize,
+    page: usize,
+    /// Where the next page begins: empty for the first one, `None` after the last.
+    cursor: Option<String>,
+    items: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Pages<'_, T> {
+    /// The next page; `None` when there are no more.
+    pub async fn next(&mut self) -> Result<Option<Vec<T>>, Failure> {
+        let Some(cursor) = self.cursor.take().filter(|_| self.left > 0) else { return Ok(None) };
+        let mut query = self.query.clone();
+        query.push(("limit", self.left.min(self.page).to_string()));
+        query.push(("cursor", cursor.clone()));
+        let mut answer: Answer<Vec<T>> = self.client.get(&[self.path], &query).await?;
+        answer.data.truncate(self.left);
+        self.left -= answer.data.len();
+        let next = answer.meta.and_then(|meta| meta.next_cursor).filter(|next| !next.is_empty());
+        // A supervisor that gives the same page again would keep us here for ever.
+        self.cursor = next.filter(|next| *next != cursor);
+        Ok(Some(answer.data))
+    }
+
+    /// All pages together.
+    pub async fn all(mut self) -> Result<Vec<T>, Failure> {
+        let mut items = Vec::new();
+        while let Some(page) = self.next().await? {
+            items.extend(page);
+        }
+        Ok(items)
+    }
+}
+
+/// Why there is no whole answer.
+enum Broken {
+    Connection(reqwest::Error),
+    TooLarge,
+}
+
+async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Broken> {
+    let response = request.send().await.map_err(Broken::Connection)?;
+    Ok((response.status(), body(response).await?))
+}
+
+async fn body(response: Response) -> Result<Vec<u8>, Broken> {
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(Broken::Connection)?);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(Broken::TooLarge);
+        }
+    }
+    Ok(body)
+}
+
+/// A refusal; its code may be a word from the future.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+    #[serde(default)]
+    code: serde_json::Value,
+}
+
+fn builder(target: &Target) -> Result<reqwest::ClientBuilder, Failure> {
+    // Another part of the process may have chosen the same provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A supervisor never redirects; whoever does is not one, and must not be given the token.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("halctl/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(&target.url) {
+        builder = builder.no_proxy();
+    }
+    match &target.ca_file {
+        Some((path, from)) => {
+            let failed = |error: anyhow::Error| {
+                let place = format!("cannot use the certificate authority {} (from {from})", path.display());
+                Failure::new(Exit::BadConfig, error.context(place))
+            };
+            let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
+            let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
+            if authorities.is_empty() {
+                return Err(failed(anyhow::anyhow!("there is no certificate in it")));
+            }
+            builder = builder.tls_certs_only(authorities);
+        }
+        // Without TLS no authorities are needed, and a small machine may have none.
+        None if target.url.scheme() == "http" => builder = builder.tls_certs_only([]),
+        None => {}
+    }
+    Ok(builder)
+}
+
+fn unprepared(error: &reqwest::Error) -> Failure {
+    let causes = trouble::causes(error).join(": ");
+    Failure::say(
+        Exit::Failed,
+        format!(
+            "cannot prepare the connection: {causes}. Does this machine have certificate authorities (ca-certificates), or is --ca-file needed?"
+        ),
+    )
+}

@@ -1,0 +1,129 @@
+//! `halctl commands`, and what a command's state means for whoever asked.
+
+use super::cli::CommandVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use crate::base::exit::{Exit, Failure};
+use crate::protocol::command::{CommandState, CommandView};
+
+/// Commands in one page of the list.
+const PAGE: usize = 1000;
+
+/// Carries out one of the verbs.
+pub async fn run(verb: CommandVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        CommandVerb::List { state, node_id, session, limit } => {
+            let query = vec![
+                ("state", state.unwrap_or_default()),
+                ("node_id", node_id.unwrap_or_default()),
+                ("session_id", session.unwrap_or_default()),
+            ];
+            let limit = Some(limit).filter(|limit| *limit > 0);
+            let commands: Vec<CommandView> = client.pages("commands", query, limit, PAGE).all().await?;
+            screen.list(&commands, "No commands.")
+        }
+        CommandVerb::Get { id } => {
+            screen.one(&client.get::<CommandView>(&["commands", &id], &Query::new()).await?.data)
+        }
+    }
+}
+
+/// The command when it is done; else the failure that says what became of it and what to do next.
+pub fn outcome(command: CommandView) -> Result<CommandView, Failure> {
+    let CommandView { command_id: id, verb, node_id, error, .. } = &command;
+    let verb = verb.as_str();
+    let because = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    let (exit, sentence) = match command.state {
+        CommandState::Done => return Ok(command),
+        CommandState::Failed => (Exit::Failed, format!("{verb} failed on node {node_id}{because}")),
+        CommandState::Expired => (
+            Exit::Failed,
+            format!(
+                "{verb} expired before node {node_id} began it, so it had no effect{because}. Is the node online? See `halctl nodes get {node_id}`"
+            ),
+        ),
+        CommandState::Unknown => (
+            Exit::Failed,
+            format!(
+                "node {node_id} was interrupted during {verb} and cannot tell whether it was done{because}. Look at the session before asking again"
+            ),
+        ),
+        state @ (CommandState::Queued | CommandState::Sent | CommandState::Running) => {
+            let where_it_is = match state {
+                CommandState::Queued => format!("is queued until node {node_id} is online"),
+                CommandState::Sent => format!("was sent to node {node_id}, which has not begun"),
+                _ => format!("is running on node {node_id}"),
+            };
+            (Exit::TimedOut, format!("{verb} {where_it_is}. See `halctl commands get {id}`"))
+        }
+    };
+    Err(Failure::say(exit, sentence))
+}
+
+impl Record for CommandView {
+    fn fields(&self) -> Vec<Field> {
+        let tone = match self.state {
+            CommandState::Done => Tone::Good,
+            CommandState::Queued | CommandState::Sent | CommandState::Running => Tone::Busy,
+            CommandState::Failed | CommandState::Unknown => Tone::Bad,
+            CommandState::Expired => Tone::Quiet,
+        };
+        let session = self.session_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![
+            Field::new("id", &self.command_id),
+            Field::new("session_id", session),
+            Field::new("node_id", &self.node_id),
+            Field::new("project", &self.project),
+            Field::new("type", self.verb.as_str()),
+            Field::new("state", self.state.as_str()).tone(tone),
+            Field::moment("created_at", self.created_at),
+            Field::moment("timestamp", self.timestamp).wide(),
+            Field::moment("expires_at", self.expires_at).detail(),
+            Field::new("actor", &self.actor).wide(),
+            Field::new("error", self.error.clone().unwrap_or_default()).tone(Tone::Bad).long(),
+            Field::new("output", &self.output).wide().long(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Time;
+    use crate::protocol::command::Verb;
+
+    fn command(state: CommandState) -> CommandView {
+        CommandView {
+            command_id: "c1".into(),
+            verb: Verb::PromptSession,
+            state,
+            status: state.legacy_word().into(),
+            node_id: "web-1".into(),
+            project: "shop".into(),
+            session_id: Some("s1".into()),
+            output: String::new(),
+            error: (state == CommandState::Failed).then(|| "no such model".into()),
+            actor: "token".into(),
+            created_at: Time(1),
+            expires_at: Time(2),
+            timestamp: Time(3),
+        }
+    }
+
+    #[test]
+    fn every_state_has_its_exit_and_says_what_to_do() {
+        assert!(outcome(command(CommandState::Done)).is_ok());
+        for (state, exit, words) in [
+            (CommandState::Failed, Exit::Failed, "no such model"),
+            (CommandState::Expired, Exit::Failed, "no effect"),
+            (CommandState::Unknown, Exit::Failed, "Look at the session"),
+            (CommandState::Queued, Exit::TimedOut, "halctl commands get c1"),
+            (CommandState::Running, Exit::TimedOut, "halctl commands get c1"),
+        ] {
+            let failure = outcome(command(state)).unwrap_err();
+            assert_eq!(failure.exit, exit);
+            assert!(failure.to_string().contains(words), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `halctl nodes`.
+
+use super::cli::NodeVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use super::print::text::bytes;
+use crate::base::exit::Failure;
+use crate::protocol::node::{Node, NodeStatus};
+
+/// Nodes in one page of the list.
+const PAGE: usize = 1000;
+
+/// Carries out one of the verbs.
+pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        NodeVerb::List { status } => {
+            let query = vec![("status", status.map(NodeStatus::as_str).unwrap_or_default().to_owned())];
+            let nodes: Vec<Node> = client.pages("nodes", query, None, PAGE).all().await?;
+            screen.list(&nodes, "No nodes. Start hal-agent on a machine, or `hal up` in a project's folder.")
+        }
+        NodeVerb::Get { id } => screen.one(&client.get::<Node>(&["nodes", &id], &Query::new()).await?.data),
+    }
+}
+
+impl Record for Node {
+    fn fields(&self) -> Vec<Field> {
+        let used = &self.resources;
+        let names: Vec<_> = self.projects.iter().map(|project| project.name.to_string()).collect();
+        let tone = if self.status == NodeStatus::Online { Tone::Good } else { Tone::Bad };
+        let journal = &self.journal;
+        vec![
+            Field::new("id", &self.id),
+            Field::new("hostname", &self.hostname),
+            Field::new("status", self.status.as_str()).tone(tone),
+            Field::moment("last_heartbeat", self.last_heartbeat),
+            Field::moment("connected_at", self.connected_at).wide(),
+            Field::new("sessions", self.sessions),
+            Field::new("projects", names.join(", ")).long(),
+            Field::new("cpu", format!("{:.0}%", used.cpu_percent)),
+            Field::new("memory", format!("{} of {}", bytes(used.memory_used), bytes(used.memory_total)))
+                .brief(share(used.memory_used, used.memory_total)),
+            Field::new("disk_free", bytes(used.disk_free)),
+            Field::new("agent_memory", bytes(used.agent_rss)).wide(),
+            Field::new("version", &self.version).wide(),
+            Field::new("address", &self.address).wide(),
+            Field::new("epoch", self.epoch).detail(),
+            Field::new(
+                "journal",
+                format!("{} of {} events, {} missing", journal.acknowledged, journal.held, journal.missing),
+            )
+            .tone(if journal.missing > 0 { Tone::Bad } else { Tone::Plain })
+            .wide(),
+            Field::new("project_details", projects(self)).detail(),
+        ]
+    }
+}
+
+/// A line for each project.
+fn projects(node: &Node) -> String {
+    let lines = node.projects.iter().map(|project| {
+        let state = project.error.as_deref().unwrap_or("ok");
+        format!("{} ({}, {}): {state}", project.name, project.backend, project.directory)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn share(part: u64, whole: u64) -> String {
+    // Before the first heartbeat nothing is known.
+    part.saturating_mul(100)
+        .checked_div(whole)
+        .map_or_else(|| "-".to_owned(), |percent| format!("{percent}%"))
+}

@@ -1,0 +1,223 @@
+//! A record: one thing as fields with names, and the shapes it is printed in.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::text::{ago, clean, exact, one_line, short};
+use crate::base::clock::Time;
+
+/// Characters of a value in a line of an endless table.
+const MAX_ROW_VALUE: usize = 160;
+
+/// Something that is printed as a record.
+pub trait Record {
+    /// Its fields, the identity first. The same fields in the same order for every record of a kind.
+    fn fields(&self) -> Vec<Field>;
+
+    /// What names it.
+    fn name(&self) -> String {
+        self.fields().into_iter().next().map(|field| field.text()).unwrap_or_default()
+    }
+}
+
+/// A field of a record.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name.
+    pub key: &'static str,
+    /// Where it is shown; lines and sheets show every field.
+    pub place: Place,
+    /// What it means for the person.
+    pub tone: Tone,
+    /// True when a table may cut it.
+    pub long: bool,
+    value: Value,
+    brief: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    Moment(Time),
+}
+
+/// In which tables a field is a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In every table.
+    Table,
+    /// In wide tables.
+    Wide,
+    /// In none.
+    Detail,
+}
+
+/// What a value means for the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    Plain,
+    /// All is well.
+    Good,
+    /// Something is going on.
+    Busy,
+    /// Somebody is asked for.
+    Attention,
+    /// Something is wrong.
+    Bad,
+    /// Over and done.
+    Quiet,
+}
+
+impl Field {
+    /// A text; an empty one is shown as `-`.
+    pub fn new(key: &'static str, text: impl ToString) -> Self {
+        let value = Value::Text(text.to_string());
+        Self { key, place: Place::Table, tone: Tone::Plain, long: false, value, brief: None }
+    }
+
+    /// A moment: relative in tables, exact elsewhere.
+    pub fn moment(key: &'static str, at: Time) -> Self {
+        let value = Value::Moment(at);
+        Self { key, place: Place::Table, tone: Tone::Plain, long: false, value, brief: None }
+    }
+
+    /// Shown in wide tables, lines and sheets only.
+    pub fn wide(self) -> Self {
+        Self { place: Place::Wide, ..self }
+    }
+
+    /// Shown in lines and sheets only.
+    pub fn detail(self) -> Self {
+        Self { place: Place::Detail, ..self }
+    }
+
+    /// May be cut in a table.
+    pub fn long(self) -> Self {
+        Self { long: true, ..self }
+    }
+
+    /// With a meaning.
+    pub fn tone(self, tone: Tone) -> Self {
+        Self { tone, ..self }
+    }
+
+    /// With other words for a table.
+    pub fn brief(self, brief: impl ToString) -> Self {
+        Self { brief: Some(brief.to_string()), ..self }
+    }
+
+    /// The exact value on one line.
+    pub fn text(&self) -> String {
+        match &self.value {
+            Value::Text(text) if text.is_empty() => "-".to_owned(),
+            Value::Text(text) => one_line(text),
+            Value::Moment(at) => exact(*at),
+        }
+    }
+
+    /// The value as a table shows it.
+    pub fn short(&self, now: Time) -> String {
+        match (&self.brief, &self.value) {
+            (Some(brief), _) => one_line(brief),
+            (None, Value::Moment(at)) => ago(*at, now),
+            (None, Value::Text(_)) => self.text(),
+        }
+    }
+}
+
+/// A record as one line: `key: value  key: value`.
+pub fn line(record: &impl Record) -> String {
+    let parts: Vec<_> =
+        record.fields().iter().map(|field| format!("{}: {}", field.key, field.text())).collect();
+    format!("{}\n", parts.join("  "))
+}
+
+/// A record as a sheet: a line for each field, names in one column, times both exact and relative.
+pub fn sheet(record: &impl Record, now: Time, color: bool) -> String {
+    let fields = record.fields();
+    let width = fields.iter().map(|field| field.key.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for field in &fields {
+        let value = match &field.value {
+            Value::Moment(at) if *at != Time::default() => format!("{} ({})", exact(*at), ago(*at, now)),
+            Value::Moment(_) => "never".to_owned(),
+            Value::Text(text) if text.contains('\n') => {
+                let indent = format!("\n{:width$}  ", "");
+                clean(text.trim_end()).replace('\n', &indent)
+            }
+            Value::Text(_) => field.text(),
+        };
+        let value = if color { painted(&value, field.tone) } else { value };
+        let _ = writeln!(out, "{:width$}  {value}", field.key);
+    }
+    out
+}
+
+/// A record as a line of a table that has no end, so its columns cannot be measured.
+pub fn row(record: &impl Record, color: bool) -> String {
+    let parts: Vec<_> = record
+        .fields()
+        .iter()
+        .filter(|field| field.place == Place::Table)
+        .map(|field| {
+            let value = match &field.value {
+                Value::Moment(at) => super::text::clock(*at),
+                Value::Text(_) => short(&field.text(), MAX_ROW_VALUE),
+            };
+            if color { painted(&value, field.tone) } else { value }
+        })
+        .collect();
+    format!("{}\n", parts.join("  "))
+}
+
+/// The text in the colour of its tone.
+pub fn painted(text: &str, tone: Tone) -> String {
+    let style = Style::new();
+    let style = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => style.fg_color(Some(AnsiColor::Green.into())),
+        Tone::Busy => style.fg_color(Some(AnsiColor::Cyan.into())),
+        Tone::Attention => style.fg_color(Some(AnsiColor::Yellow.into())).bold(),
+        Tone::Bad => style.fg_color(Some(AnsiColor::Red.into())),
+        Tone::Quiet => style.dimmed(),
+    };
+    format!("{style}{text}{style:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Thing;
+
+    impl Record for Thing {
+        fn fields(&self) -> Vec<Field> {
+            vec![
+                Field::new("id", "s1"),
+                Field::new("node_id", "web-1"),
+                Field::new("title", "two\nlines").long(),
+                Field::moment("since", Time(1_000)).detail(),
+                Field::new("error", "").tone(Tone::Bad),
+            ]
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_can_be_searched_for_a_node() {
+        assert_eq!(
+            line(&Thing),
+            "id: s1  node_id: web-1  title: two\\nlines  since: 1970-01-01T00:00:01.000Z  error: -\n"
+        );
+        assert_eq!(Thing.name(), "s1");
+    }
+
+    #[test]
+    fn a_sheet_has_a_line_for_each_field() {
+        let sheet = sheet(&Thing, Time(61_000), false);
+        assert!(sheet.contains("since    1970-01-01T00:00:01.000Z (1 min ago)\n"), "{sheet}");
+        assert!(sheet.contains("title    two\n         lines\n"), "{sheet}");
+        assert!(row(&Thing, true).contains("\x1b["));
+    }
+}

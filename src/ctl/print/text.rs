@@ -1,0 +1,135 @@
+//! Turning values into words a person reads: times, money, numbers, and foreign text made harmless.
+
+use std::time::Duration;
+
+use crate::base::clock::Time;
+
+/// Text without control characters, so that what an agent wrote cannot move the cursor or recolour the terminal.
+/// Line ends and tabs stay.
+pub fn clean(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_harmful(*c)).collect()
+}
+
+/// Text on one line: line ends become `\n`, tabs a space, runs of spaces one space.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\r' => {}
+            c if c.is_whitespace() => {
+                if !line.ends_with(' ') {
+                    line.push(' ');
+                }
+            }
+            c if is_harmful(c) => {}
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// At most `most` characters, with a sign where something was cut.
+pub fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// How long ago, in one unit: `2 min ago`.
+pub fn ago(at: Time, now: Time) -> String {
+    match at {
+        Time(0) => "never".to_owned(),
+        at => format!("{} ago", span(now.since(at))),
+    }
+}
+
+/// A length of time in one unit, rounded down.
+pub fn span(duration: Duration) -> String {
+    match duration.as_secs() {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min", s / 60),
+        s @ 3600..86_400 => format!("{} h", s / 3600),
+        s => format!("{} d", s / 86_400),
+    }
+}
+
+/// An exact time; an unknown one is `never`.
+pub fn exact(at: Time) -> String {
+    if at == Time::default() { "never".to_owned() } else { at.to_string() }
+}
+
+/// The time of day in UTC.
+pub fn clock(at: Time) -> String {
+    at.to_string().get(11..19).unwrap_or("--:--:--").to_owned()
+}
+
+/// The day in UTC.
+pub fn day(at: Time) -> String {
+    at.to_string().get(..10).unwrap_or("----------").to_owned()
+}
+
+/// US dollars with four digits behind the point; unknown is not zero.
+pub fn money(micros: Option<u64>) -> String {
+    match micros {
+        Some(micros) => format!("${:.4}", micros as f64 / 1e6),
+        None => "unknown".to_owned(),
+    }
+}
+
+/// A number with its thousands set apart.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the largest unit that leaves a number above one.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (n as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Control characters, and the marks that reverse the direction of the text around them.
+fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_harmless() {
+        assert_eq!(clean("a\x1b[2Jb\nc\td\u{202e}"), "a[2Jb\nc\td");
+        assert_eq!(one_line(" a\nb\r\n\tc   d\x07 "), "a\\nb\\n c d");
+        assert_eq!(short("äöü", 2), "äö…");
+    }
+
+    #[test]
+    fn values_read_well() {
+        let now = Time(10_000_000_000);
+        assert_eq!(ago(now.minus(Duration::from_secs(125)), now), "2 min ago");
+        assert_eq!(ago(now.plus(Duration::from_secs(5)), now), "0 s ago");
+        assert_eq!(ago(Time(0), now), "never");
+        assert_eq!((money(Some(7_260)), money(None)), ("$0.0073".to_owned(), "unknown".to_owned()));
+        assert_eq!(
+            (number(0), number(2396), number(1_234_567)),
+            ("0".into(), "2,396".into(), "1,234,567".into())
+        );
+        assert_eq!((bytes(12), bytes(3 << 30)), ("12 B".into(), "3.0 GiB".into()));
+        assert_eq!((clock(Time(1_000)), day(Time(1_000))), ("00:00:01".into(), "1970-01-01".into()));
+    }
+}

@@ -1,0 +1,132 @@
+//! `halctl sessions`: list and get; the other verbs have files of their own.
+
+mod act;
+mod conversation;
+mod logs;
+mod state;
+mod wait;
+
+use super::cli::session::SessionVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use super::print::text::{money, number, one_line};
+use crate::base::exit::Failure;
+use crate::protocol::session::{Ask, SessionView, Status};
+
+/// Sessions in one page of the list.
+const PAGE: usize = 1000;
+
+/// Carries out one of the verbs.
+pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        SessionVerb::List { node_id, project, status, limit } => {
+            let status = status.map(Status::as_str).unwrap_or_default();
+            let query = vec![
+                ("node_id", node_id.unwrap_or_default()),
+                ("project", project.unwrap_or_default()),
+                ("status", status.to_owned()),
+            ];
+            let limit = limit.filter(|limit| *limit > 0);
+            let sessions: Vec<SessionView> = client.pages("sessions", query, limit, PAGE).all().await?;
+            screen
+                .list(&sessions, "No sessions. Start one with `halctl sessions start --project NAME PROMPT`.")
+        }
+        SessionVerb::Get { id } => screen.one(&fetch(client, &id).await?),
+        SessionVerb::Logs { id, follow, limit } => logs::logs(client, screen, &id, follow, limit).await,
+        SessionVerb::Watch { id } => logs::watch(client, screen, &id).await,
+        SessionVerb::Wait { id, until, timeout } => {
+            let status = wait::wait(client, screen, &id, &until, timeout).await?;
+            if screen.is_terminal() {
+                screen.say(&format!("Session {id} is {}.", status.as_str()));
+            }
+            Ok(())
+        }
+        SessionVerb::Act(verb) => act::run(verb, client, screen).await,
+    }
+}
+
+/// One session as it is now.
+async fn fetch(client: &Client, id: &str) -> Result<SessionView, Failure> {
+    Ok(client.get(&["sessions", id], &Query::new()).await?.data)
+}
+
+impl Record for SessionView {
+    fn fields(&self) -> Vec<Field> {
+        let context = self.context.map(|context| match context.limit {
+            Some(limit) if limit > 0 => format!("{}%", context.used.saturating_mul(100) / limit),
+            _ => number(context.used),
+        });
+        let model = self.model.as_ref().map(|model| format!("{}/{}", model.provider, model.id));
+        let cost = match self.cost_micros {
+            Some(micros) => {
+                Field::new("cost", format!("{:.4}", micros as f64 / 1e6)).brief(money(Some(micros)))
+            }
+            None => Field::new("cost", "unknown").tone(Tone::Quiet),
+        };
+        vec![
+            Field::new("id", &self.id),
+            Field::new("node_id", &self.node_id),
+            Field::new("project", &self.project),
+            Field::new("status", self.status.as_str()).tone(tone(self.status)),
+            Field::new("detail", detail(self)).long(),
+            Field::new("tokens", self.tokens).brief(number(self.tokens)),
+            cost,
+            Field::moment("active_at", self.active_at),
+            Field::moment("started_at", self.started_at).wide(),
+            Field::moment("since", self.since).detail(),
+            Field::new("title", &self.title).long(),
+            Field::new("model", model.unwrap_or_default()).wide(),
+            Field::new("context", context.unwrap_or_default()).wide(),
+            Field::new("backend", &self.backend).wide(),
+            Field::new("directory", &self.directory).wide().long(),
+            Field::new("parent_id", self.parent_id.as_ref().map(ToString::to_string).unwrap_or_default())
+                .detail(),
+            Field::new("asks", self.asks.iter().map(asked).collect::<Vec<_>>().join("\n")).detail(),
+            Field::new("todo", todo(self)).detail(),
+            Field::new("compactions", self.compactions).detail(),
+            Field::new("events", self.events).detail(),
+        ]
+    }
+}
+
+/// The one thing to know beyond the status.
+fn detail(session: &SessionView) -> String {
+    match (session.status, &session.retry, &session.last_known) {
+        (Status::Waiting, _, _) => session.asks.first().map(|ask| format!("{}: {}", ask.about, ask.what)),
+        (Status::Retrying, Some(retry), _) => Some(format!("attempt {}: {}", retry.attempt, retry.message)),
+        (Status::Error, _, _) => session.error.clone(),
+        (Status::Unreachable, _, Some(last)) => Some(format!("was {}", last.as_str())),
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+fn asked(ask: &Ask) -> String {
+    format!("{} {}: {}", ask.id, ask.about, one_line(&ask.what))
+}
+
+fn todo(session: &SessionView) -> String {
+    session.todo.iter().map(|item| todo_line(&item.status, &item.content)).collect::<Vec<_>>().join("\n")
+}
+
+/// A line of a to-do list, with a box for its status.
+fn todo_line(status: &str, content: &str) -> String {
+    let sign = match status {
+        "completed" => "[x]",
+        "in_progress" => "[>]",
+        "cancelled" => "[-]",
+        _ => "[ ]",
+    };
+    format!("{sign} {}", one_line(content))
+}
+
+fn tone(status: Status) -> Tone {
+    match status {
+        Status::Running => Tone::Busy,
+        Status::Idle => Tone::Good,
+        Status::Waiting | Status::Retrying => Tone::Attention,
+        Status::Error | Status::Unreachable => Tone::Bad,
+        Status::Ended => Tone::Quiet,
+    }
+}

@@ -1,0 +1,184 @@
+//! The verbs that change a session: start, prompt, resume, abort, kill, allow, deny, answer.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncReadExt;
+
+use super::wait::wait;
+use crate::base::exit::{Exit, Failure};
+use crate::base::id;
+use crate::ctl::cli::Output;
+use crate::ctl::cli::session::{ActArgs, ActVerb, WaitArgs};
+use crate::ctl::client::Client;
+use crate::ctl::command::outcome;
+use crate::ctl::print::Screen;
+use crate::protocol::command::{CommandRequest, CommandView, Verb};
+
+/// The largest prompt read from standard input, in bytes: what one event may hold.
+const MAX_PROMPT_BYTES: u64 = 1024 * 1024;
+
+/// The longest wait for an outcome that the supervisor accepts.
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Carries out one of these verbs.
+pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        ActVerb::Start { project, node_id, title, model, agent, wait, act, prompt } => {
+            let mut args = Map::new();
+            args.insert("prompt".into(), read_prompt(prompt).await?.into());
+            for (key, value) in [("title", title), ("model", model), ("agent", agent)] {
+                args.extend(value.map(|value| (key.to_owned(), Value::from(value))));
+            }
+            let mut request = request(Verb::CreateSession, args, act)?;
+            request.target = project.clone();
+            request.project = project;
+            request.node_id = node_id.unwrap_or_default();
+            start(client, screen, request, wait).await
+        }
+        ActVerb::Prompt { id, wait, act, text } | ActVerb::Resume { id, wait, act, text } => {
+            let args = Map::from_iter([("message".to_owned(), read_prompt(text).await?.into())]);
+            tell(client, screen, Verb::PromptSession, &id, args, act, "has got it").await?;
+            wait_after(client, screen, &id, &wait).await
+        }
+        ActVerb::Abort { id, act } => {
+            tell(client, screen, Verb::AbortSession, &id, Map::new(), act, "was told to stop its turn").await
+        }
+        ActVerb::Kill { id, act } => {
+            tell(
+                client,
+                screen,
+                Verb::KillSession,
+                &id,
+                Map::new(),
+                act,
+                "was killed; its conversation is kept",
+            )
+            .await
+        }
+        ActVerb::Allow { id, request, always, act } => {
+            let reply = if always { "always" } else { "once" };
+            let args = answer_args(request, [("reply", json!(reply))]);
+            tell(client, screen, Verb::AnswerPermission, &id, args, act, "was allowed").await
+        }
+        ActVerb::Deny { id, request, message, act } => {
+            let mut args = answer_args(request, [("reply", json!("reject"))]);
+            args.extend(message.map(|message| ("message".to_owned(), Value::from(message))));
+            tell(client, screen, Verb::AnswerPermission, &id, args, act, "was denied").await
+        }
+        ActVerb::Answer { id, request, act, answers } => {
+            let answers: Vec<[String; 1]> = answers.into_iter().map(|answer| [answer]).collect();
+            let args = answer_args(request, [("answers", json!(answers))]);
+            tell(client, screen, Verb::AnswerQuestion, &id, args, act, "has its answer").await
+        }
+    }
+}
+
+async fn start(
+    client: &Client,
+    screen: &mut Screen,
+    request: CommandRequest,
+    wait: WaitArgs,
+) -> Result<(), Failure> {
+    let command = outcome(client.command(&request).await?)?;
+    let id = if command.output.is_empty() {
+        command.session_id.as_ref().map(ToString::to_string).unwrap_or_default()
+    } else {
+        command.output.trim().to_owned()
+    };
+    match screen.output() {
+        Output::Json | Output::Yaml => screen.one(&command)?,
+        Output::Table | Output::Wide => {
+            screen.write(&format!(
+                "Session {id} works on {} at node {}.\n",
+                command.project, command.node_id
+            ))?;
+            if wait.wait.is_empty() {
+                screen.say(&format!("Watch it with `halctl sessions watch {id}`."));
+            }
+        }
+        // Alone, so that `id=$(halctl sessions start ..)` works.
+        Output::Lines | Output::Name => screen.write(&format!("{id}\n"))?,
+    }
+    screen.flush()?;
+    wait_after(client, screen, &id, &wait).await
+}
+
+/// Asks something of one session, and says what came of it.
+async fn tell(
+    client: &Client,
+    screen: &mut Screen,
+    verb: Verb,
+    session: &str,
+    args: Map<String, Value>,
+    act: ActArgs,
+    done: &str,
+) -> Result<(), Failure> {
+    let mut request = request(verb, args, act)?;
+    request.session_id = session.to_owned();
+    let command: CommandView = outcome(client.command(&request).await?)?;
+    match screen.output() {
+        Output::Json | Output::Yaml => screen.one(&command),
+        _ => {
+            screen.say(&format!("Session {session} {done}."));
+            Ok(())
+        }
+    }
+}
+
+async fn wait_after(client: &Client, screen: &mut Screen, id: &str, asked: &WaitArgs) -> Result<(), Failure> {
+    if asked.wait.is_empty() {
+        return Ok(());
+    }
+    let status = wait(client, screen, id, &asked.wait, asked.wait_timeout).await?;
+    if screen.is_terminal() {
+        screen.say(&format!("Session {id} is {}.", status.as_str()));
+    }
+    Ok(())
+}
+
+fn request(verb: Verb, args: Map<String, Value>, act: ActArgs) -> Result<CommandRequest, Failure> {
+    if act.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
+        let sentence =
+            format!("--timeout is at most {} s; `halctl sessions wait` waits longer", MAX_TIMEOUT.as_secs());
+        return Err(Failure::say(Exit::Usage, sentence));
+    }
+    Ok(CommandRequest {
+        verb: verb.as_str().to_owned(),
+        args,
+        idempotency_key: act.idempotency_key.unwrap_or_else(id::fresh),
+        timeout: act.timeout.map(whole_seconds),
+        expires: act.expires.map(whole_seconds),
+        ..CommandRequest::default()
+    })
+}
+
+/// The supervisor counts in seconds; half a second is one, not none.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+fn answer_args<const N: usize>(request: Option<String>, rest: [(&str, Value); N]) -> Map<String, Value> {
+    let request = request.map(|request| ("request_id".to_owned(), Value::from(request)));
+    rest.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(request).collect()
+}
+
+/// The prompt itself, or what comes on standard input when it is `-`.
+async fn read_prompt(text: String) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text);
+    }
+    let mut text = String::new();
+    let read = tokio::io::stdin().take(MAX_PROMPT_BYTES + 1).read_to_string(&mut text).await;
+    read.map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            anyhow::Error::new(error).context("cannot read the prompt from standard input"),
+        )
+    })?;
+    if text.len() as u64 > MAX_PROMPT_BYTES {
+        let sentence = format!("the prompt on standard input is larger than {MAX_PROMPT_BYTES} bytes");
+        return Err(Failure::say(Exit::Usage, sentence));
+    }
+    Ok(text)
+}

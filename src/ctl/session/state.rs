@@ -1,0 +1,92 @@
+//! What a session is doing: a picture of it, kept true by the events that come after. Pure.
+//!
+//! The events go through the same rules as in the supervisor, so a state that lasts an instant is seen too, which
+//! asking again and again would miss.
+
+use crate::base::clock::Time;
+use crate::protocol::event::EventView;
+use crate::protocol::session::{Activity, Retry, Session, SessionView, Status};
+use crate::rules::session as rules;
+
+/// A session under watch.
+#[derive(Debug)]
+pub struct Watched {
+    session: Session,
+    offline: bool,
+}
+
+/// What an event meant for a watched session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It does not concern this session.
+    Foreign,
+    /// It is counted in.
+    Counted,
+    /// What was known is not enough any more: take the picture again.
+    Retake,
+}
+
+impl Watched {
+    /// Begins with a picture.
+    pub fn new(view: &SessionView) -> Self {
+        let (id, node_id, project) = (view.id.clone(), view.node_id.clone(), view.project.clone());
+        let mut session = Session::new(id, node_id, project, view.since);
+        session.activity = match view.last_known.unwrap_or(view.status) {
+            Status::Running | Status::Waiting => Activity::Busy,
+            Status::Retrying => Activity::Retry(view.retry.clone().unwrap_or(Retry {
+                attempt: 0,
+                message: String::new(),
+                next: Time::default(),
+            })),
+            Status::Ended => Activity::Ended(String::new()),
+            Status::Idle | Status::Error | Status::Unreachable => Activity::Idle,
+        };
+        session.asks = view.asks.clone();
+        session.error = view.error.clone();
+        Self { session, offline: view.status == Status::Unreachable }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &str {
+        self.session.id.as_str()
+    }
+
+    /// Counts an event in.
+    pub fn hear(&mut self, event: &EventView) -> Change {
+        let of_our_node = event.node_id == self.session.node_id;
+        match event.kind.as_str() {
+            "node.offline" if of_our_node => self.offline = true,
+            // What happened while the node was away is told by the events that follow; until then it is as it was.
+            "node.online" if of_our_node => self.offline = false,
+            "gap" if of_our_node => return Change::Retake,
+            kind if event.session_id == self.session.id.as_str() => {
+                rules::apply(&mut self.session, kind, &event.data, event.occurred_at);
+            }
+            _ => return Change::Foreign,
+        }
+        Change::Counted
+    }
+
+    /// Its status word.
+    pub fn status(&self) -> Status {
+        if self.offline { Status::Unreachable } else { rules::status(&self.session) }
+    }
+
+    /// The status in a few words: what it waits for, why it failed, when it tries again.
+    pub fn sentence(&self) -> String {
+        let Session { activity, asks, error, .. } = &self.session;
+        match (self.status(), activity) {
+            (Status::Waiting, _) => {
+                let Some(ask) = asks.first() else { return "waiting".into() };
+                format!("waiting for an answer ({}: {})", ask.about, ask.what)
+            }
+            (Status::Error, _) => format!("in error: {}", error.as_deref().unwrap_or("unknown")),
+            (Status::Retrying, Activity::Retry(retry)) => {
+                format!("retrying (attempt {} at {}): {}", retry.attempt, retry.next, retry.message)
+            }
+            (Status::Ended, Activity::Ended(why)) if !why.is_empty() => format!("ended ({why})"),
+            (Status::Unreachable, _) => format!("unreachable: node {} is offline", self.session.node_id),
+            (status, _) => status.as_str().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What ends a waiting, from a picture and events.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::clock::Time;
+use crate::protocol::event::{EventView, raw};
+use crate::protocol::session::{SessionView, Tokens};
+
+fn view(status: Status) -> SessionView {
+    SessionView {
+        id: "s1".into(),
+        node_id: "web-1".into(),
+        project: "shop".into(),
+        status,
+        last_known: (status == Status::Unreachable).then_some(Status::Running),
+        since: Time(1),
+        tokens: 0,
+        cost: None,
+        cost_micros: None,
+        own_cost_micros: None,
+        token_kinds: Tokens::default(),
+        started_at: Time(1),
+        active_at: Time(1),
+        title: String::new(),
+        directory: String::new(),
+        backend: "echo".into(),
+        parent_id: None,
+        model: None,
+        context: None,
+        compactions: 0,
+        asks: Vec::new(),
+        retry: None,
+        error: (status == Status::Error).then(|| "APIError: no".into()),
+        todo: Vec::new(),
+        events: 0,
+    }
+}
+
+fn event(kind: &str, session: &str, data: Value) -> EventView {
+    EventView {
+        seq: 1,
+        id: "e".into(),
+        kind: kind.into(),
+        session_id: session.into(),
+        node_id: "web-1".into(),
+        project: "shop".into(),
+        data: raw(&data),
+        timestamp: Time(5),
+        occurred_at: Time(5),
+        node_seq: 1,
+    }
+}
+
+fn outcome(watched: &Watched, until: &[Status]) -> Option<Result<Status, Exit>> {
+    settled(watched, "s1", until).map(|outcome| outcome.map_err(|failure| failure.exit))
+}
+
+#[test]
+fn a_picture_shows_the_status_it_was_made_with() {
+    for status in Status::ALL {
+        if status != Status::Waiting {
+            assert_eq!(Watched::new(&view(status)).status(), status);
+        }
+    }
+}
+
+#[test]
+fn idle_error_and_end_each_settle_it_in_their_way() {
+    let mut watched = Watched::new(&view(Status::Running));
+    assert_eq!(outcome(&watched, &[Status::Idle]), None);
+    watched.hear(&event("session.idle", "another", json!({})));
+    assert_eq!(outcome(&watched, &[Status::Idle]), None);
+    watched.hear(&event("session.idle", "s1", json!({})));
+    assert_eq!(outcome(&watched, &[Status::Idle]), Some(Ok(Status::Idle)));
+
+    let failed = Watched::new(&view(Status::Error));
+    assert_eq!(outcome(&failed, &[Status::Idle]), Some(Err(Exit::OtherOutcome)));
+    assert_eq!(outcome(&failed, &[Status::Idle, Status::Error]), Some(Ok(Status::Error)));
+    assert_eq!(outcome(&Watched::new(&view(Status::Ended)), &[Status::Idle]), Some(Err(Exit::OtherOutcome)));
+}
+
+#[test]
+fn an_error_that_the_turn_overcomes_settles_nothing() {
+    let mut watched = Watched::new(&view(Status::Running));
+    watched.hear(&event("session.error", "s1", json!({"error": {"name": "ContextOverflowError"}})));
+    assert_eq!(outcome(&watched, &[Status::Idle]), None);
+    watched.hear(&event("session.status", "s1", json!({"status": {"type": "busy"}})));
+    watched.hear(&event("session.idle", "s1", json!({})));
+    assert_eq!(outcome(&watched, &[Status::Idle]), Some(Ok(Status::Idle)));
+}
+
+#[test]
+fn asking_and_answering_are_seen_though_they_last_an_instant() {
+    let mut watched = Watched::new(&view(Status::Running));
+    let asked = json!({"id": "per_1", "permission": "bash", "metadata": {"command": "make"}});
+    watched.hear(&event("permission.asked", "s1", asked));
+    assert_eq!(outcome(&watched, &[Status::Waiting]), Some(Ok(Status::Waiting)));
+    assert_eq!(watched.sentence(), "waiting for an answer (bash: make)");
+    watched.hear(&event("permission.replied", "s1", json!({"requestID": "per_1", "reply": "once"})));
+    assert_eq!(outcome(&watched, &[Status::Waiting]), None);
+}
+
+#[test]
+fn a_node_that_goes_and_comes_back_is_unreachable_in_between() {
+    let mut watched = Watched::new(&view(Status::Running));
+    watched.hear(&event("node.offline", "", json!({"reason": "no heartbeat"})));
+    assert_eq!(watched.status(), Status::Unreachable);
+    watched.hear(&event("node.online", "", json!({})));
+    assert_eq!(watched.status(), Status::Running);
+    assert_eq!(watched.hear(&event("gap", "", json!({}))), Change::Retake);
+}

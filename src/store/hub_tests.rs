@@ -1,0 +1,116 @@
+//! Tests of the supervisor's store: what is committed is there again, in every order and filter.
+
+use super::*;
+use crate::protocol::event::raw;
+use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+
+fn sample(seq: u64, session: &str, kind: &str) -> EventView {
+    EventView {
+        seq,
+        id: format!("e{seq}"),
+        kind: kind.into(),
+        session_id: session.into(),
+        node_id: "n1".into(),
+        project: "p".into(),
+        data: raw(&serde_json::json!({ "n": seq })),
+        timestamp: Time(1_000_000 + i64::try_from(seq).unwrap() * 10),
+        occurred_at: Time(5),
+        node_seq: seq,
+    }
+}
+
+fn record(no: u32, id: &str) -> SessionRecord {
+    SessionRecord {
+        no,
+        session: crate::protocol::session::Session::new(id.into(), "n1".into(), "p".into(), Time(1)),
+    }
+}
+
+fn filled(path: &Path) -> (Store, Tail) {
+    let (store, _) = Store::open(path).unwrap();
+    let mut tail = Tail::default();
+    let mut batch = Batch::default();
+    batch.sessions.insert("a".into(), record(1, "a"));
+    batch.sessions.insert("b".into(), record(2, "b"));
+    for seq in 1..=100 {
+        let (session, no) = if seq % 3 == 0 { ("b", 2) } else { ("a", 1) };
+        batch.events.push(sample(
+            seq,
+            session,
+            if seq % 10 == 0 { "session.idle" } else { "message.updated" },
+        ));
+        tail.push(no, seq);
+        if seq == 50 {
+            batch.index = tail.take_sorted();
+            store.commit(&std::mem::take(&mut batch)).unwrap();
+        }
+    }
+    store.commit(&batch).unwrap();
+    (store, tail)
+}
+
+fn seqs(store: &Store, tail: &Tail, query: &EventQuery) -> (Vec<u64>, Option<u64>, bool) {
+    let page = store.read().unwrap().events(query, tail).unwrap();
+    (page.events.iter().map(|event| event.seq).collect(), page.total, page.more)
+}
+
+#[test]
+fn pages_filters_and_counts_agree_across_index_and_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, tail) = filled(&dir.path().join("s.redb"));
+    let of_b = EventFilter { session: Some(("b".into(), 2)), ..EventFilter::default() };
+    let query = |filter: &EventFilter, order, after, limit| EventQuery {
+        filter: filter.clone(),
+        order,
+        after,
+        limit,
+        count: true,
+    };
+    let all_b: Vec<u64> = (1..=100).filter(|seq| seq % 3 == 0).collect();
+    let (up, total, more) = seqs(&store, &tail, &query(&of_b, Order::Ascending, None, 1000));
+    assert_eq!((up, total, more), (all_b.clone(), Some(33), false));
+    let (down, _, more) = seqs(&store, &tail, &query(&of_b, Order::Descending, None, 5));
+    assert_eq!((down, more), (vec![99, 96, 93, 90, 87], true));
+    let (next, _, _) = seqs(&store, &tail, &query(&of_b, Order::Descending, Some(87), 3));
+    assert_eq!(next, vec![84, 81, 78]);
+    let idle = EventFilter { kinds: vec![KindFilter::parse("session.*")], ..EventFilter::default() };
+    let (found, total, _) = seqs(&store, &tail, &query(&idle, Order::Ascending, Some(50), 2));
+    assert_eq!((found, total), (vec![60, 70], Some(10)));
+    let late = EventFilter { since: Some(Time(1_000_905)), ..EventFilter::default() };
+    let (found, total, _) = seqs(&store, &tail, &query(&late, Order::Ascending, None, 2));
+    assert_eq!((found, total), (vec![91, 92], Some(10)));
+    let never = EventFilter { since: Some(Time(9_000_000)), ..EventFilter::default() };
+    assert_eq!(seqs(&store, &tail, &query(&never, Order::Ascending, None, 2)), (vec![], Some(0), false));
+}
+
+#[test]
+fn a_start_finds_everything_again_with_the_unmerged_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    let (store, tail) = filled(&path);
+    drop(store);
+    let (_, loaded) = Store::open(&path).unwrap();
+    assert_eq!(loaded.last_seq, 100);
+    assert_eq!(loaded.last_time, Time(1_001_000));
+    assert_eq!(loaded.sessions.len(), 2);
+    assert_eq!(loaded.tail.of(2, 50), tail.of(2, 50));
+    assert_eq!(loaded.tail.len(), 50);
+}
+
+#[test]
+fn a_flipped_bit_in_a_row_is_an_error_that_names_it() {
+    let mut bytes = event::seal(&sample(7, "a", "x"));
+    let at = bytes.len() - 3;
+    bytes[at] ^= 1;
+    let error = event::session_of(&bytes, 7).unwrap_err();
+    assert_eq!(error.to_string(), "row 7 of table events is damaged: its checksum does not match");
+}
+
+#[test]
+fn the_second_opener_is_refused_with_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    let (_held, _) = Store::open(&path).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(error.to_string().contains("s.redb"), "{error}");
+}

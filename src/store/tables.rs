@@ -1,0 +1,33 @@
+//! The typed tables of the supervisor's store.
+
+use redb::TableDefinition;
+
+/// What the store is and where it stands: see `hub`.
+pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// The store's name: 16 random bytes under the key `store_id`.
+pub const NAME: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("name");
+
+/// Sequence number -> event row. In the order of receipt, so also of time.
+pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+
+/// (session's number, sequence number). Merged in large steps: see `tail`.
+pub const EVENTS_BY_SESSION: TableDefinition<'_, (u32, u64), ()> = TableDefinition::new("events_by_session");
+
+/// Session id -> session row.
+pub const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sessions");
+
+/// Node id -> node row.
+pub const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
+
+/// Command id -> command row. Ids sort by the time they were made.
+pub const COMMANDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("commands");
+
+/// The ids of commands that have not ended, so that a start need not read the others.
+pub const OPEN_COMMANDS: TableDefinition<'_, &str, ()> = TableDefinition::new("open_commands");
+
+/// Actor, a zero byte, idempotency key -> key row.
+pub const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("idempotency");
+
+/// Number -> what a mirror has to catch up with.
+pub const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");

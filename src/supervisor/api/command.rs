@@ -1,0 +1,144 @@
+//! `POST /api/v1/commands` and what became of them.
+
+use std::time::Duration;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use utoipa::IntoParams;
+
+use super::{Answered, bounded, given, one, page, reading};
+use crate::base::id;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
+use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
+use crate::store::command::CommandQuery;
+use crate::supervisor::auth::Actor;
+use crate::supervisor::hub::input::{Asked, Input};
+use crate::supervisor::hub::view::show_command;
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// How long an answer waits for the outcome when the caller does not say.
+const DEFAULT_WAIT: u64 = 30;
+
+/// How long it waits at most, in seconds.
+const MAX_WAIT: u64 = 600;
+
+/// The longest idempotency key, in bytes.
+const MAX_KEY: usize = 256;
+
+/// Which commands.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CommandParams {
+    /// Of this node.
+    node_id: Option<String>,
+    /// Of this session.
+    session_id: Option<String>,
+    /// In this state.
+    state: Option<CommandState>,
+    /// At most so many; default 100, at most 1000.
+    limit: Option<usize>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Commands, newest first.
+#[utoipa::path(get, path = "/api/v1/commands", params(CommandParams), responses((status = 200, body = Answer<Vec<CommandView>>), (status = 401, body = Refusal)))]
+pub async fn list(
+    State(shared): State<Shared>,
+    query: Result<Query<CommandParams>, QueryRejection>,
+) -> Answered<Vec<CommandView>> {
+    let params = query?.0;
+    let limit = bounded(params.limit);
+    let query = CommandQuery {
+        node_id: given(params.node_id).map(NodeId::from),
+        session_id: given(params.session_id).map(SessionId::from),
+        state: params.state,
+        before: given(params.cursor).map(CommandId::from),
+        limit: limit + 1,
+    };
+    let (mut found, total) =
+        reading(&shared, move |shared| shared.hub.store().read()?.commands(&query)).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|command| command.id.to_string());
+    let view = shared.hub.view();
+    let show = |command: &Command| match view.commands.get(&command.id) {
+        Some(open) => show_command(open),
+        None => show_command(command),
+    };
+    page(found.iter().map(show).collect(), Meta { total, limit: Some(limit as u64), next_cursor })
+}
+
+/// One command.
+#[utoipa::path(get, path = "/api/v1/commands/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal)))]
+pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<CommandView> {
+    let id = CommandId::from(id);
+    match find(&shared, id.clone()).await? {
+        Some(command) => one(show_command(&command)),
+        None => Err(ApiError::not_found(format!("no command {id}"))),
+    }
+}
+
+/// Asks for something. Answers when it has ended, or after `timeout` seconds with the state it has then.
+#[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn ask(
+    State(shared): State<Shared>,
+    Extension(Actor(actor)): Extension<Actor>,
+    headers: HeaderMap,
+    body: Result<Json<CommandRequest>, JsonRejection>,
+) -> Answered<CommandView> {
+    let Json(mut request) = body?;
+    if let Some(key) = headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
+        key.clone_into(&mut request.idempotency_key);
+    }
+    if request.idempotency_key.len() > MAX_KEY {
+        return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
+    }
+    let wait = Duration::from_secs(request.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
+    let command = store(&shared, actor, request).await?;
+    let ended = if command.state.is_final() {
+        Some(command.clone())
+    } else {
+        outcome(&shared, &command, wait).await?
+    };
+    let latest = match ended {
+        Some(command) => command,
+        None => find(&shared, command.id.clone()).await?.unwrap_or(command),
+    };
+    one(show_command(&latest))
+}
+
+/// Hands the request to the hub and gives the stored command.
+async fn store(shared: &Shared, actor: String, request: CommandRequest) -> Result<Command, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    let asked = Asked { request, actor, id: CommandId::from(id::fresh()), earlier: None, reply };
+    shared.hub.send(Input::Command(Box::new(asked))).await?;
+    Ok(answer.await.map_err(|_| crate::supervisor::hub::Stopped)??)
+}
+
+/// The command when it has ended in time.
+async fn outcome(shared: &Shared, command: &Command, wait: Duration) -> Result<Option<Command>, ApiError> {
+    let (reply, ended) = oneshot::channel();
+    shared.hub.send(Input::Await { id: command.id.clone(), reply }).await?;
+    match timeout(wait, ended).await {
+        Ok(Ok(command)) => Ok(Some(command)),
+        // Not open any more: it ended before we asked.
+        Ok(Err(_)) => find(shared, command.id.clone()).await,
+        Err(_) => Ok(None),
+    }
+}
+
+async fn find(shared: &Shared, id: CommandId) -> Result<Option<Command>, ApiError> {
+    if let Some(open) = shared.hub.view().commands.get(&id) {
+        return Ok(Some(Command::clone(open)));
+    }
+    reading(shared, move |shared| shared.hub.store().read()?.command(&id)).await
+}

@@ -1,0 +1,81 @@
+//! How the supervisor is: for people, for load balancers, for Prometheus.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::base::clock::{self, Time};
+use crate::supervisor::shared::Shared;
+
+/// A component is overloaded when the hub's queue is this full.
+const FULL: f64 = 0.9;
+
+/// How the supervisor is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `healthy` or `degraded`.
+    status: &'static str,
+    /// By name.
+    components: BTreeMap<&'static str, Component>,
+    /// When.
+    #[serde(with = "crate::protocol::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: Time,
+}
+
+/// How one part is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Component {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Component {
+    fn of(error: Option<String>) -> Self {
+        Self { status: if error.is_none() { "ok" } else { "unavailable" }, error }
+    }
+}
+
+fn look(shared: &Shared) -> Health {
+    let busy = shared.hub.pressure() > FULL;
+    let stopping = shared.tasks.is_stopping();
+    let components = BTreeMap::from([
+        ("database", Component::of(shared.hub.health().store)),
+        ("hub", Component::of(busy.then(|| "its queue is full: it cannot keep up".to_owned()))),
+        ("listener", Component::of(stopping.then(|| "the supervisor is stopping".to_owned()))),
+    ]);
+    let well = components.values().all(|component| component.error.is_none());
+    Health { status: if well { "healthy" } else { "degraded" }, components, timestamp: clock::now() }
+}
+
+/// `GET /healthz`: the process lives. Needs no token and tells nothing else.
+pub async fn alive() -> &'static str {
+    "{\"status\":\"healthy\"}\n"
+}
+
+/// `GET /readyz`: 200 when it can do its work, else 503 and the sick component. Needs no token: load balancers have none.
+pub async fn ready(State(shared): State<Shared>) -> Response {
+    let health = look(&shared);
+    let status = if health.status == "healthy" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}
+
+/// How each part is.
+#[utoipa::path(get, path = "/api/v1/health", responses((status = 200, body = Health)))]
+pub async fn api(State(shared): State<Shared>) -> Json<Health> {
+    Json(look(&shared))
+}
+
+/// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
+pub async fn metrics(State(shared): State<Shared>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    (kind, shared.metrics.text(&shared.hub)).into_response()
+}

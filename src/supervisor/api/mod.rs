@@ -1,0 +1,88 @@
+//! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
+
+pub mod command;
+pub mod event;
+pub mod health;
+pub mod node;
+pub mod session;
+pub mod stream;
+
+use axum::Json;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::refusal::ApiError;
+use super::shared::Shared;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::store::StoreError;
+
+/// Records on a page when the caller does not say.
+pub const DEFAULT_LIMIT: usize = 100;
+
+/// Records on a page at most.
+pub const MAX_LIMIT: usize = 1000;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "HAL-O-SWARM",
+        description = "Watch and steer coding agents on many machines. Send the token as `Authorization: Bearer TOKEN`.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    components(schemas(Refusal, Meta))
+)]
+struct Document;
+
+/// All routes that need the token, and the document made from them.
+pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(node::list))
+        .routes(routes!(node::get))
+        .routes(routes!(session::list))
+        .routes(routes!(session::get))
+        .routes(routes!(event::list))
+        .routes(routes!(command::list, command::ask))
+        .routes(routes!(command::get))
+        .routes(routes!(stream::open))
+        .routes(routes!(health::api))
+        .split_for_parts()
+}
+
+/// What a handler answers.
+pub type Answered<T> = Result<Json<Answer<T>>, ApiError>;
+
+/// One thing.
+pub fn one<T>(data: T) -> Answered<T> {
+    Ok(Json(Answer { data, meta: None }))
+}
+
+/// A page of things.
+pub fn page<T>(data: Vec<T>, meta: Meta) -> Answered<Vec<T>> {
+    Ok(Json(Answer { data, meta: Some(meta) }))
+}
+
+/// The size of a page: as asked, bounded.
+pub fn bounded(limit: Option<usize>) -> usize {
+    limit.filter(|limit| *limit > 0).unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)
+}
+
+/// Reads the store on a thread that may block.
+pub async fn reading<T: Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let shared = shared.clone();
+    match tokio::task::spawn_blocking(move || read(&shared)).await {
+        Ok(answer) => Ok(answer?),
+        Err(panicked) => {
+            tracing::error!(%panicked, "reading the store panicked: its file is damaged");
+            Err(ApiError::internal("the store is damaged here; see the supervisor's log"))
+        }
+    }
+}
+
+/// An empty parameter is the same as none.
+pub fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}

@@ -1,0 +1,124 @@
+//! Who may come in: the bearer token, compared in constant time, and the origin of browsers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::metrics::Word;
+use super::refusal::ApiError;
+use super::shared::Shared;
+
+/// Who asks. One shared token so far, so one name.
+#[derive(Clone, Debug)]
+pub struct Actor(pub String);
+
+/// What a request shows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The token.
+    Valid,
+    /// Something else.
+    Wrong,
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks for the token in the header, else in the query as the predecessor's agents may send it.
+pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> Shown {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = header.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    match bearer.or(query_token) {
+        Some(token) if shared.doors.load().token.matches(token) => Shown::Valid,
+        Some(_) => Shown::Wrong,
+        None if header.is_some() => Shown::Wrong,
+        None => Shown::Nothing,
+    }
+}
+
+/// The sentence for whoever shows no valid token.
+pub fn refusal(shown: Shown) -> &'static str {
+    match shown {
+        Shown::Nothing => "a token is required: send it as `Authorization: Bearer TOKEN`",
+        _ => "the token is not this supervisor's: compare auth_token on both machines",
+    }
+}
+
+/// Counts a refusal and mentions its source in the log, once in a while.
+pub fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
+    shared.metrics.refused_tokens.get_or_create(&Word { word: door }).inc();
+    if shown == Shown::Wrong && shared.mention_refusal(source) {
+        tracing::warn!(%source, door, "refused a wrong token (further ones from there are only counted)");
+    }
+}
+
+/// Lets requests of the API pass that show the token and come from no foreign web page.
+pub async fn require(
+    State(shared): State<Shared>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let shown = shown(&shared, request.headers(), None);
+    if shown != Shown::Valid {
+        note_refusal(&shared, "api", source.ip(), shown);
+        return ApiError::unauthorized(refusal(shown)).into_response();
+    }
+    if !origin_is_allowed(&shared, request.headers()) {
+        return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
+            .into_response();
+    }
+    request.extensions_mut().insert(Actor("token".into()));
+    next.run(request).await
+}
+
+/// Requests without an `Origin` come from no web page; others must be of our own host or listed.
+pub fn origin_is_allowed(shared: &Shared, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let own = origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
+    own || shared.doors.load().origins.iter().any(|allowed| matches_origin(allowed, origin))
+}
+
+/// `*`, an exact origin, `https://host:*` (any port) or `https://*.example.com` (any name below).
+fn matches_origin(allowed: &str, origin: &str) -> bool {
+    if allowed == "*" || allowed.eq_ignore_ascii_case(origin) {
+        return true;
+    }
+    if let Some(start) = allowed.strip_suffix(":*") {
+        let rest = origin.strip_prefix(start);
+        return rest.is_some_and(|rest| {
+            rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+        });
+    }
+    match allowed.split_once("://*.") {
+        Some((scheme, domain)) => origin
+            .strip_prefix(scheme)
+            .and_then(|rest| rest.strip_prefix("://"))
+            .and_then(|host| host.strip_suffix(domain))
+            .is_some_and(|name| name.len() > 1 && name.ends_with('.')),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_origin;
+
+    #[test]
+    fn origins_match_exactly_by_port_or_below_a_domain() {
+        assert!(matches_origin("https://a.org", "https://A.org"));
+        assert!(matches_origin("http://localhost:*", "http://localhost:3000"));
+        assert!(!matches_origin("http://localhost:*", "http://localhost.evil.org"));
+        assert!(matches_origin("https://*.a.org", "https://x.y.a.org"));
+        assert!(!matches_origin("https://*.a.org", "https://a.org"));
+        assert!(!matches_origin("https://*.a.org", "https://eviла.org"));
+        assert!(!matches_origin("https://*.a.org", "https://xa.org"));
+    }
+}

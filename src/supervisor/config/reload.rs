@@ -1,0 +1,85 @@
+//! What a running supervisor takes over from a changed file, and what waits for a restart.
+
+use super::Config;
+
+/// What comes of reading the file again.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// What to run on from now: the old configuration with everything that can be taken over.
+    pub config: Config,
+    /// The keys that changed and hold from now.
+    pub applied: Vec<&'static str>,
+    /// The keys that changed and hold only after a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// Compares the running configuration with a new one.
+///
+/// The certificate's files may have changed though their paths did not: whoever serves TLS reads them again
+/// whenever a reload is asked for.
+pub fn reload(old: &Config, new: &Config) -> Reload {
+    let (was, is) = (&old.server, &new.server);
+    let both_tls = old.tls.as_ref().zip(new.tls.as_ref());
+    let taken = [
+        ("server.auth_token", was.auth_token != is.auth_token),
+        ("server.heartbeat_interval_sec", was.heartbeat_interval != is.heartbeat_interval),
+        ("server.heartbeat_timeout_count", was.heartbeat_timeout_count != is.heartbeat_timeout_count),
+        ("server.allowed_origins", was.allowed_origins != is.allowed_origins),
+        ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
+        ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
+    ];
+    let left = [
+        ("server.bind", was.bind != is.bind),
+        ("server.port", was.port != is.port),
+        ("server.http_port", was.http_port != is.http_port),
+        ("database.path", old.database != new.database),
+        ("security.tls.enabled", old.tls.is_some() != new.tls.is_some()),
+    ];
+    let mut config = new.clone();
+    config.server.bind = was.bind;
+    config.server.port = was.port;
+    config.server.http_port = was.http_port;
+    config.database = old.database.clone();
+    if both_tls.is_none() {
+        config.tls = old.tls.clone();
+    }
+    Reload { config, applied: changed(&taken), needs_restart: changed(&left) }
+}
+
+fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| *key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::config::{Purpose, Source};
+
+    fn config(text: &str) -> Config {
+        let file = Source { path: Path::new("/tmp/x.json"), bytes: text.as_bytes(), is_open_to_all: false };
+        super::super::parse(&file, Purpose::Run).unwrap().0
+    }
+
+    #[test]
+    fn takes_over_what_it_can_and_names_the_rest() {
+        let old = config(r#"{"server": {"auth_token": "a", "port": 1}, "database": {"path": "x.db"}}"#);
+        let new = config(
+            r#"{"server": {"auth_token": "b", "port": 2, "heartbeat_interval_sec": 5},
+                "database": {"path": "y.db"}}"#,
+        );
+        let reload = reload(&old, &new);
+        assert_eq!(reload.applied, ["server.auth_token", "server.heartbeat_interval_sec"]);
+        assert_eq!(reload.needs_restart, ["server.port", "database.path"]);
+        assert_eq!((reload.config.server.port, &reload.config.database), (1, &old.database));
+        assert_eq!(reload.config.server.auth_token, new.server.auth_token);
+    }
+
+    #[test]
+    fn nothing_changes_when_the_file_did_not() {
+        let old = config(r#"{"server": {"auth_token": "a"}, "database": {"path": "x.db"}}"#);
+        let reload = reload(&old, &old);
+        assert!(reload.applied.is_empty() && reload.needs_restart.is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! The certificate is tried before anything is started: a setting that cannot be honoured is a problem, never a
+//! silent fallback to plain text.
+
+use std::path::Path;
+
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
+
+use super::TlsConfig;
+use crate::base::config::Section;
+use crate::base::config::machine::{certificates, pem_sentence};
+
+/// Reads `security.tls`. `None`: TLS is off, or a problem was noted.
+pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {
+    let is_enabled = section.flag("enabled");
+    let (cert_path, key_path) = (section.path("cert_path"), section.path("key_path"));
+    if !is_enabled {
+        return None;
+    }
+    for (key, path) in [("cert_path", &cert_path), ("key_path", &key_path)] {
+        if path.is_none() && !section.text_is_empty(key) {
+            section.require(key, "the path of a PEM file, as security.tls.enabled is true");
+        } else if path.is_none() {
+            section
+                .problem(key, "is empty: expected the path of a PEM file, as security.tls.enabled is true");
+        }
+    }
+    let tls = TlsConfig { cert_path: cert_path?, key_path: key_path? };
+    try_pair(section, &tls);
+    Some(tls)
+}
+
+fn try_pair(section: &Section<'_>, tls: &TlsConfig) {
+    let chain = certificates(&tls.cert_path).map_err(|sentence| section.problem("cert_path", sentence));
+    let key = private_key(&tls.key_path).map_err(|sentence| section.problem("key_path", sentence));
+    let (Ok(chain), Ok(key)) = (chain, key) else { return };
+    match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
+        Ok(_) => {}
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            section.problem("key_path", "is not the key of the certificate in security.tls.cert_path");
+        }
+        Err(rustls::Error::InvalidCertificate(error)) => {
+            section.problem("cert_path", format!("holds a certificate that cannot be used: {error}"));
+        }
+        Err(error) => section.problem("key_path", format!("holds a key that cannot be used: {error}")),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| pem_sentence(error, "private key", "PRIVATE KEY"))
+}

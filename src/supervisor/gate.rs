@@ -1,0 +1,312 @@
+//! The agents' door: one task for each connection, between its WebSocket and the hub.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::auth::{self, Shown};
+use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
+use super::live::LiveView;
+use super::metrics::Word;
+use super::refusal::ApiError;
+use super::shared::Shared;
+use crate::base::clock;
+use crate::protocol::command::CommandId;
+use crate::protocol::event::raw;
+use crate::protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
+use crate::protocol::node::NodeId;
+use crate::rules::command::public_id;
+
+/// An agent says who it is within this time.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// A frame is taken by the network within this time, else the link is dead.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pings keep middle boxes and the predecessor's agents (which give up after 60 s) awake.
+const PING_EVERY: Duration = Duration::from_secs(25);
+
+/// Memory of an idle connection's read buffer, in bytes. Ten thousand idle agents each have one.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// The longest name of a node, in bytes.
+const MAX_NODE_ID: usize = 128;
+
+/// The query of the agents' door.
+#[derive(Debug, Deserialize)]
+pub struct DoorQuery {
+    token: Option<String>,
+}
+
+/// `GET /` and `GET /ws/agent`: agents come in, probes are greeted, others are told what this is.
+pub async fn enter(
+    State(shared): State<Shared>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Query(query): Query<DoorQuery>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        let text =
+            concat!("hal-o-swarm ", env!("CARGO_PKG_VERSION"), ": agents connect here, the API is /api/v1\n");
+        return text.into_response();
+    };
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(MAX_FRAME_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES);
+    match auth::shown(&shared, &headers, query.token.as_deref()) {
+        Shown::Nothing => upgrade.on_upgrade(greet),
+        Shown::Wrong => {
+            auth::note_refusal(&shared, "agent", source.ip(), Shown::Wrong);
+            ApiError::unauthorized(auth::refusal(Shown::Wrong)).into_response()
+        }
+        Shown::Valid if !auth::origin_is_allowed(&shared, &headers) => {
+            ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response()
+        }
+        Shown::Valid => {
+            let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
+            let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
+            upgrade.on_upgrade(move |socket| async move {
+                Conversation { shared, address: source.to_string(), named }.hold(socket).await;
+            })
+        }
+    }
+}
+
+/// Whoever shows no token learns that the way is open, and nothing else.
+async fn greet(mut socket: WebSocket) {
+    let greeting = Greeting {
+        service: "hal-o-swarm".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        auth: "required".into(),
+    };
+    let said = async {
+        socket.send(Message::text(raw(&greeting).get())).await?;
+        socket.send(close_frame(1000, "a token is required beyond this point")).await?;
+        // The other side answers the close; without reading it the connection would end in a reset.
+        while socket.recv().await.is_some_and(|message| message.is_ok()) {}
+        Ok::<_, axum::Error>(())
+    };
+    let _ = timeout(HELLO_LIMIT, said).await;
+}
+
+/// Why a conversation ended: what is told to the agent, and written down.
+struct End {
+    code: u16,
+    reason: String,
+}
+
+impl End {
+    /// The agent broke the rules.
+    fn broken(reason: impl Into<String>) -> Self {
+        Self { code: 1008, reason: reason.into() }
+    }
+
+    /// The supervisor cannot go on.
+    fn later(reason: impl Into<String>) -> Self {
+        Self { code: 1013, reason: reason.into() }
+    }
+
+    /// The connection is gone; there is nobody to tell.
+    fn gone(reason: impl Into<String>) -> Self {
+        Self { code: 0, reason: reason.into() }
+    }
+}
+
+struct Conversation {
+    shared: Shared,
+    address: String,
+    named: Option<NodeId>,
+}
+
+impl Conversation {
+    async fn hold(self, mut socket: WebSocket) {
+        let end = match self.begin(&mut socket).await {
+            Ok((from, frames, close)) => {
+                let end = self.go_on(&mut socket, &from, frames, &close).await;
+                tracing::info!(node = %from.node, address = self.address, reason = end.reason, "agent disconnected");
+                let gone = Input::Disconnect { from, reason: end.reason.clone() };
+                let _ = self.shared.hub.send(gone).await;
+                end
+            }
+            Err(end) => {
+                tracing::warn!(address = self.address, reason = end.reason, "agent refused");
+                end
+            }
+        };
+        if end.code != 0 {
+            let _ = timeout(WRITE_LIMIT, socket.send(close_frame(end.code, &end.reason))).await;
+        }
+    }
+
+    /// Hello and welcome.
+    async fn begin(&self, socket: &mut WebSocket) -> Result<(From, mpsc::Receiver<ToAgent>, Closer), End> {
+        let first = timeout(HELLO_LIMIT, self.frame(socket))
+            .await
+            .map_err(|_| End::broken("no hello within 10 s"))??;
+        let (hello, early) = match first {
+            (_, FromAgent::Hello(hello)) => (hello, None),
+            other => (self.predecessor()?, Some(other)),
+        };
+        if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
+            return Err(End::broken("hello names another node than the header X-Node-ID"));
+        }
+        if hello.node_id.as_str().is_empty() || hello.node_id.as_str().len() > MAX_NODE_ID {
+            return Err(End::broken("the node's name is empty or longer than 128 bytes"));
+        }
+        let (frames, queue) = mpsc::channel(LINK_QUEUE);
+        let close = Closer::default();
+        let (reply, greeted) = oneshot::channel();
+        let (node, version) = (hello.node_id.clone(), hello.version.clone());
+        let link = Link { frames, close: close.clone() };
+        let connect = Input::Connect { hello, address: self.address.clone(), link, reply };
+        self.shared.hub.send(connect).await.map_err(|stopped| End::later(stopped.to_string()))?;
+        let welcome =
+            greeted.await.map_err(|_| End::later("the supervisor is stopping"))?.map_err(End::later)?;
+        tracing::info!(%node, address = self.address, version, epoch = welcome.epoch, "agent connected");
+        let from = From { node, epoch: welcome.epoch };
+        if let Some((request_id, frame)) = early {
+            self.handle(&from, request_id, frame).await?;
+        }
+        Ok((from, queue, close))
+    }
+
+    /// The predecessor's agents say no hello: the header names them, and they hold no journal.
+    fn predecessor(&self) -> Result<Hello, End> {
+        let node_id = self.named.clone().ok_or_else(|| End::broken("say hello first"))?;
+        Ok(Hello {
+            protocol: 1,
+            hostname: node_id.to_string(),
+            node_id,
+            version: "predecessor".into(),
+            capabilities: Vec::new(),
+            incarnation: String::new(),
+            first_seq: 0,
+            last_seq: 0,
+            projects: Vec::new(),
+        })
+    }
+
+    async fn go_on(
+        &self,
+        socket: &mut WebSocket,
+        from: &From,
+        mut frames: mpsc::Receiver<ToAgent>,
+        close: &Closer,
+    ) -> End {
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let step = tokio::select! {
+                reason = close.closed() => return End::later(reason),
+                Some(frame) = frames.recv() => say(socket, Message::text(frame.encode(clock::now()))).await,
+                _ = pings.tick() => say(socket, Message::Ping(bytes::Bytes::new())).await,
+                heard = self.frame(socket) => match heard {
+                    Ok((request_id, frame)) => self.handle(from, request_id, frame).await,
+                    Err(end) => Err(end),
+                },
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// The next frame that means something. Cutting it loses nothing: it awaits only the socket.
+    async fn frame(&self, socket: &mut WebSocket) -> Result<(String, FromAgent), End> {
+        loop {
+            match socket.recv().await {
+                None => return Err(End::gone("the connection ended")),
+                Some(Err(error)) => return Err(self.broken_off(&error)),
+                Some(Ok(Message::Text(text))) => {
+                    return FromAgent::decode(&text).map_err(|broken| {
+                        self.count_refused(broken.label());
+                        End::broken(broken.to_string())
+                    });
+                }
+                Some(Ok(Message::Binary(_))) => {
+                    self.count_refused("binary");
+                    return Err(End::broken("binary frames are not part of the protocol"));
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let reason =
+                        frame.map(|frame| frame.reason.to_string()).filter(|reason| !reason.is_empty());
+                    return Err(End::gone(
+                        reason.unwrap_or_else(|| "the agent closed the connection".into()),
+                    ));
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            }
+        }
+    }
+
+    fn broken_off(&self, error: &axum::Error) -> End {
+        let text = error.to_string();
+        if text.contains("too big") || text.contains("too long") {
+            self.count_refused("too_large");
+            return End { code: 1009, reason: format!("a frame is larger than {MAX_FRAME_BYTES} bytes") };
+        }
+        End::gone(text)
+    }
+
+    fn count_refused(&self, word: &'static str) {
+        self.shared.metrics.refused_frames.get_or_create(&Word { word }).inc();
+    }
+
+    async fn handle(&self, from: &From, request_id: String, frame: FromAgent) -> Result<(), End> {
+        let from = from.clone();
+        let input = match frame {
+            FromAgent::Hello(_) => return Err(End::broken("hello a second time")),
+            FromAgent::Events(batch) => Input::Events { from, batch },
+            FromAgent::CommandAck(ack) => Input::CommandAck { from, ack },
+            FromAgent::CommandResult(result) => {
+                let named = result.command_id.clone().filter(|id| !id.as_str().is_empty());
+                let id = named.unwrap_or_else(|| CommandId::from(request_id));
+                Input::CommandResult { from, id, result }
+            }
+            FromAgent::Heartbeat(heartbeat) => Input::Heartbeat { from, heartbeat: Some(heartbeat) },
+            FromAgent::Snapshot(snapshot) => Input::Snapshot { from, snapshot },
+            FromAgent::Live(live) => {
+                let view = self.shared.hub.view();
+                let owner = view.sessions.get(&live.session_id).map(|record| &record.session);
+                let session_id = public_id(&live.session_id, &from.node, owner);
+                self.shared.live.pass(LiveView {
+                    session_id,
+                    node_id: from.node,
+                    kind: live.kind,
+                    data: live.data,
+                });
+                return Ok(());
+            }
+            FromAgent::Other(_) => Input::Heartbeat { from, heartbeat: None },
+        };
+        self.shared.hub.send(input).await.map_err(|stopped| End::later(stopped.to_string()))
+    }
+}
+
+async fn say(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    match timeout(WRITE_LIMIT, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(End::gone(error.to_string())),
+        Err(_) => Err(End::gone("timeout: the agent takes nothing in")),
+    }
+}
+
+/// A close frame; its reason may have 123 bytes.
+fn close_frame(code: u16, reason: &str) -> Message {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    Message::Close(Some(CloseFrame { code, reason: reason[..end].into() }))
+}

@@ -1,0 +1,166 @@
+//! Commands: stored before they are sent, ended once.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::command::{Command, CommandId, CommandState, Verb};
+use crate::protocol::frame::{CommandAck, CommandResult, ToAgent};
+use crate::protocol::node::NodeId;
+use crate::rules::command::{accept, conclude, frame, lapses, meaning};
+use crate::store::command::{KeyRecord, scoped_key};
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::{Asked, From, NotAccepted};
+
+/// Open commands of one node at most: all of them must fit into its link's queue after a reconnect.
+const MOST_OPEN: usize = 512;
+
+impl Work {
+    pub(super) fn command(&mut self, asked: Asked, at: Time) {
+        let meaning: [u8; 32] = Sha256::digest(meaning(&asked.request)).into();
+        if let Some(answer) = self.same_key(&asked, &meaning) {
+            self.effects.push(Effect::Answer(asked.reply, answer));
+            return;
+        }
+        let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at)
+            .map_err(NotAccepted::from)
+            .and_then(|command| self.has_room(command));
+        let answer = accepted.map(|mut command| {
+            let online = self.view.nodes.get(&command.node_id).is_some_and(|node| node.online);
+            if online {
+                command.state = CommandState::Sent;
+                let asks = ToAgent::Command(frame(&command, at));
+                self.effects.push(Effect::Tell(command.node_id.clone(), asks));
+            }
+            if let Some(key) = &command.idempotency_key {
+                let record = KeyRecord { command: command.id.to_string(), meaning };
+                self.batch.keys.push((scoped_key(&command.actor, key), record));
+            }
+            self.put_command(command.clone());
+            command
+        });
+        self.effects.push(Effect::Answer(asked.reply, answer));
+    }
+
+    /// The answer when the key was used before: that command, unless it came to nothing and may be tried again.
+    fn same_key(&self, asked: &Asked, meaning: &[u8; 32]) -> Option<Result<Command, NotAccepted>> {
+        if asked.request.idempotency_key.is_empty() {
+            return None;
+        }
+        let scoped = scoped_key(&asked.actor, &asked.request.idempotency_key);
+        // Two of the same key in one batch: the store does not know the first one yet.
+        let fresh = self.batch.keys.iter().rev().find(|(key, _)| *key == scoped).map(|(_, record)| record);
+        let stored = asked.earlier.as_ref();
+        let record = fresh.or(stored.map(|(record, _)| record))?;
+        let id = CommandId::new(&record.command);
+        let open = self.view.commands.get(&id).map(|command| Command::clone(command));
+        let ended =
+            stored.filter(|(record, _)| record.command == id.as_str()).and_then(|(_, ended)| ended.clone());
+        let just_ended = || self.batch.commands.get(id.as_str()).cloned();
+        let command = open.or_else(just_ended).or(ended)?;
+        match command.state {
+            CommandState::Failed | CommandState::Expired => None,
+            _ if record.meaning != *meaning => Some(Err(NotAccepted::KeyTaken(id))),
+            _ => Some(Ok(command)),
+        }
+    }
+
+    fn has_room(&self, command: Command) -> Result<Command, NotAccepted> {
+        let open = self.view.commands.values().filter(|one| one.node_id == command.node_id).count();
+        if open < MOST_OPEN {
+            return Ok(command);
+        }
+        Err(NotAccepted::TooMany { node: command.node_id, open })
+    }
+
+    /// After a connect the node is asked again for every command that has not ended; it knows those it has seen.
+    pub(super) fn send_open_commands(&mut self, node: &NodeId, at: Time) {
+        let open: Vec<Command> = self
+            .view
+            .commands
+            .values()
+            .filter(|command| command.node_id == *node)
+            .map(|command| Command::clone(command))
+            .collect();
+        for mut command in open {
+            if lapses(&command, at) {
+                self.lapse(command, at);
+                continue;
+            }
+            self.effects.push(Effect::Tell(node.clone(), ToAgent::Command(frame(&command, at))));
+            if command.state == CommandState::Queued {
+                command.state = CommandState::Sent;
+                command.changed_at = at;
+                self.put_command(command);
+            }
+        }
+    }
+
+    /// `running` is shown but not written: after a crash the node says it again.
+    pub(super) fn command_begun(&mut self, from: &From, ack: &CommandAck, at: Time) {
+        if self.current(from).is_none() {
+            return;
+        }
+        let Some(command) = self.view.commands.get(&ack.command_id) else { return };
+        if command.node_id == from.node && command.state == CommandState::Sent {
+            let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
+            self.view.commands.insert(ack.command_id.clone(), Arc::new(begun));
+        }
+    }
+
+    /// The events that an outcome rests on came before it over the same link, so whoever is told of it can read them.
+    pub(super) fn command_ended(&mut self, from: &From, id: &CommandId, result: &CommandResult, at: Time) {
+        if self.current(from).is_some() {
+            self.end_command(&from.node, id, result, at);
+        }
+    }
+
+    fn end_command(&mut self, node: &NodeId, id: &CommandId, result: &CommandResult, at: Time) {
+        let Some(command) = self.view.commands.get(id).filter(|command| command.node_id == *node) else {
+            return;
+        };
+        let mut ended = conclude(command, result, at);
+        if ended.verb == Verb::CreateSession && ended.state == CommandState::Done {
+            let session = self.public_id(&ended.output.as_str().into(), node);
+            ended.output = session.to_string();
+            ended.session_id = Some(session);
+        }
+        self.put_command(ended);
+    }
+
+    /// Commands whose time is over and whose node was never told of them.
+    pub(super) fn expire(&mut self, at: Time) {
+        let over: Vec<Command> = self
+            .view
+            .commands
+            .values()
+            .filter(|command| lapses(command, at))
+            .map(|command| Command::clone(command))
+            .collect();
+        for command in over {
+            self.lapse(command, at);
+        }
+    }
+
+    fn lapse(&mut self, command: Command, at: Time) {
+        let error = format!("node {} did not connect before {}", command.node_id, command.expires_at);
+        self.put_command(Command {
+            state: CommandState::Expired,
+            error: Some(error),
+            changed_at: at,
+            ..command
+        });
+    }
+
+    fn put_command(&mut self, command: Command) {
+        self.batch.commands.insert(command.id.to_string(), command.clone());
+        if command.state.is_final() {
+            self.view.commands.remove(&command.id);
+            self.effects.push(Effect::Ended(command));
+        } else {
+            self.view.commands.insert(command.id.clone(), Arc::new(command));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Durable events: each is taken once, in order, and added to its session.
+
+use std::collections::HashMap;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::event::{Event, EventView};
+use crate::protocol::frame::{Ack, Events, ToAgent};
+use crate::protocol::node::NodeId;
+use crate::protocol::session::{Session, SessionId};
+use crate::rules;
+use crate::store::session::SessionRecord;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::From;
+
+impl Work {
+    pub(super) fn events(&mut self, from: &From, batch: Events, at: Time) {
+        let Some(state) = self.current(from) else { return };
+        let mut state = state.clone();
+        if state.record.incarnation != batch.incarnation {
+            let reason = format!(
+                "events of incarnation {} but hello said {}",
+                batch.incarnation, state.record.incarnation
+            );
+            return self.close(from, &reason, at);
+        }
+        let mut touched = HashMap::new();
+        let mut backends: HashMap<String, String> = HashMap::new();
+        for project in &state.record.projects {
+            backends.insert(project.name.to_string(), project.backend.clone());
+        }
+        let mut hole = None;
+        for event in batch.events {
+            // What is committed already came again because its acknowledgement was lost.
+            if event.seq <= state.record.committed {
+                continue;
+            }
+            if event.seq != state.record.committed + 1 {
+                hole = Some(format!(
+                    "event {} came after {}: the numbers between are missing",
+                    event.seq, state.record.committed
+                ));
+                break;
+            }
+            state.record.committed = event.seq;
+            self.store_event(&from.node, event, &mut touched, &backends, at);
+        }
+        for record in touched.into_values() {
+            self.put_session(record);
+        }
+        state.last_heard = at;
+        state.held = state.held.max(state.record.committed);
+        let ack = Ack {
+            incarnation: state.record.incarnation.clone(),
+            seq: state.record.committed,
+            credit_bytes: self.credit(),
+        };
+        self.put_node(state);
+        self.waiting.push(from.node.clone());
+        self.effects.push(Effect::Tell(from.node.clone(), ToAgent::Ack(ack)));
+        if let Some(reason) = hole {
+            self.close(from, &reason, at);
+        }
+    }
+
+    /// Gives an event its place and adds it to its session. `touched` holds the sessions of this input, so that a
+    /// burst copies each of them once.
+    fn store_event(
+        &mut self,
+        node: &NodeId,
+        event: Event,
+        touched: &mut HashMap<SessionId, SessionRecord>,
+        backends: &HashMap<String, String>,
+        at: Time,
+    ) {
+        let (seq, timestamp) = self.next_place(at);
+        let project = event.project.map(|project| project.to_string()).unwrap_or_default();
+        let session_id = match event.session_id {
+            None => String::new(),
+            Some(local) => {
+                let id = self.public_id(&local, node);
+                if !touched.contains_key(&id) {
+                    let record = self.session_record(&id, node, &project, event.occurred_at);
+                    touched.insert(id.clone(), record);
+                }
+                if let Some(record) = touched.get_mut(&id) {
+                    rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
+                    if let Some(backend) = backends
+                        .get(record.session.project.as_str())
+                        .filter(|_| record.session.backend.is_empty())
+                    {
+                        record.session.backend.clone_from(backend);
+                    }
+                    self.view.tail.push(record.no, seq);
+                }
+                id.to_string()
+            }
+        };
+        self.batch.events.push(EventView {
+            seq,
+            id: event.id,
+            kind: event.kind,
+            session_id,
+            node_id: node.clone(),
+            project,
+            data: event.data,
+            timestamp,
+            occurred_at: event.occurred_at,
+            node_seq: event.seq,
+        });
+    }
+
+    fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {
+        if let Some(known) = self.view.sessions.get(id) {
+            return SessionRecord::clone(known);
+        }
+        let session = Session::new(id.clone(), node.clone(), project.into(), at);
+        SessionRecord { no: self.next_session_no(), session }
+    }
+}

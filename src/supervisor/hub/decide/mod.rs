@@ -1,0 +1,153 @@
+//! What an input means: pure steps from a view and an input to a new view, rows to write and effects.
+//!
+//! No I/O and no clock in here. One file for each noun.
+
+mod command;
+mod event;
+mod node;
+
+use serde_json::{Value, json};
+
+use super::effect::Effect;
+use super::input::{From, Input, Timed};
+use super::view::{NodeState, View};
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::event::{EventView, raw};
+use crate::protocol::node::NodeId;
+use crate::rules::node::Liveness;
+use crate::store::hub::Batch;
+use crate::store::tail::MERGE_AT;
+
+/// Bytes of events that all agents together may have on their way unacknowledged.
+const TOTAL_CREDIT: u64 = 256 * 1024 * 1024;
+
+/// One agent's share of it at most: enough to keep a link busy while a commit runs.
+const MOST_CREDIT: u64 = 1024 * 1024;
+
+/// One agent's share at least: a batch must fit.
+const LEAST_CREDIT: u64 = 64 * 1024;
+
+/// One batch of inputs being worked on.
+#[derive(Debug)]
+pub struct Work {
+    /// The new state.
+    pub view: View,
+    /// What is to be written.
+    pub batch: Batch,
+    /// What is to be done after the commit.
+    pub effects: Vec<Effect>,
+    /// Nodes that wait for this commit: their connections end when it fails.
+    pub waiting: Vec<NodeId>,
+    /// When a node counts as gone.
+    pub liveness: Liveness,
+}
+
+impl Work {
+    /// Begins a batch on a copy of the view.
+    pub fn on(view: &View, liveness: Liveness) -> Self {
+        Self {
+            view: view.clone(),
+            batch: Batch::default(),
+            effects: Vec::new(),
+            waiting: Vec::new(),
+            liveness,
+        }
+    }
+
+    /// Takes in one input.
+    pub fn take(&mut self, Timed { at, input }: Timed) {
+        match input {
+            Input::Connect { hello, address, link, reply } => self.connect(hello, address, link, reply, at),
+            Input::Disconnect { from, reason } => self.disconnect(&from, &reason, at),
+            Input::Events { from, batch } => self.events(&from, batch, at),
+            Input::Snapshot { from, snapshot } => self.snapshot(&from, snapshot, at),
+            Input::Heartbeat { from, heartbeat } => self.heartbeat(&from, heartbeat, at),
+            Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
+            Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
+            Input::Command(asked) => self.command(*asked, at),
+            Input::Await { id, reply } => {
+                if self.view.commands.contains_key(&id) {
+                    self.effects.push(Effect::Wait(id, reply));
+                }
+            }
+            Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
+            Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Tick => {
+                self.expire(at);
+                self.drop_silent(at);
+            }
+            Input::Stop => self.merge_tail(),
+        }
+    }
+
+    /// Moves the unmerged index entries into the batch once there are many.
+    pub fn merge_tail_when_long(&mut self) {
+        if self.view.tail.len() >= MERGE_AT {
+            self.merge_tail();
+        }
+    }
+
+    fn merge_tail(&mut self) {
+        if !self.view.tail.is_empty() {
+            self.batch.index = self.view.tail.take_sorted();
+        }
+    }
+
+    /// The node an input came from, unless a newer connection has taken its place.
+    fn current(&self, from: &From) -> Option<&NodeState> {
+        let state = self.view.nodes.get(&from.node)?;
+        (state.online && state.record.epoch == from.epoch).then_some(&**state)
+    }
+
+    /// Puts a node in place of what was known of it, and into the batch.
+    fn put_node(&mut self, state: NodeState) {
+        self.batch.nodes.insert(state.record.id.to_string(), state.record.clone());
+        self.view.nodes.insert(state.record.id.clone(), std::sync::Arc::new(state));
+    }
+
+    /// The credit of one agent: its share of what all may have.
+    fn credit(&self) -> u64 {
+        (TOTAL_CREDIT / (self.view.nodes.len() as u64).max(1)).clamp(LEAST_CREDIT, MOST_CREDIT)
+    }
+
+    /// The next sequence number and its time, which never runs backwards.
+    fn next_place(&mut self, at: Time) -> (u64, Time) {
+        self.view.last_seq += 1;
+        self.view.last_time = self.view.last_time.max(at);
+        (self.view.last_seq, self.view.last_time)
+    }
+
+    /// Writes an event of the supervisor's own about a node.
+    fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
+        let (seq, timestamp) = self.next_place(at);
+        self.batch.events.push(EventView {
+            seq,
+            id: id::fresh(),
+            kind: kind.to_owned(),
+            session_id: String::new(),
+            node_id: node.clone(),
+            project: String::new(),
+            data: raw(data),
+            timestamp,
+            occurred_at: at,
+            node_seq: 0,
+        });
+    }
+
+    /// Closes a node's connection and writes down why.
+    fn close(&mut self, from: &From, reason: &str, at: Time) {
+        self.effects.push(Effect::Close(from.node.clone(), reason.to_owned()));
+        self.disconnect(from, reason, at);
+    }
+
+    /// Writes down that numbers of a node's journal will never come.
+    fn note_gap(&mut self, node: &NodeId, incarnation: &str, first: u64, last: u64, why: &str, at: Time) {
+        let data = json!({"incarnation": incarnation, "from": first, "to": last, "count": last - first + 1,
+            "reason": why});
+        self.note(node, "gap", &data, at);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Nodes come, go, and say how they are.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
+use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
+use crate::rules::command::public_id;
+use crate::rules::node::{Fit, fit};
+use crate::store::node::NodeRecord;
+use crate::store::session::SessionRecord;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::{From, Greeted, Link};
+use crate::supervisor::hub::view::NodeState;
+
+impl Work {
+    pub(super) fn connect(
+        &mut self,
+        hello: Hello,
+        address: String,
+        link: Link,
+        reply: oneshot::Sender<Greeted>,
+        at: Time,
+    ) {
+        let node = hello.node_id.clone();
+        let old = self.view.nodes.get(&node).cloned();
+        let mut record = old.as_ref().map_or_else(|| NodeRecord::new(node.clone()), |old| old.record.clone());
+        let replaced = match old.as_ref().filter(|old| old.online) {
+            Some(old) => format!(
+                "a newer connection of node {node} from {address} replaced the one from {}",
+                old.record.address
+            ),
+            None => String::new(),
+        };
+        // The predecessor's agents hold no journal: what is known of an earlier one stays.
+        if hello.protocol >= PROTOCOL {
+            record.turn_to(&hello.incarnation);
+            match fit(record.committed, &hello) {
+                Fit::Continue => {}
+                Fit::Hole { from, to } => {
+                    let why = "the node's journal no longer holds them";
+                    self.note_gap(&node, &hello.incarnation, from, to, why, at);
+                    record.committed = to;
+                }
+                // The welcome says so, and the agent begins a new incarnation.
+                Fit::RolledBack => {}
+            }
+        }
+        record.hostname = hello.hostname;
+        record.version = hello.version;
+        record.projects = hello.projects;
+        record.epoch += 1;
+        record.address.clone_from(&address);
+        (record.connected_at, record.last_heard) = (at, at);
+        let welcome = Welcome {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: record.epoch,
+            committed_seq: record.committed,
+            credit_bytes: self.credit(),
+            heartbeat_sec: self.liveness.interval.as_secs().max(1),
+        };
+        let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
+            "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
+        let resources = old.map(|old| old.resources).unwrap_or_default();
+        self.put_node(NodeState { record, online: true, last_heard: at, resources, held: hello.last_seq });
+        self.note(&node, "node.online", &data, at);
+        self.waiting.push(node.clone());
+        self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
+        self.send_open_commands(&node, at);
+    }
+
+    pub(super) fn disconnect(&mut self, from: &From, reason: &str, at: Time) {
+        let Some(state) = self.current(from) else { return };
+        let mut state = state.clone();
+        state.online = false;
+        state.record.last_heard = state.last_heard;
+        self.put_node(state);
+        self.note(&from.node, "node.offline", &json!({"reason": reason, "epoch": from.epoch}), at);
+        self.effects.push(Effect::Detach(from.node.clone()));
+    }
+
+    /// A heartbeat changes the view alone: it is not worth a write.
+    pub(super) fn heartbeat(&mut self, from: &From, heartbeat: Option<Heartbeat>, at: Time) {
+        let Some(state) = self.current(from) else { return };
+        let mut state = state.clone();
+        state.last_heard = at;
+        if let Some(heartbeat) = heartbeat {
+            state.resources = heartbeat.resources;
+            state.held = state.held.max(heartbeat.last_seq);
+        }
+        self.view.nodes.insert(from.node.clone(), Arc::new(state));
+    }
+
+    /// Takes a node's own picture where it knows more than its events have said here, as after a lost store.
+    pub(super) fn snapshot(&mut self, from: &From, snapshot: Snapshot, at: Time) {
+        let Some(state) = self.current(from) else { return };
+        let mut state = state.clone();
+        state.last_heard = at;
+        let is_whole = state.record.committed >= snapshot.as_of_seq;
+        if state.record.projects != snapshot.projects {
+            state.record.projects = snapshot.projects;
+            self.put_node(state);
+        } else {
+            self.view.nodes.insert(from.node.clone(), Arc::new(state));
+        }
+        if !is_whole {
+            return;
+        }
+        for mut session in snapshot.sessions {
+            let id = self.public_id(&session.id, &from.node);
+            let known = self.view.sessions.get(&id).cloned();
+            session.parent_id = session.parent_id.map(|parent| self.public_id(&parent, &from.node));
+            session.id = id;
+            session.node_id = from.node.clone();
+            match known {
+                Some(known) => {
+                    session.events = known.session.events;
+                    if known.session != session && known.session.active_at <= session.active_at {
+                        self.put_session(SessionRecord { no: known.no, session });
+                    }
+                }
+                None => {
+                    session.events = 0;
+                    let no = self.next_session_no();
+                    self.put_session(SessionRecord { no, session });
+                }
+            }
+        }
+    }
+
+    /// Nodes that were silent too long are gone.
+    pub(super) fn drop_silent(&mut self, at: Time) {
+        let gone: Vec<(From, Time)> = self
+            .view
+            .nodes
+            .values()
+            .filter(|state| state.online && self.liveness.is_gone(state.last_heard, at))
+            .map(|state| {
+                (From { node: state.record.id.clone(), epoch: state.record.epoch }, state.last_heard)
+            })
+            .collect();
+        for (from, heard) in gone {
+            self.close(&from, &format!("timeout: nothing heard since {heard}"), at);
+        }
+    }
+
+    pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {
+        public_id(local, node, self.view.sessions.get(local).map(|record| &record.session))
+    }
+
+    pub(super) fn next_session_no(&mut self) -> u32 {
+        let no = self.view.next_session_no;
+        self.view.next_session_no = no.saturating_add(1);
+        no
+    }
+
+    pub(super) fn put_session(&mut self, record: SessionRecord) {
+        self.batch.sessions.insert(record.session.id.to_string(), record.clone());
+        self.view.put_session(record);
+    }
+}

@@ -1,0 +1,273 @@
+//! Tests of the decisions: the promises, one by one, without a disk or a network.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::*;
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
+use crate::protocol::event::Event;
+use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, ToAgent};
+use crate::protocol::node::Project;
+use crate::protocol::session::Status;
+use crate::store::hub::Loaded;
+use crate::store::tail::Tail;
+use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
+
+const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
+
+/// A hub without a disk: every batch is taken as committed.
+struct Stage {
+    view: View,
+    told: Vec<(NodeId, ToAgent)>,
+    closed: Vec<String>,
+    events: Vec<EventView>,
+    now: i64,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let loaded = Loaded {
+            store_id: "s".into(),
+            last_seq: 0,
+            last_time: Time(0),
+            nodes: Vec::new(),
+            sessions: Vec::new(),
+            open_commands: Vec::new(),
+            tail: Tail::default(),
+        };
+        Self { view: View::of(loaded), told: Vec::new(), closed: Vec::new(), events: Vec::new(), now: 1_000 }
+    }
+
+    fn play(&mut self, inputs: Vec<Input>) -> Batch {
+        let mut work = Work::on(&self.view, LIVENESS);
+        for input in inputs {
+            work.take(Timed { at: Time(self.now), input });
+        }
+        for effect in work.effects {
+            match effect {
+                Effect::Attach { reply, greeted, .. } => drop(reply.send(greeted)),
+                Effect::Tell(node, frame) => self.told.push((node, frame)),
+                Effect::Close(_, reason) => self.closed.push(reason),
+                Effect::Answer(reply, answer) => drop(reply.send(answer)),
+                _ => {}
+            }
+        }
+        self.view = work.view;
+        self.events.extend(work.batch.events.iter().cloned());
+        work.batch
+    }
+
+    fn connect(&mut self, incarnation: &str, first_seq: u64, last_seq: u64) -> Greeted {
+        let (reply, mut greeted) = oneshot::channel();
+        let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
+        let project =
+            Project { name: "p".into(), directory: "/p".into(), backend: "echo".into(), error: None };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            node_id: "n".into(),
+            hostname: "n".into(),
+            version: "1".into(),
+            capabilities: Vec::new(),
+            incarnation: incarnation.into(),
+            first_seq,
+            last_seq,
+            projects: vec![project],
+        };
+        self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
+        greeted.try_recv().unwrap()
+    }
+
+    fn from(&self) -> From {
+        From { node: "n".into(), epoch: self.view.nodes["n"].record.epoch }
+    }
+
+    fn send(&mut self, incarnation: &str, seqs: std::ops::RangeInclusive<u64>) {
+        let from = self.from();
+        self.play(vec![Input::Events { from, batch: batch(incarnation, seqs) }]);
+    }
+
+    fn ask(
+        &mut self,
+        keys: &[&str],
+        verb: &str,
+        earlier: Option<(KeyOf, Command)>,
+    ) -> Vec<Result<Command, NotAccepted>> {
+        let mut answers = Vec::new();
+        let inputs = keys.iter().enumerate().map(|(at, key)| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            let request = CommandRequest {
+                verb: verb.into(),
+                project: "p".into(),
+                idempotency_key: (*key).into(),
+                ..CommandRequest::default()
+            };
+            let earlier = earlier.clone().map(|(key, command)| (key, Some(command)));
+            let id = CommandId::new(format!("c{}-{at}", self.now));
+            Input::Command(Box::new(Asked { request, actor: "me".into(), id, earlier, reply }))
+        });
+        let inputs = inputs.collect();
+        self.play(inputs);
+        answers.into_iter().map(|mut answer| answer.try_recv().unwrap()).collect()
+    }
+}
+
+type KeyOf = crate::store::command::KeyRecord;
+
+fn batch(incarnation: &str, seqs: std::ops::RangeInclusive<u64>) -> Events {
+    let event = |seq| Event {
+        seq,
+        id: format!("e{seq}"),
+        kind: "session.status".into(),
+        session_id: Some("s1".into()),
+        project: Some("p".into()),
+        occurred_at: Time(5),
+        data: raw(&json!({"status": {"type": "busy"}})),
+    };
+    Events { incarnation: incarnation.into(), events: seqs.map(event).collect() }
+}
+
+#[test]
+fn an_event_that_comes_twice_is_stored_once() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    stage.send("a", 1..=5);
+    stage.send("a", 3..=7);
+    let numbers: Vec<u64> = stage.events.iter().map(|event| event.node_seq).filter(|seq| *seq > 0).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(stage.view.sessions["s1"].session.events, 7);
+    assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 7);
+}
+
+#[test]
+fn a_hole_inside_a_link_closes_it_and_keeps_what_came_before() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    stage.send("a", 1..=2);
+    stage.send("a", 4..=5);
+    assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 2);
+    assert_eq!(stage.closed, ["event 4 came after 2: the numbers between are missing"]);
+    assert!(!stage.view.nodes["n"].online);
+}
+
+#[test]
+fn what_a_journal_no_longer_holds_is_a_recorded_gap() {
+    let mut stage = Stage::new();
+    let welcome = stage.connect("a", 4, 9).unwrap();
+    assert_eq!(welcome.committed_seq, 3);
+    let gap = stage.events.iter().find(|event| event.kind == "gap").unwrap();
+    assert!(gap.data.get().contains("\"count\":3"), "{}", gap.data);
+}
+
+#[test]
+fn an_older_connection_of_a_node_cannot_write() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    let old = stage.from();
+    stage.connect("a", 1, 9).unwrap();
+    stage.play(vec![Input::Events { from: old.clone(), batch: batch("a", 1..=3) }]);
+    assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 0);
+    stage.play(vec![Input::Disconnect { from: old, reason: "late".into() }]);
+    assert!(stage.view.nodes["n"].online, "the newer connection stays");
+}
+
+#[test]
+fn a_rolled_back_journal_is_told_and_a_new_one_is_taken_beside_it() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    stage.send("a", 1..=9);
+    assert_eq!(
+        stage.connect("a", 1, 4).unwrap().committed_seq,
+        9,
+        "so the agent knows that its journal is old"
+    );
+    assert_eq!(stage.connect("b", 1, 4).unwrap().committed_seq, 0);
+    stage.send("b", 1..=4);
+    assert_eq!(
+        stage.connect("a", 1, 12).unwrap().committed_seq,
+        9,
+        "the first journal goes on where it stood"
+    );
+}
+
+#[test]
+fn the_same_key_twice_in_one_batch_is_one_command() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    let answers = stage.ask(&["k", "k", ""], "create_session", None);
+    let ids: Vec<&str> = answers.iter().map(|answer| answer.as_ref().unwrap().id.as_str()).collect();
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+    assert_eq!(stage.told.iter().filter(|(_, frame)| matches!(frame, ToAgent::Command(_))).count(), 2);
+}
+
+#[test]
+fn a_failure_is_no_answer_to_the_next_attempt_but_a_success_is() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    for (state, again) in [(CommandState::Failed, true), (CommandState::Done, false)] {
+        stage.now += 1;
+        let first = stage.ask(&["k"], "create_session", None).remove(0).unwrap();
+        let key = KeyOf { command: first.id.to_string(), meaning: meaning_of("create_session") };
+        let from = stage.from();
+        let result = CommandResult {
+            command_id: None,
+            status: String::new(),
+            state: Some(state),
+            output: "s9".into(),
+            error: None,
+        };
+        stage.play(vec![Input::CommandResult { from, id: first.id.clone(), result }]);
+        stage.now += 1;
+        let ended = Command { state, ..first.clone() };
+        let second =
+            stage.ask(&["k"], "create_session", Some((key.clone(), ended.clone()))).remove(0).unwrap();
+        assert_eq!(second.id != first.id, again, "{state:?}");
+        let from = stage.from();
+        let result = CommandResult {
+            command_id: None,
+            status: "success".into(),
+            state: None,
+            output: String::new(),
+            error: None,
+        };
+        stage.play(vec![Input::CommandResult { from, id: second.id, result }]);
+        if !again {
+            let other =
+                stage.ask(&["k"], "start", Some((KeyOf { meaning: [0; 32], ..key }, ended))).remove(0);
+            assert!(matches!(other, Err(NotAccepted::KeyTaken(_))), "{other:?}");
+        }
+    }
+}
+
+fn meaning_of(verb: &str) -> [u8; 32] {
+    use sha2::Digest;
+    let request = CommandRequest { verb: verb.into(), project: "p".into(), ..CommandRequest::default() };
+    sha2::Sha256::digest(crate::rules::command::meaning(&request)).into()
+}
+
+#[test]
+fn a_command_for_an_absent_node_waits_then_lapses_and_is_never_sent() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    let from = stage.from();
+    stage.play(vec![Input::Disconnect { from, reason: "cable".into() }]);
+    let command = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    assert_eq!(command.state, CommandState::Queued);
+    stage.now += 300_000;
+    let batch = stage.play(vec![Input::Tick]);
+    assert_eq!(batch.commands[command.id.as_str()].state, CommandState::Expired);
+    stage.connect("a", 1, 0).unwrap();
+    assert!(stage.told.is_empty(), "{:?}", stage.told);
+}
+
+#[test]
+fn a_silent_node_goes_offline_and_its_sessions_are_unreachable() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 1).unwrap();
+    stage.send("a", 1..=1);
+    stage.now += 30_001;
+    stage.play(vec![Input::Tick]);
+    let session = stage.view.session(&"s1".into()).unwrap();
+    assert_eq!((session.status, session.last_known), (Status::Unreachable, Some(Status::Running)));
+    assert!(stage.closed[0].starts_with("timeout"), "{:?}", stage.closed);
+}

@@ -1,0 +1,40 @@
+//! What is done after a commit, and only then.
+
+use tokio::sync::oneshot;
+
+use super::input::{Greeted, Link, NotAccepted};
+use crate::protocol::command::{Command, CommandId};
+use crate::protocol::frame::{ToAgent, Watch};
+use crate::protocol::node::NodeId;
+
+/// What is done after a commit. When the commit fails none is, and whoever waits is told why.
+#[derive(Debug)]
+pub enum Effect {
+    /// A new connection takes the place of the node's older one.
+    Attach {
+        /// Whose.
+        node: NodeId,
+        /// The way to it.
+        link: Link,
+        /// Told its welcome.
+        reply: oneshot::Sender<Greeted>,
+        /// What it is told.
+        greeted: Greeted,
+        /// Why an older connection is closed.
+        replaced: String,
+    },
+    /// A frame for a node.
+    Tell(NodeId, ToAgent),
+    /// The node's connection is closed.
+    Close(NodeId, String),
+    /// The node's connection is gone.
+    Detach(NodeId),
+    /// The answer to a command request.
+    Answer(oneshot::Sender<Result<Command, NotAccepted>>, Result<Command, NotAccepted>),
+    /// Somebody waits for a command's end.
+    Wait(CommandId, oneshot::Sender<Command>),
+    /// A command has ended.
+    Ended(Command),
+    /// Nodes are told who is watched.
+    Watch(Watch),
+}

@@ -1,0 +1,186 @@
+//! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
+//! the same state.
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::base::clock::Time;
+use crate::protocol::command::{Command, CommandId, CommandRequest};
+use crate::protocol::frame::{
+    CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
+};
+use crate::protocol::node::NodeId;
+use crate::rules;
+use crate::store::command::KeyRecord;
+
+/// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
+pub const LINK_QUEUE: usize = 1024;
+
+/// Inputs waiting for the hub. When it is full the senders wait, and so do the agents behind them.
+pub const INPUT_QUEUE: usize = 1024;
+
+/// The way to one connected agent.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Frames to send.
+    pub frames: mpsc::Sender<ToAgent>,
+    /// Closing the connection, with the reason for the agent and the log.
+    pub close: Closer,
+}
+
+/// Closes one connection, once, with a reason.
+#[derive(Clone, Debug, Default)]
+pub struct Closer {
+    token: CancellationToken,
+    reason: std::sync::Arc<std::sync::OnceLock<String>>,
+}
+
+impl Closer {
+    /// Closes the connection. Only the first reason counts.
+    pub fn close(&self, reason: impl Into<String>) {
+        let _ = self.reason.set(reason.into());
+        self.token.cancel();
+    }
+
+    /// Resolves with the reason when the connection is to be closed.
+    pub async fn closed(&self) -> String {
+        self.token.cancelled().await;
+        self.reason.get().cloned().unwrap_or_default()
+    }
+}
+
+/// Which connection of a node an input came over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct From {
+    /// The node.
+    pub node: NodeId,
+    /// Its connection's epoch. Inputs of an older epoch than the node's are void.
+    pub epoch: u64,
+}
+
+/// Why a command request was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// It makes no sense, or names what does not exist.
+    #[error(transparent)]
+    Refused(#[from] rules::command::Refused),
+    /// The same key was used for something else.
+    #[error("the idempotency key was used for another command ({0}); use a new key for a new command")]
+    KeyTaken(CommandId),
+    /// The node has more open commands than it may.
+    #[error("node {node} has {open} commands waiting already; wait for some to end")]
+    TooMany {
+        /// The node.
+        node: NodeId,
+        /// Its open commands.
+        open: usize,
+    },
+    /// It could not be stored, so it will not be done.
+    #[error("the command could not be stored and will not be done: {0}")]
+    NotStored(String),
+}
+
+/// A command request on its way to the hub.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub request: CommandRequest,
+    /// By whom.
+    pub actor: String,
+    /// The identity it gets if it is new.
+    pub id: CommandId,
+    /// What its key stands for in the store, and that command if it still exists. Filled in by the hub just before it
+    /// decides: whoever looked earlier could miss a command of the same key on its way.
+    pub earlier: Option<(KeyRecord, Option<Command>)>,
+    /// The answer: the stored command, or the one that the key stands for.
+    pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
+}
+
+/// What an agent is told when it says hello.
+pub type Greeted = Result<Welcome, String>;
+
+/// Everything that can happen.
+#[derive(Debug)]
+pub enum Input {
+    /// An agent said hello.
+    Connect {
+        /// Who it is.
+        hello: Hello,
+        /// From where.
+        address: String,
+        /// The way to it.
+        link: Link,
+        /// The epoch it gets, or why it is refused.
+        reply: oneshot::Sender<Greeted>,
+    },
+    /// A connection ended.
+    Disconnect {
+        /// Which.
+        from: From,
+        /// Why.
+        reason: String,
+    },
+    /// Durable events.
+    Events {
+        /// Over which connection.
+        from: From,
+        /// Without holes.
+        batch: Events,
+    },
+    /// A node's whole picture.
+    Snapshot {
+        /// Over which connection.
+        from: From,
+        /// The picture.
+        snapshot: Snapshot,
+    },
+    /// A node lives.
+    Heartbeat {
+        /// Over which connection.
+        from: From,
+        /// How its machine is; absent from the predecessor's agents.
+        heartbeat: Option<Heartbeat>,
+    },
+    /// A node has begun a command.
+    CommandAck {
+        /// Over which connection.
+        from: From,
+        /// Which.
+        ack: CommandAck,
+    },
+    /// A node has ended a command.
+    CommandResult {
+        /// Over which connection.
+        from: From,
+        /// Which.
+        id: CommandId,
+        /// How.
+        result: CommandResult,
+    },
+    /// Somebody asks for something.
+    Command(Box<Asked>),
+    /// Somebody waits for a command's end.
+    Await {
+        /// Which.
+        id: CommandId,
+        /// Gets the command when it has ended; dropped when it is not open.
+        reply: oneshot::Sender<Command>,
+    },
+    /// Somebody began or ceased to watch.
+    Watching(Watch),
+    /// The heartbeat rules were reloaded.
+    Liveness(rules::node::Liveness),
+    /// Time passes.
+    Tick,
+    /// Merge what is unmerged, commit, and end.
+    Stop,
+}
+
+/// An input and when it came in.
+#[derive(Debug)]
+pub struct Timed {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub input: Input,
+}

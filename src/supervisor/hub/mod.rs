@@ -1,0 +1,349 @@
+//! The hub: the one thread that changes state. It takes a batch of inputs, decides, commits one transaction,
+//! publishes the new view, and only then does what follows.
+//!
+//! ```text
+//!   inputs --> decide (pure) --> commit (one sync) --> publish view --> effects: ack, tell, answer
+//!                                     |
+//!                                     '-- failed: the view stays, waiting links close, askers are told
+//! ```
+
+pub mod decide;
+pub mod effect;
+pub mod input;
+pub mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::decide::Work;
+use self::effect::Effect;
+use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::view::View;
+use crate::base::backoff::Backoff;
+use crate::base::clock;
+use crate::protocol::command::{Command, CommandId};
+use crate::protocol::frame::{ToAgent, Watch};
+use crate::protocol::node::NodeId;
+use crate::rules::node::Liveness;
+use crate::store::StoreError;
+use crate::store::command::{KeyRecord, scoped_key};
+use crate::store::hub::Store;
+
+/// Inputs taken into one transaction at most. Each may hold a full batch of events, so this bounds memory.
+const MOST_INPUTS: usize = 512;
+
+/// Events taken into one transaction at most (and then the rest of the input that went beyond).
+const MOST_EVENTS: usize = 16_384;
+
+/// How long a store that failed is left alone before it is opened again, at first and at most.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// What the hub shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why the store does not take writes at present.
+    pub store: Option<String>,
+}
+
+/// What the hub counts, for metrics.
+pub trait Tally: Send + 'static {
+    /// A transaction was committed.
+    fn committed(&self, took: Duration, events: usize);
+    /// A transaction failed.
+    fn failed(&self);
+    /// A command has ended.
+    fn ended(&self, command: &Command);
+}
+
+/// The way to the hub, for everybody. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    inputs: mpsc::Sender<Timed>,
+    view: Arc<ArcSwap<View>>,
+    committed: watch::Receiver<u64>,
+    health: watch::Receiver<Health>,
+    store: Arc<Store>,
+}
+
+/// The hub has ended; nothing is taken in any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the supervisor is stopping")]
+pub struct Stopped;
+
+impl Hub {
+    /// Starts the hub's thread. It ends after [`Hub::stop`]; the handle tells when it has.
+    pub fn start(
+        store: Store,
+        view: View,
+        liveness: Liveness,
+        tally: impl Tally,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
+        let (committed, committed_seen) = watch::channel(view.last_seq);
+        let (health, health_seen) = watch::channel(Health::default());
+        let published = Arc::new(ArcSwap::from_pointee(view));
+        let store = Arc::new(store);
+        let owner = Owner {
+            queue,
+            store: store.clone(),
+            view: published.clone(),
+            committed,
+            health,
+            liveness,
+            links: HashMap::new(),
+            waiters: HashMap::new(),
+            watching: Watch::default(),
+            backoff: Backoff::new(REOPEN.0, REOPEN.1),
+            tally,
+        };
+        let thread = std::thread::Builder::new().name("hub".into()).spawn(move || owner.run())?;
+        let hub = Self { inputs, view: published, committed: committed_seen, health: health_seen, store };
+        Ok((hub, thread))
+    }
+
+    /// Hands an input to the hub, waiting while its queue is full.
+    pub async fn send(&self, input: Input) -> Result<(), Stopped> {
+        self.inputs.send(Timed { at: clock::now(), input }).await.map_err(|_| Stopped)
+    }
+
+    /// Hands over an input that brings its own time.
+    pub async fn send_at(&self, timed: Timed) -> Result<(), Stopped> {
+        self.inputs.send(timed).await.map_err(|_| Stopped)
+    }
+
+    /// The present state.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// The last committed event; changes with every commit that holds events.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
+    /// How the hub is.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// How full the input queue is: 0 empty, 1 full.
+    pub fn pressure(&self) -> f64 {
+        1.0 - self.inputs.capacity() as f64 / INPUT_QUEUE as f64
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Tells the hub to merge, commit and end. What is sent afterwards is refused.
+    pub async fn stop(&self) {
+        let _ = self.send(Input::Stop).await;
+    }
+}
+
+/// The thread's own state.
+struct Owner<T> {
+    queue: mpsc::Receiver<Timed>,
+    store: Arc<Store>,
+    view: Arc<ArcSwap<View>>,
+    committed: watch::Sender<u64>,
+    health: watch::Sender<Health>,
+    liveness: Liveness,
+    links: HashMap<NodeId, Link>,
+    waiters: HashMap<CommandId, Vec<oneshot::Sender<Command>>>,
+    watching: Watch,
+    backoff: Backoff,
+    tally: T,
+}
+
+impl<T: Tally> Owner<T> {
+    fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let stopping = self.turn(first);
+            if stopping {
+                break;
+            }
+        }
+        for link in self.links.values() {
+            link.close.close("the supervisor is stopping");
+        }
+    }
+
+    /// One batch. True when it was told to stop.
+    fn turn(&mut self, first: Timed) -> bool {
+        let mut work = Work::on(&self.view.load(), self.liveness);
+        let mut stopping = matches!(first.input, Input::Stop);
+        self.take(&mut work, first);
+        for _ in 1..MOST_INPUTS {
+            if stopping || work.batch.events.len() >= MOST_EVENTS {
+                break;
+            }
+            let Ok(next) = self.queue.try_recv() else { break };
+            stopping = matches!(next.input, Input::Stop);
+            self.take(&mut work, next);
+        }
+        work.merge_tail_when_long();
+        self.liveness = work.liveness;
+        match self.commit(&work) {
+            Ok(()) => self.publish(work),
+            Err(error) => self.undo(work, &error),
+        }
+        stopping
+    }
+
+    fn take(&self, work: &mut Work, mut next: Timed) {
+        if let Input::Command(asked) = &mut next.input {
+            match self.recall(asked) {
+                Ok(earlier) => asked.earlier = earlier,
+                Err(error) => {
+                    let Input::Command(asked) = next.input else { return };
+                    let refused = NotAccepted::NotStored(chain(&error));
+                    return work.effects.push(Effect::Answer(asked.reply, Err(refused)));
+                }
+            }
+        }
+        work.take(next);
+    }
+
+    /// What the key of a request stands for in the store. Only this thread writes, so nothing comes in between.
+    fn recall(&self, asked: &Asked) -> Result<Option<(KeyRecord, Option<Command>)>, StoreError> {
+        if asked.request.idempotency_key.is_empty() {
+            return Ok(None);
+        }
+        let reader = self.store.read()?;
+        let Some(key) = reader.key(&scoped_key(&asked.actor, &asked.request.idempotency_key))? else {
+            return Ok(None);
+        };
+        let command = reader.command(&CommandId::new(&key.command))?;
+        Ok(Some((key, command)))
+    }
+
+    fn commit(&mut self, work: &Work) -> Result<(), StoreError> {
+        if work.batch.is_empty() {
+            return Ok(());
+        }
+        if self.health.borrow().store.is_some() {
+            self.reopen()?;
+        }
+        let begun = clock::Stopwatch::start();
+        self.store.commit(&work.batch)?;
+        self.tally.committed(begun.elapsed(), work.batch.events.len());
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        self.store.reopen()?;
+        tracing::info!(path = %self.store.path().display(), "the store is open again");
+        self.health.send_modify(|health| health.store = None);
+        self.backoff.reset();
+        Ok(())
+    }
+
+    fn publish(&mut self, work: Work) {
+        let last_seq = work.view.last_seq;
+        self.view.store(Arc::new(work.view));
+        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+        for effect in work.effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Attach { node, link, reply, greeted, replaced } => {
+                if let Ok(welcome) = &greeted {
+                    let _ = link.frames.try_send(ToAgent::Welcome(welcome.clone()));
+                }
+                if self.watching != Watch::default() {
+                    let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
+                }
+                let _ = reply.send(greeted);
+                if let Some(old) = self.links.insert(node, link) {
+                    tracing::warn!("{replaced}");
+                    old.close.close(replaced);
+                }
+            }
+            Effect::Tell(node, frame) => self.tell(&node, frame),
+            Effect::Close(node, reason) => {
+                if let Some(link) = self.links.get(&node) {
+                    link.close.close(reason);
+                }
+            }
+            Effect::Detach(node) => {
+                self.links.remove(&node);
+            }
+            Effect::Answer(reply, answer) => {
+                let _ = reply.send(answer);
+            }
+            Effect::Wait(id, reply) => {
+                let waiters = self.waiters.entry(id).or_default();
+                waiters.retain(|one| !one.is_closed());
+                waiters.push(reply);
+            }
+            Effect::Ended(command) => {
+                self.tally.ended(&command);
+                for waiter in self.waiters.remove(&command.id).unwrap_or_default() {
+                    let _ = waiter.send(command.clone());
+                }
+            }
+            Effect::Watch(watch) => {
+                for link in self.links.values() {
+                    let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
+                }
+                self.watching = watch;
+            }
+        }
+    }
+
+    fn tell(&self, node: &NodeId, frame: ToAgent) {
+        let Some(link) = self.links.get(node) else { return };
+        if link.frames.try_send(frame).is_err() {
+            link.close.close("this agent does not read what it is sent");
+        }
+    }
+
+    /// The commit failed: nothing of the batch happened. Agents send again, people are told.
+    fn undo(&mut self, work: Work, error: &StoreError) {
+        self.tally.failed();
+        let why = format!("{:#}", chain(error));
+        tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
+        self.health.send_modify(|health| health.store = Some(why.clone()));
+        for effect in work.effects {
+            match effect {
+                Effect::Answer(reply, Ok(_)) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
+                Effect::Attach { reply, .. } => {
+                    let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
+                }
+                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) => {
+                    self.carry_out(effect);
+                }
+                Effect::Tell(..) | Effect::Close(..) | Effect::Detach(_) | Effect::Ended(_) => {}
+            }
+        }
+        for node in work.waiting {
+            if let Some(link) = self.links.get(&node) {
+                link.close.close("the supervisor cannot write to its store; send again later");
+            }
+        }
+        // The thread has nothing better to do: without the store there is no progress.
+        std::thread::park_timeout(self.backoff.next_delay());
+    }
+}
+
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

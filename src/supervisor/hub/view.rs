@@ -1,0 +1,264 @@
+//! The present state: what the hub decides on and what everybody else reads.
+//!
+//! A view never changes. The hub works on a copy (the maps share what is equal, so a copy costs next to nothing),
+//! commits, and publishes the copy; when the commit fails it throws the copy away.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap, OrdSet, Vector};
+
+use crate::base::clock::Time;
+use crate::protocol::command::{Command, CommandId, CommandView};
+use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
+use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
+use crate::rules;
+use crate::store::hub::Loaded;
+use crate::store::node::NodeRecord;
+use crate::store::session::SessionRecord;
+use crate::store::tail::Tail;
+
+/// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
+const MAX_DEPTH: usize = 16;
+
+/// What is known of a node.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    /// What is stored of it.
+    pub record: NodeRecord,
+    /// Whether its link is up.
+    pub online: bool,
+    /// When it was last heard of.
+    pub last_heard: Time,
+    /// As of the last heartbeat.
+    pub resources: Resources,
+    /// The last number its journal holds, as far as it said.
+    pub held: u64,
+}
+
+impl NodeState {
+    /// A node as it stands in the store: not connected.
+    pub fn offline(record: NodeRecord) -> Self {
+        let (last_heard, held) = (record.last_heard, record.committed);
+        Self { record, online: false, last_heard, resources: Resources::default(), held }
+    }
+
+    /// As the API shows it.
+    fn show(&self, sessions: u64) -> Node {
+        let record = &self.record;
+        Node {
+            id: record.id.clone(),
+            hostname: record.hostname.clone(),
+            status: if self.online { NodeStatus::Online } else { NodeStatus::Offline },
+            last_heartbeat: self.last_heard,
+            connected_at: record.connected_at,
+            version: record.version.clone(),
+            address: record.address.clone(),
+            epoch: record.epoch,
+            projects: record.projects.clone(),
+            resources: self.resources,
+            journal: Journal {
+                incarnation: record.incarnation.clone(),
+                held: self.held.max(record.committed),
+                acknowledged: record.committed,
+                missing: 0,
+            },
+            sessions,
+        }
+    }
+}
+
+/// The present state.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The store's name.
+    pub store_id: Arc<str>,
+    /// The last committed event.
+    pub last_seq: u64,
+    /// When it was stored. The next one is stored no earlier, whatever the clock does.
+    pub last_time: Time,
+    /// The number the next new session gets in the index.
+    pub next_session_no: u32,
+    /// Every node.
+    pub nodes: OrdMap<NodeId, Arc<NodeState>>,
+    /// Every session.
+    pub sessions: HashMap<SessionId, Arc<SessionRecord>>,
+    /// Every session, newest first.
+    pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
+    /// The helpers of a session.
+    pub helpers: HashMap<SessionId, Vector<SessionId>>,
+    /// Commands that have not ended.
+    pub commands: OrdMap<CommandId, Arc<Command>>,
+    /// Index entries that are not merged yet.
+    pub tail: Tail,
+}
+
+impl View {
+    /// The state a store holds: all nodes offline.
+    pub fn of(loaded: Loaded) -> Self {
+        let mut view = Self {
+            store_id: loaded.store_id.into(),
+            last_seq: loaded.last_seq,
+            last_time: loaded.last_time,
+            next_session_no: 1,
+            nodes: OrdMap::new(),
+            sessions: HashMap::new(),
+            by_age: OrdSet::new(),
+            helpers: HashMap::new(),
+            commands: OrdMap::new(),
+            tail: loaded.tail,
+        };
+        for record in loaded.nodes {
+            view.nodes.insert(record.id.clone(), Arc::new(NodeState::offline(record)));
+        }
+        for record in loaded.sessions {
+            view.next_session_no = view.next_session_no.max(record.no.saturating_add(1));
+            view.put_session(record);
+        }
+        for command in loaded.open_commands {
+            view.commands.insert(command.id.clone(), Arc::new(command));
+        }
+        view
+    }
+
+    /// Puts a session in place of what was known of it.
+    pub fn put_session(&mut self, record: SessionRecord) {
+        let session = &record.session;
+        let old = self.sessions.get(&session.id);
+        let old_start = old.map(|old| old.session.started_at);
+        let old_parent = old.and_then(|old| old.session.parent_id.clone());
+        if old_start != Some(session.started_at) {
+            if let Some(start) = old_start {
+                self.by_age.remove(&(Reverse(start), session.id.clone()));
+            }
+            self.by_age.insert((Reverse(session.started_at), session.id.clone()));
+        }
+        if let Some(parent) = session.parent_id.as_ref().filter(|parent| old_parent.as_ref() != Some(parent))
+        {
+            self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+        }
+        self.sessions.insert(session.id.clone(), Arc::new(record));
+    }
+
+    /// A node as the API shows it.
+    pub fn node(&self, id: &str) -> Option<Node> {
+        let state = self.nodes.get(id)?;
+        let open = self.sessions.values().filter(|record| {
+            record.session.node_id.as_str() == id && !matches!(record.session.activity, Activity::Ended(_))
+        });
+        Some(state.show(open.count() as u64))
+    }
+
+    /// Every node as the API shows it.
+    pub fn all_nodes(&self) -> Vec<Node> {
+        let mut open: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
+        for record in self.sessions.values() {
+            if !matches!(record.session.activity, Activity::Ended(_)) {
+                *open.entry(record.session.node_id.as_str()).or_default() += 1;
+            }
+        }
+        let count = |state: &NodeState| open.get(state.record.id.as_str()).copied().unwrap_or_default();
+        self.nodes.values().map(|state| state.show(count(state))).collect()
+    }
+
+    /// The status word of a session, its node's absence taken into account, and what it was last known to be.
+    pub fn status_of(&self, session: &Session) -> (Status, Option<Status>) {
+        let known = rules::session::status(session);
+        let online = self.nodes.get(session.node_id.as_str()).is_some_and(|node| node.online);
+        if online || known == Status::Ended { (known, None) } else { (Status::Unreachable, Some(known)) }
+    }
+
+    /// A session as the API shows it.
+    pub fn session(&self, id: &SessionId) -> Option<SessionView> {
+        self.sessions.get(id).map(|record| self.show_session(&record.session))
+    }
+
+    /// A session as the API shows it: its node's state and its helpers' costs counted in.
+    pub fn show_session(&self, session: &Session) -> SessionView {
+        let (status, last_known) = self.status_of(session);
+        let mut token_kinds = session.tokens;
+        let mut cost_micros = session.cost_micros;
+        self.each_helper(&session.id, MAX_DEPTH, &mut |helper| {
+            token_kinds = token_kinds.plus(&helper.tokens);
+            if let Some(cost) = helper.cost_micros {
+                cost_micros = Some(cost_micros.unwrap_or(0).saturating_add(cost));
+            }
+        });
+        let retry = match &session.activity {
+            Activity::Retry(retry) => Some(retry.clone()),
+            _ => None,
+        };
+        SessionView {
+            id: session.id.clone(),
+            node_id: session.node_id.clone(),
+            project: session.project.clone(),
+            status,
+            last_known,
+            since: session.since,
+            tokens: token_kinds.total(),
+            cost: cost_micros.map(|micros| micros as f64 / 1e6),
+            cost_micros,
+            own_cost_micros: session.cost_micros,
+            token_kinds,
+            started_at: session.started_at,
+            active_at: session.active_at,
+            title: session.title.clone(),
+            directory: session.directory.clone(),
+            backend: session.backend.clone(),
+            parent_id: session.parent_id.clone(),
+            model: session.model.clone(),
+            context: session.context,
+            compactions: session.compactions,
+            asks: session.asks.clone(),
+            retry,
+            error: session.error.clone(),
+            todo: session.todo.clone(),
+            events: session.events,
+        }
+    }
+
+    fn each_helper(&self, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
+        if depth == 0 {
+            return;
+        }
+        for helper in self.helpers.get(id).into_iter().flatten() {
+            if let Some(record) = self.sessions.get(helper) {
+                see(&record.session);
+                self.each_helper(helper, depth - 1, see);
+            }
+        }
+    }
+}
+
+impl rules::command::Known for View {
+    fn session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id).map(|record| &record.session)
+    }
+
+    fn session_names(&self) -> Vec<&str> {
+        self.sessions.keys().map(SessionId::as_str).collect()
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        self.nodes.values().map(|state| state.show(0)).collect()
+    }
+}
+
+/// A command as the API shows it.
+pub fn show_command(command: &Command) -> CommandView {
+    CommandView {
+        command_id: command.id.clone(),
+        verb: command.verb,
+        state: command.state,
+        status: command.state.legacy_word().to_owned(),
+        node_id: command.node_id.clone(),
+        project: command.project.clone(),
+        session_id: command.session_id.clone(),
+        output: command.output.clone(),
+        error: command.error.clone(),
+        actor: command.actor.clone(),
+        created_at: command.created_at,
+        expires_at: command.expires_at,
+        timestamp: command.changed_at,
+    }
+}

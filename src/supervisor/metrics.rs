@@ -1,0 +1,187 @@
+//! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::hub::view::View;
+use super::hub::{Hub, Tally};
+use crate::protocol::command::Command;
+use crate::protocol::session::Status;
+
+/// A label with a bounded set of values.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Word {
+    /// The value.
+    pub word: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    r#type: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfStatus {
+    status: &'static str,
+}
+
+/// All counters. Clones of a counter share its value.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Frames that were refused, by reason.
+    pub refused_frames: Family<Word, Counter>,
+    /// Requests without a valid token, by door (`agent`, `api`).
+    pub refused_tokens: Family<Word, Counter>,
+    /// Readers of the live stream right now.
+    pub streams: Gauge,
+    /// Live frames that nobody could take in time.
+    pub live_dropped: Counter,
+    counts: Counts,
+    connections: Gauge,
+    nodes_online: Gauge,
+    nodes_known: Gauge,
+    sessions: Family<OfStatus, Gauge>,
+    commands_open: Gauge,
+    input_queue: Gauge<f64, AtomicU64>,
+}
+
+/// The hub's own counters.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    events: Counter,
+    commits: Counter,
+    failures: Counter,
+    commit_seconds: Histogram,
+    commit_events: Histogram,
+    commands: Family<Outcome, Counter>,
+    command_seconds: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            events: Counter::default(),
+            commits: Counter::default(),
+            failures: Counter::default(),
+            commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            commit_events: Histogram::new(exponential_buckets(1.0, 4.0, 9)),
+            commands: Family::default(),
+            command_seconds: Histogram::new(exponential_buckets(0.001, 3.0, 13)),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Mutex::default(),
+            refused_frames: Family::default(),
+            refused_tokens: Family::default(),
+            streams: Gauge::default(),
+            live_dropped: Counter::default(),
+            counts: Counts::default(),
+            connections: Gauge::default(),
+            nodes_online: Gauge::default(),
+            nodes_known: Gauge::default(),
+            sessions: Family::default(),
+            commands_open: Gauge::default(),
+            input_queue: Gauge::default(),
+        };
+        metrics.registry = Mutex::new(metrics.named());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// All metrics under their names.
+    fn named(&self) -> Registry {
+        let (metrics, hub) = (self, &self.counts);
+        let mut of = Registry::with_prefix("hal_o_swarm");
+        of.register("events", "Durable events committed", hub.events.clone());
+        of.register("commits", "Transactions committed", hub.commits.clone());
+        of.register("commit_failures", "Transactions that failed", hub.failures.clone());
+        of.register("commit_seconds", "Time of a commit with its sync", hub.commit_seconds.clone());
+        of.register("commit_events", "Events in a commit", hub.commit_events.clone());
+        of.register("commands", "Commands that ended, by type and final state", hub.commands.clone());
+        of.register("command_duration_seconds", "From asking to the end", hub.command_seconds.clone());
+        of.register("frames_refused", "Frames refused, by reason", metrics.refused_frames.clone());
+        of.register("tokens_refused", "Requests without a valid token", metrics.refused_tokens.clone());
+        of.register("streams_active", "Readers of the live stream", metrics.streams.clone());
+        of.register("live_dropped", "Live frames dropped for slow readers", metrics.live_dropped.clone());
+        of.register("connections_active", "Connected agents", metrics.connections.clone());
+        of.register("nodes_online", "Nodes online", metrics.nodes_online.clone());
+        of.register("nodes_known", "Nodes ever seen", metrics.nodes_known.clone());
+        of.register("sessions_active", "Sessions that have not ended, by status", metrics.sessions.clone());
+        of.register("commands_open", "Commands that have not ended", metrics.commands_open.clone());
+        of.register("input_queue_ratio", "How full the hub's queue is, 0 to 1", metrics.input_queue.clone());
+        of
+    }
+
+    /// The hub's own counters.
+    pub fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// All metrics as Prometheus reads them.
+    pub fn text(&self, hub: &Hub) -> String {
+        self.look_at(&hub.view());
+        self.input_queue.set(hub.pressure());
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    fn look_at(&self, view: &View) {
+        let online = view.nodes.values().filter(|node| node.online).count();
+        self.nodes_online.set(as_i64(online));
+        self.connections.set(as_i64(online));
+        self.nodes_known.set(as_i64(view.nodes.len()));
+        self.commands_open.set(as_i64(view.commands.len()));
+        let mut by_status = [0_i64; Status::ALL.len()];
+        for record in view.sessions.values() {
+            let (status, _) = view.status_of(&record.session);
+            by_status[status as usize] += 1;
+        }
+        for status in Status::ALL.into_iter().filter(|status| *status != Status::Ended) {
+            self.sessions
+                .get_or_create(&OfStatus { status: status.as_str() })
+                .set(by_status[status as usize]);
+        }
+    }
+}
+
+impl Tally for Counts {
+    fn committed(&self, took: Duration, events: usize) {
+        self.commits.inc();
+        self.events.inc_by(events as u64);
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.commit_events.observe(events as f64);
+    }
+
+    fn failed(&self) {
+        self.failures.inc();
+    }
+
+    fn ended(&self, command: &Command) {
+        let outcome = Outcome { r#type: command.verb.as_str(), status: command.state.as_str() };
+        self.commands.get_or_create(&outcome).inc();
+        self.command_seconds.observe(command.changed_at.since(command.created_at).as_secs_f64());
+    }
+}
+
+fn as_i64(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

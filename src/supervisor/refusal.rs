@@ -1,0 +1,98 @@
+//! Answers that say no: one sentence for people, one word for programs.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::hub::Stopped;
+use super::hub::input::NotAccepted;
+use crate::protocol::api::{Code, Refusal};
+use crate::rules::command::Refused;
+use crate::store::StoreError;
+
+/// An answer that says no.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    refusal: Refusal,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: Code, error: impl Into<String>) -> Self {
+        Self { status, refusal: Refusal { error: error.into(), code } }
+    }
+
+    /// 401.
+    pub fn unauthorized(error: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::AuthRequired, error)
+    }
+
+    /// 400: it can be read but makes no sense.
+    pub fn validation(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::ValidationError, error)
+    }
+
+    /// 500: our fault; the log says more.
+    pub fn internal(error: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::InternalError, error)
+    }
+
+    /// 404.
+    pub fn not_found(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.refusal)).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %anyhow::Error::new(error), "cannot read the store");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::InternalError,
+            "the store cannot be read; the supervisor's log says why",
+        )
+    }
+}
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ServiceUnavailable, stopped.to_string())
+    }
+}
+
+impl From<NotAccepted> for ApiError {
+    fn from(why: NotAccepted) -> Self {
+        let text = why.to_string();
+        match why {
+            NotAccepted::Refused(Refused::Invalid(_)) => Self::validation(text),
+            NotAccepted::Refused(Refused::NoSuch(_)) => Self::not_found(text),
+            NotAccepted::KeyTaken(_) => Self::new(StatusCode::CONFLICT, Code::Conflict, text),
+            NotAccepted::TooMany { .. } | NotAccepted::NotStored(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ServiceUnavailable, text)
+            }
+        }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, rejection.body_text())
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        let code = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+            _ => Code::BadRequest,
+        };
+        Self::new(rejection.status(), code, rejection.body_text())
+    }
+}

@@ -1,0 +1,82 @@
+//! The daemon's life: start, leave a note for halctl, reload, stop.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::Supervisor;
+use super::config::{self, Config};
+use crate::base::daemon::{Start, log_reload, reread};
+use crate::base::exit::Failure;
+use crate::base::file;
+use crate::base::signals::{Signal, Signals};
+use crate::protocol::ctl_file::CtlFile;
+
+/// Permissions of the files for halctl: the supervisor's user writes, its group reads.
+const GROUP_READS: u32 = 0o640;
+
+/// Runs until told to stop. A second request to stop ends at once.
+pub async fn run(start: Start<Config>) -> Result<(), Failure> {
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let mut supervisor = Supervisor::start(start.config)?;
+    let note =
+        leave_note(&supervisor).context("cannot write the file by which halctl finds this supervisor")?;
+    tracing::info!(
+        url = supervisor.local_url(),
+        store = %supervisor.config().store_path().display(),
+        halctl = %note.display(),
+        "ready"
+    );
+    loop {
+        match signals.next().await {
+            Signal::Reload => reload(&mut supervisor, &start.path).await,
+            Signal::Stop => break,
+            Signal::StopNow => return Ok(()),
+        }
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = supervisor.stop() => {}
+        _ = urgent(&mut signals) => tracing::warn!("stopped at once; what was under way is cut off"),
+    }
+    Ok(())
+}
+
+async fn urgent(signals: &mut Signals) {
+    while signals.next().await != Signal::StopNow {}
+}
+
+/// Reads the file again. A file that is no good changes nothing.
+async fn reload(supervisor: &mut Supervisor, path: &Path) {
+    let Some(new) = reread(path, config::read) else { return };
+    let change = config::reload(supervisor.config(), &new);
+    match supervisor.reload(change.config).await {
+        Ok(()) => {
+            log_reload(&change.applied, &change.needs_restart);
+            if let Err(error) = leave_note(supervisor) {
+                tracing::warn!(error = format!("{error:#}"), "cannot write the file for halctl");
+            }
+        }
+        Err(error) => tracing::error!(error = format!("{error:#}"), "reload: nothing changed"),
+    }
+}
+
+/// Writes `ctl.json` and the token beside the store, so that halctl works on this machine as it stands.
+fn leave_note(supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
+    let config = supervisor.config();
+    let folder = config.database.parent().unwrap_or(Path::new("."));
+    let token = folder.join("ctl.token");
+    file::replace(&token, config.server.auth_token.reveal().as_bytes(), GROUP_READS)
+        .with_context(|| token.display().to_string())?;
+    let note = CtlFile {
+        url: Some(supervisor.local_url()),
+        token_file: Some("ctl.token".into()),
+        ca_file: config.tls.as_ref().map(|tls| tls.cert_path.clone()),
+        pid: Some(std::process::id()),
+        ..CtlFile::default()
+    };
+    let path = folder.join("ctl.json");
+    file::replace(&path, &serde_json::to_vec_pretty(&note)?, GROUP_READS)
+        .with_context(|| path.display().to_string())?;
+    Ok(path)
+}

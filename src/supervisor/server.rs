@@ -1,0 +1,96 @@
+//! The listeners: the main one with the agents' door, and one for the API alone.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware;
+use axum::routing::get;
+use axum::{Json, Router};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::refusal::ApiError;
+use super::shared::Shared;
+use super::{api, auth, gate};
+
+/// The largest body of a request, in bytes: a prompt with a few files pasted in.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// A connection sends its first request within this time.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
+/// Takes the address, or says who may have it.
+pub fn bind(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((address, port)).with_context(|| {
+        format!(
+            "cannot listen on {}: is another supervisor running? (`ss -ltnp` tells)",
+            SocketAddr::from((address, port))
+        )
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Everything with the agents' door.
+pub fn whole(shared: &Shared) -> Router {
+    let doors = Router::new().route("/", get(gate::enter)).route("/ws/agent", get(gate::enter));
+    finish(doors.merge(people(shared)), shared)
+}
+
+/// Everything without it.
+pub fn people_only(shared: &Shared) -> Router {
+    finish(people(shared), shared)
+}
+
+fn people(shared: &Shared) -> Router<Shared> {
+    let (routes, document) = api::routes();
+    let document = Json(document);
+    let guarded = routes
+        .route("/metrics", get(api::health::metrics))
+        .route("/api/v1/openapi.json", get(move |State(_): State<Shared>| async move { document }))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(shared.clone(), auth::require));
+    Router::new()
+        .route("/healthz", get(api::health::alive))
+        .route("/readyz", get(api::health::ready))
+        .merge(guarded)
+}
+
+fn finish(router: Router<Shared>, shared: &Shared) -> Router {
+    let nothing = || async { ApiError::not_found("nothing is here; the API is under /api/v1") };
+    router.fallback(nothing).layer(CatchPanicLayer::new()).with_state(shared.clone())
+}
+
+/// Serves until the handle is shut down.
+pub fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    router: Router,
+    handle: Handle<SocketAddr>,
+    shared: &Shared,
+) -> anyhow::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let tasks = shared.tasks.clone();
+    match tls {
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener, tls)?
+                .handle(handle)
+                .first_request_timeout(FIRST_REQUEST);
+            tasks.spawn(async move { ended(server.serve(service).await) });
+        }
+        None => {
+            let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(FIRST_REQUEST);
+            tasks.spawn(async move { ended(server.serve(service).await) });
+        }
+    }
+    Ok(())
+}
+
+fn ended(outcome: std::io::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a listener ended");
+    }
+}

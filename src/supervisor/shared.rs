@@ -1,0 +1,84 @@
+//! What all edges of the supervisor share: the way to the hub, who may come in, and the counters.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::config::ServerConfig;
+use super::hub::Hub;
+use super::live::Switchboard;
+use super::metrics::Metrics;
+use crate::base::clock::{self, Time};
+use crate::base::secret::SecretDigest;
+use crate::base::task::Tasks;
+
+/// Sources remembered for the log of refusals; the oldest is forgotten.
+const SOURCES: usize = 1024;
+
+/// A source that is refused again and again is mentioned this often.
+const MENTION_AGAIN: Duration = Duration::from_secs(600);
+
+/// Who may come in: replaced as a whole when the configuration is reloaded.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// The token.
+    pub token: SecretDigest,
+    /// Browser origins beside the supervisor's own.
+    pub origins: Vec<String>,
+}
+
+impl Doors {
+    /// As configured.
+    pub fn of(config: &ServerConfig) -> Self {
+        Self { token: config.auth_token.digest(), origins: config.allowed_origins.clone() }
+    }
+}
+
+/// What all edges share. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The way to the hub.
+    pub hub: Hub,
+    /// Who may come in.
+    pub doors: Arc<ArcSwap<Doors>>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Live events.
+    pub live: Switchboard,
+    /// Everything that runs.
+    pub tasks: Tasks,
+    refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
+}
+
+impl Shared {
+    /// Puts it together.
+    pub fn new(hub: Hub, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+        Self {
+            hub,
+            doors: Arc::new(ArcSwap::from_pointee(doors)),
+            metrics,
+            live: Switchboard::default(),
+            tasks,
+            refusals: Arc::default(),
+        }
+    }
+
+    /// True when a refusal of this source should be logged: the first one, and then now and then.
+    pub fn mention_refusal(&self, source: IpAddr) -> bool {
+        let now = clock::now();
+        let mut known = self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.get(&source).is_some_and(|last| now.since(*last) < MENTION_AGAIN) {
+            return false;
+        }
+        if known.len() >= SOURCES
+            && let Some(oldest) = known.iter().min_by_key(|(_, at)| **at).map(|(source, _)| *source)
+        {
+            known.remove(&oldest);
+        }
+        known.insert(source, now);
+        true
+    }
+}

@@ -1,0 +1,104 @@
+//! The supervisor's certificate: read at start, read again when its files change.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::tls_rustls::RustlsConfig;
+use notify::{RecursiveMode, Watcher};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::mpsc;
+
+use super::config::TlsConfig;
+use crate::base::task::Tasks;
+
+/// Whoever renews a certificate writes several files; they are read once these have been quiet for this long.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Reads certificate and key and checks that they belong together.
+pub fn server_config(tls: &TlsConfig) -> anyhow::Result<rustls::ServerConfig> {
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&tls.cert_path).and_then(Iterator::collect).with_context(|| {
+            format!("security.tls.cert_path {}: expected a readable PEM certificate", tls.cert_path.display())
+        })?;
+    anyhow::ensure!(
+        !chain.is_empty(),
+        "security.tls.cert_path {}: expected a PEM certificate, found none",
+        tls.cert_path.display()
+    );
+    let key = PrivateKeyDer::from_pem_file(&tls.key_path).with_context(|| {
+        format!("security.tls.key_path {}: expected a readable PEM private key", tls.key_path.display())
+    })?;
+    let mut config =
+        rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).with_context(
+            || format!("{} is not the key of {}", tls.key_path.display(), tls.cert_path.display()),
+        )?;
+    // WebSockets need HTTP/1.1, and nothing here gains from HTTP/2.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// What the listeners use; replaced in place when the files change.
+pub fn acceptor(tls: &TlsConfig) -> anyhow::Result<RustlsConfig> {
+    Ok(RustlsConfig::from_config(Arc::new(server_config(tls)?)))
+}
+
+/// Reads the files again. The old certificate stays in use when the new one is no good.
+pub fn reload(acceptor: &RustlsConfig, tls: &TlsConfig) -> anyhow::Result<()> {
+    acceptor.reload_from_config(Arc::new(server_config(tls)?));
+    Ok(())
+}
+
+/// Reloads whenever the files' folders change. Folders are watched, since renewals replace files.
+pub fn watch(acceptor: RustlsConfig, tls: TlsConfig, tasks: &Tasks) {
+    let (changed, changes) = mpsc::channel(1);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| event.kind.is_modify() || event.kind.is_create()) {
+            let _ = changed.try_send(());
+        }
+    });
+    let watcher = watcher.and_then(|mut watcher| {
+        for folder in [tls.cert_path.parent(), tls.key_path.parent()].into_iter().flatten() {
+            watcher.watch(
+                if folder.as_os_str().is_empty() { Path::new(".") } else { folder },
+                RecursiveMode::NonRecursive,
+            )?;
+        }
+        Ok(watcher)
+    });
+    match watcher {
+        Ok(watcher) => tasks.spawn_cuttable(follow(watcher, changes, acceptor, tls)),
+        Err(error) => tracing::warn!(%error, "a renewed certificate will only be noticed on SIGHUP"),
+    }
+}
+
+async fn follow(
+    _watcher: notify::RecommendedWatcher,
+    mut changes: mpsc::Receiver<()>,
+    acceptor: RustlsConfig,
+    tls: TlsConfig,
+) {
+    let mut last = fingerprint(&tls);
+    while changes.recv().await.is_some() {
+        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+        let now = fingerprint(&tls);
+        if now == last {
+            continue;
+        }
+        last = now;
+        match reload(&acceptor, &tls) {
+            Ok(()) => tracing::info!("the certificate was renewed"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "the new certificate is no good; the old one stays"
+            ),
+        }
+    }
+}
+
+/// The bytes of both files, so that other files in their folder mean nothing.
+fn fingerprint(tls: &TlsConfig) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    (std::fs::read(&tls.cert_path).ok(), std::fs::read(&tls.key_path).ok())
+}

@@ -1,0 +1,286 @@
+//! `hal up`: a supervisor and an agent for the current folder in one process, on the embedded store.
+
+use std::env;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::agent::Agent;
+use crate::agent::config::{self as agent_config, BackendKind, JournalConfig, OpencodeConfig, ProjectConfig};
+use crate::base::daemon::VERSION;
+use crate::base::exit::{self, Exit, Failure};
+use crate::base::secret::Secret;
+use crate::base::signals::{Signal, Signals};
+use crate::base::task::Tasks;
+use crate::base::{file, id, log};
+use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::supervisor::Supervisor;
+use crate::supervisor::config as supervisor_config;
+
+/// Permissions of what holds or names the token.
+const PRIVATE: u32 = 0o600;
+
+/// The agent is connected within this time, or something is wrong that the log names.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Coding agents get this long to end their work after Ctrl-C.
+const DRAIN: Duration = Duration::from_secs(15);
+
+const EXAMPLES: &str = "\
+Examples:
+  hal up                                   supervise the current folder with opencode
+  hal up --backend echo                    try it without a coding agent
+  hal up --project web=~/web --project api=~/api
+Then, in another terminal:
+  halctl sessions start --project NAME \"say what to do\"
+  halctl sessions watch SESSION
+";
+
+/// Run a supervisor and an agent for the current folder, in one process
+#[derive(Debug, Parser)]
+#[command(name = "hal up", version = VERSION, after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+pub struct Options {
+    /// Where everything is kept [default: ~/.local/share/hal-o-swarm]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The port on this machine's loopback; 0: any free one
+    #[arg(long, default_value_t = 8420)]
+    port: u16,
+    /// A folder to work in, and its name [default: the current folder, by its own name]
+    #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
+    projects: Vec<(String, PathBuf)>,
+    /// What works there [default: opencode when it is installed, else echo]
+    #[arg(long, value_name = "opencode|echo", value_parser = backend)]
+    backend: Option<BackendKind>,
+    /// What is logged: error, warn, info, debug, trace, or a filter
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log_level: String,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: log::Format,
+}
+
+/// Runs until Ctrl-C or SIGTERM; a second one ends at once.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    log::start(options.log_format, &options.log_level).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let place = Place::prepare(&options)?;
+    let backend = options.backend.unwrap_or_else(choose_backend);
+    let projects = projects(&options.projects, backend)?;
+    let supervisor = Supervisor::start(place.supervisor_config(options.port))?;
+    let names: Vec<String> = projects.iter().map(|project| project.name.to_string()).collect();
+    let config = place.agent_config(&supervisor, projects);
+    let node = config.node_id.clone();
+    let tasks = Tasks::new();
+    let agent = Agent::open(config)?;
+    let running = agent.run(tasks.clone());
+    tasks.spawn(async move {
+        if let Err(error) = running.await {
+            tracing::error!("the agent ended: {error:#}");
+        }
+    });
+    if !supervisor.wait_for_node(&node, CONNECT_LIMIT).await {
+        tracing::warn!("the agent has not connected yet; it goes on trying");
+    }
+    let note = place
+        .leave_note(&supervisor)
+        .context("cannot write the file by which halctl finds this supervisor")?;
+    announce(&supervisor, &place, &names, backend)?;
+    while signals.next().await != Signal::Stop {}
+    eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
+    tokio::select! {
+        () = drain(&tasks, supervisor) => {}
+        () = urgent(&mut signals) => eprintln!("stopped at once; what was under way is cut off"),
+    }
+    remove_note(&note);
+    Ok(())
+}
+
+async fn drain(tasks: &Tasks, supervisor: Supervisor) {
+    if !tasks.drain(DRAIN).await {
+        tracing::warn!("a coding agent did not end in time");
+    }
+    supervisor.stop().await;
+}
+
+async fn urgent(signals: &mut Signals) {
+    while signals.next().await != Signal::StopNow {}
+}
+
+/// Where this user's data and token are.
+struct Place {
+    data: PathBuf,
+    token_file: PathBuf,
+    token: Secret,
+}
+
+impl Place {
+    fn prepare(options: &Options) -> anyhow::Result<Self> {
+        let data = match &options.data {
+            Some(data) => std::path::absolute(data)?,
+            None => default_data()?,
+        };
+        make_private(&data).with_context(|| format!("cannot use the data folder {}", data.display()))?;
+        let token_file = data.join("token");
+        if !token_file.exists() {
+            file::replace(&token_file, id::fresh_secret().as_bytes(), PRIVATE)
+                .with_context(|| format!("cannot write {}", token_file.display()))?;
+        }
+        let token = std::fs::read_to_string(&token_file)
+            .with_context(|| format!("cannot read {}", token_file.display()))?;
+        let token = Secret::new(token.trim());
+        anyhow::ensure!(
+            !token.is_empty(),
+            "{} is empty: remove it and a new token is made",
+            token_file.display()
+        );
+        Ok(Self { data, token_file, token })
+    }
+
+    fn supervisor_config(&self, port: u16) -> supervisor_config::Config {
+        supervisor_config::Config {
+            server: supervisor_config::ServerConfig {
+                bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port,
+                http_port: None,
+                auth_token: self.token.clone(),
+                heartbeat_interval: Duration::from_secs(10),
+                heartbeat_timeout_count: 3,
+                allowed_origins: Vec::new(),
+            },
+            database: self.data.join("supervisor.db"),
+            tls: None,
+        }
+    }
+
+    fn agent_config(&self, supervisor: &Supervisor, projects: Vec<ProjectConfig>) -> agent_config::Config {
+        agent_config::Config {
+            supervisor_url: supervisor.local_url(),
+            auth_token: self.token.clone(),
+            ca_file: None,
+            node_id: agent_config::host_name(),
+            data_dir: self.data.clone(),
+            projects,
+            opencode: OpencodeConfig::default(),
+            journal: JournalConfig::default(),
+        }
+    }
+
+    /// Tells a plain halctl of this user where the supervisor is.
+    fn leave_note(&self, supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
+        let path = up_file(|name| env::var_os(name)).context("neither HOME nor XDG_STATE_HOME is set")?;
+        if let Some(folder) = path.parent() {
+            make_private(folder)?;
+        }
+        let note = CtlFile {
+            url: Some(supervisor.local_url()),
+            token_file: Some(self.token_file.clone()),
+            pid: Some(std::process::id()),
+            data: Some(self.data.clone()),
+            ..CtlFile::default()
+        };
+        file::replace(&path, &serde_json::to_vec_pretty(&note)?, PRIVATE)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Removes the note, unless another `hal up` has replaced it meanwhile.
+fn remove_note(path: &Path) {
+    let ours = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<CtlFile>(&bytes).ok());
+    if ours.is_some_and(|note| note.pid == Some(std::process::id())) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn default_data() -> anyhow::Result<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    Ok(base.context("HOME is not set: say where to keep data with --data DIR")?.join("hal-o-swarm"))
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Opencode when it can be found, else echo with a sentence on how to get the real thing.
+fn choose_backend() -> BackendKind {
+    let found = env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join("opencode").is_file()));
+    if found {
+        return BackendKind::Opencode;
+    }
+    eprintln!(
+        "opencode is not on PATH: install it with `npm install -g opencode-ai@1.18` and run `hal up` again.\n\
+         Meanwhile the echo backend plays the coding agent; it follows words such as `say hello`."
+    );
+    BackendKind::Echo
+}
+
+fn projects(named: &[(String, PathBuf)], backend: BackendKind) -> Result<Vec<ProjectConfig>, Failure> {
+    let here = env::current_dir().context("cannot tell the current folder")?;
+    let default = [(folder_name(&here), here)];
+    let named = if named.is_empty() { &default } else { named };
+    let mut projects: Vec<ProjectConfig> = Vec::new();
+    for (name, folder) in named {
+        let directory = folder.canonicalize().map_err(|error| {
+            Failure::say(Exit::Usage, format!("--project {name}={}: {error}", folder.display()))
+        })?;
+        if !directory.is_dir() {
+            return Err(Failure::say(
+                Exit::Usage,
+                format!("--project {name}={}: expected a folder", folder.display()),
+            ));
+        }
+        if projects.iter().any(|other| other.name.as_str() == name) {
+            return Err(Failure::say(Exit::Usage, format!("--project {name}: named twice")));
+        }
+        projects.push(ProjectConfig { name: name.as_str().into(), directory, backend });
+    }
+    Ok(projects)
+}
+
+fn folder_name(folder: &Path) -> String {
+    folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The one line that programs wait for, and for people what to type next.
+fn announce(
+    supervisor: &Supervisor,
+    place: &Place,
+    projects: &[String],
+    backend: BackendKind,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "ready {} data {}", supervisor.local_url(), place.data.display())?;
+    out.flush()?;
+    let example = match backend {
+        BackendKind::Opencode => "say what to do",
+        BackendKind::Echo => "say hello; run 2; ask rm -rf build; say done",
+    };
+    let halctl = if out.is_terminal() { "halctl" } else { "hal ctl" };
+    eprintln!(
+        "watching {} with {}. In another terminal:\n  {halctl} sessions start --project {} \"{example}\"\n  \
+         {halctl} sessions list",
+        projects.join(", "),
+        backend.as_str(),
+        projects[0],
+    );
+    Ok(())
+}
+
+fn project(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => Ok((name.into(), folder.into())),
+        _ => Err("expected NAME=DIR".into()),
+    }
+}
+
+fn backend(word: &str) -> Result<BackendKind, String> {
+    BackendKind::parse(word).ok_or_else(|| "expected opencode or echo".into())
+}

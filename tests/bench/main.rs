@@ -1,0 +1,103 @@
+//! The numbers: what the goals promise, measured with release binaries, true processes and true disks, each beside a
+//! yardstick taken in the same run and the same folder. `cargo bench --bench numbers [-- [--full] [P1 P2 ..]]`.
+//!
+//! - `yardstick`: F and E. `fleet`: agents that are not there. `report`: the table.
+//! - `ingest` P1, `journey` P2 and P3, `idle` P5, `cold` P6 to P8: one number each.
+
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
+mod cold;
+mod fleet;
+mod idle;
+mod ingest;
+mod journey;
+#[path = "../it/patience.rs"]
+mod patience;
+#[path = "../it/peer.rs"]
+#[expect(dead_code, reason = "shared with the tests, which need all of it")]
+mod peer;
+#[path = "../it/program.rs"]
+#[expect(dead_code, reason = "shared with the tests, which need all of it")]
+mod program;
+mod report;
+#[path = "../it/stream.rs"]
+#[expect(dead_code, reason = "shared with the tests, which need all of it")]
+mod stream;
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "shared with the tests, which need all of it")]
+mod world;
+mod yardstick;
+
+use std::path::{Path, PathBuf};
+
+use report::Line;
+
+/// Numbers of the goals that take other machines, or other benches.
+const ELSEWHERE: [(&str, &str, &str); 4] = [
+    (
+        "P4",
+        "idle agents on one supervisor",
+        "not in this bench: 10,000 agents need more descriptors than a process has here",
+    ),
+    ("P9", "10,000 agents reconnect at once", "not in this bench"),
+    ("P10", "queries at 10 million events", "not in this bench"),
+    ("P11", "one stuck reader", "not in this bench"),
+];
+
+/// Measures a number, and gives its lines of the table.
+type Measure = fn(&Plan) -> Vec<Line>;
+
+/// What this run is to do.
+pub struct Plan {
+    /// 10 million events instead of one.
+    pub full: bool,
+    /// Only these; all when empty.
+    only: Vec<String>,
+    /// Where everything is written: on the disk of the repository, which a temporary folder may not be.
+    pub folder: PathBuf,
+}
+
+impl Plan {
+    fn wants(&self, number: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(number))
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if !words.iter().any(|word| word == "--bench") {
+        println!("numbers are measured by `cargo bench --bench numbers`");
+        return;
+    }
+    if cfg!(debug_assertions) {
+        println!("a debug build proves nothing: use `cargo bench --bench numbers`");
+        return;
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let plan = Plan {
+        full: words.iter().any(|word| word == "--full"),
+        only: words.into_iter().filter(|word| !word.starts_with('-')).collect(),
+        folder: target.join("bench"),
+    };
+    std::fs::create_dir_all(&plan.folder).expect("target can be written to");
+    let mut lines = Vec::new();
+    let parts: [(&str, Measure); 6] = [
+        ("P1", ingest::measure),
+        ("P2", journey::measure_events),
+        ("P3", journey::measure_commands),
+        ("P5", idle::measure),
+        ("P6", cold::measure_starts),
+        ("P7", cold::measure_size),
+    ];
+    for (number, measure) in parts {
+        if plan.wants(number) {
+            println!("measuring {number} ..");
+            lines.extend(measure(&plan));
+        } else {
+            lines.push(Line::skipped(number, "-", "not asked for"));
+        }
+    }
+    lines.extend(ELSEWHERE.map(|(number, what, why)| Line::skipped(number, what, why)));
+    lines.sort_by_key(|line| line.number[1..].parse::<u32>().unwrap_or(u32::MAX));
+    report::print(&lines, &target.join("bench.json"));
+}

@@ -1,0 +1,180 @@
+//! The words the fake model follows.
+//!
+//! Each line of the newest user message that begins with one of these words is a step; a step is one answer. A step
+//! that calls a tool is followed by the next one when the result comes back; after the last one a sentence is said.
+//!
+//! | words | what happens |
+//! |---|---|
+//! | `say TEXT` | answers TEXT |
+//! | `think TEXT` | reasons TEXT, then answers |
+//! | `slow WORDS DELAY_MS` | streams that many words, waiting before each |
+//! | `bash COMMAND`, `write PATH TEXT`, `todo`, `question`, `tool NAME JSON` | calls that tool |
+//! | `task PROMPT` | starts a helper session with that prompt, whose words are followed there |
+//! | `error CODE [TIMES]` | that HTTP status, always or that many times |
+//! | `overflow [TIMES]` | says the context is too long, once or that many times |
+//! | `hang` | says nothing at all |
+//! | `usage INPUT OUTPUT CACHED REASONING` | answers, and bills exactly that |
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::ledger::Usage;
+
+/// What the server does with one call.
+pub enum Step {
+    /// Answers.
+    Answer(Answer),
+    /// Refuses with this status.
+    Error { code: u16 },
+    /// Refuses because the context is too long.
+    Overflow,
+    /// Never answers.
+    Hang,
+}
+
+/// An answer to be streamed.
+#[derive(Default)]
+pub struct Answer {
+    /// What is reasoned before.
+    pub thought: String,
+    /// What is said, in the pieces it is streamed in.
+    pub pieces: Vec<String>,
+    /// What is waited for before each piece.
+    pub delay: Duration,
+    /// The tool to call: its name and arguments.
+    pub call: Option<(String, Value)>,
+    /// What to bill; made from the sizes when absent.
+    pub usage: Option<Usage>,
+}
+
+/// The parts of a request that the answer depends on.
+pub struct Conversation {
+    system: String,
+    newest: String,
+    /// Answers already given to the newest user message.
+    answered: usize,
+}
+
+impl Conversation {
+    /// Reads a chat-completions request.
+    pub fn of(request: &Value) -> Self {
+        let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let role = |message: &Value| message["role"].as_str().unwrap_or_default().to_owned();
+        let system =
+            messages.iter().filter(|one| role(one) == "system").map(text_of).collect::<Vec<_>>().join("\n");
+        let at = messages.iter().rposition(|message| role(message) == "user");
+        let newest = at.map(|at| text_of(&messages[at])).unwrap_or_default();
+        let after = at.map_or(messages, |at| &messages[at + 1..]);
+        let answered = after.iter().filter(|message| role(message) == "assistant").count();
+        Self { system, newest, answered }
+    }
+
+    /// True when a title for the conversation is asked for.
+    pub fn is_title(&self) -> bool {
+        self.system.contains("title generator")
+    }
+
+    /// What to do. `fails(line, times)` counts a failure and is true while it is one of the first `times`.
+    pub fn step(&self, mut fails: impl FnMut(&str, u32) -> bool) -> Step {
+        if self.is_title() {
+            return say("A fake title");
+        }
+        let steps: Vec<&str> =
+            self.newest.lines().map(str::trim).filter(|line| WORDS.contains(&word(line))).collect();
+        match steps.get(self.answered) {
+            Some(line) => perform(line, &mut fails),
+            None if steps.is_empty() => {
+                say("There was nothing to follow, so this is the summary: all is well.")
+            }
+            None => say("All steps are done."),
+        }
+    }
+}
+
+const WORDS: [&str; 13] = [
+    "say", "think", "slow", "bash", "write", "todo", "question", "tool", "task", "error", "overflow", "hang",
+    "usage",
+];
+
+fn perform(line: &str, fails: &mut impl FnMut(&str, u32) -> bool) -> Step {
+    let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
+    let numbers: Vec<u64> = rest.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let number = |at: usize| numbers.get(at).copied();
+    let times = |at, default| number(at).map_or(default, |times| u32::try_from(times).unwrap_or(u32::MAX));
+    match word(line) {
+        "think" => Step::Answer(Answer {
+            thought: rest.into(),
+            pieces: vec!["Thought it over.".into()],
+            ..Answer::default()
+        }),
+        "slow" => Step::Answer(Answer {
+            pieces: (1..=number(0).unwrap_or(10)).map(|n| format!("word{n} ")).collect(),
+            delay: Duration::from_millis(number(1).unwrap_or(100)),
+            ..Answer::default()
+        }),
+        "error" if fails(line, times(1, u32::MAX)) => {
+            Step::Error { code: number(0).and_then(|code| u16::try_from(code).ok()).unwrap_or(500) }
+        }
+        "error" => say("It works now."),
+        "overflow" if fails(line, times(0, 1)) => Step::Overflow,
+        "overflow" => say("It fits now."),
+        "hang" => Step::Hang,
+        "usage" => Step::Answer(Answer {
+            pieces: vec!["Billed as told.".into()],
+            usage: Some(Usage {
+                input: number(0).unwrap_or(0),
+                output: number(1).unwrap_or(0),
+                cached: number(2).unwrap_or(0),
+                reasoning: number(3).unwrap_or(0),
+            }),
+            ..Answer::default()
+        }),
+        "say" => say(rest),
+        tool => Step::Answer(Answer { call: Some(call(tool, rest)), ..Answer::default() }),
+    }
+}
+
+fn call(word: &str, rest: &str) -> (String, Value) {
+    let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
+    match word {
+        "bash" => ("bash".into(), json!({"command": rest, "description": "does what it was told"})),
+        "write" => ("write".into(), json!({"filePath": first, "content": more})),
+        "todo" => (
+            "todowrite".into(),
+            json!({"todos": [
+                {"content": "first thing", "status": "completed", "priority": "high"},
+                {"content": "second thing", "status": "in_progress", "priority": "low"}]}),
+        ),
+        "question" => (
+            "question".into(),
+            json!({"questions": [{"question": "Which colour?", "header": "Colour", "options": [
+                {"label": "Red", "description": "warm"}, {"label": "Blue", "description": "cold"}]}]}),
+        ),
+        "task" => (
+            "task".into(),
+            json!({"description": "a part of the work", "prompt": rest, "subagent_type": "general"}),
+        ),
+        _ => (first.into(), serde_json::from_str(more).unwrap_or_else(|_| json!({}))),
+    }
+}
+
+fn say(text: &str) -> Step {
+    let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
+    Step::Answer(Answer { pieces, ..Answer::default() })
+}
+
+fn word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+/// The text of a message, whose content is a text or a list of parts.
+fn text_of(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    }
+}

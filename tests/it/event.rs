@@ -1,0 +1,132 @@
+//! Events: every one of them once and in order, in pages, filtered, and as a stream that says what it can promise.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::peer::Peer;
+use crate::stream::Stream;
+use crate::world::{TOKEN, World};
+
+/// The ticks of a burst, as numbers in the order of their storing.
+pub fn ticks(world: &World, session: &str) -> Vec<u64> {
+    let events = world.events(&format!("session_id={session}&type=echo.tick"));
+    events.iter().map(|event| event["data"]["n"].as_u64().expect("a tick has a number")).collect()
+}
+
+#[test]
+fn a_burst_is_there_once_and_in_order() {
+    const MANY: u64 = 5000;
+    let world = World::with_node();
+    let id = world.start_session("shop", &format!("burst {MANY}"));
+    world.wait_for_session(&id, "idle");
+    assert_eq!(world.count_events(&format!("session_id={id}&type=echo.tick")), MANY);
+    assert!(ticks(&world, &id).into_iter().eq(1..=MANY), "each tick once, in order");
+    let all = world.events("node_id=web-1");
+    let numbers: Vec<u64> =
+        all.iter().filter_map(|event| event["node_seq"].as_u64()).filter(|seq| *seq > 0).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "the node's numbers have no holes");
+    let seqs: Vec<u64> = all.iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b));
+    let times: Vec<&str> = all.iter().filter_map(|event| event["timestamp"].as_str()).collect();
+    assert!(times.is_sorted(), "the time of storing never runs backwards");
+    let journal = world.data("/api/v1/nodes/web-1")["journal"].clone();
+    assert_eq!(journal["missing"], 0, "{journal}");
+    assert_eq!(journal["acknowledged"], numbers.len(), "{journal}");
+}
+
+#[test]
+fn pages_and_filters_leave_nothing_out() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "burst 250");
+    world.wait_for_session(&id, "idle");
+    let whole = world.events(&format!("session_id={id}"));
+    let mut newest_first = world.pages(&format!("/api/v1/events?limit=7&session_id={id}"));
+    newest_first.reverse();
+    assert_eq!(newest_first, whole, "pages in the other direction hold the same");
+    let counted = world.count_events(&format!("session_id={id}"));
+    assert_eq!(counted, whole.len() as u64, "meta.total counts all that match");
+
+    let idle = world.events(&format!("session_id={id}&type=session.idle"));
+    assert_eq!(idle.len(), 1);
+    let two = world.count_events(&format!("session_id={id}&type=session.idle,echo.tick"));
+    assert_eq!(two, 251);
+    assert_eq!(world.count_events(&format!("session_id={id}&type=echo.*")), 250);
+    assert_eq!(world.count_events("project=shop&type=echo.tick"), 250);
+    assert_eq!(world.count_events("since=2999-01-01T00:00:00Z"), 0);
+    let middle = whole[100]["timestamp"].as_str().unwrap();
+    let since = world.count_events(&format!("session_id={id}&since={middle}"));
+    let expected = whole.iter().filter(|event| event["timestamp"].as_str().unwrap() >= middle).count();
+    assert_eq!(since, expected as u64);
+    assert_eq!(world.get("/api/v1/events?since=yesterday").status, StatusCode::BAD_REQUEST);
+
+    let listed = world.ctl_says(&["events", "list", "--session", &id, "--type", "echo.tick", "--limit", "0"]);
+    assert_eq!(listed.lines().count(), 250);
+    assert_eq!(world.ctl_says(&["events", "list", "--since", "1h", "--limit", "3"]).lines().count(), 3);
+}
+
+fn stream(world: &World, query: &str) -> Stream {
+    world.run(Stream::open(&format!("{}/api/v1/stream?{query}", world.url("http")), TOKEN))
+}
+
+/// Ticks until this one, and the cursor of the last.
+fn ticks_until(stream: &mut Stream, world: &World, last: u64) -> (Vec<u64>, String) {
+    let mut seen = Vec::new();
+    loop {
+        let said = world.run(stream.next());
+        if said.kind == "event" && said.data["type"] == "echo.tick" {
+            seen.push(said.data["data"]["n"].as_u64().unwrap());
+            if seen.last() == Some(&last) {
+                return (seen, said.cursor);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_on_from_its_cursor_without_loss() {
+    let world = World::with_node();
+    let mut first = stream(&world, "type=echo.tick");
+    let opening = world.run(first.next());
+    assert_eq!((opening.kind.as_str(), &opening.data["verdict"]), ("verdict", &json!("ok")));
+    world.start_session("shop", "burst 50");
+    let (seen, cursor) = ticks_until(&mut first, &world, 50);
+    assert!(seen.into_iter().eq(1..=50));
+    drop(first);
+
+    let id = world.start_session("shop", "burst 60");
+    world.wait_for_session(&id, "idle");
+    let mut second = stream(&world, &format!("type=echo.tick&cursor={cursor}"));
+    assert_eq!(world.run(second.next()).data["verdict"], "ok");
+    let (seen, _) = ticks_until(&mut second, &world, 60);
+    assert!(seen.into_iter().eq(1..=60), "what happened in between comes first");
+}
+
+#[test]
+fn a_stream_says_when_it_cannot_promise() {
+    let world = World::with_node();
+    let opening = world.run(stream(&world, "cursor=00000000-5").next());
+    assert_eq!(opening.kind, "verdict");
+    assert_eq!(opening.data["verdict"], "gap", "that is another store's cursor");
+    assert!(opening.data["cursor"].as_str().is_some_and(|cursor| !cursor.is_empty()), "{}", opening.data);
+    assert_eq!(world.get("/api/v1/stream?cursor=garbage").status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn what_is_said_twice_is_stored_once() {
+    let world = World::supervised();
+    world.run(async {
+        let (mut peer, welcome) = Peer::join(&world.url("ws"), TOKEN, "parrot").await;
+        assert_eq!(welcome.committed_seq, 0);
+        peer.say_events(1..=10).await;
+        peer.hear_ack(10).await;
+        peer.say_events(1..=10).await;
+        peer.say_events(5..=15).await;
+        peer.hear_ack(15).await;
+        drop(peer);
+        let (_, welcome) = Peer::join_again(&world.url("ws"), TOKEN, "parrot", 15).await;
+        assert_eq!(welcome.committed_seq, 15, "it knows where to go on");
+    });
+    let seen: Vec<u64> =
+        world.events("type=peer.tick").iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+    assert!(seen.iter().copied().eq(1..=15), "{seen:?}");
+}

@@ -1,0 +1,232 @@
+//! The gate: who may come in, how, and that those who misbehave hurt nobody else.
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use hal_o_swarm::protocol::frame::{MAX_FRAME_BYTES, ToAgent};
+
+use crate::peer::Peer;
+use crate::program::Program;
+use crate::world::{TOKEN, Tls, World, text};
+
+#[test]
+fn a_probe_without_a_token_is_greeted_and_let_go() {
+    let world = World::supervised();
+    for path in ["", "/ws/agent"] {
+        world.run(async {
+            let mut probe = Peer::connect(&format!("{}{path}", world.url("ws")), None).await.unwrap();
+            let greeting: Value = serde_json::from_str(&probe.hear_text().await.unwrap()).unwrap();
+            assert_eq!(
+                (&greeting["service"], &greeting["auth"]),
+                (&json!("hal-o-swarm"), &json!("required"))
+            );
+            assert!(greeting["version"].as_str().is_some_and(|version| !version.is_empty()), "{greeting}");
+            let close = probe.hear_text().await.unwrap_err().expect("a close frame");
+            assert_eq!(u16::from(close.code), 1000, "a clean close: {close:?}");
+        });
+    }
+    assert_eq!(world.get("/api/v1/nodes").body["meta"]["total"], 0);
+}
+
+#[test]
+fn a_wrong_token_is_not_let_in() {
+    let world = World::supervised();
+    let refused = world.run(Peer::connect(&world.url("ws"), Some("not-the-token"))).err();
+    assert!(matches!(&refused, Some(Error::Http(response)) if response.status() == 401), "{refused:?}");
+}
+
+#[test]
+fn broken_frames_are_refused_counted_and_hurt_nobody_else() {
+    let world = World::with_node();
+    let before = world.wait_for_node("web-1", "online");
+    let cases = [
+        ("garbage", Message::text("hello, is anybody there?"), 1008, "not_an_envelope", "not an envelope"),
+        ("binary", Message::binary(vec![0_u8; 64]), 1008, "binary", "binary"),
+        ("unordered", Message::text(unordered()), 1008, "order", "not in order"),
+        ("oversized", Message::text("x".repeat(MAX_FRAME_BYTES + 1)), 1009, "too_large", "larger than"),
+    ];
+    for (node, message, code, word, reason) in cases {
+        let counter = format!(r#"hal_o_swarm_frames_refused_total{{word="{word}"}}"#);
+        assert_eq!(world.metric(&counter), 0.0);
+        world.run(async {
+            let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, node).await;
+            // The other side may hang up while it is still being talked to.
+            let _ = peer.send(message).await;
+            match peer.hear().await {
+                Err(Some(close)) => {
+                    assert_eq!(u16::from(close.code), code, "{node}: {close:?}");
+                    assert!(close.reason.contains(reason), "{node}: {close:?}");
+                }
+                // Whoever still had bytes on the way sees a reset instead of the close.
+                Err(None) => assert_eq!(node, "oversized"),
+                Ok(frame) => panic!("{node} was answered: {frame:?}"),
+            }
+        });
+        assert_eq!(world.metric(&counter), 1.0, "{node} is counted");
+        world.wait_for_node(node, "offline");
+    }
+    let after = world.wait_for_node("web-1", "online");
+    assert_eq!(after["epoch"], before["epoch"], "nobody else noticed");
+    let id = world.start_session("shop", "say unhurt");
+    world.wait_for_session(&id, "idle");
+}
+
+fn unordered() -> String {
+    let event = |seq: u64| json!({"seq": seq, "id": format!("e{seq}"), "type": "peer.tick", "occurred_at": 1, "data": {}});
+    json!({"version": 1, "type": "events", "timestamp": 1, "payload":
+        {"incarnation": "incarnation-of-unordered", "events": [event(1), event(3)]}})
+    .to_string()
+}
+
+#[test]
+fn the_newer_connection_of_a_node_wins() {
+    let world = World::supervised();
+    world.run(async {
+        let (mut old, first) = Peer::join(&world.url("ws"), TOKEN, "twin").await;
+        let (mut new, second) = Peer::join(&world.url("ws"), TOKEN, "twin").await;
+        assert!(second.epoch > first.epoch);
+        let close = loop {
+            match old.hear().await {
+                Ok(_) => {}
+                Err(close) => break close,
+            }
+        };
+        assert!(close.is_some_and(|close| !close.reason.is_empty()), "the older one is told why");
+        new.say_events(1..=3).await;
+        new.hear_ack(3).await;
+    });
+    assert_eq!(world.count_events("type=peer.tick"), 3);
+}
+
+#[test]
+fn an_old_copy_of_a_journal_is_told_what_is_committed_beyond_it() {
+    let world = World::supervised();
+    world.run(async {
+        let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, "copied").await;
+        peer.say_events(1..=3).await;
+        peer.hear_ack(3).await;
+        let mut copy = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+        let hello = json!({"version": 1, "type": "hello", "timestamp": 1, "payload": {"protocol": 2, "node_id": "copied",
+            "hostname": "copied", "version": "0", "incarnation": peer.incarnation(), "first_seq": 1, "last_seq": 2}});
+        copy.send(Message::text(hello.to_string())).await.unwrap();
+        let welcome = copy.hear().await.unwrap();
+        assert!(matches!(&welcome, ToAgent::Welcome(welcome) if welcome.committed_seq == 3), "{welcome:?}");
+    });
+}
+
+#[test]
+fn a_port_in_use_is_an_error_at_start() {
+    let world = World::supervised();
+    let mut config = world.supervisor_config(world.port());
+    config["database"]["path"] = json!(world.path().join("other.db"));
+    let (code, sentence) = fails_to_start(&world, &config);
+    assert_ne!(code, 0);
+    assert!(sentence.contains(&world.port().to_string()), "{sentence}");
+}
+
+#[test]
+fn a_store_in_use_is_an_error_at_start() {
+    let world = World::supervised();
+    let (code, sentence) = fails_to_start(&world, &world.supervisor_config(0));
+    assert_ne!(code, 0);
+    assert!(sentence.contains("supervisor.redb"), "{sentence}");
+}
+
+/// The exit code and the words of a supervisor that must not come up.
+fn fails_to_start(world: &World, config: &Value) -> (i32, String) {
+    let path = world.write("failing.json", &config.to_string());
+    let program =
+        Program::start("failing supervisor", world.hal(&["supervisor", "--config", &path.to_string_lossy()]));
+    let (status, said) = program.end();
+    (status.code().expect("it ended by itself"), said)
+}
+
+/// An authority and a certificate for this machine, as files in the world.
+fn certificate(world: &World) -> Tls {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_cert = authority.self_signed(&authority_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let cert = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &Issuer::new(authority, authority_key))
+        .unwrap();
+    Tls {
+        cert: world.write("cert.pem", &cert.pem()),
+        key: world.write("key.pem", &key.serialize_pem()),
+        ca: world.write("ca.pem", &authority_cert.pem()),
+    }
+}
+
+#[test]
+fn everything_works_over_tls() {
+    let mut world = World::empty();
+    let tls = certificate(&world);
+    world.use_tls(tls);
+    world.start_supervisor();
+    world.start_agent("web-1", "shop");
+    let id = world.start_session("shop", "say in private");
+    world.wait_for_session(&id, "idle");
+    assert!(world.ctl_says(&["sessions", "logs", &id]).contains("in private"));
+    assert_eq!(world.ctl_says(&["--supervisor-url", &world.url("wss"), "nodes", "list"]).lines().count(), 1);
+    let plain = world.ctl(&["--supervisor-url", &world.url("http"), "nodes", "list"]);
+    assert!(!plain.status.success(), "it never falls back to plain text: {}", text(&plain.stdout));
+    let mut stranger = world.hal(&["ctl", "--supervisor-url", &world.url("https"), "nodes", "list"]);
+    let stranger = stranger.env("HALCTL_AUTH_TOKEN", TOKEN).output().unwrap();
+    assert_eq!(
+        stranger.status.code(),
+        Some(69),
+        "an unknown authority is not trusted: {}",
+        text(&stranger.stderr)
+    );
+}
+
+#[test]
+fn tls_that_cannot_be_honoured_is_an_error_at_start() {
+    let world = World::empty();
+    let tls = certificate(&world);
+    let other = KeyPair::generate().unwrap();
+    let other_key = world.write("other.pem", &other.serialize_pem());
+    let no_pem = world.write("no.pem", "this is no certificate");
+    let missing = world.path().join("missing.pem");
+    for (cert, key, named) in [
+        (&missing, &tls.key, "missing.pem"),
+        (&tls.cert, &missing, "missing.pem"),
+        (&no_pem, &tls.key, "no.pem"),
+        (&tls.cert, &other_key, "other.pem"),
+    ] {
+        let mut config = world.supervisor_config(0);
+        config["security"]["tls"] = json!({"enabled": true, "cert_path": cert, "key_path": key});
+        let (code, sentence) = fails_to_start(&world, &config);
+        assert_ne!(code, 0, "{named}");
+        assert!(sentence.contains(named), "{named} is not named: {sentence}");
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_get_a_sentence() {
+    let world = World::supervised();
+    let nothing = world.get("/api/v1/nothing");
+    assert_eq!(
+        (nothing.status.as_u16(), &nothing.body["code"]),
+        (404, &json!("NOT_FOUND")),
+        "{}",
+        nothing.body
+    );
+    let huge =
+        json!({"type": "create_session", "project": "shop", "args": {"prompt": "x".repeat(5 * 1024 * 1024)}});
+    let refused = world.ask(&huge);
+    assert_eq!(
+        (refused.status.as_u16(), &refused.body["code"]),
+        (413, &json!("TOO_LARGE")),
+        "{}",
+        refused.body
+    );
+    assert_eq!(world.get("/healthz").status.as_u16(), 200);
+    assert_eq!(world.get("/readyz").body["components"]["database"]["status"], "ok");
+    let document = world.get("/api/v1/openapi.json").body;
+    assert!(document["paths"]["/api/v1/sessions"]["get"].is_object(), "the document is made from the code");
+}

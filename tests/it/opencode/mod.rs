@@ -1,0 +1,8 @@
+//! A true opencode behind the backend, with the fake model behind it.
+
+mod desk;
+mod life;
+mod record;
+mod stage;
+mod steer;
+mod turn;

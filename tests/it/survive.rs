@@ -1,0 +1,133 @@
+//! Survival: supervisor and agent are killed in the middle of things, and afterwards everything is there once.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::event::ticks;
+use crate::patience::{PATIENCE, wait_until};
+use crate::world::World;
+
+/// Enough that a kill falls into the middle of it.
+const BURST: u64 = 20_000;
+
+/// Begins a burst and waits until some of it, and not all, is stored. Gives the session and how much that was.
+fn in_the_middle_of_a_burst(world: &World) -> (String, u64) {
+    let id = world.start_session("shop", &format!("burst {BURST}"));
+    let stored = wait_until("the burst has begun", PATIENCE, || {
+        let stored = world.count_events(&format!("session_id={id}&type=echo.tick"));
+        if stored > 0 { Ok(stored) } else { Err("nothing is stored yet".to_owned()) }
+    });
+    assert!(stored < BURST, "the burst was over before anything could be killed");
+    (id, stored)
+}
+
+fn numbers_without_holes(world: &World, node: &str) {
+    let events = world.events(&format!("node_id={node}"));
+    let seqs: Vec<u64> =
+        events.iter().filter_map(|event| event["node_seq"].as_u64()).filter(|seq| *seq > 0).collect();
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{node} has holes or doubles");
+    let gaps = events.iter().filter(|event| event["type"] == "gap").count();
+    assert_eq!(gaps, 0, "nothing was given up");
+}
+
+#[test]
+fn a_supervisor_killed_in_a_burst_misses_nothing() {
+    let mut world = World::with_node();
+    let (id, _) = in_the_middle_of_a_burst(&world);
+    world.kill_supervisor();
+    world.start_supervisor();
+    let again = world.count_events(&format!("session_id={id}&type=echo.tick"));
+    if again < BURST {
+        // Once more, while the node is sending what it still holds.
+        world.kill_supervisor();
+        world.start_supervisor();
+    }
+    world.wait_for_node("web-1", "online");
+    world.wait_for_session(&id, "idle");
+    assert!(ticks(&world, &id).into_iter().eq(1..=BURST), "each tick once, in order");
+    numbers_without_holes(&world, "web-1");
+}
+
+#[test]
+fn an_agent_killed_in_a_burst_loses_nothing_that_it_had_stored() {
+    let mut world = World::with_node();
+    let (id, stored) = in_the_middle_of_a_burst(&world);
+    world.take_agent("web-1").kill();
+    world.wait_for_node("web-1", "offline");
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    // The turn died with its agent; the record says so instead of running for ever.
+    let session = wait_until("the turn is known to be over", PATIENCE, || {
+        let session = world.data(&format!("/api/v1/sessions/{id}"));
+        let over =
+            session["status"] == "error" || session["status"] == "idle" || session["status"] == "ended";
+        if over { Ok(session) } else { Err(session.to_string()) }
+    });
+    let seen = ticks(&world, &id);
+    assert!(
+        seen.iter().copied().eq(1..=seen.len() as u64),
+        "a beginning of the burst, each tick once: {session}"
+    );
+    assert!(seen.len() as u64 >= stored, "{stored} were stored here, {} are left", seen.len());
+    numbers_without_holes(&world, "web-1");
+    let next = world.start_session("shop", "say still here");
+    world.wait_for_session(&next, "idle");
+}
+
+#[test]
+fn a_turn_goes_on_while_the_supervisor_is_away() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "run 2");
+    world.wait_for_session(&id, "running");
+    world.kill_supervisor();
+    world.start_supervisor();
+    let session = world.wait_for_session(&id, "idle");
+    assert_eq!(session.get("error"), None, "{session}");
+    assert_eq!(world.count_events(&format!("session_id={id}&type=session.interrupted")), 0);
+}
+
+#[test]
+fn a_question_outlives_the_supervisor() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "ask rm -rf build");
+    world.wait_for_session(&id, "waiting");
+    world.kill_supervisor();
+    world.start_supervisor();
+    world.wait_for_node("web-1", "online");
+    world.wait_for_session(&id, "waiting");
+    world.done(&json!({"type": "answer_permission", "session_id": id, "args": {"reply": "once"}}));
+    world.wait_for_session(&id, "idle");
+}
+
+#[test]
+fn everything_is_there_again_after_a_restart() {
+    let mut world = World::with_node();
+    for prompt in ["say a", "fail b", "cost 0.5"] {
+        let id = world.start_session("shop", prompt);
+        world.wait_for_session(&id, if prompt.starts_with("fail") { "error" } else { "idle" });
+    }
+    let (status, said) = world.take_agent("web-1").end_with(Signal::TERM);
+    assert!(status.success(), "{said}");
+    world.wait_for_node("web-1", "offline");
+    let before = picture(&world);
+    world.kill_supervisor();
+    world.start_supervisor();
+    assert_eq!(picture(&world), before, "after a kill");
+    world.end_supervisor();
+    world.start_supervisor();
+    assert_eq!(picture(&world), before, "after an end in order");
+}
+
+/// All that a supervisor without connected nodes shows.
+fn picture(world: &World) -> Vec<Vec<Value>> {
+    let mut nodes = world.pages("/api/v1/nodes?x=");
+    for node in &mut nodes {
+        // Heartbeats are not worth a write: these come again with the next one.
+        for volatile in ["last_heartbeat", "resources", "journal"] {
+            node.as_object_mut().unwrap().remove(volatile);
+        }
+    }
+    let sessions = world.pages("/api/v1/sessions?limit=100");
+    let commands = world.pages("/api/v1/commands?limit=100");
+    vec![nodes, sessions, commands, world.events("")]
+}

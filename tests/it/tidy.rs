@@ -1,0 +1,221 @@
+//! The house keeps its own rules: this reads the sources and tells, in one line each, where and which rule.
+//! It is there to tell, not to bully: when the house should change, change the map and this file together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{self, Source};
+
+/// Which floor a top module is on. Imports only go down, and never across.
+const FLOORS: [(&str, u8); 10] = [
+    ("base", 1),
+    ("protocol", 2),
+    ("rules", 3),
+    ("store", 3),
+    ("supervisor", 4),
+    ("agent", 4),
+    ("ctl", 4),
+    ("main", TOP),
+    ("role", TOP),
+    ("up", TOP),
+];
+
+/// Modules on this floor tie the others together, and may know one another.
+const TOP: u8 = 5;
+
+/// Crates that only some places may know, by how their paths begin.
+const FENCES: [(&str, &[&str]); 6] = [
+    ("redb", &["src/store/"]),
+    ("postcard", &["src/store/"]),
+    ("rusqlite", &["src/store/"]),
+    ("axum", &["src/supervisor/"]),
+    ("tokio_tungstenite", &["src/agent/link"]),
+    ("clap", &COMMAND_LINES),
+];
+
+/// Files that say what may be typed.
+const COMMAND_LINES: [&str; 8] = [
+    "src/main.rs",
+    "src/role.rs",
+    "src/up",
+    "src/ctl/",
+    "src/agent/cli.rs",
+    "src/supervisor/cli.rs",
+    "src/base/daemon.rs",
+    "src/base/log.rs",
+];
+
+/// Files that may read the clock.
+const CLOCKS: [&str; 1] = ["src/base/clock.rs"];
+
+/// Tests' files that may let time pass. The fake model is slow when it is told to be; nothing waits there.
+const SLEEPERS: [&str; 1] = ["tests/fake_model/model/answer.rs"];
+
+const MOST_LINES_OF_A_FILE: usize = 500;
+const MOST_LINES_OF_A_FUNCTION: usize = 70;
+
+fn nothing(rule: &str, told: Vec<String>) {
+    assert!(told.is_empty(), "{rule}:\n  {}", told.join("\n  "));
+}
+
+#[test]
+fn imports_go_down_and_never_across() {
+    let floors = BTreeMap::from(FLOORS);
+    let mut told = Vec::new();
+    for file in source::below("src") {
+        let Some(from) = file.module.first() else { continue };
+        let Some(floor) = floors.get(from.as_str()) else {
+            told.push(format!(
+                "{}: no floor is known for `{from}`; put it on the map in tests/it/tidy.rs",
+                file.path
+            ));
+            continue;
+        };
+        for (line, path) in &file.imports {
+            let Some(to) = path.first().filter(|to| *to != from) else { continue };
+            let allowed = floors.get(to.as_str()).is_none_or(|other| other < floor || *floor == TOP);
+            if !allowed {
+                told.push(format!("{}:{line}: `{from}` may not import `{to}`", file.path));
+            }
+        }
+    }
+    nothing("imports only go down: base < protocol < rules, store < supervisor, agent, ctl < main", told);
+}
+
+#[test]
+fn modules_form_no_cycle() {
+    let files = source::below("src");
+    let known: BTreeSet<Vec<String>> = files.iter().map(|file| file.module.clone()).collect();
+    // For each folder: which of its members needs which other, through any file below them.
+    let mut needs: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (file, path) in files.iter().flat_map(|file| file.imports.iter().map(move |(_, path)| (file, path))) {
+        let Some(to) = longest_known(path, &known) else { continue };
+        let common = file.module.iter().zip(&to).take_while(|(a, b)| a == b).count();
+        if let (Some(from), Some(to)) = (file.module.get(common), to.get(common)) {
+            let folder = needs.entry(file.module[..common].to_vec()).or_default();
+            folder.entry(from.clone()).or_default().insert(to.clone());
+        }
+    }
+    let told = needs.iter().filter_map(|(folder, members)| {
+        let ring = ring(members)?;
+        Some(format!("src/{}: {}", folder.join("/"), ring.join(" -> ")))
+    });
+    nothing("the modules of a folder need one another in one direction only", told.collect());
+}
+
+fn longest_known(path: &[String], known: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
+    (1..=path.len()).rev().map(|end| path[..end].to_vec()).find(|prefix| known.contains(prefix))
+}
+
+/// A way from a member back to itself, if there is one.
+fn ring(members: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    members.keys().find_map(|start| {
+        let mut came_from: BTreeMap<&String, &String> = BTreeMap::new();
+        let mut open = vec![start];
+        while let Some(at) = open.pop() {
+            for next in members.get(at).into_iter().flatten() {
+                if next == start {
+                    let mut way = vec![start.clone(), at.clone()];
+                    while way.last() != Some(start) {
+                        way.push(came_from[way.last().expect("it began with two")].clone());
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !came_from.contains_key(next) {
+                    came_from.insert(next, at);
+                    open.push(next);
+                }
+            }
+        }
+        None
+    })
+}
+
+#[test]
+fn each_fence_holds() {
+    let mut told = Vec::new();
+    for file in source::below("src") {
+        for (name, places) in FENCES {
+            if places.iter().any(|place| file.path.starts_with(place)) {
+                continue;
+            }
+            if let Some(line) = file.line_naming(name) {
+                told.push(format!("{}:{line}: `{name}` belongs in {}", file.path, places.join(", ")));
+            }
+        }
+    }
+    nothing("some crates are known in one place only", told);
+}
+
+#[test]
+fn the_clock_is_read_in_one_place() {
+    let mut told = Vec::new();
+    for file in source::below("src").iter().filter(|file| !CLOCKS.contains(&file.path.as_str())) {
+        let std_instant =
+            file.imports.iter().any(|(_, path)| path.join("::").ends_with("std::time::Instant"))
+                || file.code.contains("std::time::Instant");
+        for (at, line) in file.code.lines().enumerate() {
+            let reads =
+                ["SystemTime::now", "Timestamp::now", "Zoned::now"].iter().any(|call| line.contains(call))
+                    || (std_instant && line.contains("Instant::now"));
+            if reads {
+                told.push(format!(
+                    "{}:{}: ask base::clock, or tokio::time for a deadline",
+                    file.path,
+                    at + 1
+                ));
+            }
+        }
+    }
+    nothing("only base/clock.rs reads the clock", told);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = source::below("src").into_iter().chain(source::below("tests"));
+    let told = files
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| format!("{}:1: begin with `//! ` and one sentence", file.path));
+    nothing("the first line of a file says what it is for", told.collect());
+}
+
+#[test]
+fn nothing_is_too_long() {
+    let mut told = Vec::new();
+    for file in source::below("src").iter().chain(&source::below("tests")) {
+        let lines = file.code.trim_end().lines().count();
+        if lines > MOST_LINES_OF_A_FILE {
+            told.push(format!("{}: {lines} lines, at most {MOST_LINES_OF_A_FILE} without tests", file.path));
+        }
+        for long in file.functions().iter().filter(|function| function.length > MOST_LINES_OF_A_FUNCTION) {
+            told.push(format!(
+                "{}:{}: a function of {} lines, at most {MOST_LINES_OF_A_FUNCTION}",
+                file.path, long.line, long.length
+            ));
+        }
+    }
+    nothing("short enough to be read at once", told);
+}
+
+#[test]
+fn tests_wait_for_things_not_for_time() {
+    let told = source::below("tests").into_iter().filter(|file| !SLEEPERS.contains(&file.path.as_str()));
+    let told =
+        told.flat_map(|file| lines_with(&file, &file.code, "sleep(", "wait for the thing with World::until"));
+    nothing("no sleeps in tests", told.collect());
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
+    let files: Vec<Source> = source::below("src").into_iter().chain(source::below("tests")).collect();
+    let told = files.iter().flat_map(|file| {
+        words.iter().flat_map(move |word| lines_with(file, &file.text, word, "do it now, or file an issue"))
+    });
+    nothing("nothing is left for later", told.collect());
+}
+
+fn lines_with(file: &Source, text: &str, word: &str, advice: &str) -> Vec<String> {
+    let hits = text.lines().enumerate().filter(|(_, line)| line.contains(word));
+    hits.map(|(at, _)| format!("{}:{}: {advice}", file.path, at + 1)).collect()
+}

@@ -1,0 +1,103 @@
+//! `hal up`: the first thing a newcomer runs, and what is left of it afterwards.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::patience::{PATIENCE, wait_until};
+use crate::program::Program;
+use crate::world::{World, text};
+
+/// Starts `hal up` with the echo backend and waits for its ready line.
+fn start(world: &World) -> (Program, String) {
+    let project = world.path().join("shop");
+    std::fs::create_dir_all(&project).unwrap();
+    let data = world.path().join("up-data");
+    let (data, project) = (data.to_string_lossy(), format!("shop={}", project.display()));
+    let args = ["up", "--data", &data, "--port", "0", "--project", &project, "--backend", "echo"];
+    let program = Program::start("hal up", world.hal(&args));
+    let line = program.line_with("ready ");
+    assert!(
+        line.contains("http://") && line.contains(&*data),
+        "the line says where and with which data: {line}"
+    );
+    (program, line)
+}
+
+/// Runs halctl with nothing but the environment of its user.
+fn ctl(world: &World, args: &[&str]) -> String {
+    let output = world.hal(&[&["ctl"], args].concat()).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "halctl {}: {said}\n{}", args.join(" "), text(&output.stderr));
+    said
+}
+
+fn begin(world: &World, prompt: &str) -> String {
+    wait_until("the node is online", PATIENCE, || {
+        let nodes = ctl(world, &["nodes", "list", "--status", "online"]);
+        if nodes.lines().count() == 1 { Ok(()) } else { Err(nodes) }
+    });
+    let id = ctl(world, &["sessions", "start", "--project", "shop", prompt]).trim().to_owned();
+    ctl(world, &["sessions", "wait", &id, "--until", "idle", "--timeout", "30s"]);
+    id
+}
+
+#[test]
+fn a_newcomer_starts_it_and_a_plain_halctl_finds_it() {
+    let world = World::empty();
+    let (up, ready) = start(&world);
+    assert_eq!(up.said().lines().filter(|line| line.contains("ready ")).count(), 1, "one line: {ready}");
+    let id = begin(&world, "say welcome");
+    assert!(ctl(&world, &["sessions", "logs", &id]).contains("welcome"));
+    let (status, said) = up.end_with(Signal::TERM);
+    assert!(status.success(), "{status}\n{said}");
+    let gone = world.hal(&["ctl", "nodes", "list"]).output().unwrap();
+    assert!(!gone.status.success(), "nobody is there any more: {}", text(&gone.stdout));
+}
+
+#[test]
+fn a_second_start_goes_on_with_what_was_there() {
+    let world = World::empty();
+    let (up, _) = start(&world);
+    let first = begin(&world, "say first");
+    let (status, said) = up.end_with(Signal::INT);
+    assert!(status.success(), "Ctrl-C drains: {status}\n{said}");
+
+    let (up, _) = start(&world);
+    let second = begin(&world, "say second");
+    let names = ctl(&world, &["sessions", "list", "-o", "name"]);
+    assert!(names.contains(&first) && names.contains(&second), "{names}");
+    ctl(&world, &["sessions", "prompt", &first, "say again"]);
+    ctl(&world, &["sessions", "wait", &first, "--until", "idle", "--timeout", "30s"]);
+    assert!(up.end_with(Signal::TERM).0.success());
+}
+
+#[test]
+fn its_token_is_for_its_user_alone() {
+    let world = World::empty();
+    let (up, _) = start(&world);
+    let found: Value = serde_json::from_str(
+        &std::fs::read_to_string(world.path().join("state/hal-o-swarm/up.json")).unwrap(),
+    )
+    .unwrap();
+    let token = PathBuf::from(found["token_file"].as_str().expect("the file names the token's file"));
+    let mode = std::fs::metadata(&token).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{}", token.display());
+    let secret = std::fs::read_to_string(&token).unwrap();
+    assert!(secret.trim().len() >= 32, "it cannot be guessed");
+    assert!(!up.said().contains(secret.trim()), "it is never printed");
+    assert!(!std::fs::read_to_string(format!("/proc/{}/cmdline", up.pid())).unwrap().contains(secret.trim()));
+}
+
+#[test]
+fn a_killed_one_is_started_again() {
+    let world = World::empty();
+    let (up, _) = start(&world);
+    let first = begin(&world, "say first");
+    up.kill();
+    let (_up, _) = start(&world);
+    begin(&world, "say second");
+    assert!(ctl(&world, &["sessions", "list", "-o", "name"]).contains(&first));
+}

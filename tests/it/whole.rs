@@ -1,0 +1,151 @@
+//! The whole thing: three programs, a true opencode, the fake model, and an operator who types halctl.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::opencode_home::{FakeModel, OpencodeHome};
+use crate::patience::{PATIENCE, wait_until};
+use crate::recording::Recording;
+use crate::world::World;
+
+/// Three programs and what they work with. Dropped in this order: programs before the home they run in.
+struct Whole {
+    world: World,
+    home: OpencodeHome,
+    model: FakeModel,
+    port: u16,
+}
+
+impl Whole {
+    fn begin(permission: Value) -> Self {
+        let model = FakeModel::start();
+        let home = OpencodeHome::new(&model, permission);
+        let mut world = World::supervised();
+        world.environment = home.environment();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut config = world.agent_config("web-1", "shop");
+        config["projects"][0]["directory"] = json!(home.project("shop"));
+        config["projects"][0]["backend"] = json!("opencode");
+        config["tool_paths"] = json!({"opencode": home.binary()});
+        config["opencode_port"] = json!(port);
+        world.start_agent_with("web-1", &config);
+        world.wait_for_node("web-1", "online");
+        wait_until("opencode is up", PATIENCE, || match world.count_events("type=backend.started") {
+            0 => Err(world.agent("web-1").said()),
+            _ => Ok(()),
+        });
+        Self { world, home, model, port }
+    }
+
+    fn start(&self, prompt: &str) -> String {
+        self.world.ctl_says(&["sessions", "start", "--project", "shop", prompt]).trim().to_owned()
+    }
+
+    fn wait(&self, id: &str, status: &str) {
+        self.world.ctl_says(&["sessions", "wait", id, "--until", status, "--timeout", "60s"]);
+    }
+
+    fn record(&self) -> Recording {
+        self.world.run(Recording::begin(self.port, &self.home.password()))
+    }
+
+    /// Waits until everything that was recorded is there, and sees to it that nothing is there twice.
+    fn holds_all_of(&self, recording: &Recording) -> usize {
+        let ids = wait_until("every recorded event is kept", PATIENCE, || {
+            let ids: Vec<String> =
+                self.world.events("").iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+            let kept: BTreeSet<String> = ids.iter().cloned().collect();
+            let missing: Vec<String> = recording.durable().difference(&kept).cloned().collect();
+            if missing.is_empty() { Ok(ids) } else { Err(format!("missing: {missing:?}")) }
+        });
+        let once: BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(once.len(), ids.len(), "some are kept twice");
+        recording.durable().len()
+    }
+
+    /// What halctl says of tokens and cost is what the model billed.
+    fn is_billed(&self, id: &str) {
+        let bill = self.model.bill(id);
+        wait_until("the cost is the bill", PATIENCE, || {
+            let session = self.world.data(&format!("/api/v1/sessions/{id}"));
+            let is_so = session["own_cost_micros"] == bill.cost_micros
+                && session["token_kinds"]["input"] == bill.input
+                && session["token_kinds"]["output"] == bill.output;
+            if is_so { Ok(()) } else { Err(format!("{session}\nbilled {bill:?}")) }
+        });
+    }
+}
+
+#[test]
+fn an_operator_supervises_a_true_coding_agent_and_steps_in() {
+    let whole = Whole::begin(json!({"bash": "ask"}));
+    let recording = whole.record();
+    let id = whole.start("bash echo kettle > made.txt");
+    whole.wait(&id, "waiting");
+    let listed = whole.world.ctl_says(&["sessions", "list"]);
+    assert!(listed.contains("status: waiting") && listed.contains("echo kettle > made.txt"), "{listed}");
+    whole.world.ctl_says(&["sessions", "allow", &id]);
+    whole.wait(&id, "idle");
+    whole.is_billed(&id);
+    let logs = whole.world.ctl_says(&["sessions", "logs", &id]);
+    for words in ["user", "echo kettle > made.txt", "allowed", "All steps are done.", "$0."] {
+        assert!(logs.contains(words), "{words:?} is missing:\n{logs}");
+    }
+    let slow = whole.start("slow 400 50");
+    whole.wait(&slow, "running");
+    whole.world.ctl_says(&["sessions", "abort", &slow]);
+    whole.wait(&slow, "idle");
+    let killed = whole.start("bash sleep 1000");
+    whole.wait(&killed, "waiting");
+    whole.world.ctl_says(&["sessions", "allow", &killed]);
+    wait_until("the tool runs", PATIENCE, || {
+        let running = whole.home.processes(|command| command == "sleep 1000");
+        if running.is_empty() { Err("no process yet".into()) } else { Ok(()) }
+    });
+    whole.world.ctl_says(&["sessions", "kill", &killed]);
+    assert_eq!(whole.home.processes(|command| command == "sleep 1000"), Vec::<i32>::new());
+    whole.wait(&killed, "ended");
+    assert!(
+        whole.world.ctl_says(&["sessions", "logs", &killed]).contains("sleep 1000"),
+        "the conversation is kept"
+    );
+    assert!(whole.holds_all_of(&recording) > 30);
+    let count = whole.world.ctl_says(&["sessions", "list"]).lines().count();
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn the_supervisor_dies_in_mid_turn_and_nothing_is_missing() {
+    let mut whole = Whole::begin(json!({"*": "allow"}));
+    let recording = whole.record();
+    let id = whole.start("slow 100 50\nbash echo after\ntodo");
+    whole.wait(&id, "running");
+    whole.world.kill_supervisor();
+    wait_until("the agent says why", PATIENCE, || {
+        let said = whole.world.agent("web-1").said();
+        if said.contains("connection refused") { Ok(()) } else { Err(said) }
+    });
+    whole.world.start_supervisor();
+    whole.world.wait_for_node("web-1", "online");
+    whole.wait(&id, "idle");
+    whole.holds_all_of(&recording);
+    whole.is_billed(&id);
+}
+
+#[test]
+fn an_agent_that_is_told_to_end_leaves_no_process() {
+    let mut whole = Whole::begin(json!({"*": "allow"}));
+    let id = whole.start("bash sleep 1000");
+    wait_until("the tool runs", PATIENCE, || {
+        let running = whole.home.processes(|command| command == "sleep 1000");
+        if running.is_empty() { Err("no process yet".into()) } else { Ok(()) }
+    });
+    let (status, said) = whole.world.take_agent("web-1").end_with(Signal::TERM);
+    assert!(status.success(), "{said}");
+    assert_eq!(whole.home.processes(|_| true), Vec::<i32>::new(), "{said}");
+    whole.world.wait_for_node("web-1", "offline");
+    assert_eq!(whole.world.data(&format!("/api/v1/sessions/{id}"))["status"], "unreachable");
+}
