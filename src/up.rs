@@ -1,7 +1,7 @@
 //! `hal up`: a supervisor and an agent for the current folder in one process, on the embedded store.
 
 use std::env;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,7 +90,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         .leave_note(&supervisor)
         .context("cannot write the file by which halctl finds this supervisor")?;
     announce(&supervisor, &place, &names, backend)?;
-    while signals.next().await != Signal::Stop {}
+    // A terminal that is closed sends SIGHUP; nobody could stop what went on after it.
+    let _stop_or_hangup = signals.next().await;
     eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
     tokio::select! {
         () = drain(&tasks, supervisor) => {}
@@ -208,11 +209,14 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+fn is_on_path(program: &str) -> bool {
+    env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 /// Opencode when it can be found, else echo with a sentence on how to get the real thing.
 fn choose_backend() -> BackendKind {
-    let found = env::var_os("PATH")
-        .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join("opencode").is_file()));
-    if found {
+    if is_on_path("opencode") {
         return BackendKind::Opencode;
     }
     eprintln!(
@@ -263,7 +267,10 @@ fn announce(
         BackendKind::Opencode => "say what to do",
         BackendKind::Echo => "say hello; run 2; ask rm -rf build; say done",
     };
-    let halctl = if out.is_terminal() { "halctl" } else { "hal ctl" };
+    let halctl = match env::args().next() {
+        Some(hal) if !is_on_path("halctl") => format!("{hal} ctl"),
+        _ => "halctl".to_owned(),
+    };
     eprintln!(
         "watching {} with {}. In another terminal:\n  {halctl} sessions start --project {} \"{example}\"\n  \
          {halctl} sessions list",

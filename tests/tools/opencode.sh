@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the pinned opencode for the tests into target/tools/opencode and prints the path of its true program.
-# Quick when it is already there. No lock file is kept: it would carry the address of whatever mirror was used.
+# Quick when it is already there. No lock file is kept: it would carry the address it was fetched from.
 set -eu
 
 version=1.18.33

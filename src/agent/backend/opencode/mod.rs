@@ -122,7 +122,7 @@ impl Opencode {
     /// Begins to run opencode; returns at once. What happens is reported: first [`super::Heard::Picture`] and
     /// [`super::Heard::Health`] with `None`, or `Health` with the reason why not.
     ///
-    /// Must be called within a tokio runtime. The tasks end when the group stops or [`Opencode::stop`] is called.
+    /// Must be called within a tokio runtime. The tasks end when the group stops or the backend is stopped.
     pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
             directories: Directories::new(&config.directories),
