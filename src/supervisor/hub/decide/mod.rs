@@ -66,11 +66,7 @@ impl Work {
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
-            Input::Await { id, reply } => {
-                if self.view.commands.contains_key(&id) {
-                    self.effects.push(Effect::Wait(id, reply));
-                }
-            }
+            Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Tick => {
