@@ -11,7 +11,7 @@ use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
-use crate::rules::node::{Fit, fit};
+use crate::rules::node::{Fit, fit, kept};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -53,7 +53,7 @@ impl Work {
         }
         record.hostname = hello.hostname;
         record.version = hello.version;
-        record.projects = hello.projects;
+        record.projects = kept(hello.projects);
         record.epoch += 1;
         record.address.clone_from(&address);
         (record.connected_at, record.last_heard) = (at, at);
@@ -103,8 +103,9 @@ impl Work {
         let mut state = state.clone();
         state.last_heard = at;
         let is_whole = state.record.committed >= snapshot.as_of_seq;
-        if state.record.projects != snapshot.projects {
-            state.record.projects = snapshot.projects;
+        let projects = kept(snapshot.projects);
+        if state.record.projects != projects {
+            state.record.projects = projects;
             self.put_node(state);
         } else {
             self.view.nodes.insert(from.node.clone(), Arc::new(state));
