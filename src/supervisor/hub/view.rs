@@ -13,6 +13,7 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::command::Place;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -20,6 +21,9 @@ use crate::store::tail::Tail;
 
 /// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
 const MAX_DEPTH: usize = 16;
+
+/// Sessions that are looked through for the one that was meant: the hub does nothing else meanwhile.
+const MAX_OFFERED: usize = 1000;
 
 /// What is known of a node.
 #[derive(Clone, Debug)]
@@ -236,11 +240,14 @@ impl rules::command::Known for View {
     }
 
     fn session_names(&self) -> Vec<&str> {
-        self.sessions.keys().map(SessionId::as_str).collect()
+        self.by_age.iter().take(MAX_OFFERED).map(|(_, id)| id.as_str()).collect()
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        self.nodes.values().map(|state| state.show(0)).collect()
+    fn nodes(&self) -> Vec<Place<'_>> {
+        let records = self.nodes.values().map(|state| (&state.record, state.online));
+        records
+            .map(|(record, is_online)| Place { id: &record.id, is_online, projects: &record.projects })
+            .collect()
     }
 }
 
