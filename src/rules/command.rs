@@ -133,12 +133,14 @@ pub fn conclude(command: &Command, result: &CommandResult, now: Time) -> Command
     }
 }
 
-/// The name of a node's session here: its own, unless another node has a session of that name already.
+/// The name of a node's session here: its own, unless another node has a session of that name already. A name that
+/// holds an `@` itself always gets one more, so that [`local_id`] finds back from every name.
 pub fn public_id(local: &SessionId, node: &NodeId, owner: Option<&Session>) -> SessionId {
-    match owner {
-        Some(session) if session.node_id != *node => SessionId::new(format!("{local}@{node}")),
-        _ => local.clone(),
+    let is_taken = owner.is_some_and(|session| session.node_id != *node);
+    if is_taken || local.as_str().contains('@') {
+        return SessionId::new(format!("{local}@{node}"));
     }
+    local.clone()
 }
 
 /// The name a node knows its session by.

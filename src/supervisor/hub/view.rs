@@ -137,9 +137,13 @@ impl View {
             }
             self.by_age.insert((Reverse(session.started_at), session.id.clone()));
         }
-        if let Some(parent) = session.parent_id.as_ref().filter(|parent| old_parent.as_ref() != Some(parent))
-        {
-            self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+        if session.parent_id != old_parent {
+            if let Some(helpers) = old_parent.and_then(|parent| self.helpers.get_mut(&parent)) {
+                helpers.retain(|helper| *helper != session.id);
+            }
+            if let Some(parent) = &session.parent_id {
+                self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+            }
         }
         self.sessions.insert(session.id.clone(), Arc::new(record));
     }
@@ -182,7 +186,7 @@ impl View {
         let (status, last_known) = self.status_of(session);
         let mut token_kinds = session.tokens;
         let mut cost_micros = session.cost_micros;
-        self.each_helper(&session.id, MAX_DEPTH, &mut |helper| {
+        self.each_helper(&session.id, &session.id, MAX_DEPTH, &mut |helper| {
             token_kinds = token_kinds.plus(&helper.tokens);
             if let Some(cost) = helper.cost_micros {
                 cost_micros = Some(cost_micros.unwrap_or(0).saturating_add(cost));
@@ -221,14 +225,15 @@ impl View {
         }
     }
 
-    fn each_helper(&self, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
+    /// Each session has one parent, so those below `root` are a tree unless `root` is below itself.
+    fn each_helper(&self, root: &SessionId, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
         if depth == 0 {
             return;
         }
-        for helper in self.helpers.get(id).into_iter().flatten() {
+        for helper in self.helpers.get(id).into_iter().flatten().filter(|helper| *helper != root) {
             if let Some(record) = self.sessions.get(helper) {
                 see(&record.session);
-                self.each_helper(helper, depth - 1, see);
+                self.each_helper(root, helper, depth - 1, see);
             }
         }
     }

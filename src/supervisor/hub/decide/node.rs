@@ -102,7 +102,7 @@ impl Work {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
         state.last_heard = at;
-        let is_whole = state.record.committed >= snapshot.as_of_seq;
+        let committed = state.record.committed;
         let projects = kept(snapshot.projects);
         if state.record.projects != projects {
             state.record.projects = projects;
@@ -110,9 +110,11 @@ impl Work {
         } else {
             self.view.nodes.insert(from.node.clone(), Arc::new(state));
         }
-        if !is_whole {
+        if committed < snapshot.as_of_seq {
             return;
         }
+        // Events after the picture are applied here already: what they touched is newer than the picture.
+        let is_newest = committed == snapshot.as_of_seq;
         for mut session in snapshot.sessions {
             let id = self.public_id(&session.id, &from.node);
             let known = self.view.sessions.get(&id).cloned();
@@ -122,7 +124,9 @@ impl Work {
             match known {
                 Some(known) => {
                     session.events = known.session.events;
-                    if known.session != session && known.session.active_at <= session.active_at {
+                    let (here, there) = (known.session.active_at, session.active_at);
+                    let is_news = if is_newest { here <= there } else { here < there };
+                    if is_news && known.session != session {
                         self.put_session(SessionRecord { no: known.no, session });
                     }
                 }
