@@ -1,12 +1,21 @@
 //! The known word that a person probably meant.
 
+/// Letters of a word that a slip is looked for in: names are shorter, and each letter costs as many steps as a
+/// candidate has letters.
+const MAX_WORD: usize = 256;
+
 /// The candidate nearest to `word`, when one is near enough to be worth offering. Case does not count.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_WORD {
+        return None;
+    }
     let word = word.to_lowercase();
+    let length = word.chars().count();
     // One slip per three letters: more would offer words that merely have the same length.
-    let allowed = (word.chars().count() / 3).max(1);
+    let allowed = (length / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
         .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
@@ -15,6 +24,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// `no <noun> "word"; did you mean "x"?`, or what there is instead: at most five names.
 pub fn no_such<'a>(noun: &str, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let word = &word[..word.floor_char_boundary(MAX_WORD)];
     let mut known: Vec<&str> = known.into_iter().collect();
     known.sort_unstable();
     known.dedup();
@@ -37,6 +47,13 @@ mod tests {
         assert_eq!(no_such("project", "wbe", ["web", "api"]), "no project \"wbe\"; did you mean \"web\"?");
         assert_eq!(no_such("project", "zzz", ["web", "api"]), "no project \"zzz\"; known: api, web");
         assert_eq!(no_such("node", "x", []), "no node \"x\"; there is none yet");
+    }
+
+    #[test]
+    fn a_word_that_is_no_name_costs_no_time_and_is_not_said_again_in_full() {
+        let names: Vec<String> = (0..100_000).map(|at| format!("name-{at}")).collect();
+        let said = no_such("session", &"ä".repeat(1 << 20), names.iter().map(String::as_str));
+        assert!(said.len() < 1000 && said.ends_with("and 99995 more"), "{}", said.len());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, DEFAULT_EXPIRY, Verb};
 use crate::protocol::frame::{CommandFrame, CommandResult, Target};
-use crate::protocol::node::{Node, NodeId, NodeStatus};
+use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 
 use crate::base::nearest::no_such;
@@ -24,14 +24,25 @@ pub enum Refused {
     NoSuch(String),
 }
 
+/// A node as far as it matters to where a command goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its name.
+    pub id: &'a NodeId,
+    /// Whether its agent is connected.
+    pub is_online: bool,
+    /// What it works on.
+    pub projects: &'a [Project],
+}
+
 /// What is known when a request is judged.
 pub trait Known {
     /// The session with this public name.
     fn session(&self, id: &SessionId) -> Option<&Session>;
-    /// Every session's name, for a helpful refusal.
+    /// Names of sessions, the newest ones when there are many, for a helpful refusal.
     fn session_names(&self) -> Vec<&str>;
     /// Every node.
-    fn nodes(&self) -> Vec<Node>;
+    fn nodes(&self) -> Vec<Place<'_>>;
 }
 
 /// Turns a request into a command for one node, or says why not.
@@ -122,12 +133,14 @@ pub fn conclude(command: &Command, result: &CommandResult, now: Time) -> Command
     }
 }
 
-/// The name of a node's session here: its own, unless another node has a session of that name already.
+/// The name of a node's session here: its own, unless another node has a session of that name already. A name that
+/// holds an `@` itself always gets one more, so that [`local_id`] finds back from every name.
 pub fn public_id(local: &SessionId, node: &NodeId, owner: Option<&Session>) -> SessionId {
-    match owner {
-        Some(session) if session.node_id != *node => SessionId::new(format!("{local}@{node}")),
-        _ => local.clone(),
+    let is_taken = owner.is_some_and(|session| session.node_id != *node);
+    if is_taken || local.as_str().contains('@') {
+        return SessionId::new(format!("{local}@{node}"));
     }
+    local.clone()
 }
 
 /// The name a node knows its session by.
@@ -143,7 +156,7 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
     if project.is_empty() {
         return Err(Refused::Invalid("name the project to work in (`project`)".into()));
     }
-    let has = |node: &Node| node.projects.iter().any(|one| one.name.as_str() == project);
+    let has = |node: &Place<'_>| node.projects.iter().any(|one| one.name.as_str() == project);
     if !node_id.is_empty() {
         let node = nodes.iter().find(|node| node.id.as_str() == node_id).ok_or_else(|| {
             Refused::NoSuch(no_such("node", node_id, nodes.iter().map(|node| node.id.as_str())))
@@ -156,8 +169,8 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
             ))),
         };
     }
-    let with: Vec<&Node> = nodes.iter().filter(|node| has(node)).collect();
-    let online: Vec<&Node> = with.iter().copied().filter(|node| node.status == NodeStatus::Online).collect();
+    let with: Vec<&Place<'_>> = nodes.iter().filter(|node| has(node)).collect();
+    let online: Vec<&Place<'_>> = with.iter().copied().filter(|node| node.is_online).collect();
     match (online.as_slice(), with.as_slice()) {
         ([one], _) | ([], [one]) => Ok(one.id.clone()),
         ([], []) => {

@@ -1,9 +1,28 @@
-//! When a node counts as gone, and what its journal's numbers mean to the supervisor.
+//! When a node counts as gone, what its journal's numbers mean to the supervisor, and how much it may say of itself.
 
 use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::protocol::frame::Hello;
+use crate::protocol::node::{NodeId, Project};
+
+/// The longest name of a node, in bytes: that of a host.
+const MAX_NAME: usize = 253;
+
+/// The longest version, host name or incarnation, in bytes.
+const MAX_WORD: usize = 512;
+
+/// The projects of one node at most. They are written with every change of the node.
+const MAX_PROJECTS: usize = 1024;
+
+/// The longest name, directory or backend of a project, in bytes: as long as Linux lets a path be.
+const MAX_PATH: usize = 4096;
+
+/// Characters kept of why a project is in error.
+const MAX_ERROR: usize = 2_000;
+
+/// Journal numbers stay below this: nobody counts so far, and sums do not overflow.
+const MAX_SEQ: u64 = 1 << 62;
 
 /// Heartbeats and how many of them may be missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +69,57 @@ pub fn fit(committed: u64, hello: &Hello) -> Fit {
     }
 }
 
+/// What is wrong with what a node says of itself, as a sentence; `None` when all is well.
+pub fn fault(hello: &Hello) -> Option<String> {
+    if let Some(fault) = fault_of_name(&hello.node_id) {
+        return Some(fault);
+    }
+    let words =
+        [("hostname", &hello.hostname), ("version", &hello.version), ("incarnation", &hello.incarnation)];
+    if let Some((what, _)) = words.iter().find(|(_, word)| word.len() > MAX_WORD) {
+        return Some(format!("the node's {what} is longer than {MAX_WORD} bytes"));
+    }
+    if hello.first_seq > hello.last_seq || hello.last_seq >= MAX_SEQ {
+        return Some("the numbers of the node's journal make no sense".into());
+    }
+    fault_of_projects(&hello.projects)
+}
+
+/// Names are shown on terminals, and stand behind an `@` where two nodes have a session of the same name.
+fn fault_of_name(name: &NodeId) -> Option<String> {
+    let text = name.as_str();
+    if text.is_empty() || text.len() > MAX_NAME {
+        return Some(format!("the node's name is empty or longer than {MAX_NAME} bytes"));
+    }
+    let strange = |c: char| c.is_control() || c.is_whitespace() || c == '@';
+    text.contains(strange).then(|| "the node's name holds a space, a control character or an @".into())
+}
+
+/// What is wrong with a node's list of projects, as a sentence.
+pub fn fault_of_projects(projects: &[Project]) -> Option<String> {
+    if projects.len() > MAX_PROJECTS {
+        return Some(format!("the node has more than {MAX_PROJECTS} projects"));
+    }
+    let is_long = |one: &Project| {
+        [one.name.as_str(), &one.directory, &one.backend].iter().any(|text| text.len() > MAX_PATH)
+    };
+    projects
+        .iter()
+        .any(is_long)
+        .then(|| format!("one of the node's projects has a name or directory of over {MAX_PATH} bytes"))
+}
+
+/// The projects as they are kept: why one is in error may hold a program's output, and is cut.
+pub fn kept(mut projects: Vec<Project>) -> Vec<Project> {
+    for error in projects.iter_mut().filter_map(|project| project.error.as_mut()) {
+        if let Some((end, _)) = error.char_indices().nth(MAX_ERROR) {
+            error.truncate(end);
+            error.push('…');
+        }
+    }
+    projects
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +159,26 @@ mod tests {
         assert!(!liveness.is_gone(Time(0), Time(30_000)));
         assert!(liveness.is_gone(Time(0), Time(30_001)));
         assert!(!liveness.is_gone(Time(50_000), Time(10)), "a clock that jumps back harms nobody");
+    }
+
+    #[test]
+    fn what_a_node_says_of_itself_is_bounded() {
+        let named = |name: &str| Hello { node_id: name.into(), ..hello(1, 9) };
+        assert_eq!(fault(&named("web-1.example.org")), None);
+        for name in ["", "a@b", "a b", "a\u{1b}[2J", &"n".repeat(254)] {
+            assert!(fault(&named(name)).is_some(), "{name:?}");
+        }
+        assert_eq!(fault(&hello(0, 9)), None);
+        assert!(fault(&hello(9, 1)).is_some());
+        assert!(fault(&hello(0, u64::MAX)).is_some());
+        let project = |error: &str| Project {
+            name: "p".into(),
+            directory: "/p".into(),
+            backend: "echo".into(),
+            error: Some(error.to_owned()),
+        };
+        assert!(fault_of_projects(&vec![project(""); MAX_PROJECTS + 1]).is_some());
+        let kept = kept(vec![project(&"ä".repeat(10_000))]);
+        assert_eq!(kept[0].error.as_ref().unwrap().chars().count(), MAX_ERROR + 1);
     }
 }

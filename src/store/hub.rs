@@ -227,6 +227,10 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
     file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    #[cfg(test)]
+    if let Some(file) = super::disk::file(path) {
+        return builder.create_with_backend(file).map_err(|error| failed(error.into()));
+    }
     builder.create(path).map_err(|error| failed(error.into()))
 }
 

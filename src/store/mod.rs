@@ -12,6 +12,8 @@
 
 pub mod change;
 pub mod command;
+#[cfg(test)]
+pub mod disk;
 pub mod event;
 pub mod hub;
 pub mod journal;

@@ -23,6 +23,7 @@ use crate::protocol::command::CommandId;
 use crate::protocol::event::raw;
 use crate::protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
 use crate::protocol::node::NodeId;
+use crate::rules;
 use crate::rules::command::public_id;
 
 /// An agent says who it is within this time.
@@ -37,8 +38,11 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 /// Memory of an idle connection's read buffer, in bytes. Ten thousand idle agents each have one.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// The longest name of a node, in bytes.
-const MAX_NODE_ID: usize = 128;
+/// The largest frame of whoever has shown no token, in bytes: nothing but a close is expected.
+const STRANGER_FRAME: usize = 1024;
+
+/// Characters of why a link ended that are logged and stored: a part of it may be the agent's own words.
+const MAX_REASON: usize = 400;
 
 /// The query of the agents' door.
 #[derive(Debug, Deserialize)]
@@ -65,7 +69,9 @@ pub async fn enter(
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     match auth::shown(&shared, &headers, query.token.as_deref()) {
-        Shown::Nothing => upgrade.on_upgrade(greet),
+        Shown::Nothing => {
+            upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet)
+        }
         Shown::Wrong => {
             auth::note_refusal(&shared, "agent", source.ip(), Shown::Wrong);
             ApiError::unauthorized(auth::refusal(Shown::Wrong)).into_response()
@@ -107,19 +113,27 @@ struct End {
 }
 
 impl End {
+    fn of(code: u16, mut reason: String) -> Self {
+        if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
+            reason.truncate(end);
+            reason.push('…');
+        }
+        Self { code, reason }
+    }
+
     /// The agent broke the rules.
     fn broken(reason: impl Into<String>) -> Self {
-        Self { code: 1008, reason: reason.into() }
+        Self::of(1008, reason.into())
     }
 
     /// The supervisor cannot go on.
     fn later(reason: impl Into<String>) -> Self {
-        Self { code: 1013, reason: reason.into() }
+        Self::of(1013, reason.into())
     }
 
     /// The connection is gone; there is nobody to tell.
     fn gone(reason: impl Into<String>) -> Self {
-        Self { code: 0, reason: reason.into() }
+        Self::of(0, reason.into())
     }
 }
 
@@ -161,8 +175,8 @@ impl Conversation {
         if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
             return Err(End::broken("hello names another node than the header X-Node-ID"));
         }
-        if hello.node_id.as_str().is_empty() || hello.node_id.as_str().len() > MAX_NODE_ID {
-            return Err(End::broken("the node's name is empty or longer than 128 bytes"));
+        if let Some(fault) = rules::node::fault(&hello) {
+            return Err(End::broken(fault));
         }
         let (frames, queue) = mpsc::channel(LINK_QUEUE);
         let close = Closer::default();
@@ -275,7 +289,10 @@ impl Conversation {
                 Input::CommandResult { from, id, result }
             }
             FromAgent::Heartbeat(heartbeat) => Input::Heartbeat { from, heartbeat: Some(heartbeat) },
-            FromAgent::Snapshot(snapshot) => Input::Snapshot { from, snapshot },
+            FromAgent::Snapshot(snapshot) => match rules::node::fault_of_projects(&snapshot.projects) {
+                Some(fault) => return Err(End::broken(fault)),
+                None => Input::Snapshot { from, snapshot },
+            },
             FromAgent::Live(live) => {
                 let view = self.shared.hub.view();
                 let owner = view.sessions.get(&live.session_id).map(|record| &record.session);

@@ -30,6 +30,54 @@ fn a_probe_without_a_token_is_greeted_and_let_go() {
 }
 
 #[test]
+fn a_probe_cannot_fill_the_memory() {
+    let world = World::supervised();
+    world.run(async {
+        let mut probe = Peer::connect(&world.url("ws"), None).await.unwrap();
+        probe.hear_text().await.unwrap();
+        let much = Message::text("x".repeat(MAX_FRAME_BYTES / 2));
+        // What was said beyond a few bytes is not even taken in.
+        let ended = async { while probe.send(much.clone()).await.is_ok() {} };
+        tokio::time::timeout(std::time::Duration::from_secs(5), ended)
+            .await
+            .expect("the link is cut at once");
+    });
+}
+
+#[test]
+fn an_agent_that_says_too_much_of_itself_is_refused_in_few_words() {
+    let world = World::supervised();
+    let hello = |change: &dyn Fn(&mut Value)| {
+        let mut frame = json!({"version": 1, "type": "hello", "timestamp": 1, "payload": {"protocol": 2,
+            "node_id": "loud", "hostname": "loud", "version": "0", "incarnation": "a", "first_seq": 0, "last_seq": 0}});
+        change(&mut frame["payload"]);
+        frame
+    };
+    let project = json!({"name": "p", "directory": "/p", "backend": "echo"});
+    let cases = [
+        (hello(&|one| one["node_id"] = json!("web\u{1b}[2J")), "name"),
+        (hello(&|one| one["node_id"] = json!("a@b")), "name"),
+        (hello(&|one| one["version"] = json!("v".repeat(1 << 20))), "version"),
+        (hello(&|one| one["projects"] = json!(vec![project.clone(); 5000])), "projects"),
+        (hello(&|one| one["last_seq"] = json!(u64::MAX)), "numbers"),
+        (json!({"version": 1, "type": "hello", "timestamp": 1, "payload": "y".repeat(1 << 20)}), "hello"),
+    ];
+    for (frame, word) in cases {
+        world.run(async {
+            let mut peer = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+            peer.send(Message::text(frame.to_string())).await.unwrap();
+            let close = peer.hear().await.expect_err(word).expect("a close frame");
+            assert!(u16::from(close.code) == 1008 && close.reason.contains(word), "{word}: {close:?}");
+        });
+    }
+    assert_eq!(world.get("/api/v1/nodes").body["meta"]["total"], 0);
+    let said = world.supervisor().said();
+    assert!(said.lines().all(|line| line.len() < 2000), "a peer decides how long a log line is");
+    let longest = "n".repeat(253);
+    world.run(async { Peer::join(&world.url("ws"), TOKEN, &longest).await });
+}
+
+#[test]
 fn a_wrong_token_is_not_let_in() {
     let world = World::supervised();
     let refused = world.run(Peer::connect(&world.url("ws"), Some("not-the-token"))).err();

@@ -12,6 +12,7 @@ use crate::base::clock::Time;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
+use crate::rules::command::Known;
 use crate::supervisor::hub::view::View;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
@@ -77,7 +78,7 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 
 /// The answer for a session that is not there.
 pub fn unknown(view: &View, id: &SessionId) -> ApiError {
-    ApiError::not_found(no_such("session", id.as_str(), view.sessions.keys().map(SessionId::as_str)))
+    ApiError::not_found(no_such("session", id.as_str(), view.session_names()))
 }
 
 struct Filter {

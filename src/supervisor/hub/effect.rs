@@ -31,7 +31,7 @@ pub enum Effect {
     Detach(NodeId),
     /// The answer to a command request.
     Answer(oneshot::Sender<Result<Command, NotAccepted>>, Result<Command, NotAccepted>),
-    /// Somebody waits for a command's end.
+    /// Somebody waits for a command's end; let go when it is not open any more.
     Wait(CommandId, oneshot::Sender<Command>),
     /// A command has ended.
     Ended(Command),

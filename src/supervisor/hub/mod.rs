@@ -24,14 +24,14 @@ use self::effect::Effect;
 use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::view::View;
 use crate::base::backoff::Backoff;
-use crate::base::clock;
-use crate::protocol::command::{Command, CommandId};
+use crate::base::clock::{self, Time};
+use crate::protocol::command::{Command, CommandId, CommandState};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
 use crate::store::command::{KeyRecord, scoped_key};
-use crate::store::hub::Store;
+use crate::store::hub::{Batch, Store};
 
 /// Inputs taken into one transaction at most. Each may hold a full batch of events, so this bounds memory.
 const MOST_INPUTS: usize = 512;
@@ -82,6 +82,12 @@ impl Hub {
         liveness: Liveness,
         tally: impl Tally,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (hub, owner) = Self::with_owner(store, view, liveness, tally);
+        let thread = std::thread::Builder::new().name("hub".into()).spawn(move || owner.run())?;
+        Ok((hub, thread))
+    }
+
+    fn with_owner<T: Tally>(store: Store, view: View, liveness: Liveness, tally: T) -> (Self, Owner<T>) {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
         let (committed, committed_seen) = watch::channel(view.last_seq);
         let (health, health_seen) = watch::channel(Health::default());
@@ -96,13 +102,13 @@ impl Hub {
             liveness,
             links: HashMap::new(),
             waiters: HashMap::new(),
+            refused: Vec::new(),
             watching: Watch::default(),
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
             tally,
         };
-        let thread = std::thread::Builder::new().name("hub".into()).spawn(move || owner.run())?;
         let hub = Self { inputs, view: published, committed: committed_seen, health: health_seen, store };
-        Ok((hub, thread))
+        (hub, owner)
     }
 
     /// Hands an input to the hub, waiting while its queue is full.
@@ -156,6 +162,8 @@ struct Owner<T> {
     liveness: Liveness,
     links: HashMap<NodeId, Link>,
     waiters: HashMap<CommandId, Vec<oneshot::Sender<Command>>>,
+    /// New commands of the commit that failed: whoever asked was told that they will not be done.
+    refused: Vec<CommandId>,
     watching: Watch,
     backoff: Backoff,
     tally: T,
@@ -176,7 +184,7 @@ impl<T: Tally> Owner<T> {
 
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Timed) -> bool {
-        let usable = self.heal();
+        let usable = self.heal(first.at);
         let mut work = Work::on(&self.view.load(), self.liveness);
         let mut stopping = matches!(first.input, Input::Stop);
         self.take(&mut work, first);
@@ -192,20 +200,31 @@ impl<T: Tally> Owner<T> {
         self.liveness = work.liveness;
         match usable.and_then(|()| self.commit(&work)) {
             Ok(()) => self.publish(work),
-            Err(error) => self.undo(work, &error),
+            Err(error) => self.undo(work, &error, stopping),
         }
         stopping
     }
 
     /// Opens a store again that failed. What it holds then is the truth: a commit that failed may have taken effect
     /// nevertheless. So the view is made anew and every agent connects again.
-    fn heal(&mut self) -> Result<(), StoreError> {
+    fn heal(&mut self, at: Time) -> Result<(), StoreError> {
         if self.health.borrow().store.is_none() {
             return Ok(());
         }
-        let loaded = self.store.reopen()?;
-        tracing::info!(path = %self.store.path().display(), "the store is open again");
-        self.view.store(Arc::new(View::of(loaded)));
+        let mut view = View::of(self.store.reopen()?);
+        let mut batch = Batch::default();
+        for id in &self.refused {
+            if let Some(command) = view.commands.remove(id) {
+                batch.commands.insert(id.to_string(), never_begun(&command, at));
+            }
+        }
+        // Even an empty batch, since only a write shows that the store takes writes again.
+        self.store.commit(&batch)?;
+        tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
+        self.refused.clear();
+        // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
+        self.waiters.retain(|id, _| view.commands.contains_key(id));
+        self.show(view);
         for (_, link) in self.links.drain() {
             link.close.close("the supervisor has opened its store again; say hello again");
         }
@@ -245,19 +264,28 @@ impl<T: Tally> Owner<T> {
             return Ok(());
         }
         let begun = clock::Stopwatch::start();
-        self.store.commit(&work.batch)?;
+        if let Err(error) = self.store.commit(&work.batch) {
+            let known = &self.view.load().commands;
+            let new = work.batch.commands.values().filter(|one| !known.contains_key(&one.id));
+            self.refused.extend(new.map(|command| command.id.clone()));
+            return Err(error);
+        }
         self.backoff.reset();
         self.tally.committed(begun.elapsed(), work.batch.events.len());
         Ok(())
     }
 
     fn publish(&mut self, work: Work) {
-        let last_seq = work.view.last_seq;
-        self.view.store(Arc::new(work.view));
-        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
+        self.show(work.view);
         for effect in work.effects {
             self.carry_out(effect);
         }
+    }
+
+    fn show(&self, view: View) {
+        let last_seq = view.last_seq;
+        self.view.store(Arc::new(view));
+        self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -317,15 +345,15 @@ impl<T: Tally> Owner<T> {
     }
 
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
-    fn undo(&mut self, work: Work, error: &StoreError) {
+    fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
         let why = format!("{:#}", chain(error));
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.health.send_modify(|health| health.store = Some(why.clone()));
         for effect in work.effects {
             match effect {
-                Effect::Answer(reply, Ok(_)) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                Effect::Answer(reply, Ok(command)) => {
+                    let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
@@ -341,8 +369,30 @@ impl<T: Tally> Owner<T> {
                 link.close.close("the supervisor cannot write to its store; send again later");
             }
         }
+        if stopping {
+            return;
+        }
         // The thread has nothing better to do: without the store there is no progress.
         std::thread::park_timeout(self.backoff.next_delay());
+    }
+
+    /// The answer to a request when its batch `lost` was not stored: an earlier command of the same key is as it was.
+    fn as_stored(&self, lost: &Batch, command: Command, why: &str) -> Result<Command, NotAccepted> {
+        match self.view.load().commands.get(&command.id) {
+            Some(earlier) => Ok(Command::clone(earlier)),
+            None if !lost.commands.contains_key(command.id.as_str()) => Ok(command),
+            None => Err(NotAccepted::NotStored(why.to_owned())),
+        }
+    }
+}
+
+/// A command that was refused for want of a store, and is in the store nevertheless.
+fn never_begun(command: &Command, at: Time) -> Command {
+    Command {
+        state: CommandState::Failed,
+        error: Some("it could not be stored when it was asked for, so it was not done".to_owned()),
+        changed_at: at,
+        ..command.clone()
     }
 }
 
@@ -356,3 +406,6 @@ fn chain(error: &StoreError) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::command::Place;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -20,6 +21,9 @@ use crate::store::tail::Tail;
 
 /// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
 const MAX_DEPTH: usize = 16;
+
+/// Sessions that are looked through for the one that was meant: the hub does nothing else meanwhile.
+const MAX_OFFERED: usize = 1000;
 
 /// What is known of a node.
 #[derive(Clone, Debug)]
@@ -133,9 +137,13 @@ impl View {
             }
             self.by_age.insert((Reverse(session.started_at), session.id.clone()));
         }
-        if let Some(parent) = session.parent_id.as_ref().filter(|parent| old_parent.as_ref() != Some(parent))
-        {
-            self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+        if session.parent_id != old_parent {
+            if let Some(helpers) = old_parent.and_then(|parent| self.helpers.get_mut(&parent)) {
+                helpers.retain(|helper| *helper != session.id);
+            }
+            if let Some(parent) = &session.parent_id {
+                self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+            }
         }
         self.sessions.insert(session.id.clone(), Arc::new(record));
     }
@@ -178,7 +186,7 @@ impl View {
         let (status, last_known) = self.status_of(session);
         let mut token_kinds = session.tokens;
         let mut cost_micros = session.cost_micros;
-        self.each_helper(&session.id, MAX_DEPTH, &mut |helper| {
+        self.each_helper(&session.id, &session.id, MAX_DEPTH, &mut |helper| {
             token_kinds = token_kinds.plus(&helper.tokens);
             if let Some(cost) = helper.cost_micros {
                 cost_micros = Some(cost_micros.unwrap_or(0).saturating_add(cost));
@@ -217,14 +225,15 @@ impl View {
         }
     }
 
-    fn each_helper(&self, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
+    /// Each session has one parent, so those below `root` are a tree unless `root` is below itself.
+    fn each_helper(&self, root: &SessionId, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
         if depth == 0 {
             return;
         }
-        for helper in self.helpers.get(id).into_iter().flatten() {
+        for helper in self.helpers.get(id).into_iter().flatten().filter(|helper| *helper != root) {
             if let Some(record) = self.sessions.get(helper) {
                 see(&record.session);
-                self.each_helper(helper, depth - 1, see);
+                self.each_helper(root, helper, depth - 1, see);
             }
         }
     }
@@ -236,11 +245,14 @@ impl rules::command::Known for View {
     }
 
     fn session_names(&self) -> Vec<&str> {
-        self.sessions.keys().map(SessionId::as_str).collect()
+        self.by_age.iter().take(MAX_OFFERED).map(|(_, id)| id.as_str()).collect()
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        self.nodes.values().map(|state| state.show(0)).collect()
+    fn nodes(&self) -> Vec<Place<'_>> {
+        let records = self.nodes.values().map(|state| (&state.record, state.online));
+        records
+            .map(|(record, is_online)| Place { id: &record.id, is_online, projects: &record.projects })
+            .collect()
     }
 }
 

@@ -84,7 +84,11 @@ impl Work {
                     touched.insert(id.clone(), record);
                 }
                 if let Some(record) = touched.get_mut(&id) {
+                    // An event names the parent as its node does.
+                    let parent = record.session.parent_id.take();
                     rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
+                    let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
+                    record.session.parent_id = said.or(parent);
                     if let Some(backend) = backends
                         .get(record.session.project.as_str())
                         .filter(|_| record.session.backend.is_empty())

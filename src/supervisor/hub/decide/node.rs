@@ -11,7 +11,7 @@ use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
-use crate::rules::node::{Fit, fit};
+use crate::rules::node::{Fit, fit, kept};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -53,7 +53,7 @@ impl Work {
         }
         record.hostname = hello.hostname;
         record.version = hello.version;
-        record.projects = hello.projects;
+        record.projects = kept(hello.projects);
         record.epoch += 1;
         record.address.clone_from(&address);
         (record.connected_at, record.last_heard) = (at, at);
@@ -102,16 +102,19 @@ impl Work {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
         state.last_heard = at;
-        let is_whole = state.record.committed >= snapshot.as_of_seq;
-        if state.record.projects != snapshot.projects {
-            state.record.projects = snapshot.projects;
+        let committed = state.record.committed;
+        let projects = kept(snapshot.projects);
+        if state.record.projects != projects {
+            state.record.projects = projects;
             self.put_node(state);
         } else {
             self.view.nodes.insert(from.node.clone(), Arc::new(state));
         }
-        if !is_whole {
+        if committed < snapshot.as_of_seq {
             return;
         }
+        // Events after the picture are applied here already: what they touched is newer than the picture.
+        let is_newest = committed == snapshot.as_of_seq;
         for mut session in snapshot.sessions {
             let id = self.public_id(&session.id, &from.node);
             let known = self.view.sessions.get(&id).cloned();
@@ -121,7 +124,9 @@ impl Work {
             match known {
                 Some(known) => {
                     session.events = known.session.events;
-                    if known.session != session && known.session.active_at <= session.active_at {
+                    let (here, there) = (known.session.active_at, session.active_at);
+                    let is_news = if is_newest { here <= there } else { here < there };
+                    if is_news && known.session != session {
                         self.put_session(SessionRecord { no: known.no, session });
                     }
                 }

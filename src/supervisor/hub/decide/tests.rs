@@ -5,9 +5,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::*;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use crate::protocol::event::Event;
-use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, ToAgent};
+use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
 use crate::protocol::node::Project;
-use crate::protocol::session::Status;
+use crate::protocol::session::{Activity, Session, Status};
+use crate::rules::command::local_id;
 use crate::store::hub::Loaded;
 use crate::store::tail::Tail;
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
@@ -57,14 +58,18 @@ impl Stage {
     }
 
     fn connect(&mut self, incarnation: &str, first_seq: u64, last_seq: u64) -> Greeted {
+        self.connect_node("n", incarnation, first_seq, last_seq)
+    }
+
+    fn connect_node(&mut self, node: &str, incarnation: &str, first_seq: u64, last_seq: u64) -> Greeted {
         let (reply, mut greeted) = oneshot::channel();
         let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
         let project =
             Project { name: "p".into(), directory: "/p".into(), backend: "echo".into(), error: None };
         let hello = Hello {
             protocol: PROTOCOL,
-            node_id: "n".into(),
-            hostname: "n".into(),
+            node_id: node.into(),
+            hostname: node.into(),
             version: "1".into(),
             capabilities: Vec::new(),
             incarnation: incarnation.into(),
@@ -77,7 +82,35 @@ impl Stage {
     }
 
     fn from(&self) -> From {
-        From { node: "n".into(), epoch: self.view.nodes["n"].record.epoch }
+        self.link_of("n")
+    }
+
+    fn link_of(&self, node: &str) -> From {
+        From { node: node.into(), epoch: self.view.nodes[node].record.epoch }
+    }
+
+    /// One event of a session of a node, at a time.
+    fn say(&mut self, node: &str, seq: u64, session: &str, kind: &str, at: i64, data: &Value) {
+        let event = Event {
+            seq,
+            id: format!("{node}-{seq}"),
+            kind: kind.into(),
+            session_id: Some(session.into()),
+            project: Some("p".into()),
+            occurred_at: Time(at),
+            data: raw(data),
+        };
+        let from = self.link_of(node);
+        self.play(vec![Input::Events {
+            from,
+            batch: Events { incarnation: "a".into(), events: vec![event] },
+        }]);
+    }
+
+    fn show(&mut self, node: &str, as_of_seq: u64, sessions: Vec<Session>) {
+        let from = self.link_of(node);
+        let projects = self.view.nodes[node].record.projects.clone();
+        self.play(vec![Input::Snapshot { from, snapshot: Snapshot { as_of_seq, projects, sessions } }]);
     }
 
     fn send(&mut self, incarnation: &str, seqs: std::ops::RangeInclusive<u64>) {
@@ -294,4 +327,78 @@ fn a_silent_node_goes_offline_and_its_sessions_are_unreachable() {
     let session = stage.view.session(&"s1".into()).unwrap();
     assert_eq!((session.status, session.last_known), (Status::Unreachable, Some(Status::Running)));
     assert!(stage.closed[0].starts_with("timeout"), "{:?}", stage.closed);
+}
+
+#[test]
+fn a_picture_older_than_the_events_changes_nothing_that_they_said() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    stage.say("n", 1, "s1", "session.status", 7, &json!({"status": {"type": "busy"}}));
+    let busy = stage.view.sessions["s1"].session.clone();
+    stage.say("n", 2, "s1", "session.idle", 7, &json!({}));
+    stage.show("n", 1, vec![busy.clone()]);
+    assert_eq!(stage.view.sessions["s1"].session.activity, Activity::Idle);
+    let lost =
+        Session { title: "known to the node alone".into(), ..stage.view.sessions["s1"].session.clone() };
+    stage.show("n", 2, vec![lost]);
+    assert_eq!(stage.view.sessions["s1"].session.title, "known to the node alone");
+    let unseen = Session { id: "s2".into(), ..busy };
+    stage.show("n", 1, vec![unseen]);
+    assert!(stage.view.sessions.contains_key("s2"), "of a session without events here any picture is news");
+}
+
+#[test]
+fn helpers_of_a_copied_machine_belong_to_its_own_sessions() {
+    let mut stage = Stage::new();
+    for node in ["n", "m"] {
+        stage.connect_node(node, "a", 1, 9).unwrap();
+        stage.say(node, 1, "s1", "session.created", 1, &json!({"info": {"id": "s1"}}));
+        let helper = json!({"info": {"id": "h1", "parentID": "s1", "cost": 1.0}});
+        stage.say(node, 2, "h1", "session.created", 2, &helper);
+        stage.say(node, 3, "h1", "session.updated", 3, &helper);
+        stage.say(node, 4, "h1", "session.idle", 4, &json!({}));
+    }
+    assert_eq!(stage.view.sessions["h1@m"].session.parent_id, Some("s1@m".into()));
+    for id in ["s1", "s1@m"] {
+        assert_eq!(stage.view.session(&id.into()).unwrap().cost_micros, Some(1_000_000), "{id}");
+    }
+}
+
+#[test]
+fn a_name_with_an_at_is_no_other_nodes_session() {
+    let mut stage = Stage::new();
+    for (node, session) in [("n", "s1"), ("n", "s1@m"), ("m", "s1"), ("m", "s1@m")] {
+        if !stage.view.nodes.contains_key(node) {
+            stage.connect_node(node, "a", 1, 9).unwrap();
+        }
+        let seq = stage.view.nodes[node].record.committed + 1;
+        stage.say(node, seq, session, "session.idle", 1, &json!({}));
+    }
+    assert_eq!(stage.view.sessions.len(), 4);
+    for record in stage.view.sessions.values() {
+        assert_eq!(record.session.events, 1);
+        let local = local_id(&record.session.id, &record.session.node_id);
+        assert!(["s1", "s1@m"].contains(&local.as_str()), "{} is {local}", record.session.id);
+    }
+}
+
+#[test]
+fn parents_that_change_or_go_round_are_counted_once() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 99).unwrap();
+    let mut seq = 0;
+    let mut say = |id: &str, parent: &str| {
+        seq += 1;
+        let info = json!({"info": {"id": id, "parentID": parent, "cost": 1.0}});
+        stage.say("n", seq, id, "session.updated", 1, &info);
+    };
+    for at in 0..8 {
+        say(&format!("h{at}"), "s");
+        say("s", &format!("h{at}"));
+    }
+    say("t", "s");
+    say("t", "u");
+    let cost = |id: &str| stage.view.session(&id.into()).unwrap().cost_micros;
+    assert_eq!(cost("s"), Some(9_000_000));
+    assert_eq!(stage.view.helpers["s"].len(), 8);
 }

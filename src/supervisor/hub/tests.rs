@@ -1,0 +1,218 @@
+//! Tests of the thread itself: what is done after a commit, and what when the disk says no.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::protocol::command::{CommandRequest, CommandState};
+use crate::protocol::frame::{CommandResult, Hello, PROTOCOL};
+use crate::protocol::node::Project;
+use crate::store::disk::Disk;
+use crate::supervisor::hub::input::{Closer, From, Greeted};
+
+const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
+
+struct Silent;
+
+impl Tally for Silent {
+    fn committed(&self, _: Duration, _: usize) {}
+    fn failed(&self) {}
+    fn ended(&self, _: &Command) {}
+}
+
+/// A hub whose thread is the test, on a disk that can fail.
+struct Stage {
+    hub: Hub,
+    owner: Owner<Silent>,
+    disk: Arc<Disk>,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.redb");
+        let disk = Disk::under(&path);
+        let (store, loaded) = Store::open(&path).unwrap();
+        let (hub, mut owner) = Hub::with_owner(store, View::of(loaded), LIVENESS, Silent);
+        owner.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+        Self { hub, owner, disk, path, _dir: dir }
+    }
+
+    /// All in one batch.
+    fn play(&mut self, inputs: Vec<Input>) {
+        for input in inputs {
+            self.hub.inputs.try_send(Timed { at: clock::now(), input }).unwrap();
+        }
+        let first = self.owner.queue.try_recv().unwrap();
+        self.owner.turn(first);
+    }
+
+    /// The node `n` comes in: what it is told, and its link.
+    fn connect(&mut self) -> (Greeted, mpsc::Receiver<ToAgent>) {
+        let (reply, mut greeted) = oneshot::channel();
+        let (frames, told) = mpsc::channel(8);
+        let project =
+            Project { name: "p".into(), directory: "/p".into(), backend: "echo".into(), error: None };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            node_id: "n".into(),
+            hostname: "n".into(),
+            version: "1".into(),
+            capabilities: Vec::new(),
+            incarnation: "a".into(),
+            first_seq: 0,
+            last_seq: 0,
+            projects: vec![project],
+        };
+        let link = Link { frames, close: Closer::default() };
+        self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
+        (greeted.try_recv().unwrap(), told)
+    }
+
+    fn ask(&mut self, key: &str) -> Result<Command, NotAccepted> {
+        let (reply, mut answer) = oneshot::channel();
+        let request = CommandRequest {
+            verb: "create_session".into(),
+            project: "p".into(),
+            idempotency_key: key.into(),
+            ..CommandRequest::default()
+        };
+        let id = CommandId::new(crate::base::id::fresh());
+        let asked = Asked { request, actor: "me".into(), id, earlier: None, reply };
+        self.play(vec![Input::Command(Box::new(asked))]);
+        answer.try_recv().unwrap()
+    }
+
+    fn outcome(&self, command: &Command) -> Input {
+        let from = From { node: "n".into(), epoch: self.hub.view().nodes["n"].record.epoch };
+        let result = CommandResult {
+            command_id: None,
+            status: "success".into(),
+            state: None,
+            output: "s1".into(),
+            error: None,
+        };
+        Input::CommandResult { from, id: command.id.clone(), result }
+    }
+
+    fn stored(&self, id: &CommandId) -> Option<Command> {
+        self.hub.store().read().unwrap().command(id).unwrap()
+    }
+}
+
+/// What one who waits for a command's end finds: as the API does it, the outcome, or the store once the wait is off.
+fn found(stage: &Stage, waiting: &mut oneshot::Receiver<Command>, command: &Command) -> CommandState {
+    match waiting.try_recv() {
+        Ok(ended) => ended.state,
+        Err(oneshot::error::TryRecvError::Empty) => panic!("the wait goes on for ever"),
+        Err(oneshot::error::TryRecvError::Closed) => {
+            assert!(!stage.hub.view().commands.contains_key(&command.id), "it is told before it is so");
+            stage.stored(&command.id).unwrap().state
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_learns_of_an_end_in_the_same_batch() {
+    for is_first in [true, false] {
+        let mut stage = Stage::new();
+        let (_, _told) = stage.connect();
+        let command = stage.ask("").unwrap();
+        let (reply, mut waiting) = oneshot::channel();
+        let wait = Input::Await { id: command.id.clone(), reply };
+        let end = stage.outcome(&command);
+        stage.play(if is_first { vec![wait, end] } else { vec![end, wait] });
+        assert_eq!(found(&stage, &mut waiting, &command), CommandState::Done);
+        assert!(stage.owner.waiters.is_empty());
+    }
+}
+
+#[test]
+fn nobody_is_let_go_before_the_end_is_stored() {
+    let mut stage = Stage::new();
+    let (_, _told) = stage.connect();
+    let command = stage.ask("").unwrap();
+    let (reply, mut waiting) = oneshot::channel();
+    let wait = Input::Await { id: command.id.clone(), reply };
+    let end = stage.outcome(&command);
+    stage.disk.fill(true);
+    stage.play(vec![end, wait]);
+    assert_eq!(waiting.try_recv(), Err(oneshot::error::TryRecvError::Empty), "it has not ended");
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    let (_, mut told) = stage.connect();
+    assert!(matches!(told.try_recv(), Ok(ToAgent::Welcome(_))));
+    assert!(matches!(told.try_recv(), Ok(ToAgent::Command(_))), "the node is asked what came of it");
+    let end = stage.outcome(&command);
+    stage.play(vec![end]);
+    assert_eq!(found(&stage, &mut waiting, &command), CommandState::Done);
+}
+
+#[test]
+fn a_full_disk_is_said_until_it_takes_a_write_and_no_longer() {
+    let mut stage = Stage::new();
+    stage.disk.fill(true);
+    let (greeted, _) = stage.connect();
+    assert!(greeted.is_err(), "{greeted:?}");
+    for _ in 0..3 {
+        stage.play(vec![Input::Tick]);
+        assert!(stage.hub.health().store.is_some(), "it was opened, but nothing can be written");
+    }
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    assert_eq!(stage.hub.health().store, None, "nobody has to write for it to be found well");
+    stage.connect().0.unwrap();
+}
+
+#[test]
+fn what_was_refused_is_not_done_even_if_it_reached_the_disk() {
+    let mut reached = 0;
+    for syncs in 0..4 {
+        let mut stage = Stage::new();
+        stage.connect().0.unwrap();
+        stage.disk.fail_sync_after(syncs);
+        let Err(refused) = stage.ask("k") else { continue };
+        assert!(matches!(refused, NotAccepted::NotStored(_)), "{refused}");
+        stage.disk.fail_sync_after(-1);
+        stage.play(vec![Input::Tick]);
+        assert_eq!(stage.hub.health().store, None);
+        assert!(stage.hub.view().commands.is_empty(), "it was said that it will not be done");
+        let (greeted, mut told) = stage.connect();
+        greeted.unwrap();
+        assert!(matches!(told.try_recv(), Ok(ToAgent::Welcome(_))));
+        assert!(told.try_recv().is_err(), "the node is asked for nothing");
+        let all = stage.hub.store().read().unwrap();
+        let query = crate::store::command::CommandQuery { limit: 9, ..Default::default() };
+        let (left, _) = all.commands(&query).unwrap();
+        drop(all);
+        reached += left.len();
+        assert!(left.iter().all(|command| command.state == CommandState::Failed), "{left:?}");
+        assert!(stage.ask("k").is_ok(), "so it may be tried again with the same key");
+        assert!(stage.path.exists());
+    }
+    assert!(reached > 0, "one of these syncs comes after the bytes");
+}
+
+#[test]
+fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
+    let mut stage = Stage::new();
+    let (_, _told) = stage.connect();
+    let command = stage.ask("k").unwrap();
+    stage.disk.fill(true);
+    let (other, mut answer) = oneshot::channel();
+    let ask = |key: &str, reply| {
+        let request = CommandRequest {
+            verb: "create_session".into(),
+            project: "p".into(),
+            idempotency_key: key.into(),
+            ..CommandRequest::default()
+        };
+        let id = CommandId::new(crate::base::id::fresh());
+        Input::Command(Box::new(Asked { request, actor: "me".into(), id, earlier: None, reply }))
+    };
+    let (reply, mut new) = oneshot::channel();
+    stage.play(vec![ask("", reply), ask("k", other)]);
+    assert!(matches!(new.try_recv().unwrap(), Err(NotAccepted::NotStored(_))));
+    assert_eq!(answer.try_recv().unwrap().unwrap().id, command.id);
+}
