@@ -297,12 +297,10 @@ impl Conversation {
                 let view = self.shared.hub.view();
                 let owner = view.sessions.get(&live.session_id).map(|record| &record.session);
                 let session_id = public_id(&live.session_id, &from.node, owner);
-                self.shared.live.pass(LiveView {
-                    session_id,
-                    node_id: from.node,
-                    kind: live.kind,
-                    data: live.data,
-                });
+                let event = LiveView { session_id, node_id: from.node, kind: live.kind, data: live.data };
+                if !self.shared.live.pass(event) {
+                    self.shared.metrics.live_dropped.inc();
+                }
                 return Ok(());
             }
             FromAgent::Other(_) => Input::Heartbeat { from, heartbeat: None },
