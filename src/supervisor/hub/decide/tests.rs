@@ -82,10 +82,10 @@ impl Stage {
     }
 
     fn from(&self) -> From {
-        self.from_node("n")
+        self.link_of("n")
     }
 
-    fn from_node(&self, node: &str) -> From {
+    fn link_of(&self, node: &str) -> From {
         From { node: node.into(), epoch: self.view.nodes[node].record.epoch }
     }
 
@@ -100,7 +100,7 @@ impl Stage {
             occurred_at: Time(at),
             data: raw(data),
         };
-        let from = self.from_node(node);
+        let from = self.link_of(node);
         self.play(vec![Input::Events {
             from,
             batch: Events { incarnation: "a".into(), events: vec![event] },
@@ -108,7 +108,7 @@ impl Stage {
     }
 
     fn show(&mut self, node: &str, as_of_seq: u64, sessions: Vec<Session>) {
-        let from = self.from_node(node);
+        let from = self.link_of(node);
         let projects = self.view.nodes[node].record.projects.clone();
         self.play(vec![Input::Snapshot { from, snapshot: Snapshot { as_of_seq, projects, sessions } }]);
     }
