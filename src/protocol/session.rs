@@ -82,19 +82,20 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// All kinds together.
+    /// All kinds together. Sums that would overflow stay at the largest number: a backend can say anything.
     pub fn total(&self) -> u64 {
-        self.input + self.output + self.reasoning + self.cache_read + self.cache_write
+        let kinds = [self.input, self.output, self.reasoning, self.cache_read, self.cache_write];
+        kinds.into_iter().fold(0, u64::saturating_add)
     }
 
     /// This and another, kind by kind.
     pub fn plus(&self, other: &Tokens) -> Tokens {
         Tokens {
-            input: self.input + other.input,
-            output: self.output + other.output,
-            reasoning: self.reasoning + other.reasoning,
-            cache_read: self.cache_read + other.cache_read,
-            cache_write: self.cache_write + other.cache_write,
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
         }
     }
 }

@@ -25,6 +25,9 @@ use crate::protocol::session::{
 /// Questions kept per session; a backend that asks more than this at once is broken.
 const MAX_ASKS: usize = 64;
 
+/// Lines kept of a list of things to do: it is written with every event of its session.
+const MAX_THINGS_TO_DO: usize = 100;
+
 /// Characters kept of a title, an error or a question.
 const MAX_TEXT: usize = 2_000;
 
@@ -63,7 +66,8 @@ pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {
         "permission.replied" | "question.replied" | "question.rejected" => on_reply(session, data),
         "todo.updated" => {
             if let Some(list) = read::<TodoList>(data) {
-                session.todo = list.todos;
+                let short = |one: &Todo| Todo { content: short(&one.content), status: short(&one.status) };
+                session.todo = list.todos.iter().take(MAX_THINGS_TO_DO).map(short).collect();
             }
         }
         _ => {}
@@ -156,7 +160,7 @@ fn on_info(session: &mut Session, data: &RawValue) {
         session.title = short(&title);
     }
     if let Some(directory) = info.directory {
-        session.directory = directory;
+        session.directory = short(&directory);
     }
     if let Some(parent) = info.parent_id {
         session.parent_id = Some(parent);
@@ -168,7 +172,7 @@ fn on_info(session: &mut Session, data: &RawValue) {
         session.tokens = tokens.into();
     }
     if let Some(model) = info.model {
-        session.model = Some(Model { provider: model.provider_id, id: model.id });
+        session.model = Some(Model { provider: short(&model.provider_id), id: short(&model.id) });
     }
     if let Some(created) = info.time.and_then(|time| time.created).filter(|created| *created > 0) {
         session.started_at = Time(created);
@@ -236,7 +240,7 @@ fn on_message(session: &mut Session, data: &RawValue) {
         return;
     }
     if !info.model_id.is_empty() {
-        session.model = Some(Model { provider: info.provider_id, id: info.model_id });
+        session.model = Some(Model { provider: short(&info.provider_id), id: short(&info.model_id) });
     }
     if let Some(used) = info.tokens.as_ref().map(TokensInfo::context).filter(|used| *used > 0) {
         let limit = info.context_limit.or(session.context.and_then(|context| context.limit));
@@ -254,7 +258,7 @@ fn on_permission(session: &mut Session, data: &RawValue, at: Time) {
             id: asked.id,
             kind: AskKind::Permission,
             what: short(&what),
-            about: asked.permission,
+            about: short(&asked.permission),
             since: at,
         },
     );
@@ -277,7 +281,8 @@ fn on_question(session: &mut Session, data: &RawValue, at: Time) {
 
 fn ask(session: &mut Session, new: Ask) {
     session.asks.retain(|ask| ask.id != new.id);
-    if session.asks.len() < MAX_ASKS {
+    // A part of a name is no name that an answer could be given to.
+    if session.asks.len() < MAX_ASKS && new.id.len() <= MAX_TEXT {
         session.asks.push(new);
     }
 }

@@ -18,6 +18,9 @@ use crate::protocol::node::{NodeId, ProjectName};
 const TABLE: &str = "events";
 const VERSION: u8 = 1;
 
+/// Bytes of data on a page, unless a single event has more: whoever reads slowly holds one page in memory.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Version 1, borrowed from the stored bytes so that a scan copies nothing.
 #[derive(Serialize, Deserialize)]
 struct EventRow<'a> {
@@ -168,7 +171,7 @@ pub struct EventQuery {
     pub order: Order,
     /// Go on after this one, in the order asked for.
     pub after: Option<u64>,
-    /// At most so many.
+    /// At most so many; fewer when they are large.
     pub limit: usize,
     /// Also count all that match.
     pub count: bool,
@@ -206,8 +209,10 @@ impl Reader<'_> {
             (Order::Ascending, Some(after)) => (low.max(after.saturating_add(1)), high),
             (Order::Descending, Some(after)) => (low, high.min(after.saturating_sub(1))),
         };
+        let mut bytes = 0;
         self.visit(&query.filter, (from, to), query.order, tail, |seq, row| {
-            if page.events.len() == query.limit {
+            bytes += row.data.len();
+            if page.events.len() == query.limit || (bytes > PAGE_BYTES && !page.events.is_empty()) {
                 page.more = true;
                 return Ok(ControlFlow::Break(()));
             }

@@ -183,3 +183,24 @@ fn bytes_of_version_1_still_open_and_are_what_is_written() {
     assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
 }
+
+#[test]
+fn a_page_of_large_events_ends_early_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&dir.path().join("s.redb")).unwrap();
+    let large = raw(&serde_json::json!({ "text": "x".repeat(1024 * 1024) }));
+    let event = |seq| EventView { data: large.clone(), ..sample(seq, "a", "x") };
+    store.commit(&Batch { events: (1..=12).map(event).collect(), ..Batch::default() }).unwrap();
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let query = EventQuery { order: Order::Ascending, after, limit: 1000, ..EventQuery::default() };
+        let (page, _, more) = seqs(&store, &Tail::default(), &query);
+        assert!(!page.is_empty() && page.len() <= 5, "{} MiB are held at once", page.len());
+        after = page.last().copied();
+        seen.extend(page);
+        if !more {
+            break;
+        }
+    }
+    assert!(seen.into_iter().eq(1..=12));
+}

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::auth::{self, Shown};
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
+use super::hub::room::Share;
 use super::live::LiveView;
 use super::metrics::Word;
 use super::refusal::ApiError;
@@ -83,7 +84,8 @@ pub async fn enter(
             let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
             let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
             upgrade.on_upgrade(move |socket| async move {
-                Conversation { shared, address: source.to_string(), named }.hold(socket).await;
+                let room = shared.hub.share_of_room();
+                Conversation { shared, address: source.to_string(), named, room }.hold(socket).await;
             })
         }
     }
@@ -141,6 +143,14 @@ struct Conversation {
     shared: Shared,
     address: String,
     named: Option<NodeId>,
+    room: Share,
+}
+
+/// A frame that came in.
+struct Heard {
+    request_id: String,
+    frame: FromAgent,
+    bytes: usize,
 }
 
 impl Conversation {
@@ -169,7 +179,7 @@ impl Conversation {
             .await
             .map_err(|_| End::broken("no hello within 10 s"))??;
         let (hello, early) = match first {
-            (_, FromAgent::Hello(hello)) => (hello, None),
+            Heard { frame: FromAgent::Hello(hello), .. } => (hello, None),
             other => (self.predecessor()?, Some(other)),
         };
         if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
@@ -189,8 +199,8 @@ impl Conversation {
             greeted.await.map_err(|_| End::later("the supervisor is stopping"))?.map_err(End::later)?;
         tracing::info!(%node, address = self.address, version, epoch = welcome.epoch, "agent connected");
         let from = From { node, epoch: welcome.epoch };
-        if let Some((request_id, frame)) = early {
-            self.handle(&from, request_id, frame).await?;
+        if let Some(heard) = early {
+            self.handle(&from, heard).await?;
         }
         Ok((from, queue, close))
     }
@@ -226,7 +236,7 @@ impl Conversation {
                 Some(frame) = frames.recv() => say(socket, Message::text(frame.encode(clock::now()))).await,
                 _ = pings.tick() => say(socket, Message::Ping(bytes::Bytes::new())).await,
                 heard = self.frame(socket) => match heard {
-                    Ok((request_id, frame)) => self.handle(from, request_id, frame).await,
+                    Ok(heard) => self.handle(from, heard).await,
                     Err(end) => Err(end),
                 },
             };
@@ -237,16 +247,20 @@ impl Conversation {
     }
 
     /// The next frame that means something. Cutting it loses nothing: it awaits only the socket.
-    async fn frame(&self, socket: &mut WebSocket) -> Result<(String, FromAgent), End> {
+    async fn frame(&self, socket: &mut WebSocket) -> Result<Heard, End> {
         loop {
             match socket.recv().await {
                 None => return Err(End::gone("the connection ended")),
                 Some(Err(error)) => return Err(self.broken_off(&error)),
                 Some(Ok(Message::Text(text))) => {
-                    return FromAgent::decode(&text).map_err(|broken| {
-                        self.count_refused(broken.label());
-                        End::broken(broken.to_string())
-                    });
+                    let bytes = text.len();
+                    return match FromAgent::decode(&text) {
+                        Ok((request_id, frame)) => Ok(Heard { request_id, frame, bytes }),
+                        Err(broken) => {
+                            self.count_refused(broken.label());
+                            Err(End::broken(broken.to_string()))
+                        }
+                    };
                 }
                 Some(Ok(Message::Binary(_))) => {
                     self.count_refused("binary");
@@ -277,7 +291,8 @@ impl Conversation {
         self.shared.metrics.refused_frames.get_or_create(&Word { word }).inc();
     }
 
-    async fn handle(&self, from: &From, request_id: String, frame: FromAgent) -> Result<(), End> {
+    async fn handle(&self, from: &From, heard: Heard) -> Result<(), End> {
+        let Heard { request_id, frame, bytes } = heard;
         let from = from.clone();
         let input = match frame {
             FromAgent::Hello(_) => return Err(End::broken("hello a second time")),
@@ -297,17 +312,16 @@ impl Conversation {
                 let view = self.shared.hub.view();
                 let owner = view.sessions.get(&live.session_id).map(|record| &record.session);
                 let session_id = public_id(&live.session_id, &from.node, owner);
-                self.shared.live.pass(LiveView {
-                    session_id,
-                    node_id: from.node,
-                    kind: live.kind,
-                    data: live.data,
-                });
+                let event = LiveView { session_id, node_id: from.node, kind: live.kind, data: live.data };
+                if !self.shared.live.pass(event) {
+                    self.shared.metrics.live_dropped.inc();
+                }
                 return Ok(());
             }
             FromAgent::Other(_) => Input::Heartbeat { from, heartbeat: None },
         };
-        self.shared.hub.send(input).await.map_err(|stopped| End::later(stopped.to_string()))
+        let room = self.room.take(bytes).await;
+        self.shared.hub.send_said(input, room).await.map_err(|stopped| End::later(stopped.to_string()))
     }
 }
 

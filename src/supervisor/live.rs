@@ -17,6 +17,10 @@ use crate::rules::command::local_id;
 /// Live events a slow reader may be behind; what is beyond is dropped for that reader alone.
 const BEHIND: usize = 1024;
 
+/// Bytes of a live event at most, so that what waits for slow readers is bounded too; nobody was promised more, and
+/// what it grows to is stored.
+const MAX_BYTES: usize = 64 * 1024;
+
 /// Sessions named to agents at most; beyond that they are told that all are watched.
 const MOST_NAMED: usize = 256;
 
@@ -61,9 +65,13 @@ impl Default for Switchboard {
 }
 
 impl Switchboard {
-    /// Passes a live event on to whoever listens.
-    pub fn pass(&self, event: LiveView) {
-        let _ = self.events.send(Arc::new(event));
+    /// Passes a live event on to whoever listens. False when it is too large for that.
+    pub fn pass(&self, event: LiveView) -> bool {
+        let fits = event.data.get().len() + event.kind.len() <= MAX_BYTES;
+        if fits {
+            let _ = self.events.send(Arc::new(event));
+        }
+        fits
     }
 
     /// Listens to one session, or to all.
@@ -74,8 +82,10 @@ impl Switchboard {
             (Some(session), Some(node)) => local_id(session, node).to_string(),
             _ => public,
         };
-        *self.lock().entry(local.clone()).or_default() += 1;
-        self.tell();
+        let mut watched = self.lock();
+        *watched.entry(local.clone()).or_default() += 1;
+        self.tell(&watched);
+        drop(watched);
         Listener { events: self.events.subscribe(), session: local, board: self.clone() }
     }
 
@@ -84,8 +94,9 @@ impl Switchboard {
         self.changed.subscribe()
     }
 
-    fn tell(&self) {
-        let names: Vec<String> = self.lock().keys().cloned().collect();
+    /// Called with the lock held: else an older list could be told after a newer one.
+    fn tell(&self, watched: &BTreeMap<String, usize>) {
+        let names: Vec<String> = watched.keys().cloned().collect();
         let all = names.len() > MOST_NAMED || names.iter().any(String::is_empty);
         let session_ids = if all { Vec::new() } else { names.into_iter().map(SessionId::from).collect() };
         self.changed.send_if_modified(|watch| {
@@ -112,15 +123,51 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        {
-            let mut watched = self.board.lock();
-            if let Some(count) = watched.get_mut(&self.session) {
-                *count -= 1;
-                if *count == 0 {
-                    watched.remove(&self.session);
-                }
+        let mut watched = self.board.lock();
+        if let Some(count) = watched.get_mut(&self.session) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(&self.session);
             }
         }
-        self.board.tell();
+        self.board.tell(&watched);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::event::raw;
+
+    fn event(bytes: usize) -> LiveView {
+        let data = raw(&"x".repeat(bytes));
+        LiveView { session_id: "s".into(), node_id: "n".into(), kind: "k".into(), data }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_slow_reader_is_bounded_in_bytes() {
+        let board = Switchboard::default();
+        let mut reader = board.listen(None, None);
+        for bytes in [MAX_BYTES, 9] {
+            assert_eq!(board.pass(event(bytes)), bytes < MAX_BYTES);
+        }
+        let (first, _) = reader.next().await;
+        assert_eq!(first.unwrap().data.get().len(), 11, "what is too large is not kept for anybody");
+    }
+
+    #[test]
+    fn whoever_still_listens_is_never_forgotten() {
+        let board = Switchboard::default();
+        let mut kept = Vec::new();
+        for round in 0..200 {
+            let id = SessionId::from(format!("s{round}"));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| drop(board.listen(Some(&"other".into()), None)));
+                }
+                kept.push(scope.spawn(|| board.listen(Some(&id), None)).join().unwrap());
+            });
+            assert!(board.changes().borrow().session_ids.contains(&id), "round {round}");
+        }
     }
 }

@@ -108,7 +108,36 @@ fn a_stream_says_when_it_cannot_promise() {
     assert_eq!(opening.kind, "verdict");
     assert_eq!(opening.data["verdict"], "gap", "that is another store's cursor");
     assert!(opening.data["cursor"].as_str().is_some_and(|cursor| !cursor.is_empty()), "{}", opening.data);
+    let beginning = world.run(stream(&world, "cursor=-0").next());
+    assert_eq!(beginning.data["verdict"], "gap", "that is no store's cursor");
     assert_eq!(world.get("/api/v1/stream?cursor=garbage").status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn a_stream_of_one_node_passes_on_what_that_node_says() {
+    let world = World::supervised();
+    world.run(async {
+        let (mut other, _) = Peer::join(&world.url("ws"), TOKEN, "other").await;
+        let (mut mine, _) = Peer::join(&world.url("ws"), TOKEN, "mine").await;
+        let url = format!("{}/api/v1/stream?live=true&node_id=mine", world.url("http"));
+        let mut stream = Stream::open(&url, TOKEN).await;
+        assert_eq!(stream.next().await.kind, "verdict");
+        for (peer, seq) in [(&mut other, 1), (&mut mine, 1)] {
+            let live = json!({"version": 1, "type": "live", "timestamp": 1, "payload":
+                {"session_id": "s", "type": "message.part.delta", "data": {}}});
+            peer.send(tokio_tungstenite::tungstenite::Message::text(live.to_string())).await.unwrap();
+            // Answered after the live frame was passed on.
+            peer.say_events(seq..=seq).await;
+            peer.hear_ack(seq).await;
+        }
+        let live = loop {
+            let said = stream.next().await;
+            if said.kind == "live" {
+                break said.data;
+            }
+        };
+        assert_eq!(live["node_id"], "mine", "{live}");
+    });
 }
 
 #[test]

@@ -311,3 +311,31 @@ proptest! {
         prop_assert!(again.is_empty(), "still not settled: {again:?}");
     }
 }
+
+#[test]
+fn a_session_stays_small_whatever_its_backend_says() {
+    let mut session = blank();
+    let long = "l".repeat(100_000);
+    let todos = vec![json!({"content": long, "status": long}); 1000];
+    let said = [
+        ("todo.updated", json!({"todos": todos})),
+        (
+            "session.updated",
+            json!({"info": {"title": long, "model": {"id": long, "providerID": long}, "directory": long}}),
+        ),
+        ("permission.asked", json!({"id": "p1", "permission": long, "patterns": [long]})),
+        ("permission.asked", json!({"id": long, "permission": "bash"})),
+        (
+            "message.updated",
+            json!({"info": {"role": "assistant", "modelID": "m", "tokens":
+            {"input": u64::MAX, "output": u64::MAX, "cache": {"read": 1, "write": 1}}}}),
+        ),
+    ];
+    for (kind, data) in said {
+        apply(&mut session, kind, &raw(&data), Time(1));
+    }
+    assert_eq!(session.asks.len(), 1, "a name that cannot be kept whole cannot be answered");
+    assert_eq!(session.context.unwrap().used, u64::MAX);
+    let bytes = serde_json::to_string(&session).unwrap().len();
+    assert!(bytes < 500_000, "{bytes} bytes are written with each of its events");
+}

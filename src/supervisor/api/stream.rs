@@ -60,10 +60,11 @@ pub async fn open(
     let node =
         session.as_ref().and_then(|id| view.sessions.get(id)).map(|record| record.session.node_id.clone());
     let live = wants.live.then(|| shared.live.listen(session.as_ref(), node.as_ref()));
+    let node_id = node.or(given(params.node_id.clone()).map(NodeId::from));
     let reader = Reader {
         filter: params.filter(&view)?,
         session,
-        node_id: node,
+        node_id,
         place,
         store_id: view.store_id.to_string(),
         live,
@@ -90,13 +91,13 @@ fn judge(shared: &Shared, asked: Option<&str>) -> Result<(Verdict, u64), ApiErro
     let say = |verdict: &str, seq| Verdict { verdict: verdict.into(), cursor: cursor(&view.store_id, seq) };
     let Some(asked) = asked else { return Ok((say("ok", now), now)) };
     let parts = asked.rsplit_once('-').and_then(|(store, seq)| Some((store, seq.parse::<u64>().ok()?)));
-    let Some((store, seq)) = parts else {
+    let Some((_, seq)) = parts else {
         return Err(ApiError::validation(format!(
             "cursor is {asked:?}: expected one that this stream has given"
         )));
     };
     let first = shared.hub.store().read()?.event_bounds()?.map_or(now + 1, |(first, _)| first);
-    let ours = view.store_id.starts_with(store) && seq <= now;
+    let ours = asked == cursor(&view.store_id, seq) && seq <= now;
     match ours {
         true if seq + 1 >= first => Ok((say("ok", seq), seq)),
         true => Ok((say("gap", first - 1), first - 1)),
@@ -157,6 +158,10 @@ impl Reader {
     async fn catch_up(&mut self, socket: &mpsc::Sender<Event>) -> bool {
         loop {
             let until = self.shared.hub.view().last_seq;
+            // Live events wake the reader far more often than stored ones.
+            if until <= self.place {
+                return true;
+            }
             let (events, more) = match self.step().await {
                 Ok(step) => step,
                 Err(error) => {

@@ -10,6 +10,7 @@
 pub mod decide;
 pub mod effect;
 pub mod input;
+pub mod room;
 pub mod view;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::room::{Room, Share, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::clock::{self, Time};
@@ -33,7 +35,7 @@ use crate::store::StoreError;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
 
-/// Inputs taken into one transaction at most. Each may hold a full batch of events, so this bounds memory.
+/// Inputs taken into one transaction at most. What they hold is bounded by the room there is for it.
 const MOST_INPUTS: usize = 512;
 
 /// Events taken into one transaction at most (and then the rest of the input that went beyond).
@@ -59,10 +61,18 @@ pub trait Tally: Send + 'static {
     fn ended(&self, command: &Command);
 }
 
+/// An input on its way, and the room it takes until it is stored.
+#[derive(Debug)]
+struct Waiting {
+    timed: Timed,
+    room: Option<Taken>,
+}
+
 /// The way to the hub, for everybody. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    inputs: mpsc::Sender<Timed>,
+    inputs: mpsc::Sender<Waiting>,
+    room: Room,
     view: Arc<ArcSwap<View>>,
     committed: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
@@ -107,18 +117,35 @@ impl Hub {
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
             tally,
         };
-        let hub = Self { inputs, view: published, committed: committed_seen, health: health_seen, store };
+        let hub = Self {
+            inputs,
+            room: Room::default(),
+            view: published,
+            committed: committed_seen,
+            health: health_seen,
+            store,
+        };
         (hub, owner)
     }
 
     /// Hands an input to the hub, waiting while its queue is full.
     pub async fn send(&self, input: Input) -> Result<(), Stopped> {
-        self.inputs.send(Timed { at: clock::now(), input }).await.map_err(|_| Stopped)
+        self.hand_over(input, None).await
     }
 
-    /// Hands over an input that brings its own time.
-    pub async fn send_at(&self, timed: Timed) -> Result<(), Stopped> {
-        self.inputs.send(timed).await.map_err(|_| Stopped)
+    /// Hands over what an agent said, with the room it takes.
+    pub async fn send_said(&self, input: Input, room: Taken) -> Result<(), Stopped> {
+        self.hand_over(input, Some(room)).await
+    }
+
+    async fn hand_over(&self, input: Input, room: Option<Taken>) -> Result<(), Stopped> {
+        let timed = Timed { at: clock::now(), input };
+        self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
+    }
+
+    /// The room for what a new connection says.
+    pub fn share_of_room(&self) -> Share {
+        self.room.share()
     }
 
     /// The present state.
@@ -154,7 +181,7 @@ impl Hub {
 
 /// The thread's own state.
 struct Owner<T> {
-    queue: mpsc::Receiver<Timed>,
+    queue: mpsc::Receiver<Waiting>,
     store: Arc<Store>,
     view: Arc<ArcSwap<View>>,
     committed: watch::Sender<u64>,
@@ -183,18 +210,23 @@ impl<T: Tally> Owner<T> {
     }
 
     /// One batch. True when it was told to stop.
-    fn turn(&mut self, first: Timed) -> bool {
-        let usable = self.heal(first.at);
+    fn turn(&mut self, first: Waiting) -> bool {
+        let usable = self.heal(first.timed.at);
         let mut work = Work::on(&self.view.load(), self.liveness);
-        let mut stopping = matches!(first.input, Input::Stop);
-        self.take(&mut work, first);
-        for _ in 1..MOST_INPUTS {
+        // Given back only when all of the batch is stored and forgotten.
+        let mut rooms = Vec::new();
+        let mut next = Some(first);
+        let mut stopping = false;
+        for _ in 0..MOST_INPUTS {
+            let Some(Waiting { timed, room }) = next.take().or_else(|| self.queue.try_recv().ok()) else {
+                break;
+            };
+            stopping = matches!(timed.input, Input::Stop);
+            rooms.extend(room);
+            self.take(&mut work, timed);
             if stopping || work.batch.events.len() >= MOST_EVENTS {
                 break;
             }
-            let Ok(next) = self.queue.try_recv() else { break };
-            stopping = matches!(next.input, Input::Stop);
-            self.take(&mut work, next);
         }
         work.merge_tail_when_long();
         self.liveness = work.liveness;

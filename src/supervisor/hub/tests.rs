@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::protocol::command::{CommandRequest, CommandState};
-use crate::protocol::frame::{CommandResult, Hello, PROTOCOL};
+use crate::protocol::frame::{CommandResult, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
 use crate::store::disk::Disk;
 use crate::supervisor::hub::input::{Closer, From, Greeted};
@@ -42,7 +44,8 @@ impl Stage {
     /// All in one batch.
     fn play(&mut self, inputs: Vec<Input>) {
         for input in inputs {
-            self.hub.inputs.try_send(Timed { at: clock::now(), input }).unwrap();
+            let timed = Timed { at: clock::now(), input };
+            self.hub.inputs.try_send(Waiting { timed, room: None }).unwrap();
         }
         let first = self.owner.queue.try_recv().unwrap();
         self.owner.turn(first);
@@ -215,4 +218,24 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
     stage.play(vec![ask("", reply), ask("k", other)]);
     assert!(matches!(new.try_recv().unwrap(), Err(NotAccepted::NotStored(_))));
     assert_eq!(answer.try_recv().unwrap().unwrap().id, command.id);
+}
+
+#[tokio::test]
+async fn frames_wait_for_room_until_those_before_them_are_stored() {
+    let mut stage = Stage::new();
+    let mut shares = Vec::new();
+    for _ in 0..4 {
+        let share = stage.hub.share_of_room();
+        for _ in 0..2 {
+            let room = share.take(MAX_FRAME_BYTES).await;
+            stage.hub.send_said(Input::Tick, room).await.unwrap();
+        }
+        assert!(share.take(1).now_or_never().is_none(), "one connection has its share");
+        shares.push(share);
+    }
+    let late = stage.hub.share_of_room();
+    assert!(late.take(1).now_or_never().is_none(), "all room is taken");
+    stage.play(vec![Input::Tick]);
+    assert!(late.take(1).now_or_never().is_some());
+    assert!(shares[0].take(MAX_FRAME_BYTES).now_or_never().is_some());
 }
