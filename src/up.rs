@@ -14,7 +14,7 @@ use crate::agent::config::{self as agent_config, BackendKind, JournalConfig, Ope
 use crate::base::daemon::VERSION;
 use crate::base::exit::{self, Exit, Failure};
 use crate::base::secret::Secret;
-use crate::base::signals::{Signal, Signals};
+use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
@@ -95,7 +95,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
     tokio::select! {
         () = drain(&tasks, supervisor) => {}
-        () = urgent(&mut signals) => eprintln!("stopped at once; what was under way is cut off"),
+        () = signals.urgent() => eprintln!("stopped at once; what was under way is cut off"),
     }
     remove_note(&note);
     Ok(())
@@ -106,10 +106,6 @@ async fn drain(tasks: &Tasks, supervisor: Supervisor) {
         tracing::warn!("a coding agent did not end in time");
     }
     supervisor.stop().await;
-}
-
-async fn urgent(signals: &mut Signals) {
-    while signals.next().await != Signal::StopNow {}
 }
 
 /// Where this user's data and token are.

@@ -15,7 +15,7 @@ use crate::base::config::{self, Purpose, Reading, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
 
-pub use reload::{Reload, reload};
+pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
 pub const SAMPLE: &str = include_str!("../../assets/agent.config.json");

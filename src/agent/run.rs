@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::config::{self, Config};
 use super::{Agent, Reload};
-use crate::base::daemon::{Start, log_reload, reread};
+use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
 use crate::base::signals::{Signal, Signals};
 use crate::base::task::Tasks;
@@ -42,6 +42,6 @@ async fn reload(config: &mut Config, door: &Reload, path: &Path) {
     let Some(new) = reread(path, config::read) else { return };
     let change = config::reload(config, &new);
     door.take(change.config.clone()).await;
+    change.log();
     *config = change.config;
-    log_reload(&change.applied, &change.needs_restart);
 }

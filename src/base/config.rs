@@ -7,6 +7,7 @@
 //! - `machine`: what the values name on this machine: folders, certificates.
 //! - `token`: the shared token, in the file or beside it.
 //! - `unit`: durations and sizes as people write them.
+//! - `reload`: what a running daemon takes over from a changed file.
 //! - `finding`: one thing to say about the file, and all of them together.
 //! - `excerpt`: the line it is about, with everything that may be secret left out.
 
@@ -15,6 +16,7 @@ mod finding;
 pub mod machine;
 mod parse;
 mod reader;
+mod reload;
 mod section;
 pub mod token;
 pub mod unit;
@@ -26,6 +28,7 @@ use std::path::Path;
 
 pub use finding::{Finding, Place, Report, Severity};
 pub use parse::known_keys;
+pub use reload::Reload;
 pub use section::Section;
 pub use value::Value;
 

@@ -135,14 +135,6 @@ pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Reading<C>) -> Option<
     }
 }
 
-/// Says in the log what a reload has changed and what it has not.
-pub fn log_reload(applied: &[&str], needs_restart: &[&str]) {
-    tracing::info!(?applied, "reloaded");
-    if !needs_restart.is_empty() {
-        tracing::warn!(keys = ?needs_restart, "these changes wait for a restart");
-    }
-}
-
 fn warn_of(report: &Report) {
     for finding in &report.findings {
         tracing::warn!("{finding}");

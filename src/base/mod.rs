@@ -1,6 +1,7 @@
 //! The ground floor: what any program needs and no noun of ours appears in.
 //!
 //! - `id`: text identities as distinct types.
+//! - `cause`: an error with all its causes as one line.
 //! - `clock`: the only place that reads the time.
 //! - `backoff`: how long to wait before trying again.
 //! - `secret`: text that never prints itself.
@@ -15,6 +16,7 @@
 //! - `exit`: the exit codes that are documented.
 
 pub mod backoff;
+pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -46,6 +46,11 @@ impl Signals {
         self.is_stopping = true;
         signal
     }
+
+    /// Resolves when it is asked to end at once; what else is asked meanwhile is let pass.
+    pub async fn urgent(&mut self) {
+        while self.next().await != Signal::StopNow {}
+    }
 }
 
 #[cfg(test)]

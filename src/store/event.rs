@@ -152,14 +152,6 @@ impl EventFilter {
     fn is_range_only(&self) -> bool {
         self.session.is_none() && self.node_id.is_none() && self.project.is_none() && self.kinds.is_empty()
     }
-
-    /// True when an event passes; for events that come from elsewhere than the table.
-    pub fn passes(&self, event: &EventView) -> bool {
-        self.session.as_ref().is_none_or(|(id, _)| *id == event.session_id)
-            && self.node_id.as_ref().is_none_or(|id| *id == event.node_id)
-            && self.project.as_ref().is_none_or(|project| project.as_str() == event.project)
-            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(&event.kind)))
-    }
 }
 
 /// Which page of which events.

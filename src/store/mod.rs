@@ -68,13 +68,6 @@ pub enum StoreError {
     Closed,
 }
 
-impl StoreError {
-    /// True when the disk is full: there is hope without repair.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Transaction(redb::Error::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull)
-    }
-}
-
 impl From<redb::TransactionError> for StoreError {
     fn from(error: redb::TransactionError) -> Self {
         Self::Transaction(error.into())

@@ -17,7 +17,7 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 
-pub use reload::{Reload, reload};
+pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
 pub const SAMPLE: &str = include_str!("../../assets/supervisor.config.json");

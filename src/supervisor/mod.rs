@@ -87,11 +87,6 @@ impl Supervisor {
         Ok(Self { config, shared, handle, tls, address, hub_thread })
     }
 
-    /// Where it listens; the port is the true one when 0 was configured.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The address that programs on this machine use.
     pub fn local_url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };

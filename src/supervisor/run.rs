@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::Supervisor;
 use super::config::{self, Config};
-use crate::base::daemon::{Start, log_reload, reread};
+use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
 use crate::base::file;
 use crate::base::signals::{Signal, Signals};
@@ -37,22 +37,18 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     tracing::info!("stopping");
     tokio::select! {
         () = supervisor.stop() => {}
-        _ = urgent(&mut signals) => tracing::warn!("stopped at once; what was under way is cut off"),
+        () = signals.urgent() => tracing::warn!("stopped at once; what was under way is cut off"),
     }
     Ok(())
-}
-
-async fn urgent(signals: &mut Signals) {
-    while signals.next().await != Signal::StopNow {}
 }
 
 /// Reads the file again. A file that is no good changes nothing.
 async fn reload(supervisor: &mut Supervisor, path: &Path) {
     let Some(new) = reread(path, config::read) else { return };
     let change = config::reload(supervisor.config(), &new);
-    match supervisor.reload(change.config).await {
+    match supervisor.reload(change.config.clone()).await {
         Ok(()) => {
-            log_reload(&change.applied, &change.needs_restart);
+            change.log();
             if let Err(error) = leave_note(supervisor) {
                 tracing::warn!(error = format!("{error:#}"), "cannot write the file for halctl");
             }

@@ -184,14 +184,6 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Its name, as in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Opencode(_) => "opencode",
-            Self::Echo(_) => "echo",
-        }
-    }
-
     /// Carries out a deed on behalf of a command and gives its output: the session's id for `Create`, the status
     /// word for `Look`, else a short sentence or nothing. Takes as long as it takes; may be called concurrently.
     pub async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {

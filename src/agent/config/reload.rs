@@ -1,20 +1,10 @@
 //! What a running agent takes over from a changed file, and what waits for a restart.
 
 use super::Config;
-
-/// What comes of reading the file again.
-#[derive(Clone, Debug)]
-pub struct Reload {
-    /// What to run on from now: the old configuration with everything that can be taken over.
-    pub config: Config,
-    /// The keys that changed and hold from now.
-    pub applied: Vec<&'static str>,
-    /// The keys that changed and hold only after a restart.
-    pub needs_restart: Vec<&'static str>,
-}
+use crate::base::config::Reload;
 
 /// Compares the running configuration with a new one.
-pub fn reload(old: &Config, new: &Config) -> Reload {
+pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let taken = [
         ("supervisor_url", old.supervisor_url != new.supervisor_url),
         ("auth_token", old.auth_token != new.auth_token),
@@ -35,11 +25,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload {
         projects: new.projects.clone(),
         ..old.clone()
     };
-    Reload { config, applied: changed(&taken), needs_restart: changed(&left) }
-}
-
-fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
-    keys.iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| *key).collect()
+    Reload::of(config, &taken, &left)
 }
 
 #[cfg(test)]

@@ -1,23 +1,13 @@
 //! What a running supervisor takes over from a changed file, and what waits for a restart.
 
 use super::Config;
-
-/// What comes of reading the file again.
-#[derive(Clone, Debug)]
-pub struct Reload {
-    /// What to run on from now: the old configuration with everything that can be taken over.
-    pub config: Config,
-    /// The keys that changed and hold from now.
-    pub applied: Vec<&'static str>,
-    /// The keys that changed and hold only after a restart.
-    pub needs_restart: Vec<&'static str>,
-}
+use crate::base::config::Reload;
 
 /// Compares the running configuration with a new one.
 ///
 /// The certificate's files may have changed though their paths did not: whoever serves TLS reads them again
 /// whenever a reload is asked for.
-pub fn reload(old: &Config, new: &Config) -> Reload {
+pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let (was, is) = (&old.server, &new.server);
     let both_tls = old.tls.as_ref().zip(new.tls.as_ref());
     let taken = [
@@ -43,11 +33,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload {
     if both_tls.is_none() {
         config.tls = old.tls.clone();
     }
-    Reload { config, applied: changed(&taken), needs_restart: changed(&left) }
-}
-
-fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
-    keys.iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| *key).collect()
+    Reload::of(config, &taken, &left)
 }
 
 #[cfg(test)]

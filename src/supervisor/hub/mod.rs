@@ -26,6 +26,7 @@ use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Share, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
+use crate::base::cause::chain;
 use crate::base::clock::{self, Time};
 use crate::protocol::command::{Command, CommandId, CommandState};
 use crate::protocol::frame::{ToAgent, Watch};
@@ -379,7 +380,7 @@ impl<T: Tally> Owner<T> {
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
     fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
-        let why = format!("{:#}", chain(error));
+        let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.health.send_modify(|health| health.store = Some(why.clone()));
         for effect in work.effects {
@@ -426,17 +427,6 @@ fn never_begun(command: &Command, at: Time) -> Command {
         changed_at: at,
         ..command.clone()
     }
-}
-
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::tracker::Tracker;
 use super::{Link, Shared, Up};
 use crate::agent::backend::{Heard, Memory};
 use crate::base::backoff::Backoff;
+use crate::base::cause::chain;
 use crate::base::id::fresh_secret;
 
 /// Waits between starts: an opencode that cannot start is tried again for ever, but not often.
@@ -176,14 +177,4 @@ async fn sweep(mark: &str) -> usize {
         tracing::warn!("{left} processes of opencode could not be ended");
     }
     found
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        out = format!("{out}: {error}");
-        cause = error.source();
-    }
-    out
 }

@@ -6,7 +6,7 @@ use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::event::{Event, EventView};
 use crate::protocol::frame::{Ack, Events, ToAgent};
-use crate::protocol::node::NodeId;
+use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
 use crate::store::session::SessionRecord;
@@ -25,10 +25,6 @@ impl Work {
             return self.close(from, &reason, at);
         }
         let mut touched = HashMap::new();
-        let mut backends: HashMap<String, String> = HashMap::new();
-        for project in &state.record.projects {
-            backends.insert(project.name.to_string(), project.backend.clone());
-        }
         let mut hole = None;
         for event in batch.events {
             // What is committed already came again because its acknowledgement was lost.
@@ -43,7 +39,7 @@ impl Work {
                 break;
             }
             state.record.committed = event.seq;
-            self.store_event(&from.node, event, &mut touched, &backends, at);
+            self.store_event(&from.node, event, &mut touched, &state.record.projects, at);
         }
         for record in touched.into_values() {
             self.put_session(record);
@@ -70,7 +66,7 @@ impl Work {
         node: &NodeId,
         event: Event,
         touched: &mut HashMap<SessionId, SessionRecord>,
-        backends: &HashMap<String, String>,
+        projects: &[Project],
         at: Time,
     ) {
         let (seq, timestamp) = self.next_place(at);
@@ -89,11 +85,11 @@ impl Work {
                     rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
                     let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
                     record.session.parent_id = said.or(parent);
-                    if let Some(backend) = backends
-                        .get(record.session.project.as_str())
-                        .filter(|_| record.session.backend.is_empty())
+                    let session = &mut record.session;
+                    if session.backend.is_empty()
+                        && let Some(project) = projects.iter().find(|project| project.name == session.project)
                     {
-                        record.session.backend.clone_from(backend);
+                        session.backend.clone_from(&project.backend);
                     }
                     self.view.tail.push(record.no, seq);
                 }
