@@ -26,6 +26,7 @@ pub mod id;
 pub mod log;
 pub mod nearest;
 pub mod panic;
+pub mod sabotage;
 pub mod secret;
 pub mod signals;
 pub mod task;

@@ -12,7 +12,7 @@ use super::{
     COMMANDS, CommandRecord, EVENTS, Journal, JournalError, META, META_KEY, MetaRow, SESSIONS, SessionRecord,
 };
 use crate::base::clock::Time;
-use crate::base::id;
+use crate::base::{id, sabotage};
 use crate::protocol::event::raw;
 use crate::protocol::node::ProjectName;
 use crate::protocol::session::SessionId;
@@ -103,6 +103,12 @@ impl Writer {
         let stored = stored_meta(&journal)?;
         let is_new = stored.is_none();
         let mut writer = Self { journal, bounds, meta: stored.unwrap_or(fresh) };
+        if sabotage::SEQUENCE_IN_MEMORY {
+            writer.transact(0, |tables, meta| {
+                (meta.next_seq, meta.bytes) = (1, 0);
+                tables.events.retain(|_, _| false).map_err(failed)
+            })?;
+        }
         if is_new {
             writer.commit(&[], 0, Time::default())?;
         }

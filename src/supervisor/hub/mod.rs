@@ -28,6 +28,7 @@ use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
 use crate::base::clock::{self, Time};
+use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId, CommandState};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
@@ -231,11 +232,23 @@ impl<T: Tally> Owner<T> {
         }
         work.merge_tail_when_long();
         self.liveness = work.liveness;
+        if sabotage::ACK_BEFORE_COMMIT {
+            self.acknowledge_early(&work);
+        }
         match usable.and_then(|()| self.commit(&work)) {
             Ok(()) => self.publish(work),
             Err(error) => self.undo(work, &error, stopping),
         }
         stopping
+    }
+
+    /// What [`sabotage::ACK_BEFORE_COMMIT`] does.
+    fn acknowledge_early(&self, work: &Work) {
+        for effect in &work.effects {
+            if let Effect::Tell(node, frame @ ToAgent::Ack(_)) = effect {
+                self.tell(node, frame.clone());
+            }
+        }
     }
 
     /// Opens a store again that failed. What it holds then is the truth: a commit that failed may have taken effect

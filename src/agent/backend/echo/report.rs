@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Slot;
 use crate::agent::backend::{Happening, Heard, Reports};
-use crate::base::{clock, id};
+use crate::base::{clock, id, sabotage};
 use crate::protocol::event::raw;
 use crate::protocol::session::{SessionId, Tokens};
 
@@ -39,6 +39,9 @@ impl Voice {
 
     /// Reports a durable event; waits while the desk is busy storing.
     pub(super) async fn tell(&self, happening: Happening) {
+        if sabotage::DROP_WHEN_FULL && self.reports.capacity() == 0 {
+            return;
+        }
         // The desk is gone only when the agent ends; then nothing is to be kept.
         let _ended = self.reports.send(Heard::Event(happening)).await;
     }

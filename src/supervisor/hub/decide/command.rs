@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Work;
 use crate::base::clock::Time;
+use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId, CommandState, Verb};
 use crate::protocol::frame::{CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
@@ -51,7 +52,8 @@ impl Work {
         }
         let scoped = scoped_key(&asked.actor, &asked.request.idempotency_key);
         // Two of the same key in one batch: the store does not know the first one yet.
-        let fresh = self.batch.keys.iter().rev().find(|(key, _)| *key == scoped).map(|(_, record)| record);
+        let mut new = self.batch.keys.iter().rev().filter(|_| !sabotage::CHECK_THEN_ACT);
+        let fresh = new.find(|(key, _)| *key == scoped).map(|(_, record)| record);
         let stored = asked.earlier.as_ref();
         let record = fresh.or(stored.map(|(record, _)| record))?;
         let id = CommandId::new(&record.command);
