@@ -37,8 +37,8 @@ enum Ask {
     Write(Vec<Change>, oneshot::Sender<u64>),
     /// Remove what need not be kept.
     Trim,
-    /// Begin a new incarnation.
-    BeginAnew(oneshot::Sender<u64>),
+    /// Begin a new incarnation with what follows this number.
+    BeginAnew(u64, oneshot::Sender<u64>),
 }
 
 /// A handle on the outbox. Clones share it; the thread ends when the last one is gone.
@@ -78,9 +78,9 @@ impl Outbox {
     }
 
     /// Begins a new incarnation: see [`Writer::begin_anew`].
-    pub async fn begin_anew(&self) -> Result<u64, Closed> {
+    pub async fn begin_anew(&self, sure: u64) -> Result<u64, Closed> {
         let (done, stored) = oneshot::channel();
-        self.asks.send(Ask::BeginAnew(done)).await.map_err(|_| Closed)?;
+        self.asks.send(Ask::BeginAnew(sure, done)).await.map_err(|_| Closed)?;
         stored.await.map_err(|_| Closed)
     }
 
@@ -88,6 +88,11 @@ impl Outbox {
     /// with the next change; when it gets lost the supervisor's next welcome says it again.
     pub fn acknowledge(&self, seq: u64) {
         self.acked.store(seq, Ordering::Relaxed);
+    }
+
+    /// Up to where the supervisor has committed, as far as this run was told.
+    pub fn acknowledged(&self) -> u64 {
+        self.acked.load(Ordering::Relaxed)
     }
 
     /// Asks for old acknowledged events to be removed, some time.
@@ -158,10 +163,10 @@ impl Keeper {
                     self.store(std::mem::take(&mut group))?;
                     self.trim()?;
                 }
-                Ask::BeginAnew(done) => {
+                Ask::BeginAnew(sure, done) => {
                     self.store(std::mem::take(&mut group))?;
                     self.acked.store(0, Ordering::Relaxed);
-                    self.insist(|writer, _| writer.begin_anew(clock::now()).map(|_| ()))?;
+                    self.insist(|writer, _| writer.begin_anew(sure, clock::now()).map(|_| ()))?;
                     self.publish(vec![done]);
                 }
             }

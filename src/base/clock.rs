@@ -52,6 +52,28 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Both clocks, read together: one that can be set, and one that cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The time, as this machine believes it.
+    pub at: Time,
+    /// How long this machine has been running, sleep included.
+    pub up: Duration,
+}
+
+/// Reads both clocks.
+pub fn read() -> Reading {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Reading { at: now(), up: Duration::try_from(up).unwrap_or_default() }
+}
+
+impl Reading {
+    /// When this machine began to run, by the clock that can be set: changes only when that clock is set.
+    pub fn began(self) -> Time {
+        self.at.minus(self.up)
+    }
+}
+
 /// Measures how long something takes, by a clock that never jumps.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);

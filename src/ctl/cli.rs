@@ -221,6 +221,11 @@ pub enum CommandVerb {
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
     },
+    /// Drop a command that has not begun; one that has begun goes on
+    Cancel {
+        /// The command's id.
+        id: String,
+    },
     /// Show one command and its outcome
     Get {
         /// The command's id.

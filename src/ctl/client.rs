@@ -74,6 +74,12 @@ impl Client {
         Pages { client: self, path, query, left, page, cursor: Some(String::new()), items: PhantomData }
     }
 
+    /// Asks for a change that does no harm when it is asked for twice.
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request).await)
+    }
+
     /// Asks a node for something and gives the command as it stands after the outcome or `request.timeout`.
     /// Sent once more, with the same key, when the connection broke: then it may or may not have arrived.
     pub async fn command(&self, request: &CommandRequest) -> Result<CommandView, Failure> {

@@ -26,6 +26,27 @@ pub async fn run(verb: CommandVerb, client: &Client, screen: &mut Screen) -> Res
         CommandVerb::Get { id } => {
             screen.one(&client.get::<CommandView>(&["commands", &id], &Query::new()).await?.data)
         }
+        CommandVerb::Cancel { id } => {
+            let command = client.post::<CommandView>(&["commands", &id, "cancel"]).await?.data;
+            match command.state {
+                CommandState::Failed | CommandState::Expired => {
+                    screen.write(&format!("Command {id} was cancelled; it had no effect.\n"))
+                }
+                CommandState::Done => Err(Failure::say(
+                    Exit::Failed,
+                    format!("command {id} was done before it could be cancelled"),
+                )),
+                _ => {
+                    let node = &command.node_id;
+                    Err(Failure::say(
+                        Exit::TimedOut,
+                        format!(
+                            "node {node} may have begun command {id}; it drops it if not. See `halctl commands get {id}`"
+                        ),
+                    ))
+                }
+            }
+        }
     }
 }
 

@@ -51,6 +51,11 @@ impl Record for Node {
             )
             .tone(if journal.missing > 0 { Tone::Bad } else { Tone::Plain })
             .wide(),
+            Field::new("held", journal.held).detail(),
+            Field::new("acknowledged", journal.acknowledged).detail(),
+            Field::new("missing", journal.missing).detail(),
+            Field::new("given_up", journal.given_up).detail(),
+            Field::new("lag", format!("{} events", journal.lag)).detail(),
             Field::new("project_details", projects(self)).detail(),
         ]
     }

@@ -51,6 +51,12 @@ pub struct Hello {
     pub first_seq: u64,
     /// The last one; 0 when it never held any.
     pub last_seq: u64,
+    /// The epoch that its journal was given last; 0: none yet. By it a copied identity is told from the original.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch: u64,
+    /// Bytes of commands that may be on their way to it without a `command_ack`; 0: it does not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub credit_bytes: u64,
     /// Its projects.
     #[serde(default)]
     pub projects: Vec<Project>,
@@ -63,12 +69,20 @@ pub struct Welcome {
     pub protocol: u32,
     /// Version of the supervisor.
     pub version: String,
-    /// Counts this node's connections; only the newest may write.
+    /// Counts this node's connections; only the newest may write. The agent stores it before it says anything else.
     pub epoch: u64,
     /// The last sequence number of the agent's incarnation that is committed here: send what comes after. When it is
     /// beyond what the agent holds, the agent's journal is an old copy: it begins a new incarnation and says hello
     /// again.
     pub committed_seq: u64,
+    /// The identity of that event where it is known: an agent that has another one under that number begins a new
+    /// incarnation, as its journal went another way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub committed_id: String,
+    /// The journal's numbers were used by another agent meanwhile: what comes after `committed_seq` is numbered anew
+    /// in a new incarnation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begin_anew: bool,
     /// Bytes of events that may be on their way unacknowledged.
     pub credit_bytes: u64,
     /// Send a heartbeat this often, in seconds.
@@ -128,6 +142,13 @@ pub struct Target {
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
+}
+
+/// A command is not wanted any more: it is dropped when it has not begun. Its result says what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Which.
+    pub command_id: CommandId,
 }
 
 /// The agent has stored the command and is at it.
@@ -242,6 +263,8 @@ pub enum ToAgent {
     Ack(Ack),
     /// Please do.
     Command(CommandFrame),
+    /// Please do not, if it has not begun.
+    Cancel(Cancel),
     /// Who is watched.
     Watch(Watch),
     /// A type of the future.
@@ -352,6 +375,7 @@ impl ToAgent {
             "welcome" => Self::Welcome(body(&kind, payload)?),
             "ack" => Self::Ack(body(&kind, payload)?),
             "command" => Self::Command(body(&kind, payload)?),
+            "cancel" => Self::Cancel(body(&kind, payload)?),
             "watch" => Self::Watch(body(&kind, payload)?),
             _ => Self::Other(kind),
         })
@@ -363,6 +387,7 @@ impl ToAgent {
             Self::Welcome(body) => seal("welcome", "", now, body),
             Self::Ack(body) => seal("ack", "", now, body),
             Self::Command(body) => seal("command", body.command_id.as_str(), now, body),
+            Self::Cancel(body) => seal("cancel", body.command_id.as_str(), now, body),
             Self::Watch(body) => seal("watch", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
@@ -407,4 +432,8 @@ fn seal(kind: &str, request_id: &str, now: Time, payload: &impl Serialize) -> St
         payload: Some(&payload),
     };
     super::event::raw(&envelope).get().to_owned()
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

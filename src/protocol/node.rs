@@ -80,7 +80,12 @@ pub struct Journal {
     pub held: u64,
     /// The last one that this supervisor has committed.
     pub acknowledged: u64,
-    /// Numbers up to `acknowledged` that are not there and not explained by a recorded gap. Always 0.
+    /// Events that the node has stored and this supervisor has not committed yet.
+    pub lag: u64,
+    /// Numbers up to `acknowledged` that will never come, each within a recorded `gap`.
+    pub given_up: u64,
+    /// Numbers up to `acknowledged` that did not come and are not explained by a recorded gap: counted apart from
+    /// `acknowledged`, and 0 unless this program is wrong.
     pub missing: u64,
 }
 

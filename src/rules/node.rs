@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::base::clock::Time;
-use crate::protocol::frame::Hello;
+use crate::base::sabotage;
+use crate::protocol::frame::{Hello, PROTOCOL};
 use crate::protocol::node::{NodeId, Project};
 
 /// The longest name of a node, in bytes: that of a host.
@@ -67,6 +68,23 @@ pub fn fit(committed: u64, hello: &Hello) -> Fit {
     } else {
         Fit::Continue
     }
+}
+
+/// Who an agent that says hello is, by the epoch that its journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The agent that this node is.
+    Owner,
+    /// Another one was this node after it: a copied identity, a second machine of the same name, or a journal that
+    /// was lost or restored.
+    Stale,
+}
+
+/// Weighs an agent's claim to be the node whose newest stored epoch is `confirmed`. The predecessor's agents store
+/// none, and cannot be told apart.
+pub fn claim(confirmed: u64, hello: &Hello) -> Claim {
+    let is_stale = hello.protocol >= PROTOCOL && hello.epoch < confirmed && !sabotage::NO_FENCING;
+    if is_stale { Claim::Stale } else { Claim::Owner }
 }
 
 /// What is wrong with what a node says of itself, as a sentence; `None` when all is well.
@@ -134,6 +152,8 @@ mod tests {
             incarnation: "a".into(),
             first_seq,
             last_seq,
+            epoch: 0,
+            credit_bytes: 0,
             projects: Vec::new(),
         }
     }
@@ -151,6 +171,16 @@ mod tests {
         assert_eq!(fit(7, &hello(12, 20)), Fit::Hole { from: 8, to: 11 });
         assert_eq!(fit(0, &hello(0, 4)), Fit::Hole { from: 1, to: 4 });
         assert_eq!(fit(7, &hello(1, 3)), Fit::RolledBack);
+    }
+
+    #[test]
+    fn who_holds_an_older_epoch_is_not_the_node() {
+        let holding = |epoch| Hello { epoch, ..hello(1, 9) };
+        assert_eq!(claim(0, &holding(0)), Claim::Owner, "the first one");
+        assert_eq!(claim(5, &holding(5)), Claim::Owner);
+        assert_eq!(claim(5, &holding(7)), Claim::Owner, "this supervisor knows less than before");
+        assert_eq!(claim(5, &holding(4)), Claim::Stale);
+        assert_eq!(claim(5, &Hello { protocol: 1, ..holding(0) }), Claim::Owner);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::protocol::event::raw;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::store::node::Past;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
     EventView {
@@ -118,7 +119,7 @@ fn the_second_opener_is_refused_with_the_path() {
     assert!(error.to_string().contains("s.redb"), "{error}");
 }
 
-/// One row of each kind, as version 1 of this program once stored it.
+/// One row of each kind, in its newest version.
 fn rows() -> Vec<(&'static str, Vec<u8>)> {
     let node = NodeRecord {
         hostname: "web-1".into(),
@@ -126,8 +127,13 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         address: "10.0.0.7:40000".into(),
         epoch: 3,
         incarnation: "0199".into(),
+        confirmed: 3,
+        begun: vec![(1, 0), (3, 40)],
         committed: 42,
-        past: vec![("0198".into(), 7)],
+        last_id: "evt_42".into(),
+        stored: 41,
+        given_up: 1,
+        past: vec![Past { incarnation: "0198".into(), committed: 7, stored: 7, ..Past::default() }],
         projects: vec![crate::protocol::node::Project {
             name: "shop".into(),
             directory: "/srv/shop".into(),
@@ -158,7 +164,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("supervisor-event.1", event::seal(&sample(7, "ses_1", "session.idle"))),
         ("supervisor-session.1", row::seal(&SessionRow::from(&record(9, "ses_1")), "ses_1")),
-        ("supervisor-node.1", row::seal(&NodeRow::from(&node), "web-1")),
+        ("supervisor-node.2", row::seal(&NodeRow::from(&node), "web-1")),
         ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
         ("supervisor-key.1", row::seal(&key, "token\0k")),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
@@ -166,7 +172,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn bytes_of_version_1_still_open_and_are_what_is_written() {
+fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
     for (name, written) in rows() {
         let stored = std::fs::read(folder.join(name)).unwrap_or_default();
@@ -176,8 +182,11 @@ fn bytes_of_version_1_still_open_and_are_what_is_written() {
     assert_eq!(event::session_of(&read("supervisor-event.1"), 7).unwrap(), "ses_1");
     let session = row::open::<SessionRow>(&read("supervisor-session.1"), "ses_1").unwrap();
     assert_eq!(session.into_record("ses_1"), record(9, "ses_1"));
-    let node = row::open::<NodeRow>(&read("supervisor-node.1"), "web-1").unwrap().into_record("web-1");
-    assert_eq!((node.committed, node.past.len(), node.projects.len()), (42, 1, 1));
+    for (name, confirmed, stored) in [("supervisor-node.1", 0, 42), ("supervisor-node.2", 3, 41)] {
+        let node = row::open::<NodeRow>(&read(name), "web-1").unwrap().into_record("web-1");
+        assert_eq!((node.committed, node.past.len(), node.projects.len()), (42, 1, 1), "{name}");
+        assert_eq!((node.confirmed, node.stored), (confirmed, stored), "{name}");
+    }
     let command = row::open::<CommandRow>(&read("supervisor-command.1"), "c1").unwrap();
     assert_eq!(command.into_command("c1").unwrap().error.as_deref(), Some("no such session"));
     assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");

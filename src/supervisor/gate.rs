@@ -217,6 +217,8 @@ impl Conversation {
             incarnation: String::new(),
             first_seq: 0,
             last_seq: 0,
+            epoch: 0,
+            credit_bytes: 0,
             projects: Vec::new(),
         })
     }

@@ -78,7 +78,9 @@ impl From<NotAccepted> for ApiError {
         match why {
             NotAccepted::Refused(Refused::Invalid(_)) => Self::validation(text),
             NotAccepted::Refused(Refused::NoSuch(_)) => Self::not_found(text),
-            NotAccepted::KeyTaken(_) => Self::new(StatusCode::CONFLICT, Code::Conflict, text),
+            NotAccepted::KeyTaken(_) | NotAccepted::NotOpen(_) => {
+                Self::new(StatusCode::CONFLICT, Code::Conflict, text)
+            }
             NotAccepted::TooMany { .. } | NotAccepted::NotStored(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ServiceUnavailable, text)
             }

@@ -8,15 +8,16 @@ use hal_o_swarm::protocol::frame::{Broken, FromAgent, Greeting, ToAgent};
 use crate::fixture;
 
 /// Frames that a supervisor sends; all others come from an agent.
-const FROM_SUPERVISOR: [&str; 4] = ["welcome", "ack", "command", "watch"];
+const FROM_SUPERVISOR: [&str; 5] = ["welcome", "ack", "command", "cancel", "watch"];
 
 /// Each type that this version speaks must have a file.
-const OUR_TYPES: [&str; 12] = [
+const OUR_TYPES: [&str; 13] = [
     "hello",
     "welcome",
     "events",
     "ack",
     "command",
+    "cancel",
     "command_ack",
     "command_result",
     "heartbeat",

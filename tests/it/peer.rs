@@ -1,6 +1,8 @@
 //! A peer: the other end of a link in a test's own hands. It speaks frames as an agent would, or as none should.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -26,6 +28,13 @@ const NOW: Time = Time(1_795_451_095_000);
 
 /// Bytes of filler in an event.
 const FILLER: usize = 270;
+
+/// What agents store: the epoch that each was given last.
+static EPOCHS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+fn epochs() -> MutexGuard<'static, BTreeMap<String, u64>> {
+    EPOCHS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One end of a link.
 pub struct Peer {
@@ -55,6 +64,7 @@ impl Peer {
     pub async fn join_again(url: &str, token: &str, node: &str, last_seq: u64) -> (Self, Welcome) {
         let mut peer = Self::connect(url, Some(token)).await.unwrap_or_else(|e| panic!("{node}: {e}"));
         peer.incarnation = format!("incarnation-of-{node}");
+        let identity = format!("{node} at {url}");
         let hello = Hello {
             protocol: PROTOCOL,
             node_id: NodeId::from(node),
@@ -64,11 +74,16 @@ impl Peer {
             incarnation: peer.incarnation.clone(),
             first_seq: last_seq.min(1),
             last_seq,
+            epoch: epochs().get(&identity).copied().unwrap_or(0),
+            credit_bytes: 0,
             projects: Vec::new(),
         };
         peer.say(&FromAgent::Hello(hello)).await;
         match peer.hear().await {
-            Ok(ToAgent::Welcome(welcome)) => (peer, welcome),
+            Ok(ToAgent::Welcome(welcome)) => {
+                epochs().insert(identity, welcome.epoch);
+                (peer, welcome)
+            }
             other => panic!("{node} was not welcomed: {other:?}"),
         }
     }

@@ -1,9 +1,10 @@
 //! The life of a command on this node: stored, acknowledged, carried out, its outcome stored, and only then said.
 //!
 //! A command that is seen again is answered from what is stored; it is never carried out twice. Prompts of one
-//! session keep their order; what stops or answers goes at once, and a kill drops the prompts that still wait.
+//! session keep their order; what stops or answers goes at once, and a kill drops the prompts that still wait. A
+//! command that is cancelled is dropped when it has not begun.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,15 @@ pub struct Say {
     pub frame: FromAgent,
 }
 
+/// What the supervisor wants.
+#[derive(Debug)]
+pub enum Order {
+    /// That this is carried out.
+    Do(CommandFrame),
+    /// That this is dropped, when it has not begun.
+    Drop(CommandId),
+}
+
 /// What commands are carried out with.
 #[derive(Clone, Debug)]
 pub struct Means {
@@ -61,7 +71,8 @@ pub struct Means {
 #[derive(Debug)]
 pub struct Commands {
     means: Means,
-    in_hand: HashSet<CommandId>,
+    /// Each with what drops it before it begins.
+    in_hand: HashMap<CommandId, CancellationToken>,
     lines: Lines,
     jobs: TaskTracker,
 }
@@ -76,12 +87,12 @@ struct Ended {
 impl Commands {
     /// None is in hand yet.
     pub fn new(means: Means) -> Self {
-        Self { means, in_hand: HashSet::new(), lines: Lines::default(), jobs: TaskTracker::new() }
+        Self { means, in_hand: HashMap::new(), lines: Lines::default(), jobs: TaskTracker::new() }
     }
 
     /// Settles what a crash has left open, then takes commands until told to stop; returns when all in hand are
     /// through. What is not through when the process ends is settled at the next start.
-    pub async fn run(mut self, mut frames: mpsc::Receiver<CommandFrame>, stop: CancellationToken) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
         let (ended_in, mut ended) = mpsc::channel(MAX_IN_HAND);
         self.settle_all(&ended_in);
         loop {
@@ -89,14 +100,15 @@ impl Commands {
                 biased;
                 () = stop.cancelled() => break,
                 Some(job) = ended.recv() => self.forget(job),
-                frame = frames.recv() => match frame {
-                    Some(frame) => self.take(frame, &ended_in).await,
+                order = orders.recv() => match order {
+                    Some(Order::Do(frame)) => self.take(frame, &ended_in).await,
+                    Some(Order::Drop(id)) => self.cancel(&id),
                     None => break,
                 },
             }
         }
         // The link must not wait for a queue that nobody empties.
-        drop(frames);
+        drop(orders);
         self.jobs.close();
         self.jobs.wait().await;
     }
@@ -108,7 +120,7 @@ impl Commands {
         });
         for record in open {
             let id = record.frame.command_id.clone();
-            self.in_hand.insert(id.clone());
+            self.in_hand.insert(id.clone(), CancellationToken::new());
             let (means, ended) = (self.means.clone(), ended.clone());
             self.jobs.spawn(async move {
                 settle(&means, record).await;
@@ -124,9 +136,16 @@ impl Commands {
         }
     }
 
+    /// One that is not in hand has its result, or never came.
+    fn cancel(&self, id: &CommandId) {
+        if let Some(cancelled) = self.in_hand.get(id) {
+            cancelled.cancel();
+        }
+    }
+
     async fn take(&mut self, frame: CommandFrame, ended: &mpsc::Sender<Ended>) {
         let id = frame.command_id.clone();
-        if self.in_hand.contains(&id) {
+        if self.in_hand.contains_key(&id) {
             return self.means.acknowledge(id).await;
         }
         match self.means.outbox.command(&id) {
@@ -142,18 +161,19 @@ impl Commands {
         if self.in_hand.len() >= MAX_IN_HAND {
             return tracing::error!("command {id} is left alone: {MAX_IN_HAND} are in hand already");
         }
-        self.in_hand.insert(id.clone());
+        let cancelled = CancellationToken::new();
+        self.in_hand.insert(id.clone(), cancelled.clone());
         let verb = Verb::parse(&frame.verb);
         let session = deed::session_of(&frame);
         let place = match (verb, &session) {
-            (Some(Verb::PromptSession), Some(session)) => Some(self.lines.stand(session)),
+            (Some(Verb::PromptSession), Some(session)) => self.lines.stand(session, cancelled),
             (Some(Verb::KillSession), Some(session)) => {
                 self.lines.drop_waiting(session);
-                None
+                Place::nowhere(cancelled)
             }
-            _ => None,
+            _ => Place::nowhere(cancelled),
         };
-        let in_line = place.is_some().then_some(session).flatten();
+        let in_line = place.is_in_line().then_some(session).flatten();
         let (means, ended) = (self.means.clone(), ended.clone());
         self.jobs.spawn(async move {
             live(&means, frame, verb, place).await;
@@ -180,10 +200,10 @@ impl Outcome {
 }
 
 /// A new command from its receipt to its result.
-async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, place: Option<Place>) {
+async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, mut place: Place) {
     let now = clock::now();
     let lapsed = frame.ttl_ms == 0;
-    let mut record = CommandRecord {
+    let record = CommandRecord {
         frame,
         received_at: now,
         changed_at: now,
@@ -193,26 +213,22 @@ async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, place: Opt
     };
     if lapsed {
         // Stored although nothing is done, so that a frame that comes late cannot begin it.
-        return means.conclude(record, Outcome::no(CommandState::Expired, "its time was over")).await;
+        means.conclude(record, Outcome::no(CommandState::Expired, "its time was over")).await;
+        return place.leave().await;
     }
     if means.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_err() {
         return;
     }
     let id = record.frame.command_id.clone();
     means.acknowledge(id).await;
-    let outcome = match verb {
-        None => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
-        Some(verb) => match Place::wait(place).await {
-            Err(why) => Outcome::no(CommandState::Failed, why),
-            // The place is kept until the outcome is stored.
-            Ok(_place) => {
-                let outcome = carry_out(means, &record.frame, verb).await;
-                record.changed_at = clock::now();
-                return means.conclude(record, outcome).await;
-            }
-        },
+    let outcome = match (verb, place.wait().await) {
+        (None, _) => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
+        (_, Err(why)) => Outcome::no(CommandState::Failed, why),
+        (Some(verb), Ok(())) => carry_out(means, &record.frame, verb).await,
     };
+    // The place is kept until the outcome is stored.
     means.conclude(record, outcome).await;
+    place.leave().await;
 }
 
 async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb) -> Outcome {

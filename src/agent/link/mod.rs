@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::desk::View;
-use super::desk::command::Say;
+use super::desk::command::{Order, Say};
 use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
 use crate::base::backoff::Backoff;
 use crate::base::secret::Secret;
-use crate::protocol::frame::{CommandFrame, Live, Watch};
+use crate::protocol::frame::{Live, Watch};
 use crate::protocol::node::NodeId;
 use dial::{Dial, DialError};
 use talk::Parting;
@@ -98,7 +98,7 @@ pub struct Means {
     /// What projects are.
     pub projects: Arc<Projects>,
     /// Where commands go.
-    pub commands: mpsc::Sender<CommandFrame>,
+    pub commands: mpsc::Sender<Order>,
     /// Answers to commands.
     pub says: mpsc::Receiver<Say>,
     /// Live things of watched sessions.

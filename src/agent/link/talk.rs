@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::Socket;
 use super::{Link, MAX_PENDING};
+use crate::agent::desk::command::Order;
 use crate::base::clock;
 use crate::protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
     PROTOCOL, Snapshot, ToAgent, Welcome,
 };
 use crate::protocol::session::Activity;
-use crate::store::journal::{JournalError, Span};
+use crate::store::journal::{Change, JournalError, Span};
 
 /// Frames written but not yet taken by the socket. Short, so that an answer never waits behind many batches.
 const OUT_QUEUE: usize = 4;
@@ -44,6 +45,12 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the last words may take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An event that could not be read was replaced by one of this type, with another identity.
+const MENDED: &str = "gap";
+
+/// Bytes of commands that the supervisor may have on their way here; each is stored before the next credit.
+const COMMAND_CREDIT: u64 = 1024 * 1024;
 
 /// Seconds between heartbeats, whatever the supervisor says.
 const HEARTBEAT_SEC: std::ops::RangeInclusive<u64> = 1..=300;
@@ -137,19 +144,18 @@ impl Link {
             incarnation: span.incarnation.clone(),
             first_seq: span.first,
             last_seq: span.last,
+            epoch: span.epoch,
+            credit_bytes: COMMAND_CREDIT,
             projects: self.means.projects.list(),
         };
         let hello = Message::text(FromAgent::Hello(hello).encode(clock::now()));
         out.send(hello).await.map_err(|_| self.cut())?;
         let welcome = self.welcome(stream).await?;
-        if welcome.committed_seq > span.last {
-            tracing::warn!(
-                "the supervisor knows {} events of this journal, which gave only {}: it was restored from an older \
-                 copy or copied from another machine; beginning a new incarnation",
-                welcome.committed_seq,
-                span.last
-            );
-            self.means.outbox.begin_anew().await.map_err(|error| Break::lost(error.to_string()))?;
+        // Before anything else is said: whoever holds the newest epoch is this node.
+        let epoch = self.means.outbox.write(vec![Change::Epoch(welcome.epoch)]).await;
+        epoch.map_err(|error| Break::lost(error.to_string()))?;
+        if welcome.begin_anew || welcome.committed_seq > span.last || self.went_another_way(&welcome)? {
+            self.begin_anew(&welcome, &span).await?;
             return Err(Break::Again);
         }
         self.means.outbox.acknowledge(welcome.committed_seq);
@@ -168,6 +174,35 @@ impl Link {
             link: self,
         };
         Ok((talk, welcome))
+    }
+
+    /// True when the journal has another event under the last committed number: it was restored from a copy and went on.
+    fn went_another_way(&self, welcome: &Welcome) -> Result<bool, Break> {
+        let Some(before) = welcome.committed_seq.checked_sub(1) else { return Ok(false) };
+        let held = self.means.outbox.batch_after(before, 1, MAX_BATCH_BYTES);
+        match held {
+            Ok(events) => Ok(events.first().is_some_and(|event| {
+                let is_it = event.seq == welcome.committed_seq && event.kind != MENDED;
+                is_it && !welcome.committed_id.is_empty() && event.id != welcome.committed_id
+            })),
+            // It is mended when it is sent, and was committed as it is.
+            Err(JournalError::Event { .. }) => Ok(false),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// The numbers of this journal mean something else to the supervisor: others are given.
+    async fn begin_anew(&self, welcome: &Welcome, span: &Span) -> Result<(), Break> {
+        let sure = if welcome.begin_anew { welcome.committed_seq } else { self.means.outbox.acknowledged() };
+        tracing::warn!(
+            "the supervisor has {} events of this journal, which holds {} to {}: it was restored from an older copy \
+             or copied from another machine; beginning a new incarnation with what follows {sure}",
+            welcome.committed_seq,
+            span.first,
+            span.last
+        );
+        let begun = self.means.outbox.begin_anew(sure).await;
+        begun.map(|_| ()).map_err(|error| Break::lost(error.to_string()))
     }
 
     async fn welcome(&self, stream: &mut SplitStream<Socket>) -> Result<Welcome, Break> {
@@ -312,15 +347,18 @@ impl Talk<'_> {
     async fn heed(&mut self, frame: ToAgent) {
         match frame {
             ToAgent::Ack(ack) => self.acknowledged(&ack),
-            ToAgent::Command(command) => {
-                // The desk only hands commands on, so this wait is short. It takes none while the agent stops.
-                let _stopping = self.link.means.commands.send(command).await;
-            }
+            ToAgent::Command(command) => self.hand_on(Order::Do(command)).await,
+            ToAgent::Cancel(cancel) => self.hand_on(Order::Drop(cancel.command_id)).await,
             ToAgent::Watch(watch) => {
                 self.link.means.watched.send_replace(watch);
             }
             ToAgent::Welcome(_) | ToAgent::Other(_) => {}
         }
+    }
+
+    /// The desk only takes orders in, so this wait is short. It takes none while the agent stops.
+    async fn hand_on(&self, order: Order) {
+        let _stopping = self.link.means.commands.send(order).await;
     }
 
     fn acknowledged(&mut self, ack: &Ack) {
@@ -402,7 +440,7 @@ impl Talk<'_> {
             Ok(events) => events,
             Err(JournalError::Event { seq, source }) => {
                 tracing::error!("{:#}; it is replaced by a gap event", anyhow::Error::new(*source));
-                let mended = outbox.write(vec![crate::store::journal::Change::Mend(seq)]).await;
+                let mended = outbox.write(vec![Change::Mend(seq)]).await;
                 return mended.map(|_| None).map_err(|error| Break::lost(error.to_string()));
             }
             Err(error) => return Err(self.link.unreadable(error)),

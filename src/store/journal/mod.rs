@@ -142,6 +142,8 @@ pub struct Span {
     pub first: u64,
     /// The last number given; 0 when none was.
     pub last: u64,
+    /// The epoch of the supervisor's last welcome; 0 when there was none.
+    pub epoch: u64,
 }
 
 /// A journal that was found damaged and put aside.

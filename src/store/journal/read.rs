@@ -28,6 +28,7 @@ impl Journal {
             incarnation: meta.incarnation,
             first,
             last: meta.next_seq - 1,
+            epoch: meta.epoch,
         }))
     }
 

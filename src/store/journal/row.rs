@@ -15,8 +15,11 @@ use crate::protocol::frame::CommandFrame;
 use crate::protocol::node::ProjectName;
 use crate::protocol::session::{Session, SessionId};
 
-/// The version that is written. Older ones are read too.
-pub(super) const VERSION: u8 = 1;
+/// The version that is written of most rows.
+const VERSION: u8 = 1;
+
+/// The version of [`MetaRow`] that is written; version 1 had no epoch.
+const META_VERSION: u8 = 2;
 
 /// Bytes before the body.
 const HEAD: usize = 5;
@@ -34,6 +37,18 @@ pub(super) struct MetaRow {
     pub bytes: u64,
     /// Transactions so far: tells after a failed commit whether it took effect nevertheless.
     pub commits: u64,
+    /// The epoch of the supervisor's last welcome.
+    pub epoch: u64,
+}
+
+/// Version 1 of [`MetaRow`].
+#[derive(Serialize, Deserialize)]
+struct MetaRow1 {
+    incarnation: String,
+    next_seq: u64,
+    acked: u64,
+    bytes: u64,
+    commits: u64,
 }
 
 /// An event; its number is the key.
@@ -115,29 +130,41 @@ impl Place<'_> {
         sum.finalize()
     }
 
-    /// Writes a row in the present version.
+    /// Writes a row of the version that most have.
     fn seal(&self, row: &impl Serialize) -> Result<Vec<u8>, JournalError> {
+        self.seal_as(VERSION, row)
+    }
+
+    fn seal_as(&self, version: u8, row: &impl Serialize) -> Result<Vec<u8>, JournalError> {
         let mut out = vec![0; HEAD];
         out = postcard::to_extend(row, out).map_err(|error| self.damaged(error.to_string()))?;
-        let sum = self.checksum(VERSION, &out[HEAD..]);
-        out[0] = VERSION;
+        let sum = self.checksum(version, &out[HEAD..]);
+        out[0] = version;
         out[1..HEAD].copy_from_slice(&sum.to_le_bytes());
         Ok(out)
     }
 
-    /// Checks a row and gives its body, read by the rules of its version.
+    /// Reads a row of the version that most have.
     fn open<'b, T: Deserialize<'b>>(&self, bytes: &'b [u8]) -> Result<T, JournalError> {
+        match self.unseal(bytes)? {
+            (VERSION, body) => self.body(body),
+            (version, _) => Err(JournalError::Newer { table: self.table, version }),
+        }
+    }
+
+    /// Checks a row and gives its version and its body.
+    fn unseal<'b>(&self, bytes: &'b [u8]) -> Result<(u8, &'b [u8]), JournalError> {
         let (Some(head), Some(body)) = (bytes.get(..HEAD), bytes.get(HEAD..)) else {
             return Err(self.damaged("it is too short"));
         };
         if head[1..] != self.checksum(head[0], body).to_le_bytes() {
             return Err(self.damaged("its checksum does not match"));
         }
-        match head[0] {
-            // A version 2 gets an arm of its own that reads version 1 and fills in what is new.
-            1 => postcard::from_bytes(body).map_err(|error| self.damaged(error.to_string())),
-            newer => Err(JournalError::Newer { table: self.table, version: newer }),
-        }
+        Ok((head[0], body))
+    }
+
+    fn body<'b, T: Deserialize<'b>>(&self, body: &'b [u8]) -> Result<T, JournalError> {
+        postcard::from_bytes(body).map_err(|error| self.damaged(error.to_string()))
     }
 
     fn json<'b, T: Deserialize<'b>>(&self, text: &'b str) -> Result<T, JournalError> {
@@ -150,11 +177,18 @@ pub(super) const META_PLACE: Place<'static> = Place { table: "meta", key: b"stat
 
 impl MetaRow {
     pub(super) fn encode(&self) -> Result<Vec<u8>, JournalError> {
-        META_PLACE.seal(self)
+        META_PLACE.seal_as(META_VERSION, self)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
-        META_PLACE.open(bytes)
+        match META_PLACE.unseal(bytes)? {
+            (META_VERSION, body) => META_PLACE.body(body),
+            (1, body) => {
+                let MetaRow1 { incarnation, next_seq, acked, bytes, commits } = META_PLACE.body(body)?;
+                Ok(Self { incarnation, next_seq, acked, bytes, commits, epoch: 0 })
+            }
+            (version, _) => Err(JournalError::Newer { table: META_PLACE.table, version }),
+        }
     }
 }
 
@@ -236,7 +270,7 @@ mod tests {
     use crate::protocol::node::NodeId;
 
     fn meta() -> MetaRow {
-        MetaRow { incarnation: "0199".into(), next_seq: 43, acked: 40, bytes: 9_000, commits: 17 }
+        MetaRow { incarnation: "0199".into(), next_seq: 43, acked: 40, bytes: 9_000, commits: 17, epoch: 5 }
     }
 
     fn event() -> EventRow<'static> {
@@ -277,16 +311,17 @@ mod tests {
         }
     }
 
-    /// Bytes of version 1 as they were once stored: never to be changed.
+    /// Bytes as they were once stored: never to be changed.
     fn stored(name: &str) -> Vec<u8> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows").join(name);
         std::fs::read(&path).unwrap()
     }
 
     #[test]
-    fn bytes_of_version_1_still_load() {
+    fn bytes_of_every_version_still_load() {
         let bytes = stored("journal-meta.1");
-        assert_eq!(MetaRow::decode(&bytes).unwrap(), meta());
+        assert_eq!(MetaRow::decode(&bytes).unwrap(), MetaRow { epoch: 0, ..meta() });
+        assert_eq!(MetaRow::decode(&stored("journal-meta.2")).unwrap(), meta());
         let bytes = stored("journal-event.1");
         let read = EventRow::decode(42, &bytes).unwrap().event(42).unwrap();
         assert_eq!(

@@ -180,7 +180,7 @@ fn a_restored_copy_begins_anew_and_keeps_what_nobody_acknowledged() {
     writer.commit(&ticks(0..5), 3, NOW).unwrap();
     writer.commit(&[], 3, NOW).unwrap();
     let before = journal.span().unwrap().incarnation;
-    assert_eq!(writer.begin_anew(NOW).unwrap(), 3);
+    assert_eq!(writer.begin_anew(writer.acked(), NOW).unwrap(), 3);
     assert_ne!(journal.span().unwrap().incarnation, before);
     let kinds: Vec<_> =
         journal.batch_after(0, 10, 1 << 20).unwrap().into_iter().map(|e| (e.seq, e.kind)).collect();

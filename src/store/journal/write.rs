@@ -80,6 +80,8 @@ pub enum Change {
     Command(Box<CommandRecord>),
     /// An event that cannot be read is replaced, at its number, by a `gap` event that says so.
     Mend(u64),
+    /// The epoch of the supervisor's welcome: who holds the newest one is this node.
+    Epoch(u64),
 }
 
 /// The one who may write. Lives in the outbox thread.
@@ -99,7 +101,8 @@ fn failed(error: impl Into<redb::Error>) -> JournalError {
 impl Writer {
     /// Reads where the journal stands; a new file gets a new incarnation.
     pub(super) fn new(journal: Arc<Journal>, bounds: Bounds) -> Result<Self, JournalError> {
-        let fresh = MetaRow { incarnation: id::fresh(), next_seq: 1, acked: 0, bytes: 0, commits: 0 };
+        let fresh =
+            MetaRow { incarnation: id::fresh(), next_seq: 1, acked: 0, bytes: 0, commits: 0, epoch: 0 };
         let stored = stored_meta(&journal)?;
         let is_new = stored.is_none();
         let mut writer = Self { journal, bounds, meta: stored.unwrap_or(fresh) };
@@ -150,11 +153,10 @@ impl Writer {
         Ok(more)
     }
 
-    /// Begins a new incarnation, because the supervisor knows numbers that this journal never gave: the file was
-    /// restored from an older copy, or copied to a second machine. What was not surely acknowledged is numbered
-    /// anew, after a `gap` event that says why.
-    pub fn begin_anew(&mut self, now: Time) -> Result<u64, JournalError> {
-        let sure = self.meta.acked;
+    /// Begins a new incarnation, because the supervisor knows numbers that this journal never gave, or took them from
+    /// another: the file was restored from an older copy, or copied to a second machine. What follows number `sure`
+    /// is numbered anew, after a `gap` event that says why.
+    pub fn begin_anew(&mut self, sure: u64, now: Time) -> Result<u64, JournalError> {
         self.transact(0, |tables, meta| {
             let mut kept = Vec::new();
             while let Some((seq, row)) = tables.events.pop_first().map_err(failed)? {
@@ -164,8 +166,8 @@ impl Writer {
             }
             let old = std::mem::replace(&mut meta.incarnation, id::fresh());
             (meta.next_seq, meta.acked, meta.bytes) = (1, 0, 0);
-            let why = "the supervisor knows later numbers than this journal ever gave: its file was restored \
-                       from an older copy, or copied from another machine";
+            let why = "the supervisor has this journal's numbers from elsewhere: its file was restored from an older \
+                       copy, or copied to another machine; what it had not seen acknowledged follows";
             let data = raw(&json!({"reason": why, "incarnation": old}));
             tables.append(&NewEvent::own("gap", now, data), meta, now)?;
             for (seq, bytes) in kept {
@@ -252,6 +254,7 @@ impl Tables<'_> {
                 self.commands.insert(record.frame.command_id.as_str(), bytes.as_slice()).map_err(failed)?;
             }
             Change::Mend(seq) => self.mend(*seq, meta, now)?,
+            Change::Epoch(epoch) => meta.epoch = *epoch,
         }
         Ok(())
     }

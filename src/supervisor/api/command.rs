@@ -30,6 +30,9 @@ const DEFAULT_WAIT: u64 = 30;
 /// How long it waits at most, in seconds.
 const MAX_WAIT: u64 = 600;
 
+/// How long the answer to a cancel waits for the node's word.
+const CANCEL_WAIT: Duration = Duration::from_secs(3);
+
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 256;
 
@@ -114,6 +117,27 @@ pub async fn ask(
         None => find(&shared, command.id.clone()).await?.unwrap_or(command),
     };
     one(show_command(&latest))
+}
+
+/// Drops a command that has not begun. One that its node may have already is left to the node; the answer waits a
+/// moment for its word.
+#[utoipa::path(post, path = "/api/v1/commands/{id}/cancel", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn cancel(
+    State(shared): State<Shared>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Answered<CommandView> {
+    let id = CommandId::from(id);
+    let found = find(&shared, id.clone()).await?;
+    found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
+    let (reply, answer) = oneshot::channel();
+    shared.hub.send(Input::Cancel { id, actor, reply }).await?;
+    let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    if command.state.is_final() {
+        return one(show_command(&command));
+    }
+    let ended = outcome(&shared, &command, CANCEL_WAIT).await?;
+    one(show_command(&ended.unwrap_or(command)))
 }
 
 /// Hands the request to the hub and gives the stored command.

@@ -45,6 +45,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(event::list))
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
+        .routes(routes!(command::cancel))
         .routes(routes!(stream::open))
         .routes(routes!(health::api))
         .split_for_parts()

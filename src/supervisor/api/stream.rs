@@ -10,7 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
@@ -33,6 +33,13 @@ const STEP: usize = 256;
 /// A line that says nothing, so that a dead connection is noticed by both sides.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What a slow reader has missed. Nothing of what is stored: that it gets from its place.
+#[derive(Debug, Serialize)]
+struct Dropped {
+    /// Live events.
+    live: u64,
+}
+
 /// What a reader wants beside the filter.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -43,7 +50,7 @@ pub struct StreamParams {
 }
 
 /// Follows events as they are stored. The first event is `verdict`, the others are `event` (with the cursor as `id`)
-/// and, when asked for, `live`. Without `cursor` (or the header `Last-Event-ID`) it begins now.
+/// and, when asked for, `live`, and `dropped` with how many live ones were left out for a slow reader. Without `cursor` (or the header `Last-Event-ID`) it begins now.
 #[utoipa::path(get, path = "/api/v1/stream", params(EventParams, StreamParams), responses((status = 200, content_type = "text/event-stream"), (status = 401, body = Refusal)))]
 pub async fn open(
     State(shared): State<Shared>,
@@ -139,7 +146,9 @@ impl Reader {
                 changed = committed.changed() => if changed.is_err() { return },
                 () = socket.closed() => return,
                 (event, dropped) = next_live(&mut self.live) => {
-                    self.shared.metrics.live_dropped.inc_by(dropped);
+                    if dropped > 0 && !self.own_up(dropped, socket).await {
+                        return;
+                    }
                     let mine = event.filter(|event| {
                         self.session.as_ref().is_none_or(|id| *id == event.session_id)
                             && self.node_id.as_ref().is_none_or(|id| *id == event.node_id)
@@ -151,6 +160,16 @@ impl Reader {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells a reader that was too slow what it has missed of what is not kept. False when it is gone.
+    async fn own_up(&self, dropped: u64, socket: &mpsc::Sender<Event>) -> bool {
+        self.shared.metrics.live_dropped.inc_by(dropped);
+        let told = Event::default().event("dropped").json_data(Dropped { live: dropped });
+        match told {
+            Ok(told) => socket.send(told).await.is_ok(),
+            Err(_) => true,
         }
     }
 

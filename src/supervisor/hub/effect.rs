@@ -23,6 +23,8 @@ pub enum Effect {
         /// Why an older connection is closed.
         replaced: String,
     },
+    /// An agent is turned away, with the reason.
+    Refuse(oneshot::Sender<Greeted>, String),
     /// A frame for a node.
     Tell(NodeId, ToAgent),
     /// The node's connection is closed.
@@ -31,10 +33,14 @@ pub enum Effect {
     Detach(NodeId),
     /// The answer to a command request.
     Answer(oneshot::Sender<Result<Command, NotAccepted>>, Result<Command, NotAccepted>),
+    /// The answer to whoever changed a command that was stored before.
+    Changed(oneshot::Sender<Result<Command, NotAccepted>>, Command),
     /// Somebody waits for a command's end; let go when it is not open any more.
     Wait(CommandId, oneshot::Sender<Command>),
     /// A command has ended.
     Ended(Command),
     /// Nodes are told who is watched.
     Watch(Watch),
+    /// The log says what a person should see.
+    Alert(String),
 }

@@ -4,7 +4,7 @@
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::base::clock::Time;
+use crate::base::clock::Reading;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
 use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
@@ -75,8 +75,11 @@ pub enum NotAccepted {
         /// Its open commands.
         open: usize,
     },
+    /// It has ended, or there never was one.
+    #[error("command {0} is not open any more: it has ended")]
+    NotOpen(CommandId),
     /// It could not be stored, so it will not be done.
-    #[error("the command could not be stored and will not be done: {0}")]
+    #[error("this could not be stored and will not be done: {0}")]
     NotStored(String),
 }
 
@@ -159,6 +162,15 @@ pub enum Input {
     },
     /// Somebody asks for something.
     Command(Box<Asked>),
+    /// Somebody does not want a command any more.
+    Cancel {
+        /// Which.
+        id: CommandId,
+        /// Who.
+        actor: String,
+        /// The command as it is then: ended, or left to its node, which drops it when it has not begun.
+        reply: oneshot::Sender<Result<Command, NotAccepted>>,
+    },
     /// Somebody waits for a command's end.
     Await {
         /// Which.
@@ -179,8 +191,8 @@ pub enum Input {
 /// An input and when it came in.
 #[derive(Debug)]
 pub struct Timed {
-    /// When.
-    pub at: Time,
+    /// When, by both clocks.
+    pub clock: Reading,
     /// What.
     pub input: Input,
 }

@@ -141,7 +141,7 @@ impl Hub {
     }
 
     async fn hand_over(&self, input: Input, room: Option<Taken>) -> Result<(), Stopped> {
-        let timed = Timed { at: clock::now(), input };
+        let timed = Timed { clock: clock::read(), input };
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
     }
 
@@ -213,7 +213,7 @@ impl<T: Tally> Owner<T> {
 
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Waiting) -> bool {
-        let usable = self.heal(first.timed.at);
+        let usable = self.heal(first.timed.clock.at);
         let mut work = Work::on(&self.view.load(), self.liveness);
         // Given back only when all of the batch is stored and forgotten.
         let mut rooms = Vec::new();
@@ -257,7 +257,7 @@ impl<T: Tally> Owner<T> {
         if self.health.borrow().store.is_none() {
             return Ok(());
         }
-        let mut view = View::of(self.store.reopen()?);
+        let mut view = View { began: self.view.load().began, ..View::of(self.store.reopen()?) };
         let mut batch = Batch::default();
         for id in &self.refused {
             if let Some(command) = view.commands.remove(id) {
@@ -349,6 +349,10 @@ impl<T: Tally> Owner<T> {
                     old.close.close(replaced);
                 }
             }
+            Effect::Refuse(reply, reason) => {
+                let _ = reply.send(Err(reason));
+            }
+            Effect::Alert(text) => tracing::error!("{text}"),
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -360,6 +364,9 @@ impl<T: Tally> Owner<T> {
             }
             Effect::Answer(reply, answer) => {
                 let _ = reply.send(answer);
+            }
+            Effect::Changed(reply, command) => {
+                let _ = reply.send(Ok(command));
             }
             // One that is not open has ended, and the store knows by now: dropping the reply sends the asker there.
             Effect::Wait(id, _) if !self.view.load().commands.contains_key(&id) => {}
@@ -401,13 +408,20 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
+                Effect::Changed(reply, _) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
                 }
-                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) => {
+                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);
                 }
-                Effect::Tell(..) | Effect::Close(..) | Effect::Detach(_) | Effect::Ended(_) => {}
+                Effect::Tell(..)
+                | Effect::Close(..)
+                | Effect::Detach(_)
+                | Effect::Ended(_)
+                | Effect::Alert(_) => {}
             }
         }
         for node in work.waiting {

@@ -44,7 +44,7 @@ impl Stage {
     /// All in one batch.
     fn play(&mut self, inputs: Vec<Input>) {
         for input in inputs {
-            let timed = Timed { at: clock::now(), input };
+            let timed = Timed { clock: clock::read(), input };
             self.hub.inputs.try_send(Waiting { timed, room: None }).unwrap();
         }
         let first = self.owner.queue.try_recv().unwrap();
@@ -66,6 +66,8 @@ impl Stage {
             incarnation: "a".into(),
             first_seq: 0,
             last_seq: 0,
+            epoch: 0,
+            credit_bytes: 0,
             projects: vec![project],
         };
         let link = Link { frames, close: Closer::default() };

@@ -38,13 +38,35 @@ pub struct NodeState {
     pub resources: Resources,
     /// The last number its journal holds, as far as it said.
     pub held: u64,
+    /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
+    pub command_credit: u64,
+    /// The host of another agent that claims to be this node, as long as this one is connected.
+    pub impostor: Option<String>,
 }
 
 impl NodeState {
     /// A node as it stands in the store: not connected.
     pub fn offline(record: NodeRecord) -> Self {
         let (last_heard, held) = (record.last_heard, record.committed);
-        Self { record, online: false, last_heard, resources: Resources::default(), held }
+        Self {
+            record,
+            online: false,
+            last_heard,
+            resources: Resources::default(),
+            held,
+            command_credit: 0,
+            impostor: None,
+        }
+    }
+
+    /// True when the agent has shown that it stored the epoch it was given.
+    pub fn is_confirmed(&self) -> bool {
+        self.record.confirmed == self.record.epoch
+    }
+
+    /// It has spoken over its present connection, and before that it stored the epoch.
+    pub fn confirm(&mut self) {
+        self.record.confirmed = self.record.epoch;
     }
 
     /// As the API shows it.
@@ -65,7 +87,9 @@ impl NodeState {
                 incarnation: record.incarnation.clone(),
                 held: self.held.max(record.committed),
                 acknowledged: record.committed,
-                missing: 0,
+                lag: self.held.saturating_sub(record.committed),
+                given_up: record.given_up,
+                missing: record.committed.saturating_sub(record.stored + record.given_up),
             },
             sessions,
         }
@@ -81,6 +105,8 @@ pub struct View {
     pub last_seq: u64,
     /// When it was stored. The next one is stored no earlier, whatever the clock does.
     pub last_time: Time,
+    /// When this machine began to run, as its clock says; `None` before the first input. It changes when the clock is set.
+    pub began: Option<Time>,
     /// The number the next new session gets in the index.
     pub next_session_no: u32,
     /// Every node.
@@ -104,6 +130,7 @@ impl View {
             store_id: loaded.store_id.into(),
             last_seq: loaded.last_seq,
             last_time: loaded.last_time,
+            began: None,
             next_session_no: 1,
             nodes: OrdMap::new(),
             sessions: HashMap::new(),

@@ -137,6 +137,8 @@ impl Link {
             version: "stand-in".into(),
             epoch: 1,
             committed_seq,
+            committed_id: String::new(),
+            begin_anew: false,
             credit_bytes: 1 << 20,
             heartbeat_sec: 1,
         }))

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId, CommandState, Verb};
-use crate::protocol::frame::{CommandAck, CommandResult, ToAgent};
+use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
 use crate::rules::command::{accept, conclude, frame, lapses, meaning};
 use crate::store::command::{KeyRecord, scoped_key};
@@ -17,6 +19,24 @@ use crate::supervisor::hub::input::{Asked, From, NotAccepted};
 
 /// Open commands of one node at most: all of them must fit into its link's queue after a reconnect.
 const MOST_OPEN: usize = 512;
+
+/// Bytes of commands on their way to an agent that does not say what it takes.
+const DEFAULT_CREDIT: u64 = 256 * 1024;
+
+/// Bytes of a command on its way, about.
+fn size(command: &Command) -> u64 {
+    const FRAME: u64 = 256;
+    command.args.iter().fold(FRAME, |sum, (key, value)| sum + key.len() as u64 + text_size(value))
+}
+
+fn text_size(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(list) => list.iter().map(text_size).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() as u64 + text_size(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
+}
 
 impl Work {
     pub(super) fn command(&mut self, asked: Asked, at: Time) {
@@ -29,8 +49,7 @@ impl Work {
             .map_err(NotAccepted::from)
             .and_then(|command| self.has_room(command));
         let answer = accepted.map(|mut command| {
-            let online = self.view.nodes.get(&command.node_id).is_some_and(|node| node.online);
-            if online {
+            if self.may_send(&command) {
                 command.state = CommandState::Sent;
                 let asks = ToAgent::Command(frame(&command, at));
                 self.effects.push(Effect::Tell(command.node_id.clone(), asks));
@@ -77,6 +96,68 @@ impl Work {
         Err(NotAccepted::TooMany { node: command.node_id, open })
     }
 
+    /// True when the node is there, none waits before this one, and it takes so much beside what it has not
+    /// acknowledged. One may always go: its acknowledgement lets the next one go.
+    fn may_send(&self, command: &Command) -> bool {
+        let Some(node) = self.view.nodes.get(&command.node_id).filter(|node| node.online) else {
+            return false;
+        };
+        let (mut waiting, mut on_the_way) = (false, 0);
+        let others = self.view.commands.values().filter(|one| one.node_id == command.node_id);
+        for other in others.filter(|other| other.id < command.id) {
+            match other.state {
+                CommandState::Queued => waiting = true,
+                CommandState::Sent => on_the_way += size(other),
+                _ => {}
+            }
+        }
+        let credit = if node.command_credit == 0 { DEFAULT_CREDIT } else { node.command_credit };
+        !waiting && (on_the_way == 0 || on_the_way + size(command) <= credit)
+    }
+
+    /// Sends what waited for the node's credit.
+    fn send_waiting(&mut self, node: &NodeId, at: Time) {
+        let queued = |one: &&Arc<Command>| one.node_id == *node && one.state == CommandState::Queued;
+        while let Some(next) = self.view.commands.values().find(queued).filter(|next| self.may_send(next)) {
+            self.send(Command::clone(next), at);
+        }
+    }
+
+    fn send(&mut self, mut command: Command, at: Time) {
+        self.effects.push(Effect::Tell(command.node_id.clone(), ToAgent::Command(frame(&command, at))));
+        if command.state == CommandState::Queued {
+            (command.state, command.changed_at) = (CommandState::Sent, at);
+            self.put_command(command);
+        }
+    }
+
+    /// Drops a command that its node was never told of; one that it may have is left to the node, which drops it when
+    /// it has not begun. Its time is over, so that a node which comes back without having seen it does not begin it.
+    pub(super) fn cancel(
+        &mut self,
+        id: &CommandId,
+        actor: &str,
+        reply: oneshot::Sender<Result<Command, NotAccepted>>,
+        at: Time,
+    ) {
+        let Some(open) = self.view.commands.get(id) else {
+            return self.effects.push(Effect::Answer(reply, Err(NotAccepted::NotOpen(id.clone()))));
+        };
+        let mut command = Command { changed_at: at, ..Command::clone(open) };
+        if command.state == CommandState::Queued {
+            command.state = CommandState::Failed;
+            command.error = Some(format!("cancelled by {actor} before it was sent; it had no effect"));
+        } else {
+            command.expires_at = command.expires_at.min(at);
+            let cancel = ToAgent::Cancel(Cancel { command_id: id.clone() });
+            self.effects.push(Effect::Tell(command.node_id.clone(), cancel));
+        }
+        let node = command.node_id.clone();
+        self.put_command(command.clone());
+        self.effects.push(Effect::Changed(reply, command));
+        self.send_waiting(&node, at);
+    }
+
     /// After a connect the node is asked again for every command that has not ended; it knows those it has seen.
     pub(super) fn send_open_commands(&mut self, node: &NodeId, at: Time) {
         let open: Vec<Command> = self
@@ -86,18 +167,16 @@ impl Work {
             .filter(|command| command.node_id == *node)
             .map(|command| Command::clone(command))
             .collect();
-        for mut command in open {
+        for command in open {
             if lapses(&command, at) {
                 self.lapse(command, at);
                 continue;
             }
-            self.effects.push(Effect::Tell(node.clone(), ToAgent::Command(frame(&command, at))));
-            if command.state == CommandState::Queued {
-                command.state = CommandState::Sent;
-                command.changed_at = at;
-                self.put_command(command);
+            if command.state != CommandState::Queued {
+                self.send(command, at);
             }
         }
+        self.send_waiting(node, at);
     }
 
     /// `running` is shown but not written: after a crash the node says it again.
@@ -109,6 +188,7 @@ impl Work {
         if command.node_id == from.node && command.state == CommandState::Sent {
             let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
             self.view.commands.insert(ack.command_id.clone(), Arc::new(begun));
+            self.send_waiting(&from.node, at);
         }
     }
 
@@ -130,6 +210,7 @@ impl Work {
             ended.session_id = Some(session);
         }
         self.put_command(ended);
+        self.send_waiting(node, at);
     }
 
     /// Commands whose time is over and whose node was never told of them.
@@ -147,7 +228,7 @@ impl Work {
     }
 
     fn lapse(&mut self, command: Command, at: Time) {
-        let error = format!("node {} did not connect before {}", command.node_id, command.expires_at);
+        let error = format!("node {} did not take it before {}", command.node_id, command.expires_at);
         self.put_command(Command {
             state: CommandState::Expired,
             error: Some(error),
@@ -156,7 +237,7 @@ impl Work {
         });
     }
 
-    fn put_command(&mut self, command: Command) {
+    pub(super) fn put_command(&mut self, command: Command) {
         self.batch.commands.insert(command.id.to_string(), command.clone());
         if command.state.is_final() {
             self.view.commands.remove(&command.id);

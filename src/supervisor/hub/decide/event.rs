@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Work;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Severity, Work};
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
@@ -40,11 +43,14 @@ impl Work {
                 break;
             }
             state.record.committed = event.seq;
+            state.record.stored += 1;
+            state.record.last_id.clone_from(&event.id);
             self.store_event(&from.node, event, &mut touched, &state.record.projects, at);
         }
         for record in touched.into_values() {
             self.put_session(record);
         }
+        state.confirm();
         state.last_heard = at;
         state.held = state.held.max(state.record.committed);
         let ack = Ack {
@@ -70,6 +76,9 @@ impl Work {
         projects: &[Project],
         at: Time,
     ) {
+        if event.kind == "gap" {
+            self.alert_gap(node, &event.data, at);
+        }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let session_id = match event.session_id {
@@ -109,6 +118,17 @@ impl Work {
             occurred_at: event.occurred_at,
             node_seq: event.seq,
         });
+    }
+
+    /// A node says that it may have missed something, or had to drop it.
+    fn alert_gap(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
+        let reason = data["reason"].as_str().unwrap_or("it does not say why");
+        let text = match data["count"].as_u64() {
+            Some(count) => format!("node {node} has {count} events no more: {reason}"),
+            None => format!("node {node} may have missed events: {reason}"),
+        };
+        self.alert(node, "events.gap", Severity::High, &text, at);
     }
 
     fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {

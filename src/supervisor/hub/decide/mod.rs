@@ -2,6 +2,7 @@
 //!
 //! No I/O and no clock in here. One file for each noun.
 
+mod clock;
 mod command;
 mod event;
 mod node;
@@ -27,6 +28,24 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
+
+/// How much an alert matters; the words are those of the operations runbook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something is lost or about to be.
+    High,
+    /// Something is not as it should be, and goes on.
+    Medium,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+        }
+    }
+}
 
 /// One batch of inputs being worked on.
 #[derive(Debug)]
@@ -56,7 +75,9 @@ impl Work {
     }
 
     /// Takes in one input.
-    pub fn take(&mut self, Timed { at, input }: Timed) {
+    pub fn take(&mut self, Timed { clock, input }: Timed) {
+        self.notice_jump(clock);
+        let at = clock.at;
         match input {
             Input::Connect { hello, address, link, reply } => self.connect(hello, address, link, reply, at),
             Input::Disconnect { from, reason } => self.disconnect(&from, &reason, at),
@@ -66,6 +87,7 @@ impl Work {
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
+            Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
@@ -137,11 +159,20 @@ impl Work {
         self.disconnect(from, reason, at);
     }
 
+    /// Writes down what a person should see.
+    fn alert(&mut self, node: &NodeId, name: &str, severity: Severity, text: &str, at: Time) {
+        let data = json!({"name": name, "severity": severity.as_str(), "text": text});
+        self.note(node, "alert.raised", &data, at);
+        self.effects.push(Effect::Alert(format!("alert {name} ({}): {text}", severity.as_str())));
+    }
+
     /// Writes down that numbers of a node's journal will never come.
-    fn note_gap(&mut self, node: &NodeId, incarnation: &str, first: u64, last: u64, why: &str, at: Time) {
-        let data = json!({"incarnation": incarnation, "from": first, "to": last, "count": last - first + 1,
-            "reason": why});
+    fn note_gap(&mut self, node: &NodeId, incarnation: &str, (from, to): (u64, u64), why: &str, at: Time) {
+        let count = to - from + 1;
+        let data = json!({"incarnation": incarnation, "from": from, "to": to, "count": count, "reason": why});
         self.note(node, "gap", &data, at);
+        let text = format!("{count} events of node {node} ({from} to {to}) will never come: {why}");
+        self.alert(node, "events.gap", Severity::High, &text, at);
     }
 }
 

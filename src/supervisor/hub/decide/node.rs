@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Work;
+use super::{Severity, Work};
 use crate::base::clock::Time;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
-use crate::rules::node::{Fit, fit, kept};
+use crate::rules::node::{Claim, Fit, claim, fit, kept};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -29,86 +29,143 @@ impl Work {
     ) {
         let node = hello.node_id.clone();
         let old = self.view.nodes.get(&node).cloned();
+        let owner = old.as_ref().filter(|old| old.online);
         let mut record = old.as_ref().map_or_else(|| NodeRecord::new(node.clone()), |old| old.record.clone());
-        let replaced = match old.as_ref().filter(|old| old.online) {
-            Some(old) => format!(
+        let claim = claim(record.confirmed, &hello);
+        let replaced = match owner {
+            Some(owner) if claim == Claim::Stale => return self.refuse_stale(owner, &address, reply, at),
+            Some(owner) => format!(
                 "a newer connection of node {node} from {address} replaced the one from {}",
-                old.record.address
+                owner.record.address
             ),
             None => String::new(),
         };
+        // Numbers that an agent of an older epoch gives may have been given by its successor too.
+        let begin_anew = claim == Claim::Stale && record.knows(&hello.incarnation);
         // The predecessor's agents hold no journal: what is known of an earlier one stays.
         if hello.protocol >= PROTOCOL {
             record.turn_to(&hello.incarnation);
-            match fit(record.committed, &hello) {
-                Fit::Continue => {}
-                Fit::Hole { from, to } => {
-                    let why = "the node's journal no longer holds them";
-                    self.note_gap(&node, &hello.incarnation, from, to, why, at);
-                    record.committed = to;
-                }
-                // The welcome says so, and the agent begins a new incarnation.
-                Fit::RolledBack => {}
+            if !begin_anew {
+                self.note_hole(&mut record, &hello, at);
             }
         }
+        let committed_seq = if begin_anew { record.common_with(hello.epoch) } else { record.committed };
         record.hostname = hello.hostname;
         record.version = hello.version;
         record.projects = kept(hello.projects);
-        record.epoch += 1;
+        // A supervisor that was restored knows less than the agent.
+        record.begin(record.epoch.max(hello.epoch) + 1);
         record.address.clone_from(&address);
         (record.connected_at, record.last_heard) = (at, at);
         let welcome = Welcome {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: record.epoch,
-            committed_seq: record.committed,
+            committed_seq,
+            committed_id: record.last_id.clone(),
+            begin_anew,
             credit_bytes: self.credit(),
             heartbeat_sec: self.liveness.interval.as_secs().max(1),
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
-        let resources = old.map(|old| old.resources).unwrap_or_default();
-        self.put_node(NodeState { record, online: true, last_heard: at, resources, held: hello.last_seq });
+        let state = NodeState {
+            online: true,
+            last_heard: at,
+            resources: old.map(|old| old.resources).unwrap_or_default(),
+            held: hello.last_seq,
+            command_credit: hello.credit_bytes,
+            ..NodeState::offline(record)
+        };
+        self.put_node(state);
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
-        self.send_open_commands(&node, at);
+        if !begin_anew {
+            self.send_open_commands(&node, at);
+        }
+    }
+
+    /// An agent that is not the node any more, while the one that is is connected.
+    fn refuse_stale(&mut self, owner: &NodeState, address: &str, reply: oneshot::Sender<Greeted>, at: Time) {
+        let record = &owner.record;
+        let reason = format!(
+            "node {} is the agent at {}, connected since {}; this one, at {address}, has an older identity. If its \
+             data folder was copied, give it a node_id and a data_dir of its own; if it is to take over, stop the \
+             other one",
+            record.id, record.address, record.connected_at
+        );
+        let host = host_of(address).to_owned();
+        if owner.impostor.as_ref() != Some(&host) {
+            let data = json!({"address": record.address, "other": address, "epoch": record.epoch});
+            self.note(&record.id, "node.cloned", &data, at);
+            let text = format!(
+                "two agents claim to be node {}: the one at {} writes, the one at {address} is refused",
+                record.id, record.address
+            );
+            self.alert(&record.id, "node.cloned", Severity::High, &text, at);
+            let state = NodeState { impostor: Some(host), ..owner.clone() };
+            self.view.nodes.insert(record.id.clone(), Arc::new(state));
+        }
+        self.effects.push(Effect::Refuse(reply, reason));
+    }
+
+    /// Writes down what the node's journal no longer holds, so that the link does not wait for it.
+    fn note_hole(&mut self, record: &mut NodeRecord, hello: &Hello, at: Time) {
+        // What is rolled back is said by the welcome, and the agent begins a new incarnation.
+        let Fit::Hole { from, to } = fit(record.committed, hello) else { return };
+        let why = "the node's journal no longer holds them";
+        self.note_gap(&record.id, &hello.incarnation, (from, to), why, at);
+        record.committed = to;
+        record.last_id.clear();
+        record.given_up += to - from + 1;
     }
 
     pub(super) fn disconnect(&mut self, from: &From, reason: &str, at: Time) {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
-        state.online = false;
+        (state.online, state.impostor) = (false, None);
         state.record.last_heard = state.last_heard;
         self.put_node(state);
         self.note(&from.node, "node.offline", &json!({"reason": reason, "epoch": from.epoch}), at);
         self.effects.push(Effect::Detach(from.node.clone()));
     }
 
-    /// A heartbeat changes the view alone: it is not worth a write.
+    /// A heartbeat changes the view alone: it is not worth a write, unless it is the first word.
     pub(super) fn heartbeat(&mut self, from: &From, heartbeat: Option<Heartbeat>, at: Time) {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
-        state.last_heard = at;
         if let Some(heartbeat) = heartbeat {
             state.resources = heartbeat.resources;
             state.held = state.held.max(heartbeat.last_seq);
         }
-        self.view.nodes.insert(from.node.clone(), Arc::new(state));
+        self.heard_of(state, at);
+    }
+
+    /// Takes note of a sign of life. The first one shows that the agent has stored its epoch.
+    fn heard_of(&mut self, mut state: NodeState, at: Time) {
+        state.last_heard = at;
+        if state.is_confirmed() {
+            self.view.nodes.insert(state.record.id.clone(), Arc::new(state));
+        } else {
+            state.confirm();
+            self.put_node(state);
+        }
     }
 
     /// Takes a node's own picture where it knows more than its events have said here, as after a lost store.
     pub(super) fn snapshot(&mut self, from: &From, snapshot: Snapshot, at: Time) {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
-        state.last_heard = at;
         let committed = state.record.committed;
         let projects = kept(snapshot.projects);
         if state.record.projects != projects {
             state.record.projects = projects;
+            state.last_heard = at;
+            state.confirm();
             self.put_node(state);
         } else {
-            self.view.nodes.insert(from.node.clone(), Arc::new(state));
+            self.heard_of(state, at);
         }
         if committed < snapshot.as_of_seq {
             return;
@@ -169,4 +226,9 @@ impl Work {
         self.batch.sessions.insert(record.session.id.to_string(), record.clone());
         self.view.put_session(record);
     }
+}
+
+/// The host of an address with a port.
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
 }

@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::base::clock::Reading;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
@@ -22,6 +23,8 @@ struct Stage {
     closed: Vec<String>,
     events: Vec<EventView>,
     now: i64,
+    /// By how much the clock was set.
+    jumped: i64,
 }
 
 impl Stage {
@@ -35,13 +38,25 @@ impl Stage {
             open_commands: Vec::new(),
             tail: Tail::default(),
         };
-        Self { view: View::of(loaded), told: Vec::new(), closed: Vec::new(), events: Vec::new(), now: 1_000 }
+        Self {
+            view: View::of(loaded),
+            told: Vec::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            now: 10_000_000,
+            jumped: 0,
+        }
+    }
+
+    fn clock(&self) -> Reading {
+        let up = std::time::Duration::from_millis(u64::try_from(self.now - self.jumped).unwrap());
+        Reading { at: Time(self.now), up }
     }
 
     fn play(&mut self, inputs: Vec<Input>) -> Batch {
         let mut work = Work::on(&self.view, LIVENESS);
         for input in inputs {
-            work.take(Timed { at: Time(self.now), input });
+            work.take(Timed { clock: self.clock(), input });
         }
         for effect in work.effects {
             match effect {
@@ -49,6 +64,8 @@ impl Stage {
                 Effect::Tell(node, frame) => self.told.push((node, frame)),
                 Effect::Close(_, reason) => self.closed.push(reason),
                 Effect::Answer(reply, answer) => drop(reply.send(answer)),
+                Effect::Changed(reply, command) => drop(reply.send(Ok(command))),
+                Effect::Refuse(reply, reason) => drop(reply.send(Err(reason))),
                 _ => {}
             }
         }
@@ -75,6 +92,8 @@ impl Stage {
             incarnation: incarnation.into(),
             first_seq,
             last_seq,
+            epoch: self.view.nodes.get(node).map_or(0, |state| state.record.epoch),
+            credit_bytes: 0,
             projects: vec![project],
         };
         self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
@@ -311,7 +330,7 @@ fn whoever_asks_for_an_outcome_in_the_batch_that_brings_it_is_not_sent_away_befo
         Input::CommandResult { from: stage.from(), id: command.id.clone(), result },
         Input::Await { id: command.id, reply },
     ] {
-        work.take(Timed { at: Time(stage.now), input });
+        work.take(Timed { clock: stage.clock(), input });
     }
     // Sent away now, it would look at a view and a store that do not know the outcome yet.
     assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
@@ -401,4 +420,158 @@ fn parents_that_change_or_go_round_are_counted_once() {
     let cost = |id: &str| stage.view.session(&id.into()).unwrap().cost_micros;
     assert_eq!(cost("s"), Some(9_000_000));
     assert_eq!(stage.view.helpers["s"].len(), 8);
+}
+
+/// An agent with a copy of a node's journal, from another address: it holds this epoch.
+fn hello_of_epoch(stage: &mut Stage, incarnation: &str, last_seq: u64, epoch: u64, address: &str) -> Greeted {
+    let (reply, mut greeted) = oneshot::channel();
+    let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
+    let hello = Hello {
+        protocol: PROTOCOL,
+        node_id: "n".into(),
+        hostname: "n".into(),
+        version: "1".into(),
+        capabilities: Vec::new(),
+        incarnation: incarnation.into(),
+        first_seq: last_seq.min(1),
+        last_seq,
+        epoch,
+        credit_bytes: 0,
+        projects: Vec::new(),
+    };
+    stage.play(vec![Input::Connect { hello, address: address.into(), link, reply }]);
+    greeted.try_recv().unwrap()
+}
+
+fn kinds(stage: &Stage, kind: &str) -> Vec<Value> {
+    let found = stage.events.iter().filter(|event| event.kind == kind);
+    found.map(|event| serde_json::from_str(event.data.get()).unwrap()).collect()
+}
+
+#[test]
+fn a_copied_identity_is_refused_while_its_successor_writes_and_begins_anew_afterwards() {
+    let mut stage = Stage::new();
+    let first = hello_of_epoch(&mut stage, "a", 9, 0, "10.0.0.1:1").unwrap();
+    stage.send("a", 1..=5);
+    // The copy, made now, holds the same epoch: it takes over.
+    let second = hello_of_epoch(&mut stage, "a", 9, first.epoch, "10.0.0.2:1").unwrap();
+    stage.send("a", 6..=9);
+    for port in 2..5 {
+        let address = format!("10.0.0.1:{port}");
+        let refused = hello_of_epoch(&mut stage, "a", 12, first.epoch, &address).unwrap_err();
+        assert!(refused.contains("10.0.0.2:1") && refused.contains(&address), "{refused}");
+    }
+    let cloned = kinds(&stage, "node.cloned");
+    assert_eq!(cloned.len(), 1, "said once: {cloned:?}");
+    let alert = kinds(&stage, "alert.raised");
+    let text = alert[0]["text"].as_str().unwrap();
+    assert!(alert.len() == 1 && text.contains("10.0.0.1:2") && text.contains("10.0.0.2:1"), "{alert:?}");
+    let from = stage.from();
+    stage.play(vec![Input::Disconnect { from, reason: "ended".into() }]);
+    let back = hello_of_epoch(&mut stage, "a", 12, first.epoch, "10.0.0.1:9").unwrap();
+    assert!(back.begin_anew && back.epoch > second.epoch, "{back:?}");
+    assert_eq!(back.committed_seq, 5, "up to there both had the same events");
+    let anew = hello_of_epoch(&mut stage, "b", 8, back.epoch, "10.0.0.1:9").unwrap();
+    assert_eq!((anew.begin_anew, anew.committed_seq), (false, 0));
+}
+
+#[test]
+fn an_agent_that_was_never_heard_of_after_its_welcome_takes_nobodys_place() {
+    let mut stage = Stage::new();
+    let first = hello_of_epoch(&mut stage, "a", 9, 0, "10.0.0.1:1").unwrap();
+    stage.send("a", 1..=5);
+    // It dies before it has stored the epoch, and comes again as it was.
+    let lost = hello_of_epoch(&mut stage, "a", 9, first.epoch, "10.0.0.1:2").unwrap();
+    let again = hello_of_epoch(&mut stage, "a", 9, first.epoch, "10.0.0.1:3").unwrap();
+    assert!(again.epoch > lost.epoch && !again.begin_anew, "{again:?}");
+    assert_eq!(again.committed_seq, 5);
+}
+
+#[test]
+fn a_supervisor_that_was_restored_gives_a_newer_epoch_than_the_agent_holds() {
+    let mut stage = Stage::new();
+    assert_eq!(hello_of_epoch(&mut stage, "a", 9, 41, "10.0.0.1:1").unwrap().epoch, 42);
+}
+
+#[test]
+fn what_is_missing_is_counted_apart_from_what_is_committed() {
+    let mut stage = Stage::new();
+    stage.connect("a", 4, 9).unwrap();
+    stage.send("a", 4..=7);
+    let journal = stage.view.node("n").unwrap().journal;
+    assert_eq!((journal.acknowledged, journal.given_up, journal.missing, journal.lag), (7, 3, 0, 2));
+    let mut state = NodeState::clone(&stage.view.nodes["n"]);
+    state.record.stored -= 1;
+    stage.view.nodes.insert("n".into(), std::sync::Arc::new(state));
+    assert_eq!(stage.view.node("n").unwrap().journal.missing, 1);
+}
+
+#[test]
+fn a_cancelled_command_that_nobody_was_told_of_ends_and_another_is_left_to_its_node() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    let sent = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    let from = stage.from();
+    stage.play(vec![Input::Disconnect { from, reason: "cable".into() }]);
+    stage.now += 1;
+    let queued = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    let mut cancel = |id: &CommandId| {
+        let (reply, mut answer) = oneshot::channel();
+        stage.play(vec![Input::Cancel { id: id.clone(), actor: "eve".into(), reply }]);
+        answer.try_recv().unwrap()
+    };
+    let ended = cancel(&queued.id).unwrap();
+    assert_eq!(ended.state, CommandState::Failed);
+    assert!(ended.error.unwrap().contains("cancelled by eve"));
+    assert!(matches!(cancel(&queued.id), Err(NotAccepted::NotOpen(_))));
+    assert_eq!(cancel(&sent.id).unwrap().state, CommandState::Sent);
+    stage.told.clear();
+    stage.connect("a", 1, 0).unwrap();
+    let [(_, ToAgent::Command(frame))] = stage.told.as_slice() else { panic!("{:?}", stage.told) };
+    assert_eq!((&frame.command_id, frame.ttl_ms), (&sent.id, 0), "its time is over");
+}
+
+#[test]
+fn commands_wait_for_the_credit_of_their_node_and_keep_their_order() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    let mut state = NodeState::clone(&stage.view.nodes["n"]);
+    state.command_credit = 600;
+    stage.view.nodes.insert("n".into(), std::sync::Arc::new(state));
+    let asked = stage.ask(&["", "", "", ""], "create_session", None);
+    let ids: Vec<CommandId> = asked.iter().map(|one| one.as_ref().unwrap().id.clone()).collect();
+    let told = |stage: &Stage| -> Vec<CommandId> {
+        let commands = stage.told.iter().filter_map(|(_, frame)| match frame {
+            ToAgent::Command(frame) => Some(frame.command_id.clone()),
+            _ => None,
+        });
+        commands.collect()
+    };
+    assert_eq!(told(&stage), ids[..2]);
+    for at in 0..2 {
+        let from = stage.from();
+        let ack = crate::protocol::frame::CommandAck { command_id: ids[at].clone() };
+        stage.play(vec![Input::CommandAck { from, ack }]);
+        assert_eq!(told(&stage), ids[..at + 3]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_takes_nobodys_time() {
+    for by in [3_600_000, -3_600_000] {
+        let mut stage = Stage::new();
+        stage.connect("a", 1, 0).unwrap();
+        let from = stage.from();
+        stage.play(vec![Input::Disconnect { from, reason: "cable".into() }]);
+        let command = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+        stage.connect_node("other", "b", 1, 0).unwrap();
+        (stage.now, stage.jumped) = (stage.now + by, by);
+        stage.play(vec![Input::Tick]);
+        assert!(stage.view.nodes["other"].online, "by {by}");
+        assert_eq!(kinds(&stage, "clock.jumped"), [json!({"by_ms": by})]);
+        let open = stage.view.commands.get(&command.id).map(|open| open.expires_at);
+        assert_eq!(open, Some(Time(command.expires_at.0 + by)), "by {by}");
+        let times: Vec<Time> = stage.events.iter().map(|event| event.timestamp).collect();
+        assert!(times.is_sorted(), "by {by}");
+    }
 }
