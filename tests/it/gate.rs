@@ -151,12 +151,13 @@ fn the_newer_connection_of_a_node_wins() {
 fn an_old_copy_of_a_journal_is_told_what_is_committed_beyond_it() {
     let world = World::supervised();
     world.run(async {
-        let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, "copied").await;
+        let (mut peer, welcome) = Peer::join(&world.url("ws"), TOKEN, "copied").await;
         peer.say_events(1..=3).await;
         peer.hear_ack(3).await;
         let mut copy = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
         let hello = json!({"version": 1, "type": "hello", "timestamp": 1, "payload": {"protocol": 2, "node_id": "copied",
-            "hostname": "copied", "version": "0", "incarnation": peer.incarnation(), "first_seq": 1, "last_seq": 2}});
+            "hostname": "copied", "version": "0", "incarnation": peer.incarnation(), "first_seq": 1,
+            "last_seq": 2, "epoch": welcome.epoch}});
         copy.send(Message::text(hello.to_string())).await.unwrap();
         let welcome = copy.hear().await.unwrap();
         assert!(matches!(&welcome, ToAgent::Welcome(welcome) if welcome.committed_seq == 3), "{welcome:?}");

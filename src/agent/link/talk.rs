@@ -46,9 +46,6 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// How long the last words may take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An event that could not be read was replaced by one of this type, with another identity.
-const MENDED: &str = "gap";
-
 /// Bytes of commands that the supervisor may have on their way here; each is stored before the next credit.
 const COMMAND_CREDIT: u64 = 1024 * 1024;
 
@@ -66,13 +63,13 @@ pub(super) enum Parting {
 }
 
 /// Why a conversation breaks off.
-enum Break {
+pub(super) enum Break {
     Again,
     Lost(String),
 }
 
 impl Break {
-    fn lost(why: impl Into<String>) -> Self {
+    pub(super) fn lost(why: impl Into<String>) -> Self {
         Self::Lost(why.into())
     }
 }
@@ -176,35 +173,6 @@ impl Link {
         Ok((talk, welcome))
     }
 
-    /// True when the journal has another event under the last committed number: it was restored from a copy and went on.
-    fn went_another_way(&self, welcome: &Welcome) -> Result<bool, Break> {
-        let Some(before) = welcome.committed_seq.checked_sub(1) else { return Ok(false) };
-        let held = self.means.outbox.batch_after(before, 1, MAX_BATCH_BYTES);
-        match held {
-            Ok(events) => Ok(events.first().is_some_and(|event| {
-                let is_it = event.seq == welcome.committed_seq && event.kind != MENDED;
-                is_it && !welcome.committed_id.is_empty() && event.id != welcome.committed_id
-            })),
-            // It is mended when it is sent, and was committed as it is.
-            Err(JournalError::Event { .. }) => Ok(false),
-            Err(error) => Err(self.unreadable(error)),
-        }
-    }
-
-    /// The numbers of this journal mean something else to the supervisor: others are given.
-    async fn begin_anew(&self, welcome: &Welcome, span: &Span) -> Result<(), Break> {
-        let sure = if welcome.begin_anew { welcome.committed_seq } else { self.means.outbox.acknowledged() };
-        tracing::warn!(
-            "the supervisor has {} events of this journal, which holds {} to {}: it was restored from an older copy \
-             or copied from another machine; beginning a new incarnation with what follows {sure}",
-            welcome.committed_seq,
-            span.first,
-            span.last
-        );
-        let begun = self.means.outbox.begin_anew(sure).await;
-        begun.map(|_| ()).map_err(|error| Break::lost(error.to_string()))
-    }
-
     async fn welcome(&self, stream: &mut SplitStream<Socket>) -> Result<Welcome, Break> {
         let url = &self.dial.target.url;
         let deadline = Instant::now() + WELCOME_TIMEOUT;
@@ -250,7 +218,7 @@ impl Link {
         Break::lost(format!("the link to {} was cut", self.dial.target.url))
     }
 
-    fn unreadable(&self, error: JournalError) -> Break {
+    pub(super) fn unreadable(&self, error: JournalError) -> Break {
         Break::lost(format!("the journal cannot be read: {:#}", anyhow::Error::new(error)))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
 
 use hal_o_swarm::base::clock::now;
 use hal_o_swarm::base::secret::Secret;
@@ -195,18 +196,25 @@ async fn projects_can_be_missing_appear_and_be_replaced() {
 
 /// What was logged, as text.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    more: Arc<Notify>,
+}
 
 impl Log {
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    /// Waits until a sentence was logged. The runtime of these tests has one thread, so it must be let run.
+    /// Waits until a sentence was logged.
     async fn until(&self, sentence: &str) {
         let looked = tokio::time::timeout(Duration::from_secs(20), async {
-            while !self.text().contains(sentence) {
-                tokio::task::yield_now().await;
+            loop {
+                let more = self.more.notified();
+                if self.text().contains(sentence) {
+                    return;
+                }
+                more.await;
             }
         });
         assert!(looked.await.is_ok(), "{sentence:?} was not logged: {}", self.text());
@@ -215,7 +223,8 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.bytes.lock().unwrap().extend_from_slice(bytes);
+        self.more.notify_one();
         Ok(bytes.len())
     }
 
@@ -225,6 +234,10 @@ impl Write for Log {
 }
 
 fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+    // Without a listener on every thread, a sentence that another test says first is never said here.
+    let _set_before = tracing::subscriber::set_global_default(
+        tracing_subscriber::fmt().with_writer(std::io::sink).finish(),
+    );
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
