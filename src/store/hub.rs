@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
+use super::audit::AuditRecord;
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
+use super::cost::CostRecord;
 use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
+use super::sheet::edit;
 use super::tables::{
-    CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS,
+    SESSIONS,
 };
 use super::tail::Tail;
 use super::{StoreError, event};
@@ -49,6 +53,12 @@ pub struct Batch {
     pub keys: Vec<(String, KeyRecord)>,
     /// Entries to merge into the index of events by session, sorted.
     pub index: Vec<(u32, u64)>,
+    /// What was used since, to be added up.
+    pub costs: BTreeMap<String, CostRecord>,
+    /// Who did what.
+    pub audit: Vec<AuditRecord>,
+    /// What operators changed with SQL.
+    pub edits: edit::Decided,
 }
 
 impl Batch {
@@ -60,6 +70,9 @@ impl Batch {
             && self.commands.is_empty()
             && self.keys.is_empty()
             && self.index.is_empty()
+            && self.costs.is_empty()
+            && self.audit.is_empty()
+            && self.edits.upto == 0
     }
 }
 
@@ -88,12 +101,24 @@ pub struct Store {
     path: PathBuf,
     /// `None` after a failed reopening. The lock is never held across an await.
     db: RwLock<Option<Database>>,
+    /// Where the mirror stands, for the next commit.
+    mark: Mutex<Option<Mark>>,
+}
+
+/// Where the mirror stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Counts what was written to it.
+    pub epoch: u64,
+    /// The last change it has taken over.
+    pub change: u64,
 }
 
 impl Store {
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        let store = Self { path: path.to_owned(), db: RwLock::new(Some(open_file(path)?)) };
+        let store =
+            Self { path: path.to_owned(), db: RwLock::new(Some(open_file(path)?)), mark: Mutex::default() };
         store.prepare()?;
         let loaded = store.load()?;
         Ok((store, loaded))
@@ -103,10 +128,37 @@ impl Store {
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let guard = self.guard();
         let db = guard.as_ref().ok_or(StoreError::Closed)?;
+        let mark = *self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let txn = begin(db)?;
-        write(&txn, batch)?;
+        write(&txn, batch, mark)?;
+        txn.commit()?;
+        let mut waiting = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        if *waiting == mark {
+            *waiting = None;
+        }
+        Ok(())
+    }
+
+    /// One transaction of its own, for those who fill a new store.
+    pub(super) fn transaction(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let guard = self.guard();
+        let txn = begin(guard.as_ref().ok_or(StoreError::Closed)?)?;
+        work(&txn)?;
         txn.commit()?;
         Ok(())
+    }
+
+    /// Leaves a note of where the mirror stands, for the next commit.
+    pub fn leave_mark(&self, mark: Mark) {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+    }
+
+    /// True when such a note waits.
+    pub fn has_mark(&self) -> bool {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// A consistent look at what is committed.
@@ -120,7 +172,7 @@ impl Store {
     /// holds now: a commit whose sync failed may have taken effect nevertheless.
     pub fn reopen(&self) -> Result<Loaded, StoreError> {
         {
-            let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut open = self.db.write().unwrap_or_else(PoisonError::into_inner);
             *open = None;
             *open = Some(open_file(&self.path)?);
         }
@@ -133,7 +185,7 @@ impl Store {
     }
 
     fn guard(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.db.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the tables of a new store, so that readers find them, and checks the schema of an old one.
@@ -143,7 +195,7 @@ impl Store {
         let known = db.begin_read()?.open_table(META).ok();
         if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
             return match found.value() {
-                SCHEMA => Ok(()),
+                SCHEMA => Self::make_newer_tables(db),
                 found => Err(StoreError::Newer {
                     path: self.path.clone(),
                     found: u32::try_from(found).unwrap_or(u32::MAX),
@@ -161,7 +213,20 @@ impl Store {
         txn.open_table(EVENTS)?;
         txn.open_table(CHANGES)?;
         txn.open_table(EVENTS_BY_SESSION)?;
+        txn.open_table(COSTS)?;
+        txn.open_table(AUDIT)?;
         txn.commit()?;
+        Ok(())
+    }
+
+    /// Makes the tables that a store of an earlier day does not have yet.
+    fn make_newer_tables(db: &Database) -> Result<(), StoreError> {
+        if db.begin_read()?.open_table(AUDIT).is_err() {
+            let txn = begin(db)?;
+            txn.open_table(COSTS)?;
+            txn.open_table(AUDIT)?;
+            txn.commit()?;
+        }
         Ok(())
     }
 
@@ -241,7 +306,7 @@ fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
     Ok(txn)
 }
 
-fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
+fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -> Result<(), StoreError> {
     let mut changes = Vec::new();
     if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
         let mut table = txn.open_table(EVENTS)?;
@@ -275,7 +340,54 @@ fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
         }
         txn.open_table(META)?.insert("index_watermark", highest)?;
     }
-    note_changes(txn, &changes)
+    let edited = edit::write(txn, &batch.edits, &mut changes)?;
+    write_costs(txn, &batch.costs, &mut changes)?;
+    write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
+    note_changes(txn, &changes, mark)
+}
+
+fn write_costs(
+    txn: &WriteTransaction,
+    costs: &BTreeMap<String, CostRecord>,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    if costs.is_empty() {
+        return Ok(());
+    }
+    let mut table = txn.open_table(COSTS)?;
+    for (key, more) in costs {
+        let known = table.get(key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), key));
+        let sum = match known.transpose()? {
+            Some(mut sum) => {
+                sum.add(more);
+                sum
+            }
+            None => more.clone(),
+        };
+        table.insert(key.as_str(), row::seal(&sum, key).as_slice())?;
+        changes.push(Change::Put(change::Kind::Cost, key.clone()));
+    }
+    Ok(())
+}
+
+fn write_audit<'a>(
+    txn: &WriteTransaction,
+    records: impl Iterator<Item = &'a AuditRecord>,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    let mut records = records.peekable();
+    if records.peek().is_none() {
+        return Ok(());
+    }
+    let (mut table, mut meta) = (txn.open_table(AUDIT)?, txn.open_table(META)?);
+    let mut last = meta.get("last_audit")?.map_or(0, |last| last.value());
+    for record in records {
+        last += 1;
+        table.insert(last, row::seal(record, last).as_slice())?;
+        changes.push(Change::Put(change::Kind::Audit, last.to_string()));
+    }
+    meta.insert("last_audit", last)?;
+    Ok(())
 }
 
 fn write_commands(
@@ -299,13 +411,22 @@ fn write_commands(
         let mut table = txn.open_table(KEYS)?;
         for (key, record) in &batch.keys {
             table.insert(key.as_str(), row::seal(record, key).as_slice())?;
+            changes.push(Change::Put(change::Kind::Key, key.clone()));
         }
     }
     Ok(())
 }
 
-/// Appends to the list for a mirror and drops what is beyond its bound.
-fn note_changes(txn: &WriteTransaction, changes: &[Change]) -> Result<(), StoreError> {
+/// Appends to the list for a mirror, drops what the mirror has or what is beyond its bound, and notes where it stands.
+fn note_changes(txn: &WriteTransaction, changes: &[Change], mark: Option<Mark>) -> Result<(), StoreError> {
+    if let Some(mark) = mark {
+        let mut meta = txn.open_table(META)?;
+        meta.insert("mirror_epoch", mark.epoch)?;
+        meta.insert("mirror_change", mark.change)?;
+        drop(meta);
+        // The mirror is this store's own from now on: see `mirror::start`.
+        txn.open_table(NAME)?.remove("adopted")?;
+    }
     if changes.is_empty() {
         return Ok(());
     }
@@ -315,7 +436,9 @@ fn note_changes(txn: &WriteTransaction, changes: &[Change]) -> Result<(), StoreE
         table.insert(next, row::seal(one, next).as_slice())?;
         next += 1;
     }
-    while table.first()?.is_some_and(|(no, _)| no.value() + change::KEPT < next) {
+    // The last one stays, so that numbers go on from it.
+    let had = mark.map_or(0, |mark| mark.change).min(next - 2);
+    while table.first()?.is_some_and(|(no, _)| no.value() <= had || no.value() + change::KEPT < next) {
         table.pop_first()?;
     }
     Ok(())

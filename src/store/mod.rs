@@ -6,21 +6,27 @@
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
+//! - `cost`, `audit`: what was used, and who did what.
+//! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+pub mod audit;
 pub mod change;
 pub mod command;
+pub mod cost;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
 pub mod hub;
 pub mod journal;
+pub mod mirror;
 pub mod node;
 pub mod reader;
 pub mod row;
 pub mod session;
+pub mod sheet;
 mod tables;
 pub mod tail;
 
@@ -63,6 +69,24 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// The mirror could not be read or written.
+    #[error("supervisor.db cannot be used")]
+    Mirror(#[from] rusqlite::Error),
+    /// A file beside the store could not be moved or looked at.
+    #[error("cannot handle {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What the mirror wants cannot be done now.
+    #[error("{0}")]
+    Refused(String),
+    /// Neither the store nor its mirror can be used.
+    #[error("{0}")]
+    Hopeless(String),
     /// The store is closed, because reopening it after a failure did not succeed yet.
     #[error("the store is closed after a failure and is being reopened")]
     Closed,

@@ -3,6 +3,7 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
+//! - `mirror`: what the store's mirror needs from the hub.
 //! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
 
 pub mod api;
@@ -13,6 +14,7 @@ mod gate;
 pub mod hub;
 mod live;
 mod metrics;
+mod mirror;
 mod refusal;
 pub mod run;
 mod server;
@@ -34,11 +36,13 @@ use self::hub::Hub;
 use self::hub::input::Input;
 use self::hub::view::View;
 use self::metrics::Metrics;
+use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
 use crate::base::task::Tasks;
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
-use crate::store::hub::Store;
+use crate::store;
+use crate::store::mirror::{Mirror, Opened};
 
 /// Silent nodes and lapsed commands are looked for this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -55,6 +59,7 @@ pub struct Supervisor {
     tls: Option<RustlsConfig>,
     address: SocketAddr,
     hub_thread: JoinHandle<()>,
+    mirror: Mirror,
 }
 
 impl Supervisor {
@@ -67,13 +72,21 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let (store, loaded) = Store::open(&path).with_context(|| {
-            format!("cannot use the store; is another supervisor using {}?", path.display())
-        })?;
+        let Opened { store, loaded, first } =
+            store::mirror::open(&path, &config.database).with_context(|| {
+                format!("cannot use the store; is another supervisor using {}?", path.display())
+            })?;
         let metrics = Arc::new(Metrics::default());
         let view = View::of(loaded);
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
-        let shared = Shared::new(hub, Doors::of(&config.server), metrics, Tasks::new());
+        let mirror = Mirror::start(
+            hub.store().clone(),
+            hub.view().store_id.to_string(),
+            config.database.clone(),
+            first,
+            OfHub(hub.clone()),
+        )?;
+        let shared = Shared::new(hub, mirror.health(), Doors::of(&config.server), metrics, Tasks::new());
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
         if let Some(people) = people {
@@ -84,7 +97,7 @@ impl Supervisor {
         }
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
-        Ok(Self { config, shared, handle, tls, address, hub_thread })
+        Ok(Self { config, shared, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -131,15 +144,20 @@ impl Supervisor {
         &self.config
     }
 
-    /// Ends in the right order: no new connections, requests under way, agents, then the hub with its last commit.
+    /// Ends in the right order: no new connections, requests under way, agents, the hub with its last commit, and the
+    /// mirror with that.
     pub async fn stop(self) {
         self.shared.hub.stop().await;
         self.handle.graceful_shutdown(Some(DRAIN));
         if !self.shared.tasks.drain(DRAIN * 2).await {
             tracing::warn!("some requests were cut off");
         }
-        let thread = self.hub_thread;
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let (thread, mirror) = (self.hub_thread, self.mirror);
+        let ended = tokio::task::spawn_blocking(move || {
+            let _ = thread.join();
+            mirror.stop();
+        });
+        let _ = ended.await;
     }
 }
 

@@ -14,6 +14,7 @@ use super::metrics::Metrics;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
 use crate::base::task::Tasks;
+use crate::store::mirror::HealthOf;
 
 /// Sources remembered for the log of refusals; the oldest is forgotten.
 const SOURCES: usize = 1024;
@@ -42,6 +43,8 @@ impl Doors {
 pub struct Shared {
     /// The way to the hub.
     pub hub: Hub,
+    /// How the mirror is.
+    pub mirror: HealthOf,
     /// Who may come in.
     pub doors: Arc<ArcSwap<Doors>>,
     /// The counters.
@@ -55,9 +58,10 @@ pub struct Shared {
 
 impl Shared {
     /// Puts it together.
-    pub fn new(hub: Hub, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+    pub fn new(hub: Hub, mirror: HealthOf, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
             hub,
+            mirror,
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
             live: Switchboard::default(),

@@ -39,6 +39,8 @@ pub enum Effect {
     Wait(CommandId, oneshot::Sender<Command>),
     /// A command has ended.
     Ended(Command),
+    /// What an operator changed is stored.
+    Edited(oneshot::Sender<Result<(), String>>),
     /// Nodes are told who is watched.
     Watch(Watch),
     /// The log says what a person should see.

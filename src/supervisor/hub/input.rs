@@ -12,6 +12,7 @@ use crate::protocol::frame::{
 use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
+use crate::store::sheet::edit::Edits;
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;
@@ -177,6 +178,13 @@ pub enum Input {
         id: CommandId,
         /// Gets the command when it has ended; dropped when it is not open.
         reply: oneshot::Sender<Command>,
+    },
+    /// An operator changed the mirror with SQL.
+    Edits {
+        /// What.
+        edits: Edits,
+        /// Told when it is stored, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
     },
     /// Somebody began or ceased to watch.
     Watching(Watch),

@@ -135,6 +135,12 @@ impl Hub {
         self.hand_over(input, None).await
     }
 
+    /// Hands an input to the hub from a thread of its own.
+    pub fn send_blocking(&self, input: Input) -> Result<(), Stopped> {
+        let timed = Timed { at: clock::now(), input };
+        self.inputs.blocking_send(Waiting { timed, room: None }).map_err(|_| Stopped)
+    }
+
     /// Hands over what an agent said, with the room it takes.
     pub async fn send_said(&self, input: Input, room: Taken) -> Result<(), Stopped> {
         self.hand_over(input, Some(room)).await
@@ -306,7 +312,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn commit(&mut self, work: &Work) -> Result<(), StoreError> {
-        if work.batch.is_empty() {
+        if work.batch.is_empty() && !self.store.has_mark() {
             return Ok(());
         }
         let begun = clock::Stopwatch::start();
@@ -381,6 +387,9 @@ impl<T: Tally> Owner<T> {
                     let _ = waiter.send(command.clone());
                 }
             }
+            Effect::Edited(reply) => {
+                let _ = reply.send(Ok(()));
+            }
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
@@ -413,6 +422,9 @@ impl<T: Tally> Owner<T> {
                 }
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
+                }
+                Effect::Edited(reply) => {
+                    let _ = reply.send(Err(why.clone()));
                 }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);

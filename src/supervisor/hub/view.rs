@@ -175,6 +175,17 @@ impl View {
         self.sessions.insert(session.id.clone(), Arc::new(record));
     }
 
+    /// Forgets a session.
+    pub fn remove_session(&mut self, id: &SessionId) {
+        let Some(record) = self.sessions.remove(id) else { return };
+        self.by_age.remove(&(Reverse(record.session.started_at), id.clone()));
+        if let Some(helpers) =
+            record.session.parent_id.as_ref().and_then(|parent| self.helpers.get_mut(parent))
+        {
+            helpers.retain(|helper| helper != id);
+        }
+    }
+
     /// A node as the API shows it.
     pub fn node(&self, id: &str) -> Option<Node> {
         let state = self.nodes.get(id)?;

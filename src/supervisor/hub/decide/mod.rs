@@ -4,6 +4,7 @@
 
 mod clock;
 mod command;
+mod edit;
 mod event;
 mod node;
 
@@ -89,6 +90,7 @@ impl Work {
             Input::Command(asked) => self.command(*asked, at),
             Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
+            Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Tick => {
@@ -99,9 +101,9 @@ impl Work {
         }
     }
 
-    /// Moves the unmerged index entries into the batch once there are many.
+    /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
     pub fn merge_tail_when_long(&mut self) {
-        if self.view.tail.len() >= MERGE_AT {
+        if self.view.tail.len() >= MERGE_AT || !self.batch.edits.list.is_empty() {
             self.merge_tail();
         }
     }

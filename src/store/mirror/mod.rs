@@ -1,0 +1,114 @@
+//! `supervisor.db`: the store as a SQLite file, kept in step in both directions while the supervisor runs.
+//!
+//! ```text
+//!   hub commits ---> redb: rows and CHANGES in one transaction
+//!                      |                                 ^
+//!                      |  rows of <= 5000 changes        |  edits, in the hub's own transaction, audited
+//!                      v                                 |
+//!   a window of this thread, once a second while there is something to do:
+//!     lease (nobody else has the file open) - read _hal_oplog, what operators changed - write rows - commit -
+//!     checkpoint (the main file is whole) - pin (it stays as it is) - give the lease back - leave a mark for the hub
+//! ```
+//!
+//! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
+//! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
+//!
+//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
+//! - `run`: the thread. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
+//! - `build`: a new file from the store.
+
+mod adopt;
+mod apply;
+mod build;
+mod classify;
+mod feed;
+mod file;
+mod ops;
+mod run;
+mod start;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use self::start::{First, Opened, open};
+use super::hub::Store;
+use super::node::NodeRecord;
+use super::session::SessionRecord;
+use super::sheet::edit::Edits;
+use crate::base::clock::Time;
+
+/// What the mirror needs from those who know the present state.
+pub trait Desk: Send + 'static {
+    /// A node's status word, and when it was last heard of.
+    fn node(&self, node: &NodeRecord) -> (&'static str, Time);
+    /// The word for what a session does, and the same with its node's absence counted in.
+    fn session(&self, record: &SessionRecord) -> (&'static str, &'static str);
+    /// All nodes with their status words and when they were last heard of.
+    fn nodes(&self) -> Vec<(String, &'static str, Time)>;
+    /// Stores what an operator changed; returns when it is stored.
+    fn take(&self, edits: Edits) -> Result<(), String>;
+}
+
+/// How the mirror is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// How far it is behind the store.
+    pub lag: Duration,
+    /// Its rows.
+    pub rows: u64,
+    /// Why it is not in step, or no plain copy of it should be made.
+    pub trouble: Option<String>,
+}
+
+/// The running mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    health: Arc<Mutex<Health>>,
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Mirror {
+    /// Starts its thread.
+    pub fn start(
+        store: Arc<Store>,
+        store_id: String,
+        path: PathBuf,
+        first: First,
+        desk: impl Desk,
+    ) -> std::io::Result<Self> {
+        let health = Arc::new(Mutex::new(Health::default()));
+        let (stop, stopped) = sync_channel(1);
+        let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone());
+        let thread =
+            std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &stopped))?;
+        Ok(Self { health, stop, thread })
+    }
+
+    /// How it is, for whoever asks later.
+    pub fn health(&self) -> HealthOf {
+        HealthOf(self.health.clone())
+    }
+
+    /// Brings in what is committed, and leaves a file with nothing beside it.
+    pub fn stop(self) {
+        let _ = self.stop.try_send(());
+        let _ = self.thread.join();
+    }
+}
+
+/// Where to ask how the mirror is.
+#[derive(Clone, Debug, Default)]
+pub struct HealthOf(Arc<Mutex<Health>>);
+
+impl HealthOf {
+    /// As of now.
+    pub fn now(&self) -> Health {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

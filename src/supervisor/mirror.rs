@@ -1,0 +1,48 @@
+//! What the mirror needs from the hub: how things stand now, and a way for operators' edits.
+
+use tokio::sync::oneshot;
+
+use super::hub::Hub;
+use super::hub::input::Input;
+use crate::base::clock::Time;
+use crate::protocol::node::NodeStatus;
+use crate::rules;
+use crate::store::mirror::Desk;
+use crate::store::node::NodeRecord;
+use crate::store::session::SessionRecord;
+use crate::store::sheet::edit::Edits;
+
+/// The hub, seen from the mirror's thread.
+#[derive(Debug)]
+pub struct OfHub(pub Hub);
+
+impl Desk for OfHub {
+    fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
+        match self.0.view().nodes.get(node.id.as_str()) {
+            Some(state) => (word(state.online), state.last_heard),
+            None => (word(false), node.last_heard),
+        }
+    }
+
+    fn session(&self, record: &SessionRecord) -> (&'static str, &'static str) {
+        let known = rules::session::status(&record.session);
+        let (shown, _) = self.0.view().status_of(&record.session);
+        (known.as_str(), shown.as_str())
+    }
+
+    fn nodes(&self) -> Vec<(String, &'static str, Time)> {
+        let view = self.0.view();
+        let shown = view.nodes.values();
+        shown.map(|node| (node.record.id.to_string(), word(node.online), node.last_heard)).collect()
+    }
+
+    fn take(&self, edits: Edits) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send_blocking(Input::Edits { edits, reply }).map_err(|stopped| stopped.to_string())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+}
+
+fn word(is_online: bool) -> &'static str {
+    if is_online { NodeStatus::Online.as_str() } else { NodeStatus::Offline.as_str() }
+}
