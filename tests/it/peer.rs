@@ -136,6 +136,14 @@ impl Peer {
         self.acknowledged
     }
 
+    /// The same, for a link that may end at any moment.
+    pub async fn hear_ack_or_end(&mut self, seq: u64) -> Result<u64, Option<CloseFrame>> {
+        while self.acknowledged < seq {
+            self.hear().await?;
+        }
+        Ok(self.acknowledged)
+    }
+
     /// The incarnation of its journal.
     pub fn incarnation(&self) -> &str {
         &self.incarnation

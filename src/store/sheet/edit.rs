@@ -108,10 +108,16 @@ impl Edit {
         let mut node = line::row::<NodeRow>(fields)?.into_record(&self.key);
         if let Some(known) = known {
             // Where a node's events stand is between it and the supervisor.
-            node.epoch = known.epoch;
-            node.committed = known.committed;
-            node.incarnation.clone_from(&known.incarnation);
-            node.past.clone_from(&known.past);
+            let NodeRecord { hostname, version, address, projects, connected_at, last_heard, .. } = node;
+            node = NodeRecord {
+                hostname,
+                version,
+                address,
+                projects,
+                connected_at,
+                last_heard,
+                ..known.clone()
+            };
         }
         Ok(Some(node))
     }

@@ -137,7 +137,7 @@ impl Hub {
 
     /// Hands an input to the hub from a thread of its own.
     pub fn send_blocking(&self, input: Input) -> Result<(), Stopped> {
-        let timed = Timed { at: clock::now(), input };
+        let timed = Timed { clock: clock::read(), input };
         self.inputs.blocking_send(Waiting { timed, room: None }).map_err(|_| Stopped)
     }
 

@@ -1,0 +1,11 @@
+//! `supervisor.db`: what operators do with `sqlite3`, `cp` and `mv`, and what the supervisor makes of it.
+//!
+//! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
+//! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
+//! - `start`: every file that may lie there when the supervisor starts.
+
+mod agree;
+mod copies;
+mod edit;
+mod stage;
+mod start;
