@@ -86,4 +86,6 @@ CREATE TABLE _hal_oplog (
 );
 -- Idempotency keys are no operator's business, but a store that is rebuilt from here must still know them.
 CREATE TABLE _hal_keys (key TEXT PRIMARY KEY NOT NULL, command TEXT NOT NULL, meaning TEXT NOT NULL) WITHOUT ROWID;
+-- Nodes and sessions that were deleted here, as the store remembers them should they come back.
+CREATE TABLE _hal_gone (key TEXT PRIMARY KEY NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;
 CREATE VIEW audit_logs AS SELECT * FROM audit_log;

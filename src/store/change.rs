@@ -32,6 +32,8 @@ pub enum Kind {
     Audit,
     /// An idempotency key.
     Key,
+    /// A row that an operator has deleted.
+    Gone,
     /// An event; its key is its number. Written in [`Change::Events`] instead.
     Event,
 }

@@ -19,7 +19,7 @@ use super::row;
 use super::session::{SessionRecord, SessionRow};
 use super::sheet::edit;
 use super::tables::{
-    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS,
+    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
     SESSIONS,
 };
 use super::tail::Tail;
@@ -89,11 +89,18 @@ pub struct Loaded {
     pub nodes: Vec<NodeRecord>,
     /// Every session.
     pub sessions: Vec<SessionRecord>,
+    /// Nodes that an operator has deleted.
+    pub gone_nodes: Vec<NodeRecord>,
+    /// Sessions that an operator has deleted, and their numbers.
+    pub gone_sessions: Vec<(String, u32)>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
     /// Index entries that were not merged yet.
     pub tail: Tail,
 }
+
+/// Nodes that operators have deleted, and sessions with their numbers.
+type Gone = (Vec<NodeRecord>, Vec<(String, u32)>);
 
 /// The open store.
 #[derive(Debug)]
@@ -179,6 +186,22 @@ impl Store {
         self.load()
     }
 
+    /// Puts another file in this one's place, which is set aside; gives where, and what the store holds now.
+    pub fn replace(&self, fresh: &Path) -> Result<(PathBuf, Loaded), StoreError> {
+        let aside = {
+            let mut open = self.db.write().unwrap_or_else(PoisonError::into_inner);
+            *open = None;
+            let moved = file::set_aside(&self.path, "replaced")
+                .and_then(|aside| std::fs::rename(fresh, &self.path).map(|()| aside))
+                .and_then(|aside| file::sync_folder(&self.path).map(|()| aside));
+            let aside = moved.map_err(|source| StoreError::File { path: self.path.clone(), source })?;
+            *open = Some(open_file(&self.path)?);
+            *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            aside
+        };
+        Ok((aside, self.load()?))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -215,16 +238,18 @@ impl Store {
         txn.open_table(EVENTS_BY_SESSION)?;
         txn.open_table(COSTS)?;
         txn.open_table(AUDIT)?;
+        txn.open_table(GONE)?;
         txn.commit()?;
         Ok(())
     }
 
     /// Makes the tables that a store of an earlier day does not have yet.
     fn make_newer_tables(db: &Database) -> Result<(), StoreError> {
-        if db.begin_read()?.open_table(AUDIT).is_err() {
+        if db.begin_read()?.open_table(GONE).is_err() {
             let txn = begin(db)?;
             txn.open_table(COSTS)?;
             txn.open_table(AUDIT)?;
+            txn.open_table(GONE)?;
             txn.commit()?;
         }
         Ok(())
@@ -234,6 +259,7 @@ impl Store {
         let reader = self.read()?;
         let sessions = reader.sessions()?;
         let bounds = reader.event_bounds()?;
+        let gone = reader.gone()?;
         let last_seq = reader.meta("last_seq")?.max(bounds.map_or(0, |(_, last)| last));
         let last_time = Time(i64::try_from(reader.meta("last_time")?).unwrap_or_default());
         let name = reader.txn().open_table(NAME)?;
@@ -243,6 +269,8 @@ impl Store {
             last_seq,
             last_time,
             nodes: reader.nodes()?,
+            gone_nodes: gone.0,
+            gone_sessions: gone.1,
             tail: reader.unmerged(&sessions)?,
             sessions,
             open_commands: reader.open_commands()?,
@@ -267,6 +295,23 @@ impl Reader<'_> {
             Ok(row::open::<SessionRow>(bytes.value(), key.value())?.into_record(key.value()))
         });
         entries.collect()
+    }
+
+    /// What operators have deleted: nodes, and sessions with their numbers.
+    fn gone(&self) -> Result<Gone, StoreError> {
+        let (mut nodes, mut sessions) = (Vec::new(), Vec::new());
+        for entry in self.txn().open_table(GONE)?.iter()? {
+            let (key, bytes) = entry?;
+            match key.value().split_once('\0') {
+                Some(("node", id)) => nodes.push(row::open::<NodeRow>(bytes.value(), id)?.into_record(id)),
+                Some((_, id)) => {
+                    let record = row::open::<SessionRow>(bytes.value(), id)?.into_record(id);
+                    sessions.push((id.to_owned(), record.no));
+                }
+                None => {}
+            }
+        }
+        Ok((nodes, sessions))
     }
 
     /// Finds the index entries again that a crash kept from being merged: those of events after the watermark.

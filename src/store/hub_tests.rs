@@ -167,8 +167,38 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-node.2", row::seal(&NodeRow::from(&node), "web-1")),
         ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
         ("supervisor-key.1", row::seal(&key, "token\0k")),
+        ("supervisor-cost.1", row::seal(&cost(), cost().key())),
+        ("supervisor-audit.1", row::seal(&audit(), 3)),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
     ]
+}
+
+fn cost() -> CostRecord {
+    CostRecord {
+        date: "2026-11-23".into(),
+        provider: "anthropic".into(),
+        model: "sonnet".into(),
+        project: "shop".into(),
+        session_id: "ses_1".into(),
+        node_id: "web-1".into(),
+        tokens: [1, 2, 3, 4, 5],
+        micros: Some(500_000),
+    }
+}
+
+fn audit() -> AuditRecord {
+    AuditRecord {
+        id: "a1".into(),
+        at: Time(1_795_450_273_000),
+        actor: "token".into(),
+        action: "create_session".into(),
+        target: "shop on web-1".into(),
+        args: "{}".into(),
+        result: "sent".into(),
+        error: None,
+        duration_ms: Some(7),
+        ip: "10.0.0.7".into(),
+    }
 }
 
 #[test]
@@ -191,6 +221,8 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(command.into_command("c1").unwrap().error.as_deref(), Some("no such session"));
     assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
+    assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), cost());
+    assert_eq!(row::open::<AuditRecord>(&read("supervisor-audit.1"), 3).unwrap(), audit());
 }
 
 #[test]

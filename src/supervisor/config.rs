@@ -165,6 +165,8 @@ fn database(section: &Section<'_>) -> PathBuf {
     let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
     if path.is_dir() {
         section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
+    } else if path.extension().is_some_and(|end| end == "redb") {
+        section.problem("path", "ends in .redb, which is the store's name beside it; expected supervisor.db");
     } else if let Err(sentence) = writable_folder(&folder_of(&path)) {
         section.problem("path", sentence);
     }

@@ -1,5 +1,7 @@
 //! What the mirror needs from the hub: how things stand now, and a way for operators' edits.
 
+use std::path::PathBuf;
+
 use tokio::sync::oneshot;
 
 use super::hub::Hub;
@@ -7,7 +9,7 @@ use super::hub::input::Input;
 use crate::base::clock::Time;
 use crate::protocol::node::NodeStatus;
 use crate::rules;
-use crate::store::mirror::Desk;
+use crate::store::mirror::{Desk, Shown};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::Edits;
@@ -30,7 +32,7 @@ impl Desk for OfHub {
         (known.as_str(), shown.as_str())
     }
 
-    fn nodes(&self) -> Vec<(String, &'static str, Time)> {
+    fn nodes(&self) -> Vec<Shown> {
         let view = self.0.view();
         let shown = view.nodes.values();
         shown.map(|node| (node.record.id.to_string(), word(node.online), node.last_heard)).collect()
@@ -40,6 +42,14 @@ impl Desk for OfHub {
         let (reply, answer) = oneshot::channel();
         self.0.send_blocking(Input::Edits { edits, reply }).map_err(|stopped| stopped.to_string())?;
         answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+
+    fn replace(&self, fresh: PathBuf) -> Result<String, String> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send_blocking(Input::Replace { fresh, reply }).map_err(|stopped| stopped.to_string())?;
+        let replaced = answer.blocking_recv();
+        replaced.unwrap_or_else(|_| Err("the supervisor is stopping".into()))?;
+        Ok(self.0.view().store_id.to_string())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::session::SessionRow;
 use crate::store::sheet::line::{self, Fields};
 use crate::store::sheet::schema::Table;
 use crate::store::tables::{
-    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use crate::store::{StoreError, event, row};
 
@@ -45,7 +45,8 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
     let mut numbers = BTreeMap::new();
     store.transaction(|txn| {
         small(connection, txn, &mut numbers, &mut adopted)?;
-        keys(connection, txn)
+        keys(connection, txn)?;
+        gone(connection, txn)
     })?;
     let (mut last_time, mut disordered) = (Time(i64::MIN), false);
     loop {
@@ -246,6 +247,24 @@ fn sessions(
         let id = record.session.id.as_str();
         put(txn, SESSIONS, id, &row::seal(&SessionRow::from(&record), id))?;
         numbers.insert(id.to_owned(), record.no);
+    }
+    Ok(())
+}
+
+fn gone(connection: &Connection, txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("SELECT key, row FROM _hal_gone")?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        let (key, row): (String, Vec<u8>) = (found.get(0)?, found.get(1)?);
+        // Only what is whole: these rows are opened at every start.
+        let id = key.split_once('\0').map_or("", |(_, id)| id);
+        let is_whole = match key.starts_with("node") {
+            true => row::open::<NodeRow>(&row, id).is_ok(),
+            false => row::open::<SessionRow>(&row, id).is_ok(),
+        };
+        if is_whole {
+            put(txn, GONE, &key, &row)?;
+        }
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::Desk;
 use super::feed::Todo;
+use super::{Desk, Shown};
 use crate::base::clock::Time;
 use crate::store::StoreError;
 use crate::store::change::Kind;
@@ -173,6 +173,7 @@ pub fn row(
 ) -> Result<(), StoreError> {
     let line = match kind {
         Kind::Key => return idempotency_key(connection, reader, key),
+        Kind::Gone => return gone(connection, reader, key),
         // One that has no number of ours: those that have come as ranges.
         Kind::Event => None,
         Kind::Node => reader.node_record(key)?.map(|node| {
@@ -200,6 +201,15 @@ fn put(connection: &Connection, table: &Table, key: &str, line: Option<Line>) ->
     Ok(())
 }
 
+fn gone(connection: &Connection, reader: &Reader<'_>, key: &str) -> Result<(), StoreError> {
+    if let Some(row) = reader.gone_row(key)? {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO _hal_gone (key, row) VALUES (?, ?)")?
+            .execute(params![key, row])?;
+    }
+    Ok(())
+}
+
 fn idempotency_key(connection: &Connection, reader: &Reader<'_>, key: &str) -> Result<(), StoreError> {
     match reader.key_record(key)? {
         Some(record) => {
@@ -216,14 +226,14 @@ fn idempotency_key(connection: &Connection, reader: &Reader<'_>, key: &str) -> R
 /// What nodes are shown as, which changes more often than what is stored of them.
 pub fn nodes_now(
     connection: &Connection,
-    now: &[(String, &'static str, Time)],
-    known: &BTreeMap<String, &'static str>,
+    now: &[Shown],
+    came_or_went: impl Fn(&str, &'static str) -> bool,
 ) -> rusqlite::Result<()> {
     let mut put = connection
         .prepare_cached("UPDATE nodes SET status = ?2, last_heartbeat = ?3, timestamp = ?3 WHERE id = ?1")?;
     for (id, status, heard) in now {
         put.execute(params![id, status, moment::text(*heard)])?;
-        if known.get(id) != Some(status) {
+        if came_or_went(id, status) {
             sessions_of(connection, id, *status == "online")?;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, params};
 
@@ -21,29 +22,36 @@ const GROUP_READS: u32 = 0o640;
 
 /// Makes the mirror of a store anew, while the store is written to. What changes meanwhile is caught up with later:
 /// the mirror begins at the change that was the last one before.
-pub fn build(store: &Store, store_id: &str, path: &Path, desk: &dyn Desk) -> Result<Standing, StoreError> {
+pub fn build(
+    store: &Store,
+    store_id: &str,
+    path: &Path,
+    desk: &dyn Desk,
+    ends: &AtomicBool,
+) -> Result<Standing, StoreError> {
     let fresh = side(path, ".new");
     let _ = fs::remove_file(&fresh);
     remove_sides(&fresh);
     let failed = |source| StoreError::File { path: fresh.clone(), source };
     file::make(&fresh, GROUP_READS).map_err(failed)?;
-    let standing = fill(store, store_id, &fresh, desk)?;
+    let standing = fill(store, store_id, &fresh, desk, ends)?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
     remove_sides(path);
-    fs::rename(&fresh, path).map_err(failed)?;
-    sync_folder(path)?;
+    fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).map_err(failed)?;
     Ok(standing)
 }
 
-/// Makes a rename last.
-pub fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| StoreError::File { path: folder.to_owned(), source })
-}
-
-fn fill(store: &Store, store_id: &str, fresh: &Path, desk: &dyn Desk) -> Result<Standing, StoreError> {
+fn fill(
+    store: &Store,
+    store_id: &str,
+    fresh: &Path,
+    desk: &dyn Desk,
+    ends: &AtomicBool,
+) -> Result<Standing, StoreError> {
+    let go_on = || match ends.load(Ordering::Relaxed) {
+        true => Err(StoreError::Refused("the supervisor is stopping".into())),
+        false => Ok(()),
+    };
     let connection = Connection::open(fresh)?;
     for (pragma, value) in [("journal_mode", "OFF"), ("synchronous", "OFF"), ("locking_mode", "EXCLUSIVE")] {
         connection.pragma_update(None, pragma, value)?;
@@ -59,6 +67,7 @@ fn fill(store: &Store, store_id: &str, fresh: &Path, desk: &dyn Desk) -> Result<
     };
     if let Some((first, last)) = bounds {
         for from in (first..=last).step_by(SLICE as usize) {
+            go_on()?;
             connection.execute_batch("BEGIN")?;
             apply::events(&connection, &store.read()?, (from, last.min(from + SLICE - 1)), &mut standing)?;
             connection.execute_batch("COMMIT")?;

@@ -10,7 +10,7 @@ use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::sheet::line::{self, Line};
-use crate::store::tables::{AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, KEYS, NODES, SESSIONS};
+use crate::store::tables::{AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
 use crate::store::{StoreError, event, row};
 
 /// What is to be looked at again.
@@ -117,6 +117,11 @@ impl Reader<'_> {
         self.key(key)
     }
 
+    /// A row that an operator has deleted, as it was stored.
+    pub fn gone_row(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.txn().open_table(GONE)?.get(key)?.map(|bytes| bytes.value().to_vec()))
+    }
+
     /// The names of all rows but the events.
     pub fn row_keys(&self) -> Result<Vec<(Kind, String)>, StoreError> {
         let mut all = Vec::new();
@@ -126,6 +131,7 @@ impl Reader<'_> {
             (Kind::Cost, COSTS),
             (Kind::Command, COMMANDS),
             (Kind::Key, KEYS),
+            (Kind::Gone, GONE),
         ];
         for (kind, table) in tables {
             for entry in self.txn().open_table(table)?.iter()? {

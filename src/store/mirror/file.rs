@@ -70,6 +70,8 @@ pub struct MirrorFile {
     left: Option<Look>,
     /// Why the file system gives no leases.
     pub no_leases: Option<String>,
+    /// True when all that was in the log is in the main file since it was opened.
+    pub is_whole: bool,
 }
 
 impl MirrorFile {
@@ -83,10 +85,17 @@ impl MirrorFile {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let descriptor = descriptor_of(path).unwrap_or(-1);
-        let mut file = Self { path: path.to_owned(), connection, descriptor, left: None, no_leases: None };
+        let mut file = Self {
+            path: path.to_owned(),
+            connection,
+            descriptor,
+            left: None,
+            no_leases: None,
+            is_whole: false,
+        };
         let hold = file.take_lease();
         file.connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-        file.close_window(if hold.is_ok() { Hold::Alone } else { Hold::Shared })?;
+        file.is_whole = file.close_window(if hold.is_ok() { Hold::Alone } else { Hold::Shared })?;
         Ok(file)
     }
 
@@ -107,19 +116,17 @@ impl MirrorFile {
             Err(_) if self.no_leases.is_some() || !patient => Hold::Shared,
             Err(_) => return Ok(Err(NoWindow::Busy)),
         };
-        if self.is_replaced(hold) {
+        if self.is_changed() {
             self.give_lease_back();
-            return Ok(Err(NoWindow::Replaced));
+            // Somebody who is still writing over it is waited for.
+            return Ok(Err(if hold == Hold::Alone { NoWindow::Replaced } else { NoWindow::Busy }));
         }
-        self.unpin()?;
-        match self.connection.execute_batch("BEGIN IMMEDIATE") {
+        match self.unpin().and_then(|()| self.connection.execute_batch("BEGIN IMMEDIATE")) {
             Ok(()) => Ok(Ok(hold)),
-            Err(error) if is_busy(&error) => {
-                self.pin()?;
-                self.give_lease_back();
-                Ok(Err(NoWindow::Busy))
+            Err(error) => {
+                self.abandon_window();
+                if is_busy(&error) { Ok(Err(NoWindow::Busy)) } else { Err(error) }
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -171,13 +178,10 @@ impl MirrorFile {
         let _ = os::release(self.descriptor);
     }
 
-    fn is_replaced(&self, hold: Hold) -> bool {
-        let Ok(now) = Look::at(&self.path) else { return true };
-        match self.left {
-            Some(left) if hold == Hold::Alone => left != now,
-            Some(left) => left.place != now.place,
-            None => false,
-        }
+    /// True when it is not as we left it. While it is pinned nobody changes the main file, unless he writes another
+    /// one over it or in its place.
+    pub fn is_changed(&self) -> bool {
+        self.left.is_some_and(|left| Look::at(&self.path).ok() != Some(left))
     }
 
     fn checkpoint(&self) -> rusqlite::Result<bool> {

@@ -15,7 +15,7 @@
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
 //! - `run`: the thread. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
-//! - `build`: a new file from the store.
+//! - `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
@@ -25,12 +25,14 @@ mod feed;
 mod file;
 mod ops;
 mod run;
+mod salvage;
 mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,6 +44,9 @@ use super::session::SessionRecord;
 use super::sheet::edit::Edits;
 use crate::base::clock::Time;
 
+/// A node's name, its status word, and when it was last heard of.
+pub type Shown = (String, &'static str, Time);
+
 /// What the mirror needs from those who know the present state.
 pub trait Desk: Send + 'static {
     /// A node's status word, and when it was last heard of.
@@ -49,9 +54,11 @@ pub trait Desk: Send + 'static {
     /// The word for what a session does, and the same with its node's absence counted in.
     fn session(&self, record: &SessionRecord) -> (&'static str, &'static str);
     /// All nodes with their status words and when they were last heard of.
-    fn nodes(&self) -> Vec<(String, &'static str, Time)>;
+    fn nodes(&self) -> Vec<Shown>;
     /// Stores what an operator changed; returns when it is stored.
     fn take(&self, edits: Edits) -> Result<(), String>;
+    /// Puts another store in place of the present one; gives its name.
+    fn replace(&self, fresh: PathBuf) -> Result<String, String>;
 }
 
 /// How the mirror is.
@@ -70,6 +77,7 @@ pub struct Health {
 pub struct Mirror {
     health: Arc<Mutex<Health>>,
     stop: SyncSender<()>,
+    ends: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -84,10 +92,11 @@ impl Mirror {
     ) -> std::io::Result<Self> {
         let health = Arc::new(Mutex::new(Health::default()));
         let (stop, stopped) = sync_channel(1);
-        let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone());
+        let ends = Arc::new(AtomicBool::new(false));
+        let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone(), ends.clone());
         let thread =
             std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &stopped))?;
-        Ok(Self { health, stop, thread })
+        Ok(Self { health, stop, ends, thread })
     }
 
     /// How it is, for whoever asks later.
@@ -97,6 +106,7 @@ impl Mirror {
 
     /// Brings in what is committed, and leaves a file with nothing beside it.
     pub fn stop(self) {
+        self.ends.store(true, Ordering::Relaxed);
         let _ = self.stop.try_send(());
         let _ = self.thread.join();
     }

@@ -28,7 +28,7 @@ pub struct Noted {
 /// Reads what was noted after `done`, and forgets what is done. `watermark` is the last event the mirror has been
 /// given: an event with a higher number may be in the way of one of the store's.
 pub fn take(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Result<Noted> {
-    connection.prepare_cached("DELETE FROM _hal_oplog WHERE id <= ?")?.execute([done.cast_signed()])?;
+    forget(connection, done)?;
     let mut all = connection.prepare_cached(
         "SELECT id, tbl, op, pk, col, val FROM _hal_oplog WHERE id > ? ORDER BY id LIMIT ?",
     )?;
@@ -63,6 +63,12 @@ pub fn take(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Res
         noted.portions.push(portion);
     }
     Ok(noted)
+}
+
+/// Forgets what is done.
+pub fn forget(connection: &Connection, done: u64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM _hal_oplog WHERE id <= ?")?.execute([done.cast_signed()])?;
+    Ok(())
 }
 
 /// Several values of one row are one edit.

@@ -1,7 +1,8 @@
 //! The mirror's thread: one window after another.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,13 +11,14 @@ use super::apply::{self, Standing};
 use super::build::build;
 use super::classify::{self, Found, MALFORMED, check};
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, remove_sides};
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, remove_sides, side};
 use super::ops;
-use super::start::{First, make_way};
-use super::{Desk, Health};
+use super::salvage;
+use super::start::{First, make_from, make_way, newer_events, set_aside};
+use super::{Desk, Health, Shown};
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
-use crate::base::clock::Stopwatch;
+use crate::base::clock::{Stopwatch, Time};
 use crate::store::StoreError;
 use crate::store::hub::{Batch, Mark, Store};
 use crate::store::sheet::edit::Edits;
@@ -35,7 +37,7 @@ const ROWS: u64 = 5_000;
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(20));
 
 /// Nodes' heartbeats are shown this often.
-const HEARTBEATS: Duration = Duration::from_secs(10);
+const HEARTBEATS: Duration = Duration::from_secs(20);
 
 /// Between two attempts after a failure, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -47,8 +49,12 @@ pub struct Runner {
     path: PathBuf,
     desk: Box<dyn Desk>,
     health: Arc<Mutex<Health>>,
+    /// True once the supervisor stops.
+    ends: Arc<AtomicBool>,
     file: Option<MirrorFile>,
     standing: Standing,
+    /// The epoch that the main file has for certain, without its log.
+    whole: u64,
     /// When the last window was.
     last: Stopwatch,
     /// Since when there is something to do.
@@ -56,7 +62,8 @@ pub struct Runner {
     /// Since when somebody else holds the file.
     held: Option<Stopwatch>,
     heartbeats: Stopwatch,
-    shown: BTreeMap<String, &'static str>,
+    /// How nodes are shown.
+    shown: HashMap<String, (&'static str, Time)>,
     /// The next event to look at again, after changes were lost.
     again: Option<u64>,
     more: bool,
@@ -70,6 +77,7 @@ impl Runner {
         path: PathBuf,
         desk: Box<dyn Desk>,
         health: Arc<Mutex<Health>>,
+        ends: Arc<AtomicBool>,
     ) -> Self {
         Self {
             store,
@@ -77,13 +85,15 @@ impl Runner {
             path,
             desk,
             health,
+            ends,
             file: None,
             standing: Standing::default(),
+            whole: 0,
             last: Stopwatch::start(),
             waiting: None,
             held: None,
             heartbeats: Stopwatch::start(),
-            shown: BTreeMap::new(),
+            shown: HashMap::new(),
             again: None,
             more: false,
             is_checked: false,
@@ -119,15 +129,16 @@ impl Runner {
 
     /// Takes the file into use, or makes it.
     fn begin(&mut self, first: First) -> Result<(), StoreError> {
-        if first == First::Build {
-            let begun = Stopwatch::start();
-            let standing = build(&self.store, &self.store_id, &self.path, &*self.desk)?;
-            tracing::info!(
-                rows = standing.rows(),
-                seconds = begun.elapsed().as_secs_f64(),
-                "supervisor.db is made from the store"
-            );
-            self.is_checked = true;
+        match first {
+            First::Build => self.build()?,
+            First::Follow => match classify::look(&self.path) {
+                Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {}
+                Found::Mirror(found) => return self.restore(&found),
+                other => {
+                    make_way(&self.path, &other)?;
+                    self.build()?;
+                }
+            },
         }
         let file = MirrorFile::open(&self.path)?;
         self.standing = Standing::read(file.connection())?;
@@ -137,9 +148,12 @@ impl Runner {
                 "this file system gives no leases: a plain cp of supervisor.db may be torn; use sqlite3 supervisor.db \".backup FILE\""
             );
         }
+        let is_whole = file.is_whole;
         self.file = Some(file);
         self.shown.clear();
-        self.mark();
+        if is_whole {
+            self.mark();
+        }
         if !self.is_checked {
             self.is_checked = true;
             self.check()?;
@@ -147,35 +161,60 @@ impl Runner {
         Ok(())
     }
 
-    /// Reads all pages of a file that was here before us, while the supervisor serves.
-    fn check(&self) -> Result<(), StoreError> {
+    fn build(&mut self) -> Result<(), StoreError> {
+        let begun = Stopwatch::start();
+        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
+        self.is_checked = true;
+        self.whole = standing.epoch;
+        Ok(())
+    }
+
+    /// Looks through a file that was here before us, while the supervisor serves: its pages, and whether all rows are
+    /// there that we left in it.
+    fn check(&mut self) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
-        match check(file.connection()) {
-            None => Ok(()),
-            Some(what) => Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why: what }),
+        if let Some(why) = check(file.connection()) {
+            return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
         }
+        if salvage::is_whole(file.connection(), &self.standing)? {
+            return Ok(());
+        }
+        let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.desk)?;
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
+        let aside = set_aside(&self.path, "salvaged")?;
+        tracing::warn!(
+            rows = kept,
+            aside = %aside.display(),
+            "supervisor.db has lost rows, as after .recover: what differs in it is taken over, what it lacks is kept"
+        );
+        self.begin(First::Build)
     }
 
     /// One look, and a window when there is something to do.
     fn step(&mut self, is_last: bool) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
         let news = file.has_news();
-        let behind = self.store.read()?.last_change()? > self.standing.change || self.again.is_some();
-        let nodes = self.desk.nodes();
-        let moved = nodes.iter().any(|(id, status, _)| self.shown.get(id) != Some(status));
-        let beats =
-            self.heartbeats.elapsed() >= HEARTBEATS && nodes.iter().any(|(_, status, _)| *status == "online");
-        self.tell(behind || news);
-        let due = news || self.more || is_last || self.last.elapsed() >= PAUSE;
-        if !(due && (news || behind || moved || beats || is_last)) {
+        if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
             return Ok(());
         }
-        self.waiting.get_or_insert_with(Stopwatch::start);
+        let behind = self.store.read()?.last_change()? > self.standing.change || self.again.is_some();
+        let nodes = self.nodes_to_show();
+        let something =
+            news || behind || !nodes.is_empty() || self.file.as_ref().is_some_and(MirrorFile::is_changed);
+        self.tell(news || behind);
+        if !something {
+            self.last = Stopwatch::start();
+            return Ok(());
+        }
         let limit = if news { PATIENCE.0 } else { PATIENCE.1 };
         let patient = self.held.is_none_or(|held| held.elapsed() < limit) && !is_last;
         let Some(file) = &mut self.file else { return Ok(()) };
         match file.open_window(patient)? {
-            Ok(hold) => self.window(hold, &nodes),
+            Ok(hold) => self.window(hold, nodes),
             Err(NoWindow::Busy) => {
                 self.held.get_or_insert_with(Stopwatch::start);
                 Ok(())
@@ -184,22 +223,38 @@ impl Runner {
         }
     }
 
-    fn window(
-        &mut self,
-        hold: Hold,
-        nodes: &[(String, &'static str, crate::base::clock::Time)],
-    ) -> Result<(), StoreError> {
-        let portions = match self.exchange(nodes) {
-            Ok(portions) => portions,
+    /// Nodes that came or went, or all that were heard of once in a while.
+    fn nodes_to_show(&self) -> Vec<Shown> {
+        let with_beats = self.heartbeats.elapsed() >= HEARTBEATS;
+        let is_new = |(id, status, heard): &Shown| match self.shown.get(id) {
+            Some((known, then)) => known != status || (with_beats && then != heard),
+            None => true,
+        };
+        self.desk.nodes().into_iter().filter(is_new).collect()
+    }
+
+    fn window(&mut self, hold: Hold, nodes: Vec<Shown>) -> Result<(), StoreError> {
+        let begun = Stopwatch::start();
+        let before = (self.standing.clone(), self.again);
+        let done = self.exchange(&nodes).and_then(|portions| {
+            let Some(file) = &mut self.file else { return Ok((portions, false)) };
+            Ok((portions, file.close_window(hold)?))
+        });
+        let (portions, is_whole) = match done {
+            Ok(done) => done,
             Err(error) => {
+                // Nothing was written; whoever waits for the lease goes on.
+                (self.standing, self.again) = before;
                 if let Some(file) = &mut self.file {
                     file.abandon_window();
                 }
                 return Err(error);
             }
         };
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let is_whole = file.close_window(hold)?;
+        if self.heartbeats.elapsed() >= HEARTBEATS {
+            self.heartbeats = Stopwatch::start();
+        }
+        self.shown.extend(nodes.into_iter().map(|(id, status, heard)| (id, (status, heard))));
         if hold == Hold::Alone {
             self.held = None;
         }
@@ -207,50 +262,53 @@ impl Runner {
             self.mark();
         }
         self.last = Stopwatch::start();
-        self.waiting = None;
+        // What was committed since is waiting since then.
+        self.waiting = Some(begun);
         for portion in portions {
             self.desk.take(portion).map_err(StoreError::Refused)?;
         }
         Ok(())
     }
 
-    /// What is read and written inside a window.
-    fn exchange(
-        &mut self,
-        nodes: &[(String, &'static str, crate::base::clock::Time)],
-    ) -> Result<Vec<Edits>, StoreError> {
+    /// What is read and written inside a window. Gives edits that are too many to be stored inside it.
+    fn exchange(&mut self, nodes: &[Shown]) -> Result<Vec<Edits>, StoreError> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let connection = file.connection();
-        let reader = self.store.read()?;
-        let noted = ops::take(connection, reader.meta("mirror_oplog")?, self.standing.event)?;
+        let done = self.store.read()?.meta("mirror_oplog")?;
+        let mut noted = ops::take(connection, done, self.standing.event)?;
         let mut standing = self.standing.clone();
         standing.events_changed(noted.events.0, noted.events.1);
-        // Beyond that, rows of the store could be written over edits that were not read yet.
-        if noted.read < ops::MOST {
+        if noted.portions.len() <= 1 {
+            // Stored at once, so that no row is written here as it was before the operator's edit.
+            if let Some(portion) = noted.portions.pop() {
+                let done = portion.done;
+                self.desk.take(portion).map_err(StoreError::Refused)?;
+                ops::forget(connection, done)?;
+            }
+            let reader = self.store.read()?;
             let mut todo = reader.changes(standing.change, ROWS)?;
             if todo.is_lost {
                 tracing::warn!("supervisor.db has missed changes: all rows are looked at again");
                 self.again = Some(reader.event_bounds()?.map_or(0, |(first, _)| first));
                 todo.rows.extend(reader.row_keys()?);
                 for table in &TABLES[1..] {
-                    todo.rows
-                        .extend(apply::names(connection, table)?.into_iter().map(|name| (table.kind, name)));
+                    let names = apply::names(connection, table)?;
+                    todo.rows.extend(names.into_iter().map(|name| (table.kind, name)));
                 }
             }
             look_again(&mut self.again, reader.meta("last_seq")?, &mut todo);
             apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
             standing.change = todo.upto;
             self.more = todo.more || self.again.is_some();
+            standing.take_numbers(&reader)?;
         }
-        apply::nodes_now(connection, nodes, &self.shown)?;
+        let came_or_went =
+            |id: &str, status: &'static str| self.shown.get(id).is_none_or(|(known, _)| *known != status);
+        apply::nodes_now(connection, nodes, came_or_went)?;
         standing.epoch += 1;
-        standing.take_numbers(&reader)?;
         standing.count_small(connection)?;
         standing.write(connection)?;
-        drop(reader);
         self.standing = standing;
-        self.shown = nodes.iter().map(|(id, status, _)| (id.clone(), *status)).collect();
-        self.heartbeats = Stopwatch::start();
         Ok(noted.portions)
     }
 
@@ -260,24 +318,27 @@ impl Runner {
             file.leave();
         }
         self.is_checked = false;
-        match classify::look(&self.path) {
-            Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.standing.epoch => {
-                Ok(())
-            }
-            Found::Mirror(_) => {
-                tracing::warn!(
-                    "supervisor.db was replaced while the supervisor runs; restart it to restore from that file"
-                );
-                Err(StoreError::Refused(
-                    "supervisor.db is another one now: restart the supervisor to restore it, or remove it"
-                        .into(),
-                ))
-            }
-            other => {
-                make_way(&self.path, &other)?;
-                self.begin(First::Build)
-            }
+        self.begin(First::Follow)
+    }
+
+    /// An operator has restored a mirror while we run: the store is made from it.
+    fn restore(&mut self, found: &Standing) -> Result<(), StoreError> {
+        remove_sides(&self.path);
+        let unsound =
+            classify::immutable(&self.path).map_or_else(|e| Some(e.to_string()), |file| check(&file));
+        if let Some(what) = unsound {
+            make_way(&self.path, &Found::Corrupt(what))?;
+            return self.begin(First::Build);
         }
+        let newer = newer_events(&self.store, found.last.0.max(found.event))?;
+        let fresh = side(self.store.path(), ".new");
+        make_from(&self.path, found, &fresh)?;
+        self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
+        tracing::warn!(
+            newer_events = newer,
+            "supervisor.db was restored while the supervisor runs: the store is made anew from it"
+        );
+        self.begin(First::Build)
     }
 
     /// What to do after a failure.
@@ -305,13 +366,15 @@ impl Runner {
     }
 
     /// Tells the store where its mirror stands.
-    fn mark(&self) {
+    fn mark(&mut self) {
+        self.whole = self.standing.epoch;
         self.store.leave_mark(Mark { epoch: self.standing.epoch, change: self.standing.change });
     }
 
     fn tell(&mut self, behind: bool) {
-        if !behind {
-            self.waiting = None;
+        match behind {
+            true => drop(self.waiting.get_or_insert_with(Stopwatch::start)),
+            false => self.waiting = None,
         }
         let lag = self.waiting.as_ref().map_or(Duration::ZERO, Stopwatch::elapsed);
         let no_leases = self.file.as_ref().and_then(|file| file.no_leases.as_ref());

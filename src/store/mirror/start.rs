@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::adopt::{self, adopt};
-use super::build::sync_folder;
 use super::classify::{self, Found, MALFORMED, check, immutable};
 use super::file::{remove_sides, side};
 use crate::base::cause::chain;
-use crate::base::clock;
+use crate::base::file;
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, Store};
 use crate::store::tables::{EVENTS, NAME};
@@ -52,17 +51,9 @@ pub fn open(store: &Path, mirror: &Path) -> Result<Opened, StoreError> {
     }
 }
 
-/// Moves a file out of the way: `supervisor.redb.corrupt.1795450273`.
-pub fn set_aside(path: &Path, word: &str) -> Result<PathBuf, StoreError> {
-    let mut second = clock::now().seconds();
-    let mut aside = side(path, &format!(".{word}.{second}"));
-    while aside.exists() {
-        second += 1;
-        aside = side(path, &format!(".{word}.{second}"));
-    }
-    fs::rename(path, &aside).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
-    sync_folder(path)?;
-    Ok(aside)
+/// Moves a file out of the way.
+pub fn set_aside(path: &Path, why: &str) -> Result<PathBuf, StoreError> {
+    file::set_aside(path, why).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
 fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
@@ -134,7 +125,7 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
     Ok(Opened { store, loaded, first: First::Build })
 }
 
-fn make_from(mirror: &Path, standing: &super::apply::Standing, fresh: &Path) -> Result<u64, StoreError> {
+pub fn make_from(mirror: &Path, standing: &super::apply::Standing, fresh: &Path) -> Result<u64, StoreError> {
     let _ = fs::remove_file(fresh);
     let adopted = adopt(&immutable(mirror)?, standing, fresh)?;
     if let (senseless, Some(first)) = &adopted.senseless {
@@ -144,8 +135,8 @@ fn make_from(mirror: &Path, standing: &super::apply::Standing, fresh: &Path) -> 
 }
 
 fn put_in_place(fresh: &Path, path: &Path) -> Result<(), StoreError> {
-    fs::rename(fresh, path).map_err(|source| StoreError::File { path: fresh.to_owned(), source })?;
-    sync_folder(path)
+    let placed = fs::rename(fresh, path).and_then(|()| file::sync_folder(path));
+    placed.map_err(|source| StoreError::File { path: fresh.to_owned(), source })
 }
 
 /// Moves what is no mirror out of the way, and says so in words that operators look for.
@@ -200,7 +191,7 @@ fn hopeless(store: &Path, mirror: &Path, error: &StoreError) -> StoreError {
 }
 
 /// How many events of a store have a higher number.
-fn newer_events(store: &Store, last: u64) -> Result<u64, StoreError> {
+pub fn newer_events(store: &Store, last: u64) -> Result<u64, StoreError> {
     let reader = store.read()?;
     let table = reader.txn().open_table(EVENTS)?;
     Ok(table.range(last + 1..)?.count() as u64)

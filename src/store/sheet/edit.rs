@@ -18,7 +18,7 @@ use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::row;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::tables::{
-    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, META, NODES, OPEN_COMMANDS, SESSIONS,
+    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use crate::store::{StoreError, event};
 
@@ -185,8 +185,12 @@ pub(in crate::store) fn write(
     }
     let mut told = Told::default();
     for (kind, key) in &decided.gone {
-        let table = if *kind == Kind::Node { NODES } else { SESSIONS };
-        txn.open_table(table)?.remove(key.as_str())?;
+        let (table, word) = if *kind == Kind::Node { (NODES, "node") } else { (SESSIONS, "session") };
+        if let Some(bytes) = txn.open_table(table)?.remove(key.as_str())? {
+            let gone = format!("{word}\0{key}");
+            txn.open_table(GONE)?.insert(gone.as_str(), bytes.value())?;
+            changes.push(Change::Put(Kind::Gone, gone));
+        }
         changes.push(Change::Put(*kind, key.clone()));
     }
     let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new() };
@@ -381,7 +385,13 @@ impl Events<'_> {
 
 /// Edits of one kind in one table, told together.
 #[derive(Default)]
-struct Told(BTreeMap<(Kind, &'static str, Option<String>), (String, String, u64)>);
+struct Told(BTreeMap<Alike, Rows>);
+
+/// Table, what was done, why not.
+type Alike = (Kind, &'static str, Option<String>);
+
+/// The first row, the last one, how many.
+type Rows = (String, String, u64);
 
 impl Told {
     fn add(&mut self, outcome: &Outcome) {
@@ -392,8 +402,7 @@ impl Told {
     }
 
     fn records(self, at: Time) -> Vec<AuditRecord> {
-        type Group = ((Kind, &'static str, Option<String>), (String, String, u64));
-        let record = |((kind, word, refused), (first, last, count)): Group| {
+        let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
             let table = Table::of(kind).name;
             let target = if first == last { first } else { format!("{first} .. {last}") };
             let result = if refused.is_some() { "refused" } else { "done" };

@@ -224,7 +224,7 @@ fn blank(kind: Kind) -> Fields {
         Kind::Cost => fields(&CostRecord::default()),
         Kind::Audit => fields(&AuditRecord::default()),
         Kind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
-        Kind::Event | Kind::Key => Fields::new(),
+        Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
     }
 }
 
@@ -366,4 +366,50 @@ fn whole(number: u64) -> Cell {
 
 fn dollars(micros: Option<u64>) -> Cell {
     micros.map_or(Cell::Null, |micros| Cell::Real(micros as f64 / 1e6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::session::{Activity, Ask, AskKind, Retry, Tokens};
+
+    fn session() -> SessionRecord {
+        let mut session = Session::new("s\u{0}1".into(), "n".into(), "p".into(), Time(1_795_450_273_001));
+        session.activity =
+            Activity::Retry(Retry { attempt: 3, message: "\"quoted\"".into(), next: Time(-1) });
+        session.asks.push(Ask {
+            id: "a".into(),
+            kind: AskKind::Question,
+            what: "why?".into(),
+            about: "bash".into(),
+            since: Time(i64::MAX),
+        });
+        session.tokens = Tokens { input: u64::MAX, output: 1, ..Tokens::default() };
+        session.cost_micros = Some(123_456_789_012_345_677);
+        SessionRecord { no: 7, session }
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_whatever_its_node_does() {
+        for shown in ["retrying", "unreachable"] {
+            let line = of_session(&session(), "retrying", shown);
+            let fields = read(Table::of(Kind::Session), &line).unwrap();
+            let back = row::<SessionRow>(fields).unwrap().into_record(session().session.id.as_str());
+            assert_eq!(back, session());
+        }
+    }
+
+    #[test]
+    fn what_an_operator_says_in_a_column_counts_more_than_what_follows_from_the_rest() {
+        let mut line = of_session(&session(), "retrying", "retrying");
+        line[3] = Cell::Text("ended".into());
+        line[4] = Cell::Integer(5);
+        line[5] = Cell::Real(1.25);
+        let fields = read(Table::of(Kind::Session), &line).unwrap();
+        let back = row::<SessionRow>(fields).unwrap().into_record("s").session;
+        assert_eq!((back.tokens.total(), back.cost_micros), (5, Some(1_250_000)));
+        assert!(matches!(back.activity, Activity::Ended(_)) && back.asks.is_empty());
+        line[3] = Cell::Text("dancing".into());
+        assert!(read(Table::of(Kind::Session), &line).unwrap_err().contains("expected idle"));
+    }
 }

@@ -14,11 +14,6 @@ pub fn text(at: Time) -> String {
     }
 }
 
-/// The day, `YYYY-MM-DD`.
-pub fn day(at: Time) -> String {
-    at.to_string().split('T').next().unwrap_or_default().to_owned()
-}
-
 /// Reads what [`text`] writes, what SQLite's `datetime` and `date` write, and RFC 3339.
 pub fn parse(text: &str) -> Option<Time> {
     if let Some(raw) = text.strip_prefix(RAW) {
@@ -41,7 +36,6 @@ mod tests {
             assert_eq!(parse(&text(Time(at))), Some(Time(at)), "{}", text(Time(at)));
         }
         assert_eq!(text(Time(1_795_450_273_120)), "2026-11-23 16:11:13.120");
-        assert_eq!(day(Time(1_795_450_273_120)), "2026-11-23");
         let second = Some(Time(1_795_450_273_000));
         assert_eq!(parse("2026-11-23 16:11:13"), second);
         assert_eq!(parse("2026-11-23T17:11:13+01:00"), second);

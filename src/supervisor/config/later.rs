@@ -88,7 +88,7 @@ pub(super) fn security(section: &Section<'_>) {
     });
     section.section("audit", |audit| {
         wholes(audit, &["retention_days"]);
-        unused_flag(audit, "no audit record is written");
+        unused_flag(audit, "audit records are always written, and kept");
     });
 }
 

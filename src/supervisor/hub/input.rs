@@ -1,6 +1,8 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::path::PathBuf;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -184,6 +186,13 @@ pub enum Input {
         /// What.
         edits: Edits,
         /// Told when it is stored, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// An operator has put another mirror in place while we run: the store made from it takes the store's place.
+    Replace {
+        /// The new store's file.
+        fresh: PathBuf,
+        /// Told when it is in place, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// Somebody began or ceased to watch.

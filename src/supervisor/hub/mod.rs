@@ -10,6 +10,7 @@
 pub mod decide;
 pub mod effect;
 pub mod input;
+mod replace;
 pub mod room;
 pub mod view;
 
@@ -390,6 +391,9 @@ impl<T: Tally> Owner<T> {
             Effect::Edited(reply) => {
                 let _ = reply.send(Ok(()));
             }
+            Effect::Replace(fresh, reply) => {
+                let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
+            }
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
@@ -423,7 +427,7 @@ impl<T: Tally> Owner<T> {
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
                 }
-                Effect::Edited(reply) => {
+                Effect::Edited(reply) | Effect::Replace(_, reply) => {
                     let _ = reply.send(Err(why.clone()));
                 }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {

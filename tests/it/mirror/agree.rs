@@ -54,6 +54,8 @@ fn every_row_is_there_as_an_operator_would_ask_for_it() {
         );
     }
     assert_eq!(world.sql("SELECT count(*) FROM sessions WHERE cost = 0.5"), "1");
+    let spent = "SELECT sum(cost_usd), min(date) = date('now') FROM costs WHERE cost_usd > 0";
+    assert_eq!(world.sql(spent), "0.5|1", "the ledger of costs");
     assert_eq!(world.sql("SELECT hostname, status FROM nodes").split('|').nth(1), Some("online"));
     assert_eq!(world.sql("SELECT count(*) > 5 FROM audit_logs WHERE action = 'create_session'"), "1");
     assert_eq!(world.sql("SELECT count(*) FROM events WHERE timestamp < datetime('now', '-1 minute')"), "0");

@@ -43,10 +43,8 @@ fn old_events_deleted_by_the_runbook_are_gone_from_the_api_within_a_second() {
     let pages = world.pages(&format!("/api/v1/events?limit=7&session_id={id}"));
     assert_eq!(pages.len() as u64, world.count_events(&format!("session_id={id}")));
     world.until_sql(
-        &format!(
-            "SELECT sum(json_extract(args, '$.rows')) FROM audit_log WHERE action = 'delete events' \
-                  AND actor = 'operator via supervisor.db' AND result = 'done'"
-        ),
+        "SELECT sum(json_extract(args, '$.rows')) FROM audit_log WHERE action = 'delete events' \
+                  AND actor = 'operator via supervisor.db' AND result = 'done'",
         &old.to_string(),
     );
     let next = world.start_session("shop", "say on");
@@ -257,4 +255,33 @@ impl World {
     fn events_first(&self) -> u64 {
         self.get("/api/v1/events?order=asc&limit=1").body["data"][0]["seq"].as_u64().unwrap()
     }
+}
+
+#[test]
+fn a_node_and_a_session_that_come_back_after_they_were_deleted_double_and_lose_nothing() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "burst 50");
+    world.wait_for_session(&id, "idle");
+    drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    let before = world.count_events("type=echo.tick");
+    assert_eq!(before, 50);
+    world.until_mirrored();
+    world.sql(&format!("DELETE FROM nodes; DELETE FROM sessions WHERE id = '{id}';"));
+    wait_until("both are gone", PATIENCE, || match world.pages("/api/v1/nodes?x=").len() {
+        0 => Ok(()),
+        many => Err(many.to_string()),
+    });
+    world.end_supervisor();
+    world.start_supervisor();
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    let back = world.start_session("shop", "say more");
+    world.wait_for_session(&back, "idle");
+    assert_eq!(world.count_events("type=echo.tick"), 50, "none came twice");
+    world.sql(&format!("INSERT INTO sessions (id, node_id, project) VALUES ('{id}', 'web-1', 'shop')"));
+    wait_until("its events are found", PATIENCE, || {
+        let reply = world.get(&format!("/api/v1/events?session_id={id}&type=echo.tick&limit=1"));
+        if reply.body["meta"]["total"] == 50 { Ok(()) } else { Err(reply.body.to_string()) }
+    });
 }

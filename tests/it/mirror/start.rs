@@ -198,3 +198,73 @@ fn kills_at_any_moment_leave_both_whole() {
     assert_eq!(world.sql("PRAGMA integrity_check"), "ok");
     assert!(beside(&world, "replaced").is_empty() && beside(&world, "corrupt").is_empty());
 }
+
+#[test]
+fn a_copy_put_in_place_while_the_supervisor_runs_is_taken_too() {
+    for way in ["cp", "mv"] {
+        let mut world = full();
+        drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+        world.wait_for_node("web-1", "offline");
+        world.until_mirrored();
+        let backup = world.path().join("backup.db");
+        cp(&world.mirror(), &backup);
+        let picture = world.whole_picture();
+        let talker = Talker::start(&world);
+        talker.until_said(300);
+        talker.end();
+        wait_until("the talker is offline", PATIENCE, || {
+            let node = world.data("/api/v1/nodes/talker");
+            if node["status"] == "offline" { Ok(()) } else { Err(node.to_string()) }
+        });
+        world.until_mirrored();
+        assert!(Command::new(way).arg(&backup).arg(world.mirror()).status().unwrap().success());
+        world.supervisor().line_with("was restored while the supervisor runs");
+        assert_eq!(world.whole_picture(), picture, "{way}");
+        until_made(&world);
+        world.start_agent_again("web-1");
+        world.wait_for_node("web-1", "online");
+        let id = world.start_session("shop", "say more");
+        world.wait_for_session(&id, "idle");
+        world.until_mirrored();
+        world.end_supervisor();
+        world.start_supervisor();
+        assert_eq!(beside(&world, "supervisor.redb.replaced.").len(), 1, "{way}");
+        assert!(world.get(&format!("/api/v1/sessions/{id}")).status.is_success());
+    }
+}
+
+#[test]
+fn a_mirror_removed_while_the_supervisor_runs_is_made_again() {
+    let world = full();
+    fs::remove_file(world.mirror()).unwrap();
+    let id = world.start_session("shop", "say more");
+    world.wait_for_session(&id, "idle");
+    until_made(&world);
+    assert_eq!(world.sql("SELECT count(*) FROM events"), world.count_events("").to_string());
+}
+
+#[test]
+fn of_a_recovered_file_what_it_lacks_is_kept_and_what_was_changed_in_it_counts() {
+    let mut world = full();
+    drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    let all = world.count_events("");
+    world.end_supervisor();
+    // What `.recover` makes of a damaged file: the same but for some rows, with nothing noted of their loss.
+    let triggers = world.sql(
+        "SELECT group_concat('DROP TRIGGER ' || name || ';', ' ') FROM sqlite_master WHERE type = 'trigger'",
+    );
+    world.sql(&triggers);
+    world.sql("DELETE FROM events WHERE seq % 5 = 0; DELETE FROM sessions WHERE rowid = 2; UPDATE events SET project = 'changed' WHERE seq = 6;");
+    let recovered = world.path().join("recovered.db");
+    world.sql(&format!("VACUUM INTO '{}'", recovered.display()));
+    assert!(Command::new("mv").arg(&recovered).arg(world.mirror()).status().unwrap().success());
+    world.start_supervisor();
+    assert_eq!(world.count_events(""), all, "nothing is lost");
+    world.supervisor().line_with("has lost rows");
+    until_made(&world);
+    assert_eq!(world.events("")[5]["project"], "changed");
+    assert_eq!(world.sql("SELECT count(*) FROM events"), all.to_string());
+    assert_eq!(world.sql("SELECT count(*) > 20 FROM sqlite_master WHERE type = 'trigger'"), "1");
+    assert_eq!(beside(&world, "supervisor.db.salvaged.").len(), 1);
+}

@@ -42,6 +42,7 @@ impl Work {
             }
             (None, Some(known)) => {
                 self.view.nodes.remove(&known.record.id);
+                self.view.gone_nodes.insert(known.record.id.clone(), known.record.clone());
                 self.batch.nodes.remove(edit.key.as_str());
                 self.batch.edits.gone.push((Kind::Node, edit.key.clone()));
             }
@@ -61,12 +62,13 @@ impl Work {
         match (edit.of_session(known.as_deref(), no)?, known) {
             (None, Some(known)) => {
                 self.view.remove_session(&known.session.id);
+                self.view.gone_sessions.insert(known.session.id.clone(), known.no);
                 self.batch.sessions.remove(edit.key.as_str());
                 self.batch.edits.gone.push((Kind::Session, edit.key.clone()));
             }
             (None, None) => {}
             (Some(record), None) => {
-                let no = self.next_session_no();
+                let no = self.session_no(&record.session.id);
                 self.put_session(SessionRecord { no, ..record });
             }
             (Some(record), Some(_)) => self.put_session(record),

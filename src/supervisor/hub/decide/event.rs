@@ -90,6 +90,7 @@ impl Work {
                     touched.insert(id.clone(), record);
                 }
                 if let Some(record) = touched.get_mut(&id) {
+                    let before = (record.session.tokens, record.session.cost_micros);
                     // An event names the parent as its node does.
                     let parent = record.session.parent_id.take();
                     rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -101,6 +102,7 @@ impl Work {
                     {
                         session.backend.clone_from(&project.backend);
                     }
+                    self.charge(session, before, timestamp);
                     self.view.tail.push(record.no, seq);
                 }
                 id.to_string()
@@ -136,6 +138,6 @@ impl Work {
             return SessionRecord::clone(known);
         }
         let session = Session::new(id.clone(), node.clone(), project.into(), at);
-        SessionRecord { no: self.next_session_no(), session }
+        SessionRecord { no: self.session_no(id), session }
     }
 }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod command;
+mod cost;
 mod edit;
 mod event;
 mod node;
@@ -91,6 +92,7 @@ impl Work {
             Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
+            Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Tick => {
