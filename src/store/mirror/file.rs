@@ -211,6 +211,12 @@ pub fn remove_sides(path: &Path) {
     }
 }
 
+/// True when a file is ours: only its owner, or root, may hold it by a lease.
+pub fn is_owned(path: &Path) -> bool {
+    let us = rustix::process::geteuid();
+    us.is_root() || fs::metadata(path).is_ok_and(|file| file.uid() == us.as_raw())
+}
+
 /// True when somebody else is writing.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(

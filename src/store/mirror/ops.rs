@@ -25,10 +25,9 @@ pub struct Noted {
     pub events: (u64, u64),
 }
 
-/// Reads what was noted after `done`, and forgets what is done. `watermark` is the last event the mirror has been
+/// Reads what was noted after `done`. `watermark` is the last event the mirror has been
 /// given: an event with a higher number may be in the way of one of the store's.
-pub fn take(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Result<Noted> {
-    forget(connection, done)?;
+pub fn read(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Result<Noted> {
     let mut all = connection.prepare_cached(
         "SELECT id, tbl, op, pk, col, val FROM _hal_oplog WHERE id > ? ORDER BY id LIMIT ?",
     )?;

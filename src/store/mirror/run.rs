@@ -11,7 +11,7 @@ use super::apply::{self, Standing};
 use super::build::build;
 use super::classify::{self, Found, MALFORMED, check};
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, remove_sides, side};
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_owned, remove_sides, side};
 use super::ops;
 use super::salvage;
 use super::start::{First, make_from, make_way, newer_events, set_aside};
@@ -132,7 +132,12 @@ impl Runner {
         match first {
             First::Build => self.build()?,
             First::Follow => match classify::look(&self.path) {
-                Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {}
+                Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {
+                    if !is_owned(&self.path) {
+                        self.take_over(&found)?;
+                        self.build()?;
+                    }
+                }
                 Found::Mirror(found) => return self.restore(&found),
                 other => {
                     make_way(&self.path, &other)?;
@@ -158,6 +163,29 @@ impl Runner {
             self.is_checked = true;
             self.check()?;
         }
+        Ok(())
+    }
+
+    /// Takes over what operators have changed in a file that is another user's, as after `sudo mv`: we cannot write to
+    /// it, nor hold it by a lease.
+    fn take_over(&self, found: &Standing) -> Result<(), StoreError> {
+        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file: it is made anew as ours");
+        remove_sides(&self.path);
+        let connection = classify::immutable(&self.path)?;
+        if let Some(why) = check(&connection) {
+            return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
+        }
+        loop {
+            let done = self.store.read()?.meta("mirror_oplog")?;
+            let noted = ops::read(&connection, done, found.event)?;
+            for portion in noted.portions {
+                self.desk.take(portion).map_err(StoreError::Refused)?;
+            }
+            if noted.read < ops::MOST {
+                break;
+            }
+        }
+        salvage::take_over(&connection, &self.store, found, &*self.desk)?;
         Ok(())
     }
 
@@ -275,7 +303,8 @@ impl Runner {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let connection = file.connection();
         let done = self.store.read()?.meta("mirror_oplog")?;
-        let mut noted = ops::take(connection, done, self.standing.event)?;
+        ops::forget(connection, done)?;
+        let mut noted = ops::read(connection, done, self.standing.event)?;
         let mut standing = self.standing.clone();
         standing.events_changed(noted.events.0, noted.events.1);
         if noted.portions.len() <= 1 {
