@@ -34,7 +34,8 @@ pub fn build(
     remove_sides(&fresh);
     let failed = |source| StoreError::File { path: fresh.clone(), source };
     file::make(&fresh, GROUP_READS).map_err(failed)?;
-    let standing = fill(store, store_id, &fresh, desk, ends)?;
+    let standing =
+        fill(store, store_id, &fresh, desk, ends).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
     remove_sides(path);
     fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).map_err(failed)?;

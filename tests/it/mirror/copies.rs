@@ -1,5 +1,8 @@
 //! A plain `cp` of `supervisor.db` is a whole database, whatever goes on meanwhile.
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -29,13 +32,16 @@ fn copies_made_while_events_come_and_operators_delete_are_whole() {
                         refused += 1;
                     }
                 }
-                std::thread::park_timeout(std::time::Duration::from_millis(150));
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
             }
             refused
         });
         for number in 0..COPIES {
             let copy = world.path().join(format!("copy-{number}.db"));
-            assert!(Command::new("cp").arg(&mirror).arg(&copy).status().unwrap().success());
+            match number % 2 {
+                0 => assert!(Command::new("cp").arg(&mirror).arg(&copy).status().unwrap().success()),
+                _ => copy_slowly(&mirror, &copy),
+            }
             assert_eq!(sqlite(&copy, "PRAGMA integrity_check").unwrap(), "ok", "copy {number}");
             let counted = "SELECT (SELECT count(*) FROM events) = (SELECT value FROM _hal_meta WHERE key = \
                  'count_events'), (SELECT count(*) FROM _hal_oplog), (SELECT max(seq) FROM events) = \
@@ -51,6 +57,20 @@ fn copies_made_while_events_come_and_operators_delete_are_whole() {
     println!("{COPIES} copies, {deleted} deletions, {refused} refused, {} events", talker.end());
     assert!(deleted > 5, "the operator got through");
     assert!(refused * 10 <= deleted, "{refused} of {deleted} deletions were refused");
+}
+
+/// A copy as of a large file on a slow disk: what happens meanwhile would show in it.
+fn copy_slowly(from: &Path, to: &Path) {
+    let (mut from, mut to) = (File::open(from).unwrap(), File::create(to).unwrap());
+    let mut part = vec![0; 65_536];
+    loop {
+        let read = from.read(&mut part).unwrap();
+        if read == 0 {
+            return;
+        }
+        to.write_all(&part[..read]).unwrap();
+        std::thread::park_timeout(std::time::Duration::from_millis(3));
+    }
 }
 
 #[test]
