@@ -9,6 +9,7 @@ use std::sync::{RwLock, RwLockReadGuard};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
+use super::ballast::Ballast;
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
 use super::node::{NodeRecord, NodeRow};
@@ -86,6 +87,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    ballast: Ballast,
     /// `None` after a failed reopening. The lock is never held across an await.
     db: RwLock<Option<Database>>,
 }
@@ -93,8 +95,10 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        let store = Self { path: path.to_owned(), db: RwLock::new(Some(open_file(path)?)) };
+        let db = RwLock::new(Some(open_file(path)?));
+        let store = Self { path: path.to_owned(), ballast: Ballast::of(path), db };
         store.prepare()?;
+        store.ballast.keep();
         let loaded = store.load()?;
         Ok((store, loaded))
     }
@@ -125,6 +129,21 @@ impl Store {
             *open = Some(open_file(&self.path)?);
         }
         self.load()
+    }
+
+    /// After a failure for want of room: throws the ballast overboard.
+    pub fn release_ballast(&self) {
+        self.ballast.release();
+    }
+
+    /// True when there is room for work again, and ballast for the next time.
+    pub fn has_room(&self) -> bool {
+        self.ballast.keep()
+    }
+
+    /// Fails while a full disk has no room even for opening the store, which can be read as it is.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        if self.ballast.has_room() { Ok(()) } else { Err(StoreError::Full { path: self.path.clone() }) }
     }
 
     /// Where it lies.

@@ -5,11 +5,13 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `ballast`: what is thrown overboard when the disk is full.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+mod ballast;
 pub mod change;
 pub mod command;
 #[cfg(test)]
@@ -63,9 +65,26 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// The disk is full. What is stored can be read.
+    #[error("the disk of {path} is full; free some of it")]
+    Full {
+        /// Which store.
+        path: PathBuf,
+    },
     /// The store is closed, because reopening it after a failure did not succeed yet.
     #[error("the store is closed after a failure and is being reopened")]
     Closed,
+}
+
+impl StoreError {
+    /// True when the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Open { source, .. } | Self::Transaction(source) => ballast::is_full(source),
+            Self::Newer { .. } | Self::Damaged { .. } | Self::Closed => false,
+        }
+    }
 }
 
 impl From<redb::TransactionError> for StoreError {

@@ -23,6 +23,7 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
+use super::ballast::{self, Ballast};
 use crate::base::clock::Time;
 use crate::base::file;
 use row::MetaRow;
@@ -121,6 +122,15 @@ impl JournalError {
         )
     }
 
+    /// True when the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            Self::Store { source, .. } => ballast::is_full(source),
+            _ => false,
+        }
+    }
+
     /// True when the journal itself is sick, so that a new one must be begun.
     fn is_damage(&self) -> bool {
         matches!(
@@ -158,6 +168,7 @@ pub struct SetAside {
 /// The file, shared by its readers and its one writer.
 pub struct Journal {
     path: PathBuf,
+    ballast: Ballast,
     /// `None` only while the writer exchanges the handle, under the write lock.
     database: RwLock<Option<Database>>,
 }
@@ -221,8 +232,10 @@ impl Journal {
     ) -> Result<(Arc<Self>, Writer), JournalError> {
         let size = fs::metadata(path).map_or(0, |meta| meta.len());
         let database = open_database(path, was_suspect || size <= ALWAYS_CHECKED_BYTES)?;
-        let journal = Arc::new(Self { path: path.to_owned(), database: RwLock::new(Some(database)) });
+        let database = RwLock::new(Some(database));
+        let journal = Arc::new(Self { path: path.to_owned(), ballast: Ballast::of(path), database });
         let writer = Writer::new(Arc::clone(&journal), bounds)?;
+        journal.ballast.keep();
         journal.sessions()?;
         journal.open_commands()?;
         Ok((journal, writer))

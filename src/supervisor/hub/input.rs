@@ -188,6 +188,28 @@ pub enum Input {
     Stop,
 }
 
+impl Input {
+    /// True when it needs next to no room in the store, so that it can be taken while the disk is full.
+    pub fn is_small(&self) -> bool {
+        match self {
+            Self::Await { .. }
+            | Self::Watching(_)
+            | Self::Liveness(_)
+            | Self::Heartbeat { .. }
+            | Self::Disconnect { .. }
+            | Self::Stop => true,
+            Self::Connect { .. }
+            | Self::Events { .. }
+            | Self::Snapshot { .. }
+            | Self::CommandAck { .. }
+            | Self::CommandResult { .. }
+            | Self::Command(_)
+            | Self::Cancel { .. }
+            | Self::Tick => false,
+        }
+    }
+}
+
 /// An input and when it came in.
 #[derive(Debug)]
 pub struct Timed {

@@ -116,6 +116,7 @@ impl Hub {
             waiters: HashMap::new(),
             refused: Vec::new(),
             watching: Watch::default(),
+            condition: Condition::Well,
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
             tally,
         };
@@ -194,9 +195,25 @@ struct Owner<T> {
     /// New commands of the commit that failed: whoever asked was told that they will not be done.
     refused: Vec<CommandId>,
     watching: Watch,
+    condition: Condition,
     backoff: Backoff,
     tally: T,
 }
+
+/// What the store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    /// All it should.
+    Well,
+    /// Its disk is full: it can be read, and what little is left is for getting rid of something.
+    Full,
+    /// It refuses everything but reading until it is opened again; whether for want of room.
+    Failed { full: bool },
+}
+
+/// What is answered while the disk is full.
+const FULL: &str =
+    "the supervisor's disk is full: what is stored can be read, nothing new is taken until there is room";
 
 impl<T: Tally> Owner<T> {
     fn run(mut self) {
@@ -225,7 +242,11 @@ impl<T: Tally> Owner<T> {
             };
             stopping = matches!(timed.input, Input::Stop);
             rooms.extend(room);
-            self.take(&mut work, timed);
+            if self.condition == Condition::Full && !timed.input.is_small() {
+                turn_away(timed.input);
+            } else {
+                self.take(&mut work, timed);
+            }
             if stopping || work.batch.events.len() >= MOST_EVENTS {
                 break;
             }
@@ -251,31 +272,71 @@ impl<T: Tally> Owner<T> {
         }
     }
 
-    /// Opens a store again that failed. What it holds then is the truth: a commit that failed may have taken effect
-    /// nevertheless. So the view is made anew and every agent connects again.
+    /// Opens a store again that failed, and goes back to work once a full disk has room.
     fn heal(&mut self, at: Time) -> Result<(), StoreError> {
-        if self.health.borrow().store.is_none() {
-            return Ok(());
+        match self.condition {
+            Condition::Well => Ok(()),
+            Condition::Full if self.store.has_room() => self.resume(at),
+            Condition::Full => Ok(()),
+            Condition::Failed { full } => self.open_again(full, at),
         }
-        let mut view = View { began: self.view.load().began, ..View::of(self.store.reopen()?) };
-        let mut batch = Batch::default();
+    }
+
+    /// What the store holds then is the truth: a commit that failed may have taken effect nevertheless. So the view is
+    /// made anew and every agent connects again.
+    fn open_again(&mut self, full: bool, at: Time) -> Result<(), StoreError> {
+        if full {
+            self.store.check_room()?;
+        }
+        let view = View { began: self.view.load().began, ..View::of(self.store.reopen()?) };
+        let mut work = Work::on(&view, self.liveness);
         for id in &self.refused {
-            if let Some(command) = view.commands.remove(id) {
-                batch.commands.insert(id.to_string(), never_begun(&command, at));
+            if let Some(command) = work.view.commands.remove(id) {
+                work.batch.commands.insert(id.to_string(), never_begun(&command, at));
             }
         }
+        if full {
+            work.disk_full(self.store.path(), at);
+        }
         // Even an empty batch, since only a write shows that the store takes writes again.
-        self.store.commit(&batch)?;
+        self.store.commit(&work.batch)?;
         tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
         self.refused.clear();
         // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
-        self.waiters.retain(|id, _| view.commands.contains_key(id));
-        self.show(view);
-        for (_, link) in self.links.drain() {
-            link.close.close("the supervisor has opened its store again; say hello again");
+        self.waiters.retain(|id, _| work.view.commands.contains_key(id));
+        self.publish(work);
+        self.close_all("the supervisor has opened its store again; say hello again");
+        if full && !self.store.has_room() {
+            self.condition = Condition::Full;
+            self.health.send_modify(|health| health.store = Some(FULL.to_owned()));
+        } else if full {
+            self.resume(at)?;
+        } else {
+            self.set_well();
         }
-        self.health.send_modify(|health| health.store = None);
         Ok(())
+    }
+
+    /// There is room again: what was turned away is asked for again.
+    fn resume(&mut self, at: Time) -> Result<(), StoreError> {
+        let mut work = Work::on(&self.view.load(), self.liveness);
+        work.disk_has_room(self.store.path(), at);
+        self.commit(&work)?;
+        self.publish(work);
+        self.close_all("the supervisor's disk has room again; say hello again");
+        self.set_well();
+        Ok(())
+    }
+
+    fn set_well(&mut self) {
+        self.condition = Condition::Well;
+        self.health.send_modify(|health| health.store = None);
+    }
+
+    fn close_all(&mut self, reason: &str) {
+        for (_, link) in self.links.drain() {
+            link.close.close(reason);
+        }
     }
 
     fn take(&self, work: &mut Work, mut next: Timed) {
@@ -402,7 +463,7 @@ impl<T: Tally> Owner<T> {
         self.tally.failed();
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
-        self.health.send_modify(|health| health.store = Some(why.clone()));
+        self.fail(error, &why);
         for effect in work.effects {
             match effect {
                 Effect::Answer(reply, Ok(command)) => {
@@ -436,6 +497,17 @@ impl<T: Tally> Owner<T> {
         std::thread::park_timeout(self.backoff.next_delay());
     }
 
+    fn fail(&mut self, error: &StoreError, why: &str) {
+        let was_full = self.condition == Condition::Failed { full: true };
+        // After the first failure the store says only that it had one.
+        let full = error.is_full() || was_full;
+        if full {
+            self.store.release_ballast();
+        }
+        self.condition = Condition::Failed { full };
+        self.health.send_modify(|health| health.store = Some(why.to_owned()));
+    }
+
     /// The answer to a request when its batch `lost` was not stored: an earlier command of the same key is as it was.
     fn as_stored(&self, lost: &Batch, command: Command, why: &str) -> Result<Command, NotAccepted> {
         match self.view.load().commands.get(&command.id) {
@@ -443,6 +515,16 @@ impl<T: Tally> Owner<T> {
             None if !lost.commands.contains_key(command.id.as_str()) => Ok(command),
             None => Err(NotAccepted::NotStored(why.to_owned())),
         }
+    }
+}
+
+/// What cannot be taken while the disk is full. Agents are not acknowledged, and say it again when there is room.
+fn turn_away(input: Input) {
+    match input {
+        Input::Connect { reply, .. } => drop(reply.send(Err(FULL.to_owned()))),
+        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
+        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
+        _ => {}
     }
 }
 

@@ -76,8 +76,10 @@ impl Work {
         projects: &[Project],
         at: Time,
     ) {
-        if event.kind == "gap" {
-            self.alert_gap(node, &event.data, at);
+        match event.kind.as_str() {
+            "gap" => self.alert_gap(node, &event.data, at),
+            "journal.blocked" => self.alert_blocked(node, &event.data, at),
+            _ => {}
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
@@ -129,6 +131,14 @@ impl Work {
             None => format!("node {node} may have missed events: {reason}"),
         };
         self.alert(node, "events.gap", Severity::High, &text, at);
+    }
+
+    /// A node could store nothing for a while.
+    fn alert_blocked(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
+        let (seconds, reason) = (&data["seconds"], data["reason"].as_str().unwrap_or_default());
+        let text = format!("coding agents on node {node} waited for {seconds} s for its journal: {reason}");
+        self.alert(node, "journal.blocked", Severity::Medium, &text, at);
     }
 
     fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {

@@ -7,6 +7,8 @@ mod command;
 mod event;
 mod node;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::effect::Effect;
@@ -28,6 +30,9 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
+
+/// The name of the alert of a full disk.
+const DISK_FULL: &str = "disk.full";
 
 /// How much an alert matters; the words are those of the operations runbook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +169,19 @@ impl Work {
         let data = json!({"name": name, "severity": severity.as_str(), "text": text});
         self.note(node, "alert.raised", &data, at);
         self.effects.push(Effect::Alert(format!("alert {name} ({}): {text}", severity.as_str())));
+    }
+
+    /// Writes down that the disk of the store is full.
+    pub fn disk_full(&mut self, store: &Path, at: Time) {
+        let text =
+            format!("the disk of {} is full: nothing new is stored until there is room", store.display());
+        self.alert(&NodeId::new(""), DISK_FULL, Severity::High, &text, at);
+    }
+
+    /// Writes down that there is room again.
+    pub fn disk_has_room(&mut self, store: &Path, at: Time) {
+        let text = format!("the disk of {} has room again", store.display());
+        self.note(&NodeId::new(""), "alert.resolved", &json!({"name": DISK_FULL, "text": text}), at);
     }
 
     /// Writes down that numbers of a node's journal will never come.
