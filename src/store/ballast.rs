@@ -39,6 +39,11 @@ impl Ballast {
         Self { path: name.into() }
     }
 
+    /// Where it lies. Its being there shows that there was a store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes sure that it is there; the disk must have room for it twice, so that work does not begin for a moment
     /// only. True when it is.
     pub fn keep(&self) -> bool {

@@ -20,8 +20,10 @@ use super::tables::{
     CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event};
+use super::{StoreError, event, suspect};
+use crate::base::cause::chain;
 use crate::base::clock::Time;
+use crate::base::panic::contained;
 use crate::base::{file, id};
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
@@ -83,6 +85,29 @@ pub struct Loaded {
     pub tail: Tail,
 }
 
+/// A store that was found sick.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Which store.
+    pub store: PathBuf,
+    /// Where it lies now; `None` when there was nothing left.
+    pub path: Option<PathBuf>,
+    /// What was wrong with it.
+    pub why: String,
+}
+
+impl SetAside {
+    /// Moves what is there out of the way, if there is anything.
+    fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
+        let path = match suspect::set_aside(store, now) {
+            Ok(aside) => Some(aside),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
+        };
+        Ok(Self { store: store.to_owned(), path, why: chain(error) })
+    }
+}
+
 /// The open store.
 #[derive(Debug)]
 pub struct Store {
@@ -93,9 +118,49 @@ pub struct Store {
 }
 
 impl Store {
+    /// Opens the store, or begins a new one when there is none or the old one is sick: that is set aside under a name
+    /// that says when. What the nodes' journals still hold comes again by itself.
+    pub fn open_or_begin(path: &Path, now: Time) -> Result<(Self, Loaded, Option<SetAside>), StoreError> {
+        let check = suspect::begin(path);
+        let opened = match Self::find_loss(path) {
+            Some(lost) => Err(lost),
+            None => contained(|| Self::open_with(path, check))
+                .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned()))),
+        };
+        let opened = match opened {
+            Ok((store, loaded)) => Ok((store, loaded, None)),
+            Err(error) if error.is_damage() => {
+                let aside = SetAside::of(path, &error, now)?;
+                Self::open(path).map(|(store, loaded)| (store, loaded, Some(aside)))
+            }
+            Err(error) => Err(error),
+        };
+        if opened.is_ok() {
+            suspect::clear(path);
+        }
+        opened
+    }
+
+    /// A store whose ballast lies there must be there too.
+    fn find_loss(path: &Path) -> Option<StoreError> {
+        let evidence = Ballast::of(path).path().to_owned();
+        let size = std::fs::metadata(path).map(|file| file.len());
+        let lost = evidence.exists() && size.as_ref().map_or(true, |bytes| *bytes == 0);
+        lost.then(|| StoreError::Lost { path: path.to_owned(), exists: size.is_ok(), evidence })
+    }
+
+    /// Makes the next start look at every page.
+    pub fn suspect(&self) {
+        suspect::suspect(&self.path);
+    }
+
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        let db = RwLock::new(Some(open_file(path)?));
+        Self::open_with(path, false)
+    }
+
+    fn open_with(path: &Path, check: bool) -> Result<(Self, Loaded), StoreError> {
+        let db = RwLock::new(Some(open_file(path, check)?));
         let store = Self { path: path.to_owned(), ballast: Ballast::of(path), db };
         store.prepare()?;
         store.ballast.keep();
@@ -121,14 +186,31 @@ impl Store {
     }
 
     /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
-    /// holds now: a commit whose sync failed may have taken effect nevertheless.
-    pub fn reopen(&self) -> Result<Loaded, StoreError> {
-        {
-            let mut open = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *open = None;
-            *open = Some(open_file(&self.path)?);
-        }
+    /// holds now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
+    pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
+        self.exchange(|| open_file(&self.path, check))?;
         self.load()
+    }
+
+    /// Sets the file aside, because of this damage, and begins a new store.
+    pub fn begin_anew(&self, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
+        let mut aside = None;
+        self.exchange(|| {
+            aside = Some(SetAside::of(&self.path, damage, now)?);
+            open_file(&self.path, false)
+        })?;
+        self.prepare()?;
+        let aside = aside.ok_or(StoreError::Closed)?;
+        Ok((self.load()?, aside))
+    }
+
+    /// Closes the file, and puts another in its place.
+    fn exchange(&self, open: impl FnOnce() -> Result<Database, StoreError>) -> Result<(), StoreError> {
+        let mut place = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *place = None;
+        let opened = contained(open).unwrap_or_else(|_| Err(StoreError::Surprising(self.path.clone())));
+        *place = Some(opened?);
+        Ok(())
     }
 
     /// After a failure for want of room: throws the ballast overboard.
@@ -240,12 +322,12 @@ impl Reader<'_> {
     }
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
+fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
     // Prompts and outputs are nobody's business but the operators'.
     file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
     #[cfg(test)]
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));

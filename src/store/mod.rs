@@ -6,6 +6,7 @@
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
 //! - `ballast`: what is thrown overboard when the disk is full.
+//! - `suspect`: a mark that says: look at every page at the next start.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
@@ -23,6 +24,7 @@ pub mod node;
 pub mod reader;
 pub mod row;
 pub mod session;
+pub(crate) mod suspect;
 mod tables;
 pub mod tail;
 
@@ -71,6 +73,28 @@ pub enum StoreError {
         /// Which store.
         path: PathBuf,
     },
+    /// The store's file is empty or gone, and another file shows that there was one.
+    #[error("the store {path} was lost: its file is {}, and {} lies beside it", if *.exists { "empty" } else { "gone" }, .evidence.display())]
+    Lost {
+        /// Which store.
+        path: PathBuf,
+        /// Whether there is a file at all.
+        exists: bool,
+        /// What lies beside it.
+        evidence: PathBuf,
+    },
+    /// Reading it surprised the program.
+    #[error("the store {0} is damaged: reading it surprised the program; the log says where")]
+    Surprising(PathBuf),
+    /// A damaged store could not be moved out of the way.
+    #[error("the store {path} is damaged and cannot be set aside")]
+    SetAside {
+        /// Which store.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store is closed, because reopening it after a failure did not succeed yet.
     #[error("the store is closed after a failure and is being reopened")]
     Closed,
@@ -82,7 +106,21 @@ impl StoreError {
         match self {
             Self::Full { .. } => true,
             Self::Open { source, .. } | Self::Transaction(source) => ballast::is_full(source),
-            Self::Newer { .. } | Self::Damaged { .. } | Self::Closed => false,
+            _ => false,
+        }
+    }
+
+    /// True when the file itself is sick.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+        match self {
+            Self::Damaged { .. } | Self::Lost { .. } | Self::Surprising(_) => true,
+            Self::Open { source, .. } | Self::Transaction(source) => match source {
+                redb::Error::Corrupted(_) => true,
+                redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+                _ => false,
+            },
+            _ => false,
         }
     }
 }

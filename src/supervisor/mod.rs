@@ -31,10 +31,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::Input;
+use self::hub::input::{Alert, Input};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::shared::{Doors, Shared};
+use crate::base::clock;
 use crate::base::task::Tasks;
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
@@ -67,12 +68,15 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let (store, loaded) = Store::open(&path).with_context(|| {
+        let (store, loaded, set_aside) = Store::open_or_begin(&path, clock::now()).with_context(|| {
             format!("cannot use the store; is another supervisor using {}?", path.display())
         })?;
         let metrics = Arc::new(Metrics::default());
         let view = View::of(loaded);
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
+        if let Some(set_aside) = set_aside {
+            hub.raise(Alert::store_replaced(&set_aside));
+        }
         let shared = Shared::new(hub, Doors::of(&config.server), metrics, Tasks::new());
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;

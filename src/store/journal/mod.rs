@@ -13,7 +13,7 @@ mod row;
 mod write;
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -24,6 +24,7 @@ pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
 use super::ballast::{self, Ballast};
+use super::suspect;
 use crate::base::clock::Time;
 use crate::base::file;
 use row::MetaRow;
@@ -191,8 +192,7 @@ impl Journal {
         match Self::open_file(&path, bounds) {
             Ok((journal, writer)) => Ok((journal, writer, None)),
             Err(error) if error.is_damage() => {
-                let aside = folder.join(format!("agent.redb.corrupt.{}", now.seconds()));
-                fs::rename(&path, &aside).map_err(|source| JournalError::Io {
+                let aside = suspect::set_aside(&path, now).map_err(|source| JournalError::Io {
                     doing: "set aside the damaged journal",
                     path: path.clone(),
                     source,
@@ -206,14 +206,7 @@ impl Journal {
     }
 
     fn open_file(path: &Path, bounds: Bounds) -> Result<(Arc<Self>, Writer), JournalError> {
-        // The mark stays when opening kills the process: then the next start looks at every page.
-        let suspect = suspect_mark(path);
-        let was_suspect = suspect.exists();
-        File::create(&suspect).map_err(|source| JournalError::Io {
-            doing: "write",
-            path: suspect.clone(),
-            source,
-        })?;
+        let was_suspect = suspect::begin(path);
         // Prompts and outputs are for the agent's user alone.
         file::make(path, PRIVATE).map_err(|source| JournalError::Io {
             doing: "make",
@@ -221,7 +214,7 @@ impl Journal {
             source,
         })?;
         let opened = Self::open_and_look(path, bounds, was_suspect);
-        let _gone_or_harmless = fs::remove_file(&suspect);
+        suspect::clear(path);
         opened
     }
 
@@ -243,7 +236,7 @@ impl Journal {
 
     /// Makes the next open look at every page. For whoever meets damage while running.
     pub fn suspect(&self) {
-        let _best_effort = File::create(suspect_mark(&self.path));
+        suspect::suspect(&self.path);
     }
 
     fn handle(&self) -> RwLockReadGuard<'_, Option<Database>> {
@@ -266,10 +259,6 @@ impl Journal {
         *place = Some(open_database(&self.path, false)?);
         Ok(())
     }
-}
-
-fn suspect_mark(path: &Path) -> PathBuf {
-    path.with_extension("redb.suspect")
 }
 
 fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {

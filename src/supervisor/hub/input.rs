@@ -12,6 +12,7 @@ use crate::protocol::frame::{
 use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
+use crate::store::hub::SetAside;
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;
@@ -99,6 +100,49 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
+/// How much an alert matters; the words are those of the operations runbook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something is lost or about to be.
+    High,
+    /// Something is not as it should be, and goes on.
+    Medium,
+}
+
+impl Severity {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+        }
+    }
+}
+
+/// What a person should see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Of which kind.
+    pub name: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Alert {
+    /// A store was found sick: the first thing that the new one tells.
+    pub fn store_replaced(SetAside { store, path, why }: &SetAside) -> Self {
+        let kept = path.as_ref().map_or_else(String::new, |path| format!(" It lies in {}.", path.display()));
+        let text = format!(
+            "the store {} was damaged ({why}), and a new one was begun.{kept} What the nodes' journals still hold \
+             comes again by itself",
+            store.display()
+        );
+        Self { name: "store.replaced", severity: Severity::High, text }
+    }
+}
+
 /// What an agent is told when it says hello.
 pub type Greeted = Result<Welcome, String>;
 
@@ -182,6 +226,8 @@ pub enum Input {
     Watching(Watch),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// An edge has seen what a person should see.
+    Alert(Alert),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -197,6 +243,7 @@ impl Input {
             | Self::Liveness(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
+            | Self::Alert(_)
             | Self::Stop => true,
             Self::Connect { .. }
             | Self::Events { .. }

@@ -9,6 +9,7 @@
 
 pub mod decide;
 pub mod effect;
+mod heal;
 pub mod input;
 pub mod room;
 pub mod view;
@@ -22,14 +23,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::decide::Work;
 use self::effect::Effect;
-use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::heal::{Condition, turn_away};
+use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Share, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
-use crate::base::clock::{self, Time};
+use crate::base::clock;
 use crate::base::sabotage;
-use crate::protocol::command::{Command, CommandId, CommandState};
+use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
@@ -146,6 +148,15 @@ impl Hub {
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
     }
 
+    /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
+    pub fn raise(&self, alert: Alert) {
+        let text = alert.text.clone();
+        let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::error!("{text}");
+        }
+    }
+
     /// The room for what a new connection says.
     pub fn share_of_room(&self) -> Share {
         self.room.share()
@@ -199,21 +210,6 @@ struct Owner<T> {
     backoff: Backoff,
     tally: T,
 }
-
-/// What the store can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    /// All it should.
-    Well,
-    /// Its disk is full: it can be read, and what little is left is for getting rid of something.
-    Full,
-    /// It refuses everything but reading until it is opened again; whether for want of room.
-    Failed { full: bool },
-}
-
-/// What is answered while the disk is full.
-const FULL: &str =
-    "the supervisor's disk is full: what is stored can be read, nothing new is taken until there is room";
 
 impl<T: Tally> Owner<T> {
     fn run(mut self) {
@@ -269,73 +265,6 @@ impl<T: Tally> Owner<T> {
             if let Effect::Tell(node, frame @ ToAgent::Ack(_)) = effect {
                 self.tell(node, frame.clone());
             }
-        }
-    }
-
-    /// Opens a store again that failed, and goes back to work once a full disk has room.
-    fn heal(&mut self, at: Time) -> Result<(), StoreError> {
-        match self.condition {
-            Condition::Well => Ok(()),
-            Condition::Full if self.store.has_room() => self.resume(at),
-            Condition::Full => Ok(()),
-            Condition::Failed { full } => self.open_again(full, at),
-        }
-    }
-
-    /// What the store holds then is the truth: a commit that failed may have taken effect nevertheless. So the view is
-    /// made anew and every agent connects again.
-    fn open_again(&mut self, full: bool, at: Time) -> Result<(), StoreError> {
-        if full {
-            self.store.check_room()?;
-        }
-        let view = View { began: self.view.load().began, ..View::of(self.store.reopen()?) };
-        let mut work = Work::on(&view, self.liveness);
-        for id in &self.refused {
-            if let Some(command) = work.view.commands.remove(id) {
-                work.batch.commands.insert(id.to_string(), never_begun(&command, at));
-            }
-        }
-        if full {
-            work.disk_full(self.store.path(), at);
-        }
-        // Even an empty batch, since only a write shows that the store takes writes again.
-        self.store.commit(&work.batch)?;
-        tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
-        self.refused.clear();
-        // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
-        self.waiters.retain(|id, _| work.view.commands.contains_key(id));
-        self.publish(work);
-        self.close_all("the supervisor has opened its store again; say hello again");
-        if full && !self.store.has_room() {
-            self.condition = Condition::Full;
-            self.health.send_modify(|health| health.store = Some(FULL.to_owned()));
-        } else if full {
-            self.resume(at)?;
-        } else {
-            self.set_well();
-        }
-        Ok(())
-    }
-
-    /// There is room again: what was turned away is asked for again.
-    fn resume(&mut self, at: Time) -> Result<(), StoreError> {
-        let mut work = Work::on(&self.view.load(), self.liveness);
-        work.disk_has_room(self.store.path(), at);
-        self.commit(&work)?;
-        self.publish(work);
-        self.close_all("the supervisor's disk has room again; say hello again");
-        self.set_well();
-        Ok(())
-    }
-
-    fn set_well(&mut self) {
-        self.condition = Condition::Well;
-        self.health.send_modify(|health| health.store = None);
-    }
-
-    fn close_all(&mut self, reason: &str) {
-        for (_, link) in self.links.drain() {
-            link.close.close(reason);
         }
     }
 
@@ -497,17 +426,6 @@ impl<T: Tally> Owner<T> {
         std::thread::park_timeout(self.backoff.next_delay());
     }
 
-    fn fail(&mut self, error: &StoreError, why: &str) {
-        let was_full = self.condition == Condition::Failed { full: true };
-        // After the first failure the store says only that it had one.
-        let full = error.is_full() || was_full;
-        if full {
-            self.store.release_ballast();
-        }
-        self.condition = Condition::Failed { full };
-        self.health.send_modify(|health| health.store = Some(why.to_owned()));
-    }
-
     /// The answer to a request when its batch `lost` was not stored: an earlier command of the same key is as it was.
     fn as_stored(&self, lost: &Batch, command: Command, why: &str) -> Result<Command, NotAccepted> {
         match self.view.load().commands.get(&command.id) {
@@ -515,26 +433,6 @@ impl<T: Tally> Owner<T> {
             None if !lost.commands.contains_key(command.id.as_str()) => Ok(command),
             None => Err(NotAccepted::NotStored(why.to_owned())),
         }
-    }
-}
-
-/// What cannot be taken while the disk is full. Agents are not acknowledged, and say it again when there is room.
-fn turn_away(input: Input) {
-    match input {
-        Input::Connect { reply, .. } => drop(reply.send(Err(FULL.to_owned()))),
-        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
-        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
-        _ => {}
-    }
-}
-
-/// A command that was refused for want of a store, and is in the store nevertheless.
-fn never_begun(command: &Command, at: Time) -> Command {
-    Command {
-        state: CommandState::Failed,
-        error: Some("it could not be stored when it was asked for, so it was not done".to_owned()),
-        changed_at: at,
-        ..command.clone()
     }
 }
 

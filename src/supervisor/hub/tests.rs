@@ -241,3 +241,43 @@ async fn frames_wait_for_room_until_those_before_them_are_stored() {
     assert!(late.take(1).now_or_never().is_some());
     assert!(shares[0].take(MAX_FRAME_BYTES).now_or_never().is_some());
 }
+
+#[test]
+fn a_full_disk_is_an_alert_and_work_goes_on_with_ballast_for_the_next_time() {
+    let mut stage = Stage::new();
+    let ballast = stage.path.with_extension("redb.ballast");
+    assert!(ballast.exists());
+    let (greeted, _told) = stage.connect();
+    greeted.unwrap();
+    stage.disk.fill(true);
+    assert!(matches!(stage.ask(""), Err(NotAccepted::NotStored(_))));
+    assert!(!ballast.exists(), "it was thrown overboard");
+    assert!(stage.hub.health().store.is_some());
+    assert!(stage.hub.store().read().unwrap().event_bounds().unwrap().is_some(), "reading goes on");
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    assert_eq!(stage.hub.health().store, None);
+    assert!(ballast.exists());
+    let alerts = alerts(&stage);
+    assert!(alerts[0].contains("disk.full") && alerts[1].contains("has room"), "{alerts:?}");
+    assert!(stage.connect().0.is_ok(), "whoever comes is taken again");
+}
+
+#[test]
+fn a_failing_disk_is_owned_up_to_once_it_works_again() {
+    let mut stage = Stage::new();
+    stage.disk.fail_sync_after(0);
+    assert!(stage.connect().0.is_err());
+    stage.play(vec![Input::Tick]);
+    let alerts = alerts(&stage);
+    assert!(alerts.len() == 1 && alerts[0].contains("store.failed"), "{alerts:?}");
+}
+
+/// What was raised and resolved, as text.
+fn alerts(stage: &Stage) -> Vec<String> {
+    use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+    let filter = EventFilter { kinds: vec![KindFilter::parse("alert.*")], ..EventFilter::default() };
+    let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    page.events.iter().map(|event| event.data.get().to_owned()).collect()
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Severity, Work};
+use super::Work;
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
@@ -15,7 +15,7 @@ use crate::protocol::session::{Session, SessionId};
 use crate::rules;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::From;
+use crate::supervisor::hub::input::{From, Severity};
 
 impl Work {
     pub(super) fn events(&mut self, from: &From, batch: Events, at: Time) {

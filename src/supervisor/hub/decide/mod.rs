@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::effect::Effect;
-use super::input::{From, Input, Timed};
+use super::input::{Alert, From, Input, Severity, Timed};
 use super::view::{NodeState, View};
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
@@ -33,24 +33,6 @@ const LEAST_CREDIT: u64 = 64 * 1024;
 
 /// The name of the alert of a full disk.
 const DISK_FULL: &str = "disk.full";
-
-/// How much an alert matters; the words are those of the operations runbook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Something is lost or about to be.
-    High,
-    /// Something is not as it should be, and goes on.
-    Medium,
-}
-
-impl Severity {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Medium => "medium",
-        }
-    }
-}
 
 /// One batch of inputs being worked on.
 #[derive(Debug)]
@@ -96,6 +78,9 @@ impl Work {
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Alert(Alert { name, severity, text }) => {
+                self.alert(&NodeId::new(""), name, severity, &text, at);
+            }
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
