@@ -3,8 +3,9 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
+//! - `auth`: who may come in. `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
+mod accept;
 pub mod api;
 mod auth;
 pub mod cli;

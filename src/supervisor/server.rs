@@ -73,15 +73,26 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let tasks = shared.tasks.clone();
+    let (accepting, hub) = (shared.accepting.clone(), shared.hub.clone());
+    let note = move |from: Option<&SocketAddr>, error: &std::io::Error| {
+        // One that failed after it was taken harms nobody else.
+        if from.is_none() {
+            accepting.note(error, &hub);
+        }
+    };
     match tls {
         Some(tls) => {
             let server = axum_server::from_tcp_rustls(listener, tls)?
                 .handle(handle)
+                .accept_error_handler(note)
                 .first_request_timeout(FIRST_REQUEST);
             tasks.spawn(async move { ended(server.serve(service).await) });
         }
         None => {
-            let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(FIRST_REQUEST);
+            let server = axum_server::from_tcp(listener)?
+                .handle(handle)
+                .accept_error_handler(note)
+                .first_request_timeout(FIRST_REQUEST);
             tasks.spawn(async move { ended(server.serve(service).await) });
         }
     }

@@ -159,3 +159,23 @@ fn whoever_waits_hears_the_outcome_and_not_a_state_before_it() {
         }
     });
 }
+
+#[test]
+fn a_cancelled_command_is_never_done_and_one_that_is_done_cannot_be_cancelled() {
+    let mut world = World::with_node();
+    let body = json!({"type": "create_session", "project": "shop", "args": {"prompt": "say no"}, "timeout": 0});
+    world.take_agent("web-1").kill();
+    world.wait_for_node("web-1", "offline");
+    let queued = world.ask(&body).body["data"]["command_id"].as_str().unwrap().to_owned();
+    let said = world.ctl_says(&["commands", "cancel", &queued]);
+    assert!(said.contains("was cancelled"), "{said}");
+    let ended = world.data(&format!("/api/v1/commands/{queued}"));
+    assert_eq!(ended["state"], "failed", "{ended}");
+    let (code, sentence) = world.ctl_fails(&["commands", "cancel", &queued]);
+    assert!(code == 1 && sentence.contains("has ended"), "{code} {sentence}");
+    assert_eq!(world.ctl_fails(&["commands", "cancel", "nonsense"]).0, 4);
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    world.start_session("shop", "say yes");
+    assert_eq!(world.get("/api/v1/sessions").body["meta"]["total"], 1, "the cancelled one never began");
+}
