@@ -163,7 +163,8 @@ fn whoever_waits_hears_the_outcome_and_not_a_state_before_it() {
 #[test]
 fn a_cancelled_command_is_never_done_and_one_that_is_done_cannot_be_cancelled() {
     let mut world = World::with_node();
-    let body = json!({"type": "create_session", "project": "shop", "args": {"prompt": "say no"}, "timeout": 0});
+    let body =
+        json!({"type": "create_session", "project": "shop", "args": {"prompt": "say no"}, "timeout": 0});
     world.take_agent("web-1").kill();
     world.wait_for_node("web-1", "offline");
     let queued = world.ask(&body).body["data"]["command_id"].as_str().unwrap().to_owned();
