@@ -9,6 +9,7 @@
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
 //! - `file`: writing small files whole.
+//! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
@@ -20,6 +21,7 @@ pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod descriptors;
 pub mod exit;
 pub mod file;
 pub mod id;
