@@ -4,6 +4,7 @@
 //! saved (`quick_repair`), so that a start after a crash takes milliseconds however large the file is.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{RwLock, RwLockReadGuard};
 
@@ -346,9 +347,12 @@ fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
     let mut changes = Vec::new();
     if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
         let mut table = txn.open_table(EVENTS)?;
+        // At the end of the tree: pages fill up one after another, and none is looked for.
+        let mut end = table.upper_bound_mut(Bound::<u64>::Unbounded)?;
         for one in &batch.events {
-            table.insert(one.seq, event::seal(one).as_slice())?;
+            end.insert_before(one.seq, event::seal(one).as_slice())?;
         }
+        end.close()?;
         let mut meta = txn.open_table(META)?;
         meta.insert("last_seq", last.seq)?;
         meta.insert("last_time", u64::try_from(last.timestamp.0).unwrap_or_default())?;
@@ -371,8 +375,13 @@ fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
     write_commands(txn, batch, &mut changes)?;
     if let Some(highest) = batch.index.iter().map(|(_, seq)| *seq).max() {
         let mut table = txn.open_table(EVENTS_BY_SESSION)?;
-        for entry in &batch.index {
-            table.insert(*entry, ())?;
+        for run in batch.index.chunk_by(|one, next| one.0 == next.0) {
+            // Behind what is there of this session already.
+            let mut end = table.upper_bound_mut(Bound::Included((run[0].0, u64::MAX)))?;
+            for entry in run {
+                end.insert_before(*entry, ())?;
+            }
+            end.close()?;
         }
         txn.open_table(META)?.insert("index_watermark", highest)?;
     }

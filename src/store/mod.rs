@@ -143,6 +143,12 @@ impl From<redb::StorageError> for StoreError {
     }
 }
 
+impl From<redb::CursorError> for StoreError {
+    fn from(error: redb::CursorError) -> Self {
+        Self::Transaction(error.into())
+    }
+}
+
 impl From<redb::CommitError> for StoreError {
     fn from(error: redb::CommitError) -> Self {
         Self::Transaction(error.into())
