@@ -1,6 +1,7 @@
 //! Durable events: each is taken once, in order, and added to its session.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -66,8 +67,8 @@ impl Work {
         }
     }
 
-    /// Gives an event its place and adds it to its session. `touched` holds the sessions of this input, so that a
-    /// burst copies each of them once.
+    /// Gives an event its place and adds it to its session. `touched` holds the sessions of this input by the node's
+    /// own names, so that a burst looks up and copies each of them once.
     fn store_event(
         &mut self,
         node: &NodeId,
@@ -86,26 +87,27 @@ impl Work {
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
-                let id = self.public_id(&local, node);
-                if !touched.contains_key(&id) {
-                    let record = self.session_record(&id, node, &project, event.occurred_at);
-                    touched.insert(id.clone(), record);
-                }
-                if let Some(record) = touched.get_mut(&id) {
-                    // An event names the parent as its node does.
-                    let parent = record.session.parent_id.take();
-                    rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
-                    let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
-                    record.session.parent_id = said.or(parent);
-                    let session = &mut record.session;
-                    if session.backend.is_empty()
-                        && let Some(project) = projects.iter().find(|project| project.name == session.project)
-                    {
-                        session.backend.clone_from(&project.backend);
+                let record = match touched.entry(local) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let id = self.public_id(place.key(), node);
+                        let record = self.session_record(&id, node, &project, event.occurred_at);
+                        place.insert(record)
                     }
-                    self.view.tail.push(record.no, seq);
+                };
+                // An event names the parent as its node does.
+                let parent = record.session.parent_id.take();
+                rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
+                let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
+                record.session.parent_id = said.or(parent);
+                let session = &mut record.session;
+                if session.backend.is_empty()
+                    && let Some(project) = projects.iter().find(|project| project.name == session.project)
+                {
+                    session.backend.clone_from(&project.backend);
                 }
-                id.to_string()
+                self.view.tail.push(record.no, seq);
+                session.id.to_string()
             }
         };
         self.batch.events.push(EventView {
