@@ -148,9 +148,9 @@ impl EventFilter {
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(row.kind)))
     }
 
-    /// True when the rows need not be read to know that they match.
+    /// True when the rows need not be read to know that they match, but for their session.
     fn is_range_only(&self) -> bool {
-        self.session.is_none() && self.node_id.is_none() && self.project.is_none() && self.kinds.is_empty()
+        self.node_id.is_none() && self.project.is_none() && self.kinds.is_empty()
     }
 }
 
@@ -219,14 +219,20 @@ impl Reader<'_> {
 
     /// How many match.
     fn count(&self, filter: &EventFilter, range: (u64, u64), tail: &Tail) -> Result<u64, StoreError> {
-        let table = self.txn().open_table(EVENTS)?;
+        let mut total = 0;
         if filter.is_range_only() {
+            if let Some((_, no)) = filter.session {
+                self.visit_session(no, range, Order::Ascending, tail, |_| {
+                    total += 1;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                return Ok(total);
+            }
             let whole = self.event_bounds()?.map_or(0, |(first, last)| last - first + 1);
-            if whole == table.len()? {
+            if whole == self.txn().open_table(EVENTS)?.len()? {
                 return Ok(range.1 - range.0 + 1);
             }
         }
-        let mut total = 0;
         self.visit(filter, range, Order::Ascending, tail, |_, _| {
             total += 1;
             Ok(ControlFlow::Continue(()))
