@@ -1,0 +1,1 @@
+//! A coding agent that talks garbage, and one that hangs: the agent lives, says so, and other projects go on.

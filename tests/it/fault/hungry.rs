@@ -1,0 +1,252 @@
+//! Readers that do not read, callers without number, and too little memory: they hurt themselves alone.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::means::{can, in_the_middle, is_whole, resident, skip, stored, used};
+use crate::patience::{PATIENCE, wait_until};
+use crate::peer::Peer;
+use crate::stream::Stream;
+use crate::world::{TOKEN, World};
+
+/// Memory that stuck readers may cost the supervisor, together.
+const MOST_MORE: u64 = 64 * 1024 * 1024;
+
+/// Ticks in a turn.
+const MANY: u64 = 20_000;
+
+/// Asks for something over a connection of its own, and reads nothing.
+fn ask_and_forget(world: &World, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port())).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn readers_of_the_stream_that_do_not_read_cost_little_and_miss_nothing() {
+    const STUCK: usize = 40;
+    let world = World::with_node();
+    let first = world.start_session("shop", "burst 2000");
+    world.wait_for_session(&first, "idle");
+    let cursor = world.run(async {
+        let url = format!("{}/api/v1/stream", world.url("http"));
+        Stream::open(&url, TOKEN).await.next().await.data["cursor"].as_str().unwrap().to_owned()
+    });
+    let before = resident(world.supervisor().pid());
+    let path = format!("/api/v1/stream?type=echo.tick&cursor={cursor}");
+    let mut stuck: Vec<TcpStream> = (0..STUCK).map(|_| ask_and_forget(&world, &path)).collect();
+    wait_until("all of them are served", PATIENCE, || {
+        let streams = world.metric("hal_o_swarm_streams_active");
+        if streams >= STUCK as f64 { Ok(()) } else { Err(streams.to_string()) }
+    });
+    let id = world.start_session("shop", &format!("burst {MANY}"));
+    let begun = Instant::now();
+    let seen = world.run(async {
+        let url = format!("{}{path}", world.url("http"));
+        let mut reader = Stream::open(&url, TOKEN).await;
+        let mut seen = 0;
+        while seen < MANY {
+            let said = reader.next().await;
+            seen += u64::from(said.kind == "event");
+        }
+        seen
+    });
+    let took = begun.elapsed();
+    is_whole(&world, "web-1", &id, MANY);
+    let more = resident(world.supervisor().pid()).saturating_sub(before);
+    println!("{STUCK} stuck readers: {} MiB more; another saw {seen} in {took:?}", more >> 20);
+    assert!(more < MOST_MORE, "{} MiB more", more >> 20);
+    assert!(world.metric("hal_o_swarm_streams_active") >= STUCK as f64, "they are still there, and stuck");
+    // One of them begins to read: it has lost its place, not its data.
+    let text = read_until(&mut stuck[7], &format!("\"n\":{MANY}}}"));
+    let ticks = text.matches("\"type\":\"echo.tick\"").count() as u64;
+    assert_eq!(ticks, MANY, "every one, once");
+}
+
+/// Reads an answer until it has these words in it.
+fn read_until(stream: &mut TcpStream, words: &str) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let count = stream.read(&mut buffer).expect("it goes on");
+        assert!(count > 0, "the stream ended");
+        bytes.extend_from_slice(&buffer[..count]);
+        let tail = bytes.len().saturating_sub(count + words.len());
+        if String::from_utf8_lossy(&bytes[tail..]).contains(words) {
+            return String::from_utf8_lossy(&bytes).into_owned();
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_does_not_read_is_let_go_and_holds_up_nobody() {
+    let world = World::with_node();
+    let before = resident(world.supervisor().pid());
+    let deaf = world.run(async { Peer::join(&world.url("ws"), TOKEN, "deaf").await.0 });
+    let id = world.start_session("shop", "pace 4000 1000");
+    in_the_middle(&world, &id, 4_000);
+    let long = "x".repeat(250_000);
+    let mut asked = 0;
+    wait_until("the supervisor has had enough of it", PATIENCE, || {
+        let gone = world.events("node_id=deaf&type=node.offline");
+        if let Some(event) = gone.first() {
+            let reason = event["data"]["reason"].as_str().unwrap_or_default();
+            let is_it = reason.contains("takes nothing in") || reason.contains("does not read");
+            assert!(is_it, "{event}");
+            return Ok(());
+        }
+        // The frames of a mute one are what it does not read; it says nothing, so it must be known to live.
+        if asked < 80 {
+            let command = json!({"type": "create_session", "node_id": "deaf", "project": "none", "timeout": 0,
+                "args": {"prompt": long}});
+            let reply = world.ask(&command);
+            asked += u32::from(reply.status == StatusCode::OK);
+        }
+        Err(format!("{asked} commands on the way"))
+    });
+    drop(deaf);
+    is_whole(&world, "web-1", &id, 4_000);
+    let more = resident(world.supervisor().pid()).saturating_sub(before);
+    println!("{asked} commands unread, {} MiB more", more >> 20);
+    assert!(more < 2 * MOST_MORE, "{} MiB more", more >> 20);
+}
+
+/// Whether somebody new is answered.
+fn is_answered(world: &World) -> Result<(), String> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", world.port()))?;
+        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match ask() {
+        Ok(text) if text.contains("healthy") => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn a_supervisor_out_of_descriptors_keeps_its_agents_and_recovers() {
+    const LIMIT: usize = 64;
+    let mut world = World::empty();
+    // The shell sets the limit and becomes the program.
+    let words = ["sh", "-c", &format!("ulimit -n {LIMIT} && exec \"$0\" \"$@\"")];
+    world.under = words.map(str::to_owned).to_vec();
+    world.start_supervisor();
+    world.under.clear();
+    world.start_agent("web-1", "shop");
+    let pid = world.supervisor().pid();
+    let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let crowd: Vec<TcpStream> =
+        (0..2 * LIMIT).map(|_| TcpStream::connect(("127.0.0.1", world.port())).unwrap()).collect();
+    wait_until("it has none left", PATIENCE, || {
+        let open = open();
+        if open >= LIMIT { Ok(()) } else { Err(format!("{open} of {LIMIT}")) }
+    });
+    is_answered(&world).expect_err("nobody new can come in");
+    let (begun, before) = (Instant::now(), used(pid));
+    // Over the connection that was there before.
+    let id = world.start_session("shop", "pace 1000 500");
+    is_whole(&world, "web-1", &id, 1_000);
+    let (time, busy) = (begun.elapsed(), used(pid) - before);
+    assert!(open() >= LIMIT, "there was room meanwhile");
+    assert!(busy < time.mul_f64(0.7), "{busy:?} of work in {time:?}: it turns in a circle");
+    assert_eq!(world.count_events("type=node.offline"), 0, "the agent was not disturbed");
+    drop(crowd);
+    wait_until("somebody new is answered", Duration::from_secs(10), || is_answered(&world));
+    println!("{LIMIT} descriptors, {} callers: {busy:?} of work in {time:?}", 2 * LIMIT);
+}
+
+/// A group of processes with little memory; gone when this is.
+struct Cage(PathBuf);
+
+impl Cage {
+    fn build(bytes: u64) -> Result<Self, String> {
+        let folder = PathBuf::from(format!("/sys/fs/cgroup/memory/hal-{}", std::process::id()));
+        std::fs::create_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let cage = Self(folder);
+        let limit = cage.0.join("memory.limit_in_bytes");
+        std::fs::write(&limit, bytes.to_string()).map_err(|e| format!("{}: {e}", limit.display()))?;
+        Ok(cage)
+    }
+
+    fn count(&self, file: &str, word: &str) -> u64 {
+        let text = std::fs::read_to_string(self.0.join(file)).unwrap_or_default();
+        let value = text.lines().find_map(|line| line.strip_prefix(word)).unwrap_or("0");
+        value.trim().parse().unwrap_or(0)
+    }
+}
+
+impl Drop for Cage {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_supervisor_killed_for_want_of_memory_is_as_one_killed_otherwise() {
+    const SCENE: &str = "a supervisor without memory";
+    if !can(SCENE, &["sh"]) {
+        return;
+    }
+    let cage = match Cage::build(96 * 1024 * 1024) {
+        Ok(cage) => cage,
+        Err(why) => return skip(SCENE, &why),
+    };
+    let mut world = World::empty();
+    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", cage.0.display());
+    world.under = ["sh", "-c", &enter].map(str::to_owned).to_vec();
+    world.start_supervisor();
+    world.under.clear();
+    world.start_agent("web-1", "shop");
+    let id = world.start_session("shop", "pace 6000 1000");
+    in_the_middle(&world, &id, 6_000);
+    let there = stored(&world, &id);
+    // Large bodies are read into memory before they are understood.
+    let body = json!({"type": "create_session", "project": "shop", "args": {"prompt": "y".repeat(4_000_000)}});
+    let killed = starve(&world, &cage, &body);
+    if !killed {
+        return skip(SCENE, "this kernel ends nobody for it");
+    }
+    world.kill_supervisor();
+    world.start_supervisor();
+    assert!(stored(&world, &id) >= there, "what was stored is still there");
+    is_whole(&world, "web-1", &id, 6_000);
+    println!("killed {} times with {there} stored", cage.count("memory.oom_control", "oom_kill "));
+}
+
+/// Takes its memory until the kernel ends it; false when it would not.
+fn starve(world: &World, cage: &Cage, body: &Value) -> bool {
+    let usage = resident(world.supervisor().pid());
+    let limit = cage.0.join("memory.limit_in_bytes");
+    let _as_near_as_it_goes = std::fs::write(limit, (usage + (4 << 20)).to_string());
+    let begun = Instant::now();
+    let text = body.to_string();
+    let head = format!(
+        "POST /api/v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        text.len()
+    );
+    let mut callers = Vec::new();
+    while begun.elapsed() < PATIENCE {
+        if cage.count("memory.oom_control", "oom_kill ") > 0 || resident(world.supervisor().pid()) == 0 {
+            return true;
+        }
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", world.port())) {
+            let _ = stream.set_write_timeout(Some(Duration::from_millis(500)));
+            // All but the last byte, so that it waits for it.
+            let _ended = stream.write_all(head.as_bytes());
+            let _ended = stream.write_all(&text.as_bytes()[..text.len() - 1]);
+            callers.push(stream);
+        }
+    }
+    false
+}
