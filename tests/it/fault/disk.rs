@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hal_o_swarm::base::clock::{Time, now};
 use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::json;
@@ -136,6 +137,17 @@ fn is_acknowledged_now(world: &World) {
     assert_eq!(world.count_events("node_id=witness&type=peer.tick"), 2);
 }
 
+/// Waits until what the node `web-1` holds is here. Only a heartbeat said from now on tells how much that is.
+fn says_no_more(world: &World) {
+    let after = now().plus(Duration::from_secs(1));
+    wait_until("nothing more comes", PATIENCE, || {
+        let node = world.data("/api/v1/nodes/web-1");
+        let heard = node["last_heartbeat"].as_str().and_then(Time::parse);
+        let is_all = node["journal"]["held"] == node["journal"]["acknowledged"];
+        if is_all && heard > Some(after) { Ok(()) } else { Err(node.to_string()) }
+    });
+}
+
 #[test]
 fn a_full_disk_of_the_supervisor_stops_writing_and_nothing_else() {
     if !can("a full disk under the supervisor", &["mkfs.ext4", "mount", "umount"]) {
@@ -187,11 +199,7 @@ fn a_full_disk_of_the_agent_holds_its_work_back_and_loses_nothing() {
     in_the_middle(&world, &id, MANY);
     let ballast = disk.fill();
     world.agent("web-1").line_with("nothing can be stored");
-    wait_until("nothing more comes", PATIENCE, || {
-        let node = world.data("/api/v1/nodes/web-1");
-        let is_so = node["journal"]["held"] == node["journal"]["acknowledged"];
-        if is_so { Ok(()) } else { Err(node.to_string()) }
-    });
+    says_no_more(&world);
     let there = stored(&world, &id);
     let other = world.start_session("yard", "burst 500");
     is_whole(&world, "web-2", &other, 500);
@@ -273,11 +281,7 @@ fn an_agent_whose_syncs_fail_says_nothing_until_they_work() {
     no_sync.has_fired();
     world.agent("web-1").line_with("nothing can be stored");
     let held = || world.data("/api/v1/nodes/web-1")["journal"]["held"].as_u64().unwrap();
-    wait_until("nothing more comes", PATIENCE, || {
-        let node = world.data("/api/v1/nodes/web-1");
-        let is_so = node["journal"]["held"] == node["journal"]["acknowledged"];
-        if is_so { Ok(()) } else { Err(node.to_string()) }
-    });
+    says_no_more(&world);
     let there = held();
     during(Duration::from_secs(2), || assert_eq!(held(), there, "said before it was synced"));
     let failed = no_sync.end();
