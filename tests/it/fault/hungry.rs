@@ -18,7 +18,7 @@ use crate::stream::Stream;
 use crate::world::{TOKEN, World};
 
 /// Memory that whoever does not read may cost the supervisor, beside what each of them holds.
-const MOST_MORE: u64 = 64 * 1024 * 1024;
+const MOST_MORE: u64 = 96 * 1024 * 1024;
 
 /// What a reader of the stream holds: a page, and the event that made it one.
 const PAGE: u64 = 5 * 1024 * 1024;
@@ -65,7 +65,7 @@ fn readers_of_the_stream_that_do_not_read_cost_little_and_miss_nothing() {
         let streams = world.metric("hal_o_swarm_streams_active");
         if streams >= STUCK as f64 { Ok(()) } else { Err(streams.to_string()) }
     });
-    turns(4);
+    turns(6);
     let seqs: Vec<u64> = world.events("").iter().filter_map(|event| event["seq"].as_u64()).collect();
     let since: u64 = cursor.rsplit('-').next().unwrap().parse().unwrap();
     let expected: Vec<u64> = seqs.into_iter().filter(|seq| *seq > since).collect();

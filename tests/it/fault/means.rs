@@ -91,8 +91,17 @@ pub fn in_the_middle(world: &World, id: &str, all: u64) -> u64 {
 
 /// Resident bytes of a process.
 pub fn resident(pid: u32) -> u64 {
+    bytes_of(pid, "VmRSS:")
+}
+
+/// The most bytes that a process ever had resident.
+pub fn most_resident(pid: u32) -> u64 {
+    bytes_of(pid, "VmHWM:")
+}
+
+fn bytes_of(pid: u32, word: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap_or("0 kB");
     line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("the kernel counts in kB") * 1024
 }
 
