@@ -22,6 +22,9 @@ const PACE: u64 = 1_000;
 /// How long all may take to be there again after the wire was healed.
 const HEALED: Duration = Duration::from_secs(10);
 
+/// Events in a second that a debug build catches up with at least.
+const DEBUG_PACE: u64 = 1_500;
+
 /// How a wire is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cut {
@@ -148,14 +151,20 @@ fn play(wire: &Wire, cut: Cut, length: Duration) {
     assert_eq!(stored(&world, &id), silent, "the cut did not hold: something came through");
     wire.heal(cut);
     let healed = Instant::now();
+    world.wait_for_node("web-1", "online");
+    let back = healed.elapsed();
+    assert!(back < HEALED, "it was back {back:?} after the healing of a {cut:?} of {length:?}");
     let expected = (begun.elapsed().as_secs() * PACE).min(count);
-    wait_until("what happened meanwhile is there", HEALED * 3, || {
+    wait_until("what happened meanwhile is there", HEALED * 6, || {
         let there = stored(&world, &id);
         if there >= expected { Ok(()) } else { Err(format!("{there} of {expected}")) }
     });
     let took = healed.elapsed();
-    println!("{cut:?} for {length:?}: {silent} events before, {expected} again {took:?} after healing");
-    assert!(took < HEALED, "it took {took:?} after the healing of a {cut:?} of {length:?}");
+    // A program that was not built for speed takes its time to catch up.
+    let debts = if cfg!(debug_assertions) { expected.saturating_sub(silent) } else { 0 };
+    let allowed = HEALED + Duration::from_secs(debts / DEBUG_PACE);
+    println!("{cut:?} for {length:?}: {silent} events before, back {back:?} after healing, {expected} there after {took:?}");
+    assert!(took < allowed, "it took {took:?} after the healing of a {cut:?} of {length:?}");
     assert_eq!(outcome(&world, &lasting), "done");
     // One way only, it was there at once; what nobody heard of was its outcome.
     let arrived = cut == Cut::ToSupervisor;
