@@ -22,8 +22,8 @@ use super::{Link, MAX_PENDING};
 use crate::agent::desk::command::Order;
 use crate::base::clock;
 use crate::protocol::frame::{
-    Ack, CommandFrame, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
-    PROTOCOL, Snapshot, ToAgent, Welcome,
+    Ack, CommandFrame, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS,
+    MAX_FRAME_BYTES, PROTOCOL, Snapshot, ToAgent, Welcome,
 };
 use crate::protocol::session::Activity;
 use crate::store::journal::{Change, JournalError, Span};

@@ -391,8 +391,8 @@ impl<T: Tally> Owner<T> {
     }
 
     fn stamped(&self, mut frame: ToAgent) -> ToAgent {
-        if let ToAgent::Welcome(Welcome { steady_ms, .. }) | ToAgent::Command(CommandFrame { steady_ms, .. }) =
-            &mut frame
+        if let ToAgent::Welcome(Welcome { steady_ms, .. })
+        | ToAgent::Command(CommandFrame { steady_ms, .. }) = &mut frame
         {
             *steady_ms = u64::try_from(self.steady.elapsed().as_millis()).ok();
         }

@@ -77,7 +77,8 @@ fn state(world: &World, command: &str) -> Value {
 
 /// Asks something of a node that is not there.
 fn ask(world: &World, expires: u64) -> String {
-    let reply = world.ask(&json!({"type": "create_session", "project": "yard", "node_id": "web-2", "timeout": 0,
+    let reply = world
+        .ask(&json!({"type": "create_session", "project": "yard", "node_id": "web-2", "timeout": 0,
         "args": {"prompt": "burst 1"}, "expires": expires}));
     reply.body["data"]["command_id"].as_str().unwrap_or_else(|| panic!("{}", reply.body)).to_owned()
 }

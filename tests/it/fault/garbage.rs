@@ -79,7 +79,8 @@ async fn say(stream: &mut TcpStream, kind: &str, body: &str) -> std::io::Result<
 }
 
 /// The first events of every true stream.
-const CONNECTED: &str = "data: {\"payload\":{\"id\":\"evt_1\",\"type\":\"server.connected\",\"properties\":{}}}\n\n";
+const CONNECTED: &str =
+    "data: {\"payload\":{\"id\":\"evt_1\",\"type\":\"server.connected\",\"properties\":{}}}\n\n";
 
 /// A stream of events: each is mad in its own way, and from the fourth on there is none.
 async fn talk(mut stream: TcpStream, done: &Done) -> std::io::Result<()> {
@@ -91,7 +92,8 @@ async fn talk(mut stream: TcpStream, done: &Done) -> std::io::Result<()> {
     match done.streams.fetch_add(1, SeqCst) {
         0 => {
             stream.write_all(format!("{open}\r\n{CONNECTED}").as_bytes()).await?;
-            let mad = ["{not json", "[]", "{\"payload\":7}", "\u{0}\u{1}", "null", "{\"payload\":{\"type\":{}}}"];
+            let mad =
+                ["{not json", "[]", "{\"payload\":7}", "\u{0}\u{1}", "null", "{\"payload\":{\"type\":{}}}"];
             for number in 0..NONSENSE {
                 let line = format!("data: {}\n\n", mad[number % mad.len()]);
                 stream.write_all(line.as_bytes()).await?;
@@ -115,7 +117,8 @@ async fn talk(mut stream: TcpStream, done: &Done) -> std::io::Result<()> {
         }
         _ => {
             done.pages.fetch_add(1, SeqCst);
-            say(&mut stream, "text/html", "<!doctype html>\n\n<html><body>502 Bad Gateway</body></html>\n").await
+            say(&mut stream, "text/html", "<!doctype html>\n\n<html><body>502 Bad Gateway</body></html>\n")
+                .await
         }
     }
 }
@@ -126,8 +129,9 @@ fn stand(done: &Arc<Done>) -> World {
     let port = listen(&world, done);
     let program = world.path().join("not-opencode");
     // It says where it listens and stays.
-    let script =
-        format!("#!/bin/sh\necho opencode server listening on http://127.0.0.1:{port}\nexec tail -f /dev/null\n");
+    let script = format!(
+        "#!/bin/sh\necho opencode server listening on http://127.0.0.1:{port}\nexec tail -f /dev/null\n"
+    );
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut config = world.agent_config("web-1", "yard");
@@ -166,7 +170,10 @@ fn a_coding_agent_that_talks_garbage_hurts_nobody_else() {
     world.wait_for_session(&id, "idle");
     assert!(ticks(&world, &id).into_iter().eq(1..=2_000), "each once, in order");
     let gaps = wait_for_event(&world, "gap", 1);
-    assert!(gaps.len() == 1 && gaps[0]["data"]["reason"].as_str().unwrap().contains("cannot be read"), "{gaps:?}");
+    assert!(
+        gaps.len() == 1 && gaps[0]["data"]["reason"].as_str().unwrap().contains("cannot be read"),
+        "{gaps:?}"
+    );
 
     let endless = done.endless.load(SeqCst);
     assert_eq!(done.nonsense.load(SeqCst), NONSENSE);

@@ -84,7 +84,10 @@ fn readers_of_the_stream_that_do_not_read_cost_little_and_miss_nothing() {
     let more = resident(world.supervisor().pid()).saturating_sub(before);
     let waiting = stuck.iter().map(|one| unsaid(world.port(), one.local_addr().unwrap().port()));
     let waiting: Vec<u64> = waiting.collect();
-    println!("{STUCK} stuck readers with {waiting:?} bytes unsaid: {} MiB more; read in {took:?}", more >> 20);
+    println!(
+        "{STUCK} stuck readers with {waiting:?} bytes unsaid: {} MiB more; read in {took:?}",
+        more >> 20
+    );
     assert!(waiting.iter().all(|bytes| *bytes > 0), "some are not stuck: {waiting:?}");
     assert!(more < STUCK as u64 * PAGE + MOST_MORE, "{} MiB more", more >> 20);
     // One of them begins to read: it has lost its place, not its data.
@@ -134,7 +137,8 @@ fn an_agent_that_does_not_read_is_let_go_and_holds_up_nobody() {
         let _cut = world.run(deaf.send(Message::text(FromAgent::Other("alive".into()).encode(now()))));
         if asked < 80 {
             let args = json!({"message": long});
-            let command = json!({"type": "prompt_session", "session_id": "kettle", "timeout": 0, "args": args});
+            let command =
+                json!({"type": "prompt_session", "session_id": "kettle", "timeout": 0, "args": args});
             let reply = world.ask(&command);
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
             asked += 1;
@@ -250,7 +254,8 @@ fn a_supervisor_killed_for_want_of_memory_is_as_one_killed_otherwise() {
     in_the_middle(&world, &id, 6_000);
     let there = stored(&world, &id);
     // Large bodies are read into memory before they are understood.
-    let body = json!({"type": "create_session", "project": "shop", "args": {"prompt": "y".repeat(4_000_000)}});
+    let body =
+        json!({"type": "create_session", "project": "shop", "args": {"prompt": "y".repeat(4_000_000)}});
     let killed = starve(&world, &cage, &body);
     if !killed {
         return skip(SCENE, "this kernel ends nobody for it");

@@ -52,9 +52,7 @@ impl Wire {
             must(&["ip", "netns", "add", namespace]);
             must(&["ip", "-n", namespace, "link", "set", "lo", "up"]);
         }
-        must(&[
-            "ip", "link", "add", "wire", "netns", s, "type", "veth", "peer", "name", "wire", "netns", a,
-        ]);
+        must(&["ip", "link", "add", "wire", "netns", s, "type", "veth", "peer", "name", "wire", "netns", a]);
         for (namespace, address) in [(s, SUPERVISOR), (a, AGENT)] {
             must(&["ip", "-n", namespace, "addr", "add", &format!("{address}/30"), "dev", "wire"]);
             must(&["ip", "-n", namespace, "link", "set", "wire", "up"]);
@@ -163,7 +161,9 @@ fn play(wire: &Wire, cut: Cut, length: Duration) {
     // A program that was not built for speed takes its time to catch up.
     let debts = if cfg!(debug_assertions) { expected.saturating_sub(silent) } else { 0 };
     let allowed = HEALED + Duration::from_secs(debts / DEBUG_PACE);
-    println!("{cut:?} for {length:?}: {silent} events before, back {back:?} after healing, {expected} there after {took:?}");
+    println!(
+        "{cut:?} for {length:?}: {silent} events before, back {back:?} after healing, {expected} there after {took:?}"
+    );
     assert!(took < allowed, "it took {took:?} after the healing of a {cut:?} of {length:?}");
     assert_eq!(outcome(&world, &lasting), "done");
     // One way only, it was there at once; what nobody heard of was its outcome.

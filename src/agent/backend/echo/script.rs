@@ -81,8 +81,9 @@ mod tests {
 
     #[test]
     fn words_are_followed_in_order_and_the_rest_is_said() {
-        let steps =
-            parse("say hello there; run 0.5\nask rm -rf build\ncost 0.25; tokens 100 20;burst 3; pace 9 2; what now?");
+        let steps = parse(
+            "say hello there; run 0.5\nask rm -rf build\ncost 0.25; tokens 100 20;burst 3; pace 9 2; what now?",
+        );
         assert_eq!(
             steps,
             [
@@ -100,7 +101,17 @@ mod tests {
 
     #[test]
     fn a_word_with_a_bad_argument_is_text() {
-        for line in ["run fast", "run -1", "burst many", "pace 5", "pace 5 0", "cost lots", "tokens 5", "say", "running late"] {
+        for line in [
+            "run fast",
+            "run -1",
+            "burst many",
+            "pace 5",
+            "pace 5 0",
+            "cost lots",
+            "tokens 5",
+            "say",
+            "running late",
+        ] {
             assert_eq!(parse(line), [Step::Say(line.into())]);
         }
         assert_eq!(parse(""), [Step::Say(String::new())]);
