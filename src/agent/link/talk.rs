@@ -18,12 +18,13 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Socket;
+use super::late::Welcomed;
 use super::{Link, MAX_PENDING};
 use crate::agent::desk::command::Order;
 use crate::base::clock;
 use crate::protocol::frame::{
-    Ack, CommandFrame, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS,
-    MAX_FRAME_BYTES, PROTOCOL, Snapshot, ToAgent, Welcome,
+    Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
+    PROTOCOL, Snapshot, ToAgent, Welcome,
 };
 use crate::protocol::session::Activity;
 use crate::store::journal::{Change, JournalError, Span};
@@ -86,8 +87,7 @@ struct Talk<'a> {
     on_the_way: VecDeque<(u64, usize)>,
     bytes_on_the_way: usize,
     credit: u64,
-    /// When the welcome came, and when it was said: what is late later is counted from there.
-    welcomed: (Instant, Option<u64>),
+    welcomed: Welcomed,
     snapshot_due: bool,
     heartbeat_due: bool,
     /// The snapshot waits until what was stored at the connect has been sent.
@@ -165,7 +165,7 @@ impl Link {
             on_the_way: VecDeque::new(),
             bytes_on_the_way: 0,
             credit: welcome.credit_bytes,
-            welcomed: (Instant::now(), welcome.steady_ms),
+            welcomed: Welcomed::now(&welcome),
             snapshot_due: true,
             heartbeat_due: false,
             resend_until: span.last,
@@ -319,7 +319,7 @@ impl Talk<'_> {
         match frame {
             ToAgent::Ack(ack) => self.acknowledged(&ack),
             ToAgent::Command(mut command) => {
-                command.ttl_ms = command.ttl_ms.saturating_sub(self.late_ms(&command));
+                self.welcomed.age(&mut command);
                 self.hand_on(Order::Do(command)).await;
             }
             ToAgent::Cancel(cancel) => self.hand_on(Order::Drop(cancel.command_id)).await,
@@ -333,14 +333,6 @@ impl Talk<'_> {
     /// The desk only takes orders in, so this wait is short. It takes none while the agent stops.
     async fn hand_on(&self, order: Order) {
         let _stopping = self.link.means.commands.send(order).await;
-    }
-
-    /// How much longer than the welcome a command was on its way. A network that was cut gives it late.
-    fn late_ms(&self, command: &CommandFrame) -> u64 {
-        let (at, Some(begun)) = self.welcomed else { return 0 };
-        let Some(said) = command.steady_ms else { return 0 };
-        let here = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        here.saturating_sub(said.saturating_sub(begun))
     }
 
     fn acknowledged(&mut self, ack: &Ack) {
