@@ -112,7 +112,8 @@ fn read_until(stream: &mut TcpStream, last: u64) -> Vec<u64> {
 }
 
 #[test]
-fn an_agent_that_does_not_read_is_let_go_and_holds_up_nobody() {
+fn an_agent_that_does_not_read_holds_up_nobody() {
+    const ASKED: u32 = 80;
     let world = World::with_node();
     let before = resident(world.supervisor().pid());
     let mut deaf = world.run(async {
@@ -125,39 +126,28 @@ fn an_agent_that_does_not_read_is_let_go_and_holds_up_nobody() {
     let id = world.start_session("shop", "pace 4000 1000");
     in_the_middle(&world, &id, 4_000);
     let long = "x".repeat(250_000);
-    let mut asked = 0;
-    wait_until("the supervisor has had enough of it", PATIENCE, || {
-        let gone = world.events("node_id=deaf&type=node.offline");
-        if let Some(event) = gone.first() {
-            let reason = event["data"]["reason"].as_str().unwrap_or_default();
-            assert!(reason.starts_with("timeout") || reason.contains("does not read"), "{event}");
-            return Ok(());
-        }
+    for _ in 0..ASKED {
+        let args = json!({"message": long});
+        let command = json!({"type": "prompt_session", "session_id": "kettle", "timeout": 0, "args": args});
+        let reply = world.ask(&command);
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
         // It says that it lives for as long as it is heard.
         let _cut = world.run(deaf.send(Message::text(FromAgent::Other("alive".into()).encode(now()))));
-        if asked < 80 {
-            let args = json!({"message": long});
-            let command =
-                json!({"type": "prompt_session", "session_id": "kettle", "timeout": 0, "args": args});
-            let reply = world.ask(&command);
-            assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
-            asked += 1;
-        }
-        Err(format!("{asked} commands on the way"))
-    });
-    // What the network had taken is still there, and the rest was never sent.
-    let heard = world.run(async {
-        let mut heard = 0;
-        while let Ok(frame) = deaf.hear().await {
-            heard += u32::from(matches!(frame, ToAgent::Command(_)));
-        }
-        heard
-    });
-    assert!(heard < asked, "it was told all of {asked}: nothing was stuck");
+    }
     is_whole(&world, "web-1", &id, 4_000);
     let more = resident(world.supervisor().pid()).saturating_sub(before);
-    println!("{heard} of {asked} commands were on their way, {} MiB more", more >> 20);
-    assert!(more < 2 * MOST_MORE, "{} MiB more", more >> 20);
+    let mut heard = 0;
+    world.run(async {
+        let hearing = async {
+            while let Ok(frame) = deaf.hear().await {
+                heard += u32::from(matches!(frame, ToAgent::Command(_)));
+            }
+        };
+        let _over = tokio::time::timeout(Duration::from_secs(2), hearing).await;
+    });
+    println!("{heard} of {ASKED} commands were on their way, {} MiB more", more >> 20);
+    assert!(heard > 0 && heard < ASKED, "{heard} of {ASKED} on their way: nothing was held back for it");
+    assert!(more < MOST_MORE, "{} MiB more", more >> 20);
 }
 
 /// Whether somebody new is answered.
