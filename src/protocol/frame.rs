@@ -87,6 +87,9 @@ pub struct Welcome {
     pub credit_bytes: u64,
     /// Send a heartbeat this often, in seconds.
     pub heartbeat_sec: u64,
+    /// When this was said, in milliseconds of a clock that never jumps: see [`CommandFrame::steady_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_ms: Option<u64>,
 }
 
 /// A batch of durable events, without holes.
@@ -127,6 +130,10 @@ pub struct CommandFrame {
     /// 0: it has lapsed; report what you know of it, do not begin it.
     #[serde(default)]
     pub ttl_ms: u64,
+    /// When this was said, by the clock of [`Welcome::steady_ms`]. An agent that counts from the welcome too knows how
+    /// much longer than the welcome this was on its way, and takes that from `ttl_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_ms: Option<u64>,
 }
 
 /// Where a command is to be carried out.

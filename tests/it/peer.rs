@@ -136,6 +136,13 @@ impl Peer {
         self.acknowledged
     }
 
+    /// The last acknowledged number when this one is, the link is closed, or so long after.
+    pub async fn hear_ack_within(&mut self, seq: u64, patience: Duration) -> u64 {
+        let hearing = async { while self.acknowledged < seq && self.hear().await.is_ok() {} };
+        let _over = timeout(patience, hearing).await;
+        self.acknowledged
+    }
+
     /// The incarnation of its journal.
     pub fn incarnation(&self) -> &str {
         &self.incarnation

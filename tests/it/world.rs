@@ -50,6 +50,10 @@ pub struct World {
     pub heartbeat_sec: u32,
     /// More variables for the environment of its programs.
     pub environment: Vec<(String, String)>,
+    /// The address the supervisor listens on.
+    pub bind: String,
+    /// The command that starts the next programs: it sets limits or enters a namespace, and then becomes the program.
+    pub under: Vec<String>,
     tls: Option<Tls>,
     http: reqwest::Client,
     runtime: Runtime,
@@ -73,6 +77,8 @@ impl World {
             port: 0,
             heartbeat_sec: 1,
             environment: Vec::new(),
+            bind: "127.0.0.1".to_owned(),
+            under: Vec::new(),
             tls: None,
             http: reqwest::Client::new(),
             runtime: runtime.expect("threads can be started"),
@@ -106,8 +112,9 @@ impl World {
 
     /// A command of the executable, in the environment of this world.
     pub fn hal(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(HAL);
-        command.args(args).current_dir(self.path()).env_clear();
+        let mut words = self.under.iter().map(String::as_str).chain([HAL]);
+        let mut command = Command::new(words.next().expect("there is at least one"));
+        command.args(words).args(args).current_dir(self.path()).env_clear();
         for kept in ["PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
@@ -159,7 +166,7 @@ impl World {
         let folder = self.path().join("supervisor");
         std::fs::create_dir_all(&folder).expect("the folder is ours");
         json!({
-            "server": {"bind": "127.0.0.1", "port": port, "auth_token": TOKEN,
+            "server": {"bind": self.bind, "port": port, "auth_token": TOKEN,
                 "heartbeat_interval_sec": self.heartbeat_sec, "heartbeat_timeout_count": 5},
             "database": {"path": folder.join("supervisor.db")},
             "security": {"tls": tls.unwrap_or_else(|| json!({"enabled": false}))},
@@ -187,9 +194,10 @@ impl World {
         self.port
     }
 
-    /// Its address with this scheme, by name: the certificate is for that name.
+    /// Its address with this scheme; on loopback by name, since the certificate is for that name.
     pub fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://localhost:{}", self.port)
+        let host = if self.bind == "127.0.0.1" { "localhost" } else { &self.bind };
+        format!("{scheme}://{host}:{}", self.port)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::base::cause::chain;
 use crate::base::clock;
 use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId};
-use crate::protocol::frame::{ToAgent, Watch};
+use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
@@ -120,6 +120,7 @@ impl Hub {
             watching: Watch::default(),
             condition: Condition::Well,
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
+            steady: clock::Stopwatch::start(),
             tally,
         };
         let hub = Self {
@@ -208,6 +209,8 @@ struct Owner<T> {
     watching: Watch,
     condition: Condition,
     backoff: Backoff,
+    /// What welcomes and commands are stamped with, so that an agent knows how long they were on their way.
+    steady: clock::Stopwatch,
     tally: T,
 }
 
@@ -328,7 +331,7 @@ impl<T: Tally> Owner<T> {
         match effect {
             Effect::Attach { node, link, reply, greeted, replaced } => {
                 if let Ok(welcome) = &greeted {
-                    let _ = link.frames.try_send(ToAgent::Welcome(welcome.clone()));
+                    let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
                 }
                 if self.watching != Watch::default() {
                     let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
@@ -382,9 +385,18 @@ impl<T: Tally> Owner<T> {
 
     fn tell(&self, node: &NodeId, frame: ToAgent) {
         let Some(link) = self.links.get(node) else { return };
-        if link.frames.try_send(frame).is_err() {
+        if link.frames.try_send(self.stamped(frame)).is_err() {
             link.close.close("this agent does not read what it is sent");
         }
+    }
+
+    fn stamped(&self, mut frame: ToAgent) -> ToAgent {
+        if let ToAgent::Welcome(Welcome { steady_ms, .. })
+        | ToAgent::Command(CommandFrame { steady_ms, .. }) = &mut frame
+        {
+            *steady_ms = u64::try_from(self.steady.elapsed().as_millis()).ok();
+        }
+        frame
     }
 
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.

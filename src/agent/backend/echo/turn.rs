@@ -9,11 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars, tokens};
 use super::script::{self, Step};
 use super::{Message, OpenAsk, Shared, mark_of};
-use crate::base::clock;
+use crate::base::clock::{self, Stopwatch};
 use crate::protocol::session::{SessionId, Tokens};
 
 /// Characters of text that count as one token where the script does not say.
 const CHARS_PER_TOKEN: u64 = 4;
+
+/// How often a `pace` tells what is due.
+const PACE: Duration = Duration::from_millis(5);
 
 /// What a person answered.
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl<'a> Turn<'a> {
             Step::Cost(micros) => self.cost_micros += micros,
             Step::Tokens(input, output) => self.spend(input, output),
             Step::Burst(count) => return self.burst(count).await,
+            Step::Pace(count, per_second) => return self.pace(count, per_second).await,
         }
         Outcome::Finished
     }
@@ -141,6 +145,24 @@ impl<'a> Turn<'a> {
                 return over;
             }
             self.voice.say("echo.tick", json!({ "n": n })).await;
+        }
+        Outcome::Finished
+    }
+
+    /// What is due by the clock, so that a late timer is made up for.
+    async fn pace(&mut self, count: u64, per_second: u64) -> Outcome {
+        let begun = Stopwatch::start();
+        let mut timer = tokio::time::interval(PACE);
+        let mut told = 0;
+        while told < count {
+            if let Err(over) = self.until_over(timer.tick()).await {
+                return over;
+            }
+            let due = (begun.elapsed().as_secs_f64() * per_second as f64) as u64;
+            for n in told + 1..=due.min(count) {
+                self.voice.say("echo.tick", json!({ "n": n })).await;
+            }
+            told = told.max(due.min(count));
         }
         Outcome::Finished
     }

@@ -66,6 +66,7 @@ impl Work {
             begin_anew,
             credit_bytes: self.credit(),
             heartbeat_sec: self.liveness.interval.as_secs().max(1),
+            steady_ms: None,
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
