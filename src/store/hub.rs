@@ -231,6 +231,10 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));
     }
+    #[cfg(test)]
+    if let Some(disk) = super::power::disk(path) {
+        return builder.create_with_backend(disk).map_err(|error| failed(error.into()));
+    }
     builder.create(path).map_err(|error| failed(error.into()))
 }
 

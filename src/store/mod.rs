@@ -13,11 +13,17 @@
 pub mod change;
 pub mod command;
 #[cfg(test)]
+pub mod dice;
+#[cfg(test)]
 pub mod disk;
 pub mod event;
 pub mod hub;
 pub mod journal;
 pub mod node;
+#[cfg(test)]
+pub mod power;
+#[cfg(test)]
+mod power_tests;
 pub mod reader;
 pub mod row;
 pub mod session;

@@ -258,7 +258,15 @@ fn suspect_mark(path: &Path) -> PathBuf {
 }
 
 fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
-    let opened = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check).create(path);
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    #[cfg(test)]
+    let opened = match super::power::disk(path) {
+        Some(disk) => builder.create_with_backend(disk),
+        None => builder.create(path),
+    };
+    #[cfg(not(test))]
+    let opened = builder.create(path);
     opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             JournalError::InUse(path.to_owned())
