@@ -2,6 +2,7 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
+//! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
@@ -21,6 +22,7 @@ mod documents;
 mod event;
 #[path = "../fake_model/model/mod.rs"]
 mod fake_model;
+mod fault;
 mod fixture;
 mod frames;
 mod gate;
