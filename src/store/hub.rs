@@ -19,9 +19,9 @@ use super::tables::{
     CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event};
+use super::{StoreError, event, fresh};
 use crate::base::clock::Time;
-use crate::base::{file, id};
+use crate::base::id;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
 
@@ -223,10 +223,10 @@ impl Reader<'_> {
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
-    // Prompts and outputs are nobody's business but the operators'.
-    file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    // Prompts and outputs are nobody's business but the operators'.
+    fresh::make(path, GROUP_READS, &builder).map_err(|error| failed(error.into()))?;
     #[cfg(test)]
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));

@@ -5,6 +5,7 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
@@ -17,6 +18,7 @@ pub mod dice;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
+mod fresh;
 pub mod hub;
 pub mod journal;
 pub mod node;

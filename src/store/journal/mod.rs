@@ -23,8 +23,8 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
+use super::fresh;
 use crate::base::clock::Time;
-use crate::base::file;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -202,11 +202,7 @@ impl Journal {
             source,
         })?;
         // Prompts and outputs are for the agent's user alone.
-        file::make(path, PRIVATE).map_err(|source| JournalError::Io {
-            doing: "make",
-            path: path.to_owned(),
-            source,
-        })?;
+        fresh::make(path, PRIVATE, &Builder::new()).map_err(|error| refused(path, error))?;
         let opened = Self::open_and_look(path, bounds, was_suspect);
         let _gone_or_harmless = fs::remove_file(&suspect);
         opened
@@ -267,7 +263,11 @@ fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
     };
     #[cfg(not(test))]
     let opened = builder.create(path);
-    opened.map_err(|error| match error {
+    opened.map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: DatabaseError) -> JournalError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             JournalError::InUse(path.to_owned())
         }
@@ -277,7 +277,7 @@ fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
             JournalError::Io { doing: "open", path: path.to_owned(), source }
         }
         other => JournalError::Damaged { path: path.to_owned(), why: other.to_string() },
-    })
+    }
 }
 
 #[cfg(test)]
