@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BackendError, Deed, Heard, Memory, Reports, Settled};
+use super::{BackendError, Deed, Heard, Known, Memory, Reports, Settled};
 use crate::base::clock;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
@@ -136,9 +136,15 @@ impl Echo {
         let remembered = |id: &SessionId| self.shared.remembered.get(id);
         let done_if = |done: bool| if done { Settled::Done(String::new()) } else { Settled::NotDone };
         match deed {
-            Deed::Create { .. } => {
+            Deed::Create { prompt, .. } => {
                 let id = session_name(command);
-                if remembered(&id).is_some() { Settled::Done(id.to_string()) } else { Settled::NotDone }
+                // The session may be there, but what it was made for was never said to it.
+                let is_said = |known: &Known| prompt.is_empty() || known.mark.is_some();
+                if remembered(&id).is_some_and(is_said) {
+                    Settled::Done(id.to_string())
+                } else {
+                    Settled::NotDone
+                }
             }
             Deed::Prompt { session_id, .. } => {
                 done_if(remembered(session_id).is_some_and(|known| known.mark == Some(mark_of(command))))
