@@ -5,13 +5,14 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
-//! - `fresh`: how a new file comes to be.
+//! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
 pub mod change;
+pub mod check;
 pub mod command;
 #[cfg(test)]
 pub mod dice;

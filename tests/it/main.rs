@@ -10,6 +10,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `documents`: the operator's documents say what the program does.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `tidy`: the house keeps its own rules.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -25,6 +26,7 @@ mod fake_model;
 mod fault;
 mod fixture;
 mod frames;
+mod fuzz;
 mod gate;
 mod node;
 mod opencode;

@@ -16,7 +16,7 @@ use crate::patience::let_go_by;
 use crate::world::World;
 
 /// Kills of one scene, unless `HAL_SOAK` names more: `HAL_SOAK=kills=1000` for all three together.
-const KILLS: u64 = 14;
+const KILLS: u64 = 20;
 
 /// Kills in one world, until it is healed and compared.
 const KILLS_OF_A_WORLD: u64 = 20;

@@ -29,9 +29,11 @@ const PEOPLE: usize = 3;
 /// Prompts in a session, until a new one is begun.
 const PROMPTS: u64 = 4;
 
-/// Events in a frame of the peer, and those that may be on their way.
-const FRAME: u64 = 20;
-const WINDOW: u64 = 400;
+/// Events in a frame of the peer, those that may be on their way, and how often it says a frame: all of them are read
+/// back in the end.
+const FRAME: u64 = 5;
+const WINDOW: u64 = 100;
+const PACE: Duration = Duration::from_millis(5);
 
 /// Between two tries while the supervisor is away.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -149,7 +151,7 @@ async fn speak_on(url: &str, ledger: &Ledger, stop: &CancellationToken) -> Spoke
     let mut tries = interval(AGAIN);
     while !stop.is_cancelled() || acknowledged < spoken.last {
         tries.tick().await;
-        let Ok((mut peer, welcome)) = Peer::try_join(url, TOKEN, PEER, spoken.last).await else { continue };
+        let Ok((peer, welcome)) = Peer::try_join(url, TOKEN, PEER, spoken.last).await else { continue };
         if welcome.committed_seq < acknowledged {
             let told = format!("{acknowledged} were acknowledged, then only {}", welcome.committed_seq);
             spoken.forgotten.push(told);
@@ -157,25 +159,40 @@ async fn speak_on(url: &str, ledger: &Ledger, stop: &CancellationToken) -> Spoke
         // A welcome is a promise too, and may stand for an acknowledgement that got lost.
         ledger.note(&[Line::Acknowledged(welcome.committed_seq)]);
         acknowledged = welcome.committed_seq;
-        let mut sent = welcome.committed_seq;
-        while !stop.is_cancelled() || acknowledged < spoken.last {
-            while sent < acknowledged + WINDOW && (sent < spoken.last || !stop.is_cancelled()) {
+        speak(peer, &mut spoken, &mut acknowledged, ledger, stop).await;
+    }
+    spoken
+}
+
+/// One connection of it, until it breaks or nothing is left to be said.
+async fn speak(
+    mut peer: Peer,
+    spoken: &mut Spoken,
+    acknowledged: &mut u64,
+    ledger: &Ledger,
+    stop: &CancellationToken,
+) {
+    let mut sent = *acknowledged;
+    let mut pace = interval(PACE);
+    while !stop.is_cancelled() || *acknowledged < spoken.last {
+        let may_say = sent < *acknowledged + WINDOW && (sent < spoken.last || !stop.is_cancelled());
+        tokio::select! {
+            _ = pace.tick(), if may_say => {
                 let frame = batch(peer.incarnation(), None, sent + 1..=sent + FRAME);
                 sent += FRAME;
                 spoken.last = spoken.last.max(sent);
                 if peer.send(Message::text(frame)).await.is_err() {
-                    break;
+                    return;
                 }
             }
-            match peer.hear().await {
+            heard = peer.hear() => match heard {
                 Ok(ToAgent::Ack(ack)) => {
                     ledger.note(&[Line::Acknowledged(ack.seq)]);
-                    acknowledged = ack.seq;
+                    *acknowledged = ack.seq;
                 }
                 Ok(_) => {}
-                Err(_) => break,
-            }
+                Err(_) => return,
+            },
         }
     }
-    spoken
 }
