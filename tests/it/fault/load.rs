@@ -106,7 +106,7 @@ impl Person {
             }
             let effect = format!("effect-{}-{n}", self.no);
             // Now and then one that works for a while, so that the next words have to wait for it.
-            let work = if n % 3 == 0 { format!("; burst {BURST}") } else { String::new() };
+            let work = if n % 3 == 0 { format!("; run 0.1; burst {BURST}") } else { String::new() };
             let words = format!("say {effect}; cost {}{work}", PRICE.0);
             let body = match &session {
                 Some((id, left)) if *left > 0 => json!({"type": "prompt_session", "session_id": id,
