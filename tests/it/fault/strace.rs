@@ -1,8 +1,10 @@
 //! Killing a program at a chosen system call, by strace.
 
+use std::fs::DirEntry;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
+use crate::patience::{PATIENCE, wait_until};
 use crate::program::Program;
 
 /// Calls at which a program is killed, and which of them.
@@ -42,13 +44,15 @@ pub fn trapped(plain: &Command, trap: Trap) -> Command {
 /// Sets a trap for one thread of a running program.
 pub fn trap_thread(program: &Program, thread: &str, trap: Trap) -> Program {
     let pid = program.pid();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let task = tasks.filter_map(Result::ok).find(|task| {
-        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == thread)
+    // A new thread takes its name only once it runs.
+    let task = wait_until(&format!("process {pid} has a thread {thread}"), PATIENCE, || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| error.to_string())?;
+        let name = |task: &DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let mut tasks = tasks.filter_map(Result::ok);
+        tasks.find(|task| name(task).trim() == thread).ok_or_else(|| program.said())
     });
-    let task = task.unwrap_or_else(|| panic!("process {pid} has no thread {thread}")).file_name();
     let mut command = Command::new("strace");
-    command.args(["-o", "/dev/null"]).args(trap.words()).arg("-p").arg(&task);
+    command.args(["-o", "/dev/null"]).args(trap.words()).arg("-p").arg(task.file_name());
     let strace = Program::start("strace", command);
     strace.line_with("attached");
     strace

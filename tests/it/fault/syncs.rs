@@ -1,5 +1,5 @@
-//! Killed at every sync of a fixed scenario, one after the other, until the scenario needs no more of them: start,
-//! connect, a session with a few ticks, a prompt, a kill, end. In a soak also at every write and every rename.
+//! Killed at each sync, write and rename of a fixed scenario, one after the other, until the scenario needs no more of
+//! them: start, connect, a session with a few ticks, a prompt, a kill, end. Some of them here, all of them in a soak.
 
 use reqwest::Method;
 use rustix::process::Signal;
@@ -12,10 +12,10 @@ use crate::patience::{PATIENCE, wait_until};
 use crate::program::Program;
 use crate::world::{TOKEN, World};
 
-const SYNCS: &str = "fdatasync,fsync";
-
-/// Of so many calls one is taken, unless `HAL_SOAK=syncs=1` asks for all of them.
-const STEP: u64 = 2;
+/// Calls, and of how many one is taken, unless `HAL_SOAK=syncs=1` asks for all of them.
+const SYNCS: (&str, u64) = ("fdatasync,fsync", 3);
+const RENAMES: (&str, u64) = ("rename", 1);
+const WRITES: (&str, u64) = ("pwrite64", 29);
 
 /// No scenario needs more of them; one that does not end fails instead of running for ever.
 const MOST: u64 = 3_000;
@@ -61,23 +61,29 @@ fn an_agent_killed_at_each_sync_of_its_work() {
 
 #[test]
 fn both_killed_at_each_rename_of_their_start() {
-    play("kill at each rename of the supervisor's start", Victim::Supervisor, Since::Start, "rename");
-    // An agent that has nothing to rename has nothing to be killed at.
-    if asked("syncs").is_some() {
-        for (scene, victim) in [("supervisor", Victim::Supervisor), ("agent", Victim::Agent)] {
-            play(&format!("kill at each write of the {scene}'s start"), victim, Since::Start, "pwrite64");
-            play(&format!("kill at each write of the {scene}'s work"), victim, Since::Ready, "pwrite64");
-        }
-    }
+    play("kill at each rename of the supervisor's start", Victim::Supervisor, Since::Start, RENAMES);
+    play("kill at each rename of the agent's start", Victim::Agent, Since::Start, RENAMES);
 }
 
-fn play(scene: &str, victim: Victim, since: Since, calls: &'static str) {
+#[test]
+fn a_supervisor_killed_at_each_write() {
+    play("kill at each write of the supervisor's start", Victim::Supervisor, Since::Start, WRITES);
+    play("kill at each write of the supervisor's work", Victim::Supervisor, Since::Ready, WRITES);
+}
+
+#[test]
+fn an_agent_killed_at_each_write() {
+    play("kill at each write of the agent's start", Victim::Agent, Since::Start, WRITES);
+    play("kill at each write of the agent's work", Victim::Agent, Since::Ready, WRITES);
+}
+
+fn play(scene: &str, victim: Victim, since: Since, (calls, step): (&'static str, u64)) {
     if let Some(why) = strace::why_not() {
         println!("{scene}: skipped, {why}");
         return;
     }
     let mut report = Report::of(scene);
-    let step = asked("syncs").unwrap_or(if calls == SYNCS { STEP } else { 1 });
+    let step = asked("syncs").unwrap_or(step);
     let mut when = 1;
     loop {
         assert!(when < MOST, "{scene}: the scenario does not get through");
