@@ -20,11 +20,3 @@ pub fn wait_until<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> R
         std::thread::park_timeout(PAUSE);
     }
 }
-
-/// Lets a moment go by, so that a fault falls anywhere: there is nothing to be waited for.
-pub fn let_go_by(moment: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < moment {
-        std::thread::park_timeout(moment.saturating_sub(begun.elapsed()));
-    }
-}

@@ -10,9 +10,9 @@ use hal_o_swarm::store::journal::{Bounds, Journal};
 use super::dice::Dice;
 use super::ledger::{Ledger, Line};
 use super::load::{Load, PEER};
+use super::moment::let_go_by;
 use super::oracle::{self, NODE};
 use super::report::{Report, asked};
-use crate::patience::let_go_by;
 use crate::world::World;
 
 /// Kills of one scene, unless `HAL_SOAK` names more: `HAL_SOAK=kills=1000` for all three together.

@@ -9,6 +9,7 @@
 mod kills;
 mod ledger;
 mod load;
+mod moment;
 mod oracle;
 mod report;
 mod strace;
