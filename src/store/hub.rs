@@ -21,11 +21,11 @@ use super::tables::{
     CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event, suspect};
+use super::{StoreError, event, fresh, suspect};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
+use crate::base::id;
 use crate::base::panic::contained;
-use crate::base::{file, id};
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
 
@@ -325,13 +325,17 @@ impl Reader<'_> {
 
 fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
-    // Prompts and outputs are nobody's business but the operators'.
-    file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    // Prompts and outputs are nobody's business but the operators'.
+    fresh::make(path, GROUP_READS, &builder).map_err(|error| failed(error.into()))?;
     #[cfg(test)]
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));
+    }
+    #[cfg(test)]
+    if let Some(disk) = super::power::disk(path) {
+        return builder.create_with_backend(disk).map_err(|error| failed(error.into()));
     }
     builder.create(path).map_err(|error| failed(error.into()))
 }

@@ -7,6 +7,7 @@
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
 //! - `ballast`: what is thrown overboard when the disk is full.
 //! - `suspect`: a mark that says: look at every page at the next start.
+//! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
@@ -14,13 +15,21 @@
 
 mod ballast;
 pub mod change;
+pub mod check;
 pub mod command;
+#[cfg(test)]
+pub mod dice;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
+mod fresh;
 pub mod hub;
 pub mod journal;
 pub mod node;
+#[cfg(test)]
+pub mod power;
+#[cfg(test)]
+mod power_tests;
 pub mod reader;
 pub mod row;
 pub mod session;

@@ -96,8 +96,11 @@ impl Crowd {
 impl Idler {
     async fn live(self) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        // What the journal would keep.
+        let mut epoch = 0;
         loop {
-            if let Ok(Some(socket)) = timeout(DIAL_LIMIT + WELCOME_LIMIT, self.join()).await {
+            if let Ok(Some((socket, given))) = timeout(DIAL_LIMIT + WELCOME_LIMIT, self.join(epoch)).await {
+                epoch = given;
                 let began = Instant::now();
                 self.inside.fetch_add(1, Ordering::Relaxed);
                 self.stay(socket).await;
@@ -110,8 +113,8 @@ impl Idler {
         }
     }
 
-    /// Connects and is welcomed.
-    async fn join(&self) -> Option<Socket> {
+    /// Connects and is welcomed with an epoch.
+    async fn join(&self, epoch: u64) -> Option<(Socket, u64)> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         stream.set_nodelay(true).ok()?;
         let url = format!("ws://127.0.0.1:{}/ws/agent", self.port);
@@ -129,12 +132,15 @@ impl Idler {
             incarnation: format!("incarnation-of-{}", self.node),
             first_seq: 0,
             last_seq: 0,
+            epoch,
+            credit_bytes: 0,
             projects: Vec::new(),
         };
         say(&mut socket, &FromAgent::Hello(hello)).await.ok()?;
         loop {
             if let Message::Text(text) = socket.next().await?.ok()? {
-                return matches!(ToAgent::decode(&text), Ok(ToAgent::Welcome(_))).then_some(socket);
+                let ToAgent::Welcome(welcome) = ToAgent::decode(&text).ok()? else { return None };
+                return Some((socket, welcome.epoch));
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
+//! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
 //! - `fault`: what networks, disks, clocks and bad peers do to all of it.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
@@ -10,6 +11,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `documents`: the operator's documents say what the program does.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `tidy`: the house keeps its own rules.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -25,6 +27,7 @@ mod fake_model;
 mod fault;
 mod fixture;
 mod frames;
+mod fuzz;
 mod gate;
 mod node;
 mod opencode;

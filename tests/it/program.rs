@@ -74,6 +74,11 @@ impl Program {
         (status, self.all_said())
     }
 
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
+    }
+
     /// Waits until it ends by itself.
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = self.wait(&format!("{} ends by itself", self.name.clone()));

@@ -24,9 +24,8 @@ pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
 use super::ballast::{self, Ballast};
-use super::suspect;
+use super::{fresh, suspect};
 use crate::base::clock::Time;
-use crate::base::file;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -208,11 +207,7 @@ impl Journal {
     fn open_file(path: &Path, bounds: Bounds) -> Result<(Arc<Self>, Writer), JournalError> {
         let was_suspect = suspect::begin(path);
         // Prompts and outputs are for the agent's user alone.
-        file::make(path, PRIVATE).map_err(|source| JournalError::Io {
-            doing: "make",
-            path: path.to_owned(),
-            source,
-        })?;
+        fresh::make(path, PRIVATE, &Builder::new()).map_err(|error| refused(path, error))?;
         let opened = Self::open_and_look(path, bounds, was_suspect);
         suspect::clear(path);
         opened
@@ -262,8 +257,20 @@ impl Journal {
 }
 
 fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
-    let opened = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check).create(path);
-    opened.map_err(|error| match error {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    #[cfg(test)]
+    let opened = match super::power::disk(path) {
+        Some(disk) => builder.create_with_backend(disk),
+        None => builder.create(path),
+    };
+    #[cfg(not(test))]
+    let opened = builder.create(path);
+    opened.map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: DatabaseError) -> JournalError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             JournalError::InUse(path.to_owned())
         }
@@ -273,7 +280,7 @@ fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
             JournalError::Io { doing: "open", path: path.to_owned(), source }
         }
         other => JournalError::Damaged { path: path.to_owned(), why: other.to_string() },
-    })
+    }
 }
 
 #[cfg(test)]

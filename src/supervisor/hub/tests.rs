@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::base::clock::Time;
 use crate::protocol::command::{CommandRequest, CommandState};
-use crate::protocol::frame::{CommandResult, Hello, MAX_FRAME_BYTES, PROTOCOL};
+use crate::protocol::event::{Event, raw};
+use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
 use crate::store::disk::Disk;
 use crate::supervisor::hub::input::{Closer, From, Greeted};
@@ -101,6 +103,21 @@ impl Stage {
         Input::CommandResult { from, id: command.id.clone(), result }
     }
 
+    /// An event of the node's present connection.
+    fn event(&self, seq: u64) -> Input {
+        let event = Event {
+            seq,
+            id: format!("e{seq}"),
+            kind: "echo.tick".into(),
+            session_id: None,
+            project: None,
+            occurred_at: Time(5),
+            data: raw(&serde_json::json!({})),
+        };
+        let from = From { node: "n".into(), epoch: self.hub.view().nodes["n"].record.epoch };
+        Input::Events { from, batch: Events { incarnation: "a".into(), events: vec![event] } }
+    }
+
     fn stored(&self, id: &CommandId) -> Option<Command> {
         self.hub.store().read().unwrap().command(id).unwrap()
     }
@@ -152,6 +169,27 @@ fn nobody_is_let_go_before_the_end_is_stored() {
     let end = stage.outcome(&command);
     stage.play(vec![end]);
     assert_eq!(found(&stage, &mut waiting, &command), CommandState::Done);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_stored() {
+    let mut stage = Stage::new();
+    let (_, mut told) = stage.connect();
+    while told.try_recv().is_ok() {}
+    let said = stage.event(1);
+    stage.disk.fill(true);
+    stage.play(vec![said]);
+    while let Ok(frame) = told.try_recv() {
+        assert!(!matches!(frame, ToAgent::Ack(_)), "{frame:?}, and it is on no disk");
+    }
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    let (greeted, mut told) = stage.connect();
+    assert_eq!(greeted.unwrap().committed_seq, 0, "it is to be sent again");
+    let said = stage.event(1);
+    stage.play(vec![said]);
+    let mut frames = std::iter::from_fn(|| told.try_recv().ok());
+    assert!(frames.any(|frame| matches!(frame, ToAgent::Ack(ack) if ack.seq == 1)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars, tokens};
 use super::script::{self, Step};
-use super::{Message, OpenAsk, Shared, mark_of};
+use super::{Message, OpenAsk, Shared};
 use crate::base::clock::{self, Stopwatch};
 use crate::protocol::session::{SessionId, Tokens};
 
@@ -58,7 +58,7 @@ impl<'a> Turn<'a> {
             voice,
             end,
             message: Voice::name("msg"),
-            parent: Voice::name("msg"),
+            parent: String::new(),
             began: clock::now().0,
             used: Tokens::default(),
             said_tokens: false,
@@ -78,15 +78,9 @@ impl<'a> Turn<'a> {
         self.close(outcome).await;
     }
 
-    /// The person's message and the beginning of the answer.
+    /// The beginning of the answer.
     async fn open(&mut self, message: &Message) {
-        let info = json!({"id": self.parent, "role": "user", "sessionID": self.id, "agent": "echo",
-            "model": {"providerID": PROVIDER, "modelID": MODEL}, "time": {"created": self.began}});
-        let mut user = self.voice.event("message.updated", json!({ "info": info }));
-        user.mark = Some(mark_of(&message.command));
-        self.voice.tell(user).await;
-        let text = json!({"type": "text", "text": message.text});
-        self.voice.part(&self.parent, &Voice::name("prt"), text).await;
+        self.parent.clone_from(&message.id);
         self.voice.status("busy").await;
         self.used.input = message.text.len() as u64 / CHARS_PER_TOKEN + 1;
         self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
