@@ -44,6 +44,7 @@ struct Wire {
 
 impl Wire {
     fn lay() -> Self {
+        sweep();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hal-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let wire = Self { supervisor: format!("{name}-s"), agent: format!("{name}-a") };
@@ -88,6 +89,16 @@ impl Drop for Wire {
     fn drop(&mut self) {
         for namespace in [&self.supervisor, &self.agent] {
             tool(&["ip", "netns", "delete", namespace]);
+        }
+    }
+}
+
+/// Takes away what tests have left that were killed themselves.
+fn sweep() {
+    for name in must(&["ip", "netns", "list"]).lines().filter_map(|line| line.split(' ').next()) {
+        let pid = name.strip_prefix("hal-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            tool(&["ip", "netns", "delete", name]);
         }
     }
 }
