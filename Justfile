@@ -13,6 +13,18 @@ check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
+# The proof by killing, long: hours of kills, every sync and every write, thousands of power cuts; prints a table.
+soak kills="1000" power="5000":
+    HAL_SOAK=kills={{kills}},syncs=1,power={{power}} cargo test --lib --test it -- power fault:: --nocapture --test-threads=2
+
+# Break each promise on purpose and show which test notices.
+sabotage:
+    tests/sabotage
+
+# Feed what a stranger may send or a disk may hold, mutated without end, for so many seconds each.
+fuzz seconds="300":
+    tests/fuzz/run {{seconds}}
+
 # The numbers of the goals, as one table; `just bench --full` takes ten million events.
 bench *args:
     cargo bench --bench numbers -- {{args}}

@@ -8,6 +8,7 @@ use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
 use hal_o_swarm::{agent, ctl, supervisor, up};
+use tokio::runtime::{Builder, Runtime};
 
 const HELP: &str = "\
 HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
@@ -52,7 +53,7 @@ fn run(call: Call) -> Result<(), Failure> {
         },
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => print(&text),
-            Order::Start(start) => runtime()?.block_on(agent::run::run(start)),
+            Order::Start(start) => one_thread()?.block_on(agent::run::run(start)),
         },
         Role::Ctl => match typed(&call.called, call.args) {
             Err(text) => print(&text?),
@@ -65,8 +66,17 @@ fn run(call: Call) -> Result<(), Failure> {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+fn runtime() -> Result<Runtime, Failure> {
+    started(Builder::new_multi_thread())
+}
+
+/// An agent mostly waits: more threads would make it larger, and each answer one wake-up slower.
+fn one_thread() -> Result<Runtime, Failure> {
+    started(Builder::new_current_thread())
+}
+
+fn started(mut builder: Builder) -> Result<Runtime, Failure> {
+    let runtime = builder.enable_all().build();
     runtime.map_err(|error| Failure::from(anyhow::Error::new(error).context("cannot start worker threads")))
 }
 

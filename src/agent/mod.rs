@@ -208,7 +208,10 @@ impl Keeper {
     }
 
     async fn check(&self) {
-        for turned in self.projects.check() {
+        // A folder on a network that is gone holds up whoever looks, and an agent has one thread for all else.
+        let projects = Arc::clone(&self.projects);
+        let look = tokio::task::spawn_blocking(move || projects.check());
+        for turned in look.await.unwrap_or_default() {
             // The desk ends only with the agent.
             let _ended = self.turned.send(turned).await;
         }

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::backoff::Backoff;
-use crate::base::clock;
+use crate::base::clock::{self, Stopwatch};
 use crate::protocol::command::CommandId;
-use crate::protocol::event::Event;
-use crate::store::journal::{Change, CommandRecord, Journal, JournalError, Span, Writer};
+use crate::protocol::event::{Event, raw};
+use crate::store::journal::{Change, CommandRecord, Journal, JournalError, NewEvent, Span, Writer};
 
 /// Requests that may wait for the disk; beyond this their senders wait.
 const QUEUE: usize = 1024;
@@ -184,6 +185,7 @@ impl Keeper {
     }
 
     fn trim(&mut self) -> Result<(), JournalError> {
+        self.writer.keep_ballast();
         let mut more = true;
         while more {
             self.insist(|writer, acked| {
@@ -208,6 +210,7 @@ impl Keeper {
         mut work: impl FnMut(&mut Writer, u64) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut blocked: Option<Blocked> = None;
         let mut took_effect = false;
         loop {
             let acked = self.acked.load(Ordering::Relaxed);
@@ -222,19 +225,19 @@ impl Keeper {
                 Err(error) if error.may_pass() => error,
                 Err(error) => return Err(error),
             };
-            if backoff.tries() == 0 {
-                let error = anyhow::Error::new(error);
-                tracing::error!(
-                    "nothing can be stored, trying again until it works; coding agents wait meanwhile: {error:#}"
-                );
-            }
+            let blocked = blocked.get_or_insert_with(|| Blocked::by(error));
             thread::park_timeout(backoff.next_delay());
-            took_effect |= self.reopen()?;
+            if !blocked.full || self.writer.make_room() {
+                took_effect |= self.reopen()?;
+            }
+            if blocked.full {
+                self.shed(acked);
+            }
         }
-        if backoff.tries() > 0 {
-            tracing::info!(attempts = backoff.tries(), "the journal can be written again");
+        match blocked {
+            Some(blocked) => self.tell(&blocked),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn reopen(&mut self) -> Result<bool, JournalError> {
@@ -242,6 +245,39 @@ impl Keeper {
             Err(error) if error.may_pass() => Ok(false),
             reopened => reopened,
         }
+    }
+
+    /// What fails here fails again with the work itself.
+    fn shed(&mut self, acked: u64) {
+        while matches!(self.writer.shed(acked, clock::now()), Ok(true)) {}
+    }
+
+    /// Writes down that coding agents had to wait.
+    fn tell(&mut self, blocked: &Blocked) -> Result<(), JournalError> {
+        let seconds = blocked.since.elapsed().as_secs_f64();
+        tracing::info!("the journal can be written again after {seconds:.1} s");
+        let data = json!({"reason": blocked.why, "seconds": (seconds * 10.0).round() / 10.0});
+        let event = NewEvent::own("journal.blocked", clock::now(), raw(&data));
+        let change = [Change::Append(event)];
+        self.insist(|writer, acked| writer.commit(&change, acked, clock::now()).map(|_| ()))
+    }
+}
+
+/// Why and since when nothing could be stored.
+struct Blocked {
+    since: Stopwatch,
+    why: String,
+    full: bool,
+}
+
+impl Blocked {
+    fn by(error: JournalError) -> Self {
+        let full = error.is_full();
+        let why = format!("{:#}", anyhow::Error::new(error));
+        tracing::error!(
+            "nothing can be stored, trying again until it works; coding agents wait meanwhile: {why}"
+        );
+        Self { since: Stopwatch::start(), why, full }
     }
 }
 

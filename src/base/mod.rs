@@ -10,6 +10,7 @@
 //! - `daemon`: the command line that both daemons share.
 //! - `file`: writing small files whole.
 //! - `os`: what the kernel offers and no safe crate wraps.
+//! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
@@ -21,6 +22,7 @@ pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod descriptors;
 pub mod exit;
 pub mod file;
 pub mod id;

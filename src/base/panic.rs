@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -14,6 +16,24 @@ thread_local! {
 #[derive(Debug, thiserror::Error)]
 #[error("the program was surprised by what it read; its log says where")]
 pub struct Surprised;
+
+/// Files that are made when the process ends because it was surprised.
+static MARKS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Makes an empty file, should the process find itself wrong: whoever starts next knows that there is something.
+pub fn leave_when_ending(mark: PathBuf) {
+    let mut marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !marks.contains(&mark) {
+        marks.push(mark);
+    }
+}
+
+fn leave_marks() {
+    // Whoever holds the lock may be the one who panics.
+    for mark in MARKS.try_lock().map(|marks| marks.clone()).unwrap_or_default() {
+        let _best_effort = std::fs::File::create(mark);
+    }
+}
 
 /// From here on a panic is logged and ends the process, unless it is [`contained`].
 pub fn end_the_process() {
@@ -25,6 +45,7 @@ pub fn end_the_process() {
             return;
         }
         tracing::error!(place, "this is a bug, please report it with this line: {what}");
+        leave_marks();
         std::process::abort();
     }));
 }

@@ -18,8 +18,10 @@
 //! | `todo.updated` | `todos: [{content, status}]` |
 //!
 //! Ours, from the agent: `session.ended {reason}`, `session.interrupted {reason}`, `backend.started`,
-//! `backend.stopped {reason, output}`, `project.error {error}`, `project.ok`, `gap {from, to, reason}`. From the
-//! supervisor: `node.online {address, epoch}`, `node.offline {reason}`. An event that the agent wrote itself
+//! `backend.stopped {reason, output}`, `project.error {error}`, `project.ok`, `gap {from, to, reason}`,
+//! `journal.blocked {reason, seconds}`. From the supervisor: `node.online {address, epoch}`, `node.offline {reason}`,
+//! `node.cloned {address, other, epoch}`, `clock.jumped {by_ms}`, `gap {incarnation, from, to, count, reason}`,
+//! `alert.raised {name, severity, text}`, `alert.resolved {name, text}`. An event that the agent wrote itself
 //! because it found it missing carries `"repaired": true` in its data.
 
 use serde::{Deserialize, Serialize};

@@ -106,6 +106,7 @@ pub fn frame(command: &Command, now: Time) -> CommandFrame {
         },
         args: command.args.clone(),
         ttl_ms: u64::try_from(command.expires_at.since(now).as_millis()).unwrap_or(u64::MAX),
+        steady_ms: None,
     }
 }
 

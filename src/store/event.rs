@@ -156,9 +156,9 @@ impl EventFilter {
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(row.kind)))
     }
 
-    /// True when the rows need not be read to know that they match.
+    /// True when the rows need not be read to know that they match, but for their session.
     fn is_range_only(&self) -> bool {
-        self.session.is_none() && self.node_id.is_none() && self.project.is_none() && self.kinds.is_empty()
+        self.node_id.is_none() && self.project.is_none() && self.kinds.is_empty()
     }
 }
 
@@ -227,18 +227,26 @@ impl Reader<'_> {
 
     /// How many match.
     fn count(&self, filter: &EventFilter, range: (u64, u64), tail: &Tail) -> Result<u64, StoreError> {
-        let table = self.txn().open_table(EVENTS)?;
-        let bounds = self.event_bounds()?;
-        let is_whole = bounds == Some(range) && filter.since.is_none() && filter.until.is_none();
-        let rows = table.len()?;
-        let is_dense = bounds.is_some_and(|(first, last)| last - first + 1 == rows);
-        if filter.is_range_only() && is_whole {
-            return Ok(rows);
-        }
-        if filter.is_range_only() && is_dense && !self.is_disordered()? {
-            return Ok(range.1 - range.0 + 1);
-        }
         let mut total = 0;
+        let is_ranged = filter.since.is_some() || filter.until.is_some();
+        if filter.is_range_only() && !(is_ranged && self.is_disordered()?) {
+            if let Some((_, no)) = filter.session {
+                // Whoever deletes an event takes its entry out of the index.
+                self.visit_session(no, range, Order::Ascending, tail, |_| {
+                    total += 1;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                return Ok(total);
+            }
+            let rows = self.txn().open_table(EVENTS)?.len()?;
+            let whole = self.event_bounds()?;
+            if whole == Some(range) {
+                return Ok(rows);
+            }
+            if whole.is_some_and(|(first, last)| last - first + 1 == rows) {
+                return Ok(range.1 - range.0 + 1);
+            }
+        }
         self.visit(filter, range, Order::Ascending, tail, |_, _| {
             total += 1;
             Ok(ControlFlow::Continue(()))

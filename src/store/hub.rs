@@ -5,29 +5,29 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use super::audit::AuditRecord;
-use super::change::{self, Change};
-use super::command::{CommandRow, KeyRecord};
-use super::cost::CostRecord;
+use super::ballast::Ballast;
+use super::batch::write;
+pub use super::batch::{Batch, Mark};
 use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
-use super::sheet::edit;
 use super::tables::{
     AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
     SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event};
+use super::{StoreError, event, fresh, suspect};
+use crate::base::cause::chain;
 use crate::base::clock::Time;
+use crate::base::panic::contained;
 use crate::base::{file, id};
 use crate::protocol::command::Command;
-use crate::protocol::event::EventView;
 
 /// The tables' shape. A store with a larger number was written by a newer program.
 const SCHEMA: u64 = 1;
@@ -37,44 +37,6 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Permissions of the file: the supervisor's user writes, its group reads.
 const GROUP_READS: u32 = 0o640;
-
-/// What is to be written in one transaction.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// New events, in the order of their sequence numbers.
-    pub events: Vec<EventView>,
-    /// Nodes as they are now.
-    pub nodes: BTreeMap<String, NodeRecord>,
-    /// Sessions as they are now.
-    pub sessions: BTreeMap<String, SessionRecord>,
-    /// Commands as they are now.
-    pub commands: BTreeMap<String, Command>,
-    /// Idempotency keys of new commands.
-    pub keys: Vec<(String, KeyRecord)>,
-    /// Entries to merge into the index of events by session, sorted.
-    pub index: Vec<(u32, u64)>,
-    /// What was used since, to be added up.
-    pub costs: BTreeMap<String, CostRecord>,
-    /// Who did what.
-    pub audit: Vec<AuditRecord>,
-    /// What operators changed with SQL.
-    pub edits: edit::Decided,
-}
-
-impl Batch {
-    /// True when there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
-            && self.nodes.is_empty()
-            && self.sessions.is_empty()
-            && self.commands.is_empty()
-            && self.keys.is_empty()
-            && self.index.is_empty()
-            && self.costs.is_empty()
-            && self.audit.is_empty()
-            && self.edits.upto == 0
-    }
-}
 
 /// What a store held when it was opened.
 #[derive(Debug)]
@@ -99,6 +61,31 @@ pub struct Loaded {
     pub tail: Tail,
 }
 
+/// A store that was found sick.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Which store.
+    pub store: PathBuf,
+    /// Where it lies now; `None` when there was nothing left.
+    pub path: Option<PathBuf>,
+    /// What was wrong with it.
+    pub why: String,
+    /// How many events the new one has from `supervisor.db`; `None` when it was begun empty.
+    pub events: Option<u64>,
+}
+
+impl SetAside {
+    /// Moves what is there out of the way, if there is anything.
+    pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
+        let path = match suspect::set_aside(store, now) {
+            Ok(aside) => Some(aside),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
+        };
+        Ok(Self { store: store.to_owned(), path, why: chain(error), events: None })
+    }
+}
+
 /// Nodes that operators have deleted, and sessions with their numbers.
 type Gone = (Vec<NodeRecord>, Vec<(String, u32)>);
 
@@ -106,27 +93,74 @@ type Gone = (Vec<NodeRecord>, Vec<(String, u32)>);
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    ballast: Ballast,
     /// `None` after a failed reopening. The lock is never held across an await.
     db: RwLock<Option<Database>>,
     /// Where the mirror stands, for the next commit.
     mark: Mutex<Option<Mark>>,
-}
-
-/// Where the mirror stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Counts what was written to it.
-    pub epoch: u64,
-    /// The last change it has taken over.
-    pub change: u64,
+    /// What the store is made anew from when it is sick.
+    mirror: Option<PathBuf>,
+    /// Counts how often another file has taken this one's place.
+    replaced: AtomicU64,
 }
 
 impl Store {
+    /// Opens the store, or makes one where there never was one. Fails with what is wrong with a sick one.
+    pub fn open_sound(path: &Path) -> Result<(Self, Loaded), StoreError> {
+        let check = suspect::begin(path);
+        let opened = contained(|| Self::open_with(path, check))
+            .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())));
+        if opened.is_ok() {
+            suspect::clear(path);
+        }
+        opened
+    }
+
+    /// Sets a sick store aside and begins a new one, as a copy of `fresh` if there is that.
+    pub fn begin_instead(
+        path: &Path,
+        damage: &StoreError,
+        fresh: Option<&Path>,
+        now: Time,
+    ) -> Result<(Self, Loaded, SetAside), StoreError> {
+        let aside = SetAside::of(path, damage, now)?;
+        if let Some(fresh) = fresh {
+            put_in_place(fresh, path)?;
+        }
+        let (store, loaded) = Self::open(path)?;
+        suspect::clear(path);
+        Ok((store, loaded, aside))
+    }
+
+    /// A store whose ballast lies there must be there too.
+    pub(super) fn find_loss(path: &Path) -> Option<StoreError> {
+        let evidence = Ballast::of(path).path().to_owned();
+        let size = std::fs::metadata(path).map(|file| file.len());
+        let lost = evidence.exists() && size.as_ref().map_or(true, |bytes| *bytes == 0);
+        lost.then(|| StoreError::Lost { path: path.to_owned(), exists: size.is_ok(), evidence })
+    }
+
+    /// Makes the next start look at every page.
+    pub fn suspect(&self) {
+        suspect::suspect(&self.path);
+    }
+
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        let store =
-            Self { path: path.to_owned(), db: RwLock::new(Some(open_file(path)?)), mark: Mutex::default() };
+        Self::open_with(path, false)
+    }
+
+    fn open_with(path: &Path, check: bool) -> Result<(Self, Loaded), StoreError> {
+        let store = Self {
+            path: path.to_owned(),
+            ballast: Ballast::of(path),
+            db: RwLock::new(Some(open_file(path, check)?)),
+            mark: Mutex::default(),
+            mirror: None,
+            replaced: AtomicU64::new(0),
+        };
         store.prepare()?;
+        store.ballast.keep();
         let loaded = store.load()?;
         Ok((store, loaded))
     }
@@ -176,30 +210,83 @@ impl Store {
     }
 
     /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
-    /// holds now: a commit whose sync failed may have taken effect nevertheless.
-    pub fn reopen(&self) -> Result<Loaded, StoreError> {
-        {
-            let mut open = self.db.write().unwrap_or_else(PoisonError::into_inner);
-            *open = None;
-            *open = Some(open_file(&self.path)?);
-        }
+    /// holds now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
+    pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
+        self.exchange(|| open_file(&self.path, check))?;
         self.load()
+    }
+
+    /// Sets the file aside, because of this damage, and begins a new store, with the file `fresh` if there is that.
+    pub fn begin_anew(
+        &self,
+        damage: &StoreError,
+        fresh: Option<&Path>,
+        now: Time,
+    ) -> Result<(Loaded, SetAside), StoreError> {
+        let mut aside = None;
+        self.exchange(|| {
+            aside = Some(SetAside::of(&self.path, damage, now)?);
+            if let Some(fresh) = fresh {
+                put_in_place(fresh, &self.path)?;
+            }
+            open_file(&self.path, false)
+        })?;
+        self.prepare()?;
+        let aside = aside.ok_or(StoreError::Closed)?;
+        Ok((self.load()?, aside))
     }
 
     /// Puts another file in this one's place, which is set aside; gives where, and what the store holds now.
     pub fn replace(&self, fresh: &Path) -> Result<(PathBuf, Loaded), StoreError> {
-        let aside = {
-            let mut open = self.db.write().unwrap_or_else(PoisonError::into_inner);
-            *open = None;
-            let moved = file::set_aside(&self.path, "replaced")
-                .and_then(|aside| std::fs::rename(fresh, &self.path).map(|()| aside))
-                .and_then(|aside| file::sync_folder(&self.path).map(|()| aside));
-            let aside = moved.map_err(|source| StoreError::File { path: self.path.clone(), source })?;
-            *open = Some(open_file(&self.path)?);
-            *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            aside
-        };
-        Ok((aside, self.load()?))
+        let mut aside = None;
+        self.exchange(|| {
+            let moved = file::set_aside(&self.path, "replaced");
+            aside = Some(moved.map_err(|source| StoreError::File { path: self.path.clone(), source })?);
+            put_in_place(fresh, &self.path)?;
+            open_file(&self.path, false)
+        })?;
+        Ok((aside.ok_or(StoreError::Closed)?, self.load()?))
+    }
+
+    /// Says what it is made anew from when it is sick.
+    pub fn mirrored_by(self, mirror: &Path) -> Self {
+        Self { mirror: Some(mirror.to_owned()), ..self }
+    }
+
+    /// What it is made anew from when it is sick.
+    pub fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
+    }
+
+    /// How often another file may have taken this one's place.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// Closes the file, and puts another in its place.
+    fn exchange(&self, open: impl FnOnce() -> Result<Database, StoreError>) -> Result<(), StoreError> {
+        let mut place = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let opened = contained(open).unwrap_or_else(|_| Err(StoreError::Surprising(self.path.clone())));
+        *place = Some(opened?);
+        Ok(())
+    }
+
+    /// After a failure for want of room: throws the ballast overboard.
+    pub fn release_ballast(&self) {
+        self.ballast.release();
+    }
+
+    /// True when there is room for work again, and ballast for the next time.
+    pub fn has_room(&self) -> bool {
+        self.ballast.keep()
+    }
+
+    /// Fails while a full disk has no room even for opening the store, which can be read as it is.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        if self.ballast.has_room() { Ok(()) } else { Err(StoreError::Full { path: self.path.clone() }) }
     }
 
     /// Where it lies.
@@ -262,10 +349,8 @@ impl Store {
         let gone = reader.gone()?;
         let last_seq = reader.meta("last_seq")?.max(bounds.map_or(0, |(_, last)| last));
         let last_time = Time(i64::try_from(reader.meta("last_time")?).unwrap_or_default());
-        let name = reader.txn().open_table(NAME)?;
-        let store_id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
         Ok(Loaded {
-            store_id: store_id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))?,
+            store_id: reader.store_id()?,
             last_seq,
             last_time,
             nodes: reader.nodes()?,
@@ -279,6 +364,13 @@ impl Store {
 }
 
 impl Reader<'_> {
+    /// The store's name.
+    pub fn store_id(&self) -> Result<String, StoreError> {
+        let name = self.txn().open_table(NAME)?;
+        let id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
+        id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))
+    }
+
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
         let table = self.txn().open_table(NODES)?;
         let entries = table.iter()?.map(|entry| {
@@ -331,15 +423,25 @@ impl Reader<'_> {
     }
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
+/// Puts a finished file in place of another.
+pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<(), StoreError> {
+    let placed = std::fs::rename(fresh, path).and_then(|()| file::sync_folder(path));
+    placed.map_err(|source| StoreError::File { path: fresh.to_owned(), source })
+}
+
+fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
-    // Prompts and outputs are nobody's business but the operators'.
-    file::make(path, GROUP_READS).map_err(|error| failed(error.into()))?;
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    // Prompts and outputs are nobody's business but the operators'.
+    fresh::make(path, GROUP_READS, &builder).map_err(|error| failed(error.into()))?;
     #[cfg(test)]
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));
+    }
+    #[cfg(test)]
+    if let Some(disk) = super::power::disk(path) {
+        return builder.create_with_backend(disk).map_err(|error| failed(error.into()));
     }
     builder.create(path).map_err(|error| failed(error.into()))
 }
@@ -349,144 +451,6 @@ fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
     txn.set_quick_repair(true);
     txn.set_durability(Durability::Immediate).map_err(|error| StoreError::Transaction(error.into()))?;
     Ok(txn)
-}
-
-fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -> Result<(), StoreError> {
-    let mut changes = Vec::new();
-    if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
-        let mut table = txn.open_table(EVENTS)?;
-        for one in &batch.events {
-            table.insert(one.seq, event::seal(one).as_slice())?;
-        }
-        let mut meta = txn.open_table(META)?;
-        meta.insert("last_seq", last.seq)?;
-        meta.insert("last_time", u64::try_from(last.timestamp.0).unwrap_or_default())?;
-        changes.push(Change::Events(first.seq, last.seq));
-    }
-    if !batch.nodes.is_empty() {
-        let mut table = txn.open_table(NODES)?;
-        for (id, node) in &batch.nodes {
-            table.insert(id.as_str(), row::seal(&NodeRow::from(node), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Node, id.clone()));
-        }
-    }
-    if !batch.sessions.is_empty() {
-        let mut table = txn.open_table(SESSIONS)?;
-        for (id, record) in &batch.sessions {
-            table.insert(id.as_str(), row::seal(&SessionRow::from(record), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Session, id.clone()));
-        }
-    }
-    write_commands(txn, batch, &mut changes)?;
-    if let Some(highest) = batch.index.iter().map(|(_, seq)| *seq).max() {
-        let mut table = txn.open_table(EVENTS_BY_SESSION)?;
-        for entry in &batch.index {
-            table.insert(*entry, ())?;
-        }
-        txn.open_table(META)?.insert("index_watermark", highest)?;
-    }
-    let edited = edit::write(txn, &batch.edits, &mut changes)?;
-    write_costs(txn, &batch.costs, &mut changes)?;
-    write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
-    note_changes(txn, &changes, mark)
-}
-
-fn write_costs(
-    txn: &WriteTransaction,
-    costs: &BTreeMap<String, CostRecord>,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    if costs.is_empty() {
-        return Ok(());
-    }
-    let mut table = txn.open_table(COSTS)?;
-    for (key, more) in costs {
-        let known = table.get(key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), key));
-        let sum = match known.transpose()? {
-            Some(mut sum) => {
-                sum.add(more);
-                sum
-            }
-            None => more.clone(),
-        };
-        table.insert(key.as_str(), row::seal(&sum, key).as_slice())?;
-        changes.push(Change::Put(change::Kind::Cost, key.clone()));
-    }
-    Ok(())
-}
-
-fn write_audit<'a>(
-    txn: &WriteTransaction,
-    records: impl Iterator<Item = &'a AuditRecord>,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    let mut records = records.peekable();
-    if records.peek().is_none() {
-        return Ok(());
-    }
-    let (mut table, mut meta) = (txn.open_table(AUDIT)?, txn.open_table(META)?);
-    let mut last = meta.get("last_audit")?.map_or(0, |last| last.value());
-    for record in records {
-        last += 1;
-        table.insert(last, row::seal(record, last).as_slice())?;
-        changes.push(Change::Put(change::Kind::Audit, last.to_string()));
-    }
-    meta.insert("last_audit", last)?;
-    Ok(())
-}
-
-fn write_commands(
-    txn: &WriteTransaction,
-    batch: &Batch,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    if !batch.commands.is_empty() {
-        let mut table = txn.open_table(COMMANDS)?;
-        let mut open = txn.open_table(OPEN_COMMANDS)?;
-        for (id, command) in &batch.commands {
-            table.insert(id.as_str(), row::seal(&CommandRow::from(command), id).as_slice())?;
-            match command.state.is_final() {
-                true => open.remove(id.as_str())?,
-                false => open.insert(id.as_str(), ())?,
-            };
-            changes.push(Change::Put(change::Kind::Command, id.clone()));
-        }
-    }
-    if !batch.keys.is_empty() {
-        let mut table = txn.open_table(KEYS)?;
-        for (key, record) in &batch.keys {
-            table.insert(key.as_str(), row::seal(record, key).as_slice())?;
-            changes.push(Change::Put(change::Kind::Key, key.clone()));
-        }
-    }
-    Ok(())
-}
-
-/// Appends to the list for a mirror, drops what the mirror has or what is beyond its bound, and notes where it stands.
-fn note_changes(txn: &WriteTransaction, changes: &[Change], mark: Option<Mark>) -> Result<(), StoreError> {
-    if let Some(mark) = mark {
-        let mut meta = txn.open_table(META)?;
-        meta.insert("mirror_epoch", mark.epoch)?;
-        meta.insert("mirror_change", mark.change)?;
-        drop(meta);
-        // The mirror is this store's own from now on: see `mirror::start`.
-        txn.open_table(NAME)?.remove("adopted")?;
-    }
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let mut table = txn.open_table(CHANGES)?;
-    let mut next = table.last()?.map_or(1, |(no, _)| no.value() + 1);
-    for one in changes {
-        table.insert(next, row::seal(one, next).as_slice())?;
-        next += 1;
-    }
-    // The last one stays, so that numbers go on from it.
-    let had = mark.map_or(0, |mark| mark.change).min(next - 2);
-    while table.first()?.is_some_and(|(no, _)| no.value() <= had || no.value() + change::KEPT < next) {
-        table.pop_first()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! Tests of the supervisor's store: what is committed is there again, in every order and filter.
 
 use super::*;
+use crate::protocol::event::EventView;
 use crate::protocol::event::raw;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Change;
+use crate::store::command::{CommandRow, KeyRecord};
+use crate::store::cost::CostRecord;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::store::mirror::{self, Opened};
 use crate::store::node::Past;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
@@ -244,4 +250,54 @@ fn a_page_of_large_events_ends_early_and_says_so() {
         }
     }
     assert!(seen.into_iter().eq(1..=12));
+}
+
+/// How many of a store's events can be read, with what else the opening told.
+fn opened(path: &Path) -> (usize, Option<SetAside>) {
+    let Opened { store, loaded, set_aside: aside, .. } =
+        mirror::open(path, &path.with_extension("db"), Time(1_700_000_000_000)).unwrap();
+    let query = EventQuery { limit: 1000, ..EventQuery::default() };
+    (store.read().unwrap().events(&query, &loaded.tail).unwrap().events.len(), aside)
+}
+
+#[test]
+fn a_sick_store_is_set_aside_under_a_name_that_says_when_and_a_new_one_is_begun() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("cut short", |path| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }),
+        ("no store at all", |path| std::fs::write(path, "a letter to my aunt".repeat(1000)).unwrap()),
+        ("emptied", |path| std::fs::write(path, "").unwrap()),
+        ("zeroed behind a mark that says to look", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[8192..].fill(0);
+            std::fs::write(path, bytes).unwrap();
+            suspect::suspect(path);
+        }),
+    ];
+    for (name, harm) in harms {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.redb");
+        drop(filled(&path));
+        assert_eq!(opened(&path).0, 100);
+        harm(&path);
+        let (left, aside) = opened(&path);
+        let aside = aside.unwrap_or_else(|| panic!("{name}: nobody noticed"));
+        assert_eq!(left, 0, "{name}");
+        assert!(aside.path.unwrap().ends_with("s.redb.corrupt.1700000000"), "{name}");
+        assert!(opened(&path).1.is_none(), "{name}: and all is well again");
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    assert!(opened(&path).1.is_none(), "the first start");
+    std::fs::remove_file(&path).unwrap();
+    let (_, aside) = opened(&path);
+    let aside = aside.unwrap();
+    assert!(aside.path.is_none() && aside.why.contains("gone"), "{aside:?}");
 }

@@ -1,10 +1,14 @@
 //! The only place that knows bytes: redb tables, row versions, checksums.
 //!
 //! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read.
-//! - `reader`: a consistent look at it.
+//! - `batch`: what is written in one transaction. `reader`: a consistent look at what is there.
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `backup`: plain files beside the mirror.
+//! - `ballast`: what is thrown overboard when the disk is full.
+//! - `suspect`: a mark that says: look at every page at the next start.
+//! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `cost`, `audit`: what was used, and who did what.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
@@ -13,20 +17,32 @@
 //!   as they stand, commands and what came of them.
 
 pub mod audit;
+pub mod backup;
+mod ballast;
+mod batch;
 pub mod change;
+pub mod check;
 pub mod command;
 pub mod cost;
 #[cfg(test)]
+pub mod dice;
+#[cfg(test)]
 pub mod disk;
 pub mod event;
+mod fresh;
 pub mod hub;
 pub mod journal;
 pub mod mirror;
 pub mod node;
+#[cfg(test)]
+pub mod power;
+#[cfg(test)]
+mod power_tests;
 pub mod reader;
 pub mod row;
 pub mod session;
 pub mod sheet;
+pub(crate) mod suspect;
 mod tables;
 pub mod tail;
 
@@ -87,9 +103,62 @@ pub enum StoreError {
     /// Neither the store nor its mirror can be used.
     #[error("{0}")]
     Hopeless(String),
+    /// The disk is full. What is stored can be read.
+    #[error("the disk of {path} is full; free some of it")]
+    Full {
+        /// Which store.
+        path: PathBuf,
+    },
+    /// The store's file is empty or gone, and another file shows that there was one.
+    #[error("the store {path} was lost: its file is {}, and {} lies beside it", if *.exists { "empty" } else { "gone" }, .evidence.display())]
+    Lost {
+        /// Which store.
+        path: PathBuf,
+        /// Whether there is a file at all.
+        exists: bool,
+        /// What lies beside it.
+        evidence: PathBuf,
+    },
+    /// Reading it surprised the program.
+    #[error("the store {0} is damaged: reading it surprised the program; the log says where")]
+    Surprising(PathBuf),
+    /// A damaged store could not be moved out of the way.
+    #[error("the store {path} is damaged and cannot be set aside")]
+    SetAside {
+        /// Which store.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store is closed, because reopening it after a failure did not succeed yet.
     #[error("the store is closed after a failure and is being reopened")]
     Closed,
+}
+
+impl StoreError {
+    /// True when the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Open { source, .. } | Self::Transaction(source) => ballast::is_full(source),
+            _ => false,
+        }
+    }
+
+    /// True when the file itself is sick.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+        match self {
+            Self::Damaged { .. } | Self::Lost { .. } | Self::Surprising(_) => true,
+            Self::Open { source, .. } | Self::Transaction(source) => match source {
+                redb::Error::Corrupted(_) => true,
+                redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 impl From<redb::TransactionError> for StoreError {
@@ -106,6 +175,12 @@ impl From<redb::TableError> for StoreError {
 
 impl From<redb::StorageError> for StoreError {
     fn from(error: redb::StorageError) -> Self {
+        Self::Transaction(error.into())
+    }
+}
+
+impl From<redb::CursorError> for StoreError {
+    fn from(error: redb::CursorError) -> Self {
         Self::Transaction(error.into())
     }
 }

@@ -67,13 +67,14 @@ const PAST: usize = 16;
 const BEGUN: usize = 32;
 
 impl NodeRecord {
-    /// Notes where a new connection begins; the first one that began there stands for all.
+    /// Notes where a new connection begins; the last one that began there stands for all.
     pub fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
-        if self.begun.last().is_none_or(|(_, committed)| *committed != self.committed) {
-            self.begun.push((epoch, self.committed));
-            self.begun.drain(..self.begun.len().saturating_sub(BEGUN));
+        match self.begun.last_mut() {
+            Some((last, committed)) if *committed == self.committed => *last = epoch,
+            _ => self.begun.push((epoch, self.committed)),
         }
+        self.begun.drain(..self.begun.len().saturating_sub(BEGUN));
     }
 
     /// Up to where this node's numbers are also those of an agent that holds an older epoch: what was committed when
@@ -259,5 +260,34 @@ impl NodeRow {
             connected_at: Time(self.connected_at),
             last_heard: Time(self.last_heard),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_agents_have_in_common_ends_where_the_newer_one_began() {
+        let mut node = NodeRecord::new("n".into());
+        node.turn_to("a");
+        let mut connect = |epoch, committed| {
+            node.begin(epoch);
+            node.committed = committed;
+        };
+        // The second and the third began where the first one did nothing; the fourth after ten more.
+        for (epoch, committed) in [(1, 10), (2, 10), (3, 20), (4, 25)] {
+            connect(epoch, committed);
+        }
+        assert_eq!([0, 1, 2, 3, 4].map(|epoch| node.common_with(epoch)), [0, 10, 10, 20, 25]);
+        node.turn_to("b");
+        node.begin(5);
+        node.committed = 3;
+        node.turn_to("a");
+        assert_eq!(
+            (node.common_with(2), node.committed),
+            (10, 25),
+            "a journal that comes back finds it as it was"
+        );
     }
 }

@@ -15,6 +15,9 @@ use super::StoreError;
 /// Bytes before the body.
 const HEAD: usize = 5;
 
+/// Bytes of a usual row, so that it seldom grows while it is written.
+const USUAL: usize = 512;
+
 /// A stored shape.
 pub trait Row: Serialize + DeserializeOwned {
     /// The table, for the checksum and for errors.
@@ -40,7 +43,7 @@ pub fn seal<R: Row>(row: &R, key: impl Display) -> Vec<u8> {
 /// # Panics
 /// Never: writing postcard to memory fails only for shapes without a length, and ours have one.
 pub fn seal_as(table: &'static str, version: u8, key: &impl Display, body: &impl Serialize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
+    let mut bytes = Vec::with_capacity(USUAL);
     bytes.extend_from_slice(&[version, 0, 0, 0, 0]);
     let mut bytes = postcard::to_extend(body, bytes).expect("rows are writable to memory");
     let sum = checksum(table, key, &bytes);

@@ -3,9 +3,10 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `mirror`: what the store's mirror needs from the hub.
-//! - `auth`: who may come in. `tls`, `server`: the listeners. `metrics`: what is counted.
+//! - `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
+mod accept;
 pub mod api;
 mod auth;
 pub mod cli;
@@ -33,11 +34,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::Input;
+use self::hub::input::{Alert, Input};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
+use crate::base::clock;
 use crate::base::task::Tasks;
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
@@ -72,13 +74,16 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let Opened { store, loaded, first } =
-            store::mirror::open(&path, &config.database).with_context(|| {
+        let Opened { store, loaded, first, set_aside } =
+            store::mirror::open(&path, &config.database, clock::now()).with_context(|| {
                 format!("cannot use the store; is another supervisor using {}?", path.display())
             })?;
         let metrics = Arc::new(Metrics::default());
         let view = View::of(loaded);
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
+        if let Some(set_aside) = set_aside {
+            hub.raise(Alert::store_replaced(&set_aside));
+        }
         let mirror = Mirror::start(
             hub.store().clone(),
             hub.view().store_id.to_string(),

@@ -8,8 +8,8 @@ use super::Supervisor;
 use super::config::{self, Config};
 use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
-use crate::base::file;
 use crate::base::signals::{Signal, Signals};
+use crate::base::{descriptors, file};
 use crate::protocol::ctl_file::CtlFile;
 
 /// Permissions of the files for halctl: the supervisor's user writes, its group reads.
@@ -17,6 +17,7 @@ const GROUP_READS: u32 = 0o640;
 
 /// Runs until told to stop. A second request to stop ends at once.
 pub async fn run(start: Start<Config>) -> Result<(), Failure> {
+    descriptors::raise_limit();
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let mut supervisor = Supervisor::start(start.config)?;
     let note =

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::accept::Accepting;
 use super::config::ServerConfig;
 use super::hub::Hub;
 use super::live::Switchboard;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Live events.
     pub live: Switchboard,
+    /// Whether new connections can be taken.
+    pub accepting: Accepting,
     /// Everything that runs.
     pub tasks: Tasks,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
@@ -65,6 +68,7 @@ impl Shared {
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
             live: Switchboard::default(),
+            accepting: Accepting::default(),
             tasks,
             refusals: Arc::default(),
         }

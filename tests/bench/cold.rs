@@ -98,8 +98,9 @@ fn is_ready(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-fn fill(world: &World, events: u64) {
-    let mut fleet = Fleet::join(world, "fill", 50);
+/// Fills the store with events of a thousand sessions.
+pub fn fill(world: &World, events: u64) {
+    let mut fleet = Fleet::join(world, "fill", 50).with_sessions(20);
     for said in (0..events).step_by(usize::try_from(SHOVEL).expect("it is small")) {
         let rate = fleet.say(world, SHOVEL.min(events - said));
         println!("  {} of {events} events, {rate:.0}/s", said + SHOVEL);

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -16,15 +17,26 @@ use crate::world::{TOKEN, World};
 /// Events in a frame at full speed.
 const FULL_BATCH: u64 = 128;
 
+/// The longest time a histogram can hold, in microseconds.
+const LONGEST: u64 = 120_000_000;
+
 /// An agent: its link, and how far it is.
 struct Member {
     peer: Peer,
     session: String,
+    /// Its frames take turns through so many sessions.
+    sessions: u64,
     credit: usize,
     last: u64,
+    /// How long its paced frames waited to be acknowledged, in microseconds.
+    delays: Vec<u64>,
 }
 
+/// Frames that are not acknowledged yet: the last number of each, and when it was due.
+type Open = VecDeque<(u64, Instant)>;
+
 /// Agents that are connected.
+#[derive(Default)]
 pub struct Fleet {
     members: Vec<Member>,
 }
@@ -39,11 +51,27 @@ impl Fleet {
                 let node = format!("{name}-{number:03}");
                 let (peer, welcome) = Peer::join(&url, TOKEN, &node).await;
                 let credit = usize::try_from(welcome.credit_bytes).unwrap_or(usize::MAX);
-                members.push(Member { peer, session: format!("ses-{node}"), credit, last: 0 });
+                let session = format!("ses-{node}");
+                members.push(Member { peer, session, sessions: 1, credit, last: 0, delays: Vec::new() });
             }
             members
         });
         Self { members }
+    }
+
+    /// Lets each agent have so many sessions.
+    pub fn with_sessions(mut self, sessions: u64) -> Self {
+        self.members.iter_mut().for_each(|member| member.sessions = sessions);
+        self
+    }
+
+    /// How long the paced frames so far waited to be acknowledged, in microseconds from when each was due.
+    pub fn take_delays(&mut self) -> Histogram<u64> {
+        let mut seen = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are in order");
+        for delay in self.members.iter_mut().flat_map(|member| member.delays.drain(..)) {
+            seen.saturating_record(delay);
+        }
+        seen
     }
 
     /// Says so many events altogether, as fast as the credit allows, and waits until all are acknowledged. The
@@ -86,9 +114,17 @@ impl Member {
             .step_by(usize::try_from(FULL_BATCH).expect("it is small"))
             .map(|from| {
                 let to = (from + FULL_BATCH - 1).min(end);
-                (to, batch(self.peer.incarnation(), Some(&self.session), from..=to))
+                (to, self.frame(from, to))
             })
             .collect()
+    }
+
+    fn frame(&self, from: u64, to: u64) -> String {
+        let turn = match self.sessions {
+            1 => self.session.clone(),
+            sessions => format!("{}-{}", self.session, from / FULL_BATCH % sessions),
+        };
+        batch(self.peer.incarnation(), Some(&turn), from..=to)
     }
 
     async fn say_all(mut self, mut frames: VecDeque<(u64, String)>) -> Self {
@@ -113,24 +149,36 @@ impl Member {
     async fn pace(mut self, each: u64, every: Duration, time: Duration) -> Self {
         let begun = Instant::now();
         let mut due = begun;
+        let mut open = Open::new();
         while begun.elapsed() < time {
             let (from, to) = (self.last + 1, self.last + each);
-            let frame = batch(self.peer.incarnation(), Some(&self.session), from..=to);
+            let frame = self.frame(from, to);
             self.peer.send(Message::text(frame)).await.expect("the link is open");
+            open.push_back((to, due));
             self.last = to;
             due += every;
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = listen(&mut self.peer) => {}
+                () = self.hear_acks(&mut open) => {}
             }
             sleep_until(due).await;
         }
-        self.peer.hear_ack(self.last).await;
+        self.hear_acks(&mut open).await;
         self
     }
-}
 
-/// Takes in what the other side says, so that its acknowledgements do not pile up.
-async fn listen(peer: &mut Peer) {
-    while let Ok(ToAgent::Ack(_) | ToAgent::Watch(_)) = peer.hear().await {}
+    /// Takes in what the other side says until all is acknowledged. Cutting it loses nothing.
+    async fn hear_acks(&mut self, open: &mut Open) {
+        while !open.is_empty() {
+            match self.peer.hear().await {
+                Ok(ToAgent::Ack(ack)) => {
+                    while let Some((_, due)) = open.pop_front_if(|(last, _)| *last <= ack.seq) {
+                        self.delays.push(u64::try_from(due.elapsed().as_micros()).unwrap_or(LONGEST));
+                    }
+                }
+                Ok(_) => {}
+                Err(close) => panic!("closed before all was acknowledged: {close:?}"),
+            }
+        }
+    }
 }

@@ -1,16 +1,20 @@
 //! The numbers: what the goals promise, measured with release binaries, true processes and true disks, each beside a
 //! yardstick taken in the same run and the same folder. `cargo bench --bench numbers [-- [--full] [P1 P2 ..]]`.
 //!
-//! - `yardstick`: F and E. `fleet`: agents that are not there. `report`: the table.
-//! - `ingest` P1, `journey` P2 and P3, `idle` P5, `cold` P6 to P8: one number each.
+//! - `yardstick`: F and E. `fleet`, `crowd`: agents that are not there, busy and idle. `kernel`: memory and processor
+//!   time. `report`: the table.
+//! - `ingest` P1, `journey` P2 and P3, `many` P4 and P9, `idle` P5, `cold` P6 to P8, `queries` P10, `stuck` P11.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cold;
+mod crowd;
 mod fleet;
 mod idle;
 mod ingest;
 mod journey;
+mod kernel;
+mod many;
 #[path = "../it/patience.rs"]
 mod patience;
 #[path = "../it/peer.rs"]
@@ -19,10 +23,12 @@ mod peer;
 #[path = "../it/program.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod program;
+mod queries;
 mod report;
 #[path = "../it/stream.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod stream;
+mod stuck;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod world;
@@ -31,18 +37,6 @@ mod yardstick;
 use std::path::{Path, PathBuf};
 
 use report::Line;
-
-/// Numbers of the goals that take other machines, or other benches.
-const ELSEWHERE: [(&str, &str, &str); 4] = [
-    (
-        "P4",
-        "idle agents on one supervisor",
-        "not in this bench: 10,000 agents need more descriptors than a process has here",
-    ),
-    ("P9", "10,000 agents reconnect at once", "not in this bench"),
-    ("P10", "queries at 10 million events", "not in this bench"),
-    ("P11", "one stuck reader", "not in this bench"),
-];
 
 /// Measures a number, and gives its lines of the table.
 type Measure = fn(&Plan) -> Vec<Line>;
@@ -81,23 +75,25 @@ fn main() {
     };
     std::fs::create_dir_all(&plan.folder).expect("target can be written to");
     let mut lines = Vec::new();
-    let parts: [(&str, Measure); 6] = [
-        ("P1", ingest::measure),
-        ("P2", journey::measure_events),
-        ("P3", journey::measure_commands),
-        ("P5", idle::measure),
-        ("P6", cold::measure_starts),
-        ("P7", cold::measure_size),
+    let parts: [(&[&str], Measure); 9] = [
+        (&["P1"], ingest::measure),
+        (&["P2"], journey::measure_events),
+        (&["P3"], journey::measure_commands),
+        (&["P4", "P9"], many::measure),
+        (&["P5"], idle::measure),
+        (&["P6", "P8"], cold::measure_starts),
+        (&["P7"], cold::measure_size),
+        (&["P10"], queries::measure),
+        (&["P11"], stuck::measure),
     ];
-    for (number, measure) in parts {
-        if plan.wants(number) {
-            println!("measuring {number} ..");
+    for (numbers, measure) in parts {
+        if numbers.iter().any(|number| plan.wants(number)) {
+            println!("measuring {} ..", numbers.join(", "));
             lines.extend(measure(&plan));
         } else {
-            lines.push(Line::skipped(number, "-", "not asked for"));
+            lines.extend(numbers.iter().map(|number| Line::skipped(number, "-", "not asked for")));
         }
     }
-    lines.extend(ELSEWHERE.map(|(number, what, why)| Line::skipped(number, what, why)));
     lines.sort_by_key(|line| line.number[1..].parse::<u32>().unwrap_or(u32::MAX));
     report::print(&lines, &target.join("bench.json"));
 }

@@ -42,17 +42,22 @@ fn the_same_key_twice_is_one_command_with_one_effect() {
 
 #[test]
 fn the_same_key_at_the_same_moment_is_one_command() {
+    // So often that some of them meet in one commit.
+    const ROUNDS: usize = 12;
     let world = World::with_node();
     let body = json!({"type": "create_session", "project": "shop", "args": {"prompt": "say once"}});
-    let replies: Vec<Value> = std::thread::scope(|scope| {
-        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| with_key(&world, "key-1", &body).body)).collect();
-        asked.into_iter().map(|reply| reply.join().unwrap()).collect()
-    });
-    for reply in &replies {
-        assert_eq!(reply["data"]["state"], "done", "{reply}");
-        assert_eq!(reply["data"]["command_id"], replies[0]["data"]["command_id"]);
+    for round in 1..=ROUNDS {
+        let key = format!("key-{round}");
+        let replies: Vec<Value> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| with_key(&world, &key, &body).body)).collect();
+            asked.into_iter().map(|reply| reply.join().unwrap()).collect()
+        });
+        for reply in &replies {
+            assert_eq!(reply["data"]["state"], "done", "{reply}");
+            assert_eq!(reply["data"]["command_id"], replies[0]["data"]["command_id"]);
+        }
+        assert_eq!(world.get("/api/v1/sessions").body["meta"]["total"], round);
     }
-    assert_eq!(world.get("/api/v1/sessions").body["meta"]["total"], 1);
 }
 
 #[test]
@@ -158,4 +163,25 @@ fn whoever_waits_hears_the_outcome_and_not_a_state_before_it() {
             () = ask => {}
         }
     });
+}
+
+#[test]
+fn a_cancelled_command_is_never_done_and_one_that_is_done_cannot_be_cancelled() {
+    let mut world = World::with_node();
+    let body =
+        json!({"type": "create_session", "project": "shop", "args": {"prompt": "say no"}, "timeout": 0});
+    world.take_agent("web-1").kill();
+    world.wait_for_node("web-1", "offline");
+    let queued = world.ask(&body).body["data"]["command_id"].as_str().unwrap().to_owned();
+    let said = world.ctl_says(&["commands", "cancel", &queued]);
+    assert!(said.contains("was cancelled"), "{said}");
+    let ended = world.data(&format!("/api/v1/commands/{queued}"));
+    assert_eq!(ended["state"], "failed", "{ended}");
+    let (code, sentence) = world.ctl_fails(&["commands", "cancel", &queued]);
+    assert!(code == 1 && sentence.contains("has ended"), "{code} {sentence}");
+    assert_eq!(world.ctl_fails(&["commands", "cancel", "nonsense"]).0, 4);
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    world.start_session("shop", "say yes");
+    assert_eq!(world.get("/api/v1/sessions").body["meta"]["total"], 1, "the cancelled one never began");
 }

@@ -2,7 +2,9 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
+//! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
+//! - `fault`: what networks, disks, clocks and bad peers do to all of it.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
@@ -10,6 +12,7 @@
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `tidy`: the house keeps its own rules.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -22,8 +25,10 @@ mod documents;
 mod event;
 #[path = "../fake_model/model/mod.rs"]
 mod fake_model;
+mod fault;
 mod fixture;
 mod frames;
+mod fuzz;
 mod gate;
 mod mirror;
 mod node;

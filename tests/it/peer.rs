@@ -62,7 +62,17 @@ impl Peer {
 
     /// Connects as the agent of a node whose journal holds everything up to a number, and is welcomed.
     pub async fn join_again(url: &str, token: &str, node: &str, last_seq: u64) -> (Self, Welcome) {
-        let mut peer = Self::connect(url, Some(token)).await.unwrap_or_else(|e| panic!("{node}: {e}"));
+        Self::try_join(url, token, node, last_seq).await.unwrap_or_else(|why| panic!("{node}: {why}"))
+    }
+
+    /// The same where the other side may be away.
+    pub async fn try_join(
+        url: &str,
+        token: &str,
+        node: &str,
+        last_seq: u64,
+    ) -> Result<(Self, Welcome), String> {
+        let mut peer = Self::connect(url, Some(token)).await.map_err(|error| error.to_string())?;
         peer.incarnation = format!("incarnation-of-{node}");
         let identity = format!("{node} at {url}");
         let hello = Hello {
@@ -78,19 +88,19 @@ impl Peer {
             credit_bytes: 0,
             projects: Vec::new(),
         };
-        peer.say(&FromAgent::Hello(hello)).await;
+        peer.say(&FromAgent::Hello(hello)).await.map_err(|error| error.to_string())?;
         match peer.hear().await {
             Ok(ToAgent::Welcome(welcome)) => {
                 epochs().insert(identity, welcome.epoch);
-                (peer, welcome)
+                Ok((peer, welcome))
             }
-            other => panic!("{node} was not welcomed: {other:?}"),
+            other => Err(format!("it was not welcomed: {other:?}")),
         }
     }
 
     /// Says a frame.
-    pub async fn say(&mut self, frame: &FromAgent) {
-        self.send(Message::text(frame.encode(NOW))).await.expect("the link is open");
+    pub async fn say(&mut self, frame: &FromAgent) -> Result<(), Error> {
+        self.send(Message::text(frame.encode(NOW))).await
     }
 
     /// Sends anything at all.
@@ -142,6 +152,13 @@ impl Peer {
             self.hear().await?;
         }
         Ok(self.acknowledged)
+    }
+
+    /// The last acknowledged number when this one is, the link is closed, or so long after.
+    pub async fn hear_ack_within(&mut self, seq: u64, patience: Duration) -> u64 {
+        let hearing = async { while self.acknowledged < seq && self.hear().await.is_ok() {} };
+        let _over = timeout(patience, hearing).await;
+        self.acknowledged
     }
 
     /// The incarnation of its journal.

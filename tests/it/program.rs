@@ -49,7 +49,12 @@ impl Program {
 
     /// The first line that has this in it.
     pub fn line_with(&self, words: &str) -> String {
-        wait_until(&format!("{} says {words:?}", self.name), LEAVE, || {
+        self.line_with_patience(words, LEAVE)
+    }
+
+    /// The first line that has this in it, within this time.
+    pub fn line_with_patience(&self, words: &str, patience: Duration) -> String {
+        wait_until(&format!("{} says {words:?}", self.name), patience, || {
             let said = self.said();
             said.lines().find(|line| line.contains(words)).map(str::to_owned).ok_or(said)
         })
@@ -67,6 +72,11 @@ impl Program {
         self.signal(signal);
         let status = self.wait(&format!("{} ends after {signal:?}", self.name.clone()));
         (status, self.all_said())
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
     }
 
     /// Waits until it ends by itself.

@@ -87,6 +87,20 @@ fn a_turn_goes_on_while_the_supervisor_is_away() {
 }
 
 #[test]
+fn words_to_a_busy_session_are_on_record_once_they_are_done() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "run 600");
+    world.wait_for_session(&id, "running");
+    world.done(&json!({"type": "prompt_session", "session_id": id, "args": {"message": "say later"}}));
+    world.take_agent("web-1").kill();
+    world.start_agent_again("web-1");
+    world.wait_for_session(&id, "error");
+    let parts = world.events(&format!("session_id={id}&type=message.part.updated"));
+    let said = parts.iter().filter(|event| event["data"]["part"]["text"] == "say later").count();
+    assert_eq!(said, 1, "it was said to be done");
+}
+
+#[test]
 fn a_question_outlives_the_supervisor() {
     let mut world = World::with_node();
     let id = world.start_session("shop", "ask rm -rf build");

@@ -12,15 +12,16 @@ use crate::recording::Recording;
 use crate::world::World;
 
 /// Three programs and what they work with. Dropped in this order: programs before the home they run in.
-struct Whole {
-    world: World,
-    home: OpencodeHome,
+pub struct Whole {
+    pub world: World,
+    pub home: OpencodeHome,
     model: FakeModel,
     port: u16,
 }
 
 impl Whole {
-    fn begin(permission: Value) -> Self {
+    /// A supervisor, and the node `web-1` whose project `shop` has a true opencode.
+    pub fn begin(permission: Value) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
         let mut world = World::supervised();
@@ -40,11 +41,13 @@ impl Whole {
         Self { world, home, model, port }
     }
 
-    fn start(&self, prompt: &str) -> String {
+    /// Begins a session as an operator does: its name.
+    pub fn start(&self, prompt: &str) -> String {
         self.world.ctl_says(&["sessions", "start", "--project", "shop", prompt]).trim().to_owned()
     }
 
-    fn wait(&self, id: &str, status: &str) {
+    /// Waits until a session has this status, as an operator does.
+    pub fn wait(&self, id: &str, status: &str) {
         self.world.ctl_says(&["sessions", "wait", id, "--until", status, "--timeout", "60s"]);
     }
 

@@ -50,6 +50,10 @@ pub struct World {
     pub heartbeat_sec: u32,
     /// More variables for the environment of its programs.
     pub environment: Vec<(String, String)>,
+    /// The address the supervisor listens on.
+    pub bind: String,
+    /// The command that starts the next programs: it sets limits or enters a namespace, and then becomes the program.
+    pub under: Vec<String>,
     tls: Option<Tls>,
     http: reqwest::Client,
     runtime: Runtime,
@@ -73,6 +77,8 @@ impl World {
             port: 0,
             heartbeat_sec: 1,
             environment: Vec::new(),
+            bind: "127.0.0.1".to_owned(),
+            under: Vec::new(),
             tls: None,
             http: reqwest::Client::new(),
             runtime: runtime.expect("threads can be started"),
@@ -106,8 +112,9 @@ impl World {
 
     /// A command of the executable, in the environment of this world.
     pub fn hal(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(HAL);
-        command.args(args).current_dir(self.path()).env_clear();
+        let mut words = self.under.iter().map(String::as_str).chain([HAL]);
+        let mut command = Command::new(words.next().expect("there is at least one"));
+        command.args(words).args(args).current_dir(self.path()).env_clear();
         for kept in ["PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
@@ -133,17 +140,30 @@ impl World {
 
     /// Starts the supervisor, or starts it again at the same port, and waits until it is ready.
     pub fn start_supervisor(&mut self) {
+        self.start_supervisor_by(self.supervisor_command());
+        self.wait_for_supervisor();
+    }
+
+    /// Waits until the supervisor is ready.
+    pub fn wait_for_supervisor(&mut self) {
+        wait_until("the supervisor is ready", PATIENCE, || self.supervisor_is_ready());
+    }
+
+    /// Starts the supervisor by this command and does not wait.
+    pub fn start_supervisor_by(&mut self, command: Command) {
+        let _ = std::fs::remove_file(self.path().join("supervisor/ctl.json"));
+        self.supervisor = Some(Program::start("supervisor", command));
+    }
+
+    /// Learns the supervisor's port once it is ready; else how things stand.
+    pub fn supervisor_is_ready(&mut self) -> Result<(), String> {
         let ready = self.path().join("supervisor/ctl.json");
-        let _ = std::fs::remove_file(&ready);
-        let command = self.supervisor_command();
-        let program = self.supervisor.insert(Program::start("supervisor", command));
-        self.port = wait_until("the supervisor is ready", PATIENCE, || {
-            let text = std::fs::read_to_string(&ready)
-                .map_err(|e| format!("{}: {e}\n{}", ready.display(), program.said()))?;
-            let file: Value = serde_json::from_str(&text).map_err(|e| format!("{text:?}: {e}"))?;
-            let url = file["url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
-            url.and_then(|url| url.port()).ok_or(text)
-        });
+        let text = std::fs::read_to_string(&ready)
+            .map_err(|e| format!("{}: {e}\n{}", ready.display(), self.supervisor().said()))?;
+        let file: Value = serde_json::from_str(&text).map_err(|e| format!("{text:?}: {e}"))?;
+        let url = file["url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
+        self.port = url.and_then(|url| url.port()).ok_or(text)?;
+        Ok(())
     }
 
     /// What starts the supervisor of this world, at its port once it has one.
@@ -159,7 +179,7 @@ impl World {
         let folder = self.path().join("supervisor");
         std::fs::create_dir_all(&folder).expect("the folder is ours");
         json!({
-            "server": {"bind": "127.0.0.1", "port": port, "auth_token": TOKEN,
+            "server": {"bind": self.bind, "port": port, "auth_token": TOKEN,
                 "heartbeat_interval_sec": self.heartbeat_sec, "heartbeat_timeout_count": 5},
             "database": {"path": folder.join("supervisor.db")},
             "security": {"tls": tls.unwrap_or_else(|| json!({"enabled": false}))},
@@ -182,14 +202,20 @@ impl World {
         self.supervisor.as_ref().expect("the scene has started it")
     }
 
+    /// The running supervisor, to ask how it ended.
+    pub fn supervisor_mut(&mut self) -> &mut Program {
+        self.supervisor.as_mut().expect("the scene has started it")
+    }
+
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address with this scheme, by name: the certificate is for that name.
+    /// Its address with this scheme; on loopback by name, since the certificate is for that name.
     pub fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://localhost:{}", self.port)
+        let host = if self.bind == "127.0.0.1" { "localhost" } else { &self.bind };
+        format!("{scheme}://{host}:{}", self.port)
     }
 }
 
@@ -229,14 +255,33 @@ impl World {
 
     /// Starts an agent that was there before, and does not wait.
     pub fn start_agent_again(&mut self, node: &str) {
+        self.start_agent_by(node, self.agent_command(node));
+    }
+
+    /// What starts the agent of a node.
+    pub fn agent_command(&self, node: &str) -> Command {
         let config = self.path().join(format!("{node}.json"));
-        let command = self.hal(&["agent", "--config", &config.to_string_lossy()]);
+        self.hal(&["agent", "--config", &config.to_string_lossy()])
+    }
+
+    /// Starts an agent by this command and does not wait.
+    pub fn start_agent_by(&mut self, node: &str, command: Command) {
         self.agents.insert(node.to_owned(), Program::start(node, command));
     }
 
     /// The running agent of a node.
     pub fn agent(&self, node: &str) -> &Program {
         &self.agents[node]
+    }
+
+    /// True when the agent of a node was started.
+    pub fn has_agent(&self, node: &str) -> bool {
+        self.agents.contains_key(node)
+    }
+
+    /// The running agent of a node, to ask how it ended.
+    pub fn agent_mut(&mut self, node: &str) -> &mut Program {
+        self.agents.get_mut(node).expect("the scene has started it")
     }
 
     /// Takes the agent of a node out of the world, to be ended.
@@ -266,6 +311,18 @@ impl World {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Reply {
+        self.try_request(method, path, token, headers, body).unwrap_or_else(|e| panic!("{path}: {e:?}"))
+    }
+
+    /// The same where the supervisor may be away.
+    pub fn try_request(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Reply, reqwest::Error> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut request = self.http.request(method, format!("{}{path}", self.url(scheme)));
         if let Some(token) = token {
@@ -278,10 +335,10 @@ impl World {
             request = request.json(body);
         }
         self.run(async move {
-            let response = request.send().await.unwrap_or_else(|e| panic!("{path}: {e:?}"));
+            let response = request.send().await?;
             let status = response.status();
-            let text = response.text().await.unwrap_or_else(|e| panic!("{path}: {e:?}"));
-            Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+            let text = response.text().await?;
+            Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
         })
     }
 

@@ -286,15 +286,16 @@ impl Means {
     async fn recorded(&self, deed: &Deed, output: &str, before: Option<&Held>) {
         let (begun, over) = before.map_or((0, 0), |held| (held.begun, held.over));
         let was_at_work = before.is_some_and(Held::is_at_work);
+        let mark = before.and_then(|held| held.record.mark);
         let created = SessionId::new(output);
         let shows = |view: &View| match deed {
             Deed::Create { prompt, .. } => {
                 view.sessions.get(&created).is_some_and(|held| prompt.is_empty() || held.begun > 0)
             }
-            Deed::Prompt { session_id, .. } => view
-                .sessions
-                .get(session_id)
-                .is_some_and(|held| held.begun > begun || (was_at_work && held.is_at_work())),
+            // Said to a turn that goes on, it is in the record, and no turn begins.
+            Deed::Prompt { session_id, .. } => view.sessions.get(session_id).is_some_and(|held| {
+                held.begun > begun || (was_at_work && held.is_at_work() && held.record.mark != mark)
+            }),
             Deed::Abort { session_id } => {
                 !was_at_work || view.sessions.get(session_id).is_none_or(|held| held.over > over)
             }

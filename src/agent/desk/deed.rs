@@ -121,6 +121,7 @@ mod tests {
     #[test]
     fn answers_must_fit() {
         let frame = |args| CommandFrame {
+            steady_ms: None,
             args: serde_json::from_value(args).unwrap(),
             ..serde_json::from_value(json!({"command_id": "1", "type": "answer_permission"})).unwrap()
         };

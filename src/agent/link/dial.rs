@@ -22,6 +22,13 @@ use crate::protocol::node::NodeId;
 /// How long connecting and the handshakes may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long connecting may take of that: a network that was healed is to be noticed soon, and TCP tries ever less often.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What was said and not taken for this long is lost with its link. Without it the kernel would try again after twice
+/// the time that a network was cut.
+const UNTAKEN_MS: u32 = 10_000;
+
 /// Bytes of each of the socket's buffers; small, since an idle agent is to be small.
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -82,8 +89,11 @@ impl Dial {
             .max_frame_size(Some(MAX_FRAME_BYTES))
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES);
-        let dialled =
-            tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let dialled = async {
+            let stream = reach(request.uri()).await?;
+            tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), Some(connector))
+                .await
+        };
         match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(error)) => Err(self.failed(error)),
@@ -125,6 +135,16 @@ impl Dial {
             .with_no_client_auth();
         Ok(Connector::Rustls(Arc::new(config)))
     }
+}
+
+/// A connection to the host of an address.
+async fn reach(uri: &Uri) -> io::Result<TcpStream> {
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await??;
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, UNTAKEN_MS)?;
+    Ok(stream)
 }
 
 /// The configured address as a WebSocket's, with the agents' door when it names no path.

@@ -1,10 +1,12 @@
 //! The link to the supervisor: dials, tells what is stored, and dials again for ever.
 //!
 //! - `dial`: address, TLS, handshake, and why it did not work.
+//! - `late`: how long commands were on their way.
 //! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number.
 
 mod dial;
 mod identity;
+mod late;
 mod talk;
 
 use std::collections::{HashMap, VecDeque};

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Socket;
+use super::late::Welcomed;
 use super::{Link, MAX_PENDING};
 use crate::agent::desk::command::Order;
 use crate::base::clock;
@@ -86,6 +87,7 @@ struct Talk<'a> {
     on_the_way: VecDeque<(u64, usize)>,
     bytes_on_the_way: usize,
     credit: u64,
+    welcomed: Welcomed,
     snapshot_due: bool,
     heartbeat_due: bool,
     /// The snapshot waits until what was stored at the connect has been sent.
@@ -163,6 +165,7 @@ impl Link {
             on_the_way: VecDeque::new(),
             bytes_on_the_way: 0,
             credit: welcome.credit_bytes,
+            welcomed: Welcomed::now(&welcome),
             snapshot_due: true,
             heartbeat_due: false,
             resend_until: span.last,
@@ -315,7 +318,10 @@ impl Talk<'_> {
     async fn heed(&mut self, frame: ToAgent) {
         match frame {
             ToAgent::Ack(ack) => self.acknowledged(&ack),
-            ToAgent::Command(command) => self.hand_on(Order::Do(command)).await,
+            ToAgent::Command(mut command) => {
+                self.welcomed.age(&mut command);
+                self.hand_on(Order::Do(command)).await;
+            }
             ToAgent::Cancel(cancel) => self.hand_on(Order::Drop(cancel.command_id)).await,
             ToAgent::Watch(watch) => {
                 self.link.means.watched.send_replace(watch);

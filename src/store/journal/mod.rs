@@ -13,7 +13,7 @@ mod row;
 mod write;
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -23,8 +23,9 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
+use super::ballast::{self, Ballast};
+use super::{fresh, suspect};
 use crate::base::clock::Time;
-use crate::base::file;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -121,6 +122,15 @@ impl JournalError {
         )
     }
 
+    /// True when the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            Self::Store { source, .. } => ballast::is_full(source),
+            _ => false,
+        }
+    }
+
     /// True when the journal itself is sick, so that a new one must be begun.
     fn is_damage(&self) -> bool {
         matches!(
@@ -158,6 +168,7 @@ pub struct SetAside {
 /// The file, shared by its readers and its one writer.
 pub struct Journal {
     path: PathBuf,
+    ballast: Ballast,
     /// `None` only while the writer exchanges the handle, under the write lock.
     database: RwLock<Option<Database>>,
 }
@@ -180,8 +191,7 @@ impl Journal {
         match Self::open_file(&path, bounds) {
             Ok((journal, writer)) => Ok((journal, writer, None)),
             Err(error) if error.is_damage() => {
-                let aside = folder.join(format!("agent.redb.corrupt.{}", now.seconds()));
-                fs::rename(&path, &aside).map_err(|source| JournalError::Io {
+                let aside = suspect::set_aside(&path, now).map_err(|source| JournalError::Io {
                     doing: "set aside the damaged journal",
                     path: path.clone(),
                     source,
@@ -195,22 +205,11 @@ impl Journal {
     }
 
     fn open_file(path: &Path, bounds: Bounds) -> Result<(Arc<Self>, Writer), JournalError> {
-        // The mark stays when opening kills the process: then the next start looks at every page.
-        let suspect = suspect_mark(path);
-        let was_suspect = suspect.exists();
-        File::create(&suspect).map_err(|source| JournalError::Io {
-            doing: "write",
-            path: suspect.clone(),
-            source,
-        })?;
+        let was_suspect = suspect::begin(path);
         // Prompts and outputs are for the agent's user alone.
-        file::make(path, PRIVATE).map_err(|source| JournalError::Io {
-            doing: "make",
-            path: path.to_owned(),
-            source,
-        })?;
+        fresh::make(path, PRIVATE, &Builder::new()).map_err(|error| refused(path, error))?;
         let opened = Self::open_and_look(path, bounds, was_suspect);
-        let _gone_or_harmless = fs::remove_file(&suspect);
+        suspect::clear(path);
         opened
     }
 
@@ -221,8 +220,10 @@ impl Journal {
     ) -> Result<(Arc<Self>, Writer), JournalError> {
         let size = fs::metadata(path).map_or(0, |meta| meta.len());
         let database = open_database(path, was_suspect || size <= ALWAYS_CHECKED_BYTES)?;
-        let journal = Arc::new(Self { path: path.to_owned(), database: RwLock::new(Some(database)) });
+        let database = RwLock::new(Some(database));
+        let journal = Arc::new(Self { path: path.to_owned(), ballast: Ballast::of(path), database });
         let writer = Writer::new(Arc::clone(&journal), bounds)?;
+        journal.ballast.keep();
         journal.sessions()?;
         journal.open_commands()?;
         Ok((journal, writer))
@@ -230,7 +231,7 @@ impl Journal {
 
     /// Makes the next open look at every page. For whoever meets damage while running.
     pub fn suspect(&self) {
-        let _best_effort = File::create(suspect_mark(&self.path));
+        suspect::suspect(&self.path);
     }
 
     fn handle(&self) -> RwLockReadGuard<'_, Option<Database>> {
@@ -255,13 +256,21 @@ impl Journal {
     }
 }
 
-fn suspect_mark(path: &Path) -> PathBuf {
-    path.with_extension("redb.suspect")
+fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    #[cfg(test)]
+    let opened = match super::power::disk(path) {
+        Some(disk) => builder.create_with_backend(disk),
+        None => builder.create(path),
+    };
+    #[cfg(not(test))]
+    let opened = builder.create(path);
+    opened.map_err(|error| refused(path, error))
 }
 
-fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
-    let opened = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check).create(path);
-    opened.map_err(|error| match error {
+fn refused(path: &Path, error: DatabaseError) -> JournalError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             JournalError::InUse(path.to_owned())
         }
@@ -271,7 +280,7 @@ fn open_database(path: &Path, check: bool) -> Result<Database, JournalError> {
             JournalError::Io { doing: "open", path: path.to_owned(), source }
         }
         other => JournalError::Damaged { path: path.to_owned(), why: other.to_string() },
-    })
+    }
 }
 
 #[cfg(test)]

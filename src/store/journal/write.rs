@@ -189,6 +189,30 @@ impl Writer {
         Ok(took_effect)
     }
 
+    /// After a failure for want of room: throws the ballast overboard. True when the file may be opened again; it can
+    /// be read as it is.
+    pub fn make_room(&mut self) -> bool {
+        let ballast = &self.journal.ballast;
+        ballast.release() || ballast.has_room()
+    }
+
+    /// Gives up what the supervisor has, oldest first, so that its pages can be used again: on a full disk the new
+    /// matters more than what is kept for a supervisor that may once know less.
+    pub fn shed(&mut self, acked: u64, now: Time) -> Result<bool, JournalError> {
+        let bounds = Bounds { keep_bytes: 0, ..self.bounds };
+        let mut more = false;
+        self.transact(acked, |tables, meta| {
+            more = tables.trim_events(meta, bounds, now)?;
+            Ok(())
+        })?;
+        Ok(more)
+    }
+
+    /// Takes ballast on again once there is room for it.
+    pub fn keep_ballast(&self) {
+        self.journal.ballast.keep();
+    }
+
     fn transact(
         &mut self,
         acked: u64,

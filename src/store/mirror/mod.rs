@@ -37,7 +37,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use self::start::{First, Opened, open};
+pub use self::start::{First, Opened, begin_anew, open};
 use super::hub::Store;
 use super::node::NodeRecord;
 use super::session::SessionRecord;

@@ -23,6 +23,7 @@ use crate::store::StoreError;
 use crate::store::hub::{Batch, Mark, Store};
 use crate::store::sheet::edit::Edits;
 use crate::store::sheet::schema::TABLES;
+use rusqlite::Connection;
 
 /// Between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_millis(25);
@@ -68,6 +69,8 @@ pub struct Runner {
     again: Option<u64>,
     more: bool,
     is_checked: bool,
+    /// How often the store was known to be replaced.
+    replaced: u64,
 }
 
 impl Runner {
@@ -97,6 +100,7 @@ impl Runner {
             again: None,
             more: false,
             is_checked: false,
+            replaced: 0,
         }
     }
 
@@ -175,18 +179,36 @@ impl Runner {
         if let Some(why) = check(&connection) {
             return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
         }
+        self.take_noted(&connection, found.event)?;
+        salvage::take_over(&connection, &self.store, found, &*self.desk)?;
+        Ok(())
+    }
+
+    /// Takes over all that operators have changed in a file that will not be ours any more.
+    fn take_noted(&self, connection: &Connection, watermark: u64) -> Result<(), StoreError> {
         loop {
             let done = self.store.read()?.meta("mirror_oplog")?;
-            let noted = ops::read(&connection, done, found.event)?;
+            let noted = ops::read(connection, done, watermark)?;
             for portion in noted.portions {
                 self.desk.take(portion).map_err(StoreError::Refused)?;
             }
             if noted.read < ops::MOST {
-                break;
+                return Ok(());
             }
         }
-        salvage::take_over(&connection, &self.store, found, &*self.desk)?;
-        Ok(())
+    }
+
+    /// Another store is in place, made from this mirror or begun anew, because the one before was sick.
+    fn follow_another(&mut self) -> Result<(), StoreError> {
+        self.store_id = self.store.read()?.store_id()?;
+        if let Some(file) = self.file.take() {
+            let taken = self.take_noted(file.connection(), self.standing.event);
+            file.leave();
+            taken?;
+        }
+        self.again = None;
+        self.whole = 0;
+        self.begin(First::Build)
     }
 
     fn build(&mut self) -> Result<(), StoreError> {
@@ -225,6 +247,10 @@ impl Runner {
     /// One look, and a window when there is something to do.
     fn step(&mut self, is_last: bool) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
+        if self.store.replaced() != self.replaced && self.store.read()?.store_id()? != self.store_id {
+            return self.follow_another();
+        }
+        self.replaced = self.store.replaced();
         let news = file.has_news();
         if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
             return Ok(());

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::adopt::{self, adopt};
+use super::apply::Standing;
 use super::classify::{self, Found, MALFORMED, check, immutable};
 use super::file::{remove_sides, side};
 use crate::base::cause::chain;
+use crate::base::clock::Time;
 use crate::base::file;
 use crate::store::StoreError;
-use crate::store::hub::{Loaded, Store};
+use crate::store::backup::newest;
+use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
 use crate::store::tables::{EVENTS, NAME};
 
 /// What the mirror's thread does first.
@@ -30,25 +33,38 @@ pub struct Opened {
     pub loaded: Loaded,
     /// What the mirror's thread does first.
     pub first: First,
+    /// The store that was found sick, if one was.
+    pub set_aside: Option<SetAside>,
 }
 
-/// Opens the store at `store`, or makes it from the mirror where that is what an operator has asked for.
-pub fn open(store: &Path, mirror: &Path) -> Result<Opened, StoreError> {
-    let found = classify::look(mirror);
-    if fs::metadata(store).map_or(0, |file| file.len()) == 0 {
-        return without_store(store, mirror, found);
+impl Opened {
+    fn of((store, loaded): (Store, Loaded), first: First) -> Self {
+        Self { store, loaded, first, set_aside: None }
     }
-    match Store::open(store) {
+}
+
+/// Opens the store at `store`, or makes it from the mirror where it is missing or sick, or where that is what an
+/// operator has asked for.
+pub fn open(store: &Path, mirror: &Path, now: Time) -> Result<Opened, StoreError> {
+    let opened = decide(store, mirror, classify::look(mirror), now)?;
+    Ok(Opened { store: opened.store.mirrored_by(mirror), ..opened })
+}
+
+fn decide(store: &Path, mirror: &Path, found: Found, now: Time) -> Result<Opened, StoreError> {
+    let opened = match Store::find_loss(store) {
+        Some(lost) => Err(lost),
+        None if has_bytes(store) => Store::open_sound(store),
+        None => return without_store(store, mirror, found),
+    };
+    match opened {
         Ok((open, loaded)) => with_store(open, loaded, mirror, found),
-        Err(error) if is_damage(&error) => {
-            tracing::error!(path = %store.display(), error = chain(&error), "the store is damaged");
-            let Found::Mirror(_) = found else { return Err(hopeless(store, mirror, &error)) };
-            let aside = set_aside(store, "corrupt")?;
-            tracing::warn!(aside = %aside.display(), "the damaged store is set aside and made anew from supervisor.db");
-            without_store(store, mirror, found)
-        }
+        Err(damage) if damage.is_damage() => instead_of(store, &damage, mirror, found, now),
         Err(error) => Err(error),
     }
+}
+
+fn has_bytes(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 /// Moves a file out of the way.
@@ -62,7 +78,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
         Found::Mirror(standing) => standing,
         found => {
             make_way(mirror, &found)?;
-            return Ok(Opened { store: open, loaded, first: First::Build });
+            return Ok(Opened::of((open, loaded), First::Build));
         }
     };
     let (epoch, last_change, adopted) = {
@@ -72,23 +88,22 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
         (reader.meta("mirror_epoch")?, reader.last_change()?, adopted)
     };
     if adopted.as_deref() == Some(adopt::identity(&standing).as_bytes()) {
-        return Ok(Opened { store: open, loaded, first: First::Build });
+        return Ok(Opened::of((open, loaded), First::Build));
     }
     let is_ours =
         standing.store_id == loaded.store_id && standing.epoch >= epoch && standing.change <= last_change;
     if is_ours {
-        return Ok(Opened { store: open, loaded, first: First::Follow });
+        return Ok(Opened::of((open, loaded), First::Follow));
     }
     // Whatever lies beside it belongs to the file that was here before.
     remove_sides(mirror);
     if let Some(what) = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file)) {
         make_way(mirror, &Found::Corrupt(what))?;
-        return Ok(Opened { store: open, loaded, first: First::Build });
+        return Ok(Opened::of((open, loaded), First::Build));
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
     drop(open);
-    let fresh = side(&path, ".new");
-    make_from(mirror, &standing, &fresh)?;
+    let (fresh, _) = draft(&path, mirror, &standing)?;
     let aside = set_aside(&path, "replaced")?;
     put_in_place(&fresh, &path)?;
     tracing::warn!(
@@ -96,47 +111,119 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
         aside = %aside.display(),
         "supervisor.db was restored: the store is made anew from it; the store before is set aside"
     );
-    let (store, loaded) = Store::open(&path)?;
-    Ok(Opened { store, loaded, first: First::Build })
+    Ok(Opened::of(Store::open(&path)?, First::Build))
+}
+
+/// The store is sick: its mirror takes its place.
+fn instead_of(
+    store: &Path,
+    damage: &StoreError,
+    mirror: &Path,
+    found: Found,
+    now: Time,
+) -> Result<Opened, StoreError> {
+    tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
+    let made = match usable(mirror, found)? {
+        Ok(standing) => Some(draft(store, mirror, &standing)?),
+        Err(found) => {
+            refuse_if_backed_up(store, damage, mirror, &found)?;
+            make_way(mirror, &found)?;
+            None
+        }
+    };
+    let fresh = made.as_ref().map(|(fresh, _)| fresh.as_path());
+    let (store, loaded, aside) = Store::begin_instead(store, damage, fresh, now)?;
+    remove_sides(mirror);
+    let aside = SetAside { events: made.map(|(_, events)| events), ..aside };
+    Ok(Opened { set_aside: Some(aside), ..Opened::of((store, loaded), First::Build) })
+}
+
+/// The same while the supervisor runs. The mirror's thread may be writing: what does not fit together now may do so
+/// at the next attempt, so nothing is moved out of the way.
+pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
+    let Some(mirror) = store.mirror() else { return store.begin_anew(damage, None, now) };
+    let made = match usable(mirror, classify::look(mirror))? {
+        Ok(standing) => Some(draft(store.path(), mirror, &standing)?),
+        Err(found) => {
+            refuse_if_backed_up(store.path(), damage, mirror, &found)?;
+            if found != Found::Missing {
+                return Err(StoreError::Refused(format!("{} cannot be used now", mirror.display())));
+            }
+            None
+        }
+    };
+    let fresh = made.as_ref().map(|(fresh, _)| fresh.as_path());
+    let (loaded, aside) = store.begin_anew(damage, fresh, now)?;
+    Ok((loaded, SetAside { events: made.map(|(_, events)| events), ..aside }))
+}
+
+/// A mirror that a store can be made from; else what is there instead.
+fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreError> {
+    match found {
+        Found::Unreadable(_) => make_way(mirror, &found).map(|()| Err(found)),
+        Found::Mirror(standing) => {
+            let unsound = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file));
+            Ok(unsound.map_or(Ok(standing), |what| Err(Found::Corrupt(what))))
+        }
+        found => Ok(Err(found)),
+    }
+}
+
+/// A new store beside the one that it will replace.
+fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
+    let fresh = side(store, ".new");
+    let events = make_from(mirror, standing, &fresh)?;
+    Ok((fresh, events))
+}
+
+/// Where neither file can be used and there is a backup, a person decides.
+fn refuse_if_backed_up(
+    store: &Path,
+    damage: &StoreError,
+    mirror: &Path,
+    found: &Found,
+) -> Result<(), StoreError> {
+    let Some(backup) = newest(mirror) else { return Ok(()) };
+    let what = match found {
+        Found::Missing => "is not there".to_owned(),
+        Found::Corrupt(what) => format!("is no better: {MALFORMED} ({what})"),
+        _ => "is no mirror of it".to_owned(),
+    };
+    let (mirror, backup) = (mirror.display(), backup.display());
+    Err(StoreError::Hopeless(format!(
+        "the store {} cannot be used ({}), and {mirror} {what}; restore the newest backup: cp {backup} {mirror} \
+         (or move the backups away to begin an empty store)",
+        store.display(),
+        chain(damage),
+    )))
 }
 
 fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
-    if let Found::Mirror(standing) = &found {
-        let is_sound = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file));
-        // Without a store this file is all there is, so what a power cut left in its log counts too.
-        if let Some(what) = is_sound {
-            return Err(StoreError::Hopeless(format!(
-                "{}: {MALFORMED} ({what}), and there is no store {} to make it anew from; restore a backup: cp {}.backup {}",
-                mirror.display(),
-                store.display(),
-                mirror.display(),
-                mirror.display()
-            )));
+    if found != Found::Missing {
+        match usable(mirror, found)? {
+            Ok(standing) => {
+                let (fresh, events) = draft(store, mirror, &standing)?;
+                put_in_place(&fresh, store)?;
+                remove_sides(mirror);
+                tracing::warn!(events, "the store was missing and is made anew from supervisor.db");
+            }
+            Err(found) => {
+                let missing = StoreError::Refused("it is not there".into());
+                refuse_if_backed_up(store, &missing, mirror, &found)?;
+                make_way(mirror, &found)?;
+            }
         }
-        let fresh = side(store, ".new");
-        let adopted = make_from(mirror, standing, &fresh)?;
-        put_in_place(&fresh, store)?;
-        remove_sides(mirror);
-        tracing::warn!(events = adopted, "the store was missing and is made anew from supervisor.db");
-    } else {
-        make_way(mirror, &found)?;
     }
-    let (store, loaded) = Store::open(store)?;
-    Ok(Opened { store, loaded, first: First::Build })
+    Ok(Opened::of(Store::open_sound(store)?, First::Build))
 }
 
-pub fn make_from(mirror: &Path, standing: &super::apply::Standing, fresh: &Path) -> Result<u64, StoreError> {
+pub fn make_from(mirror: &Path, standing: &Standing, fresh: &Path) -> Result<u64, StoreError> {
     let _ = fs::remove_file(fresh);
     let adopted = adopt(&immutable(mirror)?, standing, fresh)?;
     if let (senseless, Some(first)) = &adopted.senseless {
         tracing::error!(rows = senseless, first, "rows of supervisor.db made no sense and were left out");
     }
     Ok(adopted.events)
-}
-
-fn put_in_place(fresh: &Path, path: &Path) -> Result<(), StoreError> {
-    let placed = fs::rename(fresh, path).and_then(|()| file::sync_folder(path));
-    placed.map_err(|source| StoreError::File { path: fresh.to_owned(), source })
 }
 
 /// Moves what is no mirror out of the way, and says so in words that operators look for.
@@ -162,32 +249,6 @@ pub fn make_way(mirror: &Path, found: &Found) -> Result<(), StoreError> {
     remove_sides(mirror);
     tracing::error!(aside = %aside.display(), "supervisor.db: {why}; it is set aside and made anew from the store");
     Ok(())
-}
-
-/// True when the file is damaged, rather than held by another process or forbidden.
-fn is_damage(error: &StoreError) -> bool {
-    match error {
-        StoreError::Open { source, .. } | StoreError::Transaction(source) => match source {
-            redb::Error::Corrupted(_) => true,
-            redb::Error::Io(error) => {
-                matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
-            }
-            _ => false,
-        },
-        StoreError::Damaged { .. } => true,
-        _ => false,
-    }
-}
-
-fn hopeless(store: &Path, mirror: &Path, error: &StoreError) -> StoreError {
-    StoreError::Hopeless(format!(
-        "the store {} is damaged ({}), and {} cannot take its place; restore a backup: cp {}.backup {}",
-        store.display(),
-        chain(error),
-        mirror.display(),
-        mirror.display(),
-        mirror.display()
-    ))
 }
 
 /// How many events of a store have a higher number.

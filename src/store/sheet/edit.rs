@@ -331,10 +331,11 @@ impl Events<'_> {
         let no = match self.numbers.get(&session) {
             Some(no) => *no,
             None => {
-                let table = self.txn.open_table(SESSIONS)?;
-                let bytes = table.get(session.as_str())?;
-                let row = bytes.map(|bytes| row::open::<SessionRow>(bytes.value(), &session)).transpose()?;
-                let no = row.map(|row| row.into_record(&session).no);
+                // A session that was deleted comes back with its number, should its node speak of it again.
+                let no = match self.number(SESSIONS, &session, &session)? {
+                    Some(no) => Some(no),
+                    None => self.number(GONE, &format!("session\0{session}"), &session)?,
+                };
                 *self.numbers.entry(session).or_insert(no)
             }
         };
@@ -346,6 +347,18 @@ impl Events<'_> {
             table.remove((no, seq))?;
         }
         Ok(())
+    }
+
+    fn number(
+        &self,
+        table: redb::TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+        session: &str,
+    ) -> Result<Option<u32>, StoreError> {
+        let table = self.txn.open_table(table)?;
+        let bytes = table.get(key)?;
+        let row = bytes.map(|bytes| row::open::<SessionRow>(bytes.value(), session)).transpose()?;
+        Ok(row.map(|row| row.into_record(session).no))
     }
 
     /// Once an operator has moved an event in time, times are no longer found by halving.

@@ -106,11 +106,11 @@ pub async fn ask(
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
     let wait = Duration::from_secs(request.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
-    let command = store(&shared, actor, request).await?;
+    let (command, ended) = store(&shared, actor, request).await?;
     let ended = if command.state.is_final() {
         Some(command.clone())
     } else {
-        outcome(&shared, &command, wait).await?
+        outcome(&shared, &command, ended, wait).await?
     };
     let latest = match ended {
         Some(command) => command,
@@ -136,22 +136,42 @@ pub async fn cancel(
     if command.state.is_final() {
         return one(show_command(&command));
     }
-    let ended = outcome(&shared, &command, CANCEL_WAIT).await?;
+    let ended = end_of(&shared, command.id.clone()).await?;
+    let ended = outcome(&shared, &command, ended, CANCEL_WAIT).await?;
     one(show_command(&ended.unwrap_or(command)))
 }
 
-/// Hands the request to the hub and gives the stored command.
-async fn store(shared: &Shared, actor: String, request: CommandRequest) -> Result<Command, ApiError> {
+/// Hands the request to the hub and gives the stored command, and what resolves at its end.
+async fn store(
+    shared: &Shared,
+    actor: String,
+    request: CommandRequest,
+) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
+    let id = CommandId::from(id::fresh());
     let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, actor, id: CommandId::from(id::fresh()), earlier: None, reply };
+    let asked = Asked { request, actor, id: id.clone(), earlier: None, reply };
     shared.hub.send(Input::Command(Box::new(asked))).await?;
-    Ok(answer.await.map_err(|_| crate::supervisor::hub::Stopped)??)
+    // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
+    let ended = end_of(shared, id.clone()).await?;
+    let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    // The key may stand for an earlier command.
+    let ended = if command.id == id { ended } else { end_of(shared, command.id.clone()).await? };
+    Ok((command, ended))
+}
+
+async fn end_of(shared: &Shared, id: CommandId) -> Result<oneshot::Receiver<Command>, ApiError> {
+    let (reply, ended) = oneshot::channel();
+    shared.hub.send(Input::Await { id, reply }).await?;
+    Ok(ended)
 }
 
 /// The command when it has ended in time.
-async fn outcome(shared: &Shared, command: &Command, wait: Duration) -> Result<Option<Command>, ApiError> {
-    let (reply, ended) = oneshot::channel();
-    shared.hub.send(Input::Await { id: command.id.clone(), reply }).await?;
+async fn outcome(
+    shared: &Shared,
+    command: &Command,
+    ended: oneshot::Receiver<Command>,
+    wait: Duration,
+) -> Result<Option<Command>, ApiError> {
     match timeout(wait, ended).await {
         Ok(Ok(command)) => Ok(Some(command)),
         // Not open any more: it ended before we asked.

@@ -57,12 +57,12 @@ impl Component {
 
 fn look(shared: &Shared) -> Health {
     let busy = shared.hub.pressure() > FULL;
-    let stopping = shared.tasks.is_stopping();
+    let stopping = shared.tasks.is_stopping().then(|| "the supervisor is stopping".to_owned());
     let components = BTreeMap::from([
         ("database", Component::of(shared.hub.health().store)),
         ("hub", Component::of(busy.then(|| "its queue is full: it cannot keep up".to_owned()))),
         ("mirror", Component::of_mirror(shared.mirror.now())),
-        ("listener", Component::of(stopping.then(|| "the supervisor is stopping".to_owned()))),
+        ("listener", Component::of(stopping.or_else(|| shared.accepting.trouble()))),
     ]);
     let well = components.values().all(|component| component.status != "unavailable");
     Health { status: if well { "healthy" } else { "degraded" }, components, timestamp: clock::now() }

@@ -74,9 +74,13 @@ pub async fn reading<T: Send + 'static>(
     shared: &Shared,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let shared = shared.clone();
+    let (shared, store) = (shared.clone(), shared.hub.store().clone());
     let look = tokio::task::spawn_blocking(move || contained(|| read(&shared)));
     match look.await {
+        Ok(Ok(Err(error))) if error.is_damage() => {
+            store.suspect();
+            Err(error.into())
+        }
         Ok(Ok(answer)) => Ok(answer?),
         _ => Err(ApiError::internal("the store is damaged here; the supervisor's log says where")),
     }

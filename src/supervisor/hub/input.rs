@@ -14,6 +14,7 @@ use crate::protocol::frame::{
 use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
+use crate::store::hub::SetAside;
 use crate::store::sheet::edit::Edits;
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
@@ -100,6 +101,53 @@ pub struct Asked {
     pub earlier: Option<(KeyRecord, Option<Command>)>,
     /// The answer: the stored command, or the one that the key stands for.
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
+}
+
+/// How much an alert matters; the words are those of the operations runbook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something is lost or about to be.
+    High,
+    /// Something is not as it should be, and goes on.
+    Medium,
+}
+
+impl Severity {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+        }
+    }
+}
+
+/// What a person should see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Of which kind.
+    pub name: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Alert {
+    /// A store was found sick: the first thing that the new one tells.
+    pub fn store_replaced(SetAside { store, path, why, events }: &SetAside) -> Self {
+        let kept = path.as_ref().map_or_else(String::new, |path| format!(" It lies in {}.", path.display()));
+        let fresh = match events {
+            Some(events) => format!("made anew from supervisor.db, with {events} events"),
+            None => "begun anew, empty".to_owned(),
+        };
+        let text = format!(
+            "the store {} was damaged ({why}), and was {fresh}.{kept} What the nodes' journals still hold comes \
+             again by itself",
+            store.display()
+        );
+        Self { name: "store.replaced", severity: Severity::High, text }
+    }
 }
 
 /// What an agent is told when it says hello.
@@ -199,10 +247,37 @@ pub enum Input {
     Watching(Watch),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// An edge has seen what a person should see.
+    Alert(Alert),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
     Stop,
+}
+
+impl Input {
+    /// True when it needs next to no room in the store, so that it can be taken while the disk is full.
+    pub fn is_small(&self) -> bool {
+        match self {
+            Self::Await { .. }
+            | Self::Watching(_)
+            | Self::Liveness(_)
+            | Self::Heartbeat { .. }
+            | Self::Disconnect { .. }
+            | Self::Alert(_)
+            | Self::Edits { .. }
+            | Self::Replace { .. }
+            | Self::Stop => true,
+            Self::Connect { .. }
+            | Self::Events { .. }
+            | Self::Snapshot { .. }
+            | Self::CommandAck { .. }
+            | Self::CommandResult { .. }
+            | Self::Command(_)
+            | Self::Cancel { .. }
+            | Self::Tick => false,
+        }
+    }
 }
 
 /// An input and when it came in.

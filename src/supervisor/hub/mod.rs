@@ -9,6 +9,7 @@
 
 pub mod decide;
 pub mod effect;
+mod heal;
 pub mod input;
 mod replace;
 pub mod room;
@@ -23,15 +24,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::decide::Work;
 use self::effect::Effect;
-use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::heal::{Condition, turn_away};
+use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Share, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
-use crate::base::clock::{self, Time};
+use crate::base::clock;
 use crate::base::sabotage;
-use crate::protocol::command::{Command, CommandId, CommandState};
-use crate::protocol::frame::{ToAgent, Watch};
+use crate::protocol::command::{Command, CommandId};
+use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
@@ -117,7 +119,9 @@ impl Hub {
             waiters: HashMap::new(),
             refused: Vec::new(),
             watching: Watch::default(),
+            condition: Condition::Well,
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
+            steady: clock::Stopwatch::start(),
             tally,
         };
         let hub = Self {
@@ -150,6 +154,15 @@ impl Hub {
     async fn hand_over(&self, input: Input, room: Option<Taken>) -> Result<(), Stopped> {
         let timed = Timed { clock: clock::read(), input };
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
+    }
+
+    /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
+    pub fn raise(&self, alert: Alert) {
+        let text = alert.text.clone();
+        let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::error!("{text}");
+        }
     }
 
     /// The room for what a new connection says.
@@ -201,7 +214,10 @@ struct Owner<T> {
     /// New commands of the commit that failed: whoever asked was told that they will not be done.
     refused: Vec<CommandId>,
     watching: Watch,
+    condition: Condition,
     backoff: Backoff,
+    /// What welcomes and commands are stamped with, so that an agent knows how long they were on their way.
+    steady: clock::Stopwatch,
     tally: T,
 }
 
@@ -232,7 +248,11 @@ impl<T: Tally> Owner<T> {
             };
             stopping = matches!(timed.input, Input::Stop);
             rooms.extend(room);
-            self.take(&mut work, timed);
+            if self.condition == Condition::Full && !timed.input.is_small() {
+                turn_away(timed.input);
+            } else {
+                self.take(&mut work, timed);
+            }
             if stopping || work.batch.events.len() >= MOST_EVENTS {
                 break;
             }
@@ -256,33 +276,6 @@ impl<T: Tally> Owner<T> {
                 self.tell(node, frame.clone());
             }
         }
-    }
-
-    /// Opens a store again that failed. What it holds then is the truth: a commit that failed may have taken effect
-    /// nevertheless. So the view is made anew and every agent connects again.
-    fn heal(&mut self, at: Time) -> Result<(), StoreError> {
-        if self.health.borrow().store.is_none() {
-            return Ok(());
-        }
-        let mut view = View { began: self.view.load().began, ..View::of(self.store.reopen()?) };
-        let mut batch = Batch::default();
-        for id in &self.refused {
-            if let Some(command) = view.commands.remove(id) {
-                batch.commands.insert(id.to_string(), never_begun(&command, at));
-            }
-        }
-        // Even an empty batch, since only a write shows that the store takes writes again.
-        self.store.commit(&batch)?;
-        tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
-        self.refused.clear();
-        // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
-        self.waiters.retain(|id, _| view.commands.contains_key(id));
-        self.show(view);
-        for (_, link) in self.links.drain() {
-            link.close.close("the supervisor has opened its store again; say hello again");
-        }
-        self.health.send_modify(|health| health.store = None);
-        Ok(())
     }
 
     fn take(&self, work: &mut Work, mut next: Timed) {
@@ -345,7 +338,7 @@ impl<T: Tally> Owner<T> {
         match effect {
             Effect::Attach { node, link, reply, greeted, replaced } => {
                 if let Ok(welcome) = &greeted {
-                    let _ = link.frames.try_send(ToAgent::Welcome(welcome.clone()));
+                    let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
                 }
                 if self.watching != Watch::default() {
                     let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
@@ -405,9 +398,18 @@ impl<T: Tally> Owner<T> {
 
     fn tell(&self, node: &NodeId, frame: ToAgent) {
         let Some(link) = self.links.get(node) else { return };
-        if link.frames.try_send(frame).is_err() {
+        if link.frames.try_send(self.stamped(frame)).is_err() {
             link.close.close("this agent does not read what it is sent");
         }
+    }
+
+    fn stamped(&self, mut frame: ToAgent) -> ToAgent {
+        if let ToAgent::Welcome(Welcome { steady_ms, .. })
+        | ToAgent::Command(CommandFrame { steady_ms, .. }) = &mut frame
+        {
+            *steady_ms = u64::try_from(self.steady.elapsed().as_millis()).ok();
+        }
+        frame
     }
 
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
@@ -415,7 +417,7 @@ impl<T: Tally> Owner<T> {
         self.tally.failed();
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
-        self.health.send_modify(|health| health.store = Some(why.clone()));
+        self.fail(error, &why);
         for effect in work.effects {
             match effect {
                 Effect::Answer(reply, Ok(command)) => {
@@ -459,16 +461,6 @@ impl<T: Tally> Owner<T> {
             None if !lost.commands.contains_key(command.id.as_str()) => Ok(command),
             None => Err(NotAccepted::NotStored(why.to_owned())),
         }
-    }
-}
-
-/// A command that was refused for want of a store, and is in the store nevertheless.
-fn never_begun(command: &Command, at: Time) -> Command {
-    Command {
-        state: CommandState::Failed,
-        error: Some("it could not be stored when it was asked for, so it was not done".to_owned()),
-        changed_at: at,
-        ..command.clone()
     }
 }
 

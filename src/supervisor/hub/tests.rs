@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::base::clock::Time;
 use crate::protocol::command::{CommandRequest, CommandState};
-use crate::protocol::frame::{CommandResult, Hello, MAX_FRAME_BYTES, PROTOCOL};
+use crate::protocol::event::{Event, raw};
+use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
 use crate::store::disk::Disk;
 use crate::supervisor::hub::input::{Closer, From, Greeted};
@@ -101,6 +103,21 @@ impl Stage {
         Input::CommandResult { from, id: command.id.clone(), result }
     }
 
+    /// An event of the node's present connection.
+    fn event(&self, seq: u64) -> Input {
+        let event = Event {
+            seq,
+            id: format!("e{seq}"),
+            kind: "echo.tick".into(),
+            session_id: None,
+            project: None,
+            occurred_at: Time(5),
+            data: raw(&serde_json::json!({})),
+        };
+        let from = From { node: "n".into(), epoch: self.hub.view().nodes["n"].record.epoch };
+        Input::Events { from, batch: Events { incarnation: "a".into(), events: vec![event] } }
+    }
+
     fn stored(&self, id: &CommandId) -> Option<Command> {
         self.hub.store().read().unwrap().command(id).unwrap()
     }
@@ -152,6 +169,27 @@ fn nobody_is_let_go_before_the_end_is_stored() {
     let end = stage.outcome(&command);
     stage.play(vec![end]);
     assert_eq!(found(&stage, &mut waiting, &command), CommandState::Done);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_stored() {
+    let mut stage = Stage::new();
+    let (_, mut told) = stage.connect();
+    while told.try_recv().is_ok() {}
+    let said = stage.event(1);
+    stage.disk.fill(true);
+    stage.play(vec![said]);
+    while let Ok(frame) = told.try_recv() {
+        assert!(!matches!(frame, ToAgent::Ack(_)), "{frame:?}, and it is on no disk");
+    }
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    let (greeted, mut told) = stage.connect();
+    assert_eq!(greeted.unwrap().committed_seq, 0, "it is to be sent again");
+    let said = stage.event(1);
+    stage.play(vec![said]);
+    let mut frames = std::iter::from_fn(|| told.try_recv().ok());
+    assert!(frames.any(|frame| matches!(frame, ToAgent::Ack(ack) if ack.seq == 1)));
 }
 
 #[test]
@@ -240,4 +278,44 @@ async fn frames_wait_for_room_until_those_before_them_are_stored() {
     stage.play(vec![Input::Tick]);
     assert!(late.take(1).now_or_never().is_some());
     assert!(shares[0].take(MAX_FRAME_BYTES).now_or_never().is_some());
+}
+
+#[test]
+fn a_full_disk_is_an_alert_and_work_goes_on_with_ballast_for_the_next_time() {
+    let mut stage = Stage::new();
+    let ballast = stage.path.with_extension("redb.ballast");
+    assert!(ballast.exists());
+    let (greeted, _told) = stage.connect();
+    greeted.unwrap();
+    stage.disk.fill(true);
+    assert!(matches!(stage.ask(""), Err(NotAccepted::NotStored(_))));
+    assert!(!ballast.exists(), "it was thrown overboard");
+    assert!(stage.hub.health().store.is_some());
+    assert!(stage.hub.store().read().unwrap().event_bounds().unwrap().is_some(), "reading goes on");
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    assert_eq!(stage.hub.health().store, None);
+    assert!(ballast.exists());
+    let alerts = alerts(&stage);
+    assert!(alerts[0].contains("disk.full") && alerts[1].contains("has room"), "{alerts:?}");
+    assert!(stage.connect().0.is_ok(), "whoever comes is taken again");
+}
+
+#[test]
+fn a_failing_disk_is_owned_up_to_once_it_works_again() {
+    let mut stage = Stage::new();
+    stage.disk.fail_sync_after(0);
+    assert!(stage.connect().0.is_err());
+    stage.play(vec![Input::Tick]);
+    let alerts = alerts(&stage);
+    assert!(alerts.len() == 1 && alerts[0].contains("store.failed"), "{alerts:?}");
+}
+
+/// What was raised and resolved, as text.
+fn alerts(stage: &Stage) -> Vec<String> {
+    use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+    let filter = EventFilter { kinds: vec![KindFilter::parse("alert.*")], ..EventFilter::default() };
+    let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    page.events.iter().map(|event| event.data.get().to_owned()).collect()
 }

@@ -141,6 +141,7 @@ impl Link {
             begin_anew: false,
             credit_bytes: 1 << 20,
             heartbeat_sec: 1,
+            steady_ms: None,
         }))
         .await;
     }

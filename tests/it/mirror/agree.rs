@@ -96,6 +96,8 @@ fn each_makes_the_other_anew_without_a_difference() {
     assert_eq!(rows_at_the_end(&mut world), rows, "a mirror made from the store");
 
     fs::remove_file(world.store()).unwrap();
+    // Nobody is told that it is lost: its ballast is gone with it.
+    fs::remove_file(world.store().with_added_extension("ballast")).unwrap();
     world.start_supervisor();
     assert_eq!(world.whole_picture(), picture, "a store made from the mirror");
     let idle = world.pages("/api/v1/sessions?limit=100")[0]["id"].as_str().unwrap().to_owned();

@@ -8,6 +8,7 @@ use std::process::Command;
 use super::agree::full;
 use super::stage::{Talker, dump, sqlite};
 use crate::patience::{PATIENCE, wait_until};
+use crate::program::Program;
 use crate::world::World;
 
 fn cp(from: &Path, to: &Path) {
@@ -156,8 +157,69 @@ fn a_damaged_store_is_made_anew_from_its_mirror() {
     world.end_supervisor();
     damage(&world.store(), 0, 512);
     world.start_supervisor();
-    assert_eq!(world.whole_picture(), picture);
+    let alert = until_alerted(&world);
+    assert!(
+        alert.contains("made anew from supervisor.db") && alert.contains("supervisor.redb.corrupt."),
+        "{alert}"
+    );
+    assert_eq!(without_alerts(&world), picture);
     assert_eq!(beside(&world, "supervisor.redb.corrupt.").len(), 1);
+    until_made(&world);
+}
+
+/// What the alert of a store that was replaced says.
+fn until_alerted(world: &World) -> String {
+    world.until_events("type=alert.raised", 1);
+    world.events("type=alert.raised")[0]["data"]["text"].as_str().unwrap().to_owned()
+}
+
+fn without_alerts(world: &World) -> Vec<Vec<serde_json::Value>> {
+    let mut picture = world.whole_picture();
+    picture[3].retain(|event| event["type"] != "alert.raised");
+    picture
+}
+
+#[test]
+fn a_store_that_is_lost_is_missed_and_comes_back_from_its_mirror() {
+    for is_emptied in [true, false] {
+        let mut world = full();
+        drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+        world.wait_for_node("web-1", "offline");
+        let picture = world.whole_picture();
+        world.end_supervisor();
+        match is_emptied {
+            true => fs::write(world.store(), "").unwrap(),
+            false => fs::remove_file(world.store()).unwrap(),
+        }
+        world.start_supervisor();
+        let alert = until_alerted(&world);
+        assert!(alert.contains("was lost") && alert.contains("made anew from supervisor.db"), "{alert}");
+        assert_eq!(without_alerts(&world), picture);
+        until_made(&world);
+    }
+}
+
+#[test]
+fn with_both_damaged_the_words_of_the_error_bring_the_newest_backup_back() {
+    let mut world = full();
+    drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    world.until_mirrored();
+    let picture = world.whole_picture();
+    cp(&world.mirror(), &world.path().join("supervisor/supervisor.db.backup"));
+    world.end_supervisor();
+    damage(&world.store(), 0, 4_096);
+    damage(&world.mirror(), 9_000, 40_000);
+    let (status, said) = Program::start("supervisor", world.supervisor_command()).end();
+    assert!(!status.success());
+    let command = said.split("restore the newest backup: ").nth(1).unwrap_or_else(|| panic!("{said}"));
+    let command: Vec<&str> = command.split(" (or").next().unwrap().split_whitespace().collect();
+    assert!(said.contains("database disk image is malformed"), "{said}");
+    assert_eq!((command[0], command.len()), ("cp", 3));
+    cp(Path::new(command[1]), Path::new(command[2]));
+    world.start_supervisor();
+    until_alerted(&world);
+    assert_eq!(without_alerts(&world), picture);
     until_made(&world);
 }
 

@@ -1,7 +1,8 @@
 //! A backend that follows words in the prompt: the demo for people without a coding agent, and the stand-in of tests.
 //!
-//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `burst N`,
-//! several of them in lines or separated by `;`. It reports the same events in the same shapes as a true coding
+//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `burst N`
+//! (ticks, as fast as they are taken), `pace N PER_SECOND` (the same, so many a second at most), several of them in
+//! lines or separated by `;`. It reports the same events in the same shapes as a true coding
 //! agent. What it knows lives in this process: a turn dies with it, and the picture it gives at its next start says so.
 
 mod report;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BackendError, Deed, Heard, Memory, Reports, Settled};
+use super::{BackendError, Deed, Heard, Known, Memory, Reports, Settled};
 use crate::base::clock;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
@@ -69,6 +70,8 @@ struct Slot {
 #[derive(Debug)]
 struct Message {
     command: CommandId,
+    /// Its name in the record.
+    id: String,
     text: String,
 }
 
@@ -115,9 +118,7 @@ impl Echo {
             Deed::Create { directory, prompt, title, .. } => {
                 self.create(command, directory, prompt, title).await
             }
-            Deed::Prompt { session_id, message } => {
-                self.prompt(&session_id, Message { command: command.clone(), text: message })
-            }
+            Deed::Prompt { session_id, message } => self.prompt(&session_id, command, message).await,
             Deed::Abort { session_id } => self.abort(&session_id),
             Deed::Kill { session_id } => self.kill(&session_id).await,
             Deed::AnswerPermission { session_id, request_id, reply, message } => {
@@ -136,9 +137,15 @@ impl Echo {
         let remembered = |id: &SessionId| self.shared.remembered.get(id);
         let done_if = |done: bool| if done { Settled::Done(String::new()) } else { Settled::NotDone };
         match deed {
-            Deed::Create { .. } => {
+            Deed::Create { prompt, .. } => {
                 let id = session_name(command);
-                if remembered(&id).is_some() { Settled::Done(id.to_string()) } else { Settled::NotDone }
+                // The session may be there, but what it was made for was never said to it.
+                let is_said = |known: &Known| prompt.is_empty() || known.mark.is_some();
+                if remembered(&id).is_some_and(is_said) {
+                    Settled::Done(id.to_string())
+                } else {
+                    Settled::NotDone
+                }
             }
             Deed::Prompt { session_id, .. } => {
                 done_if(remembered(session_id).is_some_and(|known| known.mark == Some(mark_of(command))))
@@ -181,25 +188,36 @@ impl Echo {
         self.shared.lock().insert(id.clone(), slot);
         voice.tell(created).await;
         if !prompt.is_empty() {
-            self.prompt(&id, Message { command: command.clone(), text: prompt })?;
+            self.prompt(&id, command, prompt).await?;
         }
         Ok(id.to_string())
     }
 
-    /// Begins a turn, or lets the message wait for the running one.
-    fn prompt(&self, id: &SessionId, message: Message) -> Result<String, BackendError> {
-        let begin = self.try_with(id, |slot| {
+    /// Begins a turn, or lets the message wait for the running one. It is on record first: what waits here dies with
+    /// the process.
+    async fn prompt(
+        &self,
+        id: &SessionId,
+        command: &CommandId,
+        text: String,
+    ) -> Result<String, BackendError> {
+        let directory = self.try_with(id, |slot| {
             if slot.waiting.len() >= MAX_WAITING {
                 let why = format!("{MAX_WAITING} messages wait for session {id} already");
                 return Err(BackendError::Refused(why));
             }
+            Ok(slot.directory.clone())
+        })?;
+        let message = Message { command: command.clone(), id: Voice::name("msg"), text };
+        Voice::new(&self.shared.reports, id, &directory).heard(&message).await;
+        let begin = self.with(id, |slot| {
             slot.waiting.push_back(message);
             slot.ended = false;
             let begin = slot.turn.is_none();
             if begin {
                 slot.turn = Some(Running::default());
             }
-            Ok(begin)
+            begin
         })?;
         if begin {
             self.shared.turns.spawn(run_turns(Arc::clone(&self.shared), id.clone()));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Slot;
+use super::{Message, Slot, mark_of};
 use crate::agent::backend::{Happening, Heard, Reports};
 use crate::base::{clock, id, sabotage};
 use crate::protocol::event::raw;
@@ -62,6 +62,17 @@ impl Voice {
 
     pub(super) async fn say(&self, kind: &str, data: Value) {
         self.tell(self.event(kind, data)).await;
+    }
+
+    /// Reports a person's message.
+    pub(super) async fn heard(&self, message: &Message) {
+        let info = json!({"id": message.id, "role": "user", "sessionID": self.id, "agent": "echo",
+            "model": {"providerID": PROVIDER, "modelID": MODEL}, "time": {"created": clock::now().0}});
+        let mut user = self.event("message.updated", json!({ "info": info }));
+        user.mark = Some(mark_of(&message.command));
+        self.tell(user).await;
+        let text = json!({"type": "text", "text": message.text});
+        self.part(&message.id, &Self::name("prt"), text).await;
     }
 
     /// Shows a growing text to whoever watches.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The longest `run`; more is a slip of the finger.
 const MAX_RUN: Duration = Duration::from_secs(24 * 3600);
 
-/// The largest `burst`.
+/// The largest `burst`, and the largest number of a `pace`.
 const MAX_BURST: u64 = 10_000_000;
 
 /// One step of a turn.
@@ -27,6 +27,8 @@ pub(super) enum Step {
     Tokens(u64, u64),
     /// Report this many ticks.
     Burst(u64),
+    /// Report this many ticks, so many a second.
+    Pace(u64, u64),
 }
 
 /// Reads a prompt: lines, or words separated by `;`. What is not one of the words is said back.
@@ -55,9 +57,17 @@ fn word(line: &str) -> Option<Step> {
             let (input, output) = rest.split_once(char::is_whitespace)?;
             Step::Tokens(input.parse().ok()?, output.trim().parse().ok()?)
         }
-        "burst" => Step::Burst(rest.parse().ok().filter(|count| *count <= MAX_BURST)?),
+        "burst" => Step::Burst(count(rest)?),
+        "pace" => {
+            let (ticks, per_second) = rest.split_once(char::is_whitespace)?;
+            Step::Pace(count(ticks)?, count(per_second.trim()).filter(|rate| *rate > 0)?)
+        }
         _ => return None,
     })
+}
+
+fn count(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|count| *count <= MAX_BURST)
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -71,8 +81,9 @@ mod tests {
 
     #[test]
     fn words_are_followed_in_order_and_the_rest_is_said() {
-        let steps =
-            parse("say hello there; run 0.5\nask rm -rf build\ncost 0.25; tokens 100 20;burst 3; what now?");
+        let steps = parse(
+            "say hello there; run 0.5\nask rm -rf build\ncost 0.25; tokens 100 20;burst 3; pace 9 2; what now?",
+        );
         assert_eq!(
             steps,
             [
@@ -82,6 +93,7 @@ mod tests {
                 Step::Cost(250_000),
                 Step::Tokens(100, 20),
                 Step::Burst(3),
+                Step::Pace(9, 2),
                 Step::Say("what now?".into()),
             ]
         );
@@ -89,7 +101,17 @@ mod tests {
 
     #[test]
     fn a_word_with_a_bad_argument_is_text() {
-        for line in ["run fast", "run -1", "burst many", "cost lots", "tokens 5", "say", "running late"] {
+        for line in [
+            "run fast",
+            "run -1",
+            "burst many",
+            "pace 5",
+            "pace 5 0",
+            "cost lots",
+            "tokens 5",
+            "say",
+            "running late",
+        ] {
             assert_eq!(parse(line), [Step::Say(line.into())]);
         }
         assert_eq!(parse(""), [Step::Say(String::new())]);

@@ -138,7 +138,8 @@ async fn after_a_restart_the_turn_is_interrupted_and_deeds_are_settled() {
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     ear.until_kind("session.status").await;
     let known = Known { session: ear.session.clone(), mark: ear.mark };
-    let memory = Memory::from([(SessionId::new("echo_1"), known)]);
+    let bare = Known { mark: None, ..known.clone() };
+    let memory = Memory::from([(SessionId::new("echo_1"), known), (SessionId::new("echo_7"), bare)]);
 
     let (echo, mut ear) = open(memory);
     let Some(Heard::Picture(picture)) = ear.heard.recv().await else { panic!("no picture") };
@@ -146,6 +147,12 @@ async fn after_a_restart_the_turn_is_interrupted_and_deeds_are_settled() {
     assert_eq!(picture[0].error.as_deref(), Some("the agent was restarted during the turn"));
     assert_eq!(echo.settle(&"1".into(), &create("run 60")).await, Settled::Done("echo_1".into()));
     assert_eq!(echo.settle(&"9".into(), &create("run 60")).await, Settled::NotDone);
+    assert_eq!(
+        echo.settle(&"7".into(), &create("say x")).await,
+        Settled::NotDone,
+        "its prompt was never said"
+    );
+    assert_eq!(echo.settle(&"7".into(), &create("")).await, Settled::Done("echo_7".into()));
     let prompt = Deed::Prompt { session_id: "echo_1".into(), message: "run 60".into() };
     assert_eq!(echo.settle(&"1".into(), &prompt).await, Settled::Done(String::new()));
     assert_eq!(echo.settle(&"9".into(), &prompt).await, Settled::NotDone);

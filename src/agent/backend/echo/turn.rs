@@ -8,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars, tokens};
 use super::script::{self, Step};
-use super::{Message, OpenAsk, Shared, mark_of};
-use crate::base::clock;
+use super::{Message, OpenAsk, Shared};
+use crate::base::clock::{self, Stopwatch};
 use crate::protocol::session::{SessionId, Tokens};
 
 /// Characters of text that count as one token where the script does not say.
 const CHARS_PER_TOKEN: u64 = 4;
+
+/// How often a `pace` tells what is due.
+const PACE: Duration = Duration::from_millis(5);
 
 /// What a person answered.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl<'a> Turn<'a> {
             voice,
             end,
             message: Voice::name("msg"),
-            parent: Voice::name("msg"),
+            parent: String::new(),
             began: clock::now().0,
             used: Tokens::default(),
             said_tokens: false,
@@ -75,15 +78,9 @@ impl<'a> Turn<'a> {
         self.close(outcome).await;
     }
 
-    /// The person's message and the beginning of the answer.
+    /// The beginning of the answer.
     async fn open(&mut self, message: &Message) {
-        let info = json!({"id": self.parent, "role": "user", "sessionID": self.id, "agent": "echo",
-            "model": {"providerID": PROVIDER, "modelID": MODEL}, "time": {"created": self.began}});
-        let mut user = self.voice.event("message.updated", json!({ "info": info }));
-        user.mark = Some(mark_of(&message.command));
-        self.voice.tell(user).await;
-        let text = json!({"type": "text", "text": message.text});
-        self.voice.part(&self.parent, &Voice::name("prt"), text).await;
+        self.parent.clone_from(&message.id);
         self.voice.status("busy").await;
         self.used.input = message.text.len() as u64 / CHARS_PER_TOKEN + 1;
         self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
@@ -102,6 +99,7 @@ impl<'a> Turn<'a> {
             Step::Cost(micros) => self.cost_micros += micros,
             Step::Tokens(input, output) => self.spend(input, output),
             Step::Burst(count) => return self.burst(count).await,
+            Step::Pace(count, per_second) => return self.pace(count, per_second).await,
         }
         Outcome::Finished
     }
@@ -141,6 +139,24 @@ impl<'a> Turn<'a> {
                 return over;
             }
             self.voice.say("echo.tick", json!({ "n": n })).await;
+        }
+        Outcome::Finished
+    }
+
+    /// What is due by the clock, so that a late timer is made up for.
+    async fn pace(&mut self, count: u64, per_second: u64) -> Outcome {
+        let begun = Stopwatch::start();
+        let mut timer = tokio::time::interval(PACE);
+        let mut told = 0;
+        while told < count {
+            if let Err(over) = self.until_over(timer.tick()).await {
+                return over;
+            }
+            let due = (begun.elapsed().as_secs_f64() * per_second as f64) as u64;
+            for n in told + 1..=due.min(count) {
+                self.voice.say("echo.tick", json!({ "n": n })).await;
+            }
+            told = told.max(due.min(count));
         }
         Outcome::Finished
     }

@@ -20,6 +20,9 @@ pub const NAME: &str = "opencode";
 /// busy machine.
 pub const CALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long its stream of events may take to open: it loads nothing for that, and one that hangs is to be noticed.
+const STREAM_LIMIT: Duration = Duration::from_secs(10);
+
 /// Bytes of an answer; the longest are histories and lists of sessions.
 const BODY_MAX: usize = 64 * 1024 * 1024;
 
@@ -101,7 +104,7 @@ impl Client {
 
     /// Opens the stream of events of all directories.
     pub async fn events(&self) -> Result<Response, BackendError> {
-        let call = Call::new("/global/event", "opening its event stream");
+        let call = Call::new("/global/event", "opening its event stream").within(STREAM_LIMIT);
         within(call, async { accepted(call, sent(self.request(Method::GET, call), call).await?).await }).await
     }
 

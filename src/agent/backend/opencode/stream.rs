@@ -63,6 +63,8 @@ pub struct Listener<'a> {
     tracker: &'a mut Tracker,
     /// An event that waits for its twin.
     held: Option<(Option<String>, Payload)>,
+    /// Events of this stream that could not be read.
+    unreadable: u64,
     /// What models can hold, by provider and name.
     limits: HashMap<(String, String), Option<u64>>,
 }
@@ -70,7 +72,7 @@ pub struct Listener<'a> {
 impl<'a> Listener<'a> {
     /// A listener with nothing heard yet.
     pub fn new(shared: &'a Shared, client: &'a Client, tracker: &'a mut Tracker) -> Self {
-        Self { shared, client, tracker, held: None, limits: HashMap::new() }
+        Self { shared, client, tracker, held: None, unreadable: 0, limits: HashMap::new() }
     }
 
     /// Listens until it comes to its end. `is_ready` is called each time the picture has been reported.
@@ -141,6 +143,7 @@ impl<'a> Listener<'a> {
 
     /// Reads until the stream breaks, and tells why it did.
     async fn read(&mut self, mut events: Events) -> Result<String, EndOfStream> {
+        self.unreadable = 0;
         loop {
             let patience = if self.held.is_some() { TWIN_PATIENCE } else { SILENCE_MAX };
             let event = match timeout(patience, events.next()).await {
@@ -161,9 +164,20 @@ impl<'a> Listener<'a> {
             let Some(data) = event.data else { continue };
             match serde_json::from_str::<Frame>(&data) {
                 Ok(frame) => self.take(frame).await?,
-                Err(error) => tracing::warn!("an event of opencode cannot be read: {error}"),
+                Err(error) => self.report_unreadable(&error).await?,
             }
         }
+    }
+
+    /// Once for each stream: garbage is to fill neither the log nor the record.
+    async fn report_unreadable(&mut self, error: &serde_json::Error) -> Result<(), EndOfStream> {
+        self.unreadable += 1;
+        if self.unreadable > 1 {
+            return Ok(());
+        }
+        let reason = format!("an event of opencode cannot be read, and more may follow: {error}");
+        tracing::warn!("{reason}");
+        self.report(own_event("gap", raw(&json!({"reason": reason})))).await
     }
 
     async fn take(&mut self, frame: Frame) -> Result<(), EndOfStream> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Severity, Work};
+use super::Work;
 use crate::base::clock::{Reading, Time};
 use crate::protocol::node::NodeId;
+use crate::supervisor::hub::input::Severity;
 use crate::supervisor::hub::view::NodeState;
 
 /// A difference to the clock that cannot be set which is no correction any more. Smaller ones are followed silently.

@@ -1,11 +1,12 @@
 //! Durable events: each is taken once, in order, and added to its session.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Severity, Work};
+use super::Work;
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
@@ -15,7 +16,7 @@ use crate::protocol::session::{Session, SessionId};
 use crate::rules;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::From;
+use crate::supervisor::hub::input::{From, Severity};
 
 impl Work {
     pub(super) fn events(&mut self, from: &From, batch: Events, at: Time) {
@@ -66,8 +67,8 @@ impl Work {
         }
     }
 
-    /// Gives an event its place and adds it to its session. `touched` holds the sessions of this input, so that a
-    /// burst copies each of them once.
+    /// Gives an event its place and adds it to its session. `touched` holds the sessions of this input by the node's
+    /// own names, so that a burst looks up and copies each of them once.
     fn store_event(
         &mut self,
         node: &NodeId,
@@ -76,36 +77,39 @@ impl Work {
         projects: &[Project],
         at: Time,
     ) {
-        if event.kind == "gap" {
-            self.alert_gap(node, &event.data, at);
+        match event.kind.as_str() {
+            "gap" => self.alert_gap(node, &event.data, at),
+            "journal.blocked" => self.alert_blocked(node, &event.data, at),
+            _ => {}
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
-                let id = self.public_id(&local, node);
-                if !touched.contains_key(&id) {
-                    let record = self.session_record(&id, node, &project, event.occurred_at);
-                    touched.insert(id.clone(), record);
-                }
-                if let Some(record) = touched.get_mut(&id) {
-                    let before = (record.session.tokens, record.session.cost_micros);
-                    // An event names the parent as its node does.
-                    let parent = record.session.parent_id.take();
-                    rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
-                    let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
-                    record.session.parent_id = said.or(parent);
-                    let session = &mut record.session;
-                    if session.backend.is_empty()
-                        && let Some(project) = projects.iter().find(|project| project.name == session.project)
-                    {
-                        session.backend.clone_from(&project.backend);
+                let record = match touched.entry(local) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let id = self.public_id(place.key(), node);
+                        let record = self.session_record(&id, node, &project, event.occurred_at);
+                        place.insert(record)
                     }
-                    self.charge(session, before, timestamp);
-                    self.view.tail.push(record.no, seq);
+                };
+                let before = (record.session.tokens, record.session.cost_micros);
+                // An event names the parent as its node does.
+                let parent = record.session.parent_id.take();
+                rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
+                let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
+                record.session.parent_id = said.or(parent);
+                let session = &mut record.session;
+                if session.backend.is_empty()
+                    && let Some(project) = projects.iter().find(|project| project.name == session.project)
+                {
+                    session.backend.clone_from(&project.backend);
                 }
-                id.to_string()
+                self.charge(session, before, timestamp);
+                self.view.tail.push(record.no, seq);
+                session.id.to_string()
             }
         };
         self.batch.events.push(EventView {
@@ -131,6 +135,14 @@ impl Work {
             None => format!("node {node} may have missed events: {reason}"),
         };
         self.alert(node, "events.gap", Severity::High, &text, at);
+    }
+
+    /// A node could store nothing for a while.
+    fn alert_blocked(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
+        let (seconds, reason) = (&data["seconds"], data["reason"].as_str().unwrap_or_default());
+        let text = format!("coding agents on node {node} waited for {seconds} s for its journal: {reason}");
+        self.alert(node, "journal.blocked", Severity::Medium, &text, at);
     }
 
     fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {

@@ -9,10 +9,12 @@ mod edit;
 mod event;
 mod node;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::effect::Effect;
-use super::input::{From, Input, Timed};
+use super::input::{Alert, From, Input, Severity, Timed};
 use super::view::{NodeState, View};
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
@@ -31,23 +33,8 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
 
-/// How much an alert matters; the words are those of the operations runbook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Something is lost or about to be.
-    High,
-    /// Something is not as it should be, and goes on.
-    Medium,
-}
-
-impl Severity {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Medium => "medium",
-        }
-    }
-}
+/// The name of the alert of a full disk.
+const DISK_FULL: &str = "disk.full";
 
 /// One batch of inputs being worked on.
 #[derive(Debug)]
@@ -95,6 +82,9 @@ impl Work {
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Alert(Alert { name, severity, text }) => {
+                self.alert(&NodeId::new(""), name, severity, &text, at);
+            }
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
@@ -168,6 +158,19 @@ impl Work {
         let data = json!({"name": name, "severity": severity.as_str(), "text": text});
         self.note(node, "alert.raised", &data, at);
         self.effects.push(Effect::Alert(format!("alert {name} ({}): {text}", severity.as_str())));
+    }
+
+    /// Writes down that the disk of the store is full.
+    pub fn disk_full(&mut self, store: &Path, at: Time) {
+        let text =
+            format!("the disk of {} is full: nothing new is stored until there is room", store.display());
+        self.alert(&NodeId::new(""), DISK_FULL, Severity::High, &text, at);
+    }
+
+    /// Writes down that there is room again.
+    pub fn disk_has_room(&mut self, store: &Path, at: Time) {
+        let text = format!("the disk of {} has room again", store.display());
+        self.note(&NodeId::new(""), "alert.resolved", &json!({"name": DISK_FULL, "text": text}), at);
     }
 
     /// Writes down that numbers of a node's journal will never come.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{Severity, Work};
+use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::node::NodeId;
@@ -15,7 +15,7 @@ use crate::rules::node::{Claim, Fit, claim, fit, kept};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{From, Greeted, Link};
+use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {
@@ -67,6 +67,7 @@ impl Work {
             begin_anew,
             credit_bytes: self.credit(),
             heartbeat_sec: self.liveness.interval.as_secs().max(1),
+            steady_ms: None,
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});

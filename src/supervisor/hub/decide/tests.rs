@@ -225,6 +225,28 @@ fn an_older_connection_of_a_node_cannot_write() {
 }
 
 #[test]
+fn what_an_older_connection_says_changes_nothing() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    stage.send("a", 1..=2);
+    let old = stage.from();
+    stage.connect("a", 1, 9).unwrap();
+    let (before, said) = (stage.view.nodes["n"].clone(), stage.told.len());
+    let events = || Input::Events { from: old.clone(), batch: batch("a", 3..=5) };
+    let snapshot = Snapshot { as_of_seq: 9, projects: Vec::new(), sessions: Vec::new() };
+    let batch = stage.play(vec![
+        events(),
+        Input::Snapshot { from: old.clone(), snapshot },
+        Input::Heartbeat { from: old.clone(), heartbeat: None },
+        events(),
+    ]);
+    assert!(batch.is_empty(), "{batch:?}");
+    assert_eq!(stage.view.nodes["n"].record, before.record);
+    assert_eq!(stage.view.sessions["s1"].session.events, 2);
+    assert_eq!(stage.told.len(), said, "and it is told nothing");
+}
+
+#[test]
 fn a_rolled_back_journal_is_told_and_a_new_one_is_taken_beside_it() {
     let mut stage = Stage::new();
     stage.connect("a", 1, 9).unwrap();

@@ -1,0 +1,16 @@
+//! How many files and connections this process may have open.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the soft limit to the hard one: the usual 1,024 are for programs that use `select`, and each connection
+/// takes one. Not for a process that starts others, which would inherit it.
+pub fn raise_limit() {
+    let now = getrlimit(Resource::Nofile);
+    if now.current == now.maximum {
+        return;
+    }
+    // Whoever may not is told, and serves as many as it may.
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now }) {
+        tracing::warn!(%error, limit = now.current, "the limit of open files cannot be raised");
+    }
+}

@@ -1,0 +1,179 @@
+//! What becomes of a store that fails: it is opened again, set aside when it is sick, and waited for when its disk is
+//! full.
+//!
+//! ```text
+//!   Well --a commit fails--> Failed --opened again, and takes a write--> Well
+//!                              | (no room: not opened while there is none; it can be read as it is)
+//!                              '--opened again on what the ballast left--> Full --room for ballast--> Well
+//! ```
+
+use super::decide::Work;
+use super::input::{Alert, Input, NotAccepted, Severity, Timed};
+use super::view::View;
+use super::{Owner, Tally};
+use crate::base::clock::{self, Time};
+use crate::protocol::command::{Command, CommandState};
+use crate::store::StoreError;
+use crate::store::hub::{Loaded, SetAside};
+use crate::store::mirror;
+
+/// What the store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// All it should.
+    Well,
+    /// Its disk is full: it can be read, and what little is left is for getting rid of something.
+    Full,
+    /// It refuses everything but reading until it is opened again.
+    Failed(Trouble),
+}
+
+/// Why a store refuses everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// There is no room.
+    NoRoom,
+    /// What it reads is not what was written.
+    Damage,
+    /// The disk failed otherwise; it may work again.
+    Disk,
+}
+
+/// What is answered while the disk is full.
+const FULL: &str =
+    "the supervisor's disk is full: what is stored can be read, nothing new is taken until there is room";
+
+impl<T: Tally> Owner<T> {
+    /// Opens a store again that failed, and goes back to work once a full disk has room.
+    pub(super) fn heal(&mut self, at: Time) -> Result<(), StoreError> {
+        match self.condition {
+            Condition::Well => Ok(()),
+            Condition::Full if self.store.has_room() => self.resume(at),
+            Condition::Full => Ok(()),
+            Condition::Failed(trouble) => self.open_again(trouble, at),
+        }
+    }
+
+    /// What the store holds then is the truth: a commit that failed may have taken effect nevertheless. So the view is
+    /// made anew and every agent connects again.
+    fn open_again(&mut self, trouble: Trouble, at: Time) -> Result<(), StoreError> {
+        let full = trouble == Trouble::NoRoom;
+        if full {
+            self.store.check_room()?;
+        }
+        let (loaded, replaced) = self.reopen(trouble, at)?;
+        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        let mut work = Work::on(&view, self.liveness);
+        if let Some(aside) = replaced {
+            raise(&mut work, Alert::store_replaced(&aside));
+        }
+        for id in &self.refused {
+            if let Some(command) = work.view.commands.remove(id) {
+                work.batch.commands.insert(id.to_string(), never_begun(&command, at));
+            }
+        }
+        match trouble {
+            Trouble::NoRoom => work.disk_full(self.store.path(), at),
+            Trouble::Disk => self.own_up(&mut work),
+            Trouble::Damage => {}
+        }
+        // Even an empty batch, since only a write shows that the store takes writes again.
+        self.store.commit(&work.batch)?;
+        tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
+        self.refused.clear();
+        // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
+        self.waiters.retain(|id, _| work.view.commands.contains_key(id));
+        self.publish(work);
+        self.close_all("the supervisor has opened its store again; say hello again");
+        if full && !self.store.has_room() {
+            self.condition = Condition::Full;
+            self.health.send_modify(|health| health.store = Some(FULL.to_owned()));
+        } else if full {
+            self.resume(at)?;
+        } else {
+            self.set_well();
+        }
+        Ok(())
+    }
+
+    /// Opens the file again; one that turns out to be sick is set aside, and made anew from its
+    /// mirror.
+    fn reopen(&self, trouble: Trouble, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
+        match self.store.reopen(trouble == Trouble::Damage) {
+            Err(damage) if damage.is_damage() => {
+                let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
+                Ok((loaded, Some(aside)))
+            }
+            opened => opened.map(|loaded| (loaded, None)),
+        }
+    }
+
+    /// There is room again: what was turned away is asked for again.
+    fn resume(&mut self, at: Time) -> Result<(), StoreError> {
+        let mut work = Work::on(&self.view.load(), self.liveness);
+        work.disk_has_room(self.store.path(), at);
+        self.commit(&work)?;
+        self.publish(work);
+        self.close_all("the supervisor's disk has room again; say hello again");
+        self.set_well();
+        Ok(())
+    }
+
+    /// Says what was wrong once it can be written down.
+    fn own_up(&self, work: &mut Work) {
+        let why = self.health.borrow().store.clone().unwrap_or_default();
+        let text = format!("the store could not be written for a while: {why}");
+        raise(work, Alert { name: "store.failed", severity: Severity::High, text });
+    }
+
+    fn set_well(&mut self) {
+        self.condition = Condition::Well;
+        self.health.send_modify(|health| health.store = None);
+    }
+
+    fn close_all(&mut self, reason: &str) {
+        for (_, link) in self.links.drain() {
+            link.close.close(reason);
+        }
+    }
+
+    /// Takes note that the store refused a write.
+    pub(super) fn fail(&mut self, error: &StoreError, why: &str) {
+        let trouble = match self.condition {
+            _ if error.is_full() => Trouble::NoRoom,
+            _ if error.is_damage() => Trouble::Damage,
+            // After the first failure the store says only that it had one.
+            Condition::Failed(trouble) => trouble,
+            _ => Trouble::Disk,
+        };
+        if trouble == Trouble::NoRoom {
+            self.store.release_ballast();
+        }
+        self.condition = Condition::Failed(trouble);
+        self.health.send_modify(|health| health.store = Some(why.to_owned()));
+    }
+}
+
+/// What cannot be taken while the disk is full. Agents are not acknowledged, and say it again when there is room.
+pub(super) fn turn_away(input: Input) {
+    match input {
+        Input::Connect { reply, .. } => drop(reply.send(Err(FULL.to_owned()))),
+        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
+        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
+        _ => {}
+    }
+}
+
+/// A command that was refused for want of a store, and is in the store nevertheless.
+fn never_begun(command: &Command, at: Time) -> Command {
+    Command {
+        state: CommandState::Failed,
+        error: Some("it could not be stored when it was asked for, so it was not done".to_owned()),
+        changed_at: at,
+        ..command.clone()
+    }
+}
+
+fn raise(work: &mut Work, alert: Alert) {
+    work.take(Timed { clock: clock::read(), input: Input::Alert(alert) });
+}

@@ -1,0 +1,33 @@
+//! What the kernel says of a process, and how many descriptors it lets this one have.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The kernel's clock for /proc: ticks a second.
+const TICKS: f64 = 100.0;
+
+/// Seconds of processor time of a process so far, its own and the kernel's for it.
+pub fn processor_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+    ticks / TICKS
+}
+
+/// Resident memory of a process in KiB: now, and at its most.
+pub fn resident_kib(pid: u32) -> (f64, f64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN)
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// Lets this process have as many descriptors as it may: how many.
+pub fn raise_descriptors() -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: now.maximum, ..now };
+    let raised = setrlimit(Resource::Nofile, most).map_or(now.current, |()| now.maximum);
+    raised.unwrap_or(u64::MAX)
+}
