@@ -227,7 +227,7 @@ impl Keeper {
             };
             let blocked = blocked.get_or_insert_with(|| Blocked::by(error));
             thread::park_timeout(backoff.next_delay());
-            if !blocked.full || self.writer.make_room() {
+            if self.writer.disk_works(blocked.full) {
                 took_effect |= self.reopen()?;
             }
             if blocked.full {

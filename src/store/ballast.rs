@@ -2,7 +2,7 @@
 //! the disk is full. A copy-on-write store needs room even to delete.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ const BYTES: u64 = 64 * 1024 * 1024;
 
 /// On a small disk it takes this part of the whole.
 const PART: u64 = 32;
+
+/// Bytes that are written to see whether the disk works.
+const PAGE: usize = 4096;
 
 /// Permissions of the file.
 const PRIVATE: u32 = 0o600;
@@ -63,9 +66,21 @@ impl Ballast {
         std::fs::remove_file(&self.path).is_ok()
     }
 
-    /// True when there is room for opening the store and writing a little, as after a release.
-    pub fn has_room(&self) -> bool {
-        self.disk().is_none_or(|disk| disk.free >= disk.ballast / 4)
+    /// True when there is room for opening the store and writing a little, as after a release, and the disk takes it.
+    pub fn disk_works(&self) -> bool {
+        let has_room = self.disk().is_none_or(|disk| disk.free >= disk.ballast / 4);
+        has_room && self.probe().is_ok()
+    }
+
+    /// Writes and syncs a little beside the store. A store that is closed for a disk that does not work cannot even be
+    /// read.
+    fn probe(&self) -> io::Result<()> {
+        let path = self.path.with_extension("probe");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&path)?;
+        file.write_all(&[0; PAGE])?;
+        file.sync_data()?;
+        std::fs::remove_file(&path)
     }
 
     /// `None` when the disk cannot be asked.
@@ -107,7 +122,7 @@ mod tests {
     fn it_is_kept_and_given_back() {
         let folder = tempfile::tempdir().unwrap();
         let ballast = Ballast::of(&folder.path().join("s.redb"));
-        assert!(ballast.keep() && ballast.keep() && ballast.has_room());
+        assert!(ballast.keep() && ballast.keep() && ballast.disk_works());
         let size = folder.path().join("s.redb.ballast").metadata().unwrap().len();
         assert_eq!(size, ballast.disk().unwrap().ballast);
         assert!(ballast.release() && !ballast.release());

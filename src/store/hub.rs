@@ -284,9 +284,9 @@ impl Store {
         self.ballast.keep()
     }
 
-    /// Fails while a full disk has no room even for opening the store, which can be read as it is.
-    pub fn check_room(&self) -> Result<(), StoreError> {
-        if self.ballast.has_room() { Ok(()) } else { Err(StoreError::Full { path: self.path.clone() }) }
+    /// False while its disk takes nothing: then the store is better left as it is, since it can be read.
+    pub fn disk_works(&self) -> bool {
+        self.ballast.disk_works()
     }
 
     /// Where it lies.

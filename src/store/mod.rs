@@ -103,9 +103,9 @@ pub enum StoreError {
     /// Neither the store nor its mirror can be used.
     #[error("{0}")]
     Hopeless(String),
-    /// The disk is full. What is stored can be read.
-    #[error("the disk of {path} is full; free some of it")]
-    Full {
+    /// The disk takes nothing. What is stored can be read.
+    #[error("the disk of {path} takes no writes: it is full, or it fails")]
+    DiskDown {
         /// Which store.
         path: PathBuf,
     },
@@ -140,7 +140,6 @@ impl StoreError {
     /// True when the disk has no room.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Full { .. } => true,
             Self::Open { source, .. } | Self::Transaction(source) => ballast::is_full(source),
             _ => false,
         }

@@ -22,7 +22,7 @@ use crate::protocol::node::NodeId;
 /// How long connecting and the handshakes may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long connecting may take of that: a network that was healed is to be noticed soon, and TCP tries ever less often.
+/// How long connecting to one address may take of that: a network that was healed is to be noticed soon, and TCP tries ever less often.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What was said and not taken for this long is lost with its link. Without it the kernel would try again after twice
@@ -141,10 +141,20 @@ impl Dial {
 async fn reach(uri: &Uri) -> io::Result<TcpStream> {
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await??;
-    stream.set_nodelay(true)?;
-    rustix::net::sockopt::set_tcp_user_timeout(&stream, UNTAKEN_MS)?;
-    Ok(stream)
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        // An address that does not answer must not keep the next one from its turn.
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|late| Err(late.into())) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                rustix::net::sockopt::set_tcp_user_timeout(&stream, UNTAKEN_MS)?;
+                return Ok(stream);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// The configured address as a WebSocket's, with the agents' door when it names no path.

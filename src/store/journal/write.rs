@@ -189,11 +189,11 @@ impl Writer {
         Ok(took_effect)
     }
 
-    /// After a failure for want of room: throws the ballast overboard. True when the file may be opened again; it can
-    /// be read as it is.
-    pub fn make_room(&mut self) -> bool {
+    /// After a failure: true when the disk takes writes, so that the file may be opened again. Until then it is better
+    /// left as it is, since it can be read. For want of `room` the ballast is thrown overboard first.
+    pub fn disk_works(&self, room: bool) -> bool {
         let ballast = &self.journal.ballast;
-        ballast.release() || ballast.has_room()
+        (room && ballast.release()) || ballast.disk_works()
     }
 
     /// Gives up what the supervisor has, oldest first, so that its pages can be used again: on a full disk the new

@@ -58,8 +58,8 @@ impl<T: Tally> Owner<T> {
     /// made anew and every agent connects again.
     fn open_again(&mut self, trouble: Trouble, at: Time) -> Result<(), StoreError> {
         let full = trouble == Trouble::NoRoom;
-        if full {
-            self.store.check_room()?;
+        if !self.store.disk_works() {
+            return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
         let (loaded, replaced) = self.reopen(trouble, at)?;
         let view = View { began: self.view.load().began, ..View::of(loaded) };

@@ -104,8 +104,11 @@ fn two_agents_with_one_identity_and_only_one_writes() {
     let (status, said) = world.take_agent("twin").end_with(Signal::TERM);
     assert!(status.success(), "{said}");
 
-    let successor = wait_for_owner(&world, "shop");
-    assert_ne!(successor["journal"]["incarnation"], admitted["journal"]["incarnation"]);
+    wait_until("the refused one is admitted with a new incarnation", PATIENCE, || {
+        let successor = wait_for_owner(&world, "shop");
+        let is_new = successor["journal"]["incarnation"] != admitted["journal"]["incarnation"];
+        if is_new { Ok(()) } else { Err(successor.to_string()) }
+    });
     let after = world.start_session("shop", "burst 700");
     all_there(&world, &after, 700);
     // What the refused one had stored of its own: that its backend began to work.
