@@ -18,6 +18,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::store::mirror::backup::Rules;
 use crate::supervisor::Supervisor;
 use crate::supervisor::config as supervisor_config;
 
@@ -150,6 +151,7 @@ impl Place {
                 allowed_origins: Vec::new(),
             },
             database: self.data.join("supervisor.db"),
+            backup: Rules::default(),
             tls: None,
         }
     }

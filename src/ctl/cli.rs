@@ -124,6 +124,9 @@ pub enum Noun {
     /// What was asked of nodes, and what came of it
     #[command(visible_alias = "command", subcommand)]
     Commands(CommandVerb),
+    /// Copies of supervisor.db beside it
+    #[command(visible_alias = "backups", subcommand)]
+    Backup(BackupVerb),
     /// Which supervisor halctl talks to, and why
     Config {
         /// What to do with it; `show` when nothing is said.
@@ -230,6 +233,21 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
+    },
+}
+
+/// What can be done with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Make one now, look through it, and name it the newest
+    Now,
+    /// List all backups, newest first
+    #[command(visible_alias = "ls")]
+    List,
+    /// Look through a backup: every page, and whether all rows are there; exit 1 if it is not whole
+    Verify {
+        /// Its name, as in the list; by default the newest.
+        name: Option<String>,
     },
 }
 

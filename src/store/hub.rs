@@ -106,9 +106,12 @@ pub struct Store {
 
 impl Store {
     /// Opens the store, or makes one where there never was one. Fails with what is wrong with a sick one.
-    pub fn open_sound(path: &Path) -> Result<(Self, Loaded), StoreError> {
+    pub fn open_sound(
+        path: &Path,
+        before_migration: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(Self, Loaded), StoreError> {
         let check = suspect::begin(path);
-        let opened = contained(|| Self::open_with(path, check))
+        let opened = contained(|| Self::open_with(path, check, before_migration))
             .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())));
         if opened.is_ok() {
             suspect::clear(path);
@@ -147,10 +150,14 @@ impl Store {
 
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        Self::open_with(path, false)
+        Self::open_with(path, false, || Ok(()))
     }
 
-    fn open_with(path: &Path, check: bool) -> Result<(Self, Loaded), StoreError> {
+    fn open_with(
+        path: &Path,
+        check: bool,
+        before_migration: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(Self, Loaded), StoreError> {
         let store = Self {
             path: path.to_owned(),
             ballast: Ballast::of(path),
@@ -159,7 +166,7 @@ impl Store {
             mirror: None,
             replaced: AtomicU64::new(0),
         };
-        store.prepare()?;
+        store.prepare(before_migration)?;
         store.ballast.keep();
         let loaded = store.load()?;
         Ok((store, loaded))
@@ -231,7 +238,7 @@ impl Store {
             }
             open_file(&self.path, false)
         })?;
-        self.prepare()?;
+        self.prepare(|| Ok(()))?;
         let aside = aside.ok_or(StoreError::Closed)?;
         Ok((self.load()?, aside))
     }
@@ -299,13 +306,17 @@ impl Store {
     }
 
     /// Makes the tables of a new store, so that readers find them, and checks the schema of an old one.
-    fn prepare(&self) -> Result<(), StoreError> {
+    fn prepare(&self, before_migration: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let guard = self.guard();
         let db = guard.as_ref().ok_or(StoreError::Closed)?;
         let known = db.begin_read()?.open_table(META).ok();
         if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
             return match found.value() {
-                SCHEMA => Self::make_newer_tables(db),
+                SCHEMA if db.begin_read()?.open_table(GONE).is_ok() => Ok(()),
+                SCHEMA => {
+                    before_migration()?;
+                    Self::make_newer_tables(db)
+                }
                 found => Err(StoreError::Newer {
                     path: self.path.clone(),
                     found: u32::try_from(found).unwrap_or(u32::MAX),
@@ -332,13 +343,11 @@ impl Store {
 
     /// Makes the tables that a store of an earlier day does not have yet.
     fn make_newer_tables(db: &Database) -> Result<(), StoreError> {
-        if db.begin_read()?.open_table(GONE).is_err() {
-            let txn = begin(db)?;
-            txn.open_table(COSTS)?;
-            txn.open_table(AUDIT)?;
-            txn.open_table(GONE)?;
-            txn.commit()?;
-        }
+        let txn = begin(db)?;
+        txn.open_table(COSTS)?;
+        txn.open_table(AUDIT)?;
+        txn.open_table(GONE)?;
+        txn.commit()?;
         Ok(())
     }
 

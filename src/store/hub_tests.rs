@@ -8,6 +8,7 @@ use crate::store::change::Change;
 use crate::store::command::{CommandRow, KeyRecord};
 use crate::store::cost::CostRecord;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::store::mirror::backup::Rules;
 use crate::store::mirror::{self, Opened};
 use crate::store::node::Past;
 
@@ -255,7 +256,7 @@ fn a_page_of_large_events_ends_early_and_says_so() {
 /// How many of a store's events can be read, with what else the opening told.
 fn opened(path: &Path) -> (usize, Option<SetAside>) {
     let Opened { store, loaded, set_aside: aside, .. } =
-        mirror::open(path, &path.with_extension("db"), Time(1_700_000_000_000)).unwrap();
+        mirror::open(path, &path.with_extension("db"), &Rules::default(), Time(1_700_000_000_000)).unwrap();
     let query = EventQuery { limit: 1000, ..EventQuery::default() };
     (store.read().unwrap().events(&query, &loaded.tail).unwrap().events.len(), aside)
 }

@@ -5,7 +5,6 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
-//! - `backup`: plain files beside the mirror.
 //! - `ballast`: what is thrown overboard when the disk is full.
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
@@ -17,7 +16,6 @@
 //!   as they stand, commands and what came of them.
 
 pub mod audit;
-pub mod backup;
 mod ballast;
 mod batch;
 pub mod change;
@@ -100,6 +98,14 @@ pub enum StoreError {
     /// What the mirror wants cannot be done now.
     #[error("{0}")]
     Refused(String),
+    /// A copy of a mirror is not whole.
+    #[error("{path} is no whole copy: {why}")]
+    Unsound {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Neither the store nor its mirror can be used.
     #[error("{0}")]
     Hopeless(String),

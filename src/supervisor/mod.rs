@@ -3,12 +3,13 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
 pub mod api;
 mod auth;
+mod backup;
 pub mod cli;
 pub mod config;
 mod gate;
@@ -75,9 +76,9 @@ impl Supervisor {
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
         let Opened { store, loaded, first, set_aside } =
-            store::mirror::open(&path, &config.database, clock::now()).with_context(|| {
-                format!("cannot use the store; is another supervisor using {}?", path.display())
-            })?;
+            store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
+                || format!("cannot use the store; is another supervisor using {}?", path.display()),
+            )?;
         let metrics = Arc::new(Metrics::default());
         let view = View::of(loaded);
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
@@ -89,9 +90,10 @@ impl Supervisor {
             hub.view().store_id.to_string(),
             config.database.clone(),
             first,
+            config.backup.clone(),
             OfHub(hub.clone()),
         )?;
-        let shared = Shared::new(hub, mirror.health(), Doors::of(&config.server), metrics, Tasks::new());
+        let shared = Shared::new(hub, &mirror, Doors::of(&config.server), metrics, Tasks::new());
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
         if let Some(people) = people {
@@ -100,6 +102,7 @@ impl Supervisor {
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
+        shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         Ok(Self { config, shared, handle, tls, address, hub_thread, mirror })
@@ -139,6 +142,7 @@ impl Supervisor {
             tls::reload(acceptor, files)?;
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
+        self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.config = config;
         Ok(())

@@ -15,7 +15,8 @@ use super::metrics::Metrics;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
 use crate::base::task::Tasks;
-use crate::store::mirror::HealthOf;
+use crate::store::mirror::backup::Backups;
+use crate::store::mirror::{HealthOf, Mirror};
 
 /// Sources remembered for the log of refusals; the oldest is forgotten.
 const SOURCES: usize = 1024;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub hub: Hub,
     /// How the mirror is.
     pub mirror: HealthOf,
+    /// The backups of the mirror.
+    pub backups: Backups,
     /// Who may come in.
     pub doors: Arc<ArcSwap<Doors>>,
     /// The counters.
@@ -61,10 +64,11 @@ pub struct Shared {
 
 impl Shared {
     /// Puts it together.
-    pub fn new(hub: Hub, mirror: HealthOf, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+    pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
             hub,
-            mirror,
+            mirror: mirror.health(),
+            backups: mirror.backups(),
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
             live: Switchboard::default(),

@@ -111,6 +111,11 @@ impl Standing {
         self.add_events(added, removed);
     }
 
+    /// Its events.
+    pub fn events(&self) -> u64 {
+        self.counts.get("events").copied().unwrap_or_default()
+    }
+
     /// All rows of all tables.
     pub fn rows(&self) -> u64 {
         self.counts.values().sum()

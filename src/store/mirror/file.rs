@@ -211,10 +211,11 @@ pub fn remove_sides(path: &Path) {
     }
 }
 
-/// True when a file is ours: only its owner, or root, may hold it by a lease.
-pub fn is_owned(path: &Path) -> bool {
+/// True when a file is ours: only its owner, or root, may hold it by a lease. One with a second name, as a backup that
+/// was moved here, must stay as it is.
+pub fn is_ours_alone(path: &Path) -> bool {
     let us = rustix::process::geteuid();
-    us.is_root() || fs::metadata(path).is_ok_and(|file| file.uid() == us.as_raw())
+    fs::metadata(path).is_ok_and(|file| (us.is_root() || file.uid() == us.as_raw()) && file.nlink() == 1)
 }
 
 /// True when somebody else is writing.

@@ -15,10 +15,11 @@
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
 //! - `run`: the thread. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
-//! - `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
+pub mod backup;
 mod build;
 mod classify;
 mod feed;
@@ -27,6 +28,8 @@ mod ops;
 mod run;
 mod salvage;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::backup::{Backups, Rules, Word};
 pub use self::start::{First, Opened, begin_anew, open};
 use super::hub::Store;
 use super::node::NodeRecord;
@@ -61,6 +65,9 @@ pub trait Desk: Send + 'static {
     fn replace(&self, fresh: PathBuf) -> Result<String, String>;
 }
 
+/// Words waiting for the thread: one backup is made at a time.
+const WORDS: usize = 2;
+
 /// How the mirror is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
@@ -76,7 +83,8 @@ pub struct Health {
 #[derive(Debug)]
 pub struct Mirror {
     health: Arc<Mutex<Health>>,
-    stop: SyncSender<()>,
+    backups: Backups,
+    words: SyncSender<Word>,
     ends: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -88,15 +96,17 @@ impl Mirror {
         store_id: String,
         path: PathBuf,
         first: First,
+        rules: Rules,
         desk: impl Desk,
     ) -> std::io::Result<Self> {
         let health = Arc::new(Mutex::new(Health::default()));
-        let (stop, stopped) = sync_channel(1);
+        let (words, heard) = sync_channel(WORDS);
+        let backups = Backups::new(path.clone(), rules, words.clone());
         let ends = Arc::new(AtomicBool::new(false));
         let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone(), ends.clone());
         let thread =
-            std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &stopped))?;
-        Ok(Self { health, stop, ends, thread })
+            std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &heard))?;
+        Ok(Self { health, backups, words, ends, thread })
     }
 
     /// How it is, for whoever asks later.
@@ -104,10 +114,15 @@ impl Mirror {
         HealthOf(self.health.clone())
     }
 
+    /// The way to its backups.
+    pub fn backups(&self) -> Backups {
+        self.backups.clone()
+    }
+
     /// Brings in what is committed, and leaves a file with nothing beside it.
     pub fn stop(self) {
         self.ends.store(true, Ordering::Relaxed);
-        let _ = self.stop.try_send(());
+        let _ = self.words.try_send(Word::Stop);
         let _ = self.thread.join();
     }
 }

@@ -1,17 +1,18 @@
 //! The mirror's thread: one window after another.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::apply::{self, Standing};
+use super::backup::{self, Word};
 use super::build::build;
 use super::classify::{self, Found, MALFORMED, check};
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_owned, remove_sides, side};
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_ours_alone, remove_sides, side};
 use super::ops;
 use super::salvage;
 use super::start::{First, make_from, make_way, newer_events, set_aside};
@@ -104,7 +105,7 @@ impl Runner {
         }
     }
 
-    pub fn run(mut self, first: First, stop: &Receiver<()>) {
+    pub fn run(mut self, first: First, words: &Receiver<Word>) {
         let mut first = first;
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
@@ -123,12 +124,25 @@ impl Runner {
                     backoff.next_delay()
                 }
             };
-            match stop.recv_timeout(pause) {
+            match words.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
+                Ok(Word::Copy(to, reply)) => drop(reply.send(self.copy(&to))),
                 _ => break,
+            }
+            if self.ends.load(Ordering::Relaxed) {
+                break;
             }
         }
         self.end();
+    }
+
+    /// Copies the mirror as it stands now; what was committed a moment ago may come with the next window.
+    fn copy(&mut self, to: &Path) -> Result<(), StoreError> {
+        self.step(true)?;
+        match &self.file {
+            Some(file) => backup::copy(file.connection(), to, &self.ends),
+            None => Err(StoreError::Refused("supervisor.db is not ready yet; try again".into())),
+        }
     }
 
     /// Takes the file into use, or makes it.
@@ -137,7 +151,7 @@ impl Runner {
             First::Build => self.build()?,
             First::Follow => match classify::look(&self.path) {
                 Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {
-                    if !is_owned(&self.path) {
+                    if !is_ours_alone(&self.path) {
                         self.take_over(&found)?;
                         self.build()?;
                     }
@@ -173,7 +187,7 @@ impl Runner {
     /// Takes over what operators have changed in a file that is another user's, as after `sudo mv`: we cannot write to
     /// it, nor hold it by a lease.
     fn take_over(&self, found: &Standing) -> Result<(), StoreError> {
-        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file: it is made anew as ours");
+        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file, or has another name: it is made anew as ours");
         remove_sides(&self.path);
         let connection = classify::immutable(&self.path)?;
         if let Some(why) = check(&connection) {

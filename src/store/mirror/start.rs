@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::adopt::{self, adopt};
 use super::apply::Standing;
+use super::backup::{self, Rules, newest};
 use super::classify::{self, Found, MALFORMED, check, immutable};
 use super::file::{remove_sides, side};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
 use crate::store::StoreError;
-use crate::store::backup::newest;
 use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
 use crate::store::tables::{EVENTS, NAME};
 
@@ -45,15 +45,18 @@ impl Opened {
 
 /// Opens the store at `store`, or makes it from the mirror where it is missing or sick, or where that is what an
 /// operator has asked for.
-pub fn open(store: &Path, mirror: &Path, now: Time) -> Result<Opened, StoreError> {
-    let opened = decide(store, mirror, classify::look(mirror), now)?;
+pub fn open(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
+    let opened = decide(store, mirror, backups, now)?;
     Ok(Opened { store: opened.store.mirrored_by(mirror), ..opened })
 }
 
-fn decide(store: &Path, mirror: &Path, found: Found, now: Time) -> Result<Opened, StoreError> {
+fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
+    let found = classify::look(mirror);
     let opened = match Store::find_loss(store) {
         Some(lost) => Err(lost),
-        None if has_bytes(store) => Store::open_sound(store),
+        None if has_bytes(store) => {
+            Store::open_sound(store, || backup::before_migration(mirror, backups, now))
+        }
         None => return without_store(store, mirror, found),
     };
     match opened {
@@ -214,7 +217,7 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
             }
         }
     }
-    Ok(Opened::of(Store::open_sound(store)?, First::Build))
+    Ok(Opened::of(Store::open_sound(store, || Ok(()))?, First::Build))
 }
 
 pub fn make_from(mirror: &Path, standing: &Standing, fresh: &Path) -> Result<u64, StoreError> {
