@@ -172,6 +172,20 @@ impl Store {
         Ok((store, loaded))
     }
 
+    /// Opens the store and looks at every page.
+    pub fn open_checked(path: &Path) -> Result<(Self, Loaded), StoreError> {
+        contained(|| Self::open_with(path, true, || Ok(())))
+            .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())))
+    }
+
+    /// Gives room back to the file system that deleted rows have left. Nobody else may be using it.
+    pub fn compact(self) -> Result<(), StoreError> {
+        let db = self.db.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut db = db.ok_or(StoreError::Closed)?;
+        while db.compact().map_err(|error| StoreError::Transaction(error.into()))? {}
+        Ok(())
+    }
+
     /// Writes a batch; when this returns `Ok` it is on the disk, and when it does not, nothing of it is.
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let guard = self.guard();

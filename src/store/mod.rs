@@ -98,6 +98,9 @@ pub enum StoreError {
     /// What the mirror wants cannot be done now.
     #[error("{0}")]
     Refused(String),
+    /// A running supervisor has it.
+    #[error("a running supervisor uses {0}; stop it first")]
+    InUse(PathBuf),
     /// A copy of a mirror is not whole.
     #[error("{path} is no whole copy: {why}")]
     Unsound {

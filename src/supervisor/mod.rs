@@ -4,6 +4,7 @@
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `offline`: what is done to its files while no supervisor runs.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
@@ -17,6 +18,7 @@ pub mod hub;
 mod live;
 mod metrics;
 mod mirror;
+pub mod offline;
 mod refusal;
 pub mod run;
 mod server;

@@ -15,7 +15,7 @@
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
 //! - `run`: the thread. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
-//! - `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
@@ -24,6 +24,7 @@ mod build;
 mod classify;
 mod feed;
 mod file;
+pub mod offline;
 mod ops;
 mod run;
 mod salvage;

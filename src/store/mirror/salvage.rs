@@ -64,6 +64,22 @@ pub fn take_over(
     Ok(taken)
 }
 
+/// How many rows of the mirror differ from the store's, but for those that the store has changed since.
+pub fn differences(connection: &Connection, store: &Store, standing: &Standing) -> Result<u64, StoreError> {
+    let newer = store.read()?.changes(standing.change, u64::MAX)?;
+    let mut differ = 0;
+    for table in &TABLES {
+        let mut last: Option<Cell> = None;
+        loop {
+            let lines = slice(connection, table, last.as_ref())?;
+            let Some(end) = lines.last() else { break };
+            last = Some(end[0].clone());
+            differ += differing(&store.read()?, table, lines, &newer)?.len() as u64;
+        }
+    }
+    Ok(differ)
+}
+
 fn slice(connection: &Connection, table: &Table, after: Option<&Cell>) -> rusqlite::Result<Vec<Vec<Cell>>> {
     let key = table.key();
     let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {SLICE}"));

@@ -173,7 +173,7 @@ fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreE
 }
 
 /// A new store beside the one that it will replace.
-fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
+pub fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
     let fresh = side(store, ".new");
     let events = make_from(mirror, standing, &fresh)?;
     Ok((fresh, events))

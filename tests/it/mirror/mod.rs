@@ -3,11 +3,13 @@
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
 //! - `backup`: backups, and what restoring one brings.
+//! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
 
 mod agree;
 mod backup;
 mod copies;
 mod edit;
+mod offline;
 mod stage;
 mod start;
