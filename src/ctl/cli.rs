@@ -124,6 +124,9 @@ pub enum Noun {
     /// What was asked of nodes, and what came of it
     #[command(visible_alias = "command", subcommand)]
     Commands(CommandVerb),
+    /// Events and audit records that were too old for the store
+    #[command(visible_alias = "archives", subcommand)]
+    Archive(ArchiveVerb),
     /// Copies of supervisor.db beside it
     #[command(visible_alias = "backups", subcommand)]
     Backup(BackupVerb),
@@ -233,6 +236,27 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
+    },
+}
+
+/// What can be done with archives.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveVerb {
+    /// List all archives, newest first
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show archived rows that hold a text anywhere
+    Search {
+        /// The text, as it is.
+        text: String,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Bring an archive's rows back for a week
+    Restore {
+        /// Its name, as in the list.
+        name: String,
     },
 }
 

@@ -41,6 +41,8 @@ pub struct Batch {
     pub audit: Vec<AuditRecord>,
     /// What operators changed with SQL.
     pub edits: edit::Decided,
+    /// Rows that the supervisor itself removes or brings back.
+    pub moved: edit::Decided,
 }
 
 impl Batch {
@@ -54,7 +56,8 @@ impl Batch {
             && self.index.is_empty()
             && self.costs.is_empty()
             && self.audit.is_empty()
-            && self.edits.upto == 0
+            && self.edits.is_empty()
+            && self.moved.is_empty()
     }
 }
 
@@ -110,7 +113,8 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
         }
         txn.open_table(META)?.insert("index_watermark", highest)?;
     }
-    let edited = edit::write(txn, &batch.edits, &mut changes)?;
+    let mut edited = edit::write(txn, &batch.edits, &mut changes)?;
+    edited.extend(edit::write(txn, &batch.moved, &mut changes)?);
     write_costs(txn, &batch.costs, &mut changes)?;
     write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
     note_changes(txn, &changes, mark)

@@ -5,6 +5,7 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `archive`: rows that have left the store, as compressed files.
 //! - `ballast`: what is thrown overboard when the disk is full.
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
@@ -15,6 +16,7 @@
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+pub mod archive;
 pub mod audit;
 mod ballast;
 mod batch;

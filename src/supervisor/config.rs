@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::store::archive::Retention;
 use crate::store::mirror::backup::Rules;
 
 pub use reload::reload;
@@ -36,8 +37,8 @@ const MOST_HEARTBEAT_TIMEOUTS: u32 = 1000;
 
 /// Backups that are kept at most.
 const MOST_BACKUPS: usize = 1000;
-/// Between two backups, and for how long one is kept, at most.
-const MOST_BACKUP_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
+/// The longest time between two backups, and that one or an old row is kept.
+const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// Everything a supervisor needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub database: PathBuf,
     /// When backups of the mirror are made, and how long they are kept.
     pub backup: Rules,
+    /// When old rows leave the store.
+    pub retention: Retention,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -115,12 +118,13 @@ fn build(root: &Section<'_>) -> Config {
         }
     }
     let backup = root.section("backup", backup);
+    let retention = root.section("retention", retention);
     later::channels(root);
     later::cost(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, tls }
+    Config { server, database, backup, retention, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {
@@ -184,12 +188,22 @@ fn database(section: &Section<'_>) -> PathBuf {
 
 fn backup(section: &Section<'_>) -> Rules {
     let default = Rules::default();
-    let age = Duration::from_secs(1)..=MOST_BACKUP_AGE;
+    let age = Duration::from_secs(1)..=MOST_AGE;
     let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
     Rules {
         is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
         every: long("interval").unwrap_or(default.every),
         keep: section.whole("keep", 1..=MOST_BACKUPS).unwrap_or(default.keep),
         keep_for: long("keep_for").unwrap_or(default.keep_for),
+    }
+}
+
+fn retention(section: &Section<'_>) -> Retention {
+    let age = Duration::from_secs(1)..=MOST_AGE;
+    let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
+    Retention {
+        events: long("events"),
+        audit: long("audit"),
+        archive: section.value("archive").and_then(|value| value.flag()).unwrap_or(true),
     }
 }

@@ -3,12 +3,13 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
 pub mod api;
+mod archive;
 mod auth;
 mod backup;
 pub mod cli;
@@ -96,6 +97,7 @@ impl Supervisor {
             OfHub(hub.clone()),
         )?;
         let shared = Shared::new(hub, &mirror, Doors::of(&config.server), metrics, Tasks::new());
+        shared.archive.set_rules(config.retention.clone());
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
         if let Some(people) = people {
@@ -105,6 +107,7 @@ impl Supervisor {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
+        shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         Ok(Self { config, shared, handle, tls, address, hub_thread, mirror })
@@ -144,6 +147,7 @@ impl Supervisor {
             tls::reload(acceptor, files)?;
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
+        self.shared.archive.set_rules(config.retention.clone());
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.config = config;

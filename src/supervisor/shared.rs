@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::accept::Accepting;
+use super::archive::Archivist;
 use super::config::ServerConfig;
 use super::hub::Hub;
 use super::live::Switchboard;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub hub: Hub,
     /// How the mirror is.
     pub mirror: HealthOf,
+    /// What leaves the store when it is old.
+    pub archive: Archivist,
     /// The backups of the mirror.
     pub backups: Backups,
     /// Who may come in.
@@ -66,6 +69,7 @@ impl Shared {
     /// Puts it together.
     pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
+            archive: Archivist::beside(hub.store().path()),
             hub,
             mirror: mirror.health(),
             backups: mirror.backups(),

@@ -133,7 +133,7 @@ pub fn list(mirror: &Path) -> Vec<Saved> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut all: Vec<Saved> = entries
         .filter_map(|entry| {
-            let at = time_of(entry.file_name().to_str()?.strip_prefix(&start)?)?;
+            let at = Time::of_stamp(entry.file_name().to_str()?.strip_prefix(&start)?)?;
             Some(Saved { path: entry.path(), at, bytes: entry.metadata().ok()?.len() })
         })
         .collect();
@@ -238,7 +238,7 @@ fn adopt_strange(mirror: &Path) -> io::Result<()> {
 }
 
 fn named(mirror: &Path, at: Time) -> PathBuf {
-    side(mirror, &format!(".backup.{}", stamp(at)))
+    side(mirror, &format!(".backup.{}", at.stamp()))
 }
 
 /// Gives the newest backup its second name, in place of whatever has it.
@@ -272,22 +272,6 @@ fn forget(path: &Path) {
     let _gone = fs::remove_file(path);
 }
 
-/// `20261126T074915Z`.
-fn stamp(at: Time) -> String {
-    let text = at.to_string();
-    let seconds = text.split('.').next().unwrap_or(&text);
-    format!("{}Z", seconds.replace(['-', ':'], ""))
-}
-
-fn time_of(stamp: &str) -> Option<Time> {
-    let part = |range| stamp.get(range);
-    if stamp.len() != 16 {
-        return None;
-    }
-    let day = format!("{}-{}-{}", part(0..4)?, part(4..6)?, part(6..8)?);
-    Time::parse(&format!("{day}T{}:{}:{}Z", part(9..11)?, part(11..13)?, part(13..15)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,8 +279,8 @@ mod tests {
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
         let at = Time(1_795_450_273_000);
-        assert_eq!((stamp(at).as_str(), time_of(&stamp(at))), ("20261123T161113Z", Some(at)));
-        assert!(time_of("new").is_none() && time_of("2026112xT161113Z").is_none());
+        assert_eq!((at.stamp().as_str(), Time::of_stamp(&at.stamp())), ("20261123T161113Z", Some(at)));
+        assert!(Time::of_stamp("new").is_none() && Time::of_stamp("2026112xT161113Z").is_none());
     }
 
     #[test]

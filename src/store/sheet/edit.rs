@@ -77,10 +77,19 @@ pub struct Decided {
     pub gone: Vec<(Kind, String)>,
     /// For the audit log: what was done to which row, or why not.
     pub done: Vec<Outcome>,
-    /// The number of the last one in the mirror's own list.
+    /// The number of the last one in the mirror's own list; 0 when they do not come from there.
     pub upto: u64,
     /// When.
     pub at: Time,
+    /// By whom, when not by an operator with SQL.
+    pub by: Option<&'static str>,
+}
+
+impl Decided {
+    /// True when there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.upto == 0 && self.list.is_empty()
+    }
 }
 
 /// What came of one edit.
@@ -180,7 +189,7 @@ pub(in crate::store) fn write(
     decided: &Decided,
     changes: &mut Vec<Change>,
 ) -> Result<Vec<AuditRecord>, StoreError> {
-    if decided.upto == 0 {
+    if decided.is_empty() {
         return Ok(Vec::new());
     }
     let mut told = Told::default();
@@ -210,8 +219,10 @@ pub(in crate::store) fn write(
         }
         told.add(outcome);
     }
-    txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
-    Ok(told.records(decided.at))
+    if decided.upto > 0 {
+        txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
+    }
+    Ok(told.records(decided.by.unwrap_or(OPERATOR), decided.at))
 }
 
 /// Edits rows of costs, audit records and commands.
@@ -414,16 +425,16 @@ impl Told {
         *count += 1;
     }
 
-    fn records(self, at: Time) -> Vec<AuditRecord> {
+    fn records(self, actor: &str, at: Time) -> Vec<AuditRecord> {
         let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
             let table = Table::of(kind).name;
             let target = if first == last { first } else { format!("{first} .. {last}") };
             let result = if refused.is_some() { "refused" } else { "done" };
-            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{OPERATOR}");
+            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{actor}");
             AuditRecord {
                 id: id::fresh(),
                 at,
-                actor: OPERATOR.to_owned(),
+                actor: actor.to_owned(),
                 action: format!("{word} {table}"),
                 target,
                 args: serde_json::json!({ "rows": count }).to_string(),

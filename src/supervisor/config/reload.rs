@@ -19,6 +19,9 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("backup.interval", old.backup.every != new.backup.every),
         ("backup.keep", old.backup.keep != new.backup.keep),
         ("backup.keep_for", old.backup.keep_for != new.backup.keep_for),
+        ("retention.events", old.retention.events != new.retention.events),
+        ("retention.audit", old.retention.audit != new.retention.audit),
+        ("retention.archive", old.retention.archive != new.retention.archive),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

@@ -15,7 +15,7 @@ use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
-use crate::store::sheet::edit::Edits;
+use crate::store::sheet::edit::{Edit, Edits};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;
@@ -236,6 +236,15 @@ pub enum Input {
         /// Told when it is stored, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Old rows leave the store, or archived ones come back.
+    Move {
+        /// Who does it.
+        by: &'static str,
+        /// Which rows.
+        list: Vec<Edit>,
+        /// Told when it is stored, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// An operator has put another mirror in place while we run: the store made from it takes the store's place.
     Replace {
         /// The new store's file.
@@ -266,6 +275,7 @@ impl Input {
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Edits { .. }
+            | Self::Move { .. }
             | Self::Replace { .. }
             | Self::Stop => true,
             Self::Connect { .. }

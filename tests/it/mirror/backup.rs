@@ -26,8 +26,13 @@ impl World {
 
     /// Starts with these rules for backups.
     fn start_with_backups(&mut self, rules: &Value) {
+        self.start_with("backup", rules);
+    }
+
+    /// Starts with this section in the configuration.
+    pub fn start_with(&mut self, section: &str, rules: &Value) {
         let mut config = self.supervisor_config(self.port());
-        config["backup"] = rules.clone();
+        config[section] = rules.clone();
         let path = self.write("supervisor.json", &config.to_string());
         self.start_supervisor_by(self.hal(&["supervisor", "--config", &path.to_string_lossy()]));
         self.wait_for_supervisor();

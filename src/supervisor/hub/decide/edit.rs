@@ -34,6 +34,20 @@ impl Work {
         self.effects.push(Effect::Edited(reply));
     }
 
+    /// Rows that only the store holds: old ones leave, archived ones come back.
+    pub(super) fn move_rows(
+        &mut self,
+        by: &'static str,
+        list: Vec<Edit>,
+        reply: oneshot::Sender<Result<(), String>>,
+        at: Time,
+    ) {
+        let moved = &mut self.batch.moved;
+        moved.list.extend(list);
+        (moved.by, moved.at) = (Some(by), at);
+        self.effects.push(Effect::Edited(reply));
+    }
+
     fn edit_node(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
         let known = self.view.nodes.get(edit.key.as_str()).cloned();
         match (edit.of_node(known.as_ref().map(|state| &state.record))?, known) {
