@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 use super::hub::Hub;
-use super::hub::input::Input;
+use super::hub::input::{Alert, Input, Severity};
 use crate::base::clock::Time;
 use crate::protocol::node::NodeStatus;
 use crate::rules;
 use crate::store::mirror::{Desk, Shown};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::Edits;
+use crate::store::sheet::edit::{Edit, Edits};
 
 /// The hub, seen from the mirror's thread.
 #[derive(Debug)]
@@ -42,6 +42,17 @@ impl Desk for OfHub {
         let (reply, answer) = oneshot::channel();
         self.0.send_blocking(Input::Edits { edits, reply }).map_err(|stopped| stopped.to_string())?;
         answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+
+    fn put(&self, list: Vec<Edit>) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let moved = Input::Move { by: "scrub", list, reply };
+        self.0.send_blocking(moved).map_err(|stopped| stopped.to_string())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+
+    fn alert(&self, name: &'static str, text: String) {
+        self.0.raise(Alert { name, severity: Severity::High, text });
     }
 
     fn replace(&self, fresh: PathBuf) -> Result<String, String> {

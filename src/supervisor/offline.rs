@@ -20,7 +20,7 @@ use crate::store::mirror::offline::Files;
 use crate::store::mirror::{Desk, Shown};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::Edits;
+use crate::store::sheet::edit::{Edit, Edits};
 
 /// Work that takes longer than this says that it goes on, and again so much later.
 const SAY: Duration = Duration::from_secs(1);
@@ -190,6 +190,14 @@ impl Desk for AsStored {
 
     fn take(&self, _: Edits) -> Result<(), String> {
         Err("no supervisor runs".into())
+    }
+
+    fn put(&self, _: Vec<Edit>) -> Result<(), String> {
+        Err("no supervisor runs".into())
+    }
+
+    fn alert(&self, name: &'static str, text: String) {
+        tracing::error!("{name}: {text}");
     }
 
     fn replace(&self, _: PathBuf) -> Result<String, String> {

@@ -76,6 +76,15 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The numbers of the events between two, both included.
+    pub fn event_numbers(&self, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let table = self.txn().open_table(EVENTS)?;
+        table.range(from..=to)?.map(|entry| Ok(entry?.0.value())).collect()
+    }
+
     /// A node.
     pub fn node_record(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
         let bytes = self.txn().open_table(NODES)?;

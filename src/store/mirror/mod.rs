@@ -14,8 +14,8 @@
 //! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
-//! - `run`: the thread. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
-//! - `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
+//! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
@@ -28,6 +28,7 @@ pub mod offline;
 mod ops;
 mod run;
 mod salvage;
+mod scrub;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -46,7 +47,7 @@ pub use self::start::{First, Opened, begin_anew, open};
 use super::hub::Store;
 use super::node::NodeRecord;
 use super::session::SessionRecord;
-use super::sheet::edit::Edits;
+use super::sheet::edit::{Edit, Edits};
 use crate::base::clock::Time;
 
 /// A node's name, its status word, and when it was last heard of.
@@ -62,6 +63,10 @@ pub trait Desk: Send + 'static {
     fn nodes(&self) -> Vec<Shown>;
     /// Stores what an operator changed; returns when it is stored.
     fn take(&self, edits: Edits) -> Result<(), String>;
+    /// Writes rows of the store again that were damaged; returns when they are stored.
+    fn put(&self, rows: Vec<Edit>) -> Result<(), String>;
+    /// Tells a person.
+    fn alert(&self, name: &'static str, text: String);
     /// Puts another store in place of the present one; gives its name.
     fn replace(&self, fresh: PathBuf) -> Result<String, String>;
 }

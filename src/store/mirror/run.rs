@@ -12,10 +12,11 @@ use super::backup::{self, Word};
 use super::build::build;
 use super::classify::{self, Found, MALFORMED, check};
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_ours_alone, remove_sides, side};
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_ours_alone, remove_sides};
 use super::ops;
 use super::salvage;
-use super::start::{First, make_from, make_way, newer_events, set_aside};
+use super::scrub::Scrub;
+use super::start::{First, make_way, set_aside};
 use super::{Desk, Health, Shown};
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
@@ -24,7 +25,6 @@ use crate::store::StoreError;
 use crate::store::hub::{Batch, Mark, Store};
 use crate::store::sheet::edit::Edits;
 use crate::store::sheet::schema::TABLES;
-use rusqlite::Connection;
 
 /// Between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_millis(25);
@@ -43,6 +43,8 @@ const HEARTBEATS: Duration = Duration::from_secs(20);
 
 /// Between two attempts after a failure, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+mod other;
 
 /// The thread's own state.
 pub struct Runner {
@@ -69,6 +71,9 @@ pub struct Runner {
     /// The next event to look at again, after changes were lost.
     again: Option<u64>,
     more: bool,
+    scrub: Scrub,
+    /// Rows that the comparison has found wrong.
+    wrong: Todo,
     is_checked: bool,
     /// How often the store was known to be replaced.
     replaced: u64,
@@ -100,6 +105,8 @@ impl Runner {
             shown: HashMap::new(),
             again: None,
             more: false,
+            scrub: Scrub::new(),
+            wrong: Todo::default(),
             is_checked: false,
             replaced: 0,
         }
@@ -174,6 +181,7 @@ impl Runner {
         let is_whole = file.is_whole;
         self.file = Some(file);
         self.shown.clear();
+        self.scrub.begin_again();
         if is_whole {
             self.mark();
         }
@@ -182,47 +190,6 @@ impl Runner {
             self.check()?;
         }
         Ok(())
-    }
-
-    /// Takes over what operators have changed in a file that is another user's, as after `sudo mv`: we cannot write to
-    /// it, nor hold it by a lease.
-    fn take_over(&self, found: &Standing) -> Result<(), StoreError> {
-        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file, or has another name: it is made anew as ours");
-        remove_sides(&self.path);
-        let connection = classify::immutable(&self.path)?;
-        if let Some(why) = check(&connection) {
-            return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
-        }
-        self.take_noted(&connection, found.event)?;
-        salvage::take_over(&connection, &self.store, found, &*self.desk)?;
-        Ok(())
-    }
-
-    /// Takes over all that operators have changed in a file that will not be ours any more.
-    fn take_noted(&self, connection: &Connection, watermark: u64) -> Result<(), StoreError> {
-        loop {
-            let done = self.store.read()?.meta("mirror_oplog")?;
-            let noted = ops::read(connection, done, watermark)?;
-            for portion in noted.portions {
-                self.desk.take(portion).map_err(StoreError::Refused)?;
-            }
-            if noted.read < ops::MOST {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Another store is in place, made from this mirror or begun anew, because the one before was sick.
-    fn follow_another(&mut self) -> Result<(), StoreError> {
-        self.store_id = self.store.read()?.store_id()?;
-        if let Some(file) = self.file.take() {
-            let taken = self.take_noted(file.connection(), self.standing.event);
-            file.leave();
-            taken?;
-        }
-        self.again = None;
-        self.whole = 0;
-        self.begin(First::Build)
     }
 
     fn build(&mut self) -> Result<(), StoreError> {
@@ -269,14 +236,16 @@ impl Runner {
         if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
             return Ok(());
         }
-        let behind = self.store.read()?.last_change()? > self.standing.change || self.again.is_some();
+        let behind = self.store.read()?.last_change()? > self.standing.change
+            || self.again.is_some()
+            || self.wrong != Todo::default();
         let nodes = self.nodes_to_show();
         let something =
             news || behind || !nodes.is_empty() || self.file.as_ref().is_some_and(MirrorFile::is_changed);
         self.tell(news || behind);
         if !something {
             self.last = Stopwatch::start();
-            return Ok(());
+            return self.compare();
         }
         let limit = if news { PATIENCE.0 } else { PATIENCE.1 };
         let patient = self.held.is_none_or(|held| held.elapsed() < limit) && !is_last;
@@ -289,6 +258,15 @@ impl Runner {
             }
             Err(NoWindow::Replaced) => self.replaced(),
         }
+    }
+
+    /// While it is in step, compares some rows.
+    fn compare(&mut self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.scrub.is_due() && self.wrong == Todo::default() {
+            self.wrong = self.scrub.step(file.connection(), &self.store, &self.standing, &*self.desk)?;
+        }
+        Ok(())
     }
 
     /// Nodes that came or went, or all that were heard of once in a while.
@@ -335,7 +313,7 @@ impl Runner {
         for portion in portions {
             self.desk.take(portion).map_err(StoreError::Refused)?;
         }
-        Ok(())
+        if self.more { Ok(()) } else { self.compare() }
     }
 
     /// What is read and written inside a window. Gives edits that are too many to be stored inside it.
@@ -365,6 +343,8 @@ impl Runner {
                     todo.rows.extend(names.into_iter().map(|name| (table.kind, name)));
                 }
             }
+            todo.ranges.append(&mut self.wrong.ranges);
+            todo.rows.append(&mut self.wrong.rows);
             look_again(&mut self.again, reader.meta("last_seq")?, &mut todo);
             apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
             standing.change = todo.upto;
@@ -379,35 +359,6 @@ impl Runner {
         standing.write(connection)?;
         self.standing = standing;
         Ok(noted.portions)
-    }
-
-    /// Another file lies there, or somebody has written over ours.
-    fn replaced(&mut self) -> Result<(), StoreError> {
-        if let Some(file) = self.file.take() {
-            file.leave();
-        }
-        self.is_checked = false;
-        self.begin(First::Follow)
-    }
-
-    /// An operator has restored a mirror while we run: the store is made from it.
-    fn restore(&mut self, found: &Standing) -> Result<(), StoreError> {
-        remove_sides(&self.path);
-        let unsound =
-            classify::immutable(&self.path).map_or_else(|e| Some(e.to_string()), |file| check(&file));
-        if let Some(what) = unsound {
-            make_way(&self.path, &Found::Corrupt(what))?;
-            return self.begin(First::Build);
-        }
-        let newer = newer_events(&self.store, found.last.0.max(found.event))?;
-        let fresh = side(self.store.path(), ".new");
-        make_from(&self.path, found, &fresh)?;
-        self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
-        tracing::warn!(
-            newer_events = newer,
-            "supervisor.db was restored while the supervisor runs: the store is made anew from it"
-        );
-        self.begin(First::Build)
     }
 
     /// What to do after a failure.

@@ -50,7 +50,7 @@ pub fn take_over(
     for table in &TABLES {
         let mut last: Option<Cell> = None;
         loop {
-            let lines = slice(connection, table, last.as_ref())?;
+            let lines = slice(connection, table, last.as_ref(), SLICE)?;
             let Some(end) = lines.last() else { break };
             last = Some(end[0].clone());
             let edits = differing(&store.read()?, table, lines, &newer)?;
@@ -71,7 +71,7 @@ pub fn differences(connection: &Connection, store: &Store, standing: &Standing) 
     for table in &TABLES {
         let mut last: Option<Cell> = None;
         loop {
-            let lines = slice(connection, table, last.as_ref())?;
+            let lines = slice(connection, table, last.as_ref(), SLICE)?;
             let Some(end) = lines.last() else { break };
             last = Some(end[0].clone());
             differ += differing(&store.read()?, table, lines, &newer)?.len() as u64;
@@ -80,9 +80,15 @@ pub fn differences(connection: &Connection, store: &Store, standing: &Standing) 
     Ok(differ)
 }
 
-fn slice(connection: &Connection, table: &Table, after: Option<&Cell>) -> rusqlite::Result<Vec<Vec<Cell>>> {
+/// The next lines of a table, in the order of its key.
+pub fn slice(
+    connection: &Connection,
+    table: &Table,
+    after: Option<&Cell>,
+    most: usize,
+) -> rusqlite::Result<Vec<Vec<Cell>>> {
     let key = table.key();
-    let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {SLICE}"));
+    let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {most}"));
     let mut statement = connection.prepare_cached(&sql)?;
     let lines = statement.query_map([after.unwrap_or(&Cell::Null)], |row| {
         (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Cell>>>()
@@ -115,7 +121,8 @@ fn differing(
     Ok(edits)
 }
 
-fn is_newer(newer: &Todo, kind: Kind, key: &str) -> bool {
+/// True when the store has changed a row since the mirror was told.
+pub fn is_newer(newer: &Todo, kind: Kind, key: &str) -> bool {
     match (kind, key.parse::<u64>()) {
         (Kind::Event, Ok(seq)) => newer.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq)),
         _ => newer.rows.contains(&(kind, key.to_owned())),
@@ -123,7 +130,7 @@ fn is_newer(newer: &Todo, kind: Kind, key: &str) -> bool {
 }
 
 /// What the store says of a row.
-fn fields_of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Option<Fields>, StoreError> {
+pub fn fields_of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Option<Fields>, StoreError> {
     let plain = |cells: Vec<Cell>| line::read(table, &cells).ok();
     Ok(match table.kind {
         Kind::Node => reader.node_record(key)?.map(|node| line::fields(&NodeRow::from(&node))),

@@ -237,7 +237,7 @@ fn other(
             let mut table = txn.open_table(COSTS)?;
             let known =
                 table.get(edit.key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), &edit.key));
-            let fields = known.transpose()?.map(|row| line::fields(&row));
+            let fields = readable(edit, known)?.map(|row| line::fields(&row));
             let fresh = fields_after(edit, fields, line::row::<CostRecord>);
             store(&mut table, edit.key.as_str(), fresh.map(|row| row.map(|row| row::seal(&row, &edit.key))))
         }
@@ -245,7 +245,7 @@ fn other(
             let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
             let mut table = txn.open_table(AUDIT)?;
             let known = table.get(seq)?.map(|bytes| row::open::<AuditRecord>(bytes.value(), seq));
-            let fields = known.transpose()?.map(|row| line::fields(&row));
+            let fields = readable(edit, known)?.map(|row| line::fields(&row));
             let fresh = fields_after(edit, fields, line::row::<AuditRecord>);
             if fresh.as_ref().is_ok_and(Option::is_some) {
                 let mut meta = txn.open_table(META)?;
@@ -261,7 +261,8 @@ fn other(
 fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, StoreError> {
     let key = edit.key.as_str();
     let mut table = txn.open_table(COMMANDS)?;
-    let known = table.get(key)?.map(|bytes| row::open::<CommandRow>(bytes.value(), key)).transpose()?;
+    let known = table.get(key)?.map(|bytes| row::open::<CommandRow>(bytes.value(), key));
+    let known = readable(edit, known)?;
     let fresh = fields_after(edit, known.as_ref().map(line::fields), |fields| {
         let row = line::row::<CommandRow>(fields)?;
         row.clone().into_command(key).map_err(|error| error.to_string())?;
@@ -272,6 +273,14 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
         open.remove(key)?;
     }
     store(&mut table, key, fresh.map(|row| row.map(|row| row::seal(&row, key))))
+}
+
+/// What is there now. A whole row takes its place, damaged or not.
+fn readable<R>(edit: &Edit, known: Option<Result<R, StoreError>>) -> Result<Option<R>, StoreError> {
+    match edit.deed {
+        Deed::Put(_) => Ok(known.and_then(Result::ok)),
+        _ => known.transpose(),
+    }
 }
 
 fn fields_after<R>(
@@ -308,7 +317,8 @@ impl Events<'_> {
         let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
         self.touched.push(seq);
         let mut table = self.txn.open_table(EVENTS)?;
-        let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq)).transpose()?;
+        let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq));
+        let known = readable(edit, known)?;
         let fields = known.as_ref().map(line::event_fields);
         let fresh = match edit.fields(fields) {
             Ok(None) => None,

@@ -5,6 +5,7 @@
 //! - `archive`: what leaves the store when it is old.
 //! - `backup`: backups, and what restoring one brings.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
+//! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
 
 mod agree;
@@ -13,5 +14,6 @@ mod backup;
 mod copies;
 mod edit;
 mod offline;
+mod scrub;
 mod stage;
 mod start;
