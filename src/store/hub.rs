@@ -21,7 +21,7 @@ use super::tables::{
     CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event, fresh, suspect};
+use super::{StoreError, cache, event, fresh, suspect};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::id;
@@ -145,9 +145,12 @@ impl Store {
     /// A store whose ballast lies there must be there too.
     fn find_loss(path: &Path) -> Option<StoreError> {
         let evidence = Ballast::of(path).path().to_owned();
-        let size = std::fs::metadata(path).map(|file| file.len());
-        let lost = evidence.exists() && size.as_ref().map_or(true, |bytes| *bytes == 0);
-        lost.then(|| StoreError::Lost { path: path.to_owned(), exists: size.is_ok(), evidence })
+        let exists = match std::fs::metadata(path) {
+            Ok(file) if file.len() == 0 => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            _ => return None,
+        };
+        evidence.exists().then(|| StoreError::Lost { path: path.to_owned(), exists, evidence })
     }
 
     /// Makes the next start look at every page.
@@ -189,7 +192,10 @@ impl Store {
     /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
     /// holds now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
     pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
-        self.exchange(|| open_file(&self.path, check))?;
+        self.exchange(|| {
+            cache::forget(&self.path);
+            open_file(&self.path, check)
+        })?;
         self.load()
     }
 
