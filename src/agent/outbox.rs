@@ -38,8 +38,8 @@ enum Ask {
     Write(Vec<Change>, oneshot::Sender<u64>),
     /// Remove what need not be kept.
     Trim,
-    /// Begin a new incarnation with what follows this number.
-    BeginAnew(u64, oneshot::Sender<u64>),
+    /// Begin a new incarnation with what follows a number, and hold this epoch.
+    BeginAnew { sure: u64, epoch: u64, done: oneshot::Sender<u64> },
 }
 
 /// A handle on the outbox. Clones share it; the thread ends when the last one is gone.
@@ -60,8 +60,14 @@ impl Outbox {
         let (asks, queue) = mpsc::channel(QUEUE);
         let (last_sender, last) = watch::channel(writer.last_seq());
         let acked = Arc::new(AtomicU64::new(writer.acked()));
-        let keeper =
-            Keeper { journal: Arc::clone(&journal), writer, acked: Arc::clone(&acked), last: last_sender };
+        let incarnation = writer.incarnation().to_owned();
+        let keeper = Keeper {
+            journal: Arc::clone(&journal),
+            writer,
+            acked: Arc::clone(&acked),
+            incarnation,
+            last: last_sender,
+        };
         let (ended, end) = oneshot::channel();
         thread::Builder::new().name("outbox".into()).spawn(move || {
             if let Err(error) = keeper.run(queue) {
@@ -79,9 +85,9 @@ impl Outbox {
     }
 
     /// Begins a new incarnation: see [`Writer::begin_anew`].
-    pub async fn begin_anew(&self, sure: u64) -> Result<u64, Closed> {
+    pub async fn begin_anew(&self, sure: u64, epoch: u64) -> Result<u64, Closed> {
         let (done, stored) = oneshot::channel();
-        self.asks.send(Ask::BeginAnew(sure, done)).await.map_err(|_| Closed)?;
+        self.asks.send(Ask::BeginAnew { sure, epoch, done }).await.map_err(|_| Closed)?;
         stored.await.map_err(|_| Closed)
     }
 
@@ -133,10 +139,17 @@ struct Keeper {
     journal: Arc<Journal>,
     writer: Writer,
     acked: Arc<AtomicU64>,
+    /// The incarnation that `acked` speaks of.
+    incarnation: String,
     last: watch::Sender<u64>,
 }
 
 impl Keeper {
+    /// Up to where the supervisor has committed. A new incarnation that has just taken effect has nothing there yet.
+    fn acked(&self) -> u64 {
+        if self.writer.incarnation() == self.incarnation { self.acked.load(Ordering::Relaxed) } else { 0 }
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Ask>) -> Result<(), JournalError> {
         let mut asks = Vec::new();
         while queue.blocking_recv_many(&mut asks, QUEUE) > 0 {
@@ -164,10 +177,11 @@ impl Keeper {
                     self.store(std::mem::take(&mut group))?;
                     self.trim()?;
                 }
-                Ask::BeginAnew(sure, done) => {
+                Ask::BeginAnew { sure, epoch, done } => {
                     self.store(std::mem::take(&mut group))?;
+                    self.insist(|writer, _| writer.begin_anew(sure, epoch, clock::now()).map(|_| ()))?;
                     self.acked.store(0, Ordering::Relaxed);
-                    self.insist(|writer, _| writer.begin_anew(sure, clock::now()).map(|_| ()))?;
+                    self.writer.incarnation().clone_into(&mut self.incarnation);
                     self.publish(vec![done]);
                 }
             }
@@ -213,7 +227,7 @@ impl Keeper {
         let mut blocked: Option<Blocked> = None;
         let mut took_effect = false;
         loop {
-            let acked = self.acked.load(Ordering::Relaxed);
+            let acked = self.acked();
             // A write that failed and took effect nevertheless is not made again, only synced.
             let tried = if took_effect {
                 self.writer.commit(&[], acked, clock::now()).map(|_| ())
@@ -228,9 +242,9 @@ impl Keeper {
             let blocked = blocked.get_or_insert_with(|| Blocked::by(error));
             thread::park_timeout(backoff.next_delay());
             if self.writer.disk_works(blocked.full) {
-                took_effect |= self.reopen()?;
+                took_effect |= self.reopen(blocked.full)?;
             }
-            if blocked.full {
+            if blocked.full && !took_effect {
                 self.shed(acked);
             }
         }
@@ -240,8 +254,8 @@ impl Keeper {
         }
     }
 
-    fn reopen(&mut self) -> Result<bool, JournalError> {
-        match self.writer.reopen() {
+    fn reopen(&mut self, full: bool) -> Result<bool, JournalError> {
+        match self.writer.reopen(full) {
             Err(error) if error.may_pass() => Ok(false),
             reopened => reopened,
         }

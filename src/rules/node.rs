@@ -97,7 +97,7 @@ pub fn fault(hello: &Hello) -> Option<String> {
     if let Some((what, _)) = words.iter().find(|(_, word)| word.len() > MAX_WORD) {
         return Some(format!("the node's {what} is longer than {MAX_WORD} bytes"));
     }
-    if hello.first_seq > hello.last_seq || hello.last_seq >= MAX_SEQ {
+    if hello.first_seq > hello.last_seq || hello.last_seq >= MAX_SEQ || hello.epoch >= MAX_SEQ {
         return Some("the numbers of the node's journal make no sense".into());
     }
     fault_of_projects(&hello.projects)
@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(fault(&hello(0, 9)), None);
         assert!(fault(&hello(9, 1)).is_some());
         assert!(fault(&hello(0, u64::MAX)).is_some());
+        assert!(fault(&Hello { epoch: u64::MAX, ..hello(0, 9) }).is_some());
         let project = |error: &str| Project {
             name: "p".into(),
             directory: "/p".into(),

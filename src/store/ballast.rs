@@ -50,9 +50,11 @@ impl Ballast {
     /// Makes sure that it is there; the disk must have room for it twice, so that work does not begin for a moment
     /// only. True when it is.
     pub fn keep(&self) -> bool {
-        if self.path.exists() {
+        if self.path.metadata().is_ok_and(|file| file.len() > 0) {
             return true;
         }
+        // One that was being made when the process died holds nothing.
+        self.release();
         let Some(Disk { free, ballast }) = self.disk() else { return false };
         let made = free >= 2 * ballast && self.make(ballast).is_ok();
         if !made {

@@ -22,7 +22,7 @@ use super::tables::{
     SESSIONS,
 };
 use super::tail::Tail;
-use super::{StoreError, event, fresh, suspect};
+use super::{StoreError, cache, event, fresh, suspect};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::panic::contained;
@@ -138,9 +138,12 @@ impl Store {
     /// A store whose ballast lies there must be there too.
     pub(super) fn find_loss(path: &Path) -> Option<StoreError> {
         let evidence = Ballast::of(path).path().to_owned();
-        let size = std::fs::metadata(path).map(|file| file.len());
-        let lost = evidence.exists() && size.as_ref().map_or(true, |bytes| *bytes == 0);
-        lost.then(|| StoreError::Lost { path: path.to_owned(), exists: size.is_ok(), evidence })
+        let exists = match std::fs::metadata(path) {
+            Ok(file) if file.len() == 0 => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            _ => return None,
+        };
+        evidence.exists().then(|| StoreError::Lost { path: path.to_owned(), exists, evidence })
     }
 
     /// Makes the next start look at every page.
@@ -233,7 +236,10 @@ impl Store {
     /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
     /// holds now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
     pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
-        self.exchange(|| open_file(&self.path, check))?;
+        self.exchange(|| {
+            cache::forget(&self.path);
+            open_file(&self.path, check)
+        })?;
         self.load()
     }
 

@@ -7,6 +7,7 @@
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
 //! - `archive`: rows that have left the store, as compressed files.
 //! - `ballast`: what is thrown overboard when the disk is full.
+//! - `cache`: what the kernel holds of a file in memory, and need not be on the disk.
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
@@ -20,6 +21,7 @@ pub mod archive;
 pub mod audit;
 mod ballast;
 mod batch;
+mod cache;
 pub mod change;
 pub mod check;
 pub mod command;

@@ -176,7 +176,9 @@ fn the_supervisors_store_keeps_what_it_committed_through_power_cuts() {
     let (mut sum, mut work) = (Sum::default(), 0);
     for seed in 0..trials() {
         let mut dice = Dice::new(seed);
-        let path = folder.path().join(format!("{seed}.redb"));
+        // Gone after each trial: a store has ballast.
+        let place = tempfile::tempdir_in(folder.path()).unwrap();
+        let path = place.path().join(format!("{seed}.redb"));
         let power = Power::under(&path);
         let open = || Store::open(&path).map_err(|error| format!("seed {seed}: {error:?}"));
         let (mut store, _) = open().unwrap();
@@ -251,8 +253,8 @@ fn the_journal_keeps_what_it_committed_through_power_cuts() {
     let (mut sum, mut work) = (Sum::default(), 0);
     for seed in 0..trials() {
         let mut dice = Dice::new(seed);
-        let home = folder.path().join(seed.to_string());
-        std::fs::create_dir(&home).unwrap();
+        let place = tempfile::tempdir_in(folder.path()).unwrap();
+        let home = place.path().to_owned();
         let power = Power::under(&home.join("agent.redb"));
         let open = || open_journal(&home, bounds);
         let (mut journal, mut writer) = open().unwrap();

@@ -34,7 +34,11 @@ pub fn clear(store: &Path) {
 pub fn set_aside(store: &Path, now: Time) -> std::io::Result<PathBuf> {
     let mut name = store.as_os_str().to_owned();
     name.push(format!(".corrupt.{}", now.seconds()));
-    let aside = PathBuf::from(name);
+    let mut aside = PathBuf::from(name);
+    // Two within a second are both kept.
+    while aside.exists() {
+        aside = aside.with_added_extension("1");
+    }
     fs::rename(store, &aside)?;
     Ok(aside)
 }

@@ -199,8 +199,12 @@ impl Conversation {
             greeted.await.map_err(|_| End::later("the supervisor is stopping"))?.map_err(End::later)?;
         tracing::info!(%node, address = self.address, version, epoch = welcome.epoch, "agent connected");
         let from = From { node, epoch: welcome.epoch };
-        if let Some(heard) = early {
-            self.handle(&from, heard).await?;
+        if let Some(heard) = early
+            && let Err(end) = self.handle(&from, heard).await
+        {
+            let gone = Input::Disconnect { from, reason: end.reason.clone() };
+            let _ = self.shared.hub.send(gone).await;
+            return Err(end);
         }
         Ok((from, queue, close))
     }

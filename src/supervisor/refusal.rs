@@ -81,7 +81,7 @@ impl From<NotAccepted> for ApiError {
             NotAccepted::KeyTaken(_) | NotAccepted::NotOpen(_) => {
                 Self::new(StatusCode::CONFLICT, Code::Conflict, text)
             }
-            NotAccepted::TooMany { .. } | NotAccepted::NotStored(_) => {
+            NotAccepted::TooMany { .. } | NotAccepted::NotStored(_) | NotAccepted::NotTaken(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ServiceUnavailable, text)
             }
         }

@@ -145,3 +145,32 @@ fn picture(world: &World) -> Vec<Vec<Value>> {
     let commands = world.pages("/api/v1/commands?limit=100");
     vec![nodes, sessions, commands, world.events("")]
 }
+
+#[test]
+fn a_command_begun_on_a_journal_that_is_lost_is_unknown_and_never_begun_again() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "run 60");
+    world.wait_for_session(&id, "running");
+    let asked = world.ask(&json!({"type": "prompt_session", "session_id": id, "timeout": 0,
+        "args": {"message": "say only once"}}));
+    let command = asked.body["data"]["command_id"].as_str().unwrap().to_owned();
+    let state = |world: &World| world.data(&format!("/api/v1/commands/{command}"))["state"].clone();
+    wait_until("the node has begun it", PATIENCE, || {
+        let state = state(&world);
+        if state == "running" || state == "done" { Ok(()) } else { Err(state.to_string()) }
+    });
+    let before = state(&world);
+    world.take_agent("web-1").kill();
+    std::fs::write(world.path().join("web-1/data/agent.redb"), "no journal at all ".repeat(1000)).unwrap();
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    let aside = std::fs::read_dir(world.path().join("web-1/data")).unwrap();
+    let names: Vec<_> = aside.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.starts_with("agent.redb.corrupt.")), "the fault fired: {names:?}");
+    assert_eq!(state(&world), if before == "done" { json!("done") } else { json!("unknown") });
+    let next = world.start_session("shop", "say after");
+    world.wait_for_session(&next, "idle");
+    let said = world.events("node_id=web-1&type=message.part.updated");
+    let times = said.iter().filter(|event| event["data"]["part"]["text"] == "say only once").count();
+    assert!(times <= 1, "it was begun {times} times");
+}

@@ -145,7 +145,10 @@ impl Commands {
 
     async fn take(&mut self, frame: CommandFrame, ended: &mpsc::Sender<Ended>) {
         let id = frame.command_id.clone();
-        if self.in_hand.contains_key(&id) {
+        if let Some(cancelled) = self.in_hand.get(&id) {
+            if frame.ttl_ms == 0 {
+                cancelled.cancel();
+            }
             return self.means.acknowledge(id).await;
         }
         match self.means.outbox.command(&id) {

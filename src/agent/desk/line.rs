@@ -11,7 +11,7 @@ use crate::protocol::session::SessionId;
 const KILLED: &str = "the session was killed before this was its turn";
 
 /// What a command that was cancelled is told.
-const CANCELLED: &str = "it was cancelled before it began; it had no effect";
+const CANCELLED: &str = "it was cancelled, or its time was over, before it began; it had no effect";
 
 /// The lines of all sessions that have prompts in hand.
 #[derive(Debug, Default)]

@@ -26,7 +26,10 @@ impl Link {
 
     /// The numbers of this journal mean something else to the supervisor: others are given.
     pub(super) async fn begin_anew(&self, welcome: &Welcome, span: &Span) -> Result<(), Break> {
-        let sure = if welcome.begin_anew { welcome.committed_seq } else { self.means.outbox.acknowledged() };
+        let acknowledged = self.means.outbox.acknowledged();
+        // A supervisor that was restored may have less than it once acknowledged.
+        let sure =
+            if welcome.begin_anew { welcome.committed_seq } else { acknowledged.min(welcome.committed_seq) };
         tracing::warn!(
             "the supervisor has {} events of this journal, which holds {} to {}: it was restored from an older copy \
              or copied from another machine; beginning a new incarnation with what follows {sure}",
@@ -34,7 +37,7 @@ impl Link {
             span.first,
             span.last
         );
-        let begun = self.means.outbox.begin_anew(sure).await;
+        let begun = self.means.outbox.begin_anew(sure, welcome.epoch).await;
         begun.map(|_| ()).map_err(|error| Break::lost(error.to_string()))
     }
 }

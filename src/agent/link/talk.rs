@@ -17,9 +17,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
+use super::Link;
 use super::dial::Socket;
 use super::late::Welcomed;
-use super::{Link, MAX_PENDING};
 use crate::agent::desk::command::Order;
 use crate::base::clock;
 use crate::protocol::frame::{
@@ -150,13 +150,14 @@ impl Link {
         let hello = Message::text(FromAgent::Hello(hello).encode(clock::now()));
         out.send(hello).await.map_err(|_| self.cut())?;
         let welcome = self.welcome(stream).await?;
-        // Before anything else is said: whoever holds the newest epoch is this node.
-        let epoch = self.means.outbox.write(vec![Change::Epoch(welcome.epoch)]).await;
-        epoch.map_err(|error| Break::lost(error.to_string()))?;
+        let welcomed = Welcomed::now(&welcome);
         if welcome.begin_anew || welcome.committed_seq > span.last || self.went_another_way(&welcome)? {
             self.begin_anew(&welcome, &span).await?;
             return Err(Break::Again);
         }
+        // Before anything else is said: whoever holds the newest epoch is this node.
+        let epoch = self.means.outbox.write(vec![Change::Epoch(welcome.epoch)]).await;
+        epoch.map_err(|error| Break::lost(error.to_string()))?;
         self.means.outbox.acknowledge(welcome.committed_seq);
         let talk = Talk {
             out,
@@ -165,7 +166,7 @@ impl Link {
             on_the_way: VecDeque::new(),
             bytes_on_the_way: 0,
             credit: welcome.credit_bytes,
-            welcomed: Welcomed::now(&welcome),
+            welcomed,
             snapshot_due: true,
             heartbeat_due: false,
             resend_until: span.last,
@@ -284,9 +285,7 @@ impl Talk<'_> {
                     let url = &self.link.dial.target.url;
                     return Err(Break::lost(format!("timeout: nothing heard from the supervisor at {url}")));
                 }
-                Some(say) = self.link.means.says.recv(), if self.link.pending.len() < MAX_PENDING => {
-                    self.link.pending.push_back(say);
-                }
+                Some(say) = self.link.means.says.recv() => self.link.keep(say),
                 Some(live) = self.link.means.live.recv() => {
                     if self.live.len() < MAX_LIVE {
                         self.live.push_back(live);

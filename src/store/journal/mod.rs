@@ -24,8 +24,9 @@ pub use row::{CommandRecord, SessionRecord};
 pub use write::{Bounds, Change, NewEvent, Writer};
 
 use super::ballast::{self, Ballast};
-use super::{fresh, suspect};
+use super::{cache, fresh, suspect};
 use crate::base::clock::Time;
+use crate::base::panic::contained;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -208,7 +209,10 @@ impl Journal {
         let was_suspect = suspect::begin(path);
         // Prompts and outputs are for the agent's user alone.
         fresh::make(path, PRIVATE, &Builder::new()).map_err(|error| refused(path, error))?;
-        let opened = Self::open_and_look(path, bounds, was_suspect);
+        let opened =
+            contained(|| Self::open_and_look(path, bounds, was_suspect)).unwrap_or_else(|surprised| {
+                Err(JournalError::Damaged { path: path.to_owned(), why: surprised.to_string() })
+            });
         suspect::clear(path);
         opened
     }
@@ -248,10 +252,12 @@ impl Journal {
     }
 
     /// Exchanges the handle: after a failed write the database refuses every further one until it is opened again.
-    fn reopen(&self) -> Result<(), JournalError> {
+    /// `check` looks at every page.
+    fn reopen(&self, check: bool) -> Result<(), JournalError> {
         let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *place = None;
-        *place = Some(open_database(&self.path, false)?);
+        cache::forget(&self.path);
+        *place = Some(open_database(&self.path, check)?);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{Durability, ReadableDatabase, ReadableTable, Table};
+use redb::{Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -23,6 +23,9 @@ const TRIM_STEP: usize = 4096;
 /// How long a command's outcome is remembered. A supervisor that comes back later than this with a command that it
 /// gave before would have let it lapse long ago.
 const COMMANDS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// So many outcomes are remembered however old they seem: a clock that was set must not make the node forget what it did.
+const COMMANDS_LEAST: u64 = 4096;
 
 /// How much the journal keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +158,9 @@ impl Writer {
 
     /// Begins a new incarnation, because the supervisor knows numbers that this journal never gave, or took them from
     /// another: the file was restored from an older copy, or copied to a second machine. What follows number `sure`
-    /// is numbered anew, after a `gap` event that says why.
-    pub fn begin_anew(&mut self, sure: u64, now: Time) -> Result<u64, JournalError> {
+    /// is numbered anew, after a `gap` event that says why. The epoch is stored with it: whoever holds that and has not
+    /// begun anew would be taken for the one whose numbers those are.
+    pub fn begin_anew(&mut self, sure: u64, epoch: u64, now: Time) -> Result<u64, JournalError> {
         self.transact(0, |tables, meta| {
             let mut kept = Vec::new();
             while let Some((seq, row)) = tables.events.pop_first().map_err(failed)? {
@@ -165,24 +169,33 @@ impl Writer {
                 }
             }
             let old = std::mem::replace(&mut meta.incarnation, id::fresh());
-            (meta.next_seq, meta.acked, meta.bytes) = (1, 0, 0);
+            (meta.next_seq, meta.acked, meta.bytes, meta.epoch) = (1, 0, 0, epoch);
             let why = "the supervisor has this journal's numbers from elsewhere: its file was restored from an older \
                        copy, or copied to another machine; what it had not seen acknowledged follows";
             let data = raw(&json!({"reason": why, "incarnation": old}));
             tables.append(&NewEvent::own("gap", now, data), meta, now)?;
             for (seq, bytes) in kept {
-                let row = EventRow::decode(seq, &bytes)?;
-                tables.append_row(&row, meta)?;
+                match EventRow::decode(seq, &bytes) {
+                    Ok(row) => tables.append_row(&row, meta)?,
+                    // One bad row must not cost the others.
+                    Err(_) => tables.append(&unreadable(now), meta, now)?,
+                }
             }
             Ok(())
         })?;
         Ok(self.last_seq())
     }
 
+    /// The incarnation of the journal as it stands.
+    pub fn incarnation(&self) -> &str {
+        &self.meta.incarnation
+    }
+
     /// Opens the file again after a failed write. True when that write took effect although it failed: it must not
     /// be made a second time, only synced by another commit.
-    pub fn reopen(&mut self) -> Result<bool, JournalError> {
-        self.journal.reopen()?;
+    /// For want of room nothing is out of place; after any other failure every page is looked at.
+    pub fn reopen(&mut self, full: bool) -> Result<bool, JournalError> {
+        self.journal.reopen(!full)?;
         let stored = stored_meta(&self.journal)?.unwrap_or_else(|| self.meta.clone());
         let took_effect = stored.commits > self.meta.commits;
         self.meta = stored;
@@ -201,11 +214,15 @@ impl Writer {
     pub fn shed(&mut self, acked: u64, now: Time) -> Result<bool, JournalError> {
         let bounds = Bounds { keep_bytes: 0, ..self.bounds };
         let mut more = false;
-        self.transact(acked, |tables, meta| {
+        let shed = self.transact(acked, |tables, meta| {
             more = tables.trim_events(meta, bounds, now)?;
             Ok(())
-        })?;
-        Ok(more)
+        });
+        if shed.is_err() {
+            // It may have taken effect: its number must not be taken for that of the write which waits.
+            self.meta.commits += 1;
+        }
+        shed.map(|()| more)
     }
 
     /// Takes ballast on again once there is room for it.
@@ -242,6 +259,12 @@ impl Writer {
         self.meta = meta;
         Ok(())
     }
+}
+
+/// What stands for an event whose row cannot be read.
+fn unreadable(now: Time) -> NewEvent {
+    let data = json!({"count": 1, "reason": "the event's row in the journal is damaged"});
+    NewEvent::own("gap", now, raw(&data))
 }
 
 fn stored_meta(journal: &Journal) -> Result<Option<MetaRow>, JournalError> {
@@ -374,11 +397,24 @@ impl Tables<'_> {
     }
 
     fn trim_commands(&mut self, now: Time) -> Result<(), JournalError> {
-        let too_old = now.minus(COMMANDS_KEPT);
-        let old = |key: &str, bytes: &[u8]| {
-            CommandRecord::decode(key, bytes)
-                .is_ok_and(|record| record.state.is_final() && record.changed_at < too_old)
+        if self.commands.len().map_err(failed)? <= COMMANDS_LEAST {
+            return Ok(());
+        }
+        let ended = |key: &str, bytes: &[u8]| {
+            CommandRecord::decode(key, bytes).ok().filter(|record| record.state.is_final())
         };
+        let mut times = Vec::new();
+        for entry in self.commands.iter().map_err(failed)? {
+            let (key, bytes) = entry.map_err(failed)?;
+            times.extend(ended(key.value(), bytes.value()).map(|record| record.changed_at));
+        }
+        times.sort_unstable_by_key(|time| std::cmp::Reverse(*time));
+        let Some(oldest_kept) = usize::try_from(COMMANDS_LEAST - 1).ok().and_then(|at| times.get(at)) else {
+            return Ok(());
+        };
+        let too_old = now.minus(COMMANDS_KEPT).min(*oldest_kept);
+        let old =
+            |key: &str, bytes: &[u8]| ended(key, bytes).is_some_and(|record| record.changed_at < too_old);
         self.commands.retain(|key, bytes| !old(key, bytes)).map_err(failed)
     }
 }

@@ -54,7 +54,7 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
     let found = classify::look(mirror);
     let opened = match Store::find_loss(store) {
         Some(lost) => Err(lost),
-        None if has_bytes(store) => {
+        None if has_bytes(store)? => {
             Store::open_sound(store, || backup::before_migration(mirror, backups, now))
         }
         None => return without_store(store, mirror, found),
@@ -66,8 +66,13 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
     }
 }
 
-fn has_bytes(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.len() > 0)
+/// Fails when it cannot be known: nothing is put in place of a store that may be there.
+fn has_bytes(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(file) => Ok(file.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StoreError::File { path: path.to_owned(), source }),
+    }
 }
 
 /// Moves a file out of the way.

@@ -99,7 +99,7 @@ impl<T: Tally> Owner<T> {
     /// Opens the file again; one that turns out to be sick is set aside, and made anew from its
     /// mirror.
     fn reopen(&self, trouble: Trouble, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
-        match self.store.reopen(trouble == Trouble::Damage) {
+        match self.store.reopen(trouble != Trouble::NoRoom) {
             Err(damage) if damage.is_damage() => {
                 let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
                 Ok((loaded, Some(aside)))
@@ -158,8 +158,8 @@ impl<T: Tally> Owner<T> {
 pub(super) fn turn_away(input: Input) {
     match input {
         Input::Connect { reply, .. } => drop(reply.send(Err(FULL.to_owned()))),
-        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
-        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotStored(FULL.to_owned())))),
+        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotTaken(FULL.to_owned())))),
+        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotTaken(FULL.to_owned())))),
         _ => {}
     }
 }

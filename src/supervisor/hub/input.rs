@@ -83,8 +83,14 @@ pub enum NotAccepted {
     #[error("command {0} is not open any more: it has ended")]
     NotOpen(CommandId),
     /// It could not be stored, so it will not be done.
-    #[error("this could not be stored and will not be done: {0}")]
+    #[error(
+        "this could not be stored: {0}; it will not be done, unless the supervisor is killed before its disk works again: \
+         look before you ask again"
+    )]
     NotStored(String),
+    /// It was not even tried to store it.
+    #[error("this was not taken and will not be done: {0}")]
+    NotTaken(String),
 }
 
 /// A command request on its way to the hub.

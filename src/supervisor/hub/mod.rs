@@ -284,7 +284,7 @@ impl<T: Tally> Owner<T> {
                 Ok(earlier) => asked.earlier = earlier,
                 Err(error) => {
                     let Input::Command(asked) = next.input else { return };
-                    let refused = NotAccepted::NotStored(chain(&error));
+                    let refused = NotAccepted::NotTaken(chain(&error));
                     return work.effects.push(Effect::Answer(asked.reply, Err(refused)));
                 }
             }

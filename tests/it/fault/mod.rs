@@ -1,7 +1,7 @@
 //! Faults made on purpose. Each scene asserts that its fault fired, and an oracle outside of the product, what was said
 //! counted by whoever said it, tells what must be left.
 //!
-//! - `kills`: at random moments under load. `syncs`: at every sync, write or rename of a fixed scenario.
+//! - `kills`: at random moments under load. `syncs`: at every sync, write or change of a name of a fixed scenario.
 //! - `network`, `proxy`, `order`: what networks do. `disk`: full and failing ones. `clock`: clocks that are set.
 //! - `clone`: copied identities. `garbage`: a coding agent that talks nonsense or hangs. `hungry`: who stops reading, and
 //!   a process without descriptors or memory.

@@ -1,4 +1,4 @@
-//! Killed at each sync, write and rename of a fixed scenario, one after the other, until the scenario needs no more of
+//! Killed at each sync, write and change of a name of a fixed scenario, one after the other, until the scenario needs no more of
 //! them: start, connect, a session with a few ticks, a prompt, a kill, end. Some of them here, all of them in a soak.
 
 use reqwest::Method;
@@ -14,7 +14,7 @@ use crate::world::{TOKEN, World};
 
 /// Calls, and of how many one is taken, unless `HAL_SOAK=syncs=1` asks for all of them.
 const SYNCS: (&str, u64) = ("fdatasync,fsync", 3);
-const RENAMES: (&str, u64) = ("rename", 1);
+const NAMES: (&str, u64) = ("rename,link,linkat,unlink", 1);
 const WRITES: (&str, u64) = ("pwrite64", 29);
 
 /// No scenario needs more of them; one that does not end fails instead of running for ever.
@@ -60,9 +60,9 @@ fn an_agent_killed_at_each_sync_of_its_work() {
 }
 
 #[test]
-fn both_killed_at_each_rename_of_their_start() {
-    play("kill at each rename of the supervisor's start", Victim::Supervisor, Since::Start, RENAMES);
-    play("kill at each rename of the agent's start", Victim::Agent, Since::Start, RENAMES);
+fn both_killed_at_each_change_of_a_name_at_their_start() {
+    play("kill at each name of the supervisor's start", Victim::Supervisor, Since::Start, NAMES);
+    play("kill at each name of the agent's start", Victim::Agent, Since::Start, NAMES);
 }
 
 #[test]

@@ -160,6 +160,24 @@ impl Work {
         self.send_waiting(&node, at);
     }
 
+    /// The journal that would know what became of them is not there any more: asking again could do them twice.
+    pub(super) fn give_up_commands(&mut self, node: &NodeId, at: Time) {
+        let given = |one: &&Arc<Command>| one.node_id == *node && one.state != CommandState::Queued;
+        let open: Vec<Arc<Command>> = self.view.commands.values().filter(given).cloned().collect();
+        for command in open {
+            let error = format!(
+                "node {node} came back with another journal, which does not know whether this was done; look at the \
+                 session before asking again"
+            );
+            self.put_command(Command {
+                state: CommandState::Unknown,
+                error: Some(error),
+                changed_at: at,
+                ..Command::clone(&command)
+            });
+        }
+    }
+
     /// After a connect the node is asked again for every command that has not ended; it knows those it has seen.
     pub(super) fn send_open_commands(&mut self, node: &NodeId, at: Time) {
         let open: Vec<Command> = self

@@ -35,14 +35,14 @@ impl Work {
         let claim = claim(record.confirmed, &hello);
         let replaced = match owner {
             Some(owner) if claim == Claim::Stale => return self.refuse_stale(owner, &address, reply, at),
-            Some(owner) => format!(
-                "a newer connection of node {node} from {address} replaced the one from {}",
-                owner.record.address
-            ),
+            Some(owner) => replacing(&owner.record, &address),
             None => String::new(),
         };
         // Numbers that an agent of an older epoch gives may have been given by its successor too.
         let begin_anew = claim == Claim::Stale && record.knows(&hello.incarnation);
+        let is_other = hello.protocol >= PROTOCOL
+            && !record.incarnation.is_empty()
+            && (begin_anew || record.incarnation != hello.incarnation);
         // The predecessor's agents hold no journal: what is known of an earlier one stays.
         if hello.protocol >= PROTOCOL {
             record.turn_to(&hello.incarnation);
@@ -83,6 +83,9 @@ impl Work {
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
+        if is_other {
+            self.give_up_commands(&node, at);
+        }
         if !begin_anew {
             self.send_open_commands(&node, at);
         }
@@ -232,6 +235,14 @@ impl Work {
         self.batch.sessions.insert(record.session.id.to_string(), record.clone());
         self.view.put_session(record);
     }
+}
+
+/// What the older connection of a node is told.
+fn replacing(record: &NodeRecord, address: &str) -> String {
+    format!(
+        "a newer connection of node {} from {address} replaced the one from {}",
+        record.id, record.address
+    )
 }
 
 /// The host of an address with a port.

@@ -599,3 +599,26 @@ fn a_clock_that_is_set_takes_nobodys_time() {
         assert!(times.is_sorted(), "by {by}");
     }
 }
+
+#[test]
+fn what_a_lost_journal_may_have_done_is_not_asked_for_again() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 9).unwrap();
+    let sent = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    let from = stage.from();
+    stage.play(vec![Input::Disconnect { from, reason: "cable".into() }]);
+    stage.now += 1;
+    let queued = stage.ask(&[""], "create_session", None).remove(0).unwrap();
+    stage.told.clear();
+    stage.connect("b", 0, 0).unwrap();
+    assert!(!stage.view.commands.contains_key(&sent.id), "it may have been done");
+    let told: Vec<&CommandId> = stage
+        .told
+        .iter()
+        .filter_map(|(_, frame)| match frame {
+            ToAgent::Command(frame) => Some(&frame.command_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [&queued.id], "it was never told of this one");
+}
