@@ -47,6 +47,12 @@ fn run(call: Call) -> Result<(), Failure> {
     // Fails only when a provider is there already, and this is the only place that installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match call.role {
+        Role::Supervisor if call.args.first().is_some_and(|word| word == "store") => {
+            match typed(&call.called, call.args) {
+                Err(text) => print(&text?),
+                Ok(options) => print(&supervisor::offline::run(options)?),
+            }
+        }
         Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),

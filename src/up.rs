@@ -18,6 +18,8 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::store::archive::Retention;
+use crate::store::mirror::backup::Rules;
 use crate::supervisor::Supervisor;
 use crate::supervisor::config as supervisor_config;
 
@@ -150,6 +152,8 @@ impl Place {
                 allowed_origins: Vec::new(),
             },
             database: self.data.join("supervisor.db"),
+            backup: Rules::default(),
+            retention: Retention::default(),
             tls: None,
         }
     }

@@ -31,6 +31,23 @@ impl Time {
         Time(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// As part of a file's name: `20261126T074915Z`.
+    pub fn stamp(self) -> String {
+        let text = self.to_string();
+        let seconds = text.split('.').next().unwrap_or(&text);
+        format!("{}Z", seconds.replace(['-', ':'], ""))
+    }
+
+    /// Reads that.
+    pub fn of_stamp(stamp: &str) -> Option<Time> {
+        let part = |range| stamp.get(range);
+        if stamp.len() != 16 {
+            return None;
+        }
+        let day = format!("{}-{}-{}", part(0..4)?, part(4..6)?, part(6..8)?);
+        Time::parse(&format!("{day}T{}:{}:{}Z", part(9..11)?, part(11..13)?, part(13..15)?))
+    }
+
     /// Reads an RFC 3339 moment; `None` when the text is not one.
     pub fn parse(text: &str) -> Option<Time> {
         text.parse::<jiff::Timestamp>().ok().map(|at| Time(at.as_millisecond()))

@@ -20,6 +20,8 @@ pub enum Exit {
     TimedOut = 6,
     /// The supervisor cannot be reached.
     Unreachable = 69,
+    /// A running supervisor uses the files: stop it first.
+    InUse = 75,
     /// The supervisor does not accept the token.
     NotAllowed = 77,
     /// The configuration has problems; all of them were printed.
@@ -29,7 +31,7 @@ pub enum Exit {
 /// The paragraph that `--help` shows.
 pub const HELP: &str = "\
 Exit codes: 0 done; 1 failed; 2 wrong command line; 4 no such thing; 5 waited for something that went \
-another way; 6 waited too long; 69 supervisor unreachable; 77 token refused; 78 configuration has problems.";
+another way; 6 waited too long; 69 supervisor unreachable; 75 a running supervisor uses the files; 77 token refused; 78 configuration has problems.";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {

@@ -3,7 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::clock;
 
 /// Puts `content` in place of whatever `path` held, with these permissions (such as `0o600`), and syncs it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -16,7 +18,27 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = std::fs::remove_file(&fresh);
     }
     written?;
+    sync_folder(path)
+}
+
+/// Makes a change of names in the folder of a file last.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Moves a file out of the way under a name that tells why and when: `supervisor.redb.corrupt.1795450273`.
+pub fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
+    let named = |second: i64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{why}.{second}"));
+        PathBuf::from(name)
+    };
+    let free = (clock::now().seconds()..).map(named).find(|name| !name.exists());
+    let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    std::fs::rename(path, &aside)?;
+    sync_folder(path)?;
+    Ok(aside)
 }
 
 /// Makes an empty file with these permissions where there is none, for a library that would leave them to chance.

@@ -9,6 +9,7 @@
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
 //! - `file`: writing small files whole.
+//! - `os`: what the kernel offers and no safe crate wraps.
 //! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
 //! - `signals`: what the operating system asks of a daemon.
@@ -27,6 +28,7 @@ pub mod file;
 pub mod id;
 pub mod log;
 pub mod nearest;
+pub mod os;
 pub mod panic;
 pub mod sabotage;
 pub mod secret;

@@ -124,6 +124,12 @@ pub enum Noun {
     /// What was asked of nodes, and what came of it
     #[command(visible_alias = "command", subcommand)]
     Commands(CommandVerb),
+    /// Events and audit records that were too old for the store
+    #[command(visible_alias = "archives", subcommand)]
+    Archive(ArchiveVerb),
+    /// Copies of supervisor.db beside it
+    #[command(visible_alias = "backups", subcommand)]
+    Backup(BackupVerb),
     /// Which supervisor halctl talks to, and why
     Config {
         /// What to do with it; `show` when nothing is said.
@@ -230,6 +236,42 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
+    },
+}
+
+/// What can be done with archives.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveVerb {
+    /// List all archives, newest first
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show archived rows that hold a text anywhere
+    Search {
+        /// The text, as it is.
+        text: String,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Bring an archive's rows back for a week
+    Restore {
+        /// Its name, as in the list.
+        name: String,
+    },
+}
+
+/// What can be done with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Make one now, look through it, and name it the newest
+    Now,
+    /// List all backups, newest first
+    #[command(visible_alias = "ls")]
+    List,
+    /// Look through a backup: every page, and whether all rows are there; exit 1 if it is not whole
+    Verify {
+        /// Its name, as in the list; by default the newest.
+        name: Option<String>,
     },
 }
 

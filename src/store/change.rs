@@ -4,20 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 
-/// Changes kept for a mirror. One that is further behind rebuilds itself instead.
-pub const KEPT: u64 = 65_536;
+/// Changes kept for a mirror that does not take them, as while an operator's shell holds it: some 60 MB. One that is
+/// further behind looks at every row again instead.
+pub const KEPT: u64 = 1_000_000;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// Events were added: from, to, both included.
+    /// Events were added, rewritten or removed between these numbers, both included: look at what is there now.
     Events(u64, u64),
-    /// A row was written: look at it for what it says now.
+    /// A row was written or removed: look at it for what it says now.
     Put(Kind, String),
 }
 
 /// The tables whose rows change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A node's row.
     Node,
@@ -25,6 +26,16 @@ pub enum Kind {
     Session,
     /// A command's row.
     Command,
+    /// A row of costs.
+    Cost,
+    /// An audit record; its key is its number.
+    Audit,
+    /// An idempotency key.
+    Key,
+    /// A row that an operator has deleted.
+    Gone,
+    /// An event; its key is its number. Written in [`Change::Events`] instead.
+    Event,
 }
 
 impl Row for Change {

@@ -32,7 +32,7 @@ pub fn scoped_key(actor: &str, key: &str) -> String {
 }
 
 /// Version 1.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct CommandRow {
     verb: String,
     node_id: String,
@@ -75,6 +75,11 @@ impl From<&Command> for CommandRow {
 }
 
 impl CommandRow {
+    /// True when it will not change any more.
+    pub(super) fn has_ended(&self) -> bool {
+        ["done", "failed", "expired", "unknown"].contains(&self.state.as_str())
+    }
+
     pub(super) fn into_command(self, id: &str) -> Result<Command, StoreError> {
         let bad = |what: &str| damaged(Self::TABLE, &id, format!("{what} is not known"));
         let state = [

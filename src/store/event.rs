@@ -68,6 +68,11 @@ pub(super) fn session_of(bytes: &[u8], seq: u64) -> Result<String, StoreError> {
     open(bytes, seq).map(|row| row.session_id.to_owned())
 }
 
+/// A stored event.
+pub(super) fn view(bytes: &[u8], seq: u64) -> Result<EventView, StoreError> {
+    open(bytes, seq)?.view(seq)
+}
+
 impl EventRow<'_> {
     fn view(&self, seq: u64) -> Result<EventView, StoreError> {
         let data = RawValue::from_string(self.data.to_owned())
@@ -142,7 +147,10 @@ pub struct EventFilter {
 
 impl EventFilter {
     fn matches(&self, row: &EventRow<'_>) -> bool {
-        self.session.as_ref().is_none_or(|(id, _)| id == row.session_id)
+        // Ranges are by time already, unless an operator has moved events in time.
+        self.since.is_none_or(|since| row.timestamp >= since.0)
+            && self.until.is_none_or(|until| row.timestamp < until.0)
+            && self.session.as_ref().is_none_or(|(id, _)| id == row.session_id)
             && self.node_id.as_ref().is_none_or(|id| id.as_str() == row.node_id)
             && self.project.as_ref().is_none_or(|project| project.as_str() == row.project)
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(row.kind)))
@@ -220,16 +228,22 @@ impl Reader<'_> {
     /// How many match.
     fn count(&self, filter: &EventFilter, range: (u64, u64), tail: &Tail) -> Result<u64, StoreError> {
         let mut total = 0;
-        if filter.is_range_only() {
+        let is_ranged = filter.since.is_some() || filter.until.is_some();
+        if filter.is_range_only() && !(is_ranged && self.is_disordered()?) {
             if let Some((_, no)) = filter.session {
+                // Whoever deletes an event takes its entry out of the index.
                 self.visit_session(no, range, Order::Ascending, tail, |_| {
                     total += 1;
                     Ok(ControlFlow::Continue(()))
                 })?;
                 return Ok(total);
             }
-            let whole = self.event_bounds()?.map_or(0, |(first, last)| last - first + 1);
-            if whole == self.txn().open_table(EVENTS)?.len()? {
+            let rows = self.txn().open_table(EVENTS)?.len()?;
+            let whole = self.event_bounds()?;
+            if whole == Some(range) {
+                return Ok(rows);
+            }
+            if whole.is_some_and(|(first, last)| last - first + 1 == rows) {
                 return Ok(range.1 - range.0 + 1);
             }
         }
@@ -304,6 +318,9 @@ impl Reader<'_> {
     /// The sequence numbers between which a filter's times lie; `None` when no event can match.
     fn range(&self, filter: &EventFilter) -> Result<Option<(u64, u64)>, StoreError> {
         let Some((first, last)) = self.event_bounds()? else { return Ok(None) };
+        if self.is_disordered()? {
+            return Ok(Some((first, last)));
+        }
         let low = match filter.since {
             Some(since) => self.first_at(since, first, last)?,
             None => first,
@@ -313,6 +330,11 @@ impl Reader<'_> {
             None => last,
         };
         Ok((low <= high).then_some((low, high)))
+    }
+
+    /// True once an operator has moved an event in time, so that numbers are not in the order of time everywhere.
+    fn is_disordered(&self) -> Result<bool, StoreError> {
+        Ok(self.meta("disordered")? != 0)
     }
 
     /// The first number stored at or after a time; `last + 1` when there is none. Numbers are in the order of time.

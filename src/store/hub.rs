@@ -4,30 +4,30 @@
 //! saved (`quick_repair`), so that a start after a crash takes milliseconds however large the file is.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::ballast::Ballast;
-use super::change::{self, Change};
-use super::command::{CommandRow, KeyRecord};
+use super::batch::write;
+pub use super::batch::{Batch, Mark};
 use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
 use super::tables::{
-    CHANGES, COMMANDS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
+    SESSIONS,
 };
 use super::tail::Tail;
 use super::{StoreError, cache, event, fresh, suspect};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::base::panic::contained;
+use crate::base::{file, id};
 use crate::protocol::command::Command;
-use crate::protocol::event::EventView;
 
 /// The tables' shape. A store with a larger number was written by a newer program.
 const SCHEMA: u64 = 1;
@@ -37,35 +37,6 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Permissions of the file: the supervisor's user writes, its group reads.
 const GROUP_READS: u32 = 0o640;
-
-/// What is to be written in one transaction.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// New events, in the order of their sequence numbers.
-    pub events: Vec<EventView>,
-    /// Nodes as they are now.
-    pub nodes: BTreeMap<String, NodeRecord>,
-    /// Sessions as they are now.
-    pub sessions: BTreeMap<String, SessionRecord>,
-    /// Commands as they are now.
-    pub commands: BTreeMap<String, Command>,
-    /// Idempotency keys of new commands.
-    pub keys: Vec<(String, KeyRecord)>,
-    /// Entries to merge into the index of events by session, sorted.
-    pub index: Vec<(u32, u64)>,
-}
-
-impl Batch {
-    /// True when there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
-            && self.nodes.is_empty()
-            && self.sessions.is_empty()
-            && self.commands.is_empty()
-            && self.keys.is_empty()
-            && self.index.is_empty()
-    }
-}
 
 /// What a store held when it was opened.
 #[derive(Debug)]
@@ -80,6 +51,10 @@ pub struct Loaded {
     pub nodes: Vec<NodeRecord>,
     /// Every session.
     pub sessions: Vec<SessionRecord>,
+    /// Nodes that an operator has deleted.
+    pub gone_nodes: Vec<NodeRecord>,
+    /// Sessions that an operator has deleted, and their numbers.
+    pub gone_sessions: Vec<(String, u32)>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
     /// Index entries that were not merged yet.
@@ -95,19 +70,24 @@ pub struct SetAside {
     pub path: Option<PathBuf>,
     /// What was wrong with it.
     pub why: String,
+    /// How many events the new one has from `supervisor.db`; `None` when it was begun empty.
+    pub events: Option<u64>,
 }
 
 impl SetAside {
     /// Moves what is there out of the way, if there is anything.
-    fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
+    pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
         let path = match suspect::set_aside(store, now) {
             Ok(aside) => Some(aside),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
         };
-        Ok(Self { store: store.to_owned(), path, why: chain(error) })
+        Ok(Self { store: store.to_owned(), path, why: chain(error), events: None })
     }
 }
+
+/// Nodes that operators have deleted, and sessions with their numbers.
+type Gone = (Vec<NodeRecord>, Vec<(String, u32)>);
 
 /// The open store.
 #[derive(Debug)]
@@ -116,34 +96,47 @@ pub struct Store {
     ballast: Ballast,
     /// `None` after a failed reopening. The lock is never held across an await.
     db: RwLock<Option<Database>>,
+    /// Where the mirror stands, for the next commit.
+    mark: Mutex<Option<Mark>>,
+    /// What the store is made anew from when it is sick.
+    mirror: Option<PathBuf>,
+    /// Counts how often another file has taken this one's place.
+    replaced: AtomicU64,
 }
 
 impl Store {
-    /// Opens the store, or begins a new one when there is none or the old one is sick: that is set aside under a name
-    /// that says when. What the nodes' journals still hold comes again by itself.
-    pub fn open_or_begin(path: &Path, now: Time) -> Result<(Self, Loaded, Option<SetAside>), StoreError> {
+    /// Opens the store, or makes one where there never was one. Fails with what is wrong with a sick one.
+    pub fn open_sound(
+        path: &Path,
+        before_migration: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(Self, Loaded), StoreError> {
         let check = suspect::begin(path);
-        let opened = match Self::find_loss(path) {
-            Some(lost) => Err(lost),
-            None => contained(|| Self::open_with(path, check))
-                .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned()))),
-        };
-        let opened = match opened {
-            Ok((store, loaded)) => Ok((store, loaded, None)),
-            Err(error) if error.is_damage() => {
-                let aside = SetAside::of(path, &error, now)?;
-                Self::open(path).map(|(store, loaded)| (store, loaded, Some(aside)))
-            }
-            Err(error) => Err(error),
-        };
+        let opened = contained(|| Self::open_with(path, check, before_migration))
+            .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())));
         if opened.is_ok() {
             suspect::clear(path);
         }
         opened
     }
 
+    /// Sets a sick store aside and begins a new one, as a copy of `fresh` if there is that.
+    pub fn begin_instead(
+        path: &Path,
+        damage: &StoreError,
+        fresh: Option<&Path>,
+        now: Time,
+    ) -> Result<(Self, Loaded, SetAside), StoreError> {
+        let aside = SetAside::of(path, damage, now)?;
+        if let Some(fresh) = fresh {
+            put_in_place(fresh, path)?;
+        }
+        let (store, loaded) = Self::open(path)?;
+        suspect::clear(path);
+        Ok((store, loaded, aside))
+    }
+
     /// A store whose ballast lies there must be there too.
-    fn find_loss(path: &Path) -> Option<StoreError> {
+    pub(super) fn find_loss(path: &Path) -> Option<StoreError> {
         let evidence = Ballast::of(path).path().to_owned();
         let exists = match std::fs::metadata(path) {
             Ok(file) if file.len() == 0 => true,
@@ -160,26 +153,77 @@ impl Store {
 
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        Self::open_with(path, false)
+        Self::open_with(path, false, || Ok(()))
     }
 
-    fn open_with(path: &Path, check: bool) -> Result<(Self, Loaded), StoreError> {
-        let db = RwLock::new(Some(open_file(path, check)?));
-        let store = Self { path: path.to_owned(), ballast: Ballast::of(path), db };
-        store.prepare()?;
+    fn open_with(
+        path: &Path,
+        check: bool,
+        before_migration: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(Self, Loaded), StoreError> {
+        let store = Self {
+            path: path.to_owned(),
+            ballast: Ballast::of(path),
+            db: RwLock::new(Some(open_file(path, check)?)),
+            mark: Mutex::default(),
+            mirror: None,
+            replaced: AtomicU64::new(0),
+        };
+        store.prepare(before_migration)?;
         store.ballast.keep();
         let loaded = store.load()?;
         Ok((store, loaded))
+    }
+
+    /// Opens the store and looks at every page.
+    pub fn open_checked(path: &Path) -> Result<(Self, Loaded), StoreError> {
+        contained(|| Self::open_with(path, true, || Ok(())))
+            .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())))
+    }
+
+    /// Gives room back to the file system that deleted rows have left. Nobody else may be using it.
+    pub fn compact(self) -> Result<(), StoreError> {
+        let db = self.db.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut db = db.ok_or(StoreError::Closed)?;
+        while db.compact().map_err(|error| StoreError::Transaction(error.into()))? {}
+        Ok(())
     }
 
     /// Writes a batch; when this returns `Ok` it is on the disk, and when it does not, nothing of it is.
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let guard = self.guard();
         let db = guard.as_ref().ok_or(StoreError::Closed)?;
+        let mark = *self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let txn = begin(db)?;
-        write(&txn, batch)?;
+        write(&txn, batch, mark)?;
+        txn.commit()?;
+        let mut waiting = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        if *waiting == mark {
+            *waiting = None;
+        }
+        Ok(())
+    }
+
+    /// One transaction of its own, for those who fill a new store.
+    pub(super) fn transaction(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let guard = self.guard();
+        let txn = begin(guard.as_ref().ok_or(StoreError::Closed)?)?;
+        work(&txn)?;
         txn.commit()?;
         Ok(())
+    }
+
+    /// Leaves a note of where the mirror stands, for the next commit.
+    pub fn leave_mark(&self, mark: Mark) {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+    }
+
+    /// True when such a note waits.
+    pub fn has_mark(&self) -> bool {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// A consistent look at what is committed.
@@ -199,22 +243,59 @@ impl Store {
         self.load()
     }
 
-    /// Sets the file aside, because of this damage, and begins a new store.
-    pub fn begin_anew(&self, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
+    /// Sets the file aside, because of this damage, and begins a new store, with the file `fresh` if there is that.
+    pub fn begin_anew(
+        &self,
+        damage: &StoreError,
+        fresh: Option<&Path>,
+        now: Time,
+    ) -> Result<(Loaded, SetAside), StoreError> {
         let mut aside = None;
         self.exchange(|| {
             aside = Some(SetAside::of(&self.path, damage, now)?);
+            if let Some(fresh) = fresh {
+                put_in_place(fresh, &self.path)?;
+            }
             open_file(&self.path, false)
         })?;
-        self.prepare()?;
+        self.prepare(|| Ok(()))?;
         let aside = aside.ok_or(StoreError::Closed)?;
         Ok((self.load()?, aside))
     }
 
+    /// Puts another file in this one's place, which is set aside; gives where, and what the store holds now.
+    pub fn replace(&self, fresh: &Path) -> Result<(PathBuf, Loaded), StoreError> {
+        let mut aside = None;
+        self.exchange(|| {
+            let moved = file::set_aside(&self.path, "replaced");
+            aside = Some(moved.map_err(|source| StoreError::File { path: self.path.clone(), source })?);
+            put_in_place(fresh, &self.path)?;
+            open_file(&self.path, false)
+        })?;
+        Ok((aside.ok_or(StoreError::Closed)?, self.load()?))
+    }
+
+    /// Says what it is made anew from when it is sick.
+    pub fn mirrored_by(self, mirror: &Path) -> Self {
+        Self { mirror: Some(mirror.to_owned()), ..self }
+    }
+
+    /// What it is made anew from when it is sick.
+    pub fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
+    }
+
+    /// How often another file may have taken this one's place.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
     /// Closes the file, and puts another in its place.
     fn exchange(&self, open: impl FnOnce() -> Result<Database, StoreError>) -> Result<(), StoreError> {
-        let mut place = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut place = self.db.write().unwrap_or_else(PoisonError::into_inner);
         *place = None;
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let opened = contained(open).unwrap_or_else(|_| Err(StoreError::Surprising(self.path.clone())));
         *place = Some(opened?);
         Ok(())
@@ -241,17 +322,21 @@ impl Store {
     }
 
     fn guard(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.db.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the tables of a new store, so that readers find them, and checks the schema of an old one.
-    fn prepare(&self) -> Result<(), StoreError> {
+    fn prepare(&self, before_migration: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let guard = self.guard();
         let db = guard.as_ref().ok_or(StoreError::Closed)?;
         let known = db.begin_read()?.open_table(META).ok();
         if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
             return match found.value() {
-                SCHEMA => Ok(()),
+                SCHEMA if db.begin_read()?.open_table(GONE).is_ok() => Ok(()),
+                SCHEMA => {
+                    before_migration()?;
+                    Self::make_newer_tables(db)
+                }
                 found => Err(StoreError::Newer {
                     path: self.path.clone(),
                     found: u32::try_from(found).unwrap_or(u32::MAX),
@@ -269,6 +354,19 @@ impl Store {
         txn.open_table(EVENTS)?;
         txn.open_table(CHANGES)?;
         txn.open_table(EVENTS_BY_SESSION)?;
+        txn.open_table(COSTS)?;
+        txn.open_table(AUDIT)?;
+        txn.open_table(GONE)?;
+        txn.commit()?;
+        Ok(())
+    }
+
+    /// Makes the tables that a store of an earlier day does not have yet.
+    fn make_newer_tables(db: &Database) -> Result<(), StoreError> {
+        let txn = begin(db)?;
+        txn.open_table(COSTS)?;
+        txn.open_table(AUDIT)?;
+        txn.open_table(GONE)?;
         txn.commit()?;
         Ok(())
     }
@@ -277,15 +375,16 @@ impl Store {
         let reader = self.read()?;
         let sessions = reader.sessions()?;
         let bounds = reader.event_bounds()?;
+        let gone = reader.gone()?;
         let last_seq = reader.meta("last_seq")?.max(bounds.map_or(0, |(_, last)| last));
         let last_time = Time(i64::try_from(reader.meta("last_time")?).unwrap_or_default());
-        let name = reader.txn().open_table(NAME)?;
-        let store_id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
         Ok(Loaded {
-            store_id: store_id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))?,
+            store_id: reader.store_id()?,
             last_seq,
             last_time,
             nodes: reader.nodes()?,
+            gone_nodes: gone.0,
+            gone_sessions: gone.1,
             tail: reader.unmerged(&sessions)?,
             sessions,
             open_commands: reader.open_commands()?,
@@ -294,6 +393,13 @@ impl Store {
 }
 
 impl Reader<'_> {
+    /// The store's name.
+    pub fn store_id(&self) -> Result<String, StoreError> {
+        let name = self.txn().open_table(NAME)?;
+        let id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
+        id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))
+    }
+
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
         let table = self.txn().open_table(NODES)?;
         let entries = table.iter()?.map(|entry| {
@@ -312,6 +418,23 @@ impl Reader<'_> {
         entries.collect()
     }
 
+    /// What operators have deleted: nodes, and sessions with their numbers.
+    fn gone(&self) -> Result<Gone, StoreError> {
+        let (mut nodes, mut sessions) = (Vec::new(), Vec::new());
+        for entry in self.txn().open_table(GONE)?.iter()? {
+            let (key, bytes) = entry?;
+            match key.value().split_once('\0') {
+                Some(("node", id)) => nodes.push(row::open::<NodeRow>(bytes.value(), id)?.into_record(id)),
+                Some((_, id)) => {
+                    let record = row::open::<SessionRow>(bytes.value(), id)?.into_record(id);
+                    sessions.push((id.to_owned(), record.no));
+                }
+                None => {}
+            }
+        }
+        Ok((nodes, sessions))
+    }
+
     /// Finds the index entries again that a crash kept from being merged: those of events after the watermark.
     fn unmerged(&self, sessions: &[SessionRecord]) -> Result<Tail, StoreError> {
         let numbers: BTreeMap<&str, u32> =
@@ -327,6 +450,12 @@ impl Reader<'_> {
         }
         Ok(tail)
     }
+}
+
+/// Puts a finished file in place of another.
+pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<(), StoreError> {
+    let placed = std::fs::rename(fresh, path).and_then(|()| file::sync_folder(path));
+    placed.map_err(|source| StoreError::File { path: fresh.to_owned(), source })
 }
 
 fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
@@ -351,94 +480,6 @@ fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
     txn.set_quick_repair(true);
     txn.set_durability(Durability::Immediate).map_err(|error| StoreError::Transaction(error.into()))?;
     Ok(txn)
-}
-
-fn write(txn: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
-    let mut changes = Vec::new();
-    if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
-        let mut table = txn.open_table(EVENTS)?;
-        // At the end of the tree: pages fill up one after another, and none is looked for.
-        let mut end = table.upper_bound_mut(Bound::<u64>::Unbounded)?;
-        for one in &batch.events {
-            end.insert_before(one.seq, event::seal(one).as_slice())?;
-        }
-        end.close()?;
-        let mut meta = txn.open_table(META)?;
-        meta.insert("last_seq", last.seq)?;
-        meta.insert("last_time", u64::try_from(last.timestamp.0).unwrap_or_default())?;
-        changes.push(Change::Events(first.seq, last.seq));
-    }
-    if !batch.nodes.is_empty() {
-        let mut table = txn.open_table(NODES)?;
-        for (id, node) in &batch.nodes {
-            table.insert(id.as_str(), row::seal(&NodeRow::from(node), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Node, id.clone()));
-        }
-    }
-    if !batch.sessions.is_empty() {
-        let mut table = txn.open_table(SESSIONS)?;
-        for (id, record) in &batch.sessions {
-            table.insert(id.as_str(), row::seal(&SessionRow::from(record), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Session, id.clone()));
-        }
-    }
-    write_commands(txn, batch, &mut changes)?;
-    if let Some(highest) = batch.index.iter().map(|(_, seq)| *seq).max() {
-        let mut table = txn.open_table(EVENTS_BY_SESSION)?;
-        for run in batch.index.chunk_by(|one, next| one.0 == next.0) {
-            // Behind what is there of this session already.
-            let mut end = table.upper_bound_mut(Bound::Included((run[0].0, u64::MAX)))?;
-            for entry in run {
-                end.insert_before(*entry, ())?;
-            }
-            end.close()?;
-        }
-        txn.open_table(META)?.insert("index_watermark", highest)?;
-    }
-    note_changes(txn, &changes)
-}
-
-fn write_commands(
-    txn: &WriteTransaction,
-    batch: &Batch,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    if !batch.commands.is_empty() {
-        let mut table = txn.open_table(COMMANDS)?;
-        let mut open = txn.open_table(OPEN_COMMANDS)?;
-        for (id, command) in &batch.commands {
-            table.insert(id.as_str(), row::seal(&CommandRow::from(command), id).as_slice())?;
-            match command.state.is_final() {
-                true => open.remove(id.as_str())?,
-                false => open.insert(id.as_str(), ())?,
-            };
-            changes.push(Change::Put(change::Kind::Command, id.clone()));
-        }
-    }
-    if !batch.keys.is_empty() {
-        let mut table = txn.open_table(KEYS)?;
-        for (key, record) in &batch.keys {
-            table.insert(key.as_str(), row::seal(record, key).as_slice())?;
-        }
-    }
-    Ok(())
-}
-
-/// Appends to the list for a mirror and drops what is beyond its bound.
-fn note_changes(txn: &WriteTransaction, changes: &[Change]) -> Result<(), StoreError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let mut table = txn.open_table(CHANGES)?;
-    let mut next = table.last()?.map_or(1, |(no, _)| no.value() + 1);
-    for one in changes {
-        table.insert(next, row::seal(one, next).as_slice())?;
-        next += 1;
-    }
-    while table.first()?.is_some_and(|(no, _)| no.value() + change::KEPT < next) {
-        table.pop_first()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! Tests of the supervisor's store: what is committed is there again, in every order and filter.
 
 use super::*;
+use crate::protocol::event::EventView;
 use crate::protocol::event::raw;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Change;
+use crate::store::command::{CommandRow, KeyRecord};
+use crate::store::cost::CostRecord;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::store::mirror::backup::Rules;
+use crate::store::mirror::{self, Opened};
 use crate::store::node::Past;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
@@ -167,8 +174,38 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-node.2", row::seal(&NodeRow::from(&node), "web-1")),
         ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
         ("supervisor-key.1", row::seal(&key, "token\0k")),
+        ("supervisor-cost.1", row::seal(&cost(), cost().key())),
+        ("supervisor-audit.1", row::seal(&audit(), 3)),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
     ]
+}
+
+fn cost() -> CostRecord {
+    CostRecord {
+        date: "2026-11-23".into(),
+        provider: "anthropic".into(),
+        model: "sonnet".into(),
+        project: "shop".into(),
+        session_id: "ses_1".into(),
+        node_id: "web-1".into(),
+        tokens: [1, 2, 3, 4, 5],
+        micros: Some(500_000),
+    }
+}
+
+fn audit() -> AuditRecord {
+    AuditRecord {
+        id: "a1".into(),
+        at: Time(1_795_450_273_000),
+        actor: "token".into(),
+        action: "create_session".into(),
+        target: "shop on web-1".into(),
+        args: "{}".into(),
+        result: "sent".into(),
+        error: None,
+        duration_ms: Some(7),
+        ip: "10.0.0.7".into(),
+    }
 }
 
 #[test]
@@ -191,6 +228,8 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(command.into_command("c1").unwrap().error.as_deref(), Some("no such session"));
     assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
+    assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), cost());
+    assert_eq!(row::open::<AuditRecord>(&read("supervisor-audit.1"), 3).unwrap(), audit());
 }
 
 #[test]
@@ -216,7 +255,8 @@ fn a_page_of_large_events_ends_early_and_says_so() {
 
 /// How many of a store's events can be read, with what else the opening told.
 fn opened(path: &Path) -> (usize, Option<SetAside>) {
-    let (store, loaded, aside) = Store::open_or_begin(path, Time(1_700_000_000_000)).unwrap();
+    let Opened { store, loaded, set_aside: aside, .. } =
+        mirror::open(path, &path.with_extension("db"), &Rules::default(), Time(1_700_000_000_000)).unwrap();
     let query = EventQuery { limit: 1000, ..EventQuery::default() };
     (store.read().unwrap().events(&query, &loaded.tail).unwrap().events.len(), aside)
 }

@@ -1,24 +1,31 @@
 //! The only place that knows bytes: redb tables, row versions, checksums.
 //!
 //! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read.
-//! - `reader`: a consistent look at it.
+//! - `batch`: what is written in one transaction. `reader`: a consistent look at what is there.
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
+//! - `archive`: rows that have left the store, as compressed files.
 //! - `ballast`: what is thrown overboard when the disk is full.
 //! - `cache`: what the kernel holds of a file in memory, and need not be on the disk.
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
+//! - `cost`, `audit`: what was used, and who did what.
+//! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+pub mod archive;
+pub mod audit;
 mod ballast;
+mod batch;
 mod cache;
 pub mod change;
 pub mod check;
 pub mod command;
+pub mod cost;
 #[cfg(test)]
 pub mod dice;
 #[cfg(test)]
@@ -27,6 +34,7 @@ pub mod event;
 mod fresh;
 pub mod hub;
 pub mod journal;
+pub mod mirror;
 pub mod node;
 #[cfg(test)]
 pub mod power;
@@ -35,6 +43,7 @@ mod power_tests;
 pub mod reader;
 pub mod row;
 pub mod session;
+pub mod sheet;
 pub(crate) mod suspect;
 mod tables;
 pub mod tail;
@@ -78,6 +87,35 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// The mirror could not be read or written.
+    #[error("supervisor.db cannot be used")]
+    Mirror(#[from] rusqlite::Error),
+    /// A file beside the store could not be moved or looked at.
+    #[error("cannot handle {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What the mirror wants cannot be done now.
+    #[error("{0}")]
+    Refused(String),
+    /// A running supervisor has it.
+    #[error("a running supervisor uses {0}; stop it first")]
+    InUse(PathBuf),
+    /// A copy of a mirror is not whole.
+    #[error("{path} is no whole copy: {why}")]
+    Unsound {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Neither the store nor its mirror can be used.
+    #[error("{0}")]
+    Hopeless(String),
     /// The disk takes nothing. What is stored can be read.
     #[error("the disk of {path} takes no writes: it is full, or it fails")]
     DiskDown {

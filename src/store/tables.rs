@@ -29,5 +29,15 @@ pub const OPEN_COMMANDS: TableDefinition<'_, &str, ()> = TableDefinition::new("o
 /// Actor, a zero byte, idempotency key -> key row.
 pub const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("idempotency");
 
+/// `date|provider|model|project|session|node` -> what was used.
+pub const COSTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("costs");
+
+/// Number -> who did what.
+pub const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+
+/// `node` or `session`, a zero byte, id -> the row as it was when an operator deleted it: should the node come back, its
+/// events are not taken twice, and a session's are found by the number they have in the index.
+pub const GONE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("gone");
+
 /// Number -> what a mirror has to catch up with.
 pub const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");

@@ -16,6 +16,8 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::store::archive::Retention;
+use crate::store::mirror::backup::Rules;
 
 pub use reload::reload;
 
@@ -33,6 +35,11 @@ const DEFAULT_HEARTBEAT_TIMEOUTS: u32 = 3;
 const MOST_HEARTBEAT_SECONDS: u64 = 3600;
 const MOST_HEARTBEAT_TIMEOUTS: u32 = 1000;
 
+/// Backups that are kept at most.
+const MOST_BACKUPS: usize = 1000;
+/// The longest time between two backups, and that one or an old row is kept.
+const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
+
 /// Everything a supervisor needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +47,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// The SQLite mirror's path (`database.path`); the store `supervisor.redb` lies beside it.
     pub database: PathBuf,
+    /// When backups of the mirror are made, and how long they are kept.
+    pub backup: Rules,
+    /// When old rows leave the store.
+    pub retention: Retention,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -106,12 +117,14 @@ fn build(root: &Section<'_>) -> Config {
             server.allowed_origins.push(origin);
         }
     }
+    let backup = root.section("backup", backup);
+    let retention = root.section("retention", retention);
     later::channels(root);
     later::cost(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, tls }
+    Config { server, database, backup, retention, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {
@@ -165,8 +178,32 @@ fn database(section: &Section<'_>) -> PathBuf {
     let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
     if path.is_dir() {
         section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
+    } else if path.extension().is_some_and(|end| end == "redb") {
+        section.problem("path", "ends in .redb, which is the store's name beside it; expected supervisor.db");
     } else if let Err(sentence) = writable_folder(&folder_of(&path)) {
         section.problem("path", sentence);
     }
     path
+}
+
+fn backup(section: &Section<'_>) -> Rules {
+    let default = Rules::default();
+    let age = Duration::from_secs(1)..=MOST_AGE;
+    let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
+    Rules {
+        is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
+        every: long("interval").unwrap_or(default.every),
+        keep: section.whole("keep", 1..=MOST_BACKUPS).unwrap_or(default.keep),
+        keep_for: long("keep_for").unwrap_or(default.keep_for),
+    }
+}
+
+fn retention(section: &Section<'_>) -> Retention {
+    let age = Duration::from_secs(1)..=MOST_AGE;
+    let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
+    Retention {
+        events: long("events"),
+        audit: long("audit"),
+        archive: section.value("archive").and_then(|value| value.flag()).unwrap_or(true),
+    }
 }

@@ -16,6 +16,7 @@ use super::hub::view::View;
 use super::hub::{Hub, Tally};
 use crate::protocol::command::Command;
 use crate::protocol::session::Status;
+use crate::store::mirror::Health;
 
 /// A label with a bounded set of values.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -54,6 +55,8 @@ pub struct Metrics {
     sessions: Family<OfStatus, Gauge>,
     commands_open: Gauge,
     input_queue: Gauge<f64, AtomicU64>,
+    mirror_lag: Gauge<f64, AtomicU64>,
+    mirror_rows: Gauge,
 }
 
 /// The hub's own counters.
@@ -97,6 +100,8 @@ impl Default for Metrics {
             sessions: Family::default(),
             commands_open: Gauge::default(),
             input_queue: Gauge::default(),
+            mirror_lag: Gauge::default(),
+            mirror_rows: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
         metrics
@@ -125,6 +130,8 @@ impl Metrics {
         of.register("sessions_active", "Sessions that have not ended, by status", metrics.sessions.clone());
         of.register("commands_open", "Commands that have not ended", metrics.commands_open.clone());
         of.register("input_queue_ratio", "How full the hub's queue is, 0 to 1", metrics.input_queue.clone());
+        of.register("mirror_lag_seconds", "How far supervisor.db is behind", metrics.mirror_lag.clone());
+        of.register("mirror_rows", "Rows in supervisor.db", metrics.mirror_rows.clone());
         of
     }
 
@@ -134,8 +141,10 @@ impl Metrics {
     }
 
     /// All metrics as Prometheus reads them.
-    pub fn text(&self, hub: &Hub) -> String {
+    pub fn text(&self, hub: &Hub, mirror: &Health) -> String {
         self.look_at(&hub.view());
+        self.mirror_lag.set(mirror.lag.as_secs_f64());
+        self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));
         self.input_queue.set(hub.pressure());
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -3,17 +3,23 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `auth`: who may come in. `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
+//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `offline`: what is done to its files while no supervisor runs.
+//! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
 pub mod api;
+mod archive;
 mod auth;
+mod backup;
 pub mod cli;
 pub mod config;
 mod gate;
 pub mod hub;
 mod live;
 mod metrics;
+mod mirror;
+pub mod offline;
 mod refusal;
 pub mod run;
 mod server;
@@ -35,12 +41,14 @@ use self::hub::Hub;
 use self::hub::input::{Alert, Input};
 use self::hub::view::View;
 use self::metrics::Metrics;
+use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
 use crate::base::clock;
 use crate::base::task::Tasks;
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
-use crate::store::hub::Store;
+use crate::store;
+use crate::store::mirror::{Mirror, Opened};
 
 /// Silent nodes and lapsed commands are looked for this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -57,6 +65,7 @@ pub struct Supervisor {
     tls: Option<RustlsConfig>,
     address: SocketAddr,
     hub_thread: JoinHandle<()>,
+    mirror: Mirror,
 }
 
 impl Supervisor {
@@ -69,16 +78,26 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let (store, loaded, set_aside) = Store::open_or_begin(&path, clock::now()).with_context(|| {
-            format!("cannot use the store; is another supervisor using {}?", path.display())
-        })?;
+        let Opened { store, loaded, first, set_aside } =
+            store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
+                || format!("cannot use the store; is another supervisor using {}?", path.display()),
+            )?;
         let metrics = Arc::new(Metrics::default());
         let view = View::of(loaded);
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
         }
-        let shared = Shared::new(hub, Doors::of(&config.server), metrics, Tasks::new());
+        let mirror = Mirror::start(
+            hub.store().clone(),
+            hub.view().store_id.to_string(),
+            config.database.clone(),
+            first,
+            config.backup.clone(),
+            OfHub(hub.clone()),
+        )?;
+        let shared = Shared::new(hub, &mirror, Doors::of(&config.server), metrics, Tasks::new());
+        shared.archive.set_rules(config.retention.clone());
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
         if let Some(people) = people {
@@ -87,9 +106,11 @@ impl Supervisor {
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
+        shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
+        shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
-        Ok(Self { config, shared, handle, tls, address, hub_thread })
+        Ok(Self { config, shared, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -126,6 +147,8 @@ impl Supervisor {
             tls::reload(acceptor, files)?;
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
+        self.shared.archive.set_rules(config.retention.clone());
+        self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.config = config;
         Ok(())
@@ -136,15 +159,20 @@ impl Supervisor {
         &self.config
     }
 
-    /// Ends in the right order: no new connections, requests under way, agents, then the hub with its last commit.
+    /// Ends in the right order: no new connections, requests under way, agents, the hub with its last commit, and the
+    /// mirror with that.
     pub async fn stop(self) {
         self.shared.hub.stop().await;
         self.handle.graceful_shutdown(Some(DRAIN));
         if !self.shared.tasks.drain(DRAIN * 2).await {
             tracing::warn!("some requests were cut off");
         }
-        let thread = self.hub_thread;
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let (thread, mirror) = (self.hub_thread, self.mirror);
+        let ended = tokio::task::spawn_blocking(move || {
+            let _ = thread.join();
+            mirror.stop();
+        });
+        let _ = ended.await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::accept::Accepting;
+use super::archive::Archivist;
 use super::config::ServerConfig;
 use super::hub::Hub;
 use super::live::Switchboard;
@@ -15,6 +16,8 @@ use super::metrics::Metrics;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
 use crate::base::task::Tasks;
+use crate::store::mirror::backup::Backups;
+use crate::store::mirror::{HealthOf, Mirror};
 
 /// Sources remembered for the log of refusals; the oldest is forgotten.
 const SOURCES: usize = 1024;
@@ -43,6 +46,12 @@ impl Doors {
 pub struct Shared {
     /// The way to the hub.
     pub hub: Hub,
+    /// How the mirror is.
+    pub mirror: HealthOf,
+    /// What leaves the store when it is old.
+    pub archive: Archivist,
+    /// The backups of the mirror.
+    pub backups: Backups,
     /// Who may come in.
     pub doors: Arc<ArcSwap<Doors>>,
     /// The counters.
@@ -58,9 +67,12 @@ pub struct Shared {
 
 impl Shared {
     /// Puts it together.
-    pub fn new(hub: Hub, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+    pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
+            archive: Archivist::beside(hub.store().path()),
             hub,
+            mirror: mirror.health(),
+            backups: mirror.backups(),
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
             live: Switchboard::default(),

@@ -10,6 +10,7 @@
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `documents`: the operator's documents say what the program does.
+//! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `tidy`: the house keeps its own rules.
@@ -29,6 +30,7 @@ mod fixture;
 mod frames;
 mod fuzz;
 mod gate;
+mod mirror;
 mod node;
 mod opencode;
 mod opencode_home;

@@ -146,6 +146,14 @@ impl Peer {
         self.acknowledged
     }
 
+    /// The same, for a link that may end at any moment.
+    pub async fn hear_ack_or_end(&mut self, seq: u64) -> Result<u64, Option<CloseFrame>> {
+        while self.acknowledged < seq {
+            self.hear().await?;
+        }
+        Ok(self.acknowledged)
+    }
+
     /// The last acknowledged number when this one is, the link is closed, or so long after.
     pub async fn hear_ack_within(&mut self, seq: u64, patience: Duration) -> u64 {
         let hearing = async { while self.acknowledged < seq && self.hear().await.is_ok() {} };

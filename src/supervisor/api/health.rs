@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base::clock::{self, Time};
+use crate::store::mirror;
 use crate::supervisor::shared::Shared;
 
 /// A component is overloaded when the hub's queue is this full.
@@ -31,8 +32,11 @@ pub struct Health {
 /// How one part is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Component {
-    /// `ok` or `unavailable`.
+    /// `ok`, `unavailable`, or `behind`, which keeps the supervisor from nothing.
     status: &'static str,
+    /// Seconds by which it is behind; of the mirror alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_seconds: Option<f64>,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -40,7 +44,14 @@ pub struct Component {
 
 impl Component {
     fn of(error: Option<String>) -> Self {
-        Self { status: if error.is_none() { "ok" } else { "unavailable" }, error }
+        let status = if error.is_none() { "ok" } else { "unavailable" };
+        Self { status, lag_seconds: None, error }
+    }
+
+    /// The store is whole without its mirror, so a mirror in trouble makes nobody unready.
+    fn of_mirror(mirror: mirror::Health) -> Self {
+        let status = if mirror.trouble.is_none() { "ok" } else { "behind" };
+        Self { status, lag_seconds: Some(mirror.lag.as_secs_f64()), error: mirror.trouble }
     }
 }
 
@@ -50,9 +61,10 @@ fn look(shared: &Shared) -> Health {
     let components = BTreeMap::from([
         ("database", Component::of(shared.hub.health().store)),
         ("hub", Component::of(busy.then(|| "its queue is full: it cannot keep up".to_owned()))),
+        ("mirror", Component::of_mirror(shared.mirror.now())),
         ("listener", Component::of(stopping.or_else(|| shared.accepting.trouble()))),
     ]);
-    let well = components.values().all(|component| component.error.is_none());
+    let well = components.values().all(|component| component.status != "unavailable");
     Health { status: if well { "healthy" } else { "degraded" }, components, timestamp: clock::now() }
 }
 
@@ -77,5 +89,5 @@ pub async fn api(State(shared): State<Shared>) -> Json<Health> {
 /// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
 pub async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    (kind, shared.metrics.text(&shared.hub)).into_response()
+    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now())).into_response()
 }

@@ -1,5 +1,7 @@
 //! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
 
+pub mod archive;
+pub mod backup;
 pub mod command;
 pub mod event;
 pub mod health;
@@ -46,6 +48,11 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
         .routes(routes!(command::cancel))
+        .routes(routes!(archive::list))
+        .routes(routes!(archive::search))
+        .routes(routes!(archive::restore))
+        .routes(routes!(backup::list, backup::make))
+        .routes(routes!(backup::verify))
         .routes(routes!(stream::open))
         .routes(routes!(health::api))
         .split_for_parts()

@@ -176,7 +176,12 @@ impl Reader {
     /// Sends all that is stored beyond the place. False when the reader is gone or the store cannot be read.
     async fn catch_up(&mut self, socket: &mpsc::Sender<Event>) -> bool {
         loop {
-            let until = self.shared.hub.view().last_seq;
+            let view = self.shared.hub.view();
+            if *view.store_id != *self.store_id {
+                // Another store was put in place: who comes again is told so.
+                return false;
+            }
+            let until = view.last_seq;
             // Live events wake the reader far more often than stored ones.
             if until <= self.place {
                 return true;

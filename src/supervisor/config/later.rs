@@ -88,7 +88,7 @@ pub(super) fn security(section: &Section<'_>) {
     });
     section.section("audit", |audit| {
         wholes(audit, &["retention_days"]);
-        unused_flag(audit, "no audit record is written");
+        unused_flag(audit, "audit records are always written, and kept");
     });
 }
 
@@ -115,14 +115,10 @@ fn env(section: &Section<'_>) {
     }
 }
 
-/// `routes`, `dependencies` and `retention`, whatever they hold.
+/// `routes` and `dependencies`, whatever they hold.
 pub(super) fn others(root: &Section<'_>) {
     let _ = root.items("routes");
-    let keys = [
-        ("routes", "no event is routed"),
-        ("dependencies", "sessions do not wait for one another"),
-        ("retention", "nothing is deleted"),
-    ];
+    let keys = [("routes", "no event is routed"), ("dependencies", "sessions do not wait for one another")];
     for (key, consequence) in keys {
         if root.value(key).is_some_and(|value| value.asks_for_something()) {
             unused(root, key, consequence);

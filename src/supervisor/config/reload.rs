@@ -15,6 +15,13 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("server.heartbeat_interval_sec", was.heartbeat_interval != is.heartbeat_interval),
         ("server.heartbeat_timeout_count", was.heartbeat_timeout_count != is.heartbeat_timeout_count),
         ("server.allowed_origins", was.allowed_origins != is.allowed_origins),
+        ("backup.enabled", old.backup.is_on != new.backup.is_on),
+        ("backup.interval", old.backup.every != new.backup.every),
+        ("backup.keep", old.backup.keep != new.backup.keep),
+        ("backup.keep_for", old.backup.keep_for != new.backup.keep_for),
+        ("retention.events", old.retention.events != new.retention.events),
+        ("retention.audit", old.retention.audit != new.retention.audit),
+        ("retention.archive", old.retention.archive != new.retention.archive),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

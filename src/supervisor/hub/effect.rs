@@ -1,5 +1,7 @@
 //! What is done after a commit, and only then.
 
+use std::path::PathBuf;
+
 use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
@@ -39,6 +41,10 @@ pub enum Effect {
     Wait(CommandId, oneshot::Sender<Command>),
     /// A command has ended.
     Ended(Command),
+    /// What an operator changed is stored.
+    Edited(oneshot::Sender<Result<(), String>>),
+    /// Another store takes the place of this one.
+    Replace(PathBuf, oneshot::Sender<Result<(), String>>),
     /// Nodes are told who is watched.
     Watch(Watch),
     /// The log says what a person should see.

@@ -15,6 +15,7 @@ use crate::base::clock::{self, Time};
 use crate::protocol::command::{Command, CommandState};
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, SetAside};
+use crate::store::mirror;
 
 /// What the store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +96,12 @@ impl<T: Tally> Owner<T> {
         Ok(())
     }
 
-    /// Opens the file again; one that turns out to be sick is set aside, and a new one begun.
+    /// Opens the file again; one that turns out to be sick is set aside, and made anew from its
+    /// mirror.
     fn reopen(&self, trouble: Trouble, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
         match self.store.reopen(trouble != Trouble::NoRoom) {
             Err(damage) if damage.is_damage() => {
-                let (loaded, aside) = self.store.begin_anew(&damage, at)?;
+                let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
                 Ok((loaded, Some(aside)))
             }
             opened => opened.map(|loaded| (loaded, None)),

@@ -1,6 +1,8 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::path::PathBuf;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,7 @@ use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
+use crate::store::sheet::edit::{Edit, Edits};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;
@@ -138,11 +141,15 @@ pub struct Alert {
 
 impl Alert {
     /// A store was found sick: the first thing that the new one tells.
-    pub fn store_replaced(SetAside { store, path, why }: &SetAside) -> Self {
+    pub fn store_replaced(SetAside { store, path, why, events }: &SetAside) -> Self {
         let kept = path.as_ref().map_or_else(String::new, |path| format!(" It lies in {}.", path.display()));
+        let fresh = match events {
+            Some(events) => format!("made anew from supervisor.db, with {events} events"),
+            None => "begun anew, empty".to_owned(),
+        };
         let text = format!(
-            "the store {} was damaged ({why}), and a new one was begun.{kept} What the nodes' journals still hold \
-             comes again by itself",
+            "the store {} was damaged ({why}), and was {fresh}.{kept} What the nodes' journals still hold comes \
+             again by itself",
             store.display()
         );
         Self { name: "store.replaced", severity: Severity::High, text }
@@ -228,6 +235,29 @@ pub enum Input {
         /// Gets the command when it has ended; dropped when it is not open.
         reply: oneshot::Sender<Command>,
     },
+    /// An operator changed the mirror with SQL.
+    Edits {
+        /// What.
+        edits: Edits,
+        /// Told when it is stored, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Old rows leave the store, or archived ones come back.
+    Move {
+        /// Who does it.
+        by: &'static str,
+        /// Which rows.
+        list: Vec<Edit>,
+        /// Told when it is stored, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// An operator has put another mirror in place while we run: the store made from it takes the store's place.
+    Replace {
+        /// The new store's file.
+        fresh: PathBuf,
+        /// Told when it is in place, or why it is not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// Somebody began or ceased to watch.
     Watching(Watch),
     /// The heartbeat rules were reloaded.
@@ -250,6 +280,9 @@ impl Input {
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
+            | Self::Edits { .. }
+            | Self::Move { .. }
+            | Self::Replace { .. }
             | Self::Stop => true,
             Self::Connect { .. }
             | Self::Events { .. }

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod effect;
 mod heal;
 pub mod input;
+mod replace;
 pub mod room;
 pub mod view;
 
@@ -137,6 +138,12 @@ impl Hub {
     /// Hands an input to the hub, waiting while its queue is full.
     pub async fn send(&self, input: Input) -> Result<(), Stopped> {
         self.hand_over(input, None).await
+    }
+
+    /// Hands an input to the hub from a thread of its own.
+    pub fn send_blocking(&self, input: Input) -> Result<(), Stopped> {
+        let timed = Timed { clock: clock::read(), input };
+        self.inputs.blocking_send(Waiting { timed, room: None }).map_err(|_| Stopped)
     }
 
     /// Hands over what an agent said, with the room it takes.
@@ -299,7 +306,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn commit(&mut self, work: &Work) -> Result<(), StoreError> {
-        if work.batch.is_empty() {
+        if work.batch.is_empty() && !self.store.has_mark() {
             return Ok(());
         }
         let begun = clock::Stopwatch::start();
@@ -374,6 +381,12 @@ impl<T: Tally> Owner<T> {
                     let _ = waiter.send(command.clone());
                 }
             }
+            Effect::Edited(reply) => {
+                let _ = reply.send(Ok(()));
+            }
+            Effect::Replace(fresh, reply) => {
+                let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
+            }
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
@@ -415,6 +428,9 @@ impl<T: Tally> Owner<T> {
                 }
                 Effect::Attach { reply, .. } => {
                     let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
+                }
+                Effect::Edited(reply) | Effect::Replace(_, reply) => {
+                    let _ = reply.send(Err(why.clone()));
                 }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);

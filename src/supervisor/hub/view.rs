@@ -113,6 +113,10 @@ pub struct View {
     pub nodes: OrdMap<NodeId, Arc<NodeState>>,
     /// Every session.
     pub sessions: HashMap<SessionId, Arc<SessionRecord>>,
+    /// Nodes that an operator has deleted: what is known of one comes back with it.
+    pub gone_nodes: HashMap<NodeId, NodeRecord>,
+    /// The numbers of sessions that an operator has deleted.
+    pub gone_sessions: HashMap<SessionId, u32>,
     /// Every session, newest first.
     pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
     /// The helpers of a session.
@@ -134,6 +138,8 @@ impl View {
             next_session_no: 1,
             nodes: OrdMap::new(),
             sessions: HashMap::new(),
+            gone_nodes: loaded.gone_nodes.into_iter().map(|node| (node.id.clone(), node)).collect(),
+            gone_sessions: HashMap::new(),
             by_age: OrdSet::new(),
             helpers: HashMap::new(),
             commands: OrdMap::new(),
@@ -145,6 +151,10 @@ impl View {
         for record in loaded.sessions {
             view.next_session_no = view.next_session_no.max(record.no.saturating_add(1));
             view.put_session(record);
+        }
+        for (id, no) in loaded.gone_sessions {
+            view.next_session_no = view.next_session_no.max(no.saturating_add(1));
+            view.gone_sessions.insert(id.into(), no);
         }
         for command in loaded.open_commands {
             view.commands.insert(command.id.clone(), Arc::new(command));
@@ -173,6 +183,17 @@ impl View {
             }
         }
         self.sessions.insert(session.id.clone(), Arc::new(record));
+    }
+
+    /// Forgets a session.
+    pub fn remove_session(&mut self, id: &SessionId) {
+        let Some(record) = self.sessions.remove(id) else { return };
+        self.by_age.remove(&(Reverse(record.session.started_at), id.clone()));
+        if let Some(helpers) =
+            record.session.parent_id.as_ref().and_then(|parent| self.helpers.get_mut(parent))
+        {
+            helpers.retain(|helper| helper != id);
+        }
     }
 
     /// A node as the API shows it.

@@ -13,6 +13,7 @@ use crate::protocol::command::{Command, CommandId, CommandState, Verb};
 use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
 use crate::rules::command::{accept, conclude, frame, lapses, meaning};
+use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{Asked, From, NotAccepted};
@@ -58,6 +59,7 @@ impl Work {
                 let record = KeyRecord { command: command.id.to_string(), meaning };
                 self.batch.keys.push((scoped_key(&command.actor, key), record));
             }
+            self.batch.audit.push(record(&command, at));
             self.put_command(command.clone());
             command
         });
@@ -263,5 +265,22 @@ impl Work {
         } else {
             self.view.commands.insert(command.id.clone(), Arc::new(command));
         }
+    }
+}
+
+/// The audit record of a command that was taken.
+fn record(command: &Command, at: Time) -> AuditRecord {
+    AuditRecord {
+        id: command.id.to_string(),
+        at,
+        actor: command.actor.clone(),
+        action: command.verb.as_str().to_owned(),
+        target: match &command.session_id {
+            Some(session) => session.to_string(),
+            None => format!("{} on {}", command.project, command.node_id),
+        },
+        args: serde_json::Value::Object(command.args.clone()).to_string(),
+        result: command.state.as_str().to_owned(),
+        ..AuditRecord::default()
     }
 }

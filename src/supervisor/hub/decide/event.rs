@@ -95,6 +95,7 @@ impl Work {
                         place.insert(record)
                     }
                 };
+                let before = (record.session.tokens, record.session.cost_micros);
                 // An event names the parent as its node does.
                 let parent = record.session.parent_id.take();
                 rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -106,6 +107,7 @@ impl Work {
                 {
                     session.backend.clone_from(&project.backend);
                 }
+                self.charge(session, before, timestamp);
                 self.view.tail.push(record.no, seq);
                 session.id.to_string()
             }
@@ -148,6 +150,6 @@ impl Work {
             return SessionRecord::clone(known);
         }
         let session = Session::new(id.clone(), node.clone(), project.into(), at);
-        SessionRecord { no: self.next_session_no(), session }
+        SessionRecord { no: self.session_no(id), session }
     }
 }

@@ -4,6 +4,8 @@
 
 mod clock;
 mod command;
+mod cost;
+mod edit;
 mod event;
 mod node;
 
@@ -76,6 +78,9 @@ impl Work {
             Input::Command(asked) => self.command(*asked, at),
             Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
+            Input::Edits { edits, reply } => self.edits(edits, reply, at),
+            Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
+            Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Alert(Alert { name, severity, text }) => {
@@ -89,9 +94,11 @@ impl Work {
         }
     }
 
-    /// Moves the unmerged index entries into the batch once there are many.
+    /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
     pub fn merge_tail_when_long(&mut self) {
-        if self.view.tail.len() >= MERGE_AT {
+        if self.view.tail.len() >= MERGE_AT
+            || !(self.batch.edits.list.is_empty() && self.batch.moved.list.is_empty())
+        {
             self.merge_tail();
         }
     }

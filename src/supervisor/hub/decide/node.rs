@@ -30,7 +30,8 @@ impl Work {
         let node = hello.node_id.clone();
         let old = self.view.nodes.get(&node).cloned();
         let owner = old.as_ref().filter(|old| old.online);
-        let mut record = old.as_ref().map_or_else(|| NodeRecord::new(node.clone()), |old| old.record.clone());
+        let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.gone_nodes.get(&node));
+        let mut record = known.cloned().unwrap_or_else(|| NodeRecord::new(node.clone()));
         let claim = claim(record.confirmed, &hello);
         let replaced = match owner {
             Some(owner) if claim == Claim::Stale => return self.refuse_stale(owner, &address, reply, at),
@@ -193,7 +194,7 @@ impl Work {
                 }
                 None => {
                     session.events = 0;
-                    let no = self.next_session_no();
+                    let no = self.session_no(&session.id);
                     self.put_session(SessionRecord { no, session });
                 }
             }
@@ -220,7 +221,11 @@ impl Work {
         public_id(local, node, self.view.sessions.get(local).map(|record| &record.session))
     }
 
-    pub(super) fn next_session_no(&mut self) -> u32 {
+    /// The number of a new session, or the one it had before an operator deleted it.
+    pub(super) fn session_no(&mut self, id: &SessionId) -> u32 {
+        if let Some(no) = self.view.gone_sessions.get(id) {
+            return *no;
+        }
         let no = self.view.next_session_no;
         self.view.next_session_no = no.saturating_add(1);
         no

@@ -35,6 +35,8 @@ impl Stage {
             last_time: Time(0),
             nodes: Vec::new(),
             sessions: Vec::new(),
+            gone_nodes: Vec::new(),
+            gone_sessions: Vec::new(),
             open_commands: Vec::new(),
             tail: Tail::default(),
         };

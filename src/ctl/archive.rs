@@ -1,0 +1,59 @@
+//! `halctl archive`.
+
+use super::cli::ArchiveVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record};
+use super::print::text::bytes;
+use crate::base::exit::Failure;
+use crate::protocol::archive::{Archive, ArchivedRow};
+
+/// Carries out one of the verbs.
+pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        ArchiveVerb::List => {
+            let all = client.get::<Vec<Archive>>(&["archives"], &Query::new()).await?.data;
+            screen.list(&all, "No archives. Nothing was too old yet, or `retention` is not configured.")
+        }
+        ArchiveVerb::Search { text, limit } => {
+            let query = vec![("text", text), ("limit", limit.to_string())];
+            let found = client.get::<Vec<ArchivedRow>>(&["archives", "search"], &query).await?.data;
+            screen.list(&found, "No archived row holds this.")
+        }
+        ArchiveVerb::Restore { name } => {
+            screen.one(&client.post_patiently::<Archive>(&["archives", &name, "restore"]).await?.data)
+        }
+    }
+}
+
+impl Record for Archive {
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("name", &self.name),
+            Field::new("table", &self.table),
+            Field::moment("from", self.from),
+            Field::moment("to", self.to),
+            Field::new("size", bytes(self.bytes)),
+            Field::new("restored", if self.restored { "yes" } else { "" }),
+            Field::new("rows", self.rows.map(|rows| rows.to_string()).unwrap_or_default()).detail(),
+        ]
+    }
+}
+
+impl Record for ArchivedRow {
+    fn fields(&self) -> Vec<Field> {
+        let said = |key: &str| match self.row.get(key) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
+        vec![
+            Field::new("seq", said("seq")),
+            Field::new("timestamp", said("timestamp")),
+            Field::new("what", said(if self.row.contains_key("type") { "type" } else { "action" })),
+            Field::new("session_id", said("session_id")),
+            Field::new("data", said(if self.row.contains_key("data") { "data" } else { "args" })).long(),
+            Field::new("archive", &self.archive).wide(),
+        ]
+    }
+}

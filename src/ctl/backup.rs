@@ -1,0 +1,44 @@
+//! `halctl backup`.
+
+use super::cli::BackupVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use super::print::text::bytes;
+use crate::base::exit::{Exit, Failure};
+use crate::protocol::backup::Backup;
+
+/// Carries out one of the verbs.
+pub async fn run(verb: BackupVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        BackupVerb::Now => screen.one(&client.post_patiently::<Backup>(&["backups"]).await?.data),
+        BackupVerb::List => {
+            let all = client.get::<Vec<Backup>>(&["backups"], &Query::new()).await?.data;
+            screen.list(&all, "No backups. Make one with: halctl backup now")
+        }
+        BackupVerb::Verify { name } => {
+            let name = name.as_deref().unwrap_or("newest");
+            let backup = client.post_patiently::<Backup>(&["backups", name, "verify"]).await?.data;
+            screen.one(&backup)?;
+            match backup.problem {
+                Some(problem) => Err(Failure::say(Exit::Failed, problem)),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+impl Record for Backup {
+    fn fields(&self) -> Vec<Field> {
+        let problem = self.problem.clone().unwrap_or_default();
+        let tone = if problem.is_empty() { Tone::Plain } else { Tone::Bad };
+        vec![
+            Field::new("name", &self.name),
+            Field::moment("made_at", self.made_at),
+            Field::new("size", bytes(self.bytes)),
+            Field::new("newest", if self.newest { "yes" } else { "" }),
+            Field::new("events", self.events.map(|events| events.to_string()).unwrap_or_default()),
+            Field::new("problem", problem).tone(tone).long(),
+        ]
+    }
+}

@@ -1,0 +1,282 @@
+//! Rows that have left the store: compressed files, a JSON object a line, as the row stood in `supervisor.db`.
+//!
+//! `events.20260101T000000Z-20260102T000000Z.1-50000.jsonl.gz`: when and which. gzip's checksum is over the whole, so
+//! `gzip -t` looks a file through and `zgrep` searches it. A file has its name only once it was read back.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use rusqlite::types::Value as Cell;
+use serde_json::{Map, Value};
+
+use super::audit::AuditRecord;
+use super::change::Kind;
+use super::reader::Reader;
+use super::sheet::edit::{Deed, Edit};
+use super::sheet::line::{self, Line};
+use super::sheet::schema::Table;
+use super::tables::{AUDIT, EVENTS};
+use super::{StoreError, event, row};
+use crate::base::clock::Time;
+use crate::base::file;
+
+/// Rows looked at in one look at the store, wherever times are out of order.
+const LOOKED_AT: usize = 20_000;
+
+/// Bytes of data in one look, about: an event may be large.
+const LOOK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Rows that were brought back are left alone so long.
+const RESTORED_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// Bytes of one archive, before it is compressed, about: its rows are in memory when they come back.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Permissions of an archive: as those of the mirror.
+const GROUP_READS: u32 = 0o640;
+
+const END: &str = ".jsonl.gz";
+
+/// How long rows are kept; `None`: for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events.
+    pub events: Option<Duration>,
+    /// Audit records.
+    pub audit: Option<Duration>,
+    /// Whether they are archived before they are deleted.
+    pub archive: bool,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events: None, audit: None, archive: true }
+    }
+}
+
+/// A row that is too old.
+#[derive(Debug)]
+pub struct Old {
+    /// Its number.
+    pub seq: u64,
+    at: Time,
+    line: Line,
+}
+
+impl Old {
+    /// Its removal.
+    pub fn removal(kind: Kind, seq: u64) -> Edit {
+        Edit { kind, key: seq.to_string(), deed: Deed::Drop }
+    }
+}
+
+/// A file of old rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What its rows are.
+    pub kind: Kind,
+    /// When the first and the last were stored.
+    pub times: (Time, Time),
+    /// Their numbers.
+    pub seqs: (u64, u64),
+    /// Its size.
+    pub bytes: u64,
+    /// Whether its rows are back in the store for a while.
+    pub is_restored: bool,
+}
+
+impl Reader<'_> {
+    /// Rows stored before a time, after a number, in the order of numbers; with the last number that was looked at.
+    pub fn old_rows(&self, kind: Kind, before: Time, after: u64) -> Result<(Vec<Old>, u64), StoreError> {
+        let (mut old, mut last, mut bytes_seen) = (Vec::new(), after, 0);
+        match kind {
+            Kind::Event => {
+                for entry in self.txn().open_table(EVENTS)?.range(after + 1..)?.take(LOOKED_AT) {
+                    let (seq, bytes) = entry?;
+                    last = seq.value();
+                    bytes_seen += bytes.value().len();
+                    let event = event::view(bytes.value(), last)?;
+                    if event.timestamp < before {
+                        old.push(Old { seq: last, at: event.timestamp, line: line::of_event(&event) });
+                    }
+                    if bytes_seen > LOOK_BYTES {
+                        break;
+                    }
+                }
+            }
+            _ => {
+                for entry in self.txn().open_table(AUDIT)?.range(after + 1..)?.take(LOOKED_AT) {
+                    let (seq, bytes) = entry?;
+                    last = seq.value();
+                    let record = row::open::<AuditRecord>(bytes.value(), last)?;
+                    if record.at < before {
+                        old.push(Old { seq: last, at: record.at, line: line::of_audit(last, &record) });
+                    }
+                }
+            }
+        }
+        Ok((old, last))
+    }
+}
+
+/// A new archive on its way.
+pub struct Writer {
+    draft: PathBuf,
+    kind: Kind,
+    lines: GzEncoder<BufWriter<File>>,
+    span: Option<((Time, Time), (u64, u64))>,
+    rows: u64,
+    bytes: usize,
+}
+
+impl Writer {
+    /// True when it has about as much as one archive should.
+    pub fn is_full(&self) -> bool {
+        self.bytes > MOST_BYTES
+    }
+
+    /// Begins one in a folder, which is made if it is not there.
+    pub fn begin(folder: &Path, kind: Kind) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let draft = folder.join(format!("{}.new", Table::of(kind).name));
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => file::make(&draft, GROUP_READS)?,
+        }
+        let out = BufWriter::new(File::options().write(true).open(&draft)?);
+        Ok(Self {
+            draft,
+            kind,
+            lines: GzEncoder::new(out, Compression::default()),
+            span: None,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Adds a row.
+    pub fn add(&mut self, old: &Old) -> io::Result<()> {
+        let columns = Table::of(self.kind).columns.iter().zip(&old.line);
+        let row: Map<String, Value> =
+            columns.map(|(name, cell)| ((*name).to_owned(), value_of(cell))).collect();
+        let mut text = serde_json::to_vec(&row)?;
+        text.push(b'\n');
+        self.lines.write_all(&text)?;
+        self.bytes += text.len();
+        let ((from, to), (first, _)) = self.span.unwrap_or(((old.at, old.at), (old.seq, old.seq)));
+        self.span = Some(((from.min(old.at), to.max(old.at)), (first, old.seq)));
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Ends it: on the disk, read back, and under its name.
+    pub fn finish(self, folder: &Path) -> io::Result<PathBuf> {
+        let out = self.lines.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        out.sync_all()?;
+        let mut rows = 0;
+        read(&self.draft, |_| {
+            rows += 1;
+            true
+        })?;
+        let Some(((from, to), (first, last))) = self.span.filter(|_| rows == self.rows) else {
+            let lost = format!("{} rows were written and {rows} read back", self.rows);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, lost));
+        };
+        let table = Table::of(self.kind).name;
+        let (from, to) = (from.stamp(), to.stamp());
+        let path = folder.join(format!("{table}.{from}-{to}.{first}-{last}{END}"));
+        fs::rename(&self.draft, &path)?;
+        file::sync_folder(&path)?;
+        Ok(path)
+    }
+}
+
+/// All archives of a folder, newest first.
+pub fn list(folder: &Path) -> Vec<Archive> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<Archive> = entries.filter_map(|entry| named(&entry.path())).collect();
+    all.sort_by(|one, other| other.times.cmp(&one.times).then(other.seqs.cmp(&one.seqs)));
+    all
+}
+
+fn named(path: &Path) -> Option<Archive> {
+    let name = path.file_name()?.to_str()?.strip_suffix(END)?;
+    let mut parts = name.split('.');
+    let (table, times, seqs) =
+        (parts.next()?, parts.next()?.split_once('-')?, parts.next()?.split_once('-')?);
+    let restored = fs::metadata(mark_of(path)).and_then(|mark| mark.modified());
+    let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|passed| passed < RESTORED_FOR);
+    Some(Archive {
+        path: path.to_owned(),
+        kind: Table::named(table)?.kind,
+        times: (Time::of_stamp(times.0)?, Time::of_stamp(times.1)?),
+        seqs: (seqs.0.parse().ok()?, seqs.1.parse().ok()?),
+        bytes: fs::metadata(path).ok()?.len(),
+        is_restored: restored.is_ok_and(is_recent),
+    })
+}
+
+/// Shows every row of an archive until told to stop. Fails when its bytes are not those that were written.
+pub fn read(path: &Path, mut see: impl FnMut(Map<String, Value>) -> bool) -> io::Result<()> {
+    for line in BufReader::new(MultiGzDecoder::new(BufReader::new(File::open(path)?))).lines() {
+        let row = serde_json::from_str(&line?).map_err(io::Error::from)?;
+        if !see(row) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The edits that bring an archive's rows back.
+pub fn returns(archive: &Archive) -> io::Result<Vec<Edit>> {
+    let table = Table::of(archive.kind);
+    let mut edits = Vec::new();
+    read(&archive.path, |row| {
+        let cell = |name: &&str| ((*name).to_owned(), cell_of(row.get(*name)));
+        let key = row.get(table.key()).map(Value::to_string).unwrap_or_default();
+        edits.push(Edit {
+            kind: archive.kind,
+            key,
+            deed: Deed::Put(table.columns.iter().map(cell).collect()),
+        });
+        true
+    })?;
+    Ok(edits)
+}
+
+/// Notes that an archive's rows are back, so that they are left alone for a while.
+pub fn mark_restored(archive: &Archive) -> io::Result<()> {
+    File::create(mark_of(&archive.path)).map(drop)
+}
+
+fn mark_of(path: &Path) -> PathBuf {
+    path.with_added_extension("restored")
+}
+
+fn value_of(cell: &Cell) -> Value {
+    match cell {
+        Cell::Integer(number) => (*number).into(),
+        Cell::Real(number) => (*number).into(),
+        Cell::Text(text) => text.as_str().into(),
+        Cell::Null | Cell::Blob(_) => Value::Null,
+    }
+}
+
+fn cell_of(value: Option<&Value>) -> Cell {
+    match value {
+        Some(Value::String(text)) => Cell::Text(text.clone()),
+        Some(Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Cell::Integer(whole),
+            (None, Some(real)) => Cell::Real(real),
+            (None, None) => Cell::Null,
+        },
+        _ => Cell::Null,
+    }
+}

@@ -1,0 +1,284 @@
+//! Making a store from a mirror: every row, exactly.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use redb::{ReadableTable, WriteTransaction};
+use rusqlite::Connection;
+use rusqlite::types::Value as Cell;
+
+use super::apply::Standing;
+use crate::base::clock::Time;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Kind;
+use crate::store::command::{CommandRow, KeyRecord};
+use crate::store::cost::CostRecord;
+use crate::store::hub::Store;
+use crate::store::node::NodeRow;
+use crate::store::session::SessionRow;
+use crate::store::sheet::line::{self, Fields};
+use crate::store::sheet::schema::Table;
+use crate::store::tables::{
+    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+};
+use crate::store::{StoreError, event, row};
+
+/// Events written in one transaction.
+const STEP: usize = 20_000;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// Events that are in the new store.
+    pub events: u64,
+    /// The last one's number.
+    pub last: u64,
+    /// Lines that made no sense, and the first one's place and reason.
+    pub senseless: (u64, Option<String>),
+}
+
+/// Makes a new store at a path from the mirror behind a connection. The store gets a name of its own: a cursor into
+/// what was here before means nothing in it.
+pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Result<Adopted, StoreError> {
+    let (store, _) = Store::open(path)?;
+    let mut adopted = Adopted::default();
+    let mut numbers = BTreeMap::new();
+    store.transaction(|txn| {
+        small(connection, txn, &mut numbers, &mut adopted)?;
+        keys(connection, txn)?;
+        gone(connection, txn)
+    })?;
+    let (mut last_time, mut disordered) = (Time(i64::MIN), false);
+    loop {
+        let mut read = 0;
+        store.transaction(|txn| {
+            let sql = Table::of(Kind::Event).select_sql("WHERE seq > ? ORDER BY seq LIMIT ?");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params![adopted.last.cast_signed(), STEP as i64])?;
+            let mut index = Vec::new();
+            let mut events = txn.open_table(EVENTS)?;
+            while let Some(found) = rows.next()? {
+                read += 1;
+                let line = cells(found, Table::of(Kind::Event))?;
+                let Cell::Integer(seq) = line[0] else { continue };
+                adopted.last = seq.cast_unsigned();
+                let fields = line::read(Table::of(Kind::Event), &line);
+                let Some(event) =
+                    adopted.sense("events", &line[0], fields.and_then(|f| line::event(adopted.last, f)))
+                else {
+                    continue;
+                };
+                events.insert(event.seq, event::seal(&event).as_slice())?;
+                if let Some(no) = numbers.get(&event.session_id) {
+                    index.push((*no, event.seq));
+                }
+                disordered |= event.timestamp < last_time;
+                last_time = last_time.max(event.timestamp);
+                adopted.events += 1;
+            }
+            index.sort_unstable();
+            let mut by_session = txn.open_table(EVENTS_BY_SESSION)?;
+            for entry in index {
+                by_session.insert(entry, ())?;
+            }
+            Ok(())
+        })?;
+        if read < STEP {
+            break;
+        }
+    }
+    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered))?;
+    Ok(adopted)
+}
+
+impl Adopted {
+    /// A row that made sense, or a note of one that did not.
+    fn sense<R>(&mut self, table: &str, key: &Cell, row: Result<R, String>) -> Option<R> {
+        match row {
+            Ok(row) => Some(row),
+            Err(why) => {
+                self.senseless.0 += 1;
+                self.senseless.1.get_or_insert_with(|| format!("{table} {key:?}: {why}"));
+                None
+            }
+        }
+    }
+}
+
+fn numbers_of(
+    txn: &WriteTransaction,
+    standing: &Standing,
+    adopted: &Adopted,
+    last_time: Time,
+    disordered: bool,
+) -> Result<(), StoreError> {
+    let mut meta = txn.open_table(META)?;
+    let last_seq = standing.last.0.max(adopted.last);
+    let last_time = standing.last.1.max(last_time);
+    let last_audit = meta.get("last_audit")?.map_or(0, |last| last.value()).max(standing.last_audit);
+    let numbers = [
+        ("last_seq", last_seq),
+        ("last_time", u64::try_from(last_time.0).unwrap_or_default()),
+        ("last_audit", last_audit),
+        ("index_watermark", last_seq),
+        ("disordered", u64::from(disordered)),
+        ("mirror_epoch", standing.epoch),
+    ];
+    for (key, number) in numbers {
+        meta.insert(key, number)?;
+    }
+    txn.open_table(NAME)?.insert("adopted", identity(standing).as_bytes())?;
+    Ok(())
+}
+
+/// By which a store knows the file again that it was made from.
+pub fn identity(standing: &Standing) -> String {
+    format!("{}:{}", standing.store_id, standing.epoch)
+}
+
+fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Vec<Cell>> {
+    (0..table.columns.len()).map(|at| row.get(at)).collect()
+}
+
+/// Shows the key and the fields of every row of a table.
+fn each(
+    connection: &Connection,
+    kind: Kind,
+    adopted: &mut Adopted,
+    mut see: impl FnMut(&str, Fields) -> Result<Result<(), String>, StoreError>,
+) -> Result<(), StoreError> {
+    let table = Table::of(kind);
+    let mut statement = connection.prepare(&table.select_sql(""))?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        let line = cells(found, table)?;
+        let key = match &line[0] {
+            Cell::Text(text) => text.clone(),
+            Cell::Integer(number) => number.to_string(),
+            _ => continue,
+        };
+        let seen = match line::read(table, &line) {
+            Ok(fields) => see(&key, fields)?,
+            Err(why) => Err(why),
+        };
+        adopted.sense(table.name, &line[0], seen);
+    }
+    Ok(())
+}
+
+/// All tables but the events.
+fn small(
+    connection: &Connection,
+    txn: &WriteTransaction,
+    numbers: &mut BTreeMap<String, u32>,
+    adopted: &mut Adopted,
+) -> Result<(), StoreError> {
+    sessions(connection, txn, numbers, adopted)?;
+    each(connection, Kind::Node, adopted, |key, fields| {
+        sealed::<NodeRow>(key, fields, |bytes| put(txn, NODES, key, bytes))
+    })?;
+    each(connection, Kind::Cost, adopted, |key, fields| {
+        sealed::<CostRecord>(key, fields, |bytes| put(txn, COSTS, key, bytes))
+    })?;
+    each(connection, Kind::Audit, adopted, |key, fields| {
+        let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let mut meta = txn.open_table(META)?;
+        let last = meta.get("last_audit")?.map_or(0, |last| last.value());
+        meta.insert("last_audit", last.max(seq))?;
+        sealed::<AuditRecord>(key, fields, |bytes| {
+            txn.open_table(AUDIT)?.insert(seq, bytes)?;
+            Ok(())
+        })
+    })?;
+    each(connection, Kind::Command, adopted, |key, fields| {
+        let command = match line::row::<CommandRow>(fields) {
+            Ok(row) => row,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(error) = command.clone().into_command(key) {
+            return Ok(Err(error.to_string()));
+        }
+        if !command.has_ended() {
+            txn.open_table(OPEN_COMMANDS)?.insert(key, ())?;
+        }
+        put(txn, COMMANDS, key, &row::seal(&command, key)).map(Ok)
+    })
+}
+
+fn sealed<R: row::Row>(
+    key: &str,
+    fields: Fields,
+    write: impl FnOnce(&[u8]) -> Result<(), StoreError>,
+) -> Result<Result<(), String>, StoreError> {
+    match line::row::<R>(fields) {
+        Ok(row) => write(&row::seal(&row, key)).map(Ok),
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+fn put(
+    txn: &WriteTransaction,
+    table: redb::TableDefinition<'_, &str, &[u8]>,
+    key: &str,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    txn.open_table(table)?.insert(key, bytes)?;
+    Ok(())
+}
+
+/// Sessions keep their numbers in the index; one that has none, or another's, gets a new one.
+fn sessions(
+    connection: &Connection,
+    txn: &WriteTransaction,
+    numbers: &mut BTreeMap<String, u32>,
+    adopted: &mut Adopted,
+) -> Result<(), StoreError> {
+    let mut all = Vec::new();
+    each(connection, Kind::Session, adopted, |key, fields| {
+        Ok(line::row::<SessionRow>(fields).map(|row| all.push(row.into_record(key))))
+    })?;
+    let mut next = all.iter().map(|record| record.no).max().unwrap_or(0);
+    let mut taken = HashSet::new();
+    for mut record in all {
+        if record.no == 0 || !taken.insert(record.no) {
+            next += 1;
+            record.no = next;
+        }
+        let id = record.session.id.as_str();
+        put(txn, SESSIONS, id, &row::seal(&SessionRow::from(&record), id))?;
+        numbers.insert(id.to_owned(), record.no);
+    }
+    Ok(())
+}
+
+fn gone(connection: &Connection, txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("SELECT key, row FROM _hal_gone")?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        let (key, row): (String, Vec<u8>) = (found.get(0)?, found.get(1)?);
+        // Only what is whole: these rows are opened at every start.
+        let id = key.split_once('\0').map_or("", |(_, id)| id);
+        let is_whole = match key.starts_with("node") {
+            true => row::open::<NodeRow>(&row, id).is_ok(),
+            false => row::open::<SessionRow>(&row, id).is_ok(),
+        };
+        if is_whole {
+            put(txn, GONE, &key, &row)?;
+        }
+    }
+    Ok(())
+}
+
+fn keys(connection: &Connection, txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("SELECT key, command, meaning FROM _hal_keys")?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        let (key, command, hex): (String, String, String) = (found.get(0)?, found.get(1)?, found.get(2)?);
+        let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
+        let Some(Ok(meaning)) = bytes.collect::<Option<Vec<u8>>>().map(<[u8; 32]>::try_from) else {
+            continue;
+        };
+        put(txn, KEYS, &key, &row::seal(&KeyRecord { command, meaning }, &key))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Making a mirror anew from the store: beside the old one, whole, then in its place.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{Connection, params};
+
+use super::Desk;
+use super::apply::{self, Standing};
+use super::file::{remove_sides, side};
+use crate::base::file;
+use crate::store::StoreError;
+use crate::store::hub::Store;
+use crate::store::sheet::schema;
+
+/// Rows of one look at the store. A look keeps the store from being opened again after a failure, so it must be short.
+const SLICE: u64 = 5_000;
+
+/// Permissions of the file: the supervisor's user writes, its group reads.
+const GROUP_READS: u32 = 0o640;
+
+/// Makes the mirror of a store anew, while the store is written to. What changes meanwhile is caught up with later:
+/// the mirror begins at the change that was the last one before.
+pub fn build(
+    store: &Store,
+    store_id: &str,
+    path: &Path,
+    desk: &dyn Desk,
+    ends: &AtomicBool,
+) -> Result<Standing, StoreError> {
+    let fresh = side(path, ".new");
+    let _ = fs::remove_file(&fresh);
+    remove_sides(&fresh);
+    let failed = |source| StoreError::File { path: fresh.clone(), source };
+    file::make(&fresh, GROUP_READS).map_err(failed)?;
+    let standing =
+        fill(store, store_id, &fresh, desk, ends).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
+    remove_sides(path);
+    fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).map_err(failed)?;
+    Ok(standing)
+}
+
+fn fill(
+    store: &Store,
+    store_id: &str,
+    fresh: &Path,
+    desk: &dyn Desk,
+    ends: &AtomicBool,
+) -> Result<Standing, StoreError> {
+    let go_on = || match ends.load(Ordering::Relaxed) {
+        true => Err(StoreError::Refused("the supervisor is stopping".into())),
+        false => Ok(()),
+    };
+    let connection = Connection::open(fresh)?;
+    for (pragma, value) in [("journal_mode", "OFF"), ("synchronous", "OFF"), ("locking_mode", "EXCLUSIVE")] {
+        connection.pragma_update(None, pragma, value)?;
+    }
+    schema::make_tables(&connection)?;
+    let (mut standing, done, bounds, keys) = {
+        let reader = store.read()?;
+        let mut standing = Standing { store_id: store_id.to_owned(), ..Standing::default() };
+        standing.change = reader.last_change()?;
+        standing.epoch = reader.meta("mirror_epoch")? + 1;
+        standing.take_numbers(&reader)?;
+        (standing, reader.meta("mirror_oplog")?, reader.event_bounds()?, reader.row_keys()?)
+    };
+    if let Some((first, last)) = bounds {
+        for from in (first..=last).step_by(SLICE as usize) {
+            go_on()?;
+            connection.execute_batch("BEGIN")?;
+            apply::events(&connection, &store.read()?, (from, last.min(from + SLICE - 1)), &mut standing)?;
+            connection.execute_batch("COMMIT")?;
+        }
+    }
+    for slice in keys.chunks(SLICE as usize) {
+        connection.execute_batch("BEGIN")?;
+        let reader = store.read()?;
+        for (kind, key) in slice {
+            apply::row(&connection, &reader, desk, *kind, key)?;
+        }
+        connection.execute_batch("COMMIT")?;
+    }
+    schema::finish(&connection)?;
+    // Numbers of operators' edits go on where those of the mirror before ended: see `Decided::upto`.
+    connection.execute(
+        "INSERT INTO _hal_oplog (id, tbl, op, pk) VALUES (?, '', '', '')",
+        params![done.max(1).cast_signed()],
+    )?;
+    connection.execute("DELETE FROM _hal_oplog", [])?;
+    standing.count_small(&connection)?;
+    standing.write(&connection)?;
+    // The shared memory of the log needs the other locking mode, which takes hold with the next read.
+    connection.pragma_update(None, "locking_mode", "NORMAL")?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(standing)
+}

@@ -1,0 +1,155 @@
+//! What the mirror reads from the store.
+
+use redb::ReadableTable;
+
+use crate::store::audit::AuditRecord;
+use crate::store::change::{Change, Kind};
+use crate::store::command::{CommandRow, KeyRecord};
+use crate::store::cost::CostRecord;
+use crate::store::node::{NodeRecord, NodeRow};
+use crate::store::reader::Reader;
+use crate::store::session::{SessionRecord, SessionRow};
+use crate::store::sheet::line::{self, Line};
+use crate::store::tables::{AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
+use crate::store::{StoreError, event, row};
+
+/// What is to be looked at again.
+#[derive(Debug, Default, PartialEq)]
+pub struct Todo {
+    /// Up to this change.
+    pub upto: u64,
+    /// Events between these numbers, both included.
+    pub ranges: Vec<(u64, u64)>,
+    /// Rows.
+    pub rows: std::collections::BTreeSet<(Kind, String)>,
+    /// Changes are missing: all rows must be looked at.
+    pub is_lost: bool,
+    /// There is more.
+    pub more: bool,
+}
+
+impl Reader<'_> {
+    /// The number of the last change.
+    pub fn last_change(&self) -> Result<u64, StoreError> {
+        Ok(self.txn().open_table(CHANGES)?.last()?.map_or(0, |(no, _)| no.value()))
+    }
+
+    /// The changes after one, until they concern about so many rows.
+    pub fn changes(&self, after: u64, most: u64) -> Result<Todo, StoreError> {
+        let table = self.txn().open_table(CHANGES)?;
+        let mut todo = Todo { upto: after, ..Todo::default() };
+        let first = table.first()?.map_or(after + 1, |(no, _)| no.value());
+        todo.is_lost = first > after + 1;
+        let mut weight = 0;
+        for entry in table.range(after + 1..)? {
+            if weight >= most {
+                todo.more = true;
+                break;
+            }
+            let (no, bytes) = entry?;
+            todo.upto = no.value();
+            match row::open::<Change>(bytes.value(), no.value())? {
+                Change::Events(from, to) => {
+                    weight += to - from + 1;
+                    match todo.ranges.last_mut() {
+                        Some((_, end)) if *end + 1 == from => *end = to,
+                        _ => todo.ranges.push((from, to)),
+                    }
+                }
+                Change::Put(kind, key) => weight += u64::from(todo.rows.insert((kind, key))),
+            }
+        }
+        Ok(todo)
+    }
+
+    /// The lines of events between two numbers, both included.
+    pub fn event_lines(
+        &self,
+        from: u64,
+        to: u64,
+        mut see: impl FnMut(u64, Line) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.txn().open_table(EVENTS)?.range(from..=to)? {
+            let (seq, bytes) = entry?;
+            see(seq.value(), line::of_event(&event::view(bytes.value(), seq.value())?))?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of the events between two, both included.
+    pub fn event_numbers(&self, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let table = self.txn().open_table(EVENTS)?;
+        table.range(from..=to)?.map(|entry| Ok(entry?.0.value())).collect()
+    }
+
+    /// A node.
+    pub fn node_record(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
+        let bytes = self.txn().open_table(NODES)?;
+        let Some(bytes) = bytes.get(id)? else { return Ok(None) };
+        Ok(Some(row::open::<NodeRow>(bytes.value(), id)?.into_record(id)))
+    }
+
+    /// A session.
+    pub fn session_record(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
+        let bytes = self.txn().open_table(SESSIONS)?;
+        let Some(bytes) = bytes.get(id)? else { return Ok(None) };
+        Ok(Some(row::open::<SessionRow>(bytes.value(), id)?.into_record(id)))
+    }
+
+    /// The line of a row of costs, of the audit log or of commands.
+    pub fn plain_line(&self, kind: Kind, key: &str) -> Result<Option<Line>, StoreError> {
+        match kind {
+            Kind::Cost => {
+                let table = self.txn().open_table(COSTS)?;
+                let Some(bytes) = table.get(key)? else { return Ok(None) };
+                Ok(Some(line::of_cost(key, &row::open::<CostRecord>(bytes.value(), key)?)))
+            }
+            Kind::Audit => {
+                let Ok(seq) = key.parse::<u64>() else { return Ok(None) };
+                let table = self.txn().open_table(AUDIT)?;
+                let Some(bytes) = table.get(seq)? else { return Ok(None) };
+                Ok(Some(line::of_audit(seq, &row::open::<AuditRecord>(bytes.value(), seq)?)))
+            }
+            _ => {
+                let table = self.txn().open_table(COMMANDS)?;
+                let Some(bytes) = table.get(key)? else { return Ok(None) };
+                Ok(Some(line::of_command(key, &row::open::<CommandRow>(bytes.value(), key)?)))
+            }
+        }
+    }
+
+    /// An idempotency key.
+    pub fn key_record(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
+        self.key(key)
+    }
+
+    /// A row that an operator has deleted, as it was stored.
+    pub fn gone_row(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.txn().open_table(GONE)?.get(key)?.map(|bytes| bytes.value().to_vec()))
+    }
+
+    /// The names of all rows but the events.
+    pub fn row_keys(&self) -> Result<Vec<(Kind, String)>, StoreError> {
+        let mut all = Vec::new();
+        let tables = [
+            (Kind::Node, NODES),
+            (Kind::Session, SESSIONS),
+            (Kind::Cost, COSTS),
+            (Kind::Command, COMMANDS),
+            (Kind::Key, KEYS),
+            (Kind::Gone, GONE),
+        ];
+        for (kind, table) in tables {
+            for entry in self.txn().open_table(table)?.iter()? {
+                all.push((kind, entry?.0.value().to_owned()));
+            }
+        }
+        for entry in self.txn().open_table(AUDIT)?.iter()? {
+            all.push((Kind::Audit, entry?.0.value().to_string()));
+        }
+        Ok(all)
+    }
+}

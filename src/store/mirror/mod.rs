@@ -1,0 +1,145 @@
+//! `supervisor.db`: the store as a SQLite file, kept in step in both directions while the supervisor runs.
+//!
+//! ```text
+//!   hub commits ---> redb: rows and CHANGES in one transaction
+//!                      |                                 ^
+//!                      |  rows of <= 5000 changes        |  edits, in the hub's own transaction, audited
+//!                      v                                 |
+//!   a window of this thread, once a second while there is something to do:
+//!     lease (nobody else has the file open) - read _hal_oplog, what operators changed - write rows - commit -
+//!     checkpoint (the main file is whole) - pin (it stays as it is) - give the lease back - leave a mark for the hub
+//! ```
+//!
+//! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
+//! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
+//!
+//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
+//! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
+//! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+
+mod adopt;
+mod apply;
+pub mod backup;
+mod build;
+mod classify;
+mod feed;
+mod file;
+pub mod offline;
+mod ops;
+mod run;
+mod salvage;
+mod scrub;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use self::backup::{Backups, Rules, Word};
+pub use self::start::{First, Opened, begin_anew, open};
+use super::hub::Store;
+use super::node::NodeRecord;
+use super::session::SessionRecord;
+use super::sheet::edit::{Edit, Edits};
+use crate::base::clock::Time;
+
+/// A node's name, its status word, and when it was last heard of.
+pub type Shown = (String, &'static str, Time);
+
+/// What the mirror needs from those who know the present state.
+pub trait Desk: Send + 'static {
+    /// A node's status word, and when it was last heard of.
+    fn node(&self, node: &NodeRecord) -> (&'static str, Time);
+    /// The word for what a session does, and the same with its node's absence counted in.
+    fn session(&self, record: &SessionRecord) -> (&'static str, &'static str);
+    /// All nodes with their status words and when they were last heard of.
+    fn nodes(&self) -> Vec<Shown>;
+    /// Stores what an operator changed; returns when it is stored.
+    fn take(&self, edits: Edits) -> Result<(), String>;
+    /// Writes rows of the store again that were damaged; returns when they are stored.
+    fn put(&self, rows: Vec<Edit>) -> Result<(), String>;
+    /// Tells a person.
+    fn alert(&self, name: &'static str, text: String);
+    /// Puts another store in place of the present one; gives its name.
+    fn replace(&self, fresh: PathBuf) -> Result<String, String>;
+}
+
+/// Words waiting for the thread: one backup is made at a time.
+const WORDS: usize = 2;
+
+/// How the mirror is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// How far it is behind the store.
+    pub lag: Duration,
+    /// Its rows.
+    pub rows: u64,
+    /// Why it is not in step, or no plain copy of it should be made.
+    pub trouble: Option<String>,
+}
+
+/// The running mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    health: Arc<Mutex<Health>>,
+    backups: Backups,
+    words: SyncSender<Word>,
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Mirror {
+    /// Starts its thread.
+    pub fn start(
+        store: Arc<Store>,
+        store_id: String,
+        path: PathBuf,
+        first: First,
+        rules: Rules,
+        desk: impl Desk,
+    ) -> std::io::Result<Self> {
+        let health = Arc::new(Mutex::new(Health::default()));
+        let (words, heard) = sync_channel(WORDS);
+        let backups = Backups::new(path.clone(), rules, words.clone());
+        let ends = Arc::new(AtomicBool::new(false));
+        let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone(), ends.clone());
+        let thread =
+            std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &heard))?;
+        Ok(Self { health, backups, words, ends, thread })
+    }
+
+    /// How it is, for whoever asks later.
+    pub fn health(&self) -> HealthOf {
+        HealthOf(self.health.clone())
+    }
+
+    /// The way to its backups.
+    pub fn backups(&self) -> Backups {
+        self.backups.clone()
+    }
+
+    /// Brings in what is committed, and leaves a file with nothing beside it.
+    pub fn stop(self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let _ = self.words.try_send(Word::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Where to ask how the mirror is.
+#[derive(Clone, Debug, Default)]
+pub struct HealthOf(Arc<Mutex<Health>>);
+
+impl HealthOf {
+    /// As of now.
+    pub fn now(&self) -> Health {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,180 @@
+//! What is done to the two files while no supervisor runs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::Desk;
+use super::backup::{newest, verify};
+use super::build::build;
+use super::classify::immutable;
+use super::file::{remove_sides, side};
+use super::salvage::differences;
+use super::start::{draft, set_aside};
+use crate::base::cause::chain;
+use crate::base::file;
+use crate::store::StoreError;
+use crate::store::change::Kind;
+use crate::store::hub::{Loaded, Store, put_in_place};
+
+/// Events read in one look at the store.
+const SLICE: u64 = 5_000;
+
+/// The store and its mirror, with nobody else using them.
+#[derive(Debug)]
+pub struct Files {
+    /// `supervisor.redb`.
+    pub store: PathBuf,
+    /// `supervisor.db`.
+    pub mirror: PathBuf,
+}
+
+/// What a check has found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What is there.
+    pub found: Vec<String>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+impl Files {
+    /// Opens the store. `Err(InUse)` while a supervisor runs; the inner error is what is wrong with the file.
+    fn open(&self, check: bool) -> Result<Result<(Store, Loaded), StoreError>, StoreError> {
+        if !self.store.exists() {
+            return Ok(Err(StoreError::Refused(format!("{} is not there", self.store.display()))));
+        }
+        match if check { Store::open_checked(&self.store) } else { Store::open(&self.store) } {
+            Err(StoreError::Open { source: redb::Error::DatabaseAlreadyOpen, .. }) => {
+                Err(StoreError::InUse(self.store.clone()))
+            }
+            opened => Ok(opened),
+        }
+    }
+
+    /// Fails while a supervisor runs.
+    pub fn must_be_free(&self) -> Result<(), StoreError> {
+        self.open(false).map(drop)
+    }
+
+    /// Looks at every page and every row of both, and whether they say the same.
+    pub fn check(&self) -> Result<Checked, StoreError> {
+        let mut checked = Checked::default();
+        let store = match self.open(true)? {
+            Ok((store, loaded)) => match every_row(&store) {
+                Ok(rows) => {
+                    checked.found.push(format!("{}: {rows} rows, all whole", self.store.display()));
+                    Some((store, loaded))
+                }
+                Err(error) => {
+                    checked.problems.push(format!("{}: {}", self.store.display(), chain(&error)));
+                    None
+                }
+            },
+            Err(error) => {
+                checked.problems.push(chain(&error));
+                None
+            }
+        };
+        match verify(&self.mirror) {
+            Err(error) => checked.problems.push(chain(&error)),
+            Ok(standing) => {
+                checked.found.push(format!("{}: {} rows, all whole", self.mirror.display(), standing.rows()));
+                if let Some((store, loaded)) = store {
+                    if standing.store_id != loaded.store_id {
+                        checked.problems.push(
+                            "supervisor.db is of another store: the next start takes it as restored".into(),
+                        );
+                    } else {
+                        match differences(&immutable(&self.mirror)?, &store, &standing)? {
+                            0 => checked.found.push("both say the same".into()),
+                            rows => checked.problems.push(format!("{rows} rows of supervisor.db differ from the store's: the next start takes them over")),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Makes the store anew from a copy of a mirror, and the mirror from that. What was there is set aside; gives how
+    /// many events there are, and what was set aside.
+    pub fn import(&self, from: &Path, desk: &dyn Desk) -> Result<(u64, Vec<PathBuf>), StoreError> {
+        self.must_be_free()?;
+        let standing = verify(from)?;
+        let (fresh, events) = draft(&self.store, from, &standing)?;
+        let mut aside = Vec::new();
+        if self.store.exists() {
+            aside.push(set_aside(&self.store, "replaced")?);
+        }
+        put_in_place(&fresh, &self.store)?;
+        aside.extend(self.rebuild_mirror(desk)?);
+        Ok((events, aside))
+    }
+
+    /// Makes the mirror anew from the store; gives where the one before is.
+    pub fn rebuild_mirror(&self, desk: &dyn Desk) -> Result<Option<PathBuf>, StoreError> {
+        let (store, loaded) = self.open(false)??;
+        let aside = if self.mirror.exists() { Some(set_aside(&self.mirror, "replaced")?) } else { None };
+        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false))?;
+        Ok(aside)
+    }
+
+    /// Writes a new mirror of the store to a file of its own; gives its rows.
+    pub fn export(&self, to: &Path, desk: &dyn Desk) -> Result<u64, StoreError> {
+        let (store, loaded) = self.open(false)??;
+        if to.exists() {
+            return Err(StoreError::Refused(format!("{} is there already", to.display())));
+        }
+        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false))?.rows())
+    }
+
+    /// The backup that is restored when none is named.
+    pub fn newest_backup(&self) -> Result<PathBuf, StoreError> {
+        let none = || StoreError::Refused(format!("there is no backup of {}", self.mirror.display()));
+        newest(&self.mirror).ok_or_else(none)
+    }
+
+    /// Puts a backup in place of the mirror, whole or not at all; gives where the one before is.
+    pub fn restore(&self, from: &Path) -> Result<Option<PathBuf>, StoreError> {
+        self.must_be_free()?;
+        verify(from)?;
+        let fresh = side(&self.mirror, ".new");
+        let failed = |source| StoreError::File { path: fresh.clone(), source };
+        fs::copy(from, &fresh).and_then(|_| File::open(&fresh)?.sync_all()).map_err(failed)?;
+        let aside = if self.mirror.exists() { Some(set_aside(&self.mirror, "replaced")?) } else { None };
+        remove_sides(&self.mirror);
+        fs::rename(&fresh, &self.mirror).and_then(|()| file::sync_folder(&self.mirror)).map_err(failed)?;
+        Ok(aside)
+    }
+
+    /// Gives the room of deleted rows back to the disk.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        let (store, _) = self.open(false)??;
+        store.compact()
+    }
+}
+
+/// Reads every row; gives how many there are.
+fn every_row(store: &Store) -> Result<u64, StoreError> {
+    let keys = store.read()?.row_keys()?;
+    let mut rows = keys.len() as u64;
+    for (kind, key) in &keys {
+        let reader = store.read()?;
+        match kind {
+            Kind::Node => drop(reader.node_record(key)?),
+            Kind::Session => drop(reader.session_record(key)?),
+            Kind::Key => drop(reader.key_record(key)?),
+            Kind::Gone => drop(reader.gone_row(key)?),
+            kind => drop(reader.plain_line(*kind, key)?),
+        }
+    }
+    let Some((first, last)) = store.read()?.event_bounds()? else { return Ok(rows) };
+    for from in (first..=last).step_by(SLICE as usize) {
+        store.read()?.event_lines(from, last.min(from + SLICE - 1), |_, _| {
+            rows += 1;
+            Ok(())
+        })?;
+    }
+    Ok(rows)
+}

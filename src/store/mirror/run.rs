@@ -1,0 +1,444 @@
+//! The mirror's thread: one window after another.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::apply::{self, Standing};
+use super::backup::{self, Word};
+use super::build::build;
+use super::classify::{self, Found, MALFORMED, check};
+use super::feed::Todo;
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_ours_alone, remove_sides};
+use super::ops;
+use super::salvage;
+use super::scrub::Scrub;
+use super::start::{First, make_way, set_aside};
+use super::{Desk, Health, Shown};
+use crate::base::backoff::Backoff;
+use crate::base::cause::chain;
+use crate::base::clock::{Stopwatch, Time};
+use crate::store::StoreError;
+use crate::store::hub::{Batch, Mark, Store};
+use crate::store::sheet::edit::Edits;
+use crate::store::sheet::schema::TABLES;
+
+/// Between two looks at whether there is something to do.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Between two windows while the store changes: a window costs two syncs.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// Rows of one window: about a third of a second with the lease, for which a `cp` that begins then waits.
+const ROWS: u64 = 5_000;
+
+/// How long nobody may hold the file before we write beside him: after an operator's edit, and without one.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(20));
+
+/// Nodes' heartbeats are shown this often.
+const HEARTBEATS: Duration = Duration::from_secs(20);
+
+/// Between two attempts after a failure, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+mod other;
+
+/// The thread's own state.
+pub struct Runner {
+    store: Arc<Store>,
+    store_id: String,
+    path: PathBuf,
+    desk: Box<dyn Desk>,
+    health: Arc<Mutex<Health>>,
+    /// True once the supervisor stops.
+    ends: Arc<AtomicBool>,
+    file: Option<MirrorFile>,
+    standing: Standing,
+    /// The epoch that the main file has for certain, without its log.
+    whole: u64,
+    /// When the last window was.
+    last: Stopwatch,
+    /// Since when there is something to do.
+    waiting: Option<Stopwatch>,
+    /// Since when somebody else holds the file.
+    held: Option<Stopwatch>,
+    heartbeats: Stopwatch,
+    /// How nodes are shown.
+    shown: HashMap<String, (&'static str, Time)>,
+    /// The next event to look at again, after changes were lost.
+    again: Option<u64>,
+    more: bool,
+    scrub: Scrub,
+    /// Rows that the comparison has found wrong.
+    wrong: Todo,
+    is_checked: bool,
+    /// How often the store was known to be replaced.
+    replaced: u64,
+}
+
+impl Runner {
+    pub fn new(
+        store: Arc<Store>,
+        store_id: String,
+        path: PathBuf,
+        desk: Box<dyn Desk>,
+        health: Arc<Mutex<Health>>,
+        ends: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            store,
+            store_id,
+            path,
+            desk,
+            health,
+            ends,
+            file: None,
+            standing: Standing::default(),
+            whole: 0,
+            last: Stopwatch::start(),
+            waiting: None,
+            held: None,
+            heartbeats: Stopwatch::start(),
+            shown: HashMap::new(),
+            again: None,
+            more: false,
+            scrub: Scrub::new(),
+            wrong: Todo::default(),
+            is_checked: false,
+            replaced: 0,
+        }
+    }
+
+    pub fn run(mut self, first: First, words: &Receiver<Word>) {
+        let mut first = first;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        loop {
+            let done = match &self.file {
+                None => self.begin(first),
+                Some(_) => self.step(false),
+            };
+            let pause = match done {
+                Ok(()) => {
+                    backoff.reset();
+                    first = First::Follow;
+                    LOOK
+                }
+                Err(error) => {
+                    first = self.recover(&error);
+                    backoff.next_delay()
+                }
+            };
+            match words.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Word::Copy(to, reply)) => drop(reply.send(self.copy(&to))),
+                _ => break,
+            }
+            if self.ends.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        self.end();
+    }
+
+    /// Copies the mirror as it stands now; what was committed a moment ago may come with the next window.
+    fn copy(&mut self, to: &Path) -> Result<(), StoreError> {
+        self.step(true)?;
+        match &self.file {
+            Some(file) => backup::copy(file.connection(), to, &self.ends),
+            None => Err(StoreError::Refused("supervisor.db is not ready yet; try again".into())),
+        }
+    }
+
+    /// Takes the file into use, or makes it.
+    fn begin(&mut self, first: First) -> Result<(), StoreError> {
+        match first {
+            First::Build => self.build()?,
+            First::Follow => match classify::look(&self.path) {
+                Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {
+                    if !is_ours_alone(&self.path) {
+                        self.take_over(&found)?;
+                        self.build()?;
+                    }
+                }
+                Found::Mirror(found) => return self.restore(&found),
+                other => {
+                    make_way(&self.path, &other)?;
+                    self.build()?;
+                }
+            },
+        }
+        let file = MirrorFile::open(&self.path)?;
+        self.standing = Standing::read(file.connection())?;
+        if let Some(why) = &file.no_leases {
+            tracing::warn!(
+                why,
+                "this file system gives no leases: a plain cp of supervisor.db may be torn; use sqlite3 supervisor.db \".backup FILE\""
+            );
+        }
+        let is_whole = file.is_whole;
+        self.file = Some(file);
+        self.shown.clear();
+        self.scrub.begin_again();
+        if is_whole {
+            self.mark();
+        }
+        if !self.is_checked {
+            self.is_checked = true;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn build(&mut self) -> Result<(), StoreError> {
+        let begun = Stopwatch::start();
+        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
+        self.is_checked = true;
+        self.whole = standing.epoch;
+        Ok(())
+    }
+
+    /// Looks through a file that was here before us, while the supervisor serves: its pages, and whether all rows are
+    /// there that we left in it.
+    fn check(&mut self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(why) = check(file.connection()) {
+            return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
+        }
+        if salvage::is_whole(file.connection(), &self.standing)? {
+            return Ok(());
+        }
+        let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.desk)?;
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
+        let aside = set_aside(&self.path, "salvaged")?;
+        tracing::warn!(
+            rows = kept,
+            aside = %aside.display(),
+            "supervisor.db has lost rows, as after .recover: what differs in it is taken over, what it lacks is kept"
+        );
+        self.begin(First::Build)
+    }
+
+    /// One look, and a window when there is something to do.
+    fn step(&mut self, is_last: bool) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.store.replaced() != self.replaced && self.store.read()?.store_id()? != self.store_id {
+            return self.follow_another();
+        }
+        self.replaced = self.store.replaced();
+        let news = file.has_news();
+        if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
+            return Ok(());
+        }
+        let behind = self.store.read()?.last_change()? > self.standing.change
+            || self.again.is_some()
+            || self.wrong != Todo::default();
+        let nodes = self.nodes_to_show();
+        let something =
+            news || behind || !nodes.is_empty() || self.file.as_ref().is_some_and(MirrorFile::is_changed);
+        self.tell(news || behind);
+        if !something {
+            self.last = Stopwatch::start();
+            return self.compare();
+        }
+        let limit = if news { PATIENCE.0 } else { PATIENCE.1 };
+        let patient = self.held.is_none_or(|held| held.elapsed() < limit) && !is_last;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        match file.open_window(patient)? {
+            Ok(hold) => self.window(hold, nodes),
+            Err(NoWindow::Busy) => {
+                self.held.get_or_insert_with(Stopwatch::start);
+                Ok(())
+            }
+            Err(NoWindow::Replaced) => self.replaced(),
+        }
+    }
+
+    /// While it is in step, compares some rows.
+    fn compare(&mut self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.scrub.is_due() && self.wrong == Todo::default() {
+            self.wrong = self.scrub.step(file.connection(), &self.store, &self.standing, &*self.desk)?;
+        }
+        Ok(())
+    }
+
+    /// Nodes that came or went, or all that were heard of once in a while.
+    fn nodes_to_show(&self) -> Vec<Shown> {
+        let with_beats = self.heartbeats.elapsed() >= HEARTBEATS;
+        let is_new = |(id, status, heard): &Shown| match self.shown.get(id) {
+            Some((known, then)) => known != status || (with_beats && then != heard),
+            None => true,
+        };
+        self.desk.nodes().into_iter().filter(is_new).collect()
+    }
+
+    fn window(&mut self, hold: Hold, nodes: Vec<Shown>) -> Result<(), StoreError> {
+        let begun = Stopwatch::start();
+        let before = (self.standing.clone(), self.again);
+        let done = self.exchange(&nodes).and_then(|portions| {
+            let Some(file) = &mut self.file else { return Ok((portions, false)) };
+            Ok((portions, file.close_window(hold)?))
+        });
+        let (portions, is_whole) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // Nothing was written; whoever waits for the lease goes on.
+                (self.standing, self.again) = before;
+                if let Some(file) = &mut self.file {
+                    file.abandon_window();
+                }
+                return Err(error);
+            }
+        };
+        if self.heartbeats.elapsed() >= HEARTBEATS {
+            self.heartbeats = Stopwatch::start();
+        }
+        self.shown.extend(nodes.into_iter().map(|(id, status, heard)| (id, (status, heard))));
+        if hold == Hold::Alone {
+            self.held = None;
+        }
+        if is_whole {
+            self.mark();
+        }
+        self.last = Stopwatch::start();
+        // What was committed since is waiting since then.
+        self.waiting = Some(begun);
+        for portion in portions {
+            self.desk.take(portion).map_err(StoreError::Refused)?;
+        }
+        if self.more { Ok(()) } else { self.compare() }
+    }
+
+    /// What is read and written inside a window. Gives edits that are too many to be stored inside it.
+    fn exchange(&mut self, nodes: &[Shown]) -> Result<Vec<Edits>, StoreError> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let connection = file.connection();
+        let done = self.store.read()?.meta("mirror_oplog")?;
+        ops::forget(connection, done)?;
+        let mut noted = ops::read(connection, done, self.standing.event)?;
+        let mut standing = self.standing.clone();
+        standing.events_changed(noted.events.0, noted.events.1);
+        if noted.portions.len() <= 1 {
+            // Stored at once, so that no row is written here as it was before the operator's edit.
+            if let Some(portion) = noted.portions.pop() {
+                let done = portion.done;
+                self.desk.take(portion).map_err(StoreError::Refused)?;
+                ops::forget(connection, done)?;
+            }
+            let reader = self.store.read()?;
+            let mut todo = reader.changes(standing.change, ROWS)?;
+            if todo.is_lost {
+                tracing::warn!("supervisor.db has missed changes: all rows are looked at again");
+                self.again = Some(reader.event_bounds()?.map_or(0, |(first, _)| first));
+                todo.rows.extend(reader.row_keys()?);
+                for table in &TABLES[1..] {
+                    let names = apply::names(connection, table)?;
+                    todo.rows.extend(names.into_iter().map(|name| (table.kind, name)));
+                }
+            }
+            todo.ranges.append(&mut self.wrong.ranges);
+            todo.rows.append(&mut self.wrong.rows);
+            look_again(&mut self.again, reader.meta("last_seq")?, &mut todo);
+            apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
+            standing.change = todo.upto;
+            self.more = todo.more || self.again.is_some();
+            standing.take_numbers(&reader)?;
+        }
+        let came_or_went =
+            |id: &str, status: &'static str| self.shown.get(id).is_none_or(|(known, _)| *known != status);
+        apply::nodes_now(connection, nodes, came_or_went)?;
+        standing.epoch += 1;
+        standing.count_small(connection)?;
+        standing.write(connection)?;
+        self.standing = standing;
+        Ok(noted.portions)
+    }
+
+    /// What to do after a failure.
+    fn recover(&mut self, error: &StoreError) -> First {
+        let is_damaged = match error {
+            StoreError::Mirror(error) => is_damage(error),
+            StoreError::Damaged { table, .. } => *table == "supervisor.db",
+            _ => false,
+        };
+        let why = chain(error);
+        self.set_trouble(Some(why.clone()));
+        if !is_damaged {
+            tracing::warn!(error = why, "supervisor.db is not in step");
+            return if self.path.exists() { First::Follow } else { First::Build };
+        }
+        tracing::error!(error = why, "supervisor.db: {MALFORMED}");
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
+        remove_sides(&self.path);
+        match make_way(&self.path, &Found::Corrupt(why)) {
+            Ok(()) => First::Build,
+            Err(_) => First::Follow,
+        }
+    }
+
+    /// Tells the store where its mirror stands.
+    fn mark(&mut self) {
+        self.whole = self.standing.epoch;
+        self.store.leave_mark(Mark { epoch: self.standing.epoch, change: self.standing.change });
+    }
+
+    fn tell(&mut self, behind: bool) {
+        match behind {
+            true => drop(self.waiting.get_or_insert_with(Stopwatch::start)),
+            false => self.waiting = None,
+        }
+        let lag = self.waiting.as_ref().map_or(Duration::ZERO, Stopwatch::elapsed);
+        let no_leases = self.file.as_ref().and_then(|file| file.no_leases.as_ref());
+        let trouble = match (no_leases, &self.held) {
+            (Some(why), _) => Some(format!("no plain copies: this file system gives no leases ({why})")),
+            (None, Some(held)) if held.elapsed() > PATIENCE.1 => {
+                Some("somebody has supervisor.db open for long".to_owned())
+            }
+            _ => None,
+        };
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        *health = Health { lag, rows: self.standing.rows(), trouble };
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
+    }
+
+    /// The last window, then nothing is left beside the file.
+    fn end(mut self) {
+        for _ in 0..LAST {
+            let is_behind =
+                self.store.read().and_then(|reader| reader.last_change()).unwrap_or(0) > self.standing.change;
+            if !is_behind || self.step(true).is_err() {
+                break;
+            }
+        }
+        if let Some(file) = self.file.take() {
+            file.close();
+        }
+        // The hub has ended: nobody else writes the mark.
+        if let Err(error) = self.store.commit(&Batch::default()) {
+            tracing::warn!(error = chain(&error), "the store does not know where supervisor.db stands");
+        }
+    }
+}
+
+/// Windows at the end at most: what is still missing then comes with the next start.
+const LAST: usize = 20;
+
+/// The next portion of all events, after changes were lost.
+fn look_again(again: &mut Option<u64>, last: u64, todo: &mut Todo) {
+    if let Some(from) = *again {
+        todo.ranges.push((from, from + ROWS - 1));
+        *again = (from + ROWS <= last).then_some(from + ROWS);
+    }
+}

@@ -1,0 +1,150 @@
+//! What is to be kept of a mirror that has lost rows, as one that `.recover` has made: what differs in it is an
+//! operator's, what it lacks is still in the store.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use rusqlite::types::Value as Cell;
+
+use super::Desk;
+use super::apply::{Standing, count};
+use super::feed::Todo;
+use crate::store::StoreError;
+use crate::store::change::Kind;
+use crate::store::hub::Store;
+use crate::store::node::NodeRow;
+use crate::store::reader::Reader;
+use crate::store::session::SessionRow;
+use crate::store::sheet::edit::{Deed, Edit, Edits};
+use crate::store::sheet::line::{self, Fields};
+use crate::store::sheet::schema::{TABLES, Table};
+
+/// Rows looked at with one look at the store.
+const SLICE: usize = 2_000;
+
+/// True when every table has the rows that we left in it, as operators have changed them since.
+pub fn is_whole(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
+    let mut noted =
+        connection.prepare("SELECT tbl, sum(op = 'I') - sum(op = 'D') FROM _hal_oplog GROUP BY tbl")?;
+    let noted = noted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let noted: BTreeMap<String, i64> = noted.collect::<Result<_, _>>()?;
+    for table in &TABLES {
+        let left = standing.counts.get(table.name).copied().unwrap_or_default();
+        let expected = left.cast_signed() + noted.get(table.name).copied().unwrap_or_default();
+        if count(connection, table.name)?.cast_signed() != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes over every row that differs from the store's, unless the store has changed it since. Gives how many.
+pub fn take_over(
+    connection: &Connection,
+    store: &Store,
+    standing: &Standing,
+    desk: &dyn Desk,
+) -> Result<u64, StoreError> {
+    let newer = store.read()?.changes(standing.change, u64::MAX)?;
+    let mut taken = 0;
+    for table in &TABLES {
+        let mut last: Option<Cell> = None;
+        loop {
+            let lines = slice(connection, table, last.as_ref(), SLICE)?;
+            let Some(end) = lines.last() else { break };
+            last = Some(end[0].clone());
+            let edits = differing(&store.read()?, table, lines, &newer)?;
+            taken += edits.len() as u64;
+            if !edits.is_empty() {
+                let done = store.read()?.meta("mirror_oplog")?.max(1);
+                desk.take(Edits { list: edits, done }).map_err(StoreError::Refused)?;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// How many rows of the mirror differ from the store's, but for those that the store has changed since.
+pub fn differences(connection: &Connection, store: &Store, standing: &Standing) -> Result<u64, StoreError> {
+    let newer = store.read()?.changes(standing.change, u64::MAX)?;
+    let mut differ = 0;
+    for table in &TABLES {
+        let mut last: Option<Cell> = None;
+        loop {
+            let lines = slice(connection, table, last.as_ref(), SLICE)?;
+            let Some(end) = lines.last() else { break };
+            last = Some(end[0].clone());
+            differ += differing(&store.read()?, table, lines, &newer)?.len() as u64;
+        }
+    }
+    Ok(differ)
+}
+
+/// The next lines of a table, in the order of its key.
+pub fn slice(
+    connection: &Connection,
+    table: &Table,
+    after: Option<&Cell>,
+    most: usize,
+) -> rusqlite::Result<Vec<Vec<Cell>>> {
+    let key = table.key();
+    let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {most}"));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let lines = statement.query_map([after.unwrap_or(&Cell::Null)], |row| {
+        (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Cell>>>()
+    })?;
+    lines.collect()
+}
+
+fn differing(
+    reader: &Reader<'_>,
+    table: &Table,
+    lines: Vec<Vec<Cell>>,
+    newer: &Todo,
+) -> Result<Vec<Edit>, StoreError> {
+    let mut edits = Vec::new();
+    for cells in lines {
+        let key = match &cells[0] {
+            Cell::Text(text) => text.clone(),
+            Cell::Integer(number) => number.to_string(),
+            _ => continue,
+        };
+        if is_newer(newer, table.kind, &key) {
+            continue;
+        }
+        let Ok(said) = line::read(table, &cells) else { continue };
+        if fields_of(reader, table, &key)?.as_ref() != Some(&said) {
+            let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
+            edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });
+        }
+    }
+    Ok(edits)
+}
+
+/// True when the store has changed a row since the mirror was told.
+pub fn is_newer(newer: &Todo, kind: Kind, key: &str) -> bool {
+    match (kind, key.parse::<u64>()) {
+        (Kind::Event, Ok(seq)) => newer.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq)),
+        _ => newer.rows.contains(&(kind, key.to_owned())),
+    }
+}
+
+/// What the store says of a row.
+pub fn fields_of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Option<Fields>, StoreError> {
+    let plain = |cells: Vec<Cell>| line::read(table, &cells).ok();
+    Ok(match table.kind {
+        Kind::Node => reader.node_record(key)?.map(|node| line::fields(&NodeRow::from(&node))),
+        Kind::Session => reader.session_record(key)?.map(|record| line::fields(&SessionRow::from(&record))),
+        Kind::Event => {
+            let mut fields = None;
+            if let Ok(seq) = key.parse() {
+                reader.event_lines(seq, seq, |_, cells| {
+                    fields = plain(cells);
+                    Ok(())
+                })?;
+            }
+            fields
+        }
+        kind => reader.plain_line(kind, key)?.and_then(plain),
+    })
+}

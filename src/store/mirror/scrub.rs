@@ -1,0 +1,197 @@
+//! Comparing both, slowly and for ever: rows that say different things without anybody having changed them are damage.
+//!
+//! A row of the store carries a checksum and one of the mirror does not: so where the store's can be read it is right,
+//! and where it cannot the mirror's takes its place.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::types::Value as Cell;
+
+use super::Desk;
+use super::apply::Standing;
+use super::feed::Todo;
+use super::salvage::{fields_of, is_newer, slice};
+use crate::base::clock::Stopwatch;
+use crate::store::StoreError;
+use crate::store::change::Kind;
+use crate::store::hub::Store;
+use crate::store::reader::Reader;
+use crate::store::sheet::edit::{Deed, Edit};
+use crate::store::sheet::line;
+use crate::store::sheet::schema::{TABLES, Table};
+
+/// Rows compared at once, some 10 ms, and the pause after it: a million rows take about twenty minutes.
+const STEP: (usize, Duration) = (250, Duration::from_millis(300));
+
+/// The first look is so long after the start, and the next so long after the end of one.
+const REST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(86_400));
+
+/// Where the comparison stands.
+#[derive(Debug)]
+pub struct Scrub {
+    table: usize,
+    last: Option<Cell>,
+    since: Stopwatch,
+    pause: Duration,
+}
+
+/// What one look has found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Rows of the mirror that must be written again.
+    again: Todo,
+    /// Rows of the store that must be written again.
+    edits: Vec<Edit>,
+    /// The next start must look at every page.
+    is_sick: bool,
+}
+
+impl Scrub {
+    pub fn new() -> Self {
+        Self { table: 0, last: None, since: Stopwatch::start(), pause: REST.0 }
+    }
+
+    /// Begins from the start, as with another file.
+    pub fn begin_again(&mut self) {
+        *self = Self::new();
+    }
+
+    /// True when it is time for the next look.
+    pub fn is_due(&self) -> bool {
+        self.since.elapsed() >= self.pause
+    }
+
+    /// Looks at the next rows, heals the store's, and gives the mirror's that must be written again.
+    pub fn step(
+        &mut self,
+        connection: &Connection,
+        store: &Store,
+        standing: &Standing,
+        desk: &dyn Desk,
+    ) -> Result<Todo, StoreError> {
+        (self.since, self.pause) = (Stopwatch::start(), STEP.1);
+        let noted: i64 = connection.query_row("SELECT count(*) FROM _hal_oplog", [], |row| row.get(0))?;
+        if noted > 0 {
+            // What operators have changed is on its way.
+            return Ok(Todo::default());
+        }
+        let Some(table) = TABLES.get(self.table) else {
+            (self.table, self.last, self.pause) = (0, None, REST.1);
+            return Ok(Todo::default());
+        };
+        let lines = slice(connection, table, self.last.as_ref(), STEP.0)?;
+        let before = std::mem::replace(&mut self.last, lines.last().map(|line| line[0].clone()));
+        if self.last.is_none() {
+            self.table += 1;
+        }
+        let reader = store.read()?;
+        let newer = reader.changes(standing.change, u64::MAX)?;
+        let mut found = Found::default();
+        if table.kind == Kind::Event {
+            found.missing(&reader, before.as_ref(), &lines, &newer, standing)?;
+        }
+        for cells in lines {
+            found.compare(&reader, table, cells, &newer)?;
+        }
+        drop(reader);
+        if found.is_sick {
+            store.suspect();
+        }
+        found.heal(desk)
+    }
+}
+
+impl Found {
+    fn compare(
+        &mut self,
+        reader: &Reader<'_>,
+        table: &Table,
+        cells: Vec<Cell>,
+        newer: &Todo,
+    ) -> Result<(), StoreError> {
+        let key = match &cells[0] {
+            Cell::Text(text) => text.clone(),
+            Cell::Integer(number) => number.to_string(),
+            _ => return Ok(()),
+        };
+        if is_newer(newer, table.kind, &key) {
+            return Ok(());
+        }
+        let said = line::read(table, &cells);
+        match fields_of(reader, table, &key) {
+            Ok(Some(stored)) if said.as_ref() == Ok(&stored) => {}
+            Ok(_) => self.write_again(table.kind, key),
+            // Nodes and sessions are in memory, and read at the start, which makes a sick store anew.
+            Err(StoreError::Damaged { .. }) if matches!(table.kind, Kind::Node | Kind::Session) => {
+                self.is_sick = true
+            }
+            Err(StoreError::Damaged { .. }) if said.is_ok() => {
+                let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
+                self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Events of the store that the mirror should have and has not.
+    fn missing(
+        &mut self,
+        reader: &Reader<'_>,
+        before: Option<&Cell>,
+        lines: &[Vec<Cell>],
+        newer: &Todo,
+        standing: &Standing,
+    ) -> Result<(), StoreError> {
+        let number = |cell: Option<&Cell>| match cell {
+            Some(Cell::Integer(seq)) => seq.cast_unsigned(),
+            _ => 0,
+        };
+        let there: BTreeSet<u64> = lines.iter().map(|line| number(line.first())).collect();
+        let upto = there.last().copied().unwrap_or(standing.event);
+        for seq in reader.event_numbers(number(before) + 1, upto)? {
+            if !there.contains(&seq) && !is_newer(newer, Kind::Event, &seq.to_string()) {
+                self.again.ranges.push((seq, seq));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_again(&mut self, kind: Kind, key: String) {
+        match (kind, key.parse()) {
+            (Kind::Event, Ok(seq)) => self.again.ranges.push((seq, seq)),
+            _ => drop(self.again.rows.insert((kind, key))),
+        }
+    }
+
+    fn heal(self, desk: &dyn Desk) -> Result<Todo, StoreError> {
+        let Self { again, edits, .. } = self;
+        let mirrors = again.ranges.len() + again.rows.len();
+        if mirrors > 0 {
+            let first = again.ranges.first().map(|(seq, _)| format!("event {seq}"));
+            let first = first.or_else(|| again.rows.first().map(|(kind, key)| format!("{kind:?} {key}")));
+            desk.alert(
+                "mirror.healed",
+                format!(
+                    "{mirrors} rows of supervisor.db were not what was written ({} and on); they are written again \
+                     from the store. The disk may be failing",
+                    first.unwrap_or_default()
+                ),
+            );
+        }
+        if let Some(first) = edits.first() {
+            let text = format!(
+                "{} rows of the store were not what was written ({:?} {} and on); they are written again from \
+                 supervisor.db. The disk may be failing",
+                edits.len(),
+                first.kind,
+                first.key
+            );
+            desk.put(edits).map_err(StoreError::Refused)?;
+            desk.alert("store.healed", text);
+        }
+        Ok(again)
+    }
+}

@@ -1,0 +1,262 @@
+//! The start: which of the two files is the truth is decided by what they say, before either is opened for writing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::adopt::{self, adopt};
+use super::apply::Standing;
+use super::backup::{self, Rules, newest};
+use super::classify::{self, Found, MALFORMED, check, immutable};
+use super::file::{remove_sides, side};
+use crate::base::cause::chain;
+use crate::base::clock::Time;
+use crate::base::file;
+use crate::store::StoreError;
+use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
+use crate::store::tables::{EVENTS, NAME};
+
+/// What the mirror's thread does first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The file is ours: go on with it.
+    Follow,
+    /// There is none: make one.
+    Build,
+}
+
+/// The store, and what to do with its mirror.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// What it holds.
+    pub loaded: Loaded,
+    /// What the mirror's thread does first.
+    pub first: First,
+    /// The store that was found sick, if one was.
+    pub set_aside: Option<SetAside>,
+}
+
+impl Opened {
+    fn of((store, loaded): (Store, Loaded), first: First) -> Self {
+        Self { store, loaded, first, set_aside: None }
+    }
+}
+
+/// Opens the store at `store`, or makes it from the mirror where it is missing or sick, or where that is what an
+/// operator has asked for.
+pub fn open(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
+    let opened = decide(store, mirror, backups, now)?;
+    Ok(Opened { store: opened.store.mirrored_by(mirror), ..opened })
+}
+
+fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
+    let found = classify::look(mirror);
+    let opened = match Store::find_loss(store) {
+        Some(lost) => Err(lost),
+        None if has_bytes(store) => {
+            Store::open_sound(store, || backup::before_migration(mirror, backups, now))
+        }
+        None => return without_store(store, mirror, found),
+    };
+    match opened {
+        Ok((open, loaded)) => with_store(open, loaded, mirror, found),
+        Err(damage) if damage.is_damage() => instead_of(store, &damage, mirror, found, now),
+        Err(error) => Err(error),
+    }
+}
+
+fn has_bytes(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() > 0)
+}
+
+/// Moves a file out of the way.
+pub fn set_aside(path: &Path, why: &str) -> Result<PathBuf, StoreError> {
+    file::set_aside(path, why).map_err(|source| StoreError::File { path: path.to_owned(), source })
+}
+
+fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
+    let path = open.path().to_owned();
+    let standing = match found {
+        Found::Mirror(standing) => standing,
+        found => {
+            make_way(mirror, &found)?;
+            return Ok(Opened::of((open, loaded), First::Build));
+        }
+    };
+    let (epoch, last_change, adopted) = {
+        let reader = open.read()?;
+        let names = reader.txn().open_table(NAME)?;
+        let adopted = names.get("adopted")?.map(|bytes| bytes.value().to_vec());
+        (reader.meta("mirror_epoch")?, reader.last_change()?, adopted)
+    };
+    if adopted.as_deref() == Some(adopt::identity(&standing).as_bytes()) {
+        return Ok(Opened::of((open, loaded), First::Build));
+    }
+    let is_ours =
+        standing.store_id == loaded.store_id && standing.epoch >= epoch && standing.change <= last_change;
+    if is_ours {
+        return Ok(Opened::of((open, loaded), First::Follow));
+    }
+    // Whatever lies beside it belongs to the file that was here before.
+    remove_sides(mirror);
+    if let Some(what) = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file)) {
+        make_way(mirror, &Found::Corrupt(what))?;
+        return Ok(Opened::of((open, loaded), First::Build));
+    }
+    let newer = newer_events(&open, standing.last.0.max(standing.event))?;
+    drop(open);
+    let (fresh, _) = draft(&path, mirror, &standing)?;
+    let aside = set_aside(&path, "replaced")?;
+    put_in_place(&fresh, &path)?;
+    tracing::warn!(
+        newer_events = newer,
+        aside = %aside.display(),
+        "supervisor.db was restored: the store is made anew from it; the store before is set aside"
+    );
+    Ok(Opened::of(Store::open(&path)?, First::Build))
+}
+
+/// The store is sick: its mirror takes its place.
+fn instead_of(
+    store: &Path,
+    damage: &StoreError,
+    mirror: &Path,
+    found: Found,
+    now: Time,
+) -> Result<Opened, StoreError> {
+    tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
+    let made = match usable(mirror, found)? {
+        Ok(standing) => Some(draft(store, mirror, &standing)?),
+        Err(found) => {
+            refuse_if_backed_up(store, damage, mirror, &found)?;
+            make_way(mirror, &found)?;
+            None
+        }
+    };
+    let fresh = made.as_ref().map(|(fresh, _)| fresh.as_path());
+    let (store, loaded, aside) = Store::begin_instead(store, damage, fresh, now)?;
+    remove_sides(mirror);
+    let aside = SetAside { events: made.map(|(_, events)| events), ..aside };
+    Ok(Opened { set_aside: Some(aside), ..Opened::of((store, loaded), First::Build) })
+}
+
+/// The same while the supervisor runs. The mirror's thread may be writing: what does not fit together now may do so
+/// at the next attempt, so nothing is moved out of the way.
+pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
+    let Some(mirror) = store.mirror() else { return store.begin_anew(damage, None, now) };
+    let made = match usable(mirror, classify::look(mirror))? {
+        Ok(standing) => Some(draft(store.path(), mirror, &standing)?),
+        Err(found) => {
+            refuse_if_backed_up(store.path(), damage, mirror, &found)?;
+            if found != Found::Missing {
+                return Err(StoreError::Refused(format!("{} cannot be used now", mirror.display())));
+            }
+            None
+        }
+    };
+    let fresh = made.as_ref().map(|(fresh, _)| fresh.as_path());
+    let (loaded, aside) = store.begin_anew(damage, fresh, now)?;
+    Ok((loaded, SetAside { events: made.map(|(_, events)| events), ..aside }))
+}
+
+/// A mirror that a store can be made from; else what is there instead.
+fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreError> {
+    match found {
+        Found::Unreadable(_) => make_way(mirror, &found).map(|()| Err(found)),
+        Found::Mirror(standing) => {
+            let unsound = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file));
+            Ok(unsound.map_or(Ok(standing), |what| Err(Found::Corrupt(what))))
+        }
+        found => Ok(Err(found)),
+    }
+}
+
+/// A new store beside the one that it will replace.
+pub fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
+    let fresh = side(store, ".new");
+    let events = make_from(mirror, standing, &fresh)?;
+    Ok((fresh, events))
+}
+
+/// Where neither file can be used and there is a backup, a person decides.
+fn refuse_if_backed_up(
+    store: &Path,
+    damage: &StoreError,
+    mirror: &Path,
+    found: &Found,
+) -> Result<(), StoreError> {
+    let Some(backup) = newest(mirror) else { return Ok(()) };
+    let what = match found {
+        Found::Missing => "is not there".to_owned(),
+        Found::Corrupt(what) => format!("is no better: {MALFORMED} ({what})"),
+        _ => "is no mirror of it".to_owned(),
+    };
+    let (mirror, backup) = (mirror.display(), backup.display());
+    Err(StoreError::Hopeless(format!(
+        "the store {} cannot be used ({}), and {mirror} {what}; restore the newest backup: cp {backup} {mirror} \
+         (or move the backups away to begin an empty store)",
+        store.display(),
+        chain(damage),
+    )))
+}
+
+fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
+    if found != Found::Missing {
+        match usable(mirror, found)? {
+            Ok(standing) => {
+                let (fresh, events) = draft(store, mirror, &standing)?;
+                put_in_place(&fresh, store)?;
+                remove_sides(mirror);
+                tracing::warn!(events, "the store was missing and is made anew from supervisor.db");
+            }
+            Err(found) => {
+                let missing = StoreError::Refused("it is not there".into());
+                refuse_if_backed_up(store, &missing, mirror, &found)?;
+                make_way(mirror, &found)?;
+            }
+        }
+    }
+    Ok(Opened::of(Store::open_sound(store, || Ok(()))?, First::Build))
+}
+
+pub fn make_from(mirror: &Path, standing: &Standing, fresh: &Path) -> Result<u64, StoreError> {
+    let _ = fs::remove_file(fresh);
+    let adopted = adopt(&immutable(mirror)?, standing, fresh)?;
+    if let (senseless, Some(first)) = &adopted.senseless {
+        tracing::error!(rows = senseless, first, "rows of supervisor.db made no sense and were left out");
+    }
+    Ok(adopted.events)
+}
+
+/// Moves what is no mirror out of the way, and says so in words that operators look for.
+pub fn make_way(mirror: &Path, found: &Found) -> Result<(), StoreError> {
+    let (word, why) = match found {
+        Found::Missing | Found::Mirror(_) => return Ok(()),
+        Found::Unreadable(why) => {
+            return Err(StoreError::Hopeless(format!(
+                "{} cannot be read ({why}): give it to the supervisor's user with chown, or move it away",
+                mirror.display()
+            )));
+        }
+        Found::Empty => {
+            tracing::warn!(path = %mirror.display(), "supervisor.db is empty; it is made anew from the store");
+            remove_sides(mirror);
+            return fs::remove_file(mirror)
+                .map_err(|source| StoreError::File { path: mirror.to_owned(), source });
+        }
+        Found::Foreign => ("foreign", "it is not a database of this program".to_owned()),
+        Found::Corrupt(why) => ("corrupt", format!("{MALFORMED} ({why})")),
+    };
+    let aside = set_aside(mirror, word)?;
+    remove_sides(mirror);
+    tracing::error!(aside = %aside.display(), "supervisor.db: {why}; it is set aside and made anew from the store");
+    Ok(())
+}
+
+/// How many events of a store have a higher number.
+pub fn newer_events(store: &Store, last: u64) -> Result<u64, StoreError> {
+    let reader = store.read()?;
+    let table = reader.txn().open_table(EVENTS)?;
+    Ok(table.range(last + 1..)?.count() as u64)
+}

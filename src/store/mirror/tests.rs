@@ -1,0 +1,99 @@
+//! What a scene cannot bring about: a store of an earlier shape, and one that turns out to be sick while it is open.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::protocol::event::{EventView, raw};
+use crate::store::StoreError;
+use crate::store::batch::Batch;
+use crate::store::tables::GONE;
+
+const NOW: Time = Time(1_795_450_273_000);
+
+struct Nobody;
+
+impl Desk for Nobody {
+    fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
+        ("offline", node.last_heard)
+    }
+
+    fn session(&self, _: &SessionRecord) -> (&'static str, &'static str) {
+        ("idle", "idle")
+    }
+
+    fn nodes(&self) -> Vec<Shown> {
+        Vec::new()
+    }
+
+    fn take(&self, _: Edits) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn put(&self, _: Vec<Edit>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn alert(&self, _: &'static str, _: String) {}
+
+    fn replace(&self, _: PathBuf) -> Result<String, String> {
+        Err("nobody does".into())
+    }
+}
+
+fn event(seq: u64) -> EventView {
+    EventView {
+        seq,
+        id: format!("e{seq}"),
+        kind: "x".into(),
+        session_id: String::new(),
+        node_id: "n1".into(),
+        project: String::new(),
+        data: raw(&serde_json::json!({})),
+        timestamp: NOW,
+        occurred_at: NOW,
+        node_seq: seq,
+    }
+}
+
+/// A store with so many events, and its mirror.
+fn both(folder: &Path, events: u64) -> (PathBuf, PathBuf) {
+    let (path, mirror) = (folder.join("supervisor.redb"), folder.join("supervisor.db"));
+    let (store, loaded) = Store::open(&path).unwrap();
+    store.commit(&Batch { events: (1..=events).map(event).collect(), ..Batch::default() }).unwrap();
+    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false)).unwrap();
+    (path, mirror)
+}
+
+#[test]
+fn a_store_of_an_earlier_shape_is_backed_up_before_it_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mirror) = both(folder.path(), 7);
+    let (store, _) = Store::open(&path).unwrap();
+    store.transaction(|txn| txn.delete_table(GONE).map(|was| assert!(was)).map_err(Into::into)).unwrap();
+    drop(store);
+    drop(open(&path, &mirror, &Rules::default(), NOW).unwrap());
+    let made = backup::list(&mirror);
+    assert_eq!(backup::verify(&made[0].path).unwrap().events(), 7);
+    drop(open(&path, &mirror, &Rules::default(), NOW).unwrap());
+    assert_eq!(backup::list(&mirror), made, "once");
+}
+
+#[test]
+fn a_store_that_turns_out_to_be_sick_is_made_anew_from_its_mirror_while_it_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mirror) = both(folder.path(), 7);
+    let Opened { store, .. } = open(&path, &mirror, &Rules::default(), NOW).unwrap();
+    store.commit(&Batch { events: vec![event(8)], ..Batch::default() }).unwrap();
+    let damage = StoreError::Damaged { table: "events", key: "3".into(), why: "of a test".into() };
+    let (loaded, aside) = begin_anew(&store, &damage, NOW).unwrap();
+    assert_eq!((aside.events, loaded.last_seq), (Some(7), 7), "what the mirror has not is with the nodes");
+    assert!(aside.path.unwrap().exists() && store.replaced() == 1);
+    assert_eq!(store.read().unwrap().event_bounds().unwrap(), Some((1, 7)));
+
+    std::fs::write(&mirror, vec![0xA5; 100_000]).unwrap();
+    assert!(matches!(begin_anew(&store, &damage, NOW), Err(StoreError::Refused(_))), "perhaps later");
+    std::fs::copy(&path, mirror.with_added_extension("backup")).unwrap();
+    let hopeless = begin_anew(&store, &damage, NOW).unwrap_err().to_string();
+    assert!(hopeless.contains("restore the newest backup: cp "), "{hopeless}");
+}

@@ -1,0 +1,459 @@
+//! What an operator changed with SQL, carried out on the store in the hub's transaction, and audited there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::line::{self, Columns, Fields};
+use super::schema::Table;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::command::Command;
+use crate::protocol::event::EventView;
+use crate::store::audit::AuditRecord;
+use crate::store::change::{Change, Kind};
+use crate::store::command::CommandRow;
+use crate::store::cost::CostRecord;
+use crate::store::node::{NodeRecord, NodeRow};
+use crate::store::row;
+use crate::store::session::{SessionRecord, SessionRow};
+use crate::store::tables::{
+    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
+};
+use crate::store::{StoreError, event};
+
+/// Who is named in the audit log.
+pub const OPERATOR: &str = "operator via supervisor.db";
+
+/// One row's change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// In which table.
+    pub kind: Kind,
+    /// Which row.
+    pub key: String,
+    /// What became of it.
+    pub deed: Deed,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    /// It was deleted.
+    Drop,
+    /// It was inserted, as it stands now.
+    Put(Vec<(String, rusqlite::types::Value)>),
+    /// An event was inserted under a number that may be taken: it gets the next one.
+    Add(Vec<(String, rusqlite::types::Value)>),
+    /// Some of its values were changed.
+    Set(Vec<(String, rusqlite::types::Value)>),
+}
+
+impl Deed {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Drop => "delete",
+            Self::Put(_) | Self::Add(_) => "insert",
+            Self::Set(_) => "update",
+        }
+    }
+}
+
+/// What an operator changed in one go.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    /// The changes, oldest first.
+    pub list: Vec<Edit>,
+    /// The number of the last one in the mirror's own list: none of them is carried out twice.
+    pub done: u64,
+}
+
+/// Edits that the hub has decided on, for its transaction.
+#[derive(Debug, Default)]
+pub struct Decided {
+    /// Still to be carried out on rows that only the store holds.
+    pub list: Vec<Edit>,
+    /// Rows to remove: nodes and sessions.
+    pub gone: Vec<(Kind, String)>,
+    /// For the audit log: what was done to which row, or why not.
+    pub done: Vec<Outcome>,
+    /// The number of the last one in the mirror's own list; 0 when they do not come from there.
+    pub upto: u64,
+    /// When.
+    pub at: Time,
+    /// By whom, when not by an operator with SQL.
+    pub by: Option<&'static str>,
+}
+
+impl Decided {
+    /// True when there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.upto == 0 && self.list.is_empty()
+    }
+}
+
+/// What came of one edit.
+#[derive(Debug)]
+pub struct Outcome {
+    kind: Kind,
+    key: String,
+    word: &'static str,
+    refused: Option<String>,
+}
+
+impl Outcome {
+    /// Of an edit.
+    pub fn of(edit: &Edit, result: Result<(), String>) -> Self {
+        Self { kind: edit.kind, key: edit.key.clone(), word: edit.deed.word(), refused: result.err() }
+    }
+}
+
+impl Edit {
+    /// The node as it is after this edit; `None` when it is gone.
+    pub fn of_node(&self, known: Option<&NodeRecord>) -> Result<Option<NodeRecord>, String> {
+        let Some(fields) = self.fields(known.map(|node| line::fields(&NodeRow::from(node))))? else {
+            return Ok(None);
+        };
+        let mut node = line::row::<NodeRow>(fields)?.into_record(&self.key);
+        if let Some(known) = known {
+            // Where a node's events stand is between it and the supervisor.
+            let NodeRecord { hostname, version, address, projects, connected_at, last_heard, .. } = node;
+            node = NodeRecord {
+                hostname,
+                version,
+                address,
+                projects,
+                connected_at,
+                last_heard,
+                ..known.clone()
+            };
+        }
+        Ok(Some(node))
+    }
+
+    /// The session as it is after this edit, with this number in the index; `None` when it is gone.
+    pub fn of_session(
+        &self,
+        known: Option<&SessionRecord>,
+        no: u32,
+    ) -> Result<Option<SessionRecord>, String> {
+        let Some(fields) = self.fields(known.map(|session| line::fields(&SessionRow::from(session))))? else {
+            return Ok(None);
+        };
+        let mut record = line::row::<SessionRow>(fields)?.into_record(&self.key);
+        record.no = no;
+        Ok(Some(record))
+    }
+
+    /// An open command as it is after this edit; `None` when it is gone.
+    pub fn of_command(&self, known: &Command) -> Result<Option<Command>, String> {
+        let Some(fields) = self.fields(Some(line::fields(&CommandRow::from(known))))? else {
+            return Ok(None);
+        };
+        let row = line::row::<CommandRow>(fields)?;
+        row.into_command(&self.key).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// A new event under this number.
+    pub fn of_event(&self, seq: u64) -> Result<EventView, String> {
+        line::event(seq, self.fields(None)?.unwrap_or_default())
+    }
+
+    /// The row's fields after this edit, from those before it; `None` when it is gone.
+    fn fields(&self, known: Option<Fields>) -> Result<Option<Fields>, String> {
+        match (&self.deed, known) {
+            (Deed::Drop, _) => Ok(None),
+            (Deed::Put(columns) | Deed::Add(columns), _) => {
+                line::read(Table::of(self.kind), &whole(columns)).map(Some)
+            }
+            (Deed::Set(_), None) => Ok(None),
+            (Deed::Set(columns), Some(mut fields)) => {
+                changed(self.kind, &mut fields, columns)?;
+                Ok(Some(fields))
+            }
+        }
+    }
+}
+
+fn changed(kind: Kind, fields: &mut Fields, columns: &Columns) -> Result<(), String> {
+    line::change(kind, fields, columns)
+}
+
+fn whole(columns: &Columns) -> Vec<rusqlite::types::Value> {
+    columns.iter().map(|(_, cell)| cell.clone()).collect()
+}
+
+/// Carries out what is decided, and says what the mirror has to look at again.
+pub(in crate::store) fn write(
+    txn: &WriteTransaction,
+    decided: &Decided,
+    changes: &mut Vec<Change>,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    if decided.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut told = Told::default();
+    for (kind, key) in &decided.gone {
+        let (table, word) = if *kind == Kind::Node { (NODES, "node") } else { (SESSIONS, "session") };
+        if let Some(bytes) = txn.open_table(table)?.remove(key.as_str())? {
+            let gone = format!("{word}\0{key}");
+            txn.open_table(GONE)?.insert(gone.as_str(), bytes.value())?;
+            changes.push(Change::Put(Kind::Gone, gone));
+        }
+        changes.push(Change::Put(*kind, key.clone()));
+    }
+    let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new() };
+    for edit in &decided.list {
+        let result = match edit.kind {
+            Kind::Event => events.edit(edit)?,
+            _ => other(txn, edit, changes)?,
+        };
+        told.add(&Outcome::of(edit, result));
+    }
+    events.finish(changes)?;
+    for outcome in &decided.done {
+        // What was refused, or got another number, must not stay in the mirror as it is.
+        match outcome.key.parse() {
+            Ok(seq) if outcome.kind == Kind::Event => changes.push(Change::Events(seq, seq)),
+            _ => changes.push(Change::Put(outcome.kind, outcome.key.clone())),
+        }
+        told.add(outcome);
+    }
+    if decided.upto > 0 {
+        txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
+    }
+    Ok(told.records(decided.by.unwrap_or(OPERATOR), decided.at))
+}
+
+/// Edits rows of costs, audit records and commands.
+fn other(
+    txn: &WriteTransaction,
+    edit: &Edit,
+    changes: &mut Vec<Change>,
+) -> Result<Result<(), String>, StoreError> {
+    changes.push(Change::Put(edit.kind, edit.key.clone()));
+    match edit.kind {
+        Kind::Cost => {
+            let mut table = txn.open_table(COSTS)?;
+            let known =
+                table.get(edit.key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), &edit.key));
+            let fields = readable(edit, known)?.map(|row| line::fields(&row));
+            let fresh = fields_after(edit, fields, line::row::<CostRecord>);
+            store(&mut table, edit.key.as_str(), fresh.map(|row| row.map(|row| row::seal(&row, &edit.key))))
+        }
+        Kind::Audit => {
+            let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+            let mut table = txn.open_table(AUDIT)?;
+            let known = table.get(seq)?.map(|bytes| row::open::<AuditRecord>(bytes.value(), seq));
+            let fields = readable(edit, known)?.map(|row| line::fields(&row));
+            let fresh = fields_after(edit, fields, line::row::<AuditRecord>);
+            if fresh.as_ref().is_ok_and(Option::is_some) {
+                let mut meta = txn.open_table(META)?;
+                let last = meta.get("last_audit")?.map_or(0, |last| last.value());
+                meta.insert("last_audit", last.max(seq))?;
+            }
+            store(&mut table, seq, fresh.map(|row| row.map(|row| row::seal(&row, seq))))
+        }
+        _ => command(txn, edit),
+    }
+}
+
+fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, StoreError> {
+    let key = edit.key.as_str();
+    let mut table = txn.open_table(COMMANDS)?;
+    let known = table.get(key)?.map(|bytes| row::open::<CommandRow>(bytes.value(), key));
+    let known = readable(edit, known)?;
+    let fresh = fields_after(edit, known.as_ref().map(line::fields), |fields| {
+        let row = line::row::<CommandRow>(fields)?;
+        row.clone().into_command(key).map_err(|error| error.to_string())?;
+        Ok(row)
+    });
+    let mut open = txn.open_table(OPEN_COMMANDS)?;
+    if fresh.as_ref().is_ok_and(|row| row.as_ref().is_none_or(CommandRow::has_ended)) {
+        open.remove(key)?;
+    }
+    store(&mut table, key, fresh.map(|row| row.map(|row| row::seal(&row, key))))
+}
+
+/// What is there now. A whole row takes its place, damaged or not.
+fn readable<R>(edit: &Edit, known: Option<Result<R, StoreError>>) -> Result<Option<R>, StoreError> {
+    match edit.deed {
+        Deed::Put(_) => Ok(known.and_then(Result::ok)),
+        _ => known.transpose(),
+    }
+}
+
+fn fields_after<R>(
+    edit: &Edit,
+    known: Option<Fields>,
+    read: impl FnOnce(Fields) -> Result<R, String>,
+) -> Result<Option<R>, String> {
+    edit.fields(known)?.map(read).transpose()
+}
+
+/// Writes or removes a row, unless the edit made no sense.
+fn store<'k, K: redb::Key + 'static>(
+    table: &mut redb::Table<'_, K, &'static [u8]>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    fresh: Result<Option<Vec<u8>>, String>,
+) -> Result<Result<(), String>, StoreError> {
+    match fresh {
+        Ok(Some(bytes)) => drop(table.insert(key, bytes.as_slice())?),
+        Ok(None) => drop(table.remove(key)?),
+        Err(why) => return Ok(Err(why)),
+    }
+    Ok(Ok(()))
+}
+
+/// Edits of events: the row, its place in the index by session, and whether numbers are still in the order of time.
+struct Events<'t> {
+    txn: &'t WriteTransaction,
+    numbers: HashMap<String, Option<u32>>,
+    touched: Vec<u64>,
+}
+
+impl Events<'_> {
+    fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
+        let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        self.touched.push(seq);
+        let mut table = self.txn.open_table(EVENTS)?;
+        let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq));
+        let known = readable(edit, known)?;
+        let fields = known.as_ref().map(line::event_fields);
+        let fresh = match edit.fields(fields) {
+            Ok(None) => None,
+            Ok(Some(fields)) => match line::event(seq, fields) {
+                Ok(event) => Some(event),
+                Err(why) => return Ok(Err(why)),
+            },
+            Err(why) => return Ok(Err(why)),
+        };
+        match &fresh {
+            None => drop(table.remove(seq)?),
+            Some(event) => drop(table.insert(seq, event::seal(event).as_slice())?),
+        }
+        drop(table);
+        let session = |event: &Option<EventView>| event.as_ref().map(|event| event.session_id.clone());
+        if session(&known) != session(&fresh) {
+            self.index(session(&known), seq, false)?;
+            self.index(session(&fresh), seq, true)?;
+        }
+        let moved =
+            fresh.as_ref().filter(|fresh| known.is_none_or(|known| known.timestamp != fresh.timestamp));
+        if let Some(event) = moved {
+            self.check_order(event)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Enters an event into the index by session, or takes it out.
+    fn index(&mut self, session: Option<String>, seq: u64, enter: bool) -> Result<(), StoreError> {
+        let Some(session) = session.filter(|session| !session.is_empty()) else { return Ok(()) };
+        let no = match self.numbers.get(&session) {
+            Some(no) => *no,
+            None => {
+                // A session that was deleted comes back with its number, should its node speak of it again.
+                let no = match self.number(SESSIONS, &session, &session)? {
+                    Some(no) => Some(no),
+                    None => self.number(GONE, &format!("session\0{session}"), &session)?,
+                };
+                *self.numbers.entry(session).or_insert(no)
+            }
+        };
+        let Some(no) = no else { return Ok(()) };
+        let mut table = self.txn.open_table(EVENTS_BY_SESSION)?;
+        if enter {
+            table.insert((no, seq), ())?;
+        } else {
+            table.remove((no, seq))?;
+        }
+        Ok(())
+    }
+
+    fn number(
+        &self,
+        table: redb::TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+        session: &str,
+    ) -> Result<Option<u32>, StoreError> {
+        let table = self.txn.open_table(table)?;
+        let bytes = table.get(key)?;
+        let row = bytes.map(|bytes| row::open::<SessionRow>(bytes.value(), session)).transpose()?;
+        Ok(row.map(|row| row.into_record(session).no))
+    }
+
+    /// Once an operator has moved an event in time, times are no longer found by halving.
+    fn check_order(&self, event: &EventView) -> Result<(), StoreError> {
+        let table = self.txn.open_table(EVENTS)?;
+        let before = table.range(..event.seq)?.next_back().transpose()?;
+        let after = table.range(event.seq + 1..)?.next().transpose()?;
+        let time = |entry: Option<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>)>| {
+            entry.map(|(seq, bytes)| event::view(bytes.value(), seq.value()).map(|view| view.timestamp))
+        };
+        let before = time(before).transpose()?.is_some_and(|before| before > event.timestamp);
+        let after = time(after).transpose()?.is_some_and(|after| after < event.timestamp);
+        if before || after {
+            self.txn.open_table(META)?.insert("disordered", 1)?;
+        }
+        Ok(())
+    }
+
+    /// The index is whole up to the last event now: the hub has merged its tail in this transaction.
+    fn finish(mut self, changes: &mut Vec<Change>) -> Result<(), StoreError> {
+        if self.touched.is_empty() {
+            return Ok(());
+        }
+        let mut meta = self.txn.open_table(META)?;
+        let last = meta.get("last_seq")?.map_or(0, |last| last.value());
+        meta.insert("index_watermark", last)?;
+        self.touched.sort_unstable();
+        for seq in self.touched {
+            match changes.last_mut() {
+                Some(Change::Events(_, to)) if *to + 1 == seq || *to == seq => *to = seq,
+                _ => changes.push(Change::Events(seq, seq)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Edits of one kind in one table, told together.
+#[derive(Default)]
+struct Told(BTreeMap<Alike, Rows>);
+
+/// Table, what was done, why not.
+type Alike = (Kind, &'static str, Option<String>);
+
+/// The first row, the last one, how many.
+type Rows = (String, String, u64);
+
+impl Told {
+    fn add(&mut self, outcome: &Outcome) {
+        let of = (outcome.kind, outcome.word, outcome.refused.clone());
+        let (_, last, count) = self.0.entry(of).or_insert_with(|| (outcome.key.clone(), String::new(), 0));
+        last.clone_from(&outcome.key);
+        *count += 1;
+    }
+
+    fn records(self, actor: &str, at: Time) -> Vec<AuditRecord> {
+        let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
+            let table = Table::of(kind).name;
+            let target = if first == last { first } else { format!("{first} .. {last}") };
+            let result = if refused.is_some() { "refused" } else { "done" };
+            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{actor}");
+            AuditRecord {
+                id: id::fresh(),
+                at,
+                actor: actor.to_owned(),
+                action: format!("{word} {table}"),
+                target,
+                args: serde_json::json!({ "rows": count }).to_string(),
+                result: result.to_owned(),
+                error: refused,
+                duration_ms: None,
+                ip: String::new(),
+            }
+        };
+        self.0.into_iter().map(record).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! `/api/v1/backups`.
+
+use axum::extract::{Path, State};
+
+use super::{Answered, one, page};
+use crate::base::cause::chain;
+use crate::base::nearest::no_such;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::backup::Backup;
+use crate::store::mirror::backup::{Saved, verify as look_through};
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// Every backup, newest first.
+#[utoipa::path(get, path = "/api/v1/backups", responses((status = 200, body = Answer<Vec<Backup>>), (status = 401, body = Refusal)))]
+pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Backup>> {
+    let all = shared.backups.list();
+    let shown: Vec<Backup> = all.iter().enumerate().map(|(nth, saved)| show(saved, nth == 0)).collect();
+    let total = shown.len() as u64;
+    page(shown, Meta { total, ..Meta::default() })
+}
+
+/// Makes a backup, looks through it, and answers when it is there.
+#[utoipa::path(post, path = "/api/v1/backups", responses((status = 200, body = Answer<Backup>), (status = 500, body = Refusal)))]
+pub async fn make(State(shared): State<Shared>) -> Answered<Backup> {
+    match crate::supervisor::backup::make(&shared).await {
+        Ok(made) => {
+            one(Backup { events: Some(made.events), problem: made.strange, ..show(&made.saved, true) })
+        }
+        Err(error) => Err(ApiError::internal(&chain(&error))),
+    }
+}
+
+/// Looks through a backup; `problem` says what is wrong with it. `newest` is a name, too.
+#[utoipa::path(post, path = "/api/v1/backups/{name}/verify", params(("name" = String, Path)), responses((status = 200, body = Answer<Backup>), (status = 404, body = Refusal)))]
+pub async fn verify(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Backup> {
+    let all = shared.backups.list();
+    let names: Vec<String> = all.iter().map(name_of).collect();
+    let nth =
+        if name == "newest" { 0 } else { names.iter().position(|one| *one == name).unwrap_or(all.len()) };
+    let Some(saved) = all.get(nth).cloned() else {
+        return Err(ApiError::not_found(no_such("backup", &name, names.iter().map(String::as_str))));
+    };
+    let path = saved.path.clone();
+    let looked = tokio::task::spawn_blocking(move || look_through(&path)).await;
+    let looked = looked.map_err(|_| ApiError::internal("the backup could not be looked through"))?;
+    let shown = show(&saved, nth == 0);
+    one(match looked {
+        Ok(standing) => Backup { events: Some(standing.events()), ..shown },
+        Err(error) => Backup { problem: Some(chain(&error)), ..shown },
+    })
+}
+
+fn name_of(saved: &Saved) -> String {
+    saved.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn show(saved: &Saved, newest: bool) -> Backup {
+    let Saved { at, bytes, .. } = *saved;
+    Backup { name: name_of(saved), made_at: at, bytes, newest, events: None, problem: None }
+}

@@ -1,0 +1,111 @@
+//! What an operator changed with SQL: nodes and sessions change here, as all else follows from them; rows that only
+//! the store holds change in its transaction.
+
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::session::SessionId;
+use crate::store::change::Kind;
+use crate::store::session::SessionRecord;
+use crate::store::sheet::edit::{Deed, Edit, Edits, Outcome};
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::view::NodeState;
+
+impl Work {
+    pub(super) fn edits(&mut self, edits: Edits, reply: oneshot::Sender<Result<(), String>>, at: Time) {
+        self.batch.edits.upto = edits.done;
+        self.batch.edits.at = at;
+        for edit in edits.list {
+            let result = match edit.kind {
+                Kind::Node => self.edit_node(&edit, at),
+                Kind::Session => self.edit_session(&edit),
+                Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
+                    self.edit_command(&edit)
+                }
+                Kind::Event if matches!(edit.deed, Deed::Add(_)) => self.add_event(&edit),
+                _ => {
+                    self.batch.edits.list.push(edit);
+                    continue;
+                }
+            };
+            self.batch.edits.done.push(Outcome::of(&edit, result));
+        }
+        self.effects.push(Effect::Edited(reply));
+    }
+
+    /// Rows that only the store holds: old ones leave, archived ones come back.
+    pub(super) fn move_rows(
+        &mut self,
+        by: &'static str,
+        list: Vec<Edit>,
+        reply: oneshot::Sender<Result<(), String>>,
+        at: Time,
+    ) {
+        let moved = &mut self.batch.moved;
+        moved.list.extend(list);
+        (moved.by, moved.at) = (Some(by), at);
+        self.effects.push(Effect::Edited(reply));
+    }
+
+    fn edit_node(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
+        let known = self.view.nodes.get(edit.key.as_str()).cloned();
+        match (edit.of_node(known.as_ref().map(|state| &state.record))?, known) {
+            (None, Some(known)) if known.online => {
+                return Err("the node is online; end its agent first".into());
+            }
+            (None, Some(known)) => {
+                self.view.nodes.remove(&known.record.id);
+                self.view.gone_nodes.insert(known.record.id.clone(), known.record.clone());
+                self.batch.nodes.remove(edit.key.as_str());
+                self.batch.edits.gone.push((Kind::Node, edit.key.clone()));
+            }
+            (None, None) => {}
+            (Some(record), None) => self.put_node(NodeState::offline(record)),
+            (Some(record), Some(known)) => {
+                let last_heard = if known.online { at } else { record.last_heard };
+                self.put_node(NodeState { record, last_heard, ..NodeState::clone(&known) });
+            }
+        }
+        Ok(())
+    }
+
+    fn edit_session(&mut self, edit: &Edit) -> Result<(), String> {
+        let known = self.view.sessions.get(edit.key.as_str()).cloned();
+        let no = known.as_ref().map_or(self.view.next_session_no, |known| known.no);
+        match (edit.of_session(known.as_deref(), no)?, known) {
+            (None, Some(known)) => {
+                self.view.remove_session(&known.session.id);
+                self.view.gone_sessions.insert(known.session.id.clone(), known.no);
+                self.batch.sessions.remove(edit.key.as_str());
+                self.batch.edits.gone.push((Kind::Session, edit.key.clone()));
+            }
+            (None, None) => {}
+            (Some(record), None) => {
+                let no = self.session_no(&record.session.id);
+                self.put_session(SessionRecord { no, ..record });
+            }
+            (Some(record), Some(_)) => self.put_session(record),
+        }
+        Ok(())
+    }
+
+    fn edit_command(&mut self, edit: &Edit) -> Result<(), String> {
+        let Some(known) = self.view.commands.get(edit.key.as_str()) else { return Ok(()) };
+        match edit.of_command(known)? {
+            None => return Err("the command has not ended yet".into()),
+            Some(command) => self.put_command(command),
+        }
+        Ok(())
+    }
+
+    fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
+        let event = edit.of_event(self.view.last_seq + 1)?;
+        self.view.last_seq = event.seq;
+        if let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)) {
+            self.view.tail.push(record.no, event.seq);
+        }
+        self.batch.events.push(event);
+        Ok(())
+    }
+}

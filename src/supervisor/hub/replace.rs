@@ -1,0 +1,31 @@
+//! Another store takes the place of this one, while the supervisor runs.
+
+use std::path::Path;
+
+use super::view::View;
+use super::{Owner, Tally};
+use crate::base::cause::chain;
+use crate::store::StoreError;
+
+impl<T: Tally> Owner<T> {
+    /// Puts a store in place that was made from what an operator has restored. The view is made anew from it, and
+    /// every agent says hello again: what it still holds and the new store does not know comes back.
+    pub(super) fn replace(&mut self, fresh: &Path) -> Result<(), StoreError> {
+        let (aside, loaded) = match self.store.replace(fresh) {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                self.health.send_modify(|health| health.store = Some(chain(&error)));
+                return Err(error);
+            }
+        };
+        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
+        self.refused.clear();
+        self.waiters.clear();
+        self.show(view);
+        for (_, link) in self.links.drain() {
+            link.close.close("the supervisor has another store now; say hello again");
+        }
+        Ok(())
+    }
+}

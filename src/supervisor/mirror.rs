@@ -1,0 +1,69 @@
+//! What the mirror needs from the hub: how things stand now, and a way for operators' edits.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use super::hub::Hub;
+use super::hub::input::{Alert, Input, Severity};
+use crate::base::clock::Time;
+use crate::protocol::node::NodeStatus;
+use crate::rules;
+use crate::store::mirror::{Desk, Shown};
+use crate::store::node::NodeRecord;
+use crate::store::session::SessionRecord;
+use crate::store::sheet::edit::{Edit, Edits};
+
+/// The hub, seen from the mirror's thread.
+#[derive(Debug)]
+pub struct OfHub(pub Hub);
+
+impl Desk for OfHub {
+    fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
+        match self.0.view().nodes.get(node.id.as_str()) {
+            Some(state) => (word(state.online), state.last_heard),
+            None => (word(false), node.last_heard),
+        }
+    }
+
+    fn session(&self, record: &SessionRecord) -> (&'static str, &'static str) {
+        let known = rules::session::status(&record.session);
+        let (shown, _) = self.0.view().status_of(&record.session);
+        (known.as_str(), shown.as_str())
+    }
+
+    fn nodes(&self) -> Vec<Shown> {
+        let view = self.0.view();
+        let shown = view.nodes.values();
+        shown.map(|node| (node.record.id.to_string(), word(node.online), node.last_heard)).collect()
+    }
+
+    fn take(&self, edits: Edits) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send_blocking(Input::Edits { edits, reply }).map_err(|stopped| stopped.to_string())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+
+    fn put(&self, list: Vec<Edit>) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let moved = Input::Move { by: "scrub", list, reply };
+        self.0.send_blocking(moved).map_err(|stopped| stopped.to_string())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err("the supervisor is stopping".into()))
+    }
+
+    fn alert(&self, name: &'static str, text: String) {
+        self.0.raise(Alert { name, severity: Severity::High, text });
+    }
+
+    fn replace(&self, fresh: PathBuf) -> Result<String, String> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send_blocking(Input::Replace { fresh, reply }).map_err(|stopped| stopped.to_string())?;
+        let replaced = answer.blocking_recv();
+        replaced.unwrap_or_else(|_| Err("the supervisor is stopping".into()))?;
+        Ok(self.0.view().store_id.to_string())
+    }
+}
+
+fn word(is_online: bool) -> &'static str {
+    if is_online { NodeStatus::Online.as_str() } else { NodeStatus::Offline.as_str() }
+}

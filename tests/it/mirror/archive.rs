@@ -1,0 +1,104 @@
+//! What is too old leaves the store for compressed files, can be searched there, and comes back.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::stage::Talker;
+use crate::patience::{PATIENCE, wait_until};
+use crate::world::{World, text};
+
+impl World {
+    fn archives(&self) -> Vec<Value> {
+        self.pages("/api/v1/archives?x=")
+    }
+
+    fn archived(&self, name: &str) -> PathBuf {
+        self.path().join("supervisor/archive").join(name)
+    }
+}
+
+/// What `gzip` says of a file, which is none of ours.
+fn gzip(flag: &str, file: &PathBuf) -> String {
+    let output = Command::new("gzip").arg(flag).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn old_events_are_archived_deleted_found_and_brought_back() {
+    let mut world = World::with_node();
+    let old = world.start_session("shop", "burst 3000");
+    world.wait_for_session(&old, "idle");
+    let new = world.start_session("shop", "burst 40");
+    world.wait_for_session(&new, "idle");
+    world.until_mirrored();
+    world.sql(&format!(
+        "UPDATE events SET timestamp = datetime('now', '-40 days') WHERE session_id = '{old}'; \
+         UPDATE audit_log SET timestamp = datetime('now', '-400 days');"
+    ));
+    let of_old = format!("session_id={old}");
+    let month_ago = hal_o_swarm::base::clock::now().minus(std::time::Duration::from_secs(30 * 86_400));
+    let all_old = world.count_events(&of_old);
+    world.until_events(&format!("until={month_ago}"), all_old);
+    world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
+    let (before, others) = (world.events(&of_old), world.count_events(&format!("session_id={new}")));
+
+    world.end_supervisor();
+    world.start_with("retention", &json!({"events": "30d", "audit": "365d"}));
+    let talker = Talker::start(&world);
+    world.until_events(&of_old, 0);
+    talker.until_said(200);
+    println!("{} said by others meanwhile", talker.end());
+    assert_eq!(world.count_events(&format!("session_id={new}")), others);
+    world.until_sql(&format!("SELECT count(*) FROM events WHERE session_id = '{old}'"), "0");
+    world.until_sql(
+        "SELECT sum(json_extract(args, '$.rows')) FROM audit_log WHERE actor = 'retention' AND action = 'delete events'",
+        &all_old.to_string(),
+    );
+    world.until_sql("SELECT count(*) FROM audit_log WHERE timestamp < datetime('now', '-365 days')", "0");
+
+    let tables: Vec<Value> = world.archives().iter().map(|one| one["table"].clone()).collect();
+    assert!(tables.contains(&json!("events")) && tables.contains(&json!("audit_log")), "{tables:?}");
+    let archive = world.archives().into_iter().find(|one| one["table"] == "events").unwrap();
+    let name = archive["name"].as_str().unwrap().to_owned();
+    gzip("-t", &world.archived(&name));
+    assert_eq!(gzip("-dc", &world.archived(&name)).lines().count() as u64, all_old);
+    let found = world.ctl_says(&["archive", "search", &old, "--limit", "7"]);
+    assert_eq!(found.lines().count(), 7, "{found}");
+    assert_eq!(world.ctl_says(&["archive", "list"]).lines().count(), world.archives().len());
+
+    world.ctl_says(&["archive", "restore", &name]);
+    assert_eq!(world.events(&of_old), before, "as they were");
+    // They are left alone for a while, also by the next start.
+    world.end_supervisor();
+    world.start_with("retention", &json!({"events": "30d"}));
+    let next = world.start_session("shop", "say on");
+    world.wait_for_session(&next, "idle");
+    assert_eq!(world.events(&of_old), before);
+    world.until_sql(&format!("SELECT count(*) FROM events WHERE session_id = '{old}'"), &all_old.to_string());
+    assert_eq!(world.ctl_fails(&["archive", "restore", "nothing"]).0, 4);
+}
+
+#[test]
+fn what_cannot_be_archived_stays_where_it_is_and_a_person_is_told() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "burst 30");
+    world.wait_for_session(&id, "idle");
+    world.until_mirrored();
+    world.sql("UPDATE events SET timestamp = datetime('now', '-40 days')");
+    world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
+    let all = world.count_events(&format!("session_id={id}"));
+    world.end_supervisor();
+    std::fs::write(world.path().join("supervisor/archive"), "a file is in the way").unwrap();
+    world.start_with("retention", &json!({"events": "30d"}));
+    wait_until("the failure is an alert", PATIENCE, || {
+        let alerts = world.events("type=alert.raised");
+        match alerts.iter().any(|alert| alert["data"]["name"] == "retention.failed") {
+            true => Ok(()),
+            false => Err(format!("{alerts:?}")),
+        }
+    });
+    assert_eq!(world.count_events(&format!("session_id={id}")), all);
+}

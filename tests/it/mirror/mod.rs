@@ -1,0 +1,19 @@
+//! `supervisor.db`: what operators do with `sqlite3`, `cp` and `mv`, and what the supervisor makes of it.
+//!
+//! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
+//! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
+//! - `archive`: what leaves the store when it is old.
+//! - `backup`: backups, and what restoring one brings.
+//! - `offline`: `hal-supervisor store`, while no supervisor runs.
+//! - `scrub`: rows that are not what was written, while the supervisor runs.
+//! - `start`: every file that may lie there when the supervisor starts.
+
+mod agree;
+mod archive;
+mod backup;
+mod copies;
+mod edit;
+mod offline;
+mod scrub;
+mod stage;
+mod start;
