@@ -27,8 +27,7 @@ impl Work {
         reply: oneshot::Sender<Greeted>,
         at: Time,
     ) {
-        let node = hello.node_id.clone();
-        let old = self.view.nodes.get(&node).cloned();
+        let (node, old) = (hello.node_id.clone(), self.view.nodes.get(&hello.node_id).cloned());
         let owner = old.as_ref().filter(|old| old.online);
         let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.gone_nodes.get(&node));
         let mut record = known.cloned().unwrap_or_else(|| NodeRecord::new(node.clone()));
