@@ -22,6 +22,9 @@ use crate::store::sheet::schema::{TABLES, Table};
 /// Rows looked at with one look at the store.
 const SLICE: usize = 2_000;
 
+/// Bytes of them at most, but for one row: an event can be large.
+const SLICE_BYTES: usize = 2 * 1024 * 1024;
+
 /// True when every table has the rows that we left in it, as operators have changed them since.
 pub fn is_whole(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
     let mut noted =
@@ -90,10 +93,25 @@ pub fn slice(
     let key = table.key();
     let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {most}"));
     let mut statement = connection.prepare_cached(&sql)?;
-    let lines = statement.query_map([after.unwrap_or(&Cell::Null)], |row| {
-        (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Cell>>>()
-    })?;
-    lines.collect()
+    let mut rows = statement.query([after.unwrap_or(&Cell::Null)])?;
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while bytes < SLICE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let line: Vec<Cell> =
+            (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?;
+        bytes += line.iter().map(size).sum::<usize>();
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn size(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
+    }
 }
 
 fn differing(

@@ -17,8 +17,9 @@ use crate::peer::{Peer, batch};
 use crate::stream::Stream;
 use crate::world::{TOKEN, World};
 
-/// Memory that whoever does not read may cost the supervisor, beside what each of them holds.
-const MOST_MORE: u64 = 96 * 1024 * 1024;
+/// Memory that whoever does not read may cost the supervisor, beside what each of them holds: what is said meanwhile
+/// fills the caches of the store (32 MiB) and of its mirror (8 MiB), and the allocator keeps what threads have used.
+const MOST_MORE: u64 = 144 * 1024 * 1024;
 
 /// What a reader of the stream holds: a page, and the event that made it one.
 const PAGE: u64 = 5 * 1024 * 1024;
