@@ -155,8 +155,12 @@ async fn address_of(
     listening: &mut watch::Receiver<Option<String>>,
 ) -> Result<String, StartError> {
     let heard = async {
-        let address = listening.wait_for(Option::is_some).await.ok()?;
-        address.clone()
+        let address = listening.wait_for(Option::is_some).await.ok().and_then(|address| address.clone());
+        if address.is_none() {
+            // It has closed its output: most likely it is ending, and how it ends says more.
+            std::future::pending::<()>().await;
+        }
+        address
     };
     tokio::select! {
         status = child.wait() => {
