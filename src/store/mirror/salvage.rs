@@ -48,27 +48,24 @@ pub fn take_over(
     standing: &Standing,
     desk: &dyn Desk,
 ) -> Result<u64, StoreError> {
-    let newer = store.read()?.changes(standing.change, u64::MAX)?;
-    let mut taken = 0;
-    for table in &TABLES {
-        let mut last: Option<Cell> = None;
-        loop {
-            let lines = slice(connection, table, last.as_ref(), SLICE)?;
-            let Some(end) = lines.last() else { break };
-            last = Some(end[0].clone());
-            let edits = differing(&store.read()?, table, lines, &newer)?;
-            taken += edits.len() as u64;
-            if !edits.is_empty() {
-                let done = store.read()?.meta("mirror_oplog")?.max(1);
-                desk.take(Edits { list: edits, done }).map_err(StoreError::Refused)?;
-            }
-        }
-    }
-    Ok(taken)
+    each_difference(connection, store, standing, |list| {
+        let done = store.read()?.meta("mirror_oplog")?.max(1);
+        desk.take(Edits { list, done }).map_err(StoreError::Refused)
+    })
 }
 
 /// How many rows of the mirror differ from the store's, but for those that the store has changed since.
 pub fn differences(connection: &Connection, store: &Store, standing: &Standing) -> Result<u64, StoreError> {
+    each_difference(connection, store, standing, |_| Ok(()))
+}
+
+/// Shows what differs, a slice at a time, and gives how many rows do.
+fn each_difference(
+    connection: &Connection,
+    store: &Store,
+    standing: &Standing,
+    mut see: impl FnMut(Vec<Edit>) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
     let newer = store.read()?.changes(standing.change, u64::MAX)?;
     let mut differ = 0;
     for table in &TABLES {
@@ -77,7 +74,11 @@ pub fn differences(connection: &Connection, store: &Store, standing: &Standing) 
             let lines = slice(connection, table, last.as_ref(), SLICE)?;
             let Some(end) = lines.last() else { break };
             last = Some(end[0].clone());
-            differ += differing(&store.read()?, table, lines, &newer)?.len() as u64;
+            let edits = differing(&store.read()?, table, lines, &newer)?;
+            differ += edits.len() as u64;
+            if !edits.is_empty() {
+                see(edits)?;
+            }
         }
     }
     Ok(differ)
