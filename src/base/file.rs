@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::clock;
+use super::clock::{self, Time};
 
 /// Puts `content` in place of whatever `path` held, with these permissions (such as `0o600`), and syncs it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -29,12 +29,17 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Moves a file out of the way under a name that tells why and when: `supervisor.redb.corrupt.1795450273`.
 pub fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
+    set_aside_at(path, why, clock::now())
+}
+
+/// The same at this time.
+pub fn set_aside_at(path: &Path, why: &str, now: Time) -> io::Result<PathBuf> {
     let named = |second: i64| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{why}.{second}"));
         PathBuf::from(name)
     };
-    let free = (clock::now().seconds()..).map(named).find(|name| !name.exists());
+    let free = (now.seconds()..).map(named).find(|name| !name.exists());
     let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
     std::fs::rename(path, &aside)?;
     sync_folder(path)?;

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::base::clock::Time;
-use crate::base::panic;
+use crate::base::{file, panic};
 
 /// Puts the mark beside a store.
 pub fn suspect(store: &Path) {
@@ -32,15 +32,7 @@ pub fn clear(store: &Path) {
 
 /// Moves a damaged store out of the way; its new name says when.
 pub fn set_aside(store: &Path, now: Time) -> std::io::Result<PathBuf> {
-    let mut name = store.as_os_str().to_owned();
-    name.push(format!(".corrupt.{}", now.seconds()));
-    let mut aside = PathBuf::from(name);
-    // Two within a second are both kept.
-    while aside.exists() {
-        aside = aside.with_added_extension("1");
-    }
-    fs::rename(store, &aside)?;
-    Ok(aside)
+    file::set_aside_at(store, "corrupt", now)
 }
 
 fn mark(store: &Path) -> PathBuf {
