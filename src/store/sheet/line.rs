@@ -4,7 +4,7 @@
 //! JSON. Backwards, `extra` (or a blank row) is filled with what the columns say. A column that follows from several
 //! fields, such as `status`, changes them only when it says something else than they do.
 
-use rusqlite::types::Value as Cell;
+use rusqlite::types::{Value as Cell, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -30,6 +30,31 @@ pub type Fields = Map<String, Value>;
 
 /// Columns and their new values.
 pub type Columns = [(String, Cell)];
+
+/// A value of a line. SQLite does not see to it that text is text: what is not is taken as the bytes it is.
+pub fn cell(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Cell> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Blob(bytes.to_owned()),
+        },
+        _ => row.get(at)?,
+    })
+}
+
+/// Bytes of a value, about.
+pub fn size(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
+    }
+}
+
+/// A whole line of a table.
+pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Line> {
+    (0..table.columns.len()).map(|at| cell(row, at)).collect()
+}
 
 /// A line of events.
 pub fn of_event(event: &EventView) -> Line {
