@@ -46,7 +46,7 @@ pub fn look(path: &Path) -> Found {
     match alone {
         Ok(Some(standing)) => Found::Mirror(standing),
         Ok(None) => Found::Foreign,
-        // A power cut in the middle of a checkpoint leaves half of it in the log.
+        // A power cut in the middle of a checkpoint leaves half of it in the log, or in an operator's journal.
         Err(error) if is_damage(&error) && has_log(path) => with_log(path, &error),
         Err(error) => Found::Corrupt(error.to_string()),
     }
@@ -92,7 +92,7 @@ fn standing(connection: &Connection) -> rusqlite::Result<Option<Standing>> {
 }
 
 fn has_log(path: &Path) -> bool {
-    fs::metadata(side(path, "-wal")).is_ok_and(|log| log.len() > 0)
+    ["-wal", "-journal"].iter().any(|end| fs::metadata(side(path, end)).is_ok_and(|log| log.len() > 0))
 }
 
 fn with_log(path: &Path, alone: &rusqlite::Error) -> Found {

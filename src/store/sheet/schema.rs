@@ -1,5 +1,6 @@
 //! The shape of the mirror: its tables and columns, and the triggers that note what operators change.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rusqlite::Connection;
@@ -195,6 +196,26 @@ pub fn finish(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(INDEXES_SQL)?;
     let triggers: String = TABLES.iter().map(Table::triggers).collect();
     connection.execute_batch(&triggers)
+}
+
+/// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
+pub fn amiss(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let made = Connection::open_in_memory()?;
+    make_tables(&made)?;
+    finish(&made)?;
+    let columns = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, pragma_table_info(t.name) c \
+                   WHERE t.type = 'table'";
+    let triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
+    for sql in [columns, triggers] {
+        let all = |of: &Connection| -> rusqlite::Result<BTreeMap<String, String>> {
+            of.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let there = all(connection)?;
+        if let Some((name, _)) = all(&made)?.into_iter().find(|(name, sql)| there.get(name) != Some(sql)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
