@@ -76,6 +76,8 @@ pub struct Runner {
     /// Rows that the comparison has found wrong.
     wrong: Todo,
     is_checked: bool,
+    /// True while the file may hold edits that were noted and nothing tells of: those of before, and those refused.
+    may_owe: bool,
     /// The last edit that was read of a file in whose place another one is to come.
     noted: Option<u64>,
     /// The number of the tables' shape when they were looked at.
@@ -115,6 +117,7 @@ impl Runner {
             scrub: Scrub::new(),
             wrong: Todo::default(),
             is_checked: false,
+            may_owe: false,
             noted: None,
             shape: None,
             is_miscounted: false,
@@ -198,7 +201,7 @@ impl Runner {
         }
         let is_whole = file.is_whole;
         self.file = Some(file);
-        self.shape = None;
+        (self.shape, self.may_owe) = (None, true);
         self.shown.clear();
         self.scrub.begin_again();
         if is_whole {
@@ -259,13 +262,17 @@ impl Runner {
         if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
             return Ok(());
         }
+        if self.store.has_mark() && !(news || is_last) {
+            // The store must know of one window before the next: else a copy of the one before passed for ours.
+            return Ok(());
+        }
         let behind = self.store.read()?.last_change()? > self.standing.change
             || self.again.is_some()
             || self.wrong != Todo::default();
         let nodes = self.nodes_to_show();
         self.tell(news || behind);
         let Some(file) = &mut self.file else { return Ok(()) };
-        let something = news || behind || !nodes.is_empty() || file.is_changed();
+        let something = news || behind || self.may_owe || !nodes.is_empty() || file.is_changed();
         if !something && file.is_whole {
             self.last = Stopwatch::start();
             return self.compare();
@@ -338,6 +345,7 @@ impl Runner {
             self.mark();
         }
         self.last = Stopwatch::start();
+        self.may_owe = !portions.is_empty();
         // What was committed since is waiting since then.
         self.waiting = Some(begun);
         for portion in portions {

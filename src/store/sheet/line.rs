@@ -22,6 +22,9 @@ use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::session::{SessionRecord, SessionRow};
 
+/// Characters of a wrong value that are shown.
+const SHOWN: usize = 60;
+
 /// The values of a line, in the order of its table's columns.
 pub type Line = Vec<Cell>;
 
@@ -333,7 +336,8 @@ fn set_status(into: &mut Fields, word: &str) -> Result<(), String> {
         "ended" => json!({"Ended": "ended by an operator"}),
         other => {
             return Err(format!(
-                "is {other:?}: that follows from what happens; expected idle, running, error or ended"
+                "is {:?}: that follows from what happens; expected idle, running, error or ended",
+                short(other)
             ));
         }
     };
@@ -348,7 +352,12 @@ fn moment_of(cell: &Cell) -> Result<Value, String> {
     let said = cell_text(cell)?;
     moment::parse(&said)
         .map(|at| at.0.into())
-        .ok_or_else(|| format!("is {said:?}: expected a time such as 2026-01-31 12:00:00"))
+        .ok_or_else(|| format!("is {:?}: expected a time such as 2026-01-31 12:00:00", short(&said)))
+}
+
+/// As much of what an operator has written as an error should show.
+fn short(said: &str) -> &str {
+    said.char_indices().nth(SHOWN).map_or(said, |(end, _)| &said[..end])
 }
 
 fn whole_of(cell: &Cell) -> Result<u64, String> {

@@ -1,6 +1,7 @@
 //! What operators do that nobody would expect of them, and moments at which nobody would look.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use super::agree::full;
@@ -218,11 +219,53 @@ fn beside_an_open_shell_copies_are_whole_the_log_does_not_grow_of_itself_and_a_r
         world.until_events(&format!("project=r{round}&type=peer.tick"), world.count_events("type=peer.tick"));
     }
     let before = log();
-    std::thread::park_timeout(std::time::Duration::from_secs(5));
-    assert!(log() - before < 500_000, "{} bytes in five quiet seconds", log() - before);
+    std::thread::park_timeout(std::time::Duration::from_secs(3));
+    assert!(log() - before < 500_000, "{} bytes in three quiet seconds", log() - before);
     shell.end();
     wait_until("all is in the main file again", PATIENCE, || {
         if log() == 0 { Ok(()) } else { Err(log().to_string()) }
     });
     assert_eq!(sqlite(&world.mirror(), "PRAGMA integrity_check").unwrap(), "ok");
+
+    let mut shell = Shell::open(&world);
+    shell.say("DELETE FROM events WHERE seq <= 20;");
+    wait_until("it is written beside the shell", PATIENCE, || {
+        let first = &world.get("/api/v1/events?order=asc&limit=1").body["data"][0]["seq"];
+        if first.as_u64() > Some(20) { Ok(()) } else { Err(first.to_string()) }
+    });
+    assert!(Command::new("cp").arg(&backup).arg(world.mirror()).status().unwrap().success());
+    shell.end();
+    world.supervisor().line_with("was restored while the supervisor runs");
+    let expected = sqlite(&backup, "SELECT count(*) FROM events").unwrap();
+    wait_until("it is as the copy", PATIENCE, || {
+        let said =
+            sqlite(&world.mirror(), "SELECT count(*) FROM events WHERE type = 'peer.tick' AND seq <= 20")?;
+        if said != "0" { Ok(()) } else { Err(said) }
+    });
+    assert!(world.count_events("") >= expected.parse().unwrap());
+}
+
+#[test]
+fn what_is_changed_while_another_file_is_being_made_counts() {
+    let mut world = full();
+    world.end_supervisor();
+    world.sql(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) \
+               INSERT INTO events (type) SELECT 'many' FROM n",
+    );
+    std::fs::remove_file(world.store()).unwrap();
+    std::fs::remove_file(world.store().with_added_extension("ballast")).unwrap();
+    let before = place(&world);
+    world.start_supervisor();
+    world.sql("DELETE FROM events WHERE type = 'echo.tick'");
+    assert_eq!(place(&world), before, "it was the one before");
+    world.until_events("type=echo.tick", 0);
+    world.until_events("type=many", 60_000);
+    world.until_mirrored();
+    assert_eq!(world.sql("SELECT count(*) FROM events WHERE type = 'echo.tick'"), "0");
+}
+
+/// Which file lies there.
+fn place(world: &World) -> u64 {
+    std::fs::metadata(world.mirror()).unwrap().ino()
 }
