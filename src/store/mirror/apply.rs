@@ -6,7 +6,6 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::feed::Todo;
-use super::ops::Given;
 use super::{Desk, Shown};
 use crate::base::clock::Time;
 use crate::store::StoreError;
@@ -15,6 +14,16 @@ use crate::store::reader::Reader;
 use crate::store::sheet::line::{self, Line};
 use crate::store::sheet::moment;
 use crate::store::sheet::schema::{TABLES, Table};
+
+/// The last numbers the mirror has been given: what an operator inserts under a higher one may be in the way of one of
+/// the store's.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// Of events.
+    pub event: u64,
+    /// Of audit records.
+    pub audit: u64,
+}
 
 /// What `_hal_meta` says of a mirror.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

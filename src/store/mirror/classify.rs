@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::apply::Standing;
 use super::file::{is_damage, side};
+use crate::store::sheet::schema;
 
 /// What the log says of a damaged file, in SQLite's own words: operators and their tools look for them.
 pub const MALFORMED: &str = "database disk image is malformed";
@@ -76,6 +77,15 @@ pub fn check(connection: &Connection) -> Option<String> {
         Ok(what) => Some(what),
         Err(error) => Some(error.to_string()),
     }
+}
+
+/// Why a file cannot be taken in place of a store that is well; `None` when it can.
+pub fn unsound(path: &Path) -> Option<String> {
+    let looked = immutable(path).and_then(|file| match check(&file) {
+        None => Ok(schema::lacks(&file)?.map(|column| format!("{column} is missing"))),
+        unsound => Ok(unsound),
+    });
+    looked.unwrap_or_else(|error| Some(error.to_string()))
 }
 
 fn standing(connection: &Connection) -> rusqlite::Result<Option<Standing>> {

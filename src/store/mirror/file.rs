@@ -201,7 +201,12 @@ impl MirrorFile {
 
     /// Leaves the file with nothing beside it, unless somebody else has it open.
     pub fn close(mut self) {
-        self.drop_beside();
+        if self.beside.is_some() {
+            // Only when it is opened anew it can be held alone.
+            let path = self.path.clone();
+            self.leave();
+            return Self::open(&path).map_or((), Self::close);
+        }
         let begun = Stopwatch::start();
         // Whoever only copies it will have done so soon; an open shell is not waited for.
         while self.take_lease().is_err()

@@ -3,7 +3,7 @@
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params};
 
-use super::apply::line_of;
+use super::apply::{Given, line_of};
 use crate::store::change::Kind;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::store::sheet::line;
@@ -27,16 +27,6 @@ pub struct Noted {
     pub more: bool,
     /// Keys that are no text: tables and keys.
     pub senseless: Vec<(&'static Table, Vec<u8>)>,
-}
-
-/// The last numbers the mirror has been given: what an operator inserts under a higher one may be in the way of one of
-/// the store's.
-#[derive(Clone, Copy, Debug)]
-pub struct Given {
-    /// Of events.
-    pub event: u64,
-    /// Of audit records.
-    pub audit: u64,
 }
 
 /// Reads what was noted after `done`.

@@ -278,6 +278,9 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
     let fresh = fields_after(edit, known.as_ref().map(line::fields), |fields| {
         let row = line::row::<CommandRow>(fields)?;
         row.clone().into_command(key).map_err(|error| error.to_string())?;
+        if known.is_none() && !row.has_ended() {
+            return Err("has not ended: nobody would carry it out; ask for it with halctl".into());
+        }
         Ok(row)
     });
     let mut open = txn.open_table(OPEN_COMMANDS)?;

@@ -198,15 +198,28 @@ pub fn finish(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&triggers)
 }
 
+/// Every column of every table.
+const COLUMNS: &str = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, pragma_table_info(t.name) c \
+                       WHERE t.type = 'table'";
+
+/// Every trigger.
+const TRIGGERS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
+
+/// Which column a file lacks.
+pub fn lacks(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS])
+}
+
 /// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
 pub fn amiss(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS, TRIGGERS])
+}
+
+fn differs(connection: &Connection, of: &[&str]) -> rusqlite::Result<Option<String>> {
     let made = Connection::open_in_memory()?;
     make_tables(&made)?;
     finish(&made)?;
-    let columns = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, pragma_table_info(t.name) c \
-                   WHERE t.type = 'table'";
-    let triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
-    for sql in [columns, triggers] {
+    for sql in of {
         let all = |of: &Connection| -> rusqlite::Result<BTreeMap<String, String>> {
             of.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };

@@ -246,6 +246,59 @@ fn beside_an_open_shell_copies_are_whole_the_log_does_not_grow_of_itself_and_a_r
 }
 
 #[test]
+fn a_restored_file_that_lacks_a_table_is_no_reason_to_give_up_the_store() {
+    let mut world = full();
+    let copy = world.path().join("copy.db");
+    std::fs::copy(world.mirror(), &copy).unwrap();
+    sqlite(&copy, "DROP TABLE costs").unwrap();
+    let id = world.start_session("shop", "say more");
+    world.wait_for_session(&id, "idle");
+    world.until_mirrored();
+    world.end_supervisor();
+    std::fs::copy(&copy, world.mirror()).unwrap();
+    world.start_supervisor();
+    assert!(world.get(&format!("/api/v1/sessions/{id}")).status.is_success());
+    world.supervisor().line_with("is missing");
+    world.until_sql("SELECT count(*) > 0 FROM costs", "1");
+}
+
+#[test]
+fn a_command_by_hand_is_refused_unless_it_has_ended() {
+    let world = full();
+    world.sql("INSERT INTO commands (id, type, node_id, status) VALUES ('c1', 'create_session', 'web-1', 'queued'), \
+               ('c2', 'create_session', 'web-1', 'done')");
+    world.until_sql("SELECT group_concat(id) FROM commands WHERE id LIKE 'c_'", "c2");
+    world.until_sql(
+        "SELECT count(*) FROM audit_log WHERE action = 'insert commands' AND error LIKE '%nobody would carry it out%'",
+        "1",
+    );
+}
+
+#[test]
+fn a_supervisor_that_ends_before_an_open_shell_does_leaves_all_that_was_changed() {
+    let mut world = full();
+    let mut shell = Shell::open(&world);
+    shell.say("DELETE FROM events WHERE type = 'echo.tick' AND seq % 2 = 0;");
+    wait_until("it is written beside the shell", PATIENCE, || {
+        let left = world.count_events("type=echo.tick");
+        if left < 300 { Ok(()) } else { Err(left.to_string()) }
+    });
+    let left = world.count_events("type=echo.tick");
+    shell.say("DELETE FROM events WHERE type = 'echo.tick' AND seq % 3 = 0;");
+    world.end_supervisor();
+    shell.say("DELETE FROM events WHERE type = 'echo.tick' AND seq % 5 = 0;");
+    let expected = sqlite(&world.mirror(), "SELECT count(*) FROM events WHERE type = 'echo.tick'").unwrap();
+    shell.end();
+    world.start_supervisor();
+    world.until_events("type=echo.tick", expected.parse().unwrap());
+    assert!(expected.parse::<u64>().unwrap() < left);
+    world.until_mirrored();
+    world.until_sql(COUNTED, "1");
+    let log = world.supervisor().said();
+    assert!(!log.contains("has lost rows") && !log.contains("was restored"), "{log}");
+}
+
+#[test]
 fn what_is_changed_while_another_file_is_being_made_counts() {
     let mut world = full();
     world.end_supervisor();

@@ -6,10 +6,9 @@ use super::Runner;
 use crate::base::cause::chain;
 use crate::base::clock::Stopwatch;
 use crate::store::StoreError;
-use crate::store::mirror::apply::Standing;
+use crate::store::mirror::apply::{Given, Standing};
 use crate::store::mirror::classify::{self, Found, check};
 use crate::store::mirror::file::{remove_sides, side};
-use crate::store::mirror::ops::Given;
 use crate::store::mirror::start::{First, make_from, make_way, newer_events, set_aside};
 use crate::store::mirror::{ops, salvage};
 use crate::store::sheet::schema;
@@ -82,9 +81,7 @@ impl Runner {
     /// An operator has restored a mirror while we run: the store is made from it.
     pub(super) fn restore(&mut self, found: &Standing) -> Result<(), StoreError> {
         remove_sides(&self.path);
-        let unsound =
-            classify::immutable(&self.path).map_or_else(|e| Some(e.to_string()), |file| check(&file));
-        if let Some(what) = unsound {
+        if let Some(what) = classify::unsound(&self.path) {
             make_way(&self.path, &Found::Corrupt(what))?;
             return self.begin(First::Build);
         }
