@@ -35,6 +35,8 @@ pub struct Adopted {
     pub events: u64,
     /// The last one's number.
     pub last: u64,
+    /// The highest time of one.
+    newest: Time,
     /// Lines that made no sense, and the first one's place and reason.
     pub senseless: (u64, Option<String>),
 }
@@ -61,7 +63,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             let mut events = txn.open_table(EVENTS)?;
             while let Some(found) = rows.next()? {
                 read += 1;
-                let line = cells(found, Table::of(Kind::Event))?;
+                let line = line::cells(found, Table::of(Kind::Event))?;
                 let Cell::Integer(seq) = line[0] else { continue };
                 adopted.last = seq.cast_unsigned();
                 let fields = line::read(Table::of(Kind::Event), &line);
@@ -76,6 +78,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
                 }
                 disordered |= event.timestamp < last_time;
                 last_time = last_time.max(event.timestamp);
+                adopted.newest = last_time;
                 adopted.events += 1;
             }
             index.sort_unstable();
@@ -116,7 +119,9 @@ fn numbers_of(
 ) -> Result<(), StoreError> {
     let mut meta = txn.open_table(META)?;
     let last_seq = standing.last.0.max(adopted.last);
-    let last_time = standing.last.1.max(last_time);
+    // By its own clock: an operator may have given an event any time.
+    let last_time = if standing.last.0 > 0 { standing.last.1 } else { last_time };
+    let disordered = disordered || adopted.newest > last_time;
     let last_audit = meta.get("last_audit")?.map_or(0, |last| last.value()).max(standing.last_audit);
     let numbers = [
         ("last_seq", last_seq),
@@ -138,10 +143,6 @@ pub fn identity(standing: &Standing) -> String {
     format!("{}:{}", standing.store_id, standing.epoch)
 }
 
-fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Vec<Cell>> {
-    (0..table.columns.len()).map(|at| row.get(at)).collect()
-}
-
 /// Shows the key and the fields of every row of a table.
 fn each(
     connection: &Connection,
@@ -157,7 +158,7 @@ fn each(
     let mut statement = connection.prepare(&table.select_sql(""))?;
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
-        let line = cells(found, table)?;
+        let line = line::cells(found, table)?;
         let key = match &line[0] {
             Cell::Text(text) => text.clone(),
             Cell::Integer(number) => number.to_string(),

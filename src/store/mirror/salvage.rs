@@ -99,20 +99,11 @@ pub fn slice(
     while bytes < SLICE_BYTES
         && let Some(row) = rows.next()?
     {
-        let line: Vec<Cell> =
-            (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?;
-        bytes += line.iter().map(size).sum::<usize>();
+        let line = line::cells(row, table)?;
+        bytes += line.iter().map(line::size).sum::<usize>();
         lines.push(line);
     }
     Ok(lines)
-}
-
-fn size(cell: &Cell) -> usize {
-    match cell {
-        Cell::Text(text) => text.len(),
-        Cell::Blob(bytes) => bytes.len(),
-        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
-    }
 }
 
 fn differing(

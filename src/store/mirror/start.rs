@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::adopt::{self, adopt};
 use super::apply::Standing;
 use super::backup::{self, Rules, newest};
-use super::classify::{self, Found, MALFORMED, check, immutable};
+use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
 use super::file::{remove_sides, side};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
@@ -105,7 +105,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     }
     // Whatever lies beside it belongs to the file that was here before.
     remove_sides(mirror);
-    if let Some(what) = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file)) {
+    if let Some(what) = unsound(mirror) {
         make_way(mirror, &Found::Corrupt(what))?;
         return Ok(Opened::of((open, loaded), First::Build));
     }

@@ -4,7 +4,7 @@
 //! JSON. Backwards, `extra` (or a blank row) is filled with what the columns say. A column that follows from several
 //! fields, such as `status`, changes them only when it says something else than they do.
 
-use rusqlite::types::Value as Cell;
+use rusqlite::types::{Value as Cell, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,9 @@ use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::session::{SessionRecord, SessionRow};
 
+/// Characters of a wrong value that are shown.
+const SHOWN: usize = 60;
+
 /// The values of a line, in the order of its table's columns.
 pub type Line = Vec<Cell>;
 
@@ -31,6 +34,31 @@ pub type Fields = Map<String, Value>;
 
 /// Columns and their new values.
 pub type Columns = [(String, Cell)];
+
+/// A value of a line. SQLite does not see to it that text is text: what is not is taken as the bytes it is.
+pub fn cell(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Cell> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Blob(bytes.to_owned()),
+        },
+        _ => row.get(at)?,
+    })
+}
+
+/// Bytes of a value, about.
+pub fn size(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
+    }
+}
+
+/// A whole line of a table.
+pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Line> {
+    (0..table.columns.len()).map(|at| cell(row, at)).collect()
+}
 
 /// A line of events.
 pub fn of_event(event: &EventView) -> Line {
@@ -335,7 +363,8 @@ fn set_status(into: &mut Fields, word: &str) -> Result<(), String> {
         "ended" => json!({"Ended": "ended by an operator"}),
         other => {
             return Err(format!(
-                "is {other:?}: that follows from what happens; expected idle, running, error or ended"
+                "is {:?}: that follows from what happens; expected idle, running, error or ended",
+                short(other)
             ));
         }
     };
@@ -350,7 +379,12 @@ fn moment_of(cell: &Cell) -> Result<Value, String> {
     let said = cell_text(cell)?;
     moment::parse(&said)
         .map(|at| at.0.into())
-        .ok_or_else(|| format!("is {said:?}: expected a time such as 2026-01-31 12:00:00"))
+        .ok_or_else(|| format!("is {:?}: expected a time such as 2026-01-31 12:00:00", short(&said)))
+}
+
+/// As much of what an operator has written as an error should show.
+fn short(said: &str) -> &str {
+    said.char_indices().nth(SHOWN).map_or(said, |(end, _)| &said[..end])
 }
 
 fn whole_of(cell: &Cell) -> Result<u64, String> {

@@ -1,5 +1,6 @@
 //! The shape of the mirror: its tables and columns, and the triggers that note what operators change.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rusqlite::Connection;
@@ -221,6 +222,39 @@ pub fn finish(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(INDEXES_SQL)?;
     let triggers: String = TABLES.iter().map(Table::triggers).collect();
     connection.execute_batch(&triggers)
+}
+
+/// Every column of every table.
+const COLUMNS: &str = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, pragma_table_info(t.name) c \
+                       WHERE t.type = 'table'";
+
+/// Every trigger.
+const TRIGGERS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
+
+/// Which column a file lacks.
+pub fn lacks(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS])
+}
+
+/// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
+pub fn amiss(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS, TRIGGERS])
+}
+
+fn differs(connection: &Connection, of: &[&str]) -> rusqlite::Result<Option<String>> {
+    let made = Connection::open_in_memory()?;
+    make_tables(&made)?;
+    finish(&made)?;
+    for sql in of {
+        let all = |of: &Connection| -> rusqlite::Result<BTreeMap<String, String>> {
+            of.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let there = all(connection)?;
+        if let Some((name, _)) = all(&made)?.into_iter().find(|(name, sql)| there.get(name) != Some(sql)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

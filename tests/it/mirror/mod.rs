@@ -4,6 +4,7 @@
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
 //! - `archive`: what leaves the store when it is old.
 //! - `backup`: backups, and what restoring one brings.
+//! - `odd`: what nobody would expect.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
@@ -13,6 +14,7 @@ mod archive;
 mod backup;
 mod copies;
 mod edit;
+mod odd;
 mod offline;
 mod scrub;
 mod stage;

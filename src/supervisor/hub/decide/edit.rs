@@ -5,7 +5,6 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::session::SessionId;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits, Outcome};
@@ -24,7 +23,10 @@ impl Work {
                 Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
-                Kind::Event if matches!(edit.deed, Deed::Add(_)) => self.add_event(&edit),
+                Kind::Event if matches!(edit.deed, Deed::Add(_)) => match self.add_event(&edit) {
+                    Ok(()) => continue,
+                    refused => refused,
+                },
                 _ => {
                     self.batch.edits.list.push(edit);
                     continue;
@@ -112,13 +114,15 @@ impl Work {
         Ok(())
     }
 
+    /// It keeps its own time, so it is none of the events whose times run with their numbers.
     fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
-        let event = edit.of_event(self.view.last_seq + 1)?;
-        self.view.last_seq = event.seq;
-        if let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)) {
-            self.view.tail.push(record.no, event.seq);
-        }
-        self.batch.events.push(event);
+        let Deed::Add(columns) = &edit.deed else { return Ok(()) };
+        let seq = self.view.last_seq + 1;
+        edit.of_event(seq)?;
+        self.view.last_seq = seq;
+        let (key, deed) = (seq.to_string(), Deed::Put(columns.clone()));
+        self.batch.edits.list.push(Edit { kind: Kind::Event, key, deed });
+        self.batch.edits.renumbered.push(edit.key.clone());
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
 use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
+use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::tail::MERGE_AT;
 
@@ -122,7 +123,9 @@ impl Work {
 
     /// Puts a node in place of what was known of it, and into the batch.
     fn put_node(&mut self, state: NodeState) {
-        self.batch.nodes.insert(state.record.id.to_string(), state.record.clone());
+        let id = state.record.id.to_string();
+        self.batch.edits.is_back(Kind::Node, &id);
+        self.batch.nodes.insert(id, state.record.clone());
         self.view.nodes.insert(state.record.id.clone(), std::sync::Arc::new(state));
     }
 
