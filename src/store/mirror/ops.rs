@@ -21,8 +21,6 @@ pub struct Noted {
     pub portions: Vec<Edits>,
     /// How many were read.
     pub read: usize,
-    /// Events inserted and deleted among them.
-    pub events: (u64, u64),
 }
 
 /// Reads what was noted after `done`. `watermark` is the last event the mirror has been
@@ -44,13 +42,6 @@ pub fn read(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Res
             "I" => inserted(connection, table, &pk, watermark)?,
             _ => Some(Deed::Set(vec![(row.get(4)?, row.get(5)?)])),
         };
-        if table.kind == Kind::Event {
-            match op.as_str() {
-                "D" => noted.events.1 += 1,
-                "I" => noted.events.0 += 1,
-                _ => {}
-            }
-        }
         if let Some(deed) = deed {
             push(&mut portion.list, Edit { kind: table.kind, key: key_text(&pk), deed });
         }
@@ -64,10 +55,18 @@ pub fn read(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Res
     Ok(noted)
 }
 
-/// Forgets what is done.
-pub fn forget(connection: &Connection, done: u64) -> rusqlite::Result<()> {
+/// Forgets what is done; gives how many events were inserted and deleted by it. They are counted in the transaction
+/// that forgets them: a kill before it finds them noted, and the count without them.
+pub fn forget(connection: &Connection, done: u64) -> rusqlite::Result<(u64, u64)> {
+    let events = connection
+        .prepare_cached(
+            "SELECT coalesce(sum(op = 'I'), 0), coalesce(sum(op = 'D'), 0) FROM _hal_oplog WHERE id <= ? AND tbl = 'events'",
+        )?
+        .query_row([done.cast_signed()], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+        })?;
     connection.prepare_cached("DELETE FROM _hal_oplog WHERE id <= ?")?.execute([done.cast_signed()])?;
-    Ok(())
+    Ok(events)
 }
 
 /// Several values of one row are one edit.

@@ -321,16 +321,15 @@ impl Runner {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let connection = file.connection();
         let done = self.store.read()?.meta("mirror_oplog")?;
-        ops::forget(connection, done)?;
-        let mut noted = ops::read(connection, done, self.standing.event)?;
         let mut standing = self.standing.clone();
-        standing.events_changed(noted.events.0, noted.events.1);
+        standing.events_changed(ops::forget(connection, done)?);
+        let mut noted = ops::read(connection, done, self.standing.event)?;
         if noted.portions.len() <= 1 {
             // Stored at once, so that no row is written here as it was before the operator's edit.
             if let Some(portion) = noted.portions.pop() {
                 let done = portion.done;
                 self.desk.take(portion).map_err(StoreError::Refused)?;
-                ops::forget(connection, done)?;
+                standing.events_changed(ops::forget(connection, done)?);
             }
             let reader = self.store.read()?;
             let mut todo = reader.changes(standing.change, ROWS)?;

@@ -104,9 +104,22 @@ fn is_of_one_moment(copy: &Path) -> Result<(), String> {
 /// A fresh supervisor answers what is in the copy that lies in its folder: how many events those are.
 fn is_served(fresh: &mut World) -> Result<u64, String> {
     let copy = fresh.mirror();
-    let lines = |sql: &str| sqlite(&copy, sql).map(|said| said.lines().map(str::to_owned).collect::<Vec<_>>());
-    let events = lines("SELECT seq || id || node_id || session_id || type || data FROM events ORDER BY seq")?;
-    let sessions = lines("SELECT id || ' ' || tokens || ' ' || cost FROM sessions ORDER BY id")?;
+    let lines =
+        |sql: &str| sqlite(&copy, sql).map(|said| said.lines().map(str::to_owned).collect::<Vec<_>>());
+    // Keys of JSON have no order.
+    let keyed = |line: String| match line.split_once('\t') {
+        Some((words, data)) => {
+            format!(
+                "{words}{}",
+                serde_json::from_str::<Value>(data).map_or_else(|e| e.to_string(), |data| data.to_string())
+            )
+        }
+        None => line,
+    };
+    let events =
+        "SELECT seq || id || node_id || session_id || type || char(9) || data FROM events ORDER BY seq";
+    let events: Vec<String> = lines(events)?.into_iter().map(keyed).collect();
+    let sessions = lines("SELECT id || ' ' || tokens || ' ' || coalesce(cost, '-') FROM sessions ORDER BY id")?;
     let commands = lines("SELECT id || ' ' || status FROM commands ORDER BY id")?;
     let nodes = lines("SELECT id FROM nodes ORDER BY id")?;
     fresh.start_supervisor();
@@ -125,13 +138,21 @@ fn is_served(fresh: &mut World) -> Result<u64, String> {
         })
         .collect();
     is_same("events", &said, &events)?;
-    is_same("sessions", &shown("/api/v1/sessions?limit=100", &|one| {
-        let cost = one["cost"].as_f64().unwrap_or_default();
-        format!("{} {} {cost:?}", word(one, "id"), one["tokens"])
-    }), &sessions)?;
-    is_same("commands", &shown("/api/v1/commands?limit=100", &|one| {
-        format!("{} {}", word(one, "command_id"), word(one, "state"))
-    }), &commands)?;
+    is_same(
+        "sessions",
+        &shown("/api/v1/sessions?limit=100", &|one| {
+            let cost = one["cost"].as_f64().map_or_else(|| "-".to_owned(), |cost| format!("{cost:?}"));
+            format!("{} {} {cost}", word(one, "id"), one["tokens"])
+        }),
+        &sessions,
+    )?;
+    is_same(
+        "commands",
+        &shown("/api/v1/commands?limit=100", &|one| {
+            format!("{} {}", word(one, "command_id"), word(one, "state"))
+        }),
+        &commands,
+    )?;
     is_same("nodes", &shown("/api/v1/nodes?x=", &|one| word(one, "id")), &nodes)?;
     Ok(events.len() as u64)
 }

@@ -85,7 +85,8 @@ impl Desk {
         let (world, user) = (self.world.path().to_string_lossy(), user.to_string());
         let sqlite = self.sqlite.parent().unwrap().parent().unwrap().to_string_lossy();
         let bin = self.sqlite.parent().unwrap().file_name().unwrap().to_string_lossy();
-        let path = format!("/place/sqlite3/{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let path =
+            format!("/place/sqlite3/{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-ec", ENTER, "enter", &world, &user, &sqlite]).args(words);
         command.env_clear().env("PATH", path).env("HOME", "/var/lib/hal-o-swarm").env("HAL", HAL);
@@ -113,7 +114,9 @@ impl Desk {
             None if line.starts_with("0 2 * * * ") => (self.operator, line[10..].replace("\\%", "%")),
             None => (self.operator, line.to_owned()),
         };
-        if let Some(word) = line.strip_prefix("systemctl ").and_then(|rest| rest.strip_suffix(" hal-supervisor")) {
+        if let Some(word) =
+            line.strip_prefix("systemctl ").and_then(|rest| rest.strip_suffix(" hal-supervisor"))
+        {
             self.systemctl(word);
             return String::new();
         }
@@ -121,7 +124,11 @@ impl Desk {
         let (said, complained) = (text(&done.stdout), text(&done.stderr));
         println!("  {user} $ {line}\n    {} {said}{complained}", done.status);
         // A sqlite3 that cannot `.recover` says so; the runbook has an answer to that.
-        assert!(done.status.success() || line.contains(".recover"), "{line}: {} {said} {complained}", done.status);
+        assert!(
+            done.status.success() || line.contains(".recover"),
+            "{line}: {} {said} {complained}",
+            done.status
+        );
         said.trim_end().to_owned()
     }
 }

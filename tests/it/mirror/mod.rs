@@ -14,6 +14,7 @@ mod backup;
 mod copies;
 mod desk;
 mod edit;
+mod kills;
 mod offline;
 mod runbook;
 mod scrub;

@@ -133,7 +133,9 @@ impl Incident {
     }
 
     fn forget_young(&mut self) {
-        self.desk.types("sqlite3 /var/lib/hal-o-swarm/supervisor.db \"DELETE FROM events WHERE type = 'young.tick'\"");
+        self.desk.types(
+            "sqlite3 /var/lib/hal-o-swarm/supervisor.db \"DELETE FROM events WHERE type = 'young.tick'\"",
+        );
         self.desk.world.until_events("type=young.tick", 0);
     }
 
@@ -157,13 +159,17 @@ impl Incident {
         assert_eq!(said[1], self.desk.world.count_sessions().to_string());
         self.only_the_old_are_gone();
         self.forget_young();
-        assert_eq!(self.desk.types("sqlite3 /var/lib/hal-o-swarm/supervisor.db \"PRAGMA integrity_check;\""), "ok");
+        assert_eq!(
+            self.desk.types("sqlite3 /var/lib/hal-o-swarm/supervisor.db \"PRAGMA integrity_check;\""),
+            "ok"
+        );
     }
 
     fn prevention(&mut self) {
         let said = self.types("prevention", &[]);
         assert_eq!(said[0], "wal");
-        let copies: Vec<_> = std::fs::read_dir(self.desk.world.path().join("backup")).unwrap().flatten().collect();
+        let copies: Vec<_> =
+            std::fs::read_dir(self.desk.world.path().join("backup")).unwrap().flatten().collect();
         assert_eq!(copies.len(), 1);
         let copy = copies[0].path();
         assert_eq!(sqlite(&copy, "PRAGMA integrity_check").unwrap(), "ok");
@@ -192,11 +198,9 @@ impl Incident {
         self.steady.until(before + 400);
         // Whatever is in the file: all that was acknowledged is still there, before the node has to say it again.
         world.until_mirrored_upto_now();
-        wait_until("all of it is there", PATIENCE, || {
-            match world.count_events("type=peer.tick") {
-                there if there >= before => Ok(()),
-                there => Err(format!("{there} of {before}")),
-            }
+        wait_until("all of it is there", PATIENCE, || match world.count_events("type=peer.tick") {
+            there if there >= before => Ok(()),
+            there => Err(format!("{there} of {before}")),
         });
         assert_eq!(world.sql("PRAGMA integrity_check"), "ok");
         self.costs_are_right();

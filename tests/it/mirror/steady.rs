@@ -131,5 +131,9 @@ pub fn are_whole(world: &World, said: u64) -> Result<u64, String> {
     }
     let at = numbers.iter().zip(1..).position(|(number, expected)| *number != expected);
     let from = at.unwrap_or(numbers.len()).saturating_sub(2);
-    Err(format!("{said} were said, {} are there: .. {:?}", numbers.len(), &numbers[from..(from + 5).min(numbers.len())]))
+    Err(format!(
+        "{said} were said, {} are there: .. {:?}",
+        numbers.len(),
+        &numbers[from..(from + 5).min(numbers.len())]
+    ))
 }
