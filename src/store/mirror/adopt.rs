@@ -87,7 +87,10 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             break;
         }
     }
-    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered))?;
+    let noted: i64 =
+        connection.query_row("SELECT coalesce(max(id), 0) FROM _hal_oplog", [], |row| row.get(0))?;
+    let noted = noted.cast_unsigned();
+    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered, noted))?;
     Ok(adopted)
 }
 
@@ -111,6 +114,7 @@ fn numbers_of(
     adopted: &Adopted,
     last_time: Time,
     disordered: bool,
+    noted: u64,
 ) -> Result<(), StoreError> {
     let mut meta = txn.open_table(META)?;
     let last_seq = standing.last.0.max(adopted.last);
@@ -123,6 +127,8 @@ fn numbers_of(
         ("index_watermark", last_seq),
         ("disordered", u64::from(disordered)),
         ("mirror_epoch", standing.epoch),
+        // What operators had changed in it is in its rows; what they change from now on is new.
+        ("mirror_oplog", noted),
     ];
     for (key, number) in numbers {
         meta.insert(key, number)?;
@@ -131,8 +137,15 @@ fn numbers_of(
     Ok(())
 }
 
+/// True when a store was made from this mirror.
+pub fn is_made_from(store: &Store, standing: &Standing) -> Result<bool, StoreError> {
+    let reader = store.read()?;
+    let names = reader.txn().open_table(NAME)?;
+    Ok(names.get("adopted")?.is_some_and(|bytes| bytes.value() == identity(standing).as_bytes()))
+}
+
 /// By which a store knows the file again that it was made from.
-pub fn identity(standing: &Standing) -> String {
+fn identity(standing: &Standing) -> String {
     format!("{}:{}", standing.store_id, standing.epoch)
 }
 

@@ -21,34 +21,38 @@ const SLICE: u64 = 5_000;
 const GROUP_READS: u32 = 0o640;
 
 /// Makes the mirror of a store anew, while the store is written to. What changes meanwhile is caught up with later:
-/// the mirror begins at the change that was the last one before.
-pub fn build(
+/// the mirror begins at the change that was the last one before. `farewell` deals with the file that lies there still,
+/// right before the new one takes its place; what it gives is held until then.
+pub fn build<Held>(
     store: &Store,
     store_id: &str,
     path: &Path,
     desk: &dyn Desk,
     ends: &AtomicBool,
+    farewell: impl FnOnce() -> Result<Held, StoreError>,
 ) -> Result<Standing, StoreError> {
     let fresh = side(path, ".new");
     let _ = fs::remove_file(&fresh);
     remove_sides(&fresh);
     let failed = |source| StoreError::File { path: fresh.clone(), source };
     file::make(&fresh, GROUP_READS).map_err(failed)?;
-    let standing =
-        fill(store, store_id, &fresh, desk, ends).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    let (standing, held) =
+        fill(store, store_id, &fresh, desk, ends, farewell).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
     remove_sides(path);
     fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).map_err(failed)?;
+    drop(held);
     Ok(standing)
 }
 
-fn fill(
+fn fill<Held>(
     store: &Store,
     store_id: &str,
     fresh: &Path,
     desk: &dyn Desk,
     ends: &AtomicBool,
-) -> Result<Standing, StoreError> {
+    farewell: impl FnOnce() -> Result<Held, StoreError>,
+) -> Result<(Standing, Held), StoreError> {
     let go_on = || match ends.load(Ordering::Relaxed) {
         true => Err(StoreError::Refused("the supervisor is stopping".into())),
         false => Ok(()),
@@ -58,13 +62,13 @@ fn fill(
         connection.pragma_update(None, pragma, value)?;
     }
     schema::make_tables(&connection)?;
-    let (mut standing, done, bounds, keys) = {
+    let (mut standing, bounds, keys) = {
         let reader = store.read()?;
         let mut standing = Standing { store_id: store_id.to_owned(), ..Standing::default() };
         standing.change = reader.last_change()?;
         standing.epoch = reader.meta("mirror_epoch")? + 1;
         standing.take_numbers(&reader)?;
-        (standing, reader.meta("mirror_oplog")?, reader.event_bounds()?, reader.row_keys()?)
+        (standing, reader.event_bounds()?, reader.row_keys()?)
     };
     if let Some((first, last)) = bounds {
         for from in (first..=last).step_by(SLICE as usize) {
@@ -83,7 +87,9 @@ fn fill(
         connection.execute_batch("COMMIT")?;
     }
     schema::finish(&connection)?;
+    let held = farewell()?;
     // Numbers of operators' edits go on where those of the mirror before ended: see `Decided::upto`.
+    let done = store.read()?.meta("mirror_oplog")?;
     connection.execute(
         "INSERT INTO _hal_oplog (id, tbl, op, pk) VALUES (?, '', '', '')",
         params![done.max(1).cast_signed()],
@@ -95,5 +101,5 @@ fn fill(
     connection.pragma_update(None, "locking_mode", "NORMAL")?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)?;
-    Ok(standing)
+    Ok((standing, held))
 }

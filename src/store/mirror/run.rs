@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adopt::is_made_from;
 use super::apply::{self, Standing};
 use super::backup::{self, Word};
 use super::build::build;
@@ -163,6 +164,8 @@ impl Runner {
                         self.build()?;
                     }
                 }
+                // The store has it already: only the new file is missing.
+                Found::Mirror(found) if is_made_from(&self.store, &found)? => self.build()?,
                 Found::Mirror(found) => return self.restore(&found),
                 other => {
                     make_way(&self.path, &other)?;
@@ -194,7 +197,8 @@ impl Runner {
 
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
-        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends)?;
+        let standing =
+            build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, || self.say_farewell())?;
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
         self.is_checked = true;
@@ -405,7 +409,8 @@ impl Runner {
             _ => None,
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        *health = Health { lag, rows: self.standing.rows(), trouble };
+        let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
+        *health = Health { lag, rows, comparisons, trouble };
     }
 
     fn set_trouble(&self, trouble: Option<String>) {

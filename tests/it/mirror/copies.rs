@@ -14,10 +14,10 @@ use crate::fault::report::asked;
 use crate::world::World;
 
 /// Copies made, unless `HAL_SOAK` names more: `HAL_SOAK=copies=500`.
-const COPIES: u64 = 20;
+const COPIES: u64 = 12;
 
 /// Events that the operator leaves: each copy is read back whole.
-const LEFT: u64 = 4_000;
+const LEFT: u64 = 1_500;
 
 /// What an operator does meanwhile, and how often he was refused.
 #[derive(Default)]
@@ -119,7 +119,8 @@ fn is_served(fresh: &mut World) -> Result<u64, String> {
     let events =
         "SELECT seq || id || node_id || session_id || type || char(9) || data FROM events ORDER BY seq";
     let events: Vec<String> = lines(events)?.into_iter().map(keyed).collect();
-    let sessions = lines("SELECT id || ' ' || tokens || ' ' || coalesce(cost, '-') FROM sessions ORDER BY id")?;
+    let sessions =
+        lines("SELECT id || ' ' || tokens || ' ' || coalesce(cost, '-') FROM sessions ORDER BY id")?;
     let commands = lines("SELECT id || ' ' || status FROM commands ORDER BY id")?;
     let nodes = lines("SELECT id FROM nodes ORDER BY id")?;
     fresh.start_supervisor();

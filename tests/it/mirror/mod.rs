@@ -12,6 +12,7 @@ mod agree;
 mod archive;
 mod backup;
 mod copies;
+mod damage;
 mod desk;
 mod edit;
 mod kills;

@@ -1,14 +1,23 @@
 //! When another file lies there, or another store is in place: what of the one before is kept, and how to go on.
 
-use rusqlite::Connection;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 
 use super::Runner;
 use crate::store::StoreError;
 use crate::store::mirror::apply::Standing;
 use crate::store::mirror::classify::{self, Found, check};
-use crate::store::mirror::file::{remove_sides, side};
+use crate::store::mirror::file::{is_busy, is_ours_alone, remove_sides, side};
 use crate::store::mirror::start::{First, make_from, make_way, newer_events};
 use crate::store::mirror::{ops, salvage};
+
+/// How long an operator is waited for who is writing to a file that is about to go.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The file that lay there before, locked. Nothing of it reaches the one that takes its place.
+pub(super) struct Farewell(Connection);
 
 impl Runner {
     /// Another file lies there, or somebody has written over ours.
@@ -65,6 +74,29 @@ impl Runner {
         self.take_noted(&connection, found.event)?;
         salvage::take_over(&connection, &self.store, found, &*self.desk)?;
         Ok(())
+    }
+
+    /// Takes over what operators have changed in the file that lies there since the store was made from it, and lets
+    /// nobody write to it any more while what is given is held.
+    pub(super) fn say_farewell(&self) -> Result<Option<Farewell>, StoreError> {
+        let Found::Mirror(found) = classify::look(&self.path) else { return Ok(None) };
+        if !is_ours_alone(&self.path) {
+            self.take_noted(&classify::immutable(&self.path)?, found.event)?;
+            return Ok(None);
+        }
+        let old = Farewell(Connection::open_with_flags(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?);
+        old.0.busy_timeout(LAST_WORDS)?;
+        old.0.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        match old.0.execute_batch("BEGIN IMMEDIATE") {
+            // Somebody goes on for too long: what he has not committed by now is not waited for.
+            Err(error) if !is_busy(&error) => return Err(error.into()),
+            _ => {}
+        }
+        self.take_noted(&old.0, found.event)?;
+        Ok(Some(old))
     }
 
     /// Takes over all that operators have changed in a file that will not be ours any more.
