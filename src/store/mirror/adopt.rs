@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
+use super::level::LastEvents;
 use crate::base::clock::Time;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
@@ -49,6 +50,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
         gone(connection, txn)
     })?;
     let (mut last_time, mut disordered) = (Time(i64::MIN), false);
+    let mut said = LastEvents::default();
     loop {
         let mut read = 0;
         store.transaction(|txn| {
@@ -69,6 +71,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
                     continue;
                 };
                 events.insert(event.seq, event::seal(&event).as_slice())?;
+                said.see(&event);
                 if let Some(no) = numbers.get(&event.session_id) {
                     index.push((*no, event.seq));
                 }
@@ -90,6 +93,10 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
     let noted: i64 =
         connection.query_row("SELECT coalesce(max(id), 0) FROM _hal_oplog", [], |row| row.get(0))?;
     let noted = noted.cast_unsigned();
+    // The mirror was still catching up.
+    if standing.event < standing.last.0 {
+        store.transaction(|txn| said.level(txn))?;
+    }
     store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered, noted))?;
     Ok(adopted)
 }

@@ -13,7 +13,7 @@
 //! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
 //! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
 //!
-//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
+//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`, `level`: a store from a mirror.
 //! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
 //! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
@@ -24,6 +24,7 @@ mod build;
 mod classify;
 mod feed;
 mod file;
+mod level;
 pub mod offline;
 mod ops;
 mod run;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::Value;
 
 use super::stage::{TABLES, sqlite};
-use super::steady::Steady;
+use super::steady::{Steady, are_whole};
 use crate::fault::report::asked;
+use crate::patience::{PATIENCE, wait_until};
 use crate::world::World;
 
 /// Copies made, unless `HAL_SOAK` names more: `HAL_SOAK=copies=500`.
@@ -178,4 +179,35 @@ fn copy_slowly(from: &Path, to: &Path) {
         to.write_all(&part[..read]).unwrap();
         std::thread::park_timeout(std::time::Duration::from_millis(3));
     }
+}
+
+#[test]
+fn a_copy_made_while_the_mirror_lags_far_behind_loses_and_doubles_nothing_when_it_is_restored() {
+    const BEHIND: u64 = 30_000;
+    let mut world = World::supervised();
+    // While somebody has the file open, the mirror waits for him.
+    let reader = File::open(world.mirror()).unwrap();
+    let steady = Steady::begin_and_say(&world, BEHIND);
+    steady.until(BEHIND);
+    drop(reader);
+    let copy = world.path().join("copy.db");
+    wait_until("a copy is made in the middle of catching up", PATIENCE, || {
+        assert!(Command::new("cp").arg(world.mirror()).arg(&copy).status().unwrap().success());
+        let behind = "SELECT (SELECT value FROM _hal_meta WHERE key = 'last_seq') - (SELECT value FROM _hal_meta WHERE \
+                      key = 'event_watermark'), (SELECT count(*) FROM events) FROM nodes WHERE id = 'steady'";
+        let said = sqlite(&copy, behind).unwrap();
+        let of_both =
+            said.split_once('|').map(|(behind, has)| (behind.parse().unwrap_or(0), has.parse().unwrap_or(0)));
+        if of_both.is_some_and(|(behind, has): (u64, u64)| behind > 1_000 && has > 1_000) {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
+    world.end_supervisor();
+    assert!(Command::new("cp").arg(&copy).arg(world.mirror()).status().unwrap().success());
+    world.start_supervisor();
+    world.supervisor().line_with("was restored");
+    let said = steady.end();
+    are_whole(&world, said).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
