@@ -57,6 +57,7 @@ pub struct Metrics {
     input_queue: Gauge<f64, AtomicU64>,
     mirror_lag: Gauge<f64, AtomicU64>,
     mirror_rows: Gauge,
+    mirror_comparisons: Gauge,
 }
 
 /// The hub's own counters.
@@ -102,6 +103,7 @@ impl Default for Metrics {
             input_queue: Gauge::default(),
             mirror_lag: Gauge::default(),
             mirror_rows: Gauge::default(),
+            mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
         metrics
@@ -132,6 +134,11 @@ impl Metrics {
         of.register("input_queue_ratio", "How full the hub's queue is, 0 to 1", metrics.input_queue.clone());
         of.register("mirror_lag_seconds", "How far supervisor.db is behind", metrics.mirror_lag.clone());
         of.register("mirror_rows", "Rows in supervisor.db", metrics.mirror_rows.clone());
+        of.register(
+            "mirror_comparisons",
+            "How often all rows of supervisor.db were compared with the store's since it was opened",
+            metrics.mirror_comparisons.clone(),
+        );
         of
     }
 
@@ -151,6 +158,7 @@ impl Metrics {
         self.look_at(&hub.view());
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));
+        self.mirror_comparisons.set(i64::try_from(mirror.comparisons).unwrap_or(i64::MAX));
         self.input_queue.set(hub.pressure());
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

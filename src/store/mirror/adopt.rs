@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
+use super::level::LastEvents;
 use crate::base::clock::Time;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
@@ -53,6 +54,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
         gone(connection, txn)
     })?;
     let (mut last_time, mut disordered) = (Time(i64::MIN), false);
+    let mut said = LastEvents::default();
     loop {
         let mut read = 0;
         store.transaction(|txn| {
@@ -73,6 +75,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
                     continue;
                 };
                 events.insert(event.seq, event::seal(&event).as_slice())?;
+                said.see(&event);
                 if let Some(no) = numbers.get(&event.session_id) {
                     index.push((*no, event.seq));
                 }
@@ -92,7 +95,14 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             break;
         }
     }
-    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered))?;
+    let noted: i64 =
+        connection.query_row("SELECT coalesce(max(id), 0) FROM _hal_oplog", [], |row| row.get(0))?;
+    let noted = noted.cast_unsigned();
+    // The mirror was still catching up.
+    if standing.event < standing.last.0 {
+        store.transaction(|txn| said.level(txn))?;
+    }
+    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered, noted))?;
     Ok(adopted)
 }
 
@@ -116,6 +126,7 @@ fn numbers_of(
     adopted: &Adopted,
     last_time: Time,
     disordered: bool,
+    noted: u64,
 ) -> Result<(), StoreError> {
     let mut meta = txn.open_table(META)?;
     let last_seq = standing.last.0.max(adopted.last);
@@ -130,6 +141,8 @@ fn numbers_of(
         ("index_watermark", last_seq),
         ("disordered", u64::from(disordered)),
         ("mirror_epoch", standing.epoch),
+        // What operators had changed in it is in its rows; what they change from now on is new.
+        ("mirror_oplog", noted),
     ];
     for (key, number) in numbers {
         meta.insert(key, number)?;
@@ -138,8 +151,15 @@ fn numbers_of(
     Ok(())
 }
 
+/// True when a store was made from this mirror.
+pub fn is_made_from(store: &Store, standing: &Standing) -> Result<bool, StoreError> {
+    let reader = store.read()?;
+    let names = reader.txn().open_table(NAME)?;
+    Ok(names.get("adopted")?.is_some_and(|bytes| bytes.value() == identity(standing).as_bytes()))
+}
+
 /// By which a store knows the file again that it was made from.
-pub fn identity(standing: &Standing) -> String {
+fn identity(standing: &Standing) -> String {
     format!("{}:{}", standing.store_id, standing.epoch)
 }
 

@@ -98,8 +98,11 @@ impl Standing {
 
     /// Counts the rows of every table but the events', which are counted as they come and go.
     pub fn count_small(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let noted = noted(connection)?;
         for table in TABLES.iter().filter(|table| table.kind != Kind::Event) {
-            self.counts.insert(table.name.to_owned(), count(connection, table.name)?);
+            let rows = count(connection, table.name)?;
+            let noted = noted.get(table.name).copied().unwrap_or_default();
+            self.counts.insert(table.name.to_owned(), rows.saturating_add_signed(-noted));
         }
         Ok(())
     }
@@ -153,6 +156,14 @@ pub fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
         Ok(row.get::<_, i64>(0)?.cast_unsigned())
     })
+}
+
+/// By how many rows operators have changed each table, as far as that is noted and not yet stored.
+pub fn noted(connection: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
+    let mut noted = connection
+        .prepare_cached("SELECT tbl, sum(op = 'I') - sum(op = 'D') FROM _hal_oplog GROUP BY tbl")?;
+    let noted = noted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    noted.collect()
 }
 
 /// Brings what is to be done into the mirror.

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adopt::is_made_from;
 use super::apply::{self, Standing};
 use super::backup::{self, Word};
 use super::build::build;
@@ -184,6 +185,8 @@ impl Runner {
                         self.build()?;
                     }
                 }
+                // The store has it already: only the new file is missing.
+                Found::Mirror(found) if is_made_from(&self.store, &found)? => self.build()?,
                 Found::Mirror(found) => return self.restore(&found),
                 other => {
                     make_way(&self.path, &other)?;
@@ -214,9 +217,16 @@ impl Runner {
         Ok(())
     }
 
+    /// The last edit in the file that the store was made from: what came after it did not come along.
+    fn adopted(&self) -> Result<Option<u64>, StoreError> {
+        let Found::Mirror(found) = classify::look(&self.path) else { return Ok(None) };
+        let is_source = is_made_from(&self.store, &found)?;
+        is_source.then(|| self.store.read()?.meta("mirror_oplog")).transpose()
+    }
+
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
-        let known = self.noted.take().or_else(|| late::known(&self.path));
+        let known = self.noted.take().or(self.adopted()?).or_else(|| late::known(&self.path));
         let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, || {
             known.and_then(|known| late::take(&self.path, known, &self.store, &*self.desk))
         })?;
@@ -453,7 +463,8 @@ impl Runner {
             _ => None,
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        *health = Health { lag, rows: self.standing.rows(), trouble };
+        let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
+        *health = Health { lag, rows, comparisons, trouble };
     }
 
     fn set_trouble(&self, trouble: Option<String>) {

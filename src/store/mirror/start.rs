@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::adopt::{self, adopt};
+use super::adopt::{adopt, is_made_from};
 use super::apply::Standing;
 use super::backup::{self, Rules, newest};
 use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
@@ -13,7 +13,7 @@ use crate::base::clock::Time;
 use crate::base::file;
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
-use crate::store::tables::{EVENTS, NAME};
+use crate::store::tables::EVENTS;
 
 /// What the mirror's thread does first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +89,11 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
             return Ok(Opened::of((open, loaded), First::Build));
         }
     };
-    let (epoch, last_change, adopted) = {
+    let (epoch, last_change) = {
         let reader = open.read()?;
-        let names = reader.txn().open_table(NAME)?;
-        let adopted = names.get("adopted")?.map(|bytes| bytes.value().to_vec());
-        (reader.meta("mirror_epoch")?, reader.last_change()?, adopted)
+        (reader.meta("mirror_epoch")?, reader.last_change()?)
     };
-    if adopted.as_deref() == Some(adopt::identity(&standing).as_bytes()) {
+    if is_made_from(&open, &standing)? {
         return Ok(Opened::of((open, loaded), First::Build));
     }
     let is_ours =

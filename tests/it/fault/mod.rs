@@ -18,15 +18,15 @@ mod hungry;
 mod kills;
 mod ledger;
 mod load;
-mod means;
-mod moment;
+pub mod means;
+pub mod moment;
 mod network;
 mod oracle;
 mod order;
 mod proxy;
-mod report;
+pub mod report;
 mod strace;
 mod syncs;
 
 #[path = "../../../src/store/dice.rs"]
-mod dice;
+pub mod dice;

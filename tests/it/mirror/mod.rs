@@ -4,6 +4,8 @@
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
 //! - `archive`: what leaves the store when it is old.
 //! - `backup`: backups, and what restoring one brings.
+//! - `kills`, `damage`: kill -9 and damaged bytes, and nothing lost. `runbook`: the runbook's lines, word for word.
+//! - `desk`: who types them. `steady`: a node that talks at a steady pace.
 //! - `odd`: what nobody would expect.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
@@ -13,9 +15,14 @@ mod agree;
 mod archive;
 mod backup;
 mod copies;
+mod damage;
+mod desk;
 mod edit;
+mod kills;
 mod odd;
 mod offline;
+mod runbook;
 mod scrub;
 mod stage;
 mod start;
+mod steady;
