@@ -135,6 +135,12 @@ impl Metrics {
         of
     }
 
+    /// Everybody who was turned away so far: without a valid token, or for what he said.
+    pub fn refused(&self) -> u64 {
+        let doors = ["agent", "api"].map(|word| self.refused_tokens.get_or_create(&Word { word }).get());
+        doors.iter().sum()
+    }
+
     /// The hub's own counters.
     pub fn counts(&self) -> Counts {
         self.counts.clone()

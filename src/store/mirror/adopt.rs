@@ -9,6 +9,7 @@ use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
 use crate::base::clock::Time;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::command::{CommandRow, KeyRecord};
@@ -19,7 +20,8 @@ use crate::store::session::SessionRow;
 use crate::store::sheet::line::{self, Fields};
 use crate::store::sheet::schema::Table;
 use crate::store::tables::{
-    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+    ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
+    SESSIONS,
 };
 use crate::store::{StoreError, event, row};
 
@@ -149,6 +151,10 @@ fn each(
     mut see: impl FnMut(&str, Fields) -> Result<Result<(), String>, StoreError>,
 ) -> Result<(), StoreError> {
     let table = Table::of(kind);
+    // A backup of an earlier day may not have it.
+    if !table.is_in(connection)? {
+        return Ok(());
+    }
     let mut statement = connection.prepare(&table.select_sql(""))?;
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
@@ -190,6 +196,18 @@ fn small(
             txn.open_table(AUDIT)?.insert(seq, bytes)?;
             Ok(())
         })
+    })?;
+    each(connection, Kind::Alert, adopted, |key, fields| {
+        let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let alert = match line::row::<AlertRow>(fields) {
+            Ok(row) => row,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(error) = alert.clone().into_alert(id) {
+            return Ok(Err(error.to_string()));
+        }
+        txn.open_table(ALERTS)?.insert(id, row::seal(&alert, id).as_slice())?;
+        Ok(Ok(()))
     })?;
     each(connection, Kind::Command, adopted, |key, fields| {
         let command = match line::row::<CommandRow>(fields) {

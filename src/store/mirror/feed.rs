@@ -2,6 +2,7 @@
 
 use redb::ReadableTable;
 
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::{CommandRow, KeyRecord};
@@ -10,7 +11,7 @@ use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::sheet::line::{self, Line};
-use crate::store::tables::{AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
+use crate::store::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
 use crate::store::{StoreError, event, row};
 
 /// What is to be looked at again.
@@ -99,7 +100,7 @@ impl Reader<'_> {
         Ok(Some(row::open::<SessionRow>(bytes.value(), id)?.into_record(id)))
     }
 
-    /// The line of a row of costs, of the audit log or of commands.
+    /// The line of a row of costs, of the audit log, of alerts or of commands.
     pub fn plain_line(&self, kind: Kind, key: &str) -> Result<Option<Line>, StoreError> {
         match kind {
             Kind::Cost => {
@@ -112,6 +113,12 @@ impl Reader<'_> {
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
                 Ok(Some(line::of_audit(seq, &row::open::<AuditRecord>(bytes.value(), seq)?)))
+            }
+            Kind::Alert => {
+                let Ok(id) = key.parse::<u64>() else { return Ok(None) };
+                let table = self.txn().open_table(ALERTS)?;
+                let Some(bytes) = table.get(id)? else { return Ok(None) };
+                Ok(Some(line::of_alert(id, &row::open::<AlertRow>(bytes.value(), id)?)))
             }
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;
@@ -147,8 +154,10 @@ impl Reader<'_> {
                 all.push((kind, entry?.0.value().to_owned()));
             }
         }
-        for entry in self.txn().open_table(AUDIT)?.iter()? {
-            all.push((Kind::Audit, entry?.0.value().to_string()));
+        for (kind, table) in [(Kind::Audit, AUDIT), (Kind::Alert, ALERTS)] {
+            for entry in self.txn().open_table(table)?.iter()? {
+                all.push((kind, entry?.0.value().to_string()));
+            }
         }
         Ok(all)
     }

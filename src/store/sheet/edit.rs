@@ -8,8 +8,10 @@ use super::line::{self, Columns, Fields};
 use super::schema::Table;
 use crate::base::clock::Time;
 use crate::base::id;
+use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::CommandRow;
@@ -159,6 +161,16 @@ impl Edit {
         };
         let row = line::row::<CommandRow>(fields)?;
         row.into_command(&self.key).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// An alert as it is after this edit; `None` when it is gone.
+    pub fn of_alert(&self, known: Option<&Alert>) -> Result<Option<Alert>, String> {
+        let id = self.key.parse().map_err(|_| "its number is none".to_owned())?;
+        let Some(fields) = self.fields(known.map(|alert| line::fields(&AlertRow::from(alert))))? else {
+            return Ok(None);
+        };
+        let row = line::row::<AlertRow>(fields)?;
+        row.into_alert(id).map(Some).map_err(|error| error.to_string())
     }
 
     /// A new event under this number.

@@ -15,6 +15,7 @@ use crate::base::clock::Time;
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::Session;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::command::CommandRow;
@@ -149,6 +150,23 @@ pub fn of_audit(seq: u64, record: &AuditRecord) -> Line {
     ]
 }
 
+/// A line of alerts.
+pub(in crate::store) fn of_alert(id: u64, row: &AlertRow) -> Line {
+    let mut rest = fields(row);
+    let mut take = |name: &str| rest.remove(name).unwrap_or_default();
+    let mut line = vec![whole(id)];
+    for name in ["name", "about", "severity", "status", "text"] {
+        line.push(take(name).as_str().map_or(Cell::Null, text));
+    }
+    line.push(whole(take("count").as_u64().unwrap_or_default()));
+    for name in ["started_at", "changed_at"] {
+        line.push(Cell::Text(moment::text(Time(take(name).as_i64().unwrap_or_default()))));
+    }
+    line.push(take("acknowledged_by").as_str().map_or(Cell::Null, text));
+    line.push(Cell::Text(Value::Object(rest).to_string()));
+    line
+}
+
 /// A line of commands.
 pub(in crate::store) fn of_command(id: &str, row: &CommandRow) -> Line {
     let mut rest = fields(row);
@@ -185,7 +203,7 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
         }
         set(table.kind, &mut into, name, cell).map_err(|why| format!("{name} {why}"))?;
     }
-    into.remove("status");
+    forget_status(table.kind, &mut into);
     Ok(into)
 }
 
@@ -194,8 +212,15 @@ pub fn change(kind: Kind, into: &mut Fields, columns: &Columns) -> Result<(), St
     for (name, cell) in columns {
         set(kind, into, name, cell).map_err(|why| format!("{name} {why}"))?;
     }
-    into.remove("status");
+    forget_status(kind, into);
     Ok(())
+}
+
+/// Sessions and nodes are only shown with a status: it follows from the rest.
+fn forget_status(kind: Kind, fields: &mut Fields) {
+    if kind != Kind::Alert {
+        fields.remove("status");
+    }
 }
 
 /// A row from its fields.
@@ -252,6 +277,7 @@ fn blank(kind: Kind) -> Fields {
         Kind::Cost => fields(&CostRecord::default()),
         Kind::Audit => fields(&AuditRecord::default()),
         Kind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
+        Kind::Alert => fields(&AlertRow::default()),
         Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
     }
 }
@@ -286,7 +312,8 @@ fn set(kind: Kind, into: &mut Fields, column: &str, cell: &Cell) -> Result<(), S
         (Kind::Session, "cost") => ("cost_micros", micros_of(cell)?),
         (Kind::Cost, "cost_usd") => ("micros", micros_of(cell)?),
         (Kind::Session, "timestamp") => ("active_at", moment_of(cell)?),
-        (Kind::Command, "timestamp") => ("changed_at", moment_of(cell)?),
+        (Kind::Command | Kind::Alert, "timestamp") => ("changed_at", moment_of(cell)?),
+        (Kind::Alert, "count") => (column, whole_of(cell)?.into()),
         (Kind::Audit, "timestamp") => ("at", moment_of(cell)?),
         (Kind::Event, "ts_us") => match cell {
             Cell::Integer(micros) if !into.contains_key("timestamp") => {

@@ -34,7 +34,7 @@ pub struct Table {
 }
 
 /// All of them.
-pub const TABLES: [Table; 6] = [
+pub const TABLES: [Table; 7] = [
     Table {
         kind: Kind::Event,
         name: "events",
@@ -125,6 +125,23 @@ pub const TABLES: [Table; 6] = [
             "extra",
         ],
     },
+    Table {
+        kind: Kind::Alert,
+        name: "alerts",
+        columns: &[
+            "id",
+            "name",
+            "about",
+            "severity",
+            "status",
+            "text",
+            "count",
+            "started_at",
+            "timestamp",
+            "acknowledged_by",
+            "extra",
+        ],
+    },
 ];
 
 impl Table {
@@ -136,6 +153,15 @@ impl Table {
     /// The table with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         TABLES.iter().find(|table| table.name == name)
+    }
+
+    /// True when a file has it: one of an earlier day has those of then.
+    pub fn is_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?",
+            [self.name],
+            |row| Ok(row.get::<_, i64>(0)? > 0),
+        )
     }
 
     /// The column that names a row.

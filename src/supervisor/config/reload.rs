@@ -22,6 +22,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.events", old.retention.events != new.retention.events),
         ("retention.audit", old.retention.audit != new.retention.audit),
         ("retention.archive", old.retention.archive != new.retention.archive),
+        ("alerts", old.alerts != new.alerts),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

@@ -14,13 +14,14 @@ use crate::peer::{self, Peer};
 use crate::world::{TOKEN, World, text};
 
 /// The tables that hold rows of the store, and how their rows are told apart.
-pub const TABLES: [(&str, &str); 6] = [
+pub const TABLES: [(&str, &str); 7] = [
     ("events", "seq"),
     ("sessions", "id"),
     ("nodes", "id"),
     ("costs", "id"),
     ("audit_log", "seq"),
     ("commands", "id"),
+    ("alerts", "id"),
 ];
 
 impl World {
@@ -82,7 +83,10 @@ impl World {
             list
         };
         vec![
-            strip(self.pages("/api/v1/nodes?x="), &["last_heartbeat", "resources", "journal"]),
+            strip(
+                self.pages("/api/v1/nodes?x="),
+                &["last_heartbeat", "resources", "clock_ahead_ms", "journal"],
+            ),
             self.pages("/api/v1/sessions?limit=100"),
             self.pages("/api/v1/commands?limit=100"),
             self.events(""),

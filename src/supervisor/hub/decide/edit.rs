@@ -19,6 +19,7 @@ impl Work {
             let result = match edit.kind {
                 Kind::Node => self.edit_node(&edit, at),
                 Kind::Session => self.edit_session(&edit),
+                Kind::Alert => self.edit_alert(&edit),
                 Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
@@ -97,6 +98,18 @@ impl Work {
         match edit.of_command(known)? {
             None => return Err("the command has not ended yet".into()),
             Some(command) => self.put_command(command),
+        }
+        Ok(())
+    }
+
+    fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
+        let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+        match edit.of_alert(known.as_deref())? {
+            Some(alert) if alert.id > self.view.next_alert => {
+                return Err(format!("its number is beyond the next one, {}", self.view.next_alert));
+            }
+            Some(alert) => self.put_alert(alert),
+            None => known.map_or((), |known| self.drop_alert(known.id)),
         }
         Ok(())
     }

@@ -143,6 +143,7 @@ impl Work {
         if let Some(heartbeat) = heartbeat {
             state.resources = heartbeat.resources;
             state.held = state.held.max(heartbeat.last_seq);
+            state.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
         }
         self.heard_of(state, at);
     }

@@ -34,6 +34,7 @@ impl Stage {
             store_id: "s".into(),
             last_seq: 0,
             last_time: Time(0),
+            alerts: Vec::new(),
             nodes: Vec::new(),
             sessions: Vec::new(),
             gone_nodes: Vec::new(),
