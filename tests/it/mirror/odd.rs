@@ -22,11 +22,13 @@ fn with_events(many: u64) -> World {
 #[test]
 fn a_great_delete_goes_on_after_the_supervisor_was_killed_or_stopped_in_the_middle_of_it() {
     for is_killed in [true, false] {
-        let mut world = with_events(12_000);
-        let all = world.count_events("type=peer.tick");
-        world.sql("DELETE FROM events WHERE type = 'peer.tick'");
+        let mut world = World::supervised();
+        add_many(&mut world, 30_000);
+        world.start_supervisor();
+        world.until_mirrored();
+        world.sql("DELETE FROM events WHERE type = 'many'");
         wait_until("the deletion has begun", PATIENCE, || {
-            if world.count_events("type=peer.tick") < all { Ok(()) } else { Err("not yet".into()) }
+            if world.count_events("type=many") < 30_000 { Ok(()) } else { Err("not yet".into()) }
         });
         if is_killed {
             world.kill_supervisor();
@@ -35,7 +37,7 @@ fn a_great_delete_goes_on_after_the_supervisor_was_killed_or_stopped_in_the_midd
         }
         assert_ne!(sqlite(&world.mirror(), "SELECT count(*) FROM _hal_oplog").unwrap(), "0", "in the middle");
         world.start_supervisor();
-        world.until_events("type=peer.tick", 0);
+        world.until_events("type=many", 0);
         world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
         world.until_mirrored();
         assert_eq!(world.sql(COUNTED), "1", "rows are counted right");
@@ -301,13 +303,7 @@ fn a_supervisor_that_ends_before_an_open_shell_does_leaves_all_that_was_changed(
 #[test]
 fn what_is_changed_while_another_file_is_being_made_counts() {
     let mut world = full();
-    world.end_supervisor();
-    world.sql(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) \
-               INSERT INTO events (type) SELECT 'many' FROM n",
-    );
-    std::fs::remove_file(world.store()).unwrap();
-    std::fs::remove_file(world.store().with_added_extension("ballast")).unwrap();
+    add_many(&mut world, 60_000);
     let before = place(&world);
     world.start_supervisor();
     world.sql("DELETE FROM events WHERE type = 'echo.tick'");
@@ -316,6 +312,17 @@ fn what_is_changed_while_another_file_is_being_made_counts() {
     world.until_events("type=many", 60_000);
     world.until_mirrored();
     assert_eq!(world.sql("SELECT count(*) FROM events WHERE type = 'echo.tick'"), "0");
+}
+
+/// Ends the supervisor and leaves so many events more, in a mirror that has no store.
+fn add_many(world: &mut World, many: u64) {
+    world.end_supervisor();
+    world.sql(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) \
+         INSERT INTO events (type) SELECT 'many' FROM n"
+    ));
+    std::fs::remove_file(world.store()).unwrap();
+    std::fs::remove_file(world.store().with_added_extension("ballast")).unwrap();
 }
 
 /// Which file lies there.
