@@ -156,19 +156,28 @@ impl Store {
         Self::open_with(path, false, || Ok(()))
     }
 
+    /// Opens the file and nothing more: what it holds may be damaged.
+    pub(super) fn open_unread(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) })
+    }
+
+    fn closed(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            ballast: Ballast::of(path),
+            db: RwLock::default(),
+            mark: Mutex::default(),
+            mirror: None,
+            replaced: AtomicU64::new(0),
+        }
+    }
+
     fn open_with(
         path: &Path,
         check: bool,
         before_migration: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(Self, Loaded), StoreError> {
-        let store = Self {
-            path: path.to_owned(),
-            ballast: Ballast::of(path),
-            db: RwLock::new(Some(open_file(path, check)?)),
-            mark: Mutex::default(),
-            mirror: None,
-            replaced: AtomicU64::new(0),
-        };
+        let store = Self { db: RwLock::new(Some(open_file(path, check)?)), ..Self::closed(path) };
         store.prepare(before_migration)?;
         store.ballast.keep();
         let loaded = store.load()?;

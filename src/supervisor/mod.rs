@@ -78,7 +78,7 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let Opened { store, loaded, first, set_aside } =
+        let Opened { store, loaded, first, set_aside, healed } =
             store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
                 || format!("cannot use the store; is another supervisor using {}?", path.display()),
             )?;
@@ -87,6 +87,9 @@ impl Supervisor {
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
+        }
+        if !healed.is_empty() {
+            hub.raise(Alert::store_healed(&healed));
         }
         let mirror = Mirror::start(
             hub.store().clone(),

@@ -15,7 +15,7 @@
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
 //! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
-//! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `scrub`: both compared, slowly, and healed. `heal`: a store with rows that cannot be read, at the start. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
@@ -24,6 +24,7 @@ mod build;
 mod classify;
 mod feed;
 mod file;
+mod heal;
 pub mod offline;
 mod ops;
 mod run;

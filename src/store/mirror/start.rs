@@ -8,6 +8,7 @@ use super::apply::Standing;
 use super::backup::{self, Rules, newest};
 use super::classify::{self, Found, MALFORMED, check, immutable};
 use super::file::{remove_sides, side};
+use super::heal;
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
@@ -35,11 +36,13 @@ pub struct Opened {
     pub first: First,
     /// The store that was found sick, if one was.
     pub set_aside: Option<SetAside>,
+    /// Rows of the store that could not be read and are written again from the mirror.
+    pub healed: Vec<String>,
 }
 
 impl Opened {
     fn of((store, loaded): (Store, Loaded), first: First) -> Self {
-        Self { store, loaded, first, set_aside: None }
+        Self { store, loaded, first, set_aside: None, healed: Vec::new() }
     }
 }
 
@@ -52,15 +55,29 @@ pub fn open(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<O
 
 fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
     let found = classify::look(mirror);
-    let opened = match Store::find_loss(store) {
+    let open = || Store::open_sound(store, || backup::before_migration(mirror, backups, now));
+    let mut healed = Vec::new();
+    let mut opened = match Store::find_loss(store) {
         Some(lost) => Err(lost),
-        None if has_bytes(store)? => {
-            Store::open_sound(store, || backup::before_migration(mirror, backups, now))
-        }
+        None if has_bytes(store)? => open(),
         None => return without_store(store, mirror, found),
     };
+    if let (Err(damage), Found::Mirror(standing)) = (&opened, &found)
+        && damage.is_damage()
+    {
+        match heal::rows(store, mirror, standing) {
+            Ok(rows) => {
+                healed = rows;
+                // Its pages are looked at now: the mark of the first attempt is still there.
+                opened = open();
+            }
+            Err(error) => tracing::warn!(why = chain(&error), "the store cannot be healed row by row"),
+        }
+    }
     match opened {
-        Ok((open, loaded)) => with_store(open, loaded, mirror, found),
+        Ok((open, loaded)) => {
+            with_store(open, loaded, mirror, found).map(|opened| Opened { healed, ..opened })
+        }
         Err(damage) if damage.is_damage() => instead_of(store, &damage, mirror, found, now),
         Err(error) => Err(error),
     }

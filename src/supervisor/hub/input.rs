@@ -154,6 +154,17 @@ impl Alert {
         );
         Self { name: "store.replaced", severity: Severity::High, text }
     }
+
+    /// Rows of the store could not be read at the start.
+    pub fn store_healed(rows: &[String]) -> Self {
+        let text = format!(
+            "{} rows of the store were not what was written ({} and on); they are written again from supervisor.db. \
+             The disk may be failing",
+            rows.len(),
+            rows.first().map_or("", String::as_str)
+        );
+        Self { name: "store.healed", severity: Severity::High, text }
+    }
 }
 
 /// What an agent is told when it says hello.
