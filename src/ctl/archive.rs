@@ -21,7 +21,7 @@ pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Res
             screen.list(&found, "No archived row holds this.")
         }
         ArchiveVerb::Restore { name } => {
-            screen.one(&client.post_patiently::<Archive>(&["archives", &name, "restore"]).await?.data)
+            screen.one(&client.post_patiently::<Archive>(&["archives", &name, "restore"], "archive restore").await?.data)
         }
     }
 }

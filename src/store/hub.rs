@@ -3,7 +3,7 @@
 //! A commit is one transaction with one sync, whatever the batch holds. It is two-phase with the allocator's state
 //! saved (`quick_repair`), so that a start after a crash takes milliseconds however large the file is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -57,6 +57,8 @@ pub struct Loaded {
     pub gone_sessions: Vec<(String, u32)>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
+    /// Nodes of which events came back from a store that was set aside.
+    pub returned_nodes: BTreeSet<String>,
     /// Index entries that were not merged yet.
     pub tail: Tail,
 }
@@ -394,6 +396,7 @@ impl Store {
             nodes: reader.nodes()?,
             gone_nodes: gone.0,
             gone_sessions: gone.1,
+            returned_nodes: reader.returned_nodes()?,
             tail: reader.unmerged(&sessions)?,
             sessions,
             open_commands: reader.open_commands()?,

@@ -11,6 +11,7 @@
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
+//! - `returned`: events that came back, and may be said again.
 //! - `cost`, `audit`: what was used, and who did what.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `tail`: the part of the session index that is not merged yet.
@@ -41,6 +42,7 @@ pub mod power;
 #[cfg(test)]
 mod power_tests;
 pub mod reader;
+pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;

@@ -4,12 +4,14 @@
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
 pub mod api;
 mod archive;
+mod aside;
 mod auth;
 mod backup;
 pub mod cli;
@@ -25,6 +27,7 @@ pub mod run;
 mod server;
 mod shared;
 mod tls;
+mod works;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

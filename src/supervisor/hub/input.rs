@@ -15,6 +15,7 @@ use crate::protocol::node::NodeId;
 use crate::rules;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
+use crate::store::mirror::bring::Portion;
 use crate::store::sheet::edit::{Edit, Edits};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
@@ -262,6 +263,17 @@ pub enum Input {
         /// Told when it is stored, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Rows come back from a store that was set aside.
+    Return {
+        /// Which; those that came meanwhile are taken out by the hub just before it decides.
+        portion: Box<Portion>,
+        /// The name of that store's file.
+        file: String,
+        /// Who brings them back.
+        actor: String,
+        /// Told when they are stored, or why they are not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// An operator has put another mirror in place while we run: the store made from it takes the store's place.
     Replace {
         /// The new store's file.
@@ -302,6 +314,7 @@ impl Input {
             | Self::CommandResult { .. }
             | Self::Command(_)
             | Self::Cancel { .. }
+            | Self::Return { .. }
             | Self::Tick => false,
         }
     }
