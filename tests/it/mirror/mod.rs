@@ -2,7 +2,7 @@
 //!
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
-//! - `archive`: what leaves the store when it is old.
+//! - `archive`: what leaves the store when it is old. `aside`: what a restore has set aside, and how it comes back.
 //! - `backup`: backups, and what restoring one brings.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
@@ -10,6 +10,7 @@
 
 mod agree;
 mod archive;
+mod aside;
 mod backup;
 mod copies;
 mod edit;

@@ -21,7 +21,7 @@ impl World {
         (output.status.code().expect("it ends by itself"), said)
     }
 
-    fn store_did(&self, words: &[&str]) -> String {
+    pub fn store_did(&self, words: &[&str]) -> String {
         let (code, said) = self.store_does(words);
         assert_eq!(code, 0, "{said}");
         said
