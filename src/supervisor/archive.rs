@@ -89,7 +89,12 @@ impl Archivist {
             let archive = archive.map(|path| path.display().to_string()).unwrap_or_default();
             tracing::info!(rows = seqs.len(), archive, "what is too old leaves the store");
             total += seqs.len();
-            move_rows(hub, RETENTION, seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect(), &Progress::default())?;
+            move_rows(
+                hub,
+                RETENTION,
+                seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect(),
+                &Progress::default(),
+            )?;
         }
     }
 
@@ -105,12 +110,7 @@ impl Archivist {
     }
 }
 
-fn move_rows(
-    hub: &Hub,
-    by: &'static str,
-    mut edits: Vec<Edit>,
-    progress: &Progress,
-) -> anyhow::Result<()> {
+fn move_rows(hub: &Hub, by: &'static str, mut edits: Vec<Edit>, progress: &Progress) -> anyhow::Result<()> {
     while !edits.is_empty() {
         let rest = edits.split_off(edits.len().min(STEP.0));
         let moved = edits.len() as u64;

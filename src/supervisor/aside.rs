@@ -47,9 +47,10 @@ pub fn find(store: &Path, request: StoreRequest) -> Result<Wanted, String> {
         Some(name) => names.iter().position(|one| one == name).unwrap_or(all.len()),
     };
     let Some(path) = all.get(nth).cloned() else {
-        let named = request.file.as_deref().map(|name| {
-            no_such("store that was set aside", name, names.iter().map(String::as_str))
-        });
+        let named = request
+            .file
+            .as_deref()
+            .map(|name| no_such("store that was set aside", name, names.iter().map(String::as_str)));
         return Err(named.unwrap_or_else(|| {
             format!("no store was set aside beside {}: there is nothing to compare with", store.display())
         }));
@@ -106,12 +107,7 @@ fn show(Shown { kind, side, key, fields }: Shown) -> DiffRow {
 }
 
 /// Brings back what is lacking, as somebody wants it.
-pub fn merge(
-    hub: &Hub,
-    wanted: &Wanted,
-    actor: &str,
-    progress: &Progress,
-) -> Result<StoreMerge, StoreError> {
+pub fn merge(hub: &Hub, wanted: &Wanted, actor: &str, progress: &Progress) -> Result<StoreMerge, StoreError> {
     let mut merged: Vec<Merged> = Vec::new();
     let came = Arc::new(AtomicU64::new(0));
     let mut hand_over = |mut portion: Portion| {

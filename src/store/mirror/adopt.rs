@@ -9,6 +9,7 @@ use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
 use crate::base::clock::Time;
+use crate::base::progress::Progress;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::command::{CommandRow, KeyRecord};
@@ -39,7 +40,13 @@ pub struct Adopted {
 
 /// Makes a new store at a path from the mirror behind a connection. The store gets a name of its own: a cursor into
 /// what was here before means nothing in it.
-pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Result<Adopted, StoreError> {
+pub fn adopt(
+    connection: &Connection,
+    standing: &Standing,
+    path: &Path,
+    progress: &Progress,
+) -> Result<Adopted, StoreError> {
+    progress.expect(standing.events());
     let (store, _) = Store::open(path)?;
     let mut adopted = Adopted::default();
     let mut numbers = BTreeMap::new();
@@ -90,6 +97,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             }
             Ok(())
         })?;
+        progress.add(read as u64);
         if read < STEP {
             break;
         }

@@ -51,7 +51,8 @@ pub struct Portion {
     pub audit: Vec<AuditRecord>,
     /// Counts the events that came meanwhile.
     pub came: Arc<AtomicU64>,
-    bytes: usize,
+    /// Bytes of them, about.
+    pub bytes: usize,
 }
 
 impl Portion {
@@ -162,7 +163,8 @@ impl Bringer<'_> {
                 return Ok(());
             }
             command.state = CommandState::Unknown;
-            command.error = Some("it had not ended when its store was set aside; look before you ask again".into());
+            command.error =
+                Some("it had not ended when its store was set aside; look before you ask again".into());
         }
         if let Some(key) = &command.idempotency_key {
             let scoped = scoped_key(&command.actor, key);
@@ -238,7 +240,8 @@ impl Bringer<'_> {
     }
 
     fn events(&mut self, found: &mut Lacking) -> Result<(), StoreError> {
-        let owners: BTreeMap<u64, Identity> = found.rows.iter().map(|(identity, seq)| (*seq, *identity)).collect();
+        let owners: BTreeMap<u64, Identity> =
+            found.rows.iter().map(|(identity, seq)| (*seq, *identity)).collect();
         for (seq, identity) in owners {
             if self.portion.rows() == 0 {
                 self.forget_what_came(found)?;
@@ -247,7 +250,8 @@ impl Bringer<'_> {
                 continue;
             }
             let there = self.comparison.there.look()?;
-            let Some(bytes) = there.txn().open_table(EVENTS)?.get(seq)?.map(|row| row.value().to_vec()) else {
+            let Some(bytes) = there.txn().open_table(EVENTS)?.get(seq)?.map(|row| row.value().to_vec())
+            else {
                 continue;
             };
             let event = event::view(&bytes, seq)?;

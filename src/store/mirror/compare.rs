@@ -104,6 +104,9 @@ impl Lacking {
 /// Is shown a row, by its number in the store that is compared, that says something else in the other one.
 pub type Differs<'d> = dyn FnMut(&Reader<'_>, u64) -> Result<(), StoreError> + 'd;
 
+/// Is shown a row by its name, with what both stores say of it.
+pub type Sees<'s> = dyn FnMut(&str, Fields, Option<Fields>) -> Result<(), StoreError> + 's;
+
 /// A comparison of one store with another.
 pub struct Comparison<'a> {
     /// What has the rows.
@@ -206,11 +209,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Shows the named rows of a table with what both stores say of them, where that is not the same.
-    pub fn named(
-        &mut self,
-        kind: Kind,
-        see: &mut dyn FnMut(&str, Fields, Option<Fields>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub fn named(&mut self, kind: Kind, see: &mut Sees<'_>) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {
             let (there, here) = (self.there.look()?, self.here.look()?);
@@ -241,13 +240,8 @@ fn plain(fields: &Fields) -> Fields {
     fields
 }
 
-fn says_the_same(
-    kind: Kind,
-    one: (&Reader<'_>, u64),
-    other: (&Reader<'_>, u64),
-) -> Result<bool, StoreError> {
-    let said =
-        |(reader, seq): (&Reader<'_>, u64)| fields_of(reader, Table::of(kind), &seq.to_string());
+fn says_the_same(kind: Kind, one: (&Reader<'_>, u64), other: (&Reader<'_>, u64)) -> Result<bool, StoreError> {
+    let said = |(reader, seq): (&Reader<'_>, u64)| fields_of(reader, Table::of(kind), &seq.to_string());
     Ok(said(one)?.as_ref().map(plain) == said(other)?.as_ref().map(plain))
 }
 

@@ -89,7 +89,8 @@ pub fn differ(
     limit: usize,
     progress: &Progress,
 ) -> Result<Report, StoreError> {
-    let kinds: Vec<Kind> = TABLES.iter().map(|table| table.kind).filter(|kind| selection.takes_table(*kind)).collect();
+    let kinds: Vec<Kind> =
+        TABLES.iter().map(|table| table.kind).filter(|kind| selection.takes_table(*kind)).collect();
     progress.expect(rows_of(&kinds, there)? + rows_of(&kinds, here)?);
     let mut report = Report::default();
     for kind in kinds {

@@ -119,7 +119,8 @@ fn note(
 /// What the mirror says of a row, if that is what the store should say.
 fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, StoreError> {
     let table = Table::of(*kind);
-    let unknown = |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
+    let unknown =
+        |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
     if newer.is_lost || is_newer(newer, *kind, key) {
         return Err(unknown("has not taken over its last change"));
     }
@@ -134,7 +135,8 @@ fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, Store
 fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(), StoreError> {
     let key = key.as_str();
     let number = key.parse::<u64>().unwrap_or_default();
-    let by_name = |table: TableDefinition<'_, &'static str, &'static [u8]>, bytes: Result<Vec<u8>, String>| {
+    let by_name = |table: TableDefinition<'_, &'static str, &'static [u8]>,
+                   bytes: Result<Vec<u8>, String>| {
         let bytes = bytes.map_err(StoreError::Refused)?;
         txn.open_table(table)?.insert(key, bytes.as_slice())?;
         Ok(())

@@ -21,6 +21,7 @@ use super::{Desk, Health, Shown};
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
 use crate::base::clock::{Stopwatch, Time};
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::{Batch, Mark, Store};
 use crate::store::sheet::edit::Edits;
@@ -194,7 +195,8 @@ impl Runner {
 
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
-        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends)?;
+        let standing =
+            build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, &Progress::default())?;
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
         self.is_checked = true;

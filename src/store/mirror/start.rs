@@ -12,6 +12,7 @@ use super::heal;
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
 use crate::store::tables::{EVENTS, NAME};
@@ -128,7 +129,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
     drop(open);
-    let (fresh, _) = draft(&path, mirror, &standing)?;
+    let (fresh, _) = draft(&path, mirror, &standing, &Progress::default())?;
     let aside = set_aside(&path, "replaced")?;
     put_in_place(&fresh, &path)?;
     tracing::warn!(
@@ -149,7 +150,7 @@ fn instead_of(
 ) -> Result<Opened, StoreError> {
     tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
     let made = match usable(mirror, found)? {
-        Ok(standing) => Some(draft(store, mirror, &standing)?),
+        Ok(standing) => Some(draft(store, mirror, &standing, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store, damage, mirror, &found)?;
             make_way(mirror, &found)?;
@@ -168,7 +169,7 @@ fn instead_of(
 pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
     let Some(mirror) = store.mirror() else { return store.begin_anew(damage, None, now) };
     let made = match usable(mirror, classify::look(mirror))? {
-        Ok(standing) => Some(draft(store.path(), mirror, &standing)?),
+        Ok(standing) => Some(draft(store.path(), mirror, &standing, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store.path(), damage, mirror, &found)?;
             if found != Found::Missing {
@@ -195,9 +196,14 @@ fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreE
 }
 
 /// A new store beside the one that it will replace.
-pub fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
+pub fn draft(
+    store: &Path,
+    mirror: &Path,
+    standing: &Standing,
+    progress: &Progress,
+) -> Result<(PathBuf, u64), StoreError> {
     let fresh = side(store, ".new");
-    let events = make_from(mirror, standing, &fresh)?;
+    let events = make_from(mirror, standing, &fresh, progress)?;
     Ok((fresh, events))
 }
 
@@ -227,7 +233,7 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
     if found != Found::Missing {
         match usable(mirror, found)? {
             Ok(standing) => {
-                let (fresh, events) = draft(store, mirror, &standing)?;
+                let (fresh, events) = draft(store, mirror, &standing, &Progress::default())?;
                 put_in_place(&fresh, store)?;
                 remove_sides(mirror);
                 tracing::warn!(events, "the store was missing and is made anew from supervisor.db");
@@ -242,9 +248,14 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
     Ok(Opened::of(Store::open_sound(store, || Ok(()))?, First::Build))
 }
 
-pub fn make_from(mirror: &Path, standing: &Standing, fresh: &Path) -> Result<u64, StoreError> {
+pub fn make_from(
+    mirror: &Path,
+    standing: &Standing,
+    fresh: &Path,
+    progress: &Progress,
+) -> Result<u64, StoreError> {
     let _ = fs::remove_file(fresh);
-    let adopted = adopt(&immutable(mirror)?, standing, fresh)?;
+    let adopted = adopt(&immutable(mirror)?, standing, fresh, progress)?;
     if let (senseless, Some(first)) = &adopted.senseless {
         tracing::error!(rows = senseless, first, "rows of supervisor.db made no sense and were left out");
     }

@@ -85,7 +85,10 @@ fn what_a_restore_has_lost_is_shown_and_comes_back_once() {
     let found = diff(&world, &["--rows", "1000"]);
     let events = of(&found, "events");
     assert_eq!(events["only_there"]["rows"], lost.len(), "{events}");
-    assert!(events["only_here"]["rows"].as_u64() >= Some(600) && events["different"]["rows"] == 0, "{events}");
+    assert!(
+        events["only_here"]["rows"].as_u64() >= Some(600) && events["different"]["rows"] == 0,
+        "{events}"
+    );
     let shown = found["rows"].as_array().unwrap().iter();
     let shown: BTreeSet<&str> = shown
         .filter(|row| row["table"] == "events" && row["side"] == "only_there")
@@ -146,7 +149,11 @@ fn a_node_that_says_again_what_came_back_is_not_heard_twice() {
     let expected: BTreeSet<String> = said_by_node(&before).into_iter().collect();
     crate::patience::wait_until("the node has said everything again", crate::patience::PATIENCE, || {
         let journal = world.data("/api/v1/nodes/web-1")["journal"].clone();
-        if journal["lag"] == 0 && expected.is_subset(&ids(&told(&world))) { Ok(()) } else { Err(journal.to_string()) }
+        if journal["lag"] == 0 && expected.is_subset(&ids(&told(&world))) {
+            Ok(())
+        } else {
+            Err(journal.to_string())
+        }
     });
     drop(world.take_agent("web-1").end_with(Signal::TERM));
     world.wait_for_node("web-1", "offline");
@@ -162,4 +169,21 @@ fn a_node_that_says_again_what_came_back_is_not_heard_twice() {
     assert_eq!(costs(&world), costs_before);
     let twice = "SELECT count(*) - count(DISTINCT node_id || id) FROM events";
     assert_eq!(sqlite(&world.mirror(), twice).unwrap(), "0");
+}
+
+#[test]
+fn it_comes_back_while_no_supervisor_runs_as_well() {
+    let Restored { mut world, before, lost, .. } = restored();
+    world.end_supervisor();
+    let said = world.store_did(&["diff", "--table", "events"]);
+    assert!(said.contains(&format!("events: only there {} (", lost.len())), "{said}");
+    let said = world.store_did(&["merge", "--dry-run"]);
+    assert!(said.contains(&format!("events: {} rows would be brought back", lost.len())), "{said}");
+    let said = world.store_did(&["merge"]);
+    assert!(said.contains(&format!("events: {} rows brought back", lost.len())), "{said}");
+    assert!(world.store_did(&["merge"]).contains("the store lacks nothing of it"));
+    world.start_supervisor();
+    assert_eq!(told(&world), before);
+    world.until_mirrored();
+    assert_eq!(world.sql("SELECT count(*) FROM events"), world.count_events("").to_string());
 }

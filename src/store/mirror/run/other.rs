@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::Runner;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::mirror::apply::Standing;
 use crate::store::mirror::classify::{self, Found, check};
@@ -44,7 +45,7 @@ impl Runner {
         }
         let newer = newer_events(&self.store, found.last.0.max(found.event))?;
         let fresh = side(self.store.path(), ".new");
-        make_from(&self.path, found, &fresh)?;
+        make_from(&self.path, found, &fresh, &Progress::default())?;
         self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
         tracing::warn!(
             newer_events = newer,

@@ -62,7 +62,8 @@ impl Work {
                 true
             }
             Kind::Session => {
-                let known = self.view.sessions.get(edit.key.as_str()).map(|record| SessionRecord::clone(record));
+                let known =
+                    self.view.sessions.get(edit.key.as_str()).map(|record| SessionRecord::clone(record));
                 self.batch.sessions.extend(known.map(|record| (edit.key.clone(), record)));
                 true
             }

@@ -88,7 +88,9 @@ impl Work {
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
-            Input::Return { portion, file, actor, reply } => self.bring_back(*portion, &file, actor, reply, at),
+            Input::Return { portion, file, actor, reply } => {
+                self.bring_back(*portion, &file, actor, reply, at)
+            }
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,

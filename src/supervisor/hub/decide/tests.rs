@@ -1,5 +1,7 @@
 //! Tests of the decisions: the promises, one by one, without a disk or a network.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -10,7 +12,9 @@ use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, T
 use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
+use crate::store::change::Kind;
 use crate::store::hub::Loaded;
+use crate::store::sheet::edit::{Deed, Edit};
 use crate::store::tail::Tail;
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
 
@@ -37,6 +41,7 @@ impl Stage {
             sessions: Vec::new(),
             gone_nodes: Vec::new(),
             gone_sessions: Vec::new(),
+            returned_nodes: BTreeSet::new(),
             open_commands: Vec::new(),
             tail: Tail::default(),
         };
@@ -621,4 +626,16 @@ fn what_a_lost_journal_may_have_done_is_not_asked_for_again() {
         })
         .collect();
     assert_eq!(told, [&queued.id], "it was never told of this one");
+}
+
+#[test]
+fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
+    let mut stage = Stage::new();
+    let _greeted = stage.connect("a", 0, 0);
+    let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: Deed::Put(Vec::new()) };
+    let list = vec![edit(Kind::Node, "n"), edit(Kind::Cost, "c"), edit(Kind::Session, "unknown")];
+    let batch = stage.play(vec![Input::Move { by: "scrub", list, reply: oneshot::channel().0 }]);
+    assert_eq!(batch.nodes["n"], stage.view.nodes["n"].record);
+    assert_eq!(batch.moved.list, [edit(Kind::Cost, "c")]);
+    assert!(batch.sessions.is_empty());
 }
