@@ -65,6 +65,7 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
     };
     if let (Err(damage), Found::Mirror(standing)) = (&opened, &found)
         && damage.is_damage()
+        && !matches!(damage, StoreError::Lost { .. })
     {
         match heal::rows(store, mirror, standing) {
             Ok(rows) => {

@@ -34,6 +34,9 @@ impl<T: Tally> Owner<T> {
 
     /// Takes out what its node has told again since the portion was made, and finds numbers that are free.
     fn settle(&self, work: &mut Work, portion: &mut Portion) -> Result<(), StoreError> {
+        if portion.events.is_empty() {
+            return Ok(());
+        }
         let reader = self.store.read()?;
         let (mut known, last) = reader.identities_after(portion.seen)?;
         known.extend(work.batch.events.iter().map(identity_of));

@@ -56,6 +56,10 @@ impl Work {
         }
         self.batch.keys.extend(portion.keys);
         self.batch.audit.extend(portion.audit);
+        if counts.is_empty() {
+            // All of it came by itself meanwhile.
+            return self.effects.push(Effect::Edited(reply));
+        }
         self.batch.audit.push(AuditRecord {
             id: id::fresh(),
             at,
