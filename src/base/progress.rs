@@ -32,6 +32,11 @@ impl Progress {
         self.0.1.store(total, Ordering::Relaxed);
     }
 
+    /// So much more is there to do than was known.
+    pub fn expect_more(&self, more: u64) {
+        self.0.1.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// So much is done, of so much.
     pub fn set(&self, (done, total): (u64, u64)) {
         self.0.0.store(done, Ordering::Relaxed);

@@ -242,7 +242,9 @@ impl Bringer<'_> {
     fn events(&mut self, found: &mut Lacking) -> Result<(), StoreError> {
         let owners: BTreeMap<u64, Identity> =
             found.rows.iter().map(|(identity, seq)| (*seq, *identity)).collect();
+        self.comparison.progress.expect_more(owners.len() as u64);
         for (seq, identity) in owners {
+            self.comparison.progress.add(1);
             if self.portion.rows() == 0 {
                 self.forget_what_came(found)?;
             }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 
-use redb::TableDefinition;
+use redb::{ReadOnlyTable, TableDefinition};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -139,6 +139,7 @@ impl<'a> Comparison<'a> {
             let is_over = self.unlike(kind, &mut after, &mut open, differs)?;
             let mut found = Lacking { rows: open, seen: 0 };
             if !found.rows.is_empty() {
+                self.progress.expect_more(self.here.look()?.rows_of(kind)?);
                 self.elsewhere(kind, &mut found, differs)?;
                 lacking(&mut found)?;
             }
@@ -158,12 +159,13 @@ impl<'a> Comparison<'a> {
     ) -> Result<bool, StoreError> {
         while open.len() < MOST {
             let (there, here) = (self.there.look()?, self.here.look()?);
-            let rows = there.numbered(kind, *after, STEP)?;
+            let (there_rows, here_rows) = (there.table(kind)?, here.table(kind)?);
+            let rows = next_rows(&there_rows, *after)?;
             let Some((last, _)) = rows.last() else { return Ok(true) };
             *after = *last;
             self.progress.add(rows.len() as u64);
             for (seq, bytes) in rows {
-                let other = here.numbered_row(kind, seq)?;
+                let other = row_of(&here_rows, seq)?;
                 if other.as_ref() == Some(&bytes) {
                     continue;
                 }
@@ -171,11 +173,12 @@ impl<'a> Comparison<'a> {
                     self.unreadable += 1;
                     continue;
                 };
-                let other = other.and_then(|bytes| identity(kind, seq, &bytes).ok());
-                if other != Some(own) {
-                    open.insert(own, seq);
-                } else if !says_the_same(kind, (&there, seq), (&here, seq))? {
-                    differs(&there, seq)?;
+                match other.filter(|other| identity(kind, seq, other).is_ok_and(|other| other == own)) {
+                    None => drop(open.insert(own, seq)),
+                    Some(other) if !says_the_same(kind, (seq, &bytes), (seq, &other))? => {
+                        differs(&there, seq)?;
+                    }
+                    Some(_) => {}
                 }
             }
         }
@@ -191,17 +194,19 @@ impl<'a> Comparison<'a> {
     ) -> Result<(), StoreError> {
         loop {
             let (there, here) = (self.there.look()?, self.here.look()?);
-            let rows = here.numbered(kind, found.seen, STEP)?;
+            let (there_rows, here_rows) = (there.table(kind)?, here.table(kind)?);
+            let rows = next_rows(&here_rows, found.seen)?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
             found.seen = *last;
+            self.progress.add(rows.len() as u64);
             for (seq, bytes) in rows {
-                if there.numbered_row(kind, seq)?.as_ref() == Some(&bytes) {
+                if row_of(&there_rows, seq)?.as_ref() == Some(&bytes) {
                     continue;
                 }
                 let Ok(identity) = identity(kind, seq, &bytes) else { continue };
-                if let Some(number) = found.rows.remove(&identity)
-                    && !says_the_same(kind, (&there, number), (&here, seq))?
-                {
+                let Some(number) = found.rows.remove(&identity) else { continue };
+                let said = row_of(&there_rows, number)?.unwrap_or_default();
+                if !says_the_same(kind, (number, &said), (seq, &bytes))? {
                     differs(&there, number)?;
                 }
             }
@@ -231,18 +236,25 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// What two stores may say differently of the same thing: the numbers they have given, and when they were told.
+/// But for the number that each store has given it.
 fn plain(fields: &Fields) -> Fields {
     let mut fields = fields.clone();
-    for own in ["no", "timestamp"] {
-        fields.remove(own);
-    }
+    fields.remove("no");
     fields
 }
 
-fn says_the_same(kind: Kind, one: (&Reader<'_>, u64), other: (&Reader<'_>, u64)) -> Result<bool, StoreError> {
-    let said = |(reader, seq): (&Reader<'_>, u64)| fields_of(reader, Table::of(kind), &seq.to_string());
-    Ok(said(one)?.as_ref().map(plain) == said(other)?.as_ref().map(plain))
+/// Whether two rows of the same thing say the same, but for when they were stored.
+fn says_the_same(kind: Kind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<bool, StoreError> {
+    if kind == Kind::Audit {
+        let said = |(seq, bytes): (u64, &[u8])| row::open::<AuditRecord>(bytes, seq);
+        return Ok(said(one)? == said(other)?);
+    }
+    let (one, other) = (event::view(one.1, one.0)?, event::view(other.1, other.0)?);
+    Ok(one.kind == other.kind
+        && one.session_id == other.session_id
+        && one.project == other.project
+        && one.data.get() == other.data.get()
+        && (one.occurred_at, one.node_seq) == (other.occurred_at, other.node_seq))
 }
 
 fn identity(kind: Kind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> {
@@ -298,28 +310,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The next rows of a table after a number.
-    fn numbered(
-        &self,
-        kind: Kind,
-        after: u64,
-        (most, most_bytes): (usize, usize),
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let table = self.txn().open_table(numbered(kind))?;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        for entry in table.range(after + 1..)?.take(most) {
-            let (seq, row) = entry?;
-            bytes += row.value().len();
-            rows.push((seq.value(), row.value().to_vec()));
-            if bytes > most_bytes {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    fn numbered_row(&self, kind: Kind, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.txn().open_table(numbered(kind))?.get(seq)?.map(|row| row.value().to_vec()))
+    fn table(&self, kind: Kind) -> Result<Numbered, StoreError> {
+        Ok(self.txn().open_table(if kind == Kind::Audit { AUDIT } else { EVENTS })?)
     }
 
     /// The next names of a table after one.
@@ -330,8 +322,25 @@ impl Reader<'_> {
     }
 }
 
-fn numbered(kind: Kind) -> TableDefinition<'static, u64, &'static [u8]> {
-    if kind == Kind::Audit { AUDIT } else { EVENTS }
+/// A table of rows that have numbers.
+type Numbered = ReadOnlyTable<u64, &'static [u8]>;
+
+/// The next rows after a number.
+fn next_rows(table: &Numbered, after: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    for entry in table.range(after + 1..)?.take(STEP.0) {
+        let (seq, row) = entry?;
+        bytes += row.value().len();
+        rows.push((seq.value(), row.value().to_vec()));
+        if bytes > STEP.1 {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+fn row_of(table: &Numbered, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(table.get(seq)?.map(|row| row.value().to_vec()))
 }
 
 fn named(kind: Kind) -> TableDefinition<'static, &'static str, &'static [u8]> {
