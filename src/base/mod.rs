@@ -13,6 +13,7 @@
 //! - `os`: what the kernel offers and no safe crate wraps.
 //! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
+//! - `progress`: how far long work is.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
@@ -32,6 +33,7 @@ pub mod memory;
 pub mod nearest;
 pub mod os;
 pub mod panic;
+pub mod progress;
 pub mod sabotage;
 pub mod secret;
 pub mod signals;

@@ -28,7 +28,7 @@ pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Resul
         }
         AlertVerb::Ack { ids } => {
             for id in ids {
-                let alert = client.post_patiently::<Alert>(&["alerts", &id, "ack"]).await?.data;
+                let alert = client.post::<Alert>(&["alerts", &id, "ack"]).await?.data;
                 screen.next(&alert)?;
             }
             Ok(())

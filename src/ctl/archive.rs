@@ -20,9 +20,9 @@ pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Res
             let found = client.get::<Vec<ArchivedRow>>(&["archives", "search"], &query).await?.data;
             screen.list(&found, "No archived row holds this.")
         }
-        ArchiveVerb::Restore { name } => {
-            screen.one(&client.post_patiently::<Archive>(&["archives", &name, "restore"]).await?.data)
-        }
+        ArchiveVerb::Restore { name } => screen.one(
+            &client.post_patiently::<Archive>(&["archives", &name, "restore"], "archive restore").await?.data,
+        ),
     }
 }
 

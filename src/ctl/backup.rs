@@ -11,14 +11,14 @@ use crate::protocol::backup::Backup;
 /// Carries out one of the verbs.
 pub async fn run(verb: BackupVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        BackupVerb::Now => screen.one(&client.post_patiently::<Backup>(&["backups"]).await?.data),
+        BackupVerb::Now => screen.one(&client.post_patiently::<Backup>(&["backups"], "backup").await?.data),
         BackupVerb::List => {
             let all = client.get::<Vec<Backup>>(&["backups"], &Query::new()).await?.data;
             screen.list(&all, "No backups. Make one with: halctl backup now")
         }
         BackupVerb::Verify { name } => {
             let name = name.as_deref().unwrap_or("newest");
-            let backup = client.post_patiently::<Backup>(&["backups", name, "verify"]).await?.data;
+            let backup = client.post_patiently::<Backup>(&["backups", name, "verify"], "verify").await?.data;
             screen.one(&backup)?;
             match backup.problem {
                 Some(problem) => Err(Failure::say(Exit::Failed, problem)),

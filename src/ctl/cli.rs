@@ -1,6 +1,7 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod session;
+pub mod store;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -134,6 +135,9 @@ pub enum Noun {
     /// Copies of supervisor.db beside it
     #[command(visible_alias = "backups", subcommand)]
     Backup(BackupVerb),
+    /// What a store that was set aside holds and the present one lacks
+    #[command(subcommand)]
+    Store(store::StoreVerb),
     /// Which supervisor halctl talks to, and why
     Config {
         /// What to do with it; `show` when nothing is said.

@@ -1,5 +1,6 @@
 //! Talking to the supervisor: questions, commands, and opening its live stream.
 
+mod patient;
 mod trouble;
 
 use std::marker::PhantomData;
@@ -20,9 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer to a question may take: the largest pages come from the supervisor's disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long looking through a large database may take.
-const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What a command's answer may take beyond the time it was asked to wait for the outcome.
 const COMMAND_SLACK: Duration = Duration::from_secs(15);
@@ -80,12 +78,6 @@ impl Client {
     /// Asks for a change that does no harm when it is asked for twice.
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
         let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(ANSWER_TIMEOUT);
-        self.answer(exchange(request).await)
-    }
-
-    /// The same for what may take long.
-    pub async fn post_patiently<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
-        let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(LONG_TIMEOUT);
         self.answer(exchange(request).await)
     }
 

@@ -4,7 +4,7 @@
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `alert`, `backup`, `archive`: the nouns.
+//! - `node`, `session`, `event`, `command`, `alert`, `backup`, `archive`, `store`: the nouns.
 //! - `config`, `completions`: halctl itself.
 
 mod alert;
@@ -21,6 +21,7 @@ mod feed;
 mod node;
 pub mod print;
 mod session;
+mod store;
 
 use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
@@ -60,6 +61,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
+        Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
     }
 }

@@ -92,6 +92,16 @@ impl Screen {
         }
     }
 
+    /// True when a program reads what is printed.
+    pub fn is_structured(&self) -> bool {
+        matches!(self.output, Output::Json | Output::Yaml)
+    }
+
+    /// Prints anything for a program.
+    pub fn structured<T: Serialize>(&mut self, data: &T) -> Result<(), Failure> {
+        if self.output == Output::Yaml { self.yaml(data) } else { self.json(data) }
+    }
+
     /// Prints one thing of an endless list, at once: a line, or a JSON or YAML document of its own.
     pub fn next<T: Record + Serialize>(&mut self, item: &T) -> Result<(), Failure> {
         match self.output {

@@ -3,7 +3,8 @@
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
 //! - `alert`: what a person should see.
-//! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror, as the HTTP API says it.
+//! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
+//!   aside holds. As the HTTP API says them.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
 //!
@@ -20,3 +21,4 @@ pub mod event;
 pub mod frame;
 pub mod node;
 pub mod session;
+pub mod store;

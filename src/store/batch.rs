@@ -17,7 +17,7 @@ use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES,
     OPEN_COMMANDS, SESSIONS,
 };
-use super::{StoreError, event, row};
+use super::{StoreError, event, returned, row};
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
@@ -43,6 +43,8 @@ pub struct Batch {
     pub alerts: BTreeMap<u64, Option<Alert>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
+    /// Events that came back from a store that was set aside, as [`returned::name`] names them.
+    pub returned: Vec<String>,
     /// What operators changed with SQL.
     pub edits: edit::Decided,
     /// Rows that the supervisor itself removes or brings back.
@@ -61,6 +63,7 @@ impl Batch {
             && self.costs.is_empty()
             && self.alerts.is_empty()
             && self.audit.is_empty()
+            && self.returned.is_empty()
             && self.edits.is_empty()
             && self.moved.is_empty()
     }
@@ -88,7 +91,15 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
         end.close()?;
         let mut meta = txn.open_table(META)?;
         meta.insert("last_seq", last.seq)?;
-        meta.insert("last_time", u64::try_from(last.timestamp.0).unwrap_or_default())?;
+        let mut latest = meta.get("last_time")?.map_or(0, |last| last.value());
+        for at in batch.events.iter().map(|one| u64::try_from(one.timestamp.0).unwrap_or_default()) {
+            if at < latest {
+                // An old event that came in later: times are no longer found by halving.
+                meta.insert("disordered", 1)?;
+            }
+            latest = latest.max(at);
+        }
+        meta.insert("last_time", latest)?;
         changes.push(Change::Events(first.seq, last.seq));
     }
     if !batch.nodes.is_empty() {
@@ -118,6 +129,7 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
         }
         txn.open_table(META)?.insert("index_watermark", highest)?;
     }
+    returned::write(txn, &batch.returned)?;
     let mut edited = edit::write(txn, &batch.edits, &mut changes)?;
     edited.extend(edit::write(txn, &batch.moved, &mut changes)?);
     write_costs(txn, &batch.costs, &mut changes)?;

@@ -3,7 +3,7 @@
 //! A commit is one transaction with one sync, whatever the batch holds. It is two-phase with the allocator's state
 //! saved (`quick_repair`), so that a start after a crash takes milliseconds however large the file is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -60,6 +60,8 @@ pub struct Loaded {
     pub alerts: Vec<Alert>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
+    /// Nodes of which events came back from a store that was set aside.
+    pub returned_nodes: BTreeSet<String>,
     /// Index entries that were not merged yet.
     pub tail: Tail,
 }
@@ -159,19 +161,28 @@ impl Store {
         Self::open_with(path, false, || Ok(()))
     }
 
+    /// Opens the file and nothing more: what it holds may be damaged.
+    pub(super) fn open_unread(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) })
+    }
+
+    fn closed(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            ballast: Ballast::of(path),
+            db: RwLock::default(),
+            mark: Mutex::default(),
+            mirror: None,
+            replaced: AtomicU64::new(0),
+        }
+    }
+
     fn open_with(
         path: &Path,
         check: bool,
         before_migration: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(Self, Loaded), StoreError> {
-        let store = Self {
-            path: path.to_owned(),
-            ballast: Ballast::of(path),
-            db: RwLock::new(Some(open_file(path, check)?)),
-            mark: Mutex::default(),
-            mirror: None,
-            replaced: AtomicU64::new(0),
-        };
+        let store = Self { db: RwLock::new(Some(open_file(path, check)?)), ..Self::closed(path) };
         store.prepare(before_migration)?;
         store.ballast.keep();
         let loaded = store.load()?;
@@ -391,6 +402,7 @@ impl Store {
             alerts: reader.alerts()?,
             gone_nodes: gone.0,
             gone_sessions: gone.1,
+            returned_nodes: reader.returned_nodes()?,
             tail: reader.unmerged(&sessions)?,
             sessions,
             open_commands: reader.open_commands()?,

@@ -12,6 +12,7 @@
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
+//! - `returned`: events that came back, and may be said again.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
@@ -42,6 +43,7 @@ pub mod power;
 #[cfg(test)]
 mod power_tests;
 pub mod reader;
+pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;

@@ -10,12 +10,17 @@ use super::tables::META;
 /// A consistent look at what was committed when it was made. While it lives the store is not reopened.
 pub struct Reader<'a> {
     txn: ReadTransaction,
-    _open: RwLockReadGuard<'a, Option<Database>>,
+    _open: Option<RwLockReadGuard<'a, Option<Database>>>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(txn: ReadTransaction, open: RwLockReadGuard<'a, Option<Database>>) -> Self {
-        Self { txn, _open: open }
+        Self { txn, _open: Some(open) }
+    }
+
+    /// Of a file that is never reopened.
+    pub(super) fn of_file(txn: ReadTransaction) -> Self {
+        Self { txn, _open: None }
     }
 
     pub(super) fn txn(&self) -> &ReadTransaction {

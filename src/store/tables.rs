@@ -44,3 +44,7 @@ pub const GONE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("gone");
 
 /// Number -> what a mirror has to catch up with.
 pub const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
+
+/// Node, a zero byte, an event's own id: an event that came back from a store that was set aside. Should its node say it
+/// again, it is not taken twice. Made when the first one comes back.
+pub const RETURNED: TableDefinition<'_, &str, ()> = TableDefinition::new("returned");

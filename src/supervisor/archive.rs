@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
 use crate::base::clock::{self, Time};
+use crate::base::progress::Progress;
 use crate::store::archive::{self, Archive, Old, Retention, Writer};
 use crate::store::change::Kind;
 use crate::store::sheet::edit::Edit;
@@ -88,12 +89,17 @@ impl Archivist {
             let archive = archive.map(|path| path.display().to_string()).unwrap_or_default();
             tracing::info!(rows = seqs.len(), archive, "what is too old leaves the store");
             total += seqs.len();
-            move_rows(hub, RETENTION, seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect())?;
+            move_rows(
+                hub,
+                RETENTION,
+                seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect(),
+                &Progress::default(),
+            )?;
         }
     }
 
     /// Brings an archive's rows back. Gives how many.
-    pub fn restore(&self, hub: &Hub, archive: &Archive) -> anyhow::Result<u64> {
+    pub fn restore(&self, hub: &Hub, archive: &Archive, progress: &Progress) -> anyhow::Result<u64> {
         let _one_at_a_time = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let edits = archive::returns(archive)?;
         let rows = edits.len() as u64;
@@ -104,18 +110,21 @@ impl Archivist {
                 archive.path.display()
             );
         }
+        progress.expect(rows);
         archive::mark_restored(archive)?;
-        move_rows(hub, RESTORE, edits)?;
+        move_rows(hub, RESTORE, edits, progress)?;
         Ok(rows)
     }
 }
 
-fn move_rows(hub: &Hub, by: &'static str, mut edits: Vec<Edit>) -> anyhow::Result<()> {
+fn move_rows(hub: &Hub, by: &'static str, mut edits: Vec<Edit>, progress: &Progress) -> anyhow::Result<()> {
     while !edits.is_empty() {
         let rest = edits.split_off(edits.len().min(STEP.0));
+        let moved = edits.len() as u64;
         let (reply, stored) = oneshot::channel();
         hub.send_blocking(Input::Move { by, list: std::mem::replace(&mut edits, rest), reply })?;
         stored.blocking_recv()?.map_err(anyhow::Error::msg)?;
+        progress.add(moved);
         std::thread::park_timeout(STEP.1);
     }
     Ok(())

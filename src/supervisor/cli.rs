@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
+use crate::base::clock::Time;
 use crate::base::daemon::{Daemon, VERSION};
 use crate::base::exit;
 
@@ -53,7 +54,7 @@ pub enum StoreVerb {
     Rebuild {
         /// Which one: store (supervisor.redb) or mirror (supervisor.db)
         #[arg(value_enum)]
-        which: Which,
+        which: OneOfTwo,
     },
     /// Write all that the store holds into a new SQLite file
     Export {
@@ -70,13 +71,44 @@ pub enum StoreVerb {
         /// The backup; by default the newest.
         file: Option<PathBuf>,
     },
+    /// Show what a store that was set aside and the present one hold differently, by table
+    Diff(Which),
+    /// Bring back what a store that was set aside holds and the present one lacks; nothing comes twice
+    #[command(after_help = "\
+Examples:
+  hal-supervisor store merge --dry-run
+  hal-supervisor store merge supervisor.redb.replaced.1795450273 --table events --session ses_1234")]
+    Merge(Which),
     /// Give the room of deleted rows back to the disk
     Compact,
 }
 
+/// Which rows of which store that was set aside.
+#[derive(Clone, Debug, Args)]
+pub struct Which {
+    /// The name of its file, as it lies beside the store; by default the newest.
+    pub file: Option<String>,
+    /// Only these tables: events, sessions, nodes, costs, audit_log or commands
+    #[arg(long = "table", value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Only rows stored at or after this, such as 2026-11-23T16:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Time>,
+    /// Only rows stored before this
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Time>,
+    /// Only rows of this session
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+}
+
+fn moment(text: &str) -> Result<Time, String> {
+    Time::parse(text).ok_or_else(|| "expected an RFC 3339 time such as 2026-11-23T16:00:00Z".to_owned())
+}
+
 /// One of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Which {
+pub enum OneOfTwo {
     /// supervisor.redb
     Store,
     /// supervisor.db

@@ -4,6 +4,7 @@
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
+//! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
@@ -11,6 +12,7 @@
 mod accept;
 pub mod api;
 mod archive;
+mod aside;
 mod auth;
 mod backup;
 pub mod cli;
@@ -27,6 +29,7 @@ mod server;
 mod shared;
 mod tls;
 mod watch;
+mod works;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,7 +85,7 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let path = config.store_path();
-        let Opened { store, loaded, first, set_aside } =
+        let Opened { store, loaded, first, set_aside, healed } =
             store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
                 || format!("cannot use the store; is another supervisor using {}?", path.display()),
             )?;
@@ -91,6 +94,9 @@ impl Supervisor {
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
+        }
+        if !healed.is_empty() {
+            hub.raise(Alert::store_healed(&healed));
         }
         let mirror = Mirror::start(
             hub.store().clone(),

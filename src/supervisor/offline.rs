@@ -1,17 +1,17 @@
 //! `hal-supervisor store`: work on the two files while no supervisor runs.
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+mod aside;
 
-use super::cli::{Offline, StoreVerb, Which};
+use std::path::{Path, PathBuf};
+
+use super::cli::{Offline, OneOfTwo, StoreVerb};
 use super::config;
 use crate::base::cause::chain;
-use crate::base::clock::{Stopwatch, Time};
+use crate::base::clock::Time;
 use crate::base::config::Purpose;
 use crate::base::exit::{Exit, Failure};
 use crate::base::log;
+use crate::base::progress::{Progress, Teller};
 use crate::protocol::node::NodeStatus;
 use crate::rules;
 use crate::store::StoreError;
@@ -22,19 +22,13 @@ use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Edit, Edits};
 
-/// Work that takes longer than this says that it goes on, and again so much later.
-const SAY: Duration = Duration::from_secs(1);
-
-/// Into a file or a journal it says so less often.
-const SAY_SELDOM: Duration = Duration::from_secs(10);
-
 /// Carries out a command line; gives what to print.
 pub fn run(line: Offline) -> Result<String, Failure> {
     let options = line.options();
     let _only_the_first_counts = log::start(log::Format::default(), "warn");
     let (config, _) = config::read(&options.config, Purpose::Run)
         .map_err(|report| Failure::say(Exit::BadConfig, report.text().trim_end()))?;
-    let files = Files { store: config.store_path(), mirror: config.database };
+    let files = Files { store: config.store_path(), mirror: config.database, progress: Progress::default() };
     let done = match options.dry_run {
         true => would(&files, &options.verb),
         false => carry_out(&files, &options.verb),
@@ -49,12 +43,13 @@ pub fn run(line: Offline) -> Result<String, Failure> {
 fn would(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
     let (store, mirror) = (files.store.display(), files.mirror.display());
     Ok(match verb {
-        StoreVerb::Check => return carry_out(files, verb),
-        StoreVerb::Rebuild { which: Which::Mirror } => {
+        StoreVerb::Check | StoreVerb::Diff(_) => return carry_out(files, verb),
+        StoreVerb::Merge(which) => aside::merge(files, which, true)?,
+        StoreVerb::Rebuild { which: OneOfTwo::Mirror } => {
             files.must_be_free()?;
             format!("{mirror} would be set aside, and made anew from {store}\n")
         }
-        StoreVerb::Rebuild { which: Which::Store } => would_replace(files, &files.mirror)?,
+        StoreVerb::Rebuild { which: OneOfTwo::Store } => would_replace(files, &files.mirror)?,
         StoreVerb::Import { file } => would_replace(files, file)?,
         StoreVerb::Export { file } => {
             files.must_be_free()?;
@@ -94,39 +89,41 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
     let (store, mirror) = (files.store.display(), files.mirror.display());
     Ok(match verb {
         StoreVerb::Check => {
-            let checked = while_saying("checking", || files.check())?;
+            let checked = while_saying(files, "checking", || files.check())?;
             if !checked.problems.is_empty() {
                 let all = checked.found.into_iter().chain(checked.problems).collect::<Vec<_>>();
                 return Err(StoreError::Refused(all.join("\n")));
             }
             checked.found.join("\n") + "\n"
         }
-        StoreVerb::Rebuild { which: Which::Mirror } => {
-            let aside = while_saying("making supervisor.db", || files.rebuild_mirror(&AsStored))?;
+        StoreVerb::Rebuild { which: OneOfTwo::Mirror } => {
+            let aside = while_saying(files, "making supervisor.db", || files.rebuild_mirror(&AsStored))?;
             format!("{mirror} is made anew from {store}\n{}", set_aside(aside))
         }
-        StoreVerb::Rebuild { which: Which::Store } => import(files, &files.mirror.clone())?,
+        StoreVerb::Rebuild { which: OneOfTwo::Store } => import(files, &files.mirror.clone())?,
         StoreVerb::Import { file } => import(files, file)?,
         StoreVerb::Export { file } => {
-            let rows = while_saying("exporting", || files.export(file, &AsStored))?;
+            let rows = while_saying(files, "exporting", || files.export(file, &AsStored))?;
             format!("{}: {rows} rows\n", file.display())
         }
         StoreVerb::Restore { file } => {
             let from = backup(files, file.as_ref())?;
-            let aside = while_saying("restoring", || files.restore(&from))?;
+            let aside = while_saying(files, "restoring", || files.restore(&from))?;
             let from = from.display();
             format!("{mirror} is {from} now; the next start makes {store} from it\n{}", set_aside(aside))
         }
+        StoreVerb::Diff(which) => while_saying(files, "comparing", || aside::diff(files, which))?,
+        StoreVerb::Merge(which) => while_saying(files, "merging", || aside::merge(files, which, false))?,
         StoreVerb::Compact => {
             let before = size(&files.store);
-            while_saying("compacting", || files.compact())?;
+            while_saying(files, "compacting", || files.compact())?;
             format!("{store}: {before} bytes before, {} now\n", size(&files.store))
         }
     })
 }
 
 fn import(files: &Files, from: &Path) -> Result<String, StoreError> {
-    let (events, aside) = while_saying("making supervisor.redb", || files.import(from, &AsStored))?;
+    let (events, aside) = while_saying(files, "making supervisor.redb", || files.import(from, &AsStored))?;
     let store = files.store.display();
     Ok(format!("{store} is made anew from {}: {events} events\n{}", from.display(), set_aside(aside)))
 }
@@ -145,30 +142,10 @@ fn size(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |file| file.blocks() * 512)
 }
 
-/// Does the work, and says on standard error that it goes on when it takes long.
-fn while_saying<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let begun = Stopwatch::start();
-    let is_terminal = std::io::stderr().is_terminal();
-    std::thread::scope(|scope| {
-        // Nothing is sent: the end of the one is seen by the other.
-        let (done, over) = sync_channel::<()>(1);
-        scope.spawn(move || {
-            let pause = if is_terminal { SAY } else { SAY_SELDOM };
-            let mut wait = SAY;
-            let mut said = false;
-            while over.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                let (start, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
-                let _ = write!(std::io::stderr(), "{start}{what}: {} s{end}", begun.elapsed().as_secs());
-                (wait, said) = (pause, true);
-            }
-            if said && is_terminal {
-                let _ = writeln!(std::io::stderr());
-            }
-        });
-        let result = work();
-        drop(done);
-        result
-    })
+/// Does the work, and says on standard error how far it is when it takes long.
+fn while_saying<T>(files: &Files, what: &'static str, work: impl FnOnce() -> T) -> T {
+    let _until_it_is_done = Teller::start(what, files.progress.clone());
+    work()
 }
 
 /// How things stand when nobody is connected.

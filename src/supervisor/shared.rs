@@ -13,6 +13,7 @@ use super::config::ServerConfig;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
+use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
 use crate::base::task::Tasks;
@@ -56,6 +57,10 @@ pub struct Shared {
     pub doors: Arc<ArcSwap<Doors>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Held while rows come back from a store that was set aside.
+    pub merging: Arc<Mutex<()>>,
+    /// Work that takes long.
+    pub works: Works,
     /// Live events.
     pub live: Switchboard,
     /// Whether new connections can be taken.
@@ -75,6 +80,8 @@ impl Shared {
             backups: mirror.backups(),
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
+            merging: Arc::default(),
+            works: Works::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
             tasks,

@@ -10,6 +10,7 @@ use rusqlite::types::Value as Cell;
 use super::apply::Standing;
 use super::level::LastEvents;
 use crate::base::clock::Time;
+use crate::base::progress::Progress;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
@@ -24,7 +25,7 @@ use crate::store::tables::{
     ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
     SESSIONS,
 };
-use crate::store::{StoreError, event, row};
+use crate::store::{StoreError, event, returned, row};
 
 /// Events written in one transaction.
 const STEP: usize = 20_000;
@@ -44,10 +45,17 @@ pub struct Adopted {
 
 /// Makes a new store at a path from the mirror behind a connection. The store gets a name of its own: a cursor into
 /// what was here before means nothing in it.
-pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Result<Adopted, StoreError> {
+pub fn adopt(
+    connection: &Connection,
+    standing: &Standing,
+    path: &Path,
+    progress: &Progress,
+) -> Result<Adopted, StoreError> {
+    progress.expect(standing.events());
     let (store, _) = Store::open(path)?;
     let mut adopted = Adopted::default();
     let mut numbers = BTreeMap::new();
+    let committed = committed(connection)?;
     store.transaction(|txn| {
         small(connection, txn, &mut numbers, &mut adopted)?;
         keys(connection, txn)?;
@@ -61,7 +69,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             let sql = Table::of(Kind::Event).select_sql("WHERE seq > ? ORDER BY seq LIMIT ?");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(rusqlite::params![adopted.last.cast_signed(), STEP as i64])?;
-            let mut index = Vec::new();
+            let (mut index, mut back) = (Vec::new(), Vec::new());
             let mut events = txn.open_table(EVENTS)?;
             while let Some(found) = rows.next()? {
                 read += 1;
@@ -79,11 +87,17 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
                 if let Some(no) = numbers.get(&event.session_id) {
                     index.push((*no, event.seq));
                 }
-                disordered |= event.timestamp < last_time;
+                // What stands out of order, or beyond what its node is known to have said, came back from elsewhere.
+                let is_late = event.timestamp < last_time;
+                if is_late || event.node_seq > committed.get(event.node_id.as_str()).copied().unwrap_or(0) {
+                    back.extend(returned::name(&event));
+                }
+                disordered |= is_late;
                 last_time = last_time.max(event.timestamp);
                 adopted.newest = last_time;
                 adopted.events += 1;
             }
+            returned::write(txn, &back)?;
             index.sort_unstable();
             let mut by_session = txn.open_table(EVENTS_BY_SESSION)?;
             for entry in index {
@@ -91,6 +105,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             }
             Ok(())
         })?;
+        progress.add(read as u64);
         if read < STEP {
             break;
         }
@@ -104,6 +119,20 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
     }
     store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered, noted))?;
     Ok(adopted)
+}
+
+/// Up to which number each node's events are committed.
+fn committed(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut found = BTreeMap::new();
+    each(connection, Kind::Node, &mut Adopted::default(), |key, fields| {
+        Ok(line::row::<NodeRow>(fields).map(|row| {
+            let node = row.into_record(key);
+            // An earlier journal of it may have stood higher.
+            let most = node.past.iter().map(|past| past.committed).max().unwrap_or(0);
+            found.insert(key.to_owned(), node.committed.max(most));
+        }))
+    })?;
+    Ok(found)
 }
 
 impl Adopted {

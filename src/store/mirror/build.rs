@@ -10,6 +10,7 @@ use super::Desk;
 use super::apply::{self, Standing};
 use super::file::{remove_sides, side};
 use crate::base::file;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::Store;
 use crate::store::sheet::schema;
@@ -29,6 +30,7 @@ pub fn build<T>(
     path: &Path,
     desk: &dyn Desk,
     ends: &AtomicBool,
+    progress: &Progress,
     at_last: impl FnOnce() -> T,
 ) -> Result<Standing, StoreError> {
     let fresh = side(path, ".new");
@@ -37,7 +39,7 @@ pub fn build<T>(
     let failed = |source| StoreError::File { path: fresh.clone(), source };
     file::make(&fresh, GROUP_READS).map_err(failed)?;
     let standing =
-        fill(store, store_id, &fresh, desk, ends).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+        fill(store, store_id, &fresh, desk, ends, progress).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
     let _kept = at_last();
     remove_sides(path);
@@ -51,6 +53,7 @@ fn fill(
     fresh: &Path,
     desk: &dyn Desk,
     ends: &AtomicBool,
+    progress: &Progress,
 ) -> Result<Standing, StoreError> {
     let go_on = || match ends.load(Ordering::Relaxed) {
         true => Err(StoreError::Refused("the supervisor is stopping".into())),
@@ -69,12 +72,14 @@ fn fill(
         standing.take_numbers(&reader)?;
         (standing, reader.meta("mirror_oplog")?, reader.event_bounds()?, reader.row_keys()?)
     };
+    progress.expect(bounds.map_or(0, |(first, last)| last - first + 1) + keys.len() as u64);
     if let Some((first, last)) = bounds {
         for from in (first..=last).step_by(SLICE as usize) {
             go_on()?;
             connection.execute_batch("BEGIN")?;
             apply::events(&connection, &store.read()?, (from, last.min(from + SLICE - 1)), &mut standing)?;
             connection.execute_batch("COMMIT")?;
+            progress.add(SLICE.min(last - from + 1));
         }
     }
     for slice in keys.chunks(SLICE as usize) {
@@ -83,6 +88,7 @@ fn fill(
         for (kind, key) in slice {
             apply::row(&connection, &reader, desk, *kind, key)?;
         }
+        progress.add(slice.len() as u64);
         connection.execute_batch("COMMIT")?;
     }
     schema::finish(&connection)?;

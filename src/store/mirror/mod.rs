@@ -15,15 +15,21 @@
 //!
 //! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`, `level`: a store from a mirror.
 //! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it; `late`: those in a file that is being made anew.
-//! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `aside`: stores that were set aside; `compare`, `differ`: what they hold that the present one lacks; `bring`: the same, to come back.
+//! - `scrub`: both compared, slowly, and healed. `heal`: a store with rows that cannot be read, at the start. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
 mod apply;
+pub mod aside;
 pub mod backup;
+pub mod bring;
 mod build;
 mod classify;
+pub mod compare;
+pub mod differ;
 mod feed;
 mod file;
+mod heal;
 mod late;
 mod level;
 pub mod offline;

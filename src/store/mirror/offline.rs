@@ -13,6 +13,7 @@ use super::salvage::differences;
 use super::start::{draft, set_aside};
 use crate::base::cause::chain;
 use crate::base::file;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::change::Kind;
 use crate::store::hub::{Loaded, Store, put_in_place};
@@ -27,6 +28,8 @@ pub struct Files {
     pub store: PathBuf,
     /// `supervisor.db`.
     pub mirror: PathBuf,
+    /// How far the work is that is being done.
+    pub progress: Progress,
 }
 
 /// What a check has found.
@@ -52,6 +55,11 @@ impl Files {
         }
     }
 
+    /// Opens the store, for whoever works on it alone.
+    pub fn take(&self) -> Result<(Store, Loaded), StoreError> {
+        self.open(false)?
+    }
+
     /// Fails while a supervisor runs.
     pub fn must_be_free(&self) -> Result<(), StoreError> {
         self.open(false).map(drop)
@@ -61,7 +69,7 @@ impl Files {
     pub fn check(&self) -> Result<Checked, StoreError> {
         let mut checked = Checked::default();
         let store = match self.open(true)? {
-            Ok((store, loaded)) => match every_row(&store) {
+            Ok((store, loaded)) => match every_row(&store, &self.progress) {
                 Ok(rows) => {
                     checked.found.push(format!("{}: {rows} rows, all whole", self.store.display()));
                     Some((store, loaded))
@@ -102,7 +110,7 @@ impl Files {
     pub fn import(&self, from: &Path, desk: &dyn Desk) -> Result<(u64, Vec<PathBuf>), StoreError> {
         self.must_be_free()?;
         let standing = verify(from)?;
-        let (fresh, events) = draft(&self.store, from, &standing)?;
+        let (fresh, events) = draft(&self.store, from, &standing, &self.progress)?;
         let mut aside = Vec::new();
         if self.store.exists() {
             aside.push(set_aside(&self.store, "replaced")?);
@@ -116,7 +124,7 @@ impl Files {
     pub fn rebuild_mirror(&self, desk: &dyn Desk) -> Result<Option<PathBuf>, StoreError> {
         let (store, loaded) = self.open(false)??;
         let aside = if self.mirror.exists() { Some(set_aside(&self.mirror, "replaced")?) } else { None };
-        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false), || ())?;
+        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false), &self.progress, || ())?;
         Ok(aside)
     }
 
@@ -126,7 +134,7 @@ impl Files {
         if to.exists() {
             return Err(StoreError::Refused(format!("{} is there already", to.display())));
         }
-        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false), || ())?.rows())
+        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false), &self.progress, || ())?.rows())
     }
 
     /// The backup that is restored when none is named.
@@ -156,10 +164,13 @@ impl Files {
 }
 
 /// Reads every row; gives how many there are.
-fn every_row(store: &Store) -> Result<u64, StoreError> {
+fn every_row(store: &Store, progress: &Progress) -> Result<u64, StoreError> {
     let keys = store.read()?.row_keys()?;
     let mut rows = keys.len() as u64;
+    let bounds = store.read()?.event_bounds()?;
+    progress.expect(rows + bounds.map_or(0, |(first, last)| last - first + 1));
     for (kind, key) in &keys {
+        progress.add(1);
         let reader = store.read()?;
         match kind {
             Kind::Node => drop(reader.node_record(key)?),
@@ -169,12 +180,13 @@ fn every_row(store: &Store) -> Result<u64, StoreError> {
             kind => drop(reader.plain_line(*kind, key)?),
         }
     }
-    let Some((first, last)) = store.read()?.event_bounds()? else { return Ok(rows) };
+    let Some((first, last)) = bounds else { return Ok(rows) };
     for from in (first..=last).step_by(SLICE as usize) {
         store.read()?.event_lines(from, last.min(from + SLICE - 1), |_, _| {
             rows += 1;
             Ok(())
         })?;
+        progress.add(SLICE.min(last - from + 1));
     }
     Ok(rows)
 }

@@ -23,10 +23,11 @@ use super::{Desk, Health, Shown};
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
 use crate::base::clock::{Stopwatch, Time};
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::{Batch, Mark, Store};
 use crate::store::sheet::edit::Edits;
-use crate::store::sheet::schema::TABLES;
+use crate::store::sheet::schema::{self, TABLES};
 
 /// Between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_millis(25);
@@ -227,9 +228,10 @@ impl Runner {
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
         let known = self.noted.take().or(self.adopted()?).or_else(|| late::known(&self.path));
-        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, || {
-            known.and_then(|known| late::take(&self.path, known, &self.store, &*self.desk))
-        })?;
+        let late = || known.and_then(|known| late::take(&self.path, known, &self.store, &*self.desk));
+        let progress = Progress::default();
+        let standing =
+            build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, &progress, late)?;
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
         self.is_checked = true;
@@ -243,6 +245,9 @@ impl Runner {
         let Some(file) = &self.file else { return Ok(()) };
         if let Some(why) = check(file.connection()) {
             return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
+        }
+        if let Some(what) = schema::amiss(file.connection())? {
+            return self.reshaped(&what);
         }
         if salvage::is_whole(file.connection(), &self.standing)? {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Comparing both, slowly and for ever: rows that say different things without anybody having changed them are damage.
 //!
 //! A row of the store carries a checksum and one of the mirror does not: so where the store's can be read it is right,
-//! and where it cannot the mirror's takes its place.
+//! and where it cannot the mirror's takes its place, or what the hub has of it in memory.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,8 +46,6 @@ struct Found {
     again: Todo,
     /// Rows of the store that must be written again.
     edits: Vec<Edit>,
-    /// The next start must look at every page.
-    is_sick: bool,
 }
 
 impl Scrub {
@@ -99,9 +97,6 @@ impl Scrub {
             found.compare(&reader, table, cells, &newer)?;
         }
         drop(reader);
-        if found.is_sick {
-            store.suspect();
-        }
         found.heal(desk)
     }
 }
@@ -126,10 +121,6 @@ impl Found {
         match fields_of(reader, table, &key) {
             Ok(Some(stored)) if said.as_ref() == Ok(&stored) => {}
             Ok(_) => self.write_again(table.kind, key),
-            // Nodes and sessions are in memory, and read at the start, which makes a sick store anew.
-            Err(StoreError::Damaged { .. }) if matches!(table.kind, Kind::Node | Kind::Session) => {
-                self.is_sick = true
-            }
             Err(StoreError::Damaged { .. }) if said.is_ok() => {
                 let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
                 self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });

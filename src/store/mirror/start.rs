@@ -8,9 +8,11 @@ use super::apply::Standing;
 use super::backup::{self, Rules, newest};
 use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
 use super::file::{remove_sides, side};
+use super::heal;
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
 use crate::store::tables::EVENTS;
@@ -35,11 +37,13 @@ pub struct Opened {
     pub first: First,
     /// The store that was found sick, if one was.
     pub set_aside: Option<SetAside>,
+    /// Rows of the store that could not be read and are written again from the mirror.
+    pub healed: Vec<String>,
 }
 
 impl Opened {
     fn of((store, loaded): (Store, Loaded), first: First) -> Self {
-        Self { store, loaded, first, set_aside: None }
+        Self { store, loaded, first, set_aside: None, healed: Vec::new() }
     }
 }
 
@@ -52,15 +56,30 @@ pub fn open(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<O
 
 fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Opened, StoreError> {
     let found = classify::look(mirror);
-    let opened = match Store::find_loss(store) {
+    let open = || Store::open_sound(store, || backup::before_migration(mirror, backups, now));
+    let mut healed = Vec::new();
+    let mut opened = match Store::find_loss(store) {
         Some(lost) => Err(lost),
-        None if has_bytes(store)? => {
-            Store::open_sound(store, || backup::before_migration(mirror, backups, now))
-        }
+        None if has_bytes(store)? => open(),
         None => return without_store(store, mirror, found),
     };
+    if let (Err(damage), Found::Mirror(standing)) = (&opened, &found)
+        && damage.is_damage()
+        && !matches!(damage, StoreError::Lost { .. })
+    {
+        match heal::rows(store, mirror, standing) {
+            Ok(rows) => {
+                healed = rows;
+                // Its pages are looked at now: the mark of the first attempt is still there.
+                opened = open();
+            }
+            Err(error) => tracing::warn!(why = chain(&error), "the store cannot be healed row by row"),
+        }
+    }
     match opened {
-        Ok((open, loaded)) => with_store(open, loaded, mirror, found),
+        Ok((open, loaded)) => {
+            with_store(open, loaded, mirror, found).map(|opened| Opened { healed, ..opened })
+        }
         Err(damage) if damage.is_damage() => instead_of(store, &damage, mirror, found, now),
         Err(error) => Err(error),
     }
@@ -109,7 +128,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
     drop(open);
-    let (fresh, _) = draft(&path, mirror, &standing)?;
+    let (fresh, _) = draft(&path, mirror, &standing, &Progress::default())?;
     let aside = set_aside(&path, "replaced")?;
     put_in_place(&fresh, &path)?;
     tracing::warn!(
@@ -130,7 +149,7 @@ fn instead_of(
 ) -> Result<Opened, StoreError> {
     tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
     let made = match usable(mirror, found)? {
-        Ok(standing) => Some(draft(store, mirror, &standing)?),
+        Ok(standing) => Some(draft(store, mirror, &standing, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store, damage, mirror, &found)?;
             make_way(mirror, &found)?;
@@ -149,7 +168,7 @@ fn instead_of(
 pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
     let Some(mirror) = store.mirror() else { return store.begin_anew(damage, None, now) };
     let made = match usable(mirror, classify::look(mirror))? {
-        Ok(standing) => Some(draft(store.path(), mirror, &standing)?),
+        Ok(standing) => Some(draft(store.path(), mirror, &standing, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store.path(), damage, mirror, &found)?;
             if found != Found::Missing {
@@ -176,9 +195,14 @@ fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreE
 }
 
 /// A new store beside the one that it will replace.
-pub fn draft(store: &Path, mirror: &Path, standing: &Standing) -> Result<(PathBuf, u64), StoreError> {
+pub fn draft(
+    store: &Path,
+    mirror: &Path,
+    standing: &Standing,
+    progress: &Progress,
+) -> Result<(PathBuf, u64), StoreError> {
     let fresh = side(store, ".new");
-    let events = make_from(mirror, standing, &fresh)?;
+    let events = make_from(mirror, standing, &fresh, progress)?;
     Ok((fresh, events))
 }
 
@@ -208,7 +232,7 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
     if found != Found::Missing {
         match usable(mirror, found)? {
             Ok(standing) => {
-                let (fresh, events) = draft(store, mirror, &standing)?;
+                let (fresh, events) = draft(store, mirror, &standing, &Progress::default())?;
                 put_in_place(&fresh, store)?;
                 remove_sides(mirror);
                 tracing::warn!(events, "the store was missing and is made anew from supervisor.db");
@@ -223,9 +247,14 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
     Ok(Opened::of(Store::open_sound(store, || Ok(()))?, First::Build))
 }
 
-pub fn make_from(mirror: &Path, standing: &Standing, fresh: &Path) -> Result<u64, StoreError> {
+pub fn make_from(
+    mirror: &Path,
+    standing: &Standing,
+    fresh: &Path,
+    progress: &Progress,
+) -> Result<u64, StoreError> {
     let _ = fs::remove_file(fresh);
-    let adopted = adopt(&immutable(mirror)?, standing, fresh)?;
+    let adopted = adopt(&immutable(mirror)?, standing, fresh, progress)?;
     if let (senseless, Some(first)) = &adopted.senseless {
         tracing::error!(rows = senseless, first, "rows of supervisor.db made no sense and were left out");
     }

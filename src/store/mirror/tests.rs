@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::file::{MirrorFile, NoWindow};
 use super::*;
+use crate::base::progress::Progress;
 use crate::protocol::event::{EventView, raw};
 use crate::store::StoreError;
 use crate::store::batch::Batch;
@@ -62,7 +63,8 @@ fn both(folder: &Path, events: u64) -> (PathBuf, PathBuf) {
     let (path, mirror) = (folder.join("supervisor.redb"), folder.join("supervisor.db"));
     let (store, loaded) = Store::open(&path).unwrap();
     store.commit(&Batch { events: (1..=events).map(event).collect(), ..Batch::default() }).unwrap();
-    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false), || ()).unwrap();
+    let (ends, progress) = (AtomicBool::new(false), Progress::default());
+    build::build(&store, &loaded.store_id, &mirror, &Nobody, &ends, &progress, || ()).unwrap();
     (path, mirror)
 }
 

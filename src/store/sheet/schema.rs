@@ -20,7 +20,7 @@ CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status);";
 pub const APPLICATION_ID: i64 = 0x4841_4c4f;
 
 /// The shape's version, in `user_version`.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// A table that mirrors one of the store's.
 #[derive(Debug)]
@@ -155,6 +155,11 @@ impl Table {
         TABLES.iter().find(|table| table.name == name)
     }
 
+    /// The first version that has it.
+    fn since(&self) -> i64 {
+        if self.kind == Kind::Alert { 2 } else { 1 }
+    }
+
     /// True when a file has it: one of an earlier day has those of then.
     pub fn is_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
         connection.query_row(
@@ -231,17 +236,20 @@ const COLUMNS: &str = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, 
 /// Every trigger.
 const TRIGGERS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
 
-/// Which column a file lacks.
+/// Which column a file lacks of those that there were when it was made.
 pub fn lacks(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    differs(connection, &[COLUMNS])
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let later = TABLES.iter().filter(|table| table.since() > version);
+    differs(connection, &[COLUMNS], &later.map(|table| format!("{}.", table.name)).collect::<Vec<_>>())
 }
 
 /// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
 pub fn amiss(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    differs(connection, &[COLUMNS, TRIGGERS])
+    differs(connection, &[COLUMNS, TRIGGERS], &[])
 }
 
-fn differs(connection: &Connection, of: &[&str]) -> rusqlite::Result<Option<String>> {
+/// The first name that is not there, or says something else than in a new file; but none that begins as one of `without`.
+fn differs(connection: &Connection, of: &[&str], without: &[String]) -> rusqlite::Result<Option<String>> {
     let made = Connection::open_in_memory()?;
     make_tables(&made)?;
     finish(&made)?;
@@ -250,7 +258,10 @@ fn differs(connection: &Connection, of: &[&str]) -> rusqlite::Result<Option<Stri
             of.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let there = all(connection)?;
-        if let Some((name, _)) = all(&made)?.into_iter().find(|(name, sql)| there.get(name) != Some(sql)) {
+        let is_other = |(name, sql): &(String, String)| {
+            !without.iter().any(|begin| name.starts_with(begin)) && there.get(name) != Some(sql)
+        };
+        if let Some((name, _)) = all(&made)?.into_iter().find(is_other) {
             return Ok(Some(name));
         }
     }

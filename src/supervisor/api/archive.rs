@@ -72,7 +72,8 @@ pub async fn restore(State(shared): State<Shared>, Path(name): Path<String>) -> 
         return Err(ApiError::not_found(no_such("archive", &name, names.iter().map(String::as_str))));
     };
     let shown = show(&archive);
-    let work = move || shared.archive.restore(&shared.hub, &archive);
+    let working = shared.works.begin("archive restore");
+    let work = move || shared.archive.restore(&shared.hub, &archive, &working.progress);
     let rows = match tokio::task::spawn_blocking(work).await {
         Ok(Ok(rows)) => rows,
         Ok(Err(error)) => return Err(ApiError::internal(&format!("{error:#}"))),

@@ -8,6 +8,7 @@ pub mod event;
 pub mod health;
 pub mod node;
 pub mod session;
+pub mod store;
 pub mod stream;
 
 use axum::Json;
@@ -57,6 +58,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(store::diff))
+        .routes(routes!(store::merge))
+        .routes(routes!(store::progress))
         .routes(routes!(stream::open))
         .routes(routes!(health::api))
         .split_for_parts()

@@ -154,12 +154,18 @@ impl<T: Tally> Owner<T> {
     }
 }
 
-/// What cannot be taken while the disk is full. Agents are not acknowledged, and say it again when there is room.
+/// What cannot be taken while the disk is full.
 pub(super) fn turn_away(input: Input) {
+    refuse(input, FULL);
+}
+
+/// What cannot be taken. Agents are not acknowledged, and say it again.
+pub(super) fn refuse(input: Input, why: &str) {
     match input {
-        Input::Connect { reply, .. } => drop(reply.send(Err(FULL.to_owned()))),
-        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotTaken(FULL.to_owned())))),
-        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotTaken(FULL.to_owned())))),
+        Input::Connect { reply, .. } => drop(reply.send(Err(why.to_owned()))),
+        Input::Return { reply, .. } => drop(reply.send(Err(why.to_owned()))),
+        Input::Command(asked) => drop(asked.reply.send(Err(NotAccepted::NotTaken(why.to_owned())))),
+        Input::Cancel { reply, .. } => drop(reply.send(Err(NotAccepted::NotTaken(why.to_owned())))),
         _ => {}
     }
 }

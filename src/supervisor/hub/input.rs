@@ -15,6 +15,7 @@ use crate::protocol::frame::{
 use crate::protocol::node::NodeId;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
+use crate::store::mirror::bring::Portion;
 use crate::store::sheet::edit::{Edit, Edits};
 use crate::{protocol, rules};
 
@@ -136,6 +137,17 @@ impl Alert {
         );
         Self { name: "store.replaced", severity: Severity::High, text }
     }
+
+    /// Rows of the store could not be read at the start.
+    pub fn store_healed(rows: &[String]) -> Self {
+        let text = format!(
+            "{} rows of the store were not what was written ({} and on); they are written again from supervisor.db. \
+             The disk may be failing",
+            rows.len(),
+            rows.first().map_or("", String::as_str)
+        );
+        Self { name: "store.healed", severity: Severity::High, text }
+    }
 }
 
 /// Something that can be well or not, as an edge has seen it.
@@ -246,6 +258,17 @@ pub enum Input {
         /// Told when it is stored, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Rows come back from a store that was set aside.
+    Return {
+        /// Which; those that came meanwhile are taken out by the hub just before it decides.
+        portion: Box<Portion>,
+        /// The name of that store's file.
+        file: String,
+        /// Who brings them back.
+        actor: String,
+        /// Told when they are stored, or why they are not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// An operator has put another mirror in place while we run: the store made from it takes the store's place.
     Replace {
         /// The new store's file.
@@ -299,6 +322,7 @@ impl Input {
             | Self::CommandResult { .. }
             | Self::Command(_)
             | Self::Cancel { .. }
+            | Self::Return { .. }
             | Self::Tick => false,
         }
     }

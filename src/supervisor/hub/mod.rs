@@ -12,6 +12,7 @@ pub mod effect;
 mod heal;
 pub mod input;
 mod replace;
+mod returned;
 pub mod room;
 pub mod view;
 
@@ -24,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::decide::Work;
 use self::effect::Effect;
-use self::heal::{Condition, turn_away};
+use self::heal::{Condition, refuse, turn_away};
 use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Share, Taken};
 use self::view::View;
@@ -279,6 +280,9 @@ impl<T: Tally> Owner<T> {
     }
 
     fn take(&self, work: &mut Work, mut next: Timed) {
+        if let Err(error) = self.look_up(work, &mut next.input) {
+            return refuse(next.input, &chain(&error));
+        }
         if let Input::Command(asked) = &mut next.input {
             match self.recall(asked) {
                 Ok(earlier) => asked.earlier = earlier,

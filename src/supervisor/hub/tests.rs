@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use super::*;
 use crate::base::clock::Time;
 use crate::protocol::command::{CommandRequest, CommandState};
-use crate::protocol::event::{Event, raw};
+use crate::protocol::event::{Event, EventView, raw};
 use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
 use crate::store::disk::Disk;
+use crate::store::mirror::bring::Portion;
 use crate::supervisor::hub::input::{Closer, From, Greeted};
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
@@ -318,4 +319,40 @@ fn alerts(stage: &Stage) -> Vec<String> {
     let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
     let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
     page.events.iter().map(|event| event.data.get().to_owned()).collect()
+}
+
+#[test]
+fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
+    let mut stage = Stage::new();
+    let (_, _told) = stage.connect();
+    let old = |seq, node_seq| EventView {
+        seq,
+        id: format!("e{node_seq}"),
+        kind: "echo.tick".into(),
+        session_id: String::new(),
+        node_id: "n".into(),
+        project: String::new(),
+        data: raw(&serde_json::json!({})),
+        timestamp: Time(7),
+        occurred_at: Time(5),
+        node_seq,
+    };
+    let back = |events: Vec<EventView>| {
+        let portion = Box::new(Portion { events, ..Portion::default() });
+        Input::Return { portion, file: "f".into(), actor: "me".into(), reply: oneshot::channel().0 }
+    };
+    let all =
+        vec![stage.event(1), back(vec![old(9, 1), old(10, 2), old(11, 4)]), stage.event(2), stage.event(3)];
+    stage.play(all);
+    let again = vec![back(vec![old(12, 1), old(13, 3)]), stage.event(4), stage.event(5)];
+    stage.play(again);
+    let query = crate::store::event::EventQuery { limit: 100, ..Default::default() };
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    let mut said: Vec<String> =
+        page.events.into_iter().map(|event| event.id).filter(|id| id.len() == 2).collect();
+    said.sort();
+    assert_eq!(said, ["e1", "e2", "e3", "e4", "e5"]);
+    assert_eq!(stage.hub.view().nodes["n"].record.committed, 5);
+    let outlived = stage.hub.store().read().unwrap().returned_nodes().unwrap();
+    assert_eq!(outlived.into_iter().collect::<Vec<_>>(), ["n"]);
 }

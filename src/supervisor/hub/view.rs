@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap, OrdSet, Vector};
+use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
@@ -122,6 +122,8 @@ pub struct View {
     pub gone_nodes: HashMap<NodeId, NodeRecord>,
     /// The numbers of sessions that an operator has deleted.
     pub gone_sessions: HashMap<SessionId, u32>,
+    /// Nodes of which events came back from a store that was set aside: they may say them again.
+    pub returned_nodes: HashSet<NodeId>,
     /// Every session, newest first.
     pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
     /// The helpers of a session.
@@ -151,6 +153,7 @@ impl View {
             sessions: HashMap::new(),
             gone_nodes: loaded.gone_nodes.into_iter().map(|node| (node.id.clone(), node)).collect(),
             gone_sessions: HashMap::new(),
+            returned_nodes: loaded.returned_nodes.into_iter().map(NodeId::new).collect(),
             by_age: OrdSet::new(),
             helpers: HashMap::new(),
             commands: OrdMap::new(),

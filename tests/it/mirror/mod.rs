@@ -2,7 +2,7 @@
 //!
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
-//! - `archive`: what leaves the store when it is old.
+//! - `archive`: what leaves the store when it is old. `aside`: what a restore has set aside, and how it comes back.
 //! - `backup`: backups, and what restoring one brings.
 //! - `kills`, `damage`: kill -9 and damaged bytes, and nothing lost. `runbook`: the runbook's lines, word for word.
 //! - `desk`: who types them. `steady`: a node that talks at a steady pace.
@@ -13,6 +13,7 @@
 
 mod agree;
 mod archive;
+mod aside;
 mod backup;
 mod copies;
 mod damage;

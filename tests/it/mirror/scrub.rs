@@ -89,6 +89,42 @@ fn a_row_of_the_store_that_cannot_be_read_comes_back_from_the_mirror() {
     assert!(!world.supervisor().said().contains("damaged"), "{}", world.supervisor().said());
 }
 
+#[test]
+fn rows_of_sessions_nodes_and_commands_that_cannot_be_read_come_back_one_by_one() {
+    let mut world = full();
+    drop(world.take_agent("web-1").end_with(Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    world.until_mirrored();
+    let picture = world.whole_picture();
+    let (sessions, commands) = (picture[1].len(), picture[2].len());
+    let audit = world.sql("SELECT * FROM audit_log ORDER BY seq");
+    world.end_supervisor();
+    // How a project's directory and backend stand in the rows of nodes and of sessions, and in no other.
+    let directory = picture[1][0]["directory"].as_str().unwrap();
+    let right = format!("{directory}\u{4}echo\0");
+    assert!(put_over(&world, false, &right, &right.replacen('/', "|", 1)) > sessions);
+    assert!(put_over(&world, false, r#"{"prompt":"#, r#"{"PROMPT":"#) >= commands);
+    world.start_supervisor();
+    let alert = until_alerted(&world, "store.healed");
+    assert!(alert.contains("rows of the store were not what was written"), "{alert}");
+    let mut now = world.whole_picture();
+    now[3].retain(|event| event["type"] != "alert.raised");
+    assert_eq!(now, picture);
+    assert_eq!(world.sql("SELECT * FROM audit_log ORDER BY seq"), audit);
+    let files = fs::read_dir(world.path().join("supervisor")).unwrap();
+    let names: Vec<String> =
+        files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.contains("corrupt") || name.contains("suspect")), "{names:?}");
+    // Nothing is left to be healed.
+    world.end_supervisor();
+    world.start_supervisor();
+    assert!(!world.supervisor().said().contains("damaged"), "{}", world.supervisor().said());
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    let id = world.start_session("shop", "say more");
+    world.wait_for_session(&id, "idle");
+}
+
 fn until_alerted_by_log(world: &World) {
     world.supervisor().line_with("store.healed");
 }

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::Runner;
 use crate::base::cause::chain;
 use crate::base::clock::Stopwatch;
+use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::mirror::apply::{Given, Standing};
 use crate::store::mirror::classify::{self, Found, check};
@@ -43,7 +44,7 @@ impl Runner {
         }
         let aside = set_aside(&self.path, "reshaped")?;
         remove_sides(&self.path);
-        tracing::warn!(aside = %aside.display(), what, "a table or a trigger of supervisor.db was dropped or changed: it is set aside and made anew from the store");
+        tracing::warn!(aside = %aside.display(), what, "a table or a trigger of supervisor.db is not one of this version's: it is set aside and made anew from the store");
         self.begin(First::Build)
     }
 
@@ -87,7 +88,7 @@ impl Runner {
         }
         let newer = newer_events(&self.store, found.last.0.max(found.event))?;
         let fresh = side(self.store.path(), ".new");
-        make_from(&self.path, found, &fresh)?;
+        make_from(&self.path, found, &fresh, &Progress::default())?;
         self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
         tracing::warn!(
             newer_events = newer,

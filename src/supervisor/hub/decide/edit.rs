@@ -5,6 +5,8 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
+use crate::protocol::alert::Alert;
+use crate::protocol::command::Command;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits, Outcome};
@@ -37,7 +39,8 @@ impl Work {
         self.effects.push(Effect::Edited(reply));
     }
 
-    /// Rows that only the store holds: old ones leave, archived ones come back.
+    /// Old rows leave, archived ones come back, damaged ones are written again: those that are in memory as they are
+    /// there.
     pub(super) fn move_rows(
         &mut self,
         by: &'static str,
@@ -45,10 +48,42 @@ impl Work {
         reply: oneshot::Sender<Result<(), String>>,
         at: Time,
     ) {
-        let moved = &mut self.batch.moved;
-        moved.list.extend(list);
-        (moved.by, moved.at) = (Some(by), at);
+        for edit in list {
+            if !self.write_again(&edit) {
+                self.batch.moved.list.push(edit);
+            }
+        }
+        (self.batch.moved.by, self.batch.moved.at) = (Some(by), at);
         self.effects.push(Effect::Edited(reply));
+    }
+
+    /// Writes a row again that is in memory. False when it is not.
+    fn write_again(&mut self, edit: &Edit) -> bool {
+        match edit.kind {
+            Kind::Node => {
+                let known = self.view.nodes.get(edit.key.as_str()).map(|state| state.record.clone());
+                self.batch.nodes.extend(known.map(|record| (edit.key.clone(), record)));
+                true
+            }
+            Kind::Session => {
+                let known =
+                    self.view.sessions.get(edit.key.as_str()).map(|record| SessionRecord::clone(record));
+                self.batch.sessions.extend(known.map(|record| (edit.key.clone(), record)));
+                true
+            }
+            Kind::Command => {
+                let known = self.view.commands.get(edit.key.as_str()).map(|command| Command::clone(command));
+                let is_open = known.is_some();
+                self.batch.commands.extend(known.map(|command| (edit.key.clone(), command)));
+                is_open
+            }
+            Kind::Alert => {
+                let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+                self.batch.alerts.extend(known.map(|alert| (alert.id, Some(Alert::clone(&alert)))));
+                true
+            }
+            _ => false,
+        }
     }
 
     fn edit_node(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
@@ -104,10 +139,10 @@ impl Work {
 
     fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
         let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+        if matches!(edit.deed, Deed::Put(_) | Deed::Add(_)) {
+            return Err("alerts are raised by the supervisor alone".into());
+        }
         match edit.of_alert(known.as_deref())? {
-            Some(alert) if alert.id > self.view.next_alert => {
-                return Err(format!("its number is beyond the next one, {}", self.view.next_alert));
-            }
             Some(alert) => self.put_alert(alert),
             None => known.map_or((), |known| self.drop_alert(known.id)),
         }

@@ -46,6 +46,9 @@ impl Work {
             state.record.committed = event.seq;
             state.record.stored += 1;
             state.record.last_id.clone_from(&event.id);
+            if self.returned.contains(&event.id) {
+                continue;
+            }
             self.store_event(&from.node, event, &mut touched, &state.record.projects, at);
         }
         for record in touched.into_values() {

@@ -9,7 +9,9 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod returned;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -53,6 +55,10 @@ pub struct Work {
     pub waiting: Vec<NodeId>,
     /// When a node counts as gone.
     pub liveness: Liveness,
+    /// Of the next input's events those that came back already. Filled in by the hub just before it decides.
+    pub returned: HashSet<String>,
+    /// The numbers of events that may come back under them, since nobody else has them.
+    pub free: HashSet<u64>,
 }
 
 impl Work {
@@ -64,6 +70,8 @@ impl Work {
             effects: Vec::new(),
             waiting: Vec::new(),
             liveness,
+            returned: HashSet::new(),
+            free: HashSet::new(),
         }
     }
 
@@ -84,6 +92,9 @@ impl Work {
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
+            Input::Return { portion, file, actor, reply } => {
+                self.bring_back(*portion, &file, actor, reply, at)
+            }
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,

@@ -1,5 +1,7 @@
 //! Tests of the decisions: the promises, one by one, without a disk or a network.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -10,6 +12,7 @@ use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, T
 use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
+use crate::store::change::Kind;
 use crate::store::hub::Loaded;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::store::tail::Tail;
@@ -39,6 +42,7 @@ impl Stage {
             sessions: Vec::new(),
             gone_nodes: Vec::new(),
             gone_sessions: Vec::new(),
+            returned_nodes: BTreeSet::new(),
             open_commands: Vec::new(),
             tail: Tail::default(),
         };
@@ -646,4 +650,16 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
     let batch = stage.play(vec![Input::Edits { edits: Edits { list: vec![gone], done: 1 }, reply }, heard]);
     assert!(stage.view.sessions.contains_key("s") && batch.sessions.contains_key("s"));
     assert!(batch.edits.gone.is_empty(), "else the row is removed after it was written");
+}
+
+#[test]
+fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
+    let mut stage = Stage::new();
+    let _greeted = stage.connect("a", 0, 0);
+    let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: Deed::Put(Vec::new()) };
+    let list = vec![edit(Kind::Node, "n"), edit(Kind::Cost, "c"), edit(Kind::Session, "unknown")];
+    let batch = stage.play(vec![Input::Move { by: "scrub", list, reply: oneshot::channel().0 }]);
+    assert_eq!(batch.nodes["n"], stage.view.nodes["n"].record);
+    assert_eq!(batch.moved.list, [edit(Kind::Cost, "c")]);
+    assert!(batch.sessions.is_empty());
 }

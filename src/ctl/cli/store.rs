@@ -1,0 +1,57 @@
+//! The part of the command line about stores that were set aside.
+
+use clap::{ArgAction, Args, Subcommand};
+
+use super::{Moment, moment};
+
+/// What can be done with a store that was set aside.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Show what a store that was set aside and the present one hold differently, by table
+    #[command(after_help = "\
+Examples:
+  halctl store diff
+  halctl store diff supervisor.redb.replaced.1795450273 --table events --rows 20
+  halctl store diff -o json")]
+    Diff {
+        /// Which rows of which store.
+        #[command(flatten)]
+        which: Which,
+        /// Show so many of the rows as well
+        #[arg(long, visible_alias = "limit", default_value_t = 0, value_name = "N")]
+        rows: usize,
+    },
+    /// Bring back what a store that was set aside holds and the present one lacks; nothing comes twice
+    #[command(after_help = "\
+Examples:
+  halctl store merge --dry-run
+  halctl store merge --session ses_1234
+  halctl store merge supervisor.redb.replaced.1795450273 --table events --since 2026-11-23T16:00:00Z")]
+    Merge {
+        /// Which rows of which store.
+        #[command(flatten)]
+        which: Which,
+        /// Only say what would come back
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which rows of which store.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// The name of its file, as it lies beside the store; by default the newest.
+    pub file: Option<String>,
+    /// Only these tables: events, sessions, nodes, costs, audit_log or commands
+    #[arg(long = "table", value_name = "TABLE", value_delimiter = ',', action = ArgAction::Append)]
+    pub tables: Vec<String>,
+    /// Only rows stored after this: `5m` ago, or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<Moment>,
+    /// Only rows stored before this
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Only rows of this session
+    #[arg(long, visible_alias = "session-id", value_name = "ID")]
+    pub session: Option<String>,
+}

@@ -1,0 +1,101 @@
+//! `halctl store`.
+
+use super::cli::store::{StoreVerb, Which};
+use super::client::Client;
+use super::print::Screen;
+use super::print::record::{Field, Record};
+use crate::base::clock;
+use crate::base::exit::Failure;
+use crate::protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+
+/// Carries out one of the verbs.
+pub async fn run(verb: StoreVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        StoreVerb::Diff { which, rows } => {
+            let request = StoreRequest { limit: rows, ..request(which) };
+            let diff = client.ask_patiently::<StoreDiff>(&["store", "diff"], "store diff", &request).await?;
+            show_diff(&diff, rows > 0, screen)
+        }
+        StoreVerb::Merge { which, dry_run } => {
+            let request = StoreRequest { dry_run, ..request(which) };
+            let path = ["store", "merge"];
+            let merge = client.ask_patiently::<StoreMerge>(&path, "store merge", &request).await?;
+            show_merge(&merge, screen)
+        }
+    }
+}
+
+fn request(which: Which) -> StoreRequest {
+    let now = clock::now();
+    let Which { file, tables, since, until, session } = which;
+    let (since, until) = (since.map(|when| when.at(now)), until.map(|when| when.at(now)));
+    StoreRequest { file, tables, since, until, session, ..StoreRequest::default() }
+}
+
+fn show_diff(diff: &StoreDiff, with_rows: bool, screen: &mut Screen) -> Result<(), Failure> {
+    if screen.is_structured() {
+        return screen.structured(diff);
+    }
+    screen.say(&format!("compared with {}", diff.file));
+    if diff.unreadable > 0 {
+        screen.say(&format!("{} rows of it cannot be read any more", diff.unreadable));
+    }
+    screen.list(&diff.tables, "No table was compared.")?;
+    if with_rows { screen.list(&diff.rows, "No row is different.") } else { Ok(()) }
+}
+
+fn show_merge(merge: &StoreMerge, screen: &mut Screen) -> Result<(), Failure> {
+    if screen.is_structured() {
+        return screen.structured(merge);
+    }
+    let file = &merge.file;
+    let done = if merge.dry_run { "would come back" } else { "came back" };
+    screen.say(&match merge.tables.is_empty() {
+        true => format!("nothing {done} from {file}: the store lacks nothing of it"),
+        false => format!("{done} from {file}:"),
+    });
+    screen.list(&merge.tables, "Nothing.")
+}
+
+impl Record for TableDiff {
+    fn fields(&self) -> Vec<Field> {
+        let mut fields = vec![
+            Field::new("table", &self.table),
+            Field::new("only_there", self.only_there.rows),
+            Field::new("only_here", self.only_here.rows),
+            Field::new("different", self.different.rows),
+        ];
+        fields.extend(ends(["there_first", "there_last", "there_from", "there_to"], &self.only_there));
+        let here = ends(["here_first", "here_last", "here_from", "here_to"], &self.only_here);
+        fields.extend(here.into_iter().map(Field::wide));
+        fields
+    }
+}
+
+fn ends(names: [&'static str; 4], rows: &Rows) -> Vec<Field> {
+    let [first, last, from, to] = names;
+    let text = |name, end: &Option<String>| Field::new(name, end.as_deref().unwrap_or_default());
+    let moment = |name, at: Option<clock::Time>| match at {
+        Some(at) => Field::moment(name, at),
+        None => Field::new(name, ""),
+    };
+    vec![text(first, &rows.first), text(last, &rows.last), moment(from, rows.from), moment(to, rows.to)]
+}
+
+impl Record for DiffRow {
+    fn fields(&self) -> Vec<Field> {
+        let row = serde_json::Value::Object(self.row.clone()).to_string();
+        vec![
+            Field::new("table", &self.table),
+            Field::new("key", &self.key),
+            Field::new("side", &self.side),
+            Field::new("row", row).long(),
+        ]
+    }
+}
+
+impl Record for Merged {
+    fn fields(&self) -> Vec<Field> {
+        vec![Field::new("table", &self.table), Field::new("rows", self.rows)]
+    }
+}

@@ -1,0 +1,166 @@
+//! Rows of a store that cannot be read are written again from its mirror at the start, before anybody needs them.
+//!
+//! Only where the mirror is this store's own and has not missed a change of such a row: a node's row of an earlier
+//! moment would have its events taken twice. Else the whole store is made anew from the mirror.
+
+use std::path::Path;
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::apply::{Standing, line_of};
+use super::classify::immutable;
+use super::feed::Todo;
+use super::salvage::is_newer;
+use crate::base::panic::contained;
+use crate::store::alert::AlertRow;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Kind;
+use crate::store::command::CommandRow;
+use crate::store::cost::CostRecord;
+use crate::store::hub::Store;
+use crate::store::node::NodeRow;
+use crate::store::reader::Reader;
+use crate::store::session::SessionRow;
+use crate::store::sheet::line::{self, Fields};
+use crate::store::sheet::schema::Table;
+use crate::store::tables::{ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
+use crate::store::{StoreError, event, row};
+use rusqlite::types::Value as Cell;
+
+/// Rows that are healed one by one at most: a file with more of them is better left.
+const MOST: usize = 1_000;
+
+/// A row, by its table and its key.
+type Name = (Kind, String);
+
+/// Writes every row again that cannot be read, and names them. Fails, with nothing changed, where one cannot be healed.
+pub fn rows(path: &Path, mirror: &Path, standing: &Standing) -> Result<Vec<String>, StoreError> {
+    contained(|| {
+        let store = Store::open_unread(path)?;
+        let (damaged, newer) = {
+            let reader = store.read()?;
+            if reader.store_id()? != standing.store_id {
+                return Err(StoreError::Refused("supervisor.db is of another store".into()));
+            }
+            (damaged(&reader)?, reader.changes(standing.change, u64::MAX)?)
+        };
+        if damaged.is_empty() {
+            return Err(StoreError::Refused("every row can be read".into()));
+        }
+        let said = damaged.iter().map(|name| said(mirror, name, &newer)).collect::<Result<Vec<_>, _>>()?;
+        store.transaction(|txn| {
+            damaged.iter().zip(said).try_for_each(|(name, fields)| write(txn, name, fields))
+        })?;
+        Ok(damaged.iter().map(|(kind, key)| format!("{} {key}", Table::of(*kind).name)).collect())
+    })
+    .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())))
+}
+
+/// The rows that cannot be read, of all tables that the mirror has.
+fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
+    let mut found = Vec::new();
+    named(reader, Kind::Session, SESSIONS, &mut found, |bytes, key| {
+        row::open::<SessionRow>(bytes, key).map(drop)
+    })?;
+    named(reader, Kind::Node, NODES, &mut found, |bytes, key| row::open::<NodeRow>(bytes, key).map(drop))?;
+    named(reader, Kind::Command, COMMANDS, &mut found, |bytes, key| {
+        row::open::<CommandRow>(bytes, key).map(drop)
+    })?;
+    named(reader, Kind::Cost, COSTS, &mut found, |bytes, key| row::open::<CostRecord>(bytes, key).map(drop))?;
+    numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| {
+        row::open::<AuditRecord>(bytes, seq).map(drop)
+    })?;
+    numbered(reader, Kind::Alert, ALERTS, &mut found, |bytes, id| {
+        row::open::<AlertRow>(bytes, id)?.into_alert(id).map(drop)
+    })?;
+    numbered(reader, Kind::Event, EVENTS, &mut found, |bytes, seq| event::session_of(bytes, seq).map(drop))?;
+    Ok(found)
+}
+
+fn named(
+    reader: &Reader<'_>,
+    kind: Kind,
+    table: TableDefinition<'_, &'static str, &'static [u8]>,
+    found: &mut Vec<Name>,
+    open: impl Fn(&[u8], &str) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for entry in reader.txn().open_table(table)?.iter()? {
+        let (key, bytes) = entry?;
+        note(found, kind, key.value(), open(bytes.value(), key.value()))?;
+    }
+    Ok(())
+}
+
+fn numbered(
+    reader: &Reader<'_>,
+    kind: Kind,
+    table: TableDefinition<'_, u64, &'static [u8]>,
+    found: &mut Vec<Name>,
+    open: impl Fn(&[u8], u64) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for entry in reader.txn().open_table(table)?.iter()? {
+        let (key, bytes) = entry?;
+        note(found, kind, &key.value().to_string(), open(bytes.value(), key.value()))?;
+    }
+    Ok(())
+}
+
+fn note(
+    found: &mut Vec<Name>,
+    kind: Kind,
+    key: &str,
+    opened: Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match opened {
+        Err(StoreError::Damaged { .. }) if found.len() < MOST => {
+            found.push((kind, key.to_owned()));
+            Ok(())
+        }
+        opened => opened,
+    }
+}
+
+/// What the mirror says of a row, if that is what the store should say.
+fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, StoreError> {
+    let table = Table::of(*kind);
+    let unknown =
+        |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
+    if newer.is_lost || is_newer(newer, *kind, key) {
+        return Err(unknown("has not taken over its last change"));
+    }
+    let pk = match kind {
+        Kind::Event | Kind::Audit | Kind::Alert => Cell::Integer(key.parse().unwrap_or_default()),
+        _ => Cell::Text(key.clone()),
+    };
+    let line = line_of(&immutable(mirror)?, table, &pk)?.ok_or_else(|| unknown("has not got it"))?;
+    line::read(table, &line).map_err(|why| unknown(&why))
+}
+
+fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(), StoreError> {
+    let key = key.as_str();
+    let number = key.parse::<u64>().unwrap_or_default();
+    let by_name = |table: TableDefinition<'_, &'static str, &'static [u8]>,
+                   bytes: Result<Vec<u8>, String>| {
+        let bytes = bytes.map_err(StoreError::Refused)?;
+        txn.open_table(table)?.insert(key, bytes.as_slice())?;
+        Ok(())
+    };
+    let by_number = |table: TableDefinition<'_, u64, &'static [u8]>, bytes: Result<Vec<u8>, String>| {
+        let bytes = bytes.map_err(StoreError::Refused)?;
+        txn.open_table(table)?.insert(number, bytes.as_slice())?;
+        Ok(())
+    };
+    match kind {
+        Kind::Session => by_name(SESSIONS, sealed::<SessionRow>(fields, key)),
+        Kind::Node => by_name(NODES, sealed::<NodeRow>(fields, key)),
+        Kind::Cost => by_name(COSTS, sealed::<CostRecord>(fields, key)),
+        Kind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
+        Kind::Audit => by_number(AUDIT, sealed::<AuditRecord>(fields, key)),
+        Kind::Event => by_number(EVENTS, line::event(number, fields).map(|event| event::seal(&event))),
+        _ => by_name(COMMANDS, sealed::<CommandRow>(fields, key)),
+    }
+}
+
+fn sealed<R: row::Row>(fields: Fields, key: &str) -> Result<Vec<u8>, String> {
+    line::row::<R>(fields).map(|fresh| row::seal(&fresh, key))
+}

@@ -1,0 +1,69 @@
+//! `/api/v1/store` and `/api/v1/progress`.
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::{Extension, Json};
+
+use super::{Answered, one, page};
+use crate::base::cause::chain;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest};
+use crate::store::StoreError;
+use crate::supervisor::aside::{self, Wanted};
+use crate::supervisor::auth::Actor;
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// What a store that was set aside and the present one hold differently.
+#[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
+pub async fn diff(
+    State(shared): State<Shared>,
+    body: Result<Json<StoreRequest>, JsonRejection>,
+) -> Answered<StoreDiff> {
+    let wanted = find(&shared, body?.0)?;
+    let working = shared.works.begin("store diff");
+    let work = move || aside::diff(shared.hub.store(), &wanted, &working.progress);
+    one(blocking(work).await?)
+}
+
+/// Brings back what a store that was set aside holds and the present one lacks. Doing it twice does no harm.
+#[utoipa::path(post, path = "/api/v1/store/merge", request_body = StoreRequest, responses((status = 200, body = Answer<StoreMerge>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
+pub async fn merge(
+    State(shared): State<Shared>,
+    Extension(Actor(actor)): Extension<Actor>,
+    body: Result<Json<StoreRequest>, JsonRejection>,
+) -> Answered<StoreMerge> {
+    let wanted = find(&shared, body?.0)?;
+    let working = shared.works.begin("store merge");
+    let work = move || {
+        let _one_at_a_time = shared.merging.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        aside::merge(&shared.hub, &wanted, &actor, &working.progress)
+    };
+    one(blocking(work).await?)
+}
+
+/// How far work is that takes long.
+#[utoipa::path(get, path = "/api/v1/progress", responses((status = 200, body = Answer<Vec<Doing>>), (status = 401, body = Refusal)))]
+pub async fn progress(State(shared): State<Shared>) -> Answered<Vec<Doing>> {
+    let all: Vec<Doing> = shared
+        .works
+        .now()
+        .into_iter()
+        .map(|(what, (done, total))| Doing { what: what.to_owned(), done, total })
+        .collect();
+    let total = all.len() as u64;
+    page(all, Meta { total, ..Meta::default() })
+}
+
+fn find(shared: &Shared, request: StoreRequest) -> Result<Wanted, ApiError> {
+    aside::find(shared.hub.store().path(), request).map_err(ApiError::not_found)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| ApiError::internal(&chain(&error))),
+        Err(error) => Err(ApiError::internal(&error.to_string())),
+    }
+}

@@ -1,0 +1,146 @@
+//! What a store that was set aside holds and the present one lacks, and how it comes back: through the hub, in portions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::hub::Hub;
+use super::hub::input::Input;
+use crate::base::nearest::no_such;
+use crate::base::panic::contained;
+use crate::base::progress::Progress;
+use crate::protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+use crate::store::StoreError;
+use crate::store::hub::Store;
+use crate::store::mirror::aside::{Aside, list};
+use crate::store::mirror::bring::{Portion, bring};
+use crate::store::mirror::compare::{Comparison, Selection};
+use crate::store::mirror::differ::{Part, Shown, Side, differ, rows_of};
+use crate::store::sheet::schema::{TABLES, Table};
+
+/// Rows shown at most.
+const MOST_ROWS: usize = 1_000;
+
+/// Between two portions: ingest goes first.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A request that can be carried out.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The file's name.
+    pub file: String,
+    path: PathBuf,
+    selection: Selection,
+    limit: usize,
+    dry_run: bool,
+}
+
+/// Finds what is meant, beside this store; the error is a sentence. Only names of files that were set aside are taken.
+pub fn find(store: &Path, request: StoreRequest) -> Result<Wanted, String> {
+    let all = list(store);
+    let names: Vec<String> = all.iter().map(|path| name_of(path)).collect();
+    let nth = match &request.file {
+        None => 0,
+        Some(name) => names.iter().position(|one| one == name).unwrap_or(all.len()),
+    };
+    let Some(path) = all.get(nth).cloned() else {
+        let named = request
+            .file
+            .as_deref()
+            .map(|name| no_such("store that was set aside", name, names.iter().map(String::as_str)));
+        return Err(named.unwrap_or_else(|| {
+            format!("no store was set aside beside {}: there is nothing to compare with", store.display())
+        }));
+    };
+    let kind = |name: &String| {
+        let known = TABLES.iter().map(|table| table.name);
+        Table::named(name).map(|table| table.kind).ok_or_else(|| no_such("table", name, known))
+    };
+    let selection = Selection {
+        tables: request.tables.iter().map(kind).collect::<Result<_, _>>()?,
+        since: request.since,
+        until: request.until,
+        session: request.session,
+    };
+    let limit = request.limit.min(MOST_ROWS);
+    Ok(Wanted { file: name_of(&path), path, selection, limit, dry_run: request.dry_run })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Compares.
+pub fn diff(store: &Store, wanted: &Wanted, progress: &Progress) -> Result<StoreDiff, StoreError> {
+    let compare = || {
+        let there = Aside::open(&wanted.path)?;
+        differ(&there, store, &wanted.selection, wanted.limit, progress)
+    };
+    let report = contained(compare).unwrap_or_else(|_| Err(StoreError::Surprising(wanted.path.clone())))?;
+    let tables = report.tables.into_iter().map(|table| TableDiff {
+        table: Table::of(table.kind).name.to_owned(),
+        only_there: rows(table.there),
+        only_here: rows(table.here),
+        different: rows(table.both),
+    });
+    let (tables, unreadable) = (tables.collect(), report.unreadable);
+    let rows = report.rows.into_iter().map(show).collect();
+    Ok(StoreDiff { file: wanted.file.clone(), tables, rows, unreadable })
+}
+
+fn rows(Part { rows, ends, times }: Part) -> Rows {
+    let (first, last) = ends.unzip();
+    let (from, to) = times.unzip();
+    Rows { rows, first, last, from, to }
+}
+
+fn show(Shown { kind, side, key, fields }: Shown) -> DiffRow {
+    let side = match side {
+        Side::There => "only_there",
+        Side::Here => "only_here",
+        Side::Both => "different",
+    };
+    DiffRow { table: Table::of(kind).name.to_owned(), side: side.to_owned(), key, row: fields }
+}
+
+/// Brings back what is lacking, as somebody wants it.
+pub fn merge(hub: &Hub, wanted: &Wanted, actor: &str, progress: &Progress) -> Result<StoreMerge, StoreError> {
+    let mut merged: Vec<Merged> = Vec::new();
+    let came = Arc::new(AtomicU64::new(0));
+    let mut hand_over = |mut portion: Portion| {
+        portion.came = came.clone();
+        for (kind, rows) in portion.counts() {
+            let (table, rows) = (Table::of(kind).name, rows as u64);
+            match merged.iter_mut().find(|one| one.table == table) {
+                Some(one) => one.rows += rows,
+                None => merged.push(Merged { table: table.to_owned(), rows }),
+            }
+        }
+        if wanted.dry_run { Ok(()) } else { send(hub, portion, wanted, actor) }
+    };
+    let work = || {
+        let there = Aside::open(&wanted.path)?;
+        let kinds: Vec<_> = TABLES.iter().map(|table| table.kind).collect();
+        progress.expect(rows_of(&kinds, &there)?);
+        bring(Comparison::of(&there, &**hub.store(), progress), &wanted.selection, &mut hand_over)
+    };
+    contained(work).unwrap_or_else(|_| Err(StoreError::Surprising(wanted.path.clone())))?;
+    for one in merged.iter_mut().filter(|one| one.table == TABLES[0].name) {
+        one.rows = one.rows.saturating_sub(came.load(Ordering::Relaxed));
+    }
+    merged.retain(|one| one.rows > 0);
+    Ok(StoreMerge { file: wanted.file.clone(), dry_run: wanted.dry_run, tables: merged })
+}
+
+fn send(hub: &Hub, portion: Portion, wanted: &Wanted, actor: &str) -> Result<(), StoreError> {
+    let stopping = || StoreError::Refused("the supervisor is stopping".into());
+    let (reply, stored) = oneshot::channel();
+    let (file, actor, portion) = (wanted.file.clone(), actor.to_owned(), Box::new(portion));
+    hub.send_blocking(Input::Return { portion, file, actor, reply }).map_err(|_| stopping())?;
+    stored.blocking_recv().map_err(|_| stopping())?.map_err(StoreError::Refused)?;
+    std::thread::park_timeout(PAUSE);
+    Ok(())
+}

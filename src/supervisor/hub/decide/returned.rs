@@ -1,0 +1,107 @@
+//! Rows that come back from a store that was set aside: each once, as it was, and under its own number where that is free.
+
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::event::EventView;
+use crate::protocol::session::SessionId;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Kind;
+use crate::store::mirror::bring::Portion;
+use crate::store::returned;
+use crate::store::session::SessionRecord;
+use crate::store::sheet::edit::{Deed, Edit};
+use crate::store::sheet::line;
+use crate::store::sheet::schema::Table;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::view::NodeState;
+
+/// What the audit log calls it.
+const ACTION: &str = "store merge";
+
+impl Work {
+    pub(super) fn bring_back(
+        &mut self,
+        portion: Portion,
+        file: &str,
+        actor: String,
+        reply: oneshot::Sender<Result<(), String>>,
+        at: Time,
+    ) {
+        let counts = portion.counts().map(|(kind, rows)| (Table::of(kind).name, rows));
+        let counts: serde_json::Map<_, _> = counts
+            .into_iter()
+            .filter(|(_, rows)| *rows > 0)
+            .map(|(name, rows)| (name.to_owned(), rows.into()))
+            .collect();
+        for node in portion.nodes {
+            if !self.view.nodes.contains_key(&node.id) {
+                self.view.gone_nodes.remove(&node.id);
+                self.put_node(NodeState::offline(node));
+            }
+        }
+        for record in portion.sessions {
+            self.bring_session(record);
+        }
+        for event in portion.events {
+            self.bring_event(event, at);
+        }
+        for command in portion.commands {
+            self.put_command(command);
+        }
+        for more in portion.costs {
+            self.batch.costs.entry(more.key()).and_modify(|sum| sum.add(&more)).or_insert(more);
+        }
+        self.batch.keys.extend(portion.keys);
+        self.batch.audit.extend(portion.audit);
+        if counts.is_empty() {
+            // All of it came by itself meanwhile.
+            return self.effects.push(Effect::Edited(reply));
+        }
+        self.batch.audit.push(AuditRecord {
+            id: id::fresh(),
+            at,
+            actor,
+            action: ACTION.to_owned(),
+            target: file.to_owned(),
+            args: serde_json::Value::Object(counts).to_string(),
+            result: "done".to_owned(),
+            ..AuditRecord::default()
+        });
+        self.effects.push(Effect::Edited(reply));
+    }
+
+    /// A session that has gone on since keeps what it is.
+    fn bring_session(&mut self, record: SessionRecord) {
+        let known = self.view.sessions.get(&record.session.id);
+        if known.is_some_and(|known| known.session.active_at >= record.session.active_at) {
+            return;
+        }
+        let no = known.map(|known| known.no).unwrap_or_else(|| self.session_no(&record.session.id));
+        self.put_session(SessionRecord { no, ..record });
+    }
+
+    fn bring_event(&mut self, event: EventView, at: Time) {
+        if let Some(name) = returned::name(&event) {
+            self.view.returned_nodes.insert(event.node_id.clone());
+            self.batch.returned.push(name);
+        }
+        if self.free.remove(&event.seq) {
+            let columns = Table::of(Kind::Event).columns.iter().map(|name| (*name).to_owned());
+            let deed = Deed::Put(columns.zip(line::of_event(&event)).collect());
+            self.batch.moved.list.push(Edit { kind: Kind::Event, key: event.seq.to_string(), deed });
+            (self.batch.moved.by, self.batch.moved.at) = (Some(ACTION), at);
+            return;
+        }
+        // As an old event that an operator inserts: it keeps its time.
+        self.view.last_seq += 1;
+        let event = EventView { seq: self.view.last_seq, ..event };
+        if let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)) {
+            self.view.tail.push(record.no, event.seq);
+        }
+        self.view.last_time = self.view.last_time.max(event.timestamp);
+        self.batch.events.push(event);
+    }
+}

@@ -1,0 +1,42 @@
+//! Work that takes long, for whoever waits for it and wants to know how far it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::progress::Progress;
+
+/// Names of work, and how far it is.
+type List = Vec<(&'static str, Progress)>;
+
+/// What is being done. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Works(Arc<Mutex<List>>);
+
+impl Works {
+    /// Begins one; it is over when what this gives is dropped.
+    pub fn begin(&self, what: &'static str) -> Working {
+        let progress = Progress::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what, progress.clone()));
+        Working { all: self.clone(), progress }
+    }
+
+    /// All of them: what is done, and of how much.
+    pub fn now(&self) -> Vec<(&'static str, (u64, u64))> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(what, progress)| (*what, progress.now())).collect()
+    }
+}
+
+/// Work that is going on.
+#[derive(Debug)]
+pub struct Working {
+    all: Works,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, progress)| !progress.is(&self.progress));
+    }
+}
