@@ -10,10 +10,16 @@ use axum::response::{IntoResponse, Response};
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
+use crate::base::clock;
 
-/// Who asks. One shared token so far, so one name.
-#[derive(Clone, Debug)]
-pub struct Actor(pub String);
+/// Who asks, and from where. One shared token so far, so one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// The name.
+    pub name: String,
+    /// The address of the other end of the connection: what a proxy says of others in a header can be made up.
+    pub address: String,
+}
 
 /// What a request shows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +58,13 @@ pub fn refusal(shown: Shown) -> &'static str {
 /// Counts a refusal and mentions its source in the log, once in a while.
 pub fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
     shared.metrics.refused_tokens.get_or_create(&Word { word: door }).inc();
-    if shown == Shown::Wrong && shared.mention_refusal(source) {
+    if shown != Shown::Wrong {
+        return;
+    }
+    if let Some(record) = shared.denied.note(door, source, clock::now()) {
+        shared.hub.audit(record);
+    }
+    if shared.mention_refusal(source) {
         tracing::warn!(%source, door, "refused a wrong token (further ones from there are only counted)");
     }
 }
@@ -73,7 +85,8 @@ pub async fn require(
         return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
             .into_response();
     }
-    request.extensions_mut().insert(Actor("token".into()));
+    let address = source.ip().to_canonical().to_string();
+    request.extensions_mut().insert(Actor { name: "token".into(), address });
     next.run(request).await
 }
 

@@ -81,6 +81,8 @@ pub struct Health {
     pub lag: Duration,
     /// Its rows.
     pub rows: u64,
+    /// Bytes of its pages that hold something.
+    pub bytes: u64,
     /// Why it is not in step, or no plain copy of it should be made.
     pub trouble: Option<String>,
 }

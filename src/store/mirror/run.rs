@@ -406,7 +406,8 @@ impl Runner {
             _ => None,
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        *health = Health { lag, rows: self.standing.rows(), trouble };
+        let bytes = self.file.as_ref().and_then(|file| file.live_bytes().ok()).unwrap_or(health.bytes);
+        *health = Health { lag, rows: self.standing.rows(), bytes, trouble };
     }
 
     fn set_trouble(&self, trouble: Option<String>) {

@@ -13,6 +13,7 @@ use crate::protocol::frame::{
 };
 use crate::protocol::node::NodeId;
 use crate::rules;
+use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
 use crate::store::sheet::edit::{Edit, Edits};
@@ -100,6 +101,8 @@ pub struct Asked {
     pub request: CommandRequest,
     /// By whom.
     pub actor: String,
+    /// From where.
+    pub address: String,
     /// The identity it gets if it is new.
     pub id: CommandId,
     /// What its key stands for in the store, and that command if it still exists. Filled in by the hub just before it
@@ -225,6 +228,8 @@ pub enum Input {
         id: CommandId,
         /// Who.
         actor: String,
+        /// From where.
+        address: String,
         /// The command as it is then: ended, or left to its node, which drops it when it has not begun.
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
     },
@@ -264,6 +269,8 @@ pub enum Input {
     Liveness(rules::node::Liveness),
     /// An edge has seen what a person should see.
     Alert(Alert),
+    /// An edge writes down who did what.
+    Audit(Box<AuditRecord>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -291,6 +298,7 @@ impl Input {
             | Self::CommandResult { .. }
             | Self::Command(_)
             | Self::Cancel { .. }
+            | Self::Audit(_)
             | Self::Tick => false,
         }
     }

@@ -76,7 +76,7 @@ impl Work {
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
-            Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
+            Input::Cancel { id, actor, address, reply } => self.cancel(&id, (actor, address), reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
@@ -86,6 +86,7 @@ impl Work {
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
+            Input::Audit(record) => self.batch.audit.push(*record),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
