@@ -98,10 +98,21 @@ pub struct Look {
 }
 
 impl Reader<'_> {
-    /// The last number of an event stored before a time; 0 when there is none.
-    pub fn last_before(&self, at: Time) -> Result<u64, StoreError> {
-        let Some((first, last)) = self.event_bounds()? else { return Ok(0) };
-        Ok(self.first_at(at, first, last)? - 1)
+    /// The last number up to which events were stored before a time, all those after `done`; `done` when there is none.
+    pub fn last_before(&self, at: Time, done: u64) -> Result<u64, StoreError> {
+        let Some((first, last)) = self.event_bounds()? else { return Ok(done) };
+        if !self.is_disordered()? {
+            return Ok(self.first_at(at, first, last)?.saturating_sub(1).max(done));
+        }
+        let mut upto = done;
+        for entry in self.txn().open_table(EVENTS)?.range(done + 1..)? {
+            let (seq, bytes) = entry?;
+            if event::view_if(bytes.value(), seq.value(), &|_, stored| stored < at)?.is_none() {
+                break;
+            }
+            upto = seq.value();
+        }
+        Ok(upto)
     }
 
     /// Looks at some rows of those that may leave.
@@ -157,7 +168,8 @@ mod tests {
     #[test]
     fn the_longest_rule_counts_and_a_whole_name_before_all_others() {
         let day = |days: u64| Duration::from_secs(days * 86_400);
-        let rules = [("message.*", 5), ("message.part.*", 2), ("message.part.updated", 7), ("session.*", 365)];
+        let rules =
+            [("message.*", 5), ("message.part.*", 2), ("message.part.updated", 7), ("session.*", 365)];
         let types = Types::new(rules.map(|(name, days)| (name.to_owned(), day(days))));
         let retention = Retention { events: Some(day(90)), types, ..Retention::default() };
         let kept = |kind| retention.of(kind);

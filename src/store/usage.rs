@@ -7,7 +7,7 @@ use std::path::Path;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::StoreError;
-use super::mirror::backup;
+use super::mirror::{Health, backup};
 use super::reader::Reader;
 use super::tables::{
     AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS,
@@ -38,6 +38,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// By their names.
+    pub fn parts(&self) -> [(&'static str, u64); 4] {
+        let Self { store, mirror, backups, archive, .. } = *self;
+        [("store", store), ("mirror", mirror), ("backups", backups), ("archive", archive)]
+    }
+
     /// Of the files of a store.
     pub fn of(store: &Path, mirror: &Path, archive: &Path) -> Self {
         let end = |path: &Path, end: &str| path.with_added_extension(end);
@@ -76,6 +82,12 @@ pub struct Weight {
     pub events: u64,
     /// How many rows the mirror has of all this.
     pub rows: u64,
+}
+
+/// What the store and its mirror hold, and one event in both. A mirror that is behind is taken for one that is not.
+pub fn together(mirror: &Health, weight: &Weight) -> (u64, u64) {
+    let per_row = mirror.bytes.checked_div(mirror.rows).unwrap_or(0);
+    (weight.bytes + per_row * weight.rows, weight.per_event + per_row)
 }
 
 impl Reader<'_> {
@@ -135,4 +147,60 @@ impl Reader<'_> {
 fn filled(mean: u64, rows: u64) -> u64 {
     let bytes = (mean + PER_ROW) * rows;
     bytes + bytes / SLACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Time;
+    use crate::protocol::event::EventView;
+    use crate::store::hub::{Batch, Store};
+
+    fn event(seq: u64) -> EventView {
+        let filler = "x".repeat(usize::try_from(seq * 7919 % 700).unwrap());
+        EventView {
+            seq,
+            id: format!("0198c0de-{seq:08}-0000-0000"),
+            kind: "message.part.updated".into(),
+            session_id: "ses_1".into(),
+            node_id: "web-1".into(),
+            project: "shop".into(),
+            data: crate::protocol::event::raw(&filler),
+            timestamp: Time(1),
+            occurred_at: Time(1),
+            node_seq: seq,
+        }
+    }
+
+    #[test]
+    fn what_is_estimated_is_about_what_redb_counts_also_after_rows_have_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s.redb")).unwrap().0;
+        for first in (1..20_000).step_by(500) {
+            let events: Vec<_> = (first..first + 500).map(event).collect();
+            let index = events.iter().map(|event| (1, event.seq)).collect();
+            store.commit(&Batch { events, index, ..Batch::default() }).unwrap();
+        }
+        let compare = || {
+            let weight = store.read().unwrap().weight().unwrap();
+            let mut counted = 0;
+            let count = |txn: &redb::WriteTransaction| {
+                let all = txn.stats().unwrap();
+                counted = (all.leaf_pages() + all.branch_pages()) * all.page_size() as u64;
+                Ok(())
+            };
+            store.transaction(count).unwrap();
+            let ratio = weight.bytes as f64 / counted as f64;
+            assert!((0.85..1.15).contains(&ratio), "estimated {} of {counted}", weight.bytes);
+            counted
+        };
+        let before = compare();
+        let gone = |txn: &redb::WriteTransaction| {
+            txn.open_table(EVENTS)?.retain_in(..15_000, |_, _| false)?;
+            txn.open_table(EVENTS_BY_SESSION)?.retain_in(..(1, 15_000), |_, ()| false)?;
+            Ok(())
+        };
+        store.transaction(gone).unwrap();
+        assert!(compare() < before / 3);
+    }
 }

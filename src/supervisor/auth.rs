@@ -1,6 +1,7 @@
 //! Who may come in: the bearer token, compared in constant time, and the origin of browsers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, header};
@@ -10,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::clock;
+use crate::base::{clock, id};
+use crate::store::audit::AuditRecord;
 
 /// Who asks, and from where. One shared token so far, so one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,28 @@ pub struct Actor {
     pub name: String,
     /// The address of the other end of the connection: what a proxy says of others in a header can be made up.
     pub address: String,
+}
+
+impl Actor {
+    /// The record of something that was done, to which thing, or why not.
+    pub fn did(self, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
+        let (target, error) = match target {
+            Ok(target) => (target, None),
+            Err(why) => (String::new(), Some(why)),
+        };
+        AuditRecord {
+            id: id::fresh(),
+            at: clock::now(),
+            actor: self.name,
+            action: action.to_owned(),
+            target,
+            args: "{}".to_owned(),
+            result: if error.is_none() { "done" } else { "failed" }.to_owned(),
+            error,
+            duration_ms: u64::try_from(took.as_millis()).ok(),
+            ip: self.address,
+        }
+    }
 }
 
 /// What a request shows of itself.

@@ -209,11 +209,12 @@ fn retention(section: &Section<'_>) -> Retention {
     let rule = |(name, value): (String, Value<'_>)| {
         let keep = value.duration(age.clone());
         if !is_type(&name) {
-            value.problem("is kept by no type: expected one such as message.part.updated, or session.* for all that begin so");
+            value.problem("names no type of events: expected one such as message.part.updated, or session.* for all that begin so");
         }
         Some((name, keep?))
     };
-    let max_size = section.value("max_size").and_then(|value| value.bytes(MOST_SIZE)).filter(|size| *size > 0);
+    let max_size =
+        section.value("max_size").and_then(|value| value.bytes(MOST_SIZE)).filter(|size| *size > 0);
     if max_size.is_some_and(|size| size < LEAST_SIZE) {
         section.problem("max_size", "is too small to work with: expected at least 16MiB, or 0 for no bound");
     }

@@ -108,6 +108,7 @@ impl Supervisor {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
+        shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));

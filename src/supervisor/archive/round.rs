@@ -7,7 +7,7 @@ use super::{Archivist, RETENTION};
 use crate::base::clock::{self, Stopwatch, Time};
 use crate::store::change::Kind;
 use crate::store::retain::{Leaving, Retention};
-use crate::store::usage::Weight;
+use crate::store::usage::together;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::{Alert, Severity};
 
@@ -59,7 +59,8 @@ impl Rounds {
         if let Some(keep) = rules.audit {
             let before = clock::now().minus(keep);
             let is_old = |_: &str, at: Time| at < before;
-            let leaving = Leaving { kind: Kind::Audit, span: (0, u64::MAX), most: usize::MAX, is_old: &is_old };
+            let leaving =
+                Leaving { kind: Kind::Audit, span: (0, u64::MAX), most: usize::MAX, is_old: &is_old };
             archivist.retire(hub, leaving, rules.archive)?;
         }
         if let Some(most) = rules.max_size {
@@ -78,12 +79,11 @@ impl Rounds {
             self.done.clear();
         }
         let now = clock::now();
-        let is_old =
-            |kind: &str, at: Time| rules.of(kind).is_some_and(|keep| at < now.minus(keep));
-        let ages = rules.ages();
+        let is_old = |kind: &str, at: Time| rules.of(kind).is_some_and(|keep| at < now.minus(keep));
         let mut crossed = Vec::new();
-        for age in &ages {
-            crossed.push((*age, hub.store().read()?.last_before(now.minus(*age))?));
+        for age in rules.ages() {
+            let done = self.done.get(&age).copied().unwrap_or(0);
+            crossed.push((age, hub.store().read()?.last_before(now.minus(age), done)?));
         }
         let mut spans: Vec<(u64, u64)> = Vec::new();
         match (self.whole.is_none(), crossed.first()) {
@@ -104,15 +104,9 @@ impl Rounds {
     }
 
     /// The oldest events leave before their time while there is too much.
-    fn shed(
-        &mut self,
-        archivist: &Archivist,
-        hub: &Hub,
-        rules: &Retention,
-        most: u64,
-    ) -> anyhow::Result<()> {
+    fn shed(&mut self, archivist: &Archivist, hub: &Hub, rules: &Retention, most: u64) -> anyhow::Result<()> {
         let weight = hub.store().read()?.weight()?;
-        let (used, per_event) = together(archivist, &weight);
+        let (used, per_event) = together(&archivist.mirror.now(), &weight);
         if used <= most || weight.events == 0 {
             return Ok(());
         }
@@ -135,11 +129,4 @@ impl Rounds {
         }
         Ok(())
     }
-}
-
-/// What the store and its mirror hold, and one event in both. A mirror that is behind is taken for one that is not.
-pub fn together(archivist: &Archivist, weight: &Weight) -> (u64, u64) {
-    let mirror = archivist.mirror.now();
-    let per_row = mirror.bytes.checked_div(mirror.rows).unwrap_or(0);
-    (weight.bytes + per_row * weight.rows, weight.per_event + per_row)
 }

@@ -86,7 +86,8 @@ impl Stage {
             ..CommandRequest::default()
         };
         let id = CommandId::new(crate::base::id::fresh());
-        let asked = Asked { request, actor: "me".into(), address: "10.1.2.3".into(), id, earlier: None, reply };
+        let asked =
+            Asked { request, actor: "me".into(), address: "10.1.2.3".into(), id, earlier: None, reply };
         self.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap()
     }
@@ -252,7 +253,14 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
             ..CommandRequest::default()
         };
         let id = CommandId::new(crate::base::id::fresh());
-        Input::Command(Box::new(Asked { request, actor: "me".into(), address: "10.1.2.3".into(), id, earlier: None, reply }))
+        Input::Command(Box::new(Asked {
+            request,
+            actor: "me".into(),
+            address: "10.1.2.3".into(),
+            id,
+            earlier: None,
+            reply,
+        }))
     };
     let (reply, mut new) = oneshot::channel();
     stage.play(vec![ask("", reply), ask("k", other)]);

@@ -2,18 +2,21 @@
 //!
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
-//! - `archive`: what leaves the store when it is old.
-//! - `backup`: backups, and what restoring one brings.
+//! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
+//! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
 
 mod agree;
 mod archive;
+mod audit;
 mod backup;
 mod copies;
 mod edit;
 mod offline;
+mod retain;
 mod scrub;
-mod stage;
+pub mod stage;
 mod start;
+mod watch;
