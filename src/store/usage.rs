@@ -9,12 +9,10 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::StoreError;
 use super::mirror::{Health, backup};
 use super::reader::Reader;
-use super::tables::{
-    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS,
-};
+use super::tables::{AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS};
 
 /// Rows of a table that are weighed at each of its ends, or of the events all along it.
-const WEIGHED: usize = 128;
+const WEIGHED: usize = 256;
 
 /// Beside each row's bytes: where it lies in its page.
 const PER_ROW: u64 = 8;
@@ -74,7 +72,7 @@ fn blocks(path: &Path) -> u64 {
 /// file does not shrink when rows go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// All rows.
+    /// All rows, but for the list of what a mirror has to catch up with, which is bounded and goes by itself.
     pub bytes: u64,
     /// One event with its place in the index.
     pub per_event: u64,
@@ -84,10 +82,16 @@ pub struct Weight {
     pub rows: u64,
 }
 
-/// What the store and its mirror hold, and one event in both. A mirror that is behind is taken for one that is not.
+/// What the store and its mirror hold, and one event in both. SQLite counts its pages, so a mirror that is in step says
+/// exactly how large its rows are, and they are never smaller than the store's: the weighing of a few cannot be far off.
 pub fn together(mirror: &Health, weight: &Weight) -> (u64, u64) {
-    let per_row = mirror.bytes.checked_div(mirror.rows).unwrap_or(0);
-    (weight.bytes + per_row * weight.rows, weight.per_event + per_row)
+    let weighed = weight.bytes / weight.rows.max(1);
+    let mirrored = match mirror.bytes.checked_div(mirror.rows) {
+        Some(counted) if mirror.rows >= weight.rows / 2 => counted,
+        // It is being made, or far behind.
+        _ => weighed,
+    };
+    (weight.rows * (weighed.min(mirrored) + mirrored), weight.per_event.min(mirrored) + mirrored)
 }
 
 impl Reader<'_> {
@@ -105,10 +109,8 @@ impl Reader<'_> {
             let (some, count) = self.weigh(table, |key| key.len() as u64)?;
             (bytes, rows) = (bytes + some, rows + if is_shown { count } else { 0 });
         }
-        for (table, is_shown) in [(AUDIT, true), (CHANGES, false)] {
-            let (some, count) = self.weigh(table, |_| size_of::<u64>() as u64)?;
-            (bytes, rows) = (bytes + some, rows + if is_shown { count } else { 0 });
-        }
+        let (some, count) = self.weigh(AUDIT, |_| size_of::<u64>() as u64)?;
+        (bytes, rows) = (bytes + some, rows + count);
         Ok(Weight { bytes, per_event: all_events / events.max(1), events, rows })
     }
 

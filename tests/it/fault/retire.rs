@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::report::{Report, asked};
@@ -102,6 +103,16 @@ fn play(before: &Before, trap: Trap, is_of_archive: bool, report: &mut Report) -
         let left = reply.map_err(|error| error.to_string())?.body["meta"]["total"].clone();
         if left == 0 { Ok(()) } else { Err(left.to_string()) }
     });
+    // The trap may be waiting at the end, too; the comparison is made without it.
+    world.supervisor().signal(Signal::TERM);
+    let status = wait_until("it has ended", PATIENCE, || {
+        let said = world.supervisor().said();
+        world.supervisor_mut().ended().ok_or(said)
+    });
+    assert!(status.success() || (was_killed(status) && !has_fired), "{status}");
+    has_fired |= was_killed(status);
+    world.start_supervisor_by(plain(&world));
+    world.wait_for_supervisor();
     let (rows, wrong) = (archived(&archive), &mut report.lost);
     let missing = before.leaving.iter().filter(|seq| !rows.contains_key(seq)).count();
     if missing > 0 {
