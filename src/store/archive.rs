@@ -298,3 +298,37 @@ fn cell_of(value: Option<&Value>) -> Cell {
         _ => Cell::Null,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, seqs: &[u64]) -> PathBuf {
+        let mut writer = Writer::begin(folder, Kind::Audit).unwrap();
+        for seq in seqs {
+            let record = AuditRecord { at: Time(1_795_450_273_000), ..AuditRecord::default() };
+            writer.add(&Old::audit(*seq, &record)).unwrap();
+        }
+        writer.finish(folder).unwrap()
+    }
+
+    #[test]
+    fn no_archive_is_written_over_by_one_that_holds_other_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, again) = (write(folder.path(), &[1, 2, 3]), write(folder.path(), &[1, 2, 3]));
+        assert_eq!(whole, again, "the same rows are the same archive");
+        let less = write(folder.path(), &[1, 3]);
+        assert_ne!(less, whole);
+        let rows = |path: &Path| {
+            let mut rows = 0;
+            read(path, |_| {
+                rows += 1;
+                true
+            })
+            .unwrap();
+            rows
+        };
+        assert_eq!((rows(&whole), rows(&less), list(folder.path()).len()), (3, 2, 2));
+        assert_eq!(list(folder.path())[1].seqs, (1, 3));
+    }
+}

@@ -71,15 +71,16 @@ pub async fn watch(shared: Shared) {
     loop {
         let rules = shared.backups.rules();
         tokio::time::sleep((rules.every / 4).clamp(LOOK.0, LOOK.1)).await;
-        // One that is due when we start is made first.
-        if began.elapsed() < FIRST.min(rules.every) {
-            continue;
-        }
-        let late = late(&shared, &rules, began.elapsed());
+        // One that is due when we start is made first, and a start has better things to do than to read a large file.
+        let is_early = began.elapsed() < FIRST.min(rules.every);
+        let late = if is_early { None } else { late(&shared, &rules, began.elapsed()) };
         if let Some(text) = late.as_ref().filter(|_| !was_late) {
             shared.hub.raise(Alert { name: "backup.late", severity: Severity::High, text: text.clone() });
         }
         was_late = late.is_some();
+        if is_early && shared.backups.seen().is_none() {
+            continue;
+        }
         let (backups, again) = (shared.backups.clone(), rules.every.clamp(LOOK.1, AGAIN * 24));
         let _looked = tokio::task::spawn_blocking(move || backups.look_at_newest(clock::now(), again)).await;
         let sick = shared.backups.seen().and_then(|seen| seen.problem);

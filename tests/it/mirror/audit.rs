@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::agree::full;
+use crate::peer::Peer;
 use crate::world::{TOKEN, World};
 
 /// A stranger's requests.
@@ -66,7 +67,11 @@ fn a_stranger_who_knocks_often_is_told_of_at_once_and_seldom() {
     let first = r#"unknown|api door|denied|a wrong token|127.0.0.1|{"count":1}"#;
     world.until_sql(told, first);
     assert!(!world.sql("SELECT * FROM audit_log").contains("none-of-ours"), "the token is nobody's business");
+    let refused = world.run(Peer::connect(&world.url("ws"), Some("a-token-that-is-none-of-ours")));
+    assert!(refused.is_err(), "the agents' door is closed, too");
+    let agents = first.replace("api door", "agent door");
+    world.until_sql(told, &format!("{first}\n{agents}"));
     world.end_supervisor();
     let rest = first.replace(":1}", &format!(":{}}}", KNOCKS - 1));
-    assert_eq!(world.sql(told), format!("{first}\n{rest}"));
+    assert_eq!(world.sql(told), format!("{first}\n{agents}\n{rest}"));
 }

@@ -65,6 +65,28 @@ fn a_backup_that_is_damaged_after_it_was_made_is_noticed() {
 }
 
 #[test]
+fn a_damaged_backup_is_replaced_before_its_time() {
+    const EVERY: f64 = 30.0;
+    let mut world = World::empty();
+    world.start_with("backup", &json!({"interval": format!("{EVERY}s")}));
+    wait_until("one is made", PATIENCE, || {
+        let made = world.ctl(&["backup", "now"]);
+        if made.status.success() { Ok(()) } else { Err(crate::world::text(&made.stderr)) }
+    });
+    let made = || world.metric("hal_o_swarm_backup_newest_timestamp_seconds ");
+    let first = made();
+    let file = fs::OpenOptions::new().write(true).open(newest(&world)).unwrap();
+    file.write_all_at(&[0xA5; 9_000], 8_192).unwrap();
+    assert!(until_alerted(&world, "backup.damaged").contains("another one is made"));
+    let second = wait_until("another one is made", PATIENCE, || match made() {
+        now if now > first => Ok(now),
+        now => Err(now.to_string()),
+    });
+    assert!(second - first < EVERY, "it was due anyway, {} s later", second - first);
+    assert_eq!(sqlite(&newest(&world), "PRAGMA integrity_check").unwrap(), "ok");
+}
+
+#[test]
 fn backups_that_fail_are_counted_and_after_two_intervals_there_is_an_alert() {
     let mut world = World::supervised();
     world.until_mirrored();
