@@ -74,6 +74,19 @@ CREATE TABLE commands (
     timestamp TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     extra TEXT
 );
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    about TEXT NOT NULL DEFAULT '',
+    severity TEXT NOT NULL DEFAULT 'medium',
+    status TEXT NOT NULL DEFAULT 'firing',
+    text TEXT NOT NULL DEFAULT '',
+    count INTEGER NOT NULL DEFAULT 1,
+    started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    timestamp TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    acknowledged_by TEXT NOT NULL DEFAULT '',
+    extra TEXT
+);
 CREATE TABLE _hal_meta (key TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID;
 -- What operators changed, until the supervisor has taken it over: one row for each row (op I, D) or value (op U).
 CREATE TABLE _hal_oplog (

@@ -18,6 +18,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
 use crate::supervisor::Supervisor;
@@ -154,6 +155,7 @@ impl Place {
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
             retention: Retention::default(),
+            alerts: Limits::default(),
             tls: None,
         }
     }

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use sysinfo::{MemoryRefreshKind, System};
 
+use crate::base::memory::{self, Memory};
 use crate::protocol::node::Resources;
-
-/// Bytes in a kilobyte of /proc.
-const KILO: u64 = 1024;
 
 /// Measures; keeps the last processor times, since use is a difference.
 #[derive(Debug)]
@@ -27,7 +25,9 @@ impl Gauge {
 
     /// Measures now. The processors' use is that since the last call.
     pub fn measure(&mut self) -> Resources {
-        let mut out = Resources { agent_rss: own_memory().unwrap_or(0), ..Resources::default() };
+        let Memory { own, used, limit } = memory::measure();
+        let mut out =
+            Resources { agent_rss: own, limited_memory: used, memory_limit: limit, ..Resources::default() };
         if let Some(system) = &mut self.system {
             system.refresh_cpu_usage();
             system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
@@ -41,13 +41,6 @@ impl Gauge {
         }
         out
     }
-}
-
-/// Resident bytes of this process.
-fn own_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(KILO)
 }
 
 #[cfg(test)]

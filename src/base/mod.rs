@@ -5,6 +5,7 @@
 //! - `clock`: the only place that reads the time.
 //! - `backoff`: how long to wait before trying again.
 //! - `secret`: text that never prints itself.
+//! - `memory`: how much of it this process uses and may use.
 //! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
@@ -27,6 +28,7 @@ pub mod exit;
 pub mod file;
 pub mod id;
 pub mod log;
+pub mod memory;
 pub mod nearest;
 pub mod os;
 pub mod panic;

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::base::clock::Time;
 use crate::base::daemon::VERSION;
 use crate::base::exit;
+use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeStatus;
 
 const EXAMPLES: &str = "\
@@ -124,6 +125,9 @@ pub enum Noun {
     /// What was asked of nodes, and what came of it
     #[command(visible_alias = "command", subcommand)]
     Commands(CommandVerb),
+    /// What a person should see: what is wrong, since when, and who knows
+    #[command(visible_alias = "alert", subcommand)]
+    Alerts(AlertVerb),
     /// Events and audit records that were too old for the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),
@@ -239,6 +243,44 @@ pub enum CommandVerb {
     },
 }
 
+/// What can be done with alerts.
+#[derive(Debug, Subcommand)]
+pub enum AlertVerb {
+    /// List alerts that are not over, newest first
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Examples:
+  halctl alerts list --severity high
+  halctl alerts list --status all --name node.offline"
+    )]
+    List {
+        /// Only those `firing`, `acknowledged`, `resolved`, `open` (not resolved), or `all`
+        #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
+        status: String,
+        /// Only those at least so severe: low, medium, high or critical
+        #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+        severity: Option<Severity>,
+        /// Only those of this kind, such as node.offline
+        #[arg(long)]
+        name: Option<String>,
+        /// How many at most; 0: all of them
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one alert
+    Get {
+        /// The alert's id.
+        id: String,
+    },
+    /// Say that you know: what happened once is over with that, what lasts is not told again
+    Ack {
+        /// The alerts' ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+}
+
 /// What can be done with archives.
 #[derive(Debug, Subcommand)]
 pub enum ArchiveVerb {
@@ -332,6 +374,10 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     duration(text)
         .map(Moment::Ago)
         .map_err(|expected| format!("{expected} ago, or an RFC 3339 time such as 2026-11-23T16:00:00Z"))
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::parse(text).ok_or_else(|| "expected low, medium, high or critical".to_owned())
 }
 
 fn node_status(text: &str) -> Result<NodeStatus, String> {

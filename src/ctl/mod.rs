@@ -4,9 +4,10 @@
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `backup`, `archive`: the nouns.
+//! - `node`, `session`, `event`, `command`, `alert`, `backup`, `archive`: the nouns.
 //! - `config`, `completions`: halctl itself.
 
+mod alert;
 mod archive;
 mod backup;
 pub mod cli;
@@ -56,6 +57,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
+        Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,

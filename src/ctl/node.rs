@@ -42,6 +42,7 @@ impl Record for Node {
                 .brief(share(used.memory_used, used.memory_total)),
             Field::new("disk_free", bytes(used.disk_free)),
             Field::new("agent_memory", bytes(used.agent_rss)).wide(),
+            Field::new("clock_ahead", format!("{:.1} s", self.clock_ahead_ms as f64 / 1e3)).detail(),
             Field::new("version", &self.version).wide(),
             Field::new("address", &self.address).wide(),
             Field::new("epoch", self.epoch).detail(),

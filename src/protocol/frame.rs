@@ -192,6 +192,9 @@ pub struct Heartbeat {
     pub resources: Resources,
     /// The last sequence number its journal holds.
     pub last_seq: u64,
+    /// What its clock says, in milliseconds since 1970; absent from older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now_ms: Option<i64>,
 }
 
 /// The whole picture of a node, after every connect and whenever its projects change.

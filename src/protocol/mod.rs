@@ -2,6 +2,7 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
+//! - `alert`: what a person should see.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror, as the HTTP API says it.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
@@ -9,6 +10,7 @@
 //! Words grow by optional fields; unknown fields and unknown kinds from the future are tolerated. The fixture
 //! files under `tests/fixtures/frames` are the protocol: change them first.
 
+pub mod alert;
 pub mod api;
 pub mod archive;
 pub mod backup;

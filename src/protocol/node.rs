@@ -53,6 +53,10 @@ pub struct Resources {
     pub disk_total: u64,
     /// Resident bytes of the agent itself.
     pub agent_rss: u64,
+    /// Bytes that count towards the limit of the agent and the coding agents that it runs.
+    pub limited_memory: u64,
+    /// That limit; 0: there is none.
+    pub memory_limit: u64,
 }
 
 /// A directory that coding agents work in.
@@ -122,6 +126,9 @@ pub struct Node {
     /// As of the last heartbeat.
     #[serde(default)]
     pub resources: Resources,
+    /// Milliseconds by which its clock is ahead of the supervisor's, as of the last heartbeat.
+    #[serde(default)]
+    pub clock_ahead_ms: i64,
     /// Where its events stand.
     #[serde(default)]
     pub journal: Journal,

@@ -21,6 +21,8 @@ use super::reader::Reader;
 use super::sheet::edit::{Deed, Edit};
 use super::sheet::line::{self, Line};
 use super::sheet::schema::Table;
+use super::tables::{AUDIT, EVENTS};
+use super::{event, row};
 use crate::base::clock::Time;
 use crate::base::file;
 use crate::protocol::event::EventView;
@@ -115,6 +117,32 @@ impl Reader<'_> {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The first number of rows that are to come back which stands for another row here, or for none yet: after an
+    /// older backup was restored numbers are given again.
+    pub fn taken_by_another(&self, kind: Kind, rows: &[Edit]) -> Result<Option<u64>, StoreError> {
+        let (events, audit) = (self.txn().open_table(EVENTS)?, self.txn().open_table(AUDIT)?);
+        let last = self.meta(if kind == Kind::Event { "last_seq" } else { "last_audit" })?;
+        for (seq, row) in rows.iter().filter_map(|row| Some((row.key.parse::<u64>().ok()?, row))) {
+            let known = match kind {
+                Kind::Event => events.get(seq)?.map(|row| event::view(row.value(), seq).map(|view| view.id)),
+                _ => audit
+                    .get(seq)?
+                    .map(|row| row::open::<AuditRecord>(row.value(), seq).map(|record| record.id)),
+            };
+            let is_other = match (known.transpose(), &row.deed) {
+                (Ok(Some(known)), Deed::Put(columns)) => {
+                    !columns.contains(&("id".to_owned(), Cell::Text(known)))
+                }
+                // A damaged one is better replaced.
+                _ => false,
+            };
+            if is_other || seq > last {
+                return Ok(Some(seq));
+            }
+        }
+        Ok(None)
     }
 }
 

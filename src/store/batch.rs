@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, WriteTransaction};
 
+use super::alert::AlertRow;
 use super::audit::{AuditRecord, note_outcomes};
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
@@ -13,10 +14,11 @@ use super::node::{NodeRecord, NodeRow};
 use super::session::{SessionRecord, SessionRow};
 use super::sheet::edit;
 use super::tables::{
-    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES, OPEN_COMMANDS,
-    SESSIONS,
+    ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES,
+    OPEN_COMMANDS, SESSIONS,
 };
 use super::{StoreError, event, row};
+use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
 
@@ -37,6 +39,8 @@ pub struct Batch {
     pub index: Vec<(u32, u64)>,
     /// What was used since, to be added up.
     pub costs: BTreeMap<String, CostRecord>,
+    /// Alerts as they are now; `None`: it is not kept any more.
+    pub alerts: BTreeMap<u64, Option<Alert>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
     /// What operators changed with SQL.
@@ -55,6 +59,7 @@ impl Batch {
             && self.keys.is_empty()
             && self.index.is_empty()
             && self.costs.is_empty()
+            && self.alerts.is_empty()
             && self.audit.is_empty()
             && self.edits.is_empty()
             && self.moved.is_empty()
@@ -116,6 +121,7 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
     let mut edited = edit::write(txn, &batch.edits, &mut changes)?;
     edited.extend(edit::write(txn, &batch.moved, &mut changes)?);
     write_costs(txn, &batch.costs, &mut changes)?;
+    write_alerts(txn, &batch.alerts, &mut changes)?;
     write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
     note_outcomes(txn, &batch.commands, &mut changes)?;
     note_changes(txn, &changes, mark)
@@ -141,6 +147,25 @@ fn write_costs(
         };
         table.insert(key.as_str(), row::seal(&sum, key).as_slice())?;
         changes.push(Change::Put(change::Kind::Cost, key.clone()));
+    }
+    Ok(())
+}
+
+fn write_alerts(
+    txn: &WriteTransaction,
+    alerts: &BTreeMap<u64, Option<Alert>>,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    let mut table = txn.open_table(ALERTS)?;
+    for (id, alert) in alerts {
+        match alert {
+            Some(alert) => table.insert(id, row::seal(&AlertRow::from(alert), id).as_slice())?,
+            None => table.remove(id)?,
+        };
+        changes.push(Change::Put(change::Kind::Alert, id.to_string()));
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub enum Kind {
     Gone,
     /// An event; its key is its number. Written in [`Change::Events`] instead.
     Event,
+    /// An alert; its key is its number.
+    Alert,
 }
 
 impl Row for Change {

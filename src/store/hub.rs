@@ -18,8 +18,8 @@ use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
 use super::tables::{
-    AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
-    SESSIONS,
+    ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
+    OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
 use super::{StoreError, cache, event, fresh, suspect};
@@ -27,6 +27,7 @@ use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::panic::contained;
 use crate::base::{file, id};
+use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 
 /// The tables' shape. A store with a larger number was written by a newer program.
@@ -55,6 +56,8 @@ pub struct Loaded {
     pub gone_nodes: Vec<NodeRecord>,
     /// Sessions that an operator has deleted, and their numbers.
     pub gone_sessions: Vec<(String, u32)>,
+    /// Alerts, oldest first.
+    pub alerts: Vec<Alert>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
     /// Index entries that were not merged yet.
@@ -356,6 +359,7 @@ impl Store {
         txn.open_table(EVENTS_BY_SESSION)?;
         txn.open_table(COSTS)?;
         txn.open_table(AUDIT)?;
+        txn.open_table(ALERTS)?;
         txn.open_table(GONE)?;
         txn.commit()?;
         Ok(())
@@ -366,6 +370,7 @@ impl Store {
         let txn = begin(db)?;
         txn.open_table(COSTS)?;
         txn.open_table(AUDIT)?;
+        txn.open_table(ALERTS)?;
         txn.open_table(GONE)?;
         txn.commit()?;
         Ok(())
@@ -383,6 +388,7 @@ impl Store {
             last_seq,
             last_time,
             nodes: reader.nodes()?,
+            alerts: reader.alerts()?,
             gone_nodes: gone.0,
             gone_sessions: gone.1,
             tail: reader.unmerged(&sessions)?,

@@ -1,8 +1,10 @@
 //! Tests of the supervisor's store: what is committed is there again, in every order and filter.
 
 use super::*;
+use crate::protocol::alert::{Alert, AlertState, Severity};
 use crate::protocol::event::EventView;
 use crate::protocol::event::raw;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Change;
 use crate::store::command::{CommandRow, KeyRecord};
@@ -176,6 +178,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-key.1", row::seal(&key, "token\0k")),
         ("supervisor-cost.1", row::seal(&cost(), cost().key())),
         ("supervisor-audit.1", row::seal(&audit(), 3)),
+        ("supervisor-alert.1", row::seal(&AlertRow::from(&alert()), 4)),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
     ]
 }
@@ -208,6 +211,22 @@ fn audit() -> AuditRecord {
     }
 }
 
+fn alert() -> Alert {
+    Alert {
+        id: 4,
+        name: "node.offline".into(),
+        about: "web-1".into(),
+        severity: Severity::High,
+        status: AlertState::Acknowledged,
+        text: "node web-1 is away".into(),
+        lasting: true,
+        count: 2,
+        started_at: Time(1_795_450_273_000),
+        changed_at: Time(1_795_450_274_000),
+        acknowledged_by: "token".into(),
+    }
+}
+
 #[test]
 fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
@@ -230,6 +249,8 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
     assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), cost());
     assert_eq!(row::open::<AuditRecord>(&read("supervisor-audit.1"), 3).unwrap(), audit());
+    let read = row::open::<AlertRow>(&read("supervisor-alert.1"), 4).unwrap();
+    assert_eq!(read.into_alert(4).unwrap(), alert());
 }
 
 #[test]

@@ -12,12 +12,13 @@
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
-//! - `cost`, `audit`: what was used, and who did what.
+//! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
+pub mod alert;
 pub mod archive;
 pub mod audit;
 mod ballast;

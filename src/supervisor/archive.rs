@@ -133,6 +133,13 @@ impl Archivist {
         let _one_at_a_time = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let edits = archive::returns(archive)?;
         let rows = edits.len() as u64;
+        if let Some(seq) = hub.store().read()?.taken_by_another(archive.kind, &edits)? {
+            anyhow::bail!(
+                "row {seq} is another one in this store, which was restored from a backup since {} was made; nothing \
+                 is brought back. Its rows can be read with zcat",
+                archive.path.display()
+            );
+        }
         archive::mark_restored(archive)?;
         move_rows(hub, RESTORE, edits)?;
         Ok(rows)

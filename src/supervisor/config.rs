@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub backup: Rules,
     /// When old rows leave the store.
     pub retention: Retention,
+    /// From where on things are worth an alert.
+    pub alerts: Limits,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -123,12 +126,13 @@ fn build(root: &Section<'_>) -> Config {
     }
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
+    let alerts = root.section("alerts", alerts);
     later::channels(root);
     later::cost(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, tls }
+    Config { server, database, backup, retention, alerts, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {
@@ -232,4 +236,21 @@ fn is_type(name: &str) -> bool {
     let words = name.strip_suffix(".*").unwrap_or(name);
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     words.split('.').all(|word| !word.is_empty() && word.chars().all(is_letter))
+}
+
+fn alerts(section: &Section<'_>) -> Limits {
+    let default = Limits::default();
+    let long = |key| section.value(key).and_then(|value| value.duration(Duration::from_secs(1)..=MOST_AGE));
+    Limits {
+        is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
+        node_offline: long("node_offline").unwrap_or(default.node_offline),
+        memory_percent: section.whole("memory_percent", 1..=100).unwrap_or(default.memory_percent),
+        disk_free_percent: section.whole("disk_free_percent", 0..=99).unwrap_or(default.disk_free_percent),
+        response: long("response").unwrap_or(default.response),
+        clock_skew: long("clock_skew").unwrap_or(default.clock_skew),
+        refused_per_minute: section
+            .whole("refused_per_minute", 1..=1_000_000)
+            .unwrap_or(default.refused_per_minute),
+        mirror_lag: long("mirror_lag").unwrap_or(default.mirror_lag),
+    }
 }

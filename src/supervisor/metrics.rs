@@ -59,6 +59,7 @@ pub struct Metrics {
     input_queue: Gauge<f64, AtomicU64>,
     mirror_lag: Gauge<f64, AtomicU64>,
     mirror_rows: Gauge,
+    mirror_comparisons: Gauge,
     /// Backups that could not be made.
     pub backup_failures: Counter,
     backup_time: Gauge<f64, AtomicU64>,
@@ -132,6 +133,7 @@ impl Default for Metrics {
             disk: Family::default(),
             disk_free: Gauge::default(),
             kept: Gauge::default(),
+            mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
         metrics
@@ -162,6 +164,11 @@ impl Metrics {
         of.register("input_queue_ratio", "How full the hub's queue is, 0 to 1", metrics.input_queue.clone());
         of.register("mirror_lag_seconds", "How far supervisor.db is behind", metrics.mirror_lag.clone());
         of.register("mirror_rows", "Rows in supervisor.db", metrics.mirror_rows.clone());
+        of.register(
+            "mirror_comparisons",
+            "How often all rows of supervisor.db were compared with the store's since it was opened",
+            metrics.mirror_comparisons.clone(),
+        );
         self.name_files(&mut of);
         of
     }
@@ -187,6 +194,12 @@ impl Metrics {
         self.kept.set(files.kept as f64);
     }
 
+    /// Everybody who was turned away so far: without a valid token, or for what he said.
+    pub fn refused(&self) -> u64 {
+        let doors = ["agent", "api"].map(|word| self.refused_tokens.get_or_create(&Word { word }).get());
+        doors.iter().sum()
+    }
+
     /// The hub's own counters.
     pub fn counts(&self) -> Counts {
         self.counts.clone()
@@ -198,6 +211,7 @@ impl Metrics {
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));
+        self.mirror_comparisons.set(i64::try_from(mirror.comparisons).unwrap_or(i64::MAX));
         self.input_queue.set(hub.pressure());
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -5,6 +5,7 @@
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
 //! - `offline`: what is done to its files while no supervisor runs.
+//! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
 
 mod accept;
@@ -26,6 +27,7 @@ pub mod run;
 mod server;
 mod shared;
 mod tls;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::time::{MissedTickBehavior, interval};
@@ -62,6 +65,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Supervisor {
     config: Config,
     shared: Shared,
+    limits: watch::LimitsInForce,
     handle: Handle<SocketAddr>,
     tls: Option<RustlsConfig>,
     address: SocketAddr,
@@ -111,9 +115,11 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
+        let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
+        shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
-        Ok(Self { config, shared, handle, tls, address, hub_thread, mirror })
+        Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -151,6 +157,7 @@ impl Supervisor {
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
         self.shared.archive.set_rules(config.retention.clone());
+        self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.config = config;

@@ -18,6 +18,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod agent;
+mod alert;
 mod command;
 mod config;
 mod ctl;

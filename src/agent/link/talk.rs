@@ -383,7 +383,8 @@ impl Talk<'_> {
     async fn next_frame(&mut self) -> Result<Option<Message>, Break> {
         let frame = if std::mem::take(&mut self.heartbeat_due) {
             let resources = self.link.means.gauge.measure();
-            FromAgent::Heartbeat(Heartbeat { resources, last_seq: *self.last.borrow() })
+            let (last_seq, now_ms) = (*self.last.borrow(), Some(clock::now().0));
+            FromAgent::Heartbeat(Heartbeat { resources, last_seq, now_ms })
         } else if self.may_answer()
             && let Some(say) = self.link.pending.pop_front()
         {

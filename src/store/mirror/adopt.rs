@@ -8,7 +8,9 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
+use super::level::LastEvents;
 use crate::base::clock::Time;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::command::{CommandRow, KeyRecord};
@@ -19,7 +21,8 @@ use crate::store::session::SessionRow;
 use crate::store::sheet::line::{self, Fields};
 use crate::store::sheet::schema::Table;
 use crate::store::tables::{
-    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS, SESSIONS,
+    ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
+    SESSIONS,
 };
 use crate::store::{StoreError, event, row};
 
@@ -33,6 +36,8 @@ pub struct Adopted {
     pub events: u64,
     /// The last one's number.
     pub last: u64,
+    /// The highest time of one.
+    newest: Time,
     /// Lines that made no sense, and the first one's place and reason.
     pub senseless: (u64, Option<String>),
 }
@@ -49,6 +54,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
         gone(connection, txn)
     })?;
     let (mut last_time, mut disordered) = (Time(i64::MIN), false);
+    let mut said = LastEvents::default();
     loop {
         let mut read = 0;
         store.transaction(|txn| {
@@ -59,7 +65,7 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             let mut events = txn.open_table(EVENTS)?;
             while let Some(found) = rows.next()? {
                 read += 1;
-                let line = cells(found, Table::of(Kind::Event))?;
+                let line = line::cells(found, Table::of(Kind::Event))?;
                 let Cell::Integer(seq) = line[0] else { continue };
                 adopted.last = seq.cast_unsigned();
                 let fields = line::read(Table::of(Kind::Event), &line);
@@ -69,11 +75,13 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
                     continue;
                 };
                 events.insert(event.seq, event::seal(&event).as_slice())?;
+                said.see(&event);
                 if let Some(no) = numbers.get(&event.session_id) {
                     index.push((*no, event.seq));
                 }
                 disordered |= event.timestamp < last_time;
                 last_time = last_time.max(event.timestamp);
+                adopted.newest = last_time;
                 adopted.events += 1;
             }
             index.sort_unstable();
@@ -87,7 +95,14 @@ pub fn adopt(connection: &Connection, standing: &Standing, path: &Path) -> Resul
             break;
         }
     }
-    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered))?;
+    let noted: i64 =
+        connection.query_row("SELECT coalesce(max(id), 0) FROM _hal_oplog", [], |row| row.get(0))?;
+    let noted = noted.cast_unsigned();
+    // The mirror was still catching up.
+    if standing.event < standing.last.0 {
+        store.transaction(|txn| said.level(txn))?;
+    }
+    store.transaction(|txn| numbers_of(txn, standing, &adopted, last_time, disordered, noted))?;
     Ok(adopted)
 }
 
@@ -111,10 +126,13 @@ fn numbers_of(
     adopted: &Adopted,
     last_time: Time,
     disordered: bool,
+    noted: u64,
 ) -> Result<(), StoreError> {
     let mut meta = txn.open_table(META)?;
     let last_seq = standing.last.0.max(adopted.last);
-    let last_time = standing.last.1.max(last_time);
+    // By its own clock: an operator may have given an event any time.
+    let last_time = if standing.last.0 > 0 { standing.last.1 } else { last_time };
+    let disordered = disordered || adopted.newest > last_time;
     let last_audit = meta.get("last_audit")?.map_or(0, |last| last.value()).max(standing.last_audit);
     let numbers = [
         ("last_seq", last_seq),
@@ -123,6 +141,8 @@ fn numbers_of(
         ("index_watermark", last_seq),
         ("disordered", u64::from(disordered)),
         ("mirror_epoch", standing.epoch),
+        // What operators had changed in it is in its rows; what they change from now on is new.
+        ("mirror_oplog", noted),
     ];
     for (key, number) in numbers {
         meta.insert(key, number)?;
@@ -131,13 +151,16 @@ fn numbers_of(
     Ok(())
 }
 
-/// By which a store knows the file again that it was made from.
-pub fn identity(standing: &Standing) -> String {
-    format!("{}:{}", standing.store_id, standing.epoch)
+/// True when a store was made from this mirror.
+pub fn is_made_from(store: &Store, standing: &Standing) -> Result<bool, StoreError> {
+    let reader = store.read()?;
+    let names = reader.txn().open_table(NAME)?;
+    Ok(names.get("adopted")?.is_some_and(|bytes| bytes.value() == identity(standing).as_bytes()))
 }
 
-fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Vec<Cell>> {
-    (0..table.columns.len()).map(|at| row.get(at)).collect()
+/// By which a store knows the file again that it was made from.
+fn identity(standing: &Standing) -> String {
+    format!("{}:{}", standing.store_id, standing.epoch)
 }
 
 /// Shows the key and the fields of every row of a table.
@@ -148,10 +171,14 @@ fn each(
     mut see: impl FnMut(&str, Fields) -> Result<Result<(), String>, StoreError>,
 ) -> Result<(), StoreError> {
     let table = Table::of(kind);
+    // A backup of an earlier day may not have it.
+    if !table.is_in(connection)? {
+        return Ok(());
+    }
     let mut statement = connection.prepare(&table.select_sql(""))?;
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
-        let line = cells(found, table)?;
+        let line = line::cells(found, table)?;
         let key = match &line[0] {
             Cell::Text(text) => text.clone(),
             Cell::Integer(number) => number.to_string(),
@@ -189,6 +216,18 @@ fn small(
             txn.open_table(AUDIT)?.insert(seq, bytes)?;
             Ok(())
         })
+    })?;
+    each(connection, Kind::Alert, adopted, |key, fields| {
+        let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let alert = match line::row::<AlertRow>(fields) {
+            Ok(row) => row,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(error) = alert.clone().into_alert(id) {
+            return Ok(Err(error.to_string()));
+        }
+        txn.open_table(ALERTS)?.insert(id, row::seal(&alert, id).as_slice())?;
+        Ok(Ok(()))
     })?;
     each(connection, Kind::Command, adopted, |key, fields| {
         let command = match line::row::<CommandRow>(fields) {

@@ -15,6 +15,16 @@ use crate::store::sheet::line::{self, Line};
 use crate::store::sheet::moment;
 use crate::store::sheet::schema::{TABLES, Table};
 
+/// The last numbers the mirror has been given: what an operator inserts under a higher one may be in the way of one of
+/// the store's.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// Of events.
+    pub event: u64,
+    /// Of audit records.
+    pub audit: u64,
+}
+
 /// What `_hal_meta` says of a mirror.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -88,8 +98,11 @@ impl Standing {
 
     /// Counts the rows of every table but the events', which are counted as they come and go.
     pub fn count_small(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let noted = noted(connection)?;
         for table in TABLES.iter().filter(|table| table.kind != Kind::Event) {
-            self.counts.insert(table.name.to_owned(), count(connection, table.name)?);
+            let rows = count(connection, table.name)?;
+            let noted = noted.get(table.name).copied().unwrap_or_default();
+            self.counts.insert(table.name.to_owned(), rows.saturating_add_signed(-noted));
         }
         Ok(())
     }
@@ -101,14 +114,30 @@ impl Standing {
         Ok(())
     }
 
+    /// The last numbers it has been given.
+    pub fn given(&self) -> Given {
+        Given { event: self.event, audit: self.last_audit }
+    }
+
     fn add_events(&mut self, added: u64, removed: u64) {
         let count = self.counts.entry("events".to_owned()).or_default();
         *count = (*count + added).saturating_sub(removed);
     }
 
-    /// The operator has added or removed events.
-    pub fn events_changed(&mut self, added: u64, removed: u64) {
-        self.add_events(added, removed);
+    /// Operators have added and removed rows. True when they may have put some in the place of others, which only
+    /// the new ones were noted of.
+    pub fn rows_changed(&mut self, moved: &[(String, u64, u64)]) -> bool {
+        for (table, came, went) in moved.iter().filter(|(table, ..)| Table::named(table).is_some()) {
+            let count = self.counts.entry(table.clone()).or_default();
+            *count = (*count + came).saturating_sub(*went);
+        }
+        moved.iter().any(|(table, came, _)| table == "events" && *came > 0)
+    }
+
+    /// Counts the events.
+    pub fn count_events(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.counts.insert("events".to_owned(), count(connection, "events")?);
+        Ok(())
     }
 
     /// Its events.
@@ -127,6 +156,14 @@ pub fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
         Ok(row.get::<_, i64>(0)?.cast_unsigned())
     })
+}
+
+/// By how many rows operators have changed each table, as far as that is noted and not yet stored.
+pub fn noted(connection: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
+    let mut noted = connection
+        .prepare_cached("SELECT tbl, sum(op = 'I') - sum(op = 'D') FROM _hal_oplog GROUP BY tbl")?;
+    let noted = noted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    noted.collect()
 }
 
 /// Brings what is to be done into the mirror.
@@ -256,14 +293,13 @@ fn sessions_of(connection: &Connection, node: &str, is_online: bool) -> rusqlite
 /// The names of a table's rows that are in the mirror.
 pub fn names(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<String>> {
     let mut all = connection.prepare(&format!("SELECT CAST({} AS TEXT) FROM {}", table.key(), table.name))?;
-    all.query_map([], |row| row.get(0))?.collect()
+    let names = all.query_map([], |row| line::cell(row, 0))?;
+    let text = |cell| if let Ok(Cell::Text(name)) = cell { Some(Ok(name)) } else { cell.err().map(Err) };
+    names.filter_map(text).collect()
 }
 
 /// A whole line of the mirror.
 pub fn line_of(connection: &Connection, table: &Table, key: &Cell) -> rusqlite::Result<Option<Line>> {
     let sql = table.select_sql(&format!("WHERE {} = ?", table.key()));
-    connection
-        .prepare_cached(&sql)?
-        .query_row([key], |row| (0..table.columns.len()).map(|at| row.get(at)).collect())
-        .optional()
+    connection.prepare_cached(&sql)?.query_row([key], |row| line::cells(row, table)).optional()
 }

@@ -21,13 +21,15 @@ const SLICE: u64 = 5_000;
 const GROUP_READS: u32 = 0o640;
 
 /// Makes the mirror of a store anew, while the store is written to. What changes meanwhile is caught up with later:
-/// the mirror begins at the change that was the last one before.
-pub fn build(
+/// the mirror begins at the change that was the last one before. `at_last` is done when it only has to be put in place,
+/// and what that gives is kept until it is.
+pub fn build<T>(
     store: &Store,
     store_id: &str,
     path: &Path,
     desk: &dyn Desk,
     ends: &AtomicBool,
+    at_last: impl FnOnce() -> T,
 ) -> Result<Standing, StoreError> {
     let fresh = side(path, ".new");
     let _ = fs::remove_file(&fresh);
@@ -37,6 +39,7 @@ pub fn build(
     let standing =
         fill(store, store_id, &fresh, desk, ends).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
+    let _kept = at_last();
     remove_sides(path);
     fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).map_err(failed)?;
     Ok(standing)

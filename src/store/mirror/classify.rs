@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::apply::Standing;
 use super::file::{is_damage, side};
+use crate::store::sheet::schema;
 
 /// What the log says of a damaged file, in SQLite's own words: operators and their tools look for them.
 pub const MALFORMED: &str = "database disk image is malformed";
@@ -46,7 +47,7 @@ pub fn look(path: &Path) -> Found {
     match alone {
         Ok(Some(standing)) => Found::Mirror(standing),
         Ok(None) => Found::Foreign,
-        // A power cut in the middle of a checkpoint leaves half of it in the log.
+        // A power cut in the middle of a checkpoint leaves half of it in the log, or in an operator's journal.
         Err(error) if is_damage(&error) && has_log(path) => with_log(path, &error),
         Err(error) => Found::Corrupt(error.to_string()),
     }
@@ -78,6 +79,15 @@ pub fn check(connection: &Connection) -> Option<String> {
     }
 }
 
+/// Why a file cannot be taken in place of a store that is well; `None` when it can.
+pub fn unsound(path: &Path) -> Option<String> {
+    let looked = immutable(path).and_then(|file| match check(&file) {
+        None => Ok(schema::lacks(&file)?.map(|column| format!("{column} is missing"))),
+        unsound => Ok(unsound),
+    });
+    looked.unwrap_or_else(|error| Some(error.to_string()))
+}
+
 fn standing(connection: &Connection) -> rusqlite::Result<Option<Standing>> {
     let tables: i64 = connection.query_row(
         "SELECT count(*) FROM sqlite_master WHERE name IN ('_hal_meta', 'events', 'sessions', 'nodes')",
@@ -92,7 +102,7 @@ fn standing(connection: &Connection) -> rusqlite::Result<Option<Standing>> {
 }
 
 fn has_log(path: &Path) -> bool {
-    fs::metadata(side(path, "-wal")).is_ok_and(|log| log.len() > 0)
+    ["-wal", "-journal"].iter().any(|end| fs::metadata(side(path, end)).is_ok_and(|log| log.len() > 0))
 }
 
 fn with_log(path: &Path, alone: &rusqlite::Error) -> Found {

@@ -2,6 +2,7 @@
 
 use redb::ReadableTable;
 
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::{CommandRow, KeyRecord};
@@ -10,7 +11,7 @@ use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::sheet::line::{self, Line};
-use crate::store::tables::{AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
+use crate::store::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
 use crate::store::{StoreError, event, row};
 
 /// What is to be looked at again.
@@ -26,6 +27,16 @@ pub struct Todo {
     pub is_lost: bool,
     /// There is more.
     pub more: bool,
+}
+
+impl Todo {
+    /// Adds the next portion of all events, after changes were lost.
+    pub fn look_again(&mut self, again: &mut Option<u64>, last: u64, rows: u64) {
+        if let Some(from) = *again {
+            self.ranges.push((from, from + rows - 1));
+            *again = (from + rows <= last).then_some(from + rows);
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -99,7 +110,7 @@ impl Reader<'_> {
         Ok(Some(row::open::<SessionRow>(bytes.value(), id)?.into_record(id)))
     }
 
-    /// The line of a row of costs, of the audit log or of commands.
+    /// The line of a row of costs, of the audit log, of alerts or of commands.
     pub fn plain_line(&self, kind: Kind, key: &str) -> Result<Option<Line>, StoreError> {
         match kind {
             Kind::Cost => {
@@ -112,6 +123,12 @@ impl Reader<'_> {
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
                 Ok(Some(line::of_audit(seq, &row::open::<AuditRecord>(bytes.value(), seq)?)))
+            }
+            Kind::Alert => {
+                let Ok(id) = key.parse::<u64>() else { return Ok(None) };
+                let table = self.txn().open_table(ALERTS)?;
+                let Some(bytes) = table.get(id)? else { return Ok(None) };
+                Ok(Some(line::of_alert(id, &row::open::<AlertRow>(bytes.value(), id)?)))
             }
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;
@@ -147,8 +164,10 @@ impl Reader<'_> {
                 all.push((kind, entry?.0.value().to_owned()));
             }
         }
-        for entry in self.txn().open_table(AUDIT)?.iter()? {
-            all.push((Kind::Audit, entry?.0.value().to_string()));
+        for (kind, table) in [(Kind::Audit, AUDIT), (Kind::Alert, ALERTS)] {
+            for entry in self.txn().open_table(table)?.iter()? {
+                all.push((kind, entry?.0.value().to_string()));
+            }
         }
         Ok(all)
     }

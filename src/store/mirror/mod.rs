@@ -13,8 +13,8 @@
 //! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
 //! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
 //!
-//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`: a store from a mirror.
-//! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it.
+//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`, `level`: a store from a mirror.
+//! - `run`: the thread; `run/other`: other files in place of ours. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it; `late`: those in a file that is being made anew.
 //! - `scrub`: both compared, slowly, and healed. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
 mod adopt;
@@ -24,6 +24,8 @@ mod build;
 mod classify;
 mod feed;
 mod file;
+mod late;
+mod level;
 pub mod offline;
 mod ops;
 mod run;
@@ -83,6 +85,8 @@ pub struct Health {
     pub rows: u64,
     /// Bytes of its pages that hold something.
     pub bytes: u64,
+    /// How often all of them were compared with the store's since this file was taken into use.
+    pub comparisons: u64,
     /// Why it is not in step, or no plain copy of it should be made.
     pub trouble: Option<String>,
 }

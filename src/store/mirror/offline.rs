@@ -116,7 +116,7 @@ impl Files {
     pub fn rebuild_mirror(&self, desk: &dyn Desk) -> Result<Option<PathBuf>, StoreError> {
         let (store, loaded) = self.open(false)??;
         let aside = if self.mirror.exists() { Some(set_aside(&self.mirror, "replaced")?) } else { None };
-        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false))?;
+        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false), || ())?;
         Ok(aside)
     }
 
@@ -126,7 +126,7 @@ impl Files {
         if to.exists() {
             return Err(StoreError::Refused(format!("{} is there already", to.display())));
         }
-        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false))?.rows())
+        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false), || ())?.rows())
     }
 
     /// The backup that is restored when none is named.

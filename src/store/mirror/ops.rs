@@ -3,13 +3,17 @@
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params};
 
-use super::apply::line_of;
+use super::apply::{Given, line_of};
 use crate::store::change::Kind;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
+use crate::store::sheet::line;
 use crate::store::sheet::schema::Table;
 
 /// Noted changes read in one window: reading a great DELETE at once would hold the lease for long.
 pub const MOST: usize = 20_000;
+
+/// Bytes of changed values read in one window, but for one: they are in memory until they are stored.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// Edits handed to the hub at once: ingest waits for one commit of so many, some 50 ms.
 const CHUNK: usize = 1_000;
@@ -19,55 +23,112 @@ const CHUNK: usize = 1_000;
 pub struct Noted {
     /// As edits, in portions for the hub.
     pub portions: Vec<Edits>,
-    /// How many were read.
-    pub read: usize,
-    /// Events inserted and deleted among them.
-    pub events: (u64, u64),
+    /// There is more.
+    pub more: bool,
+    /// Keys that are no text: tables and keys.
+    pub senseless: Vec<(&'static Table, Vec<u8>)>,
 }
 
-/// Reads what was noted after `done`. `watermark` is the last event the mirror has been
-/// given: an event with a higher number may be in the way of one of the store's.
-pub fn read(connection: &Connection, done: u64, watermark: u64) -> rusqlite::Result<Noted> {
+/// Reads what was noted after `done`.
+pub fn read(connection: &Connection, done: u64, given: Given) -> rusqlite::Result<Noted> {
     let mut all = connection.prepare_cached(
         "SELECT id, tbl, op, pk, col, val FROM _hal_oplog WHERE id > ? ORDER BY id LIMIT ?",
     )?;
     let mut rows = all.query(params![done.cast_signed(), MOST as i64])?;
     let mut noted = Noted::default();
     let mut portion = Edits::default();
+    let (mut read, mut bytes) = (0, 0);
     while let Some(row) = rows.next()? {
-        noted.read += 1;
+        read += 1;
         portion.done = row.get::<_, i64>(0)?.cast_unsigned();
-        let (table, op, pk): (String, String, Cell) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let (table, op): (String, String) = (row.get(1)?, row.get(2)?);
+        let (pk, value) = (line::cell(row, 3)?, line::cell(row, 5)?);
         let Some(table) = Table::named(&table) else { continue };
+        let key = match &pk {
+            Cell::Text(text) => text.clone(),
+            Cell::Integer(number) => number.to_string(),
+            Cell::Blob(bytes) => {
+                noted.senseless.push((table, bytes.clone()));
+                continue;
+            }
+            Cell::Null | Cell::Real(_) => continue,
+        };
         let deed = match op.as_str() {
             "D" => Some(Deed::Drop),
-            "I" => inserted(connection, table, &pk, watermark)?,
-            _ => Some(Deed::Set(vec![(row.get(4)?, row.get(5)?)])),
+            "I" => inserted(connection, table, &pk, given)?,
+            _ => Some(Deed::Set(vec![(row.get(4)?, value)])),
         };
-        if table.kind == Kind::Event {
-            match op.as_str() {
-                "D" => noted.events.1 += 1,
-                "I" => noted.events.0 += 1,
-                _ => {}
-            }
-        }
+        bytes += deed.as_ref().map_or(0, size);
         if let Some(deed) = deed {
-            push(&mut portion.list, Edit { kind: table.kind, key: key_text(&pk), deed });
+            push(&mut portion.list, Edit { kind: table.kind, key, deed });
         }
         if portion.list.len() >= CHUNK {
             noted.portions.push(std::mem::take(&mut portion));
         }
+        if bytes >= MOST_BYTES {
+            noted.more = true;
+            break;
+        }
     }
+    noted.more |= read == MOST;
     if portion.done > 0 {
         noted.portions.push(portion);
     }
     Ok(noted)
 }
 
-/// Forgets what is done.
-pub fn forget(connection: &Connection, done: u64) -> rusqlite::Result<()> {
+/// Forgets what is done. Gives the rows that came and went by it, by table.
+pub fn forget(connection: &Connection, done: u64) -> rusqlite::Result<Vec<(String, u64, u64)>> {
+    let mut all = connection.prepare_cached(
+        "SELECT tbl, sum(op = 'I'), sum(op = 'D') FROM _hal_oplog WHERE id <= ? GROUP BY tbl",
+    )?;
+    let number =
+        |row: &rusqlite::Row<'_>, at| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)?.cast_unsigned());
+    let moved =
+        all.query_map([done.cast_signed()], |row| Ok((row.get(0)?, number(row, 1)?, number(row, 2)?)))?;
+    let moved = moved.collect::<Result<_, _>>()?;
     connection.prepare_cached("DELETE FROM _hal_oplog WHERE id <= ?")?.execute([done.cast_signed()])?;
+    Ok(moved)
+}
+
+/// The number of the last change that was noted.
+pub fn last(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT max(seq) FROM sqlite_sequence WHERE name = '_hal_oplog'";
+    let last: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(last.unwrap_or(0).cast_unsigned())
+}
+
+/// Sees to it that numbers go on after `done`: where the count of them was lost, as by an operator who has emptied
+/// `sqlite_sequence`, new edits would pass for old ones.
+pub fn number_on(connection: &Connection, done: u64) -> rusqlite::Result<()> {
+    let (last, done) = (last(connection)?.cast_signed(), done.cast_signed());
+    if last >= done {
+        return Ok(());
+    }
+    connection.execute("UPDATE _hal_oplog SET id = id + ?", [done])?;
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = '_hal_oplog'", [])?;
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('_hal_oplog', ?)", [last + done])?;
     Ok(())
+}
+
+/// Removes rows whose keys are no text: the store has no place for them.
+pub fn remove(connection: &Connection, senseless: &[(&'static Table, Vec<u8>)]) -> rusqlite::Result<()> {
+    for (table, key) in senseless {
+        let sql = format!("DELETE FROM {} WHERE CAST({} AS BLOB) = ?", table.name, table.key());
+        if connection.execute(&sql, [key])? > 0 {
+            tracing::warn!(table = table.name, "a row of supervisor.db whose key is no text is removed");
+        }
+    }
+    Ok(())
+}
+
+fn size(deed: &Deed) -> usize {
+    match deed {
+        Deed::Drop => 0,
+        Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => {
+            columns.iter().map(|(_, cell)| line::size(cell)).sum()
+        }
+    }
 }
 
 /// Several values of one row are one edit.
@@ -88,18 +149,15 @@ fn inserted(
     connection: &Connection,
     table: &'static Table,
     pk: &Cell,
-    watermark: u64,
+    given: Given,
 ) -> rusqlite::Result<Option<Deed>> {
     let Some(line) = line_of(connection, table, pk)? else { return Ok(None) };
     let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(line).collect();
-    let is_ahead = matches!(pk, Cell::Integer(seq) if *seq <= 0 || seq.cast_unsigned() > watermark);
-    Ok(Some(if table.kind == Kind::Event && is_ahead { Deed::Add(columns) } else { Deed::Put(columns) }))
-}
-
-fn key_text(pk: &Cell) -> String {
-    match pk {
-        Cell::Text(text) => text.clone(),
-        Cell::Integer(number) => number.to_string(),
-        other => format!("{other:?}"),
-    }
+    let last = match table.kind {
+        Kind::Event => given.event,
+        Kind::Audit => given.audit,
+        _ => u64::MAX,
+    };
+    let is_ahead = matches!(pk, Cell::Integer(seq) if *seq <= 0 || seq.cast_unsigned() > last);
+    Ok(Some(if is_ahead { Deed::Add(columns) } else { Deed::Put(columns) }))
 }

@@ -7,12 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adopt::is_made_from;
 use super::apply::{self, Standing};
 use super::backup::{self, Word};
 use super::build::build;
 use super::classify::{self, Found, MALFORMED, check};
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_ours_alone, remove_sides};
+use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_free, is_ours_alone, remove_sides};
+use super::late;
 use super::ops;
 use super::salvage;
 use super::scrub::Scrub;
@@ -75,6 +77,14 @@ pub struct Runner {
     /// Rows that the comparison has found wrong.
     wrong: Todo,
     is_checked: bool,
+    /// True while the file may hold edits that were noted and nothing tells of: those of before, and those refused.
+    may_owe: bool,
+    /// The last edit that was read of a file in whose place another one is to come.
+    noted: Option<u64>,
+    /// The number of the tables' shape when they were looked at.
+    shape: Option<i64>,
+    /// True once the count of events may be wrong by what operators have noted.
+    is_miscounted: bool,
     /// How often the store was known to be replaced.
     replaced: u64,
 }
@@ -108,6 +118,10 @@ impl Runner {
             scrub: Scrub::new(),
             wrong: Todo::default(),
             is_checked: false,
+            may_owe: false,
+            noted: None,
+            shape: None,
+            is_miscounted: false,
             replaced: 0,
         }
     }
@@ -146,6 +160,9 @@ impl Runner {
     /// Copies the mirror as it stands now; what was committed a moment ago may come with the next window.
     fn copy(&mut self, to: &Path) -> Result<(), StoreError> {
         self.step(true)?;
+        if self.file.is_none() {
+            self.begin(First::Follow)?;
+        }
         match &self.file {
             Some(file) => backup::copy(file.connection(), to, &self.ends),
             None => Err(StoreError::Refused("supervisor.db is not ready yet; try again".into())),
@@ -154,6 +171,11 @@ impl Runner {
 
     /// Takes the file into use, or makes it.
     fn begin(&mut self, first: First) -> Result<(), StoreError> {
+        let is_awaited = self.held.is_some_and(|held| held.elapsed() < PATIENCE.1);
+        if first == First::Follow && is_awaited && !is_free(&self.path) {
+            return Ok(());
+        }
+        self.held = None;
         match first {
             First::Build => self.build()?,
             First::Follow => match classify::look(&self.path) {
@@ -163,6 +185,8 @@ impl Runner {
                         self.build()?;
                     }
                 }
+                // The store has it already: only the new file is missing.
+                Found::Mirror(found) if is_made_from(&self.store, &found)? => self.build()?,
                 Found::Mirror(found) => return self.restore(&found),
                 other => {
                     make_way(&self.path, &other)?;
@@ -180,6 +204,7 @@ impl Runner {
         }
         let is_whole = file.is_whole;
         self.file = Some(file);
+        (self.shape, self.may_owe) = (None, true);
         self.shown.clear();
         self.scrub.begin_again();
         if is_whole {
@@ -192,9 +217,19 @@ impl Runner {
         Ok(())
     }
 
+    /// The last edit in the file that the store was made from: what came after it did not come along.
+    fn adopted(&self) -> Result<Option<u64>, StoreError> {
+        let Found::Mirror(found) = classify::look(&self.path) else { return Ok(None) };
+        let is_source = is_made_from(&self.store, &found)?;
+        is_source.then(|| self.store.read()?.meta("mirror_oplog")).transpose()
+    }
+
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
-        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends)?;
+        let known = self.noted.take().or(self.adopted()?).or_else(|| late::known(&self.path));
+        let standing = build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, || {
+            known.and_then(|known| late::take(&self.path, known, &self.store, &*self.desk))
+        })?;
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
         self.is_checked = true;
@@ -212,6 +247,7 @@ impl Runner {
         if salvage::is_whole(file.connection(), &self.standing)? {
             return Ok(());
         }
+        self.take_noted(file.connection(), self.standing.given())?;
         let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.desk)?;
         if let Some(file) = self.file.take() {
             file.leave();
@@ -236,20 +272,24 @@ impl Runner {
         if !(news || self.more || is_last || self.last.elapsed() >= PAUSE) {
             return Ok(());
         }
+        if self.store.has_mark() && !(news || is_last) {
+            // The store must know of one window before the next: else a copy of the one before passed for ours.
+            return Ok(());
+        }
         let behind = self.store.read()?.last_change()? > self.standing.change
             || self.again.is_some()
             || self.wrong != Todo::default();
         let nodes = self.nodes_to_show();
-        let something =
-            news || behind || !nodes.is_empty() || self.file.as_ref().is_some_and(MirrorFile::is_changed);
         self.tell(news || behind);
-        if !something {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let something = news || behind || self.may_owe || !nodes.is_empty() || file.is_changed();
+        if !something && file.is_whole {
             self.last = Stopwatch::start();
             return self.compare();
         }
         let limit = if news { PATIENCE.0 } else { PATIENCE.1 };
-        let patient = self.held.is_none_or(|held| held.elapsed() < limit) && !is_last;
-        let Some(file) = &mut self.file else { return Ok(()) };
+        // With nothing to write only the lease is waited for, to bring the log into the main file.
+        let patient = !something || (self.held.is_none_or(|held| held.elapsed() < limit) && !is_last);
         match file.open_window(patient)? {
             Ok(hold) => self.window(hold, nodes),
             Err(NoWindow::Busy) => {
@@ -257,6 +297,10 @@ impl Runner {
                 Ok(())
             }
             Err(NoWindow::Replaced) => self.replaced(),
+            Err(NoWindow::Over) => {
+                self.let_go();
+                Ok(())
+            }
         }
     }
 
@@ -280,6 +324,9 @@ impl Runner {
     }
 
     fn window(&mut self, hold: Hold, nodes: Vec<Shown>) -> Result<(), StoreError> {
+        if let Some(what) = self.amiss()? {
+            return self.reshaped(&what);
+        }
         let begun = Stopwatch::start();
         let before = (self.standing.clone(), self.again);
         let done = self.exchange(&nodes).and_then(|portions| {
@@ -308,6 +355,7 @@ impl Runner {
             self.mark();
         }
         self.last = Stopwatch::start();
+        self.may_owe = !portions.is_empty();
         // What was committed since is waiting since then.
         self.waiting = Some(begun);
         for portion in portions {
@@ -321,16 +369,17 @@ impl Runner {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let connection = file.connection();
         let done = self.store.read()?.meta("mirror_oplog")?;
-        ops::forget(connection, done)?;
-        let mut noted = ops::read(connection, done, self.standing.event)?;
         let mut standing = self.standing.clone();
-        standing.events_changed(noted.events.0, noted.events.1);
-        if noted.portions.len() <= 1 {
+        ops::number_on(connection, done)?;
+        self.is_miscounted |= standing.rows_changed(&ops::forget(connection, done)?);
+        let mut noted = ops::read(connection, done, standing.given())?;
+        ops::remove(connection, &noted.senseless)?;
+        if noted.portions.len() <= 1 && !noted.more {
             // Stored at once, so that no row is written here as it was before the operator's edit.
             if let Some(portion) = noted.portions.pop() {
                 let done = portion.done;
                 self.desk.take(portion).map_err(StoreError::Refused)?;
-                ops::forget(connection, done)?;
+                self.is_miscounted |= standing.rows_changed(&ops::forget(connection, done)?);
             }
             let reader = self.store.read()?;
             let mut todo = reader.changes(standing.change, ROWS)?;
@@ -345,17 +394,25 @@ impl Runner {
             }
             todo.ranges.append(&mut self.wrong.ranges);
             todo.rows.append(&mut self.wrong.rows);
-            look_again(&mut self.again, reader.meta("last_seq")?, &mut todo);
+            todo.look_again(&mut self.again, reader.meta("last_seq")?, ROWS);
             apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
             standing.change = todo.upto;
             self.more = todo.more || self.again.is_some();
+            let audit = standing.last_audit;
             standing.take_numbers(&reader)?;
+            if todo.more {
+                // Not all of them are here yet.
+                standing.last_audit = audit;
+            }
+            standing.count_small(connection)?;
+            if std::mem::take(&mut self.is_miscounted) {
+                standing.count_events(connection)?;
+            }
         }
         let came_or_went =
             |id: &str, status: &'static str| self.shown.get(id).is_none_or(|(known, _)| *known != status);
         apply::nodes_now(connection, nodes, came_or_went)?;
         standing.epoch += 1;
-        standing.count_small(connection)?;
         standing.write(connection)?;
         self.standing = standing;
         Ok(noted.portions)
@@ -407,7 +464,8 @@ impl Runner {
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = self.file.as_ref().and_then(|file| file.live_bytes().ok()).unwrap_or(health.bytes);
-        *health = Health { lag, rows: self.standing.rows(), bytes, trouble };
+        let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
+        *health = Health { lag, rows, bytes, comparisons, trouble };
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
@@ -435,11 +493,3 @@ impl Runner {
 
 /// Windows at the end at most: what is still missing then comes with the next start.
 const LAST: usize = 20;
-
-/// The next portion of all events, after changes were lost.
-fn look_again(again: &mut Option<u64>, last: u64, todo: &mut Todo) {
-    if let Some(from) = *again {
-        todo.ranges.push((from, from + ROWS - 1));
-        *again = (from + ROWS <= last).then_some(from + ROWS);
-    }
-}

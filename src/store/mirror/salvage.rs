@@ -1,13 +1,11 @@
 //! What is to be kept of a mirror that has lost rows, as one that `.recover` has made: what differs in it is an
 //! operator's, what it lacks is still in the store.
 
-use std::collections::BTreeMap;
-
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
 use super::Desk;
-use super::apply::{Standing, count};
+use super::apply::{Standing, count, noted};
 use super::feed::Todo;
 use crate::store::StoreError;
 use crate::store::change::Kind;
@@ -27,10 +25,7 @@ const SLICE_BYTES: usize = 2 * 1024 * 1024;
 
 /// True when every table has the rows that we left in it, as operators have changed them since.
 pub fn is_whole(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
-    let mut noted =
-        connection.prepare("SELECT tbl, sum(op = 'I') - sum(op = 'D') FROM _hal_oplog GROUP BY tbl")?;
-    let noted = noted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let noted: BTreeMap<String, i64> = noted.collect::<Result<_, _>>()?;
+    let noted = noted(connection)?;
     for table in &TABLES {
         let left = standing.counts.get(table.name).copied().unwrap_or_default();
         let expected = left.cast_signed() + noted.get(table.name).copied().unwrap_or_default();
@@ -99,20 +94,11 @@ pub fn slice(
     while bytes < SLICE_BYTES
         && let Some(row) = rows.next()?
     {
-        let line: Vec<Cell> =
-            (0..table.columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>()?;
-        bytes += line.iter().map(size).sum::<usize>();
+        let line = line::cells(row, table)?;
+        bytes += line.iter().map(line::size).sum::<usize>();
         lines.push(line);
     }
     Ok(lines)
-}
-
-fn size(cell: &Cell) -> usize {
-    match cell {
-        Cell::Text(text) => text.len(),
-        Cell::Blob(bytes) => bytes.len(),
-        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
-    }
 }
 
 fn differing(

@@ -35,6 +35,8 @@ pub struct Scrub {
     last: Option<Cell>,
     since: Stopwatch,
     pause: Duration,
+    /// How often it has come to the end.
+    pub rounds: u64,
 }
 
 /// What one look has found.
@@ -50,7 +52,7 @@ struct Found {
 
 impl Scrub {
     pub fn new() -> Self {
-        Self { table: 0, last: None, since: Stopwatch::start(), pause: REST.0 }
+        Self { table: 0, last: None, since: Stopwatch::start(), pause: REST.0, rounds: 0 }
     }
 
     /// Begins from the start, as with another file.
@@ -79,6 +81,7 @@ impl Scrub {
         }
         let Some(table) = TABLES.get(self.table) else {
             (self.table, self.last, self.pause) = (0, None, REST.1);
+            self.rounds += 1;
             return Ok(Todo::default());
         };
         let lines = slice(connection, table, self.last.as_ref(), STEP.0)?;

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::adopt::{self, adopt};
+use super::adopt::{adopt, is_made_from};
 use super::apply::Standing;
 use super::backup::{self, Rules, newest};
-use super::classify::{self, Found, MALFORMED, check, immutable};
+use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
 use super::file::{remove_sides, side};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
 use crate::store::StoreError;
 use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
-use crate::store::tables::{EVENTS, NAME};
+use crate::store::tables::EVENTS;
 
 /// What the mirror's thread does first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +89,11 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
             return Ok(Opened::of((open, loaded), First::Build));
         }
     };
-    let (epoch, last_change, adopted) = {
+    let (epoch, last_change) = {
         let reader = open.read()?;
-        let names = reader.txn().open_table(NAME)?;
-        let adopted = names.get("adopted")?.map(|bytes| bytes.value().to_vec());
-        (reader.meta("mirror_epoch")?, reader.last_change()?, adopted)
+        (reader.meta("mirror_epoch")?, reader.last_change()?)
     };
-    if adopted.as_deref() == Some(adopt::identity(&standing).as_bytes()) {
+    if is_made_from(&open, &standing)? {
         return Ok(Opened::of((open, loaded), First::Build));
     }
     let is_ours =
@@ -105,7 +103,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     }
     // Whatever lies beside it belongs to the file that was here before.
     remove_sides(mirror);
-    if let Some(what) = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file)) {
+    if let Some(what) = unsound(mirror) {
         make_way(mirror, &Found::Corrupt(what))?;
         return Ok(Opened::of((open, loaded), First::Build));
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use super::file::{MirrorFile, NoWindow};
 use super::*;
 use crate::protocol::event::{EventView, raw};
 use crate::store::StoreError;
@@ -61,7 +62,7 @@ fn both(folder: &Path, events: u64) -> (PathBuf, PathBuf) {
     let (path, mirror) = (folder.join("supervisor.redb"), folder.join("supervisor.db"));
     let (store, loaded) = Store::open(&path).unwrap();
     store.commit(&Batch { events: (1..=events).map(event).collect(), ..Batch::default() }).unwrap();
-    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false)).unwrap();
+    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false), || ()).unwrap();
     (path, mirror)
 }
 
@@ -96,4 +97,28 @@ fn a_store_that_turns_out_to_be_sick_is_made_anew_from_its_mirror_while_it_is_op
     std::fs::copy(&path, mirror.with_added_extension("backup")).unwrap();
     let hopeless = begin_anew(&store, &damage, NOW).unwrap_err().to_string();
     assert!(hopeless.contains("restore the newest backup: cp "), "{hopeless}");
+}
+
+#[test]
+fn without_leases_a_file_that_was_written_over_is_noticed_once_nobody_writes_it_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mirror) = both(folder.path(), 7);
+    let earlier = std::fs::read(&mirror).unwrap();
+    let mut file = MirrorFile::open(&mirror).unwrap();
+    let other = std::fs::File::open(&mirror).unwrap();
+    assert!(matches!(file.open_window(true).unwrap(), Err(NoWindow::Busy)), "somebody has it open");
+    file.no_leases = Some("of a test".into());
+    let hold = file.open_window(true).unwrap().unwrap();
+    assert!(file.close_window(hold).unwrap());
+    std::fs::write(&mirror, earlier).unwrap();
+    let begun = crate::base::clock::Stopwatch::start();
+    let noticed = loop {
+        match file.open_window(true).unwrap() {
+            Err(NoWindow::Busy) => std::thread::park_timeout(std::time::Duration::from_millis(50)),
+            other => break other,
+        }
+    };
+    assert!(matches!(noticed, Err(NoWindow::Replaced)), "{noticed:?}");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "while it may be written it is waited for");
+    drop(other);
 }

@@ -8,8 +8,10 @@ use super::line::{self, Columns, Fields};
 use super::schema::Table;
 use crate::base::clock::Time;
 use crate::base::id;
+use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::CommandRow;
@@ -43,7 +45,7 @@ pub enum Deed {
     Drop,
     /// It was inserted, as it stands now.
     Put(Vec<(String, rusqlite::types::Value)>),
-    /// An event was inserted under a number that may be taken: it gets the next one.
+    /// An event or an audit record was inserted under a number that may be taken: it gets the next one.
     Add(Vec<(String, rusqlite::types::Value)>),
     /// Some of its values were changed.
     Set(Vec<(String, rusqlite::types::Value)>),
@@ -75,6 +77,8 @@ pub struct Decided {
     pub list: Vec<Edit>,
     /// Rows to remove: nodes and sessions.
     pub gone: Vec<(Kind, String)>,
+    /// Under what names of the mirror events were inserted that have other numbers here.
+    pub renumbered: Vec<String>,
     /// For the audit log: what was done to which row, or why not.
     pub done: Vec<Outcome>,
     /// The number of the last one in the mirror's own list; 0 when they do not come from there.
@@ -86,6 +90,11 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// A node or a session has come back since it was deleted, in the same transaction.
+    pub fn is_back(&mut self, kind: Kind, key: &str) {
+        self.gone.retain(|(of, gone)| *of != kind || gone != key);
+    }
+
     /// True when there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.upto == 0 && self.list.is_empty()
@@ -154,6 +163,16 @@ impl Edit {
         row.into_command(&self.key).map(Some).map_err(|error| error.to_string())
     }
 
+    /// An alert as it is after this edit; `None` when it is gone.
+    pub fn of_alert(&self, known: Option<&Alert>) -> Result<Option<Alert>, String> {
+        let id = self.key.parse().map_err(|_| "its number is none".to_owned())?;
+        let Some(fields) = self.fields(known.map(|alert| line::fields(&AlertRow::from(alert))))? else {
+            return Ok(None);
+        };
+        let row = line::row::<AlertRow>(fields)?;
+        row.into_alert(id).map(Some).map_err(|error| error.to_string())
+    }
+
     /// A new event under this number.
     pub fn of_event(&self, seq: u64) -> Result<EventView, String> {
         line::event(seq, self.fields(None)?.unwrap_or_default())
@@ -202,7 +221,7 @@ pub(in crate::store) fn write(
         }
         changes.push(Change::Put(*kind, key.clone()));
     }
-    let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new() };
+    let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new(), added: 0 };
     for edit in &decided.list {
         let result = match edit.kind {
             Kind::Event => events.edit(edit)?,
@@ -211,14 +230,15 @@ pub(in crate::store) fn write(
         told.add(&Outcome::of(edit, result));
     }
     events.finish(changes)?;
-    for outcome in &decided.done {
-        // What was refused, or got another number, must not stay in the mirror as it is.
-        match outcome.key.parse() {
-            Ok(seq) if outcome.kind == Kind::Event => changes.push(Change::Events(seq, seq)),
-            _ => changes.push(Change::Put(outcome.kind, outcome.key.clone())),
+    // What was refused, or got another number, must not stay in the mirror as it is.
+    let refused = decided.done.iter().map(|outcome| (outcome.kind, &outcome.key));
+    for (kind, key) in refused.chain(decided.renumbered.iter().map(|key| (Kind::Event, key))) {
+        match key.parse() {
+            Ok(seq) if kind == Kind::Event => changes.push(Change::Events(seq, seq)),
+            _ => changes.push(Change::Put(kind, key.clone())),
         }
-        told.add(outcome);
     }
+    decided.done.iter().for_each(|outcome| told.add(outcome));
     if decided.upto > 0 {
         txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
     }
@@ -242,15 +262,19 @@ fn other(
             store(&mut table, edit.key.as_str(), fresh.map(|row| row.map(|row| row::seal(&row, &edit.key))))
         }
         Kind::Audit => {
-            let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+            let last = txn.open_table(META)?.get("last_audit")?.map_or(0, |last| last.value());
+            let seq = match (&edit.deed, edit.key.parse::<u64>()) {
+                (Deed::Add(_), _) => last + 1,
+                (_, Ok(seq)) => seq,
+                _ => return Ok(Err("its number is none".into())),
+            };
+            changes.push(Change::Put(edit.kind, seq.to_string()));
             let mut table = txn.open_table(AUDIT)?;
             let known = table.get(seq)?.map(|bytes| row::open::<AuditRecord>(bytes.value(), seq));
             let fields = readable(edit, known)?.map(|row| line::fields(&row));
             let fresh = fields_after(edit, fields, line::row::<AuditRecord>);
             if fresh.as_ref().is_ok_and(Option::is_some) {
-                let mut meta = txn.open_table(META)?;
-                let last = meta.get("last_audit")?.map_or(0, |last| last.value());
-                meta.insert("last_audit", last.max(seq))?;
+                txn.open_table(META)?.insert("last_audit", last.max(seq))?;
             }
             store(&mut table, seq, fresh.map(|row| row.map(|row| row::seal(&row, seq))))
         }
@@ -266,6 +290,9 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
     let fresh = fields_after(edit, known.as_ref().map(line::fields), |fields| {
         let row = line::row::<CommandRow>(fields)?;
         row.clone().into_command(key).map_err(|error| error.to_string())?;
+        if known.is_none() && !row.has_ended() {
+            return Err("has not ended: nobody would carry it out; ask for it with halctl".into());
+        }
         Ok(row)
     });
     let mut open = txn.open_table(OPEN_COMMANDS)?;
@@ -310,6 +337,8 @@ struct Events<'t> {
     txn: &'t WriteTransaction,
     numbers: HashMap<String, Option<u32>>,
     touched: Vec<u64>,
+    /// The highest number given to an event that was inserted.
+    added: u64,
 }
 
 impl Events<'_> {
@@ -330,7 +359,10 @@ impl Events<'_> {
         };
         match &fresh {
             None => drop(table.remove(seq)?),
-            Some(event) => drop(table.insert(seq, event::seal(event).as_slice())?),
+            Some(event) => {
+                table.insert(seq, event::seal(event).as_slice())?;
+                self.added = self.added.max(seq);
+            }
         }
         drop(table);
         let session = |event: &Option<EventView>| event.as_ref().map(|event| event.session_id.clone());
@@ -392,8 +424,12 @@ impl Events<'_> {
         };
         let before = time(before).transpose()?.is_some_and(|before| before > event.timestamp);
         let after = time(after).transpose()?.is_some_and(|after| after < event.timestamp);
-        if before || after {
-            self.txn.open_table(META)?.insert("disordered", 1)?;
+        let mut meta = self.txn.open_table(META)?;
+        // What comes next will have the time of then.
+        let is_ahead =
+            meta.get("last_time")?.is_some_and(|last| event.timestamp.0 > last.value().cast_signed());
+        if before || after || is_ahead {
+            meta.insert("disordered", 1)?;
         }
         Ok(())
     }
@@ -404,9 +440,10 @@ impl Events<'_> {
             return Ok(());
         }
         let mut meta = self.txn.open_table(META)?;
-        let last = meta.get("last_seq")?.map_or(0, |last| last.value());
-        meta.insert("index_watermark", last)?;
         self.touched.sort_unstable();
+        let last = meta.get("last_seq")?.map_or(0, |last| last.value()).max(self.added);
+        meta.insert("last_seq", last)?;
+        meta.insert("index_watermark", last)?;
         for seq in self.touched {
             match changes.last_mut() {
                 Some(Change::Events(_, to)) if *to + 1 == seq || *to == seq => *to = seq,

@@ -4,7 +4,7 @@
 //! JSON. Backwards, `extra` (or a blank row) is filled with what the columns say. A column that follows from several
 //! fields, such as `status`, changes them only when it says something else than they do.
 
-use rusqlite::types::Value as Cell;
+use rusqlite::types::{Value as Cell, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -15,12 +15,16 @@ use crate::base::clock::Time;
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::Session;
+use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::session::{SessionRecord, SessionRow};
+
+/// Characters of a wrong value that are shown.
+const SHOWN: usize = 60;
 
 /// The values of a line, in the order of its table's columns.
 pub type Line = Vec<Cell>;
@@ -30,6 +34,31 @@ pub type Fields = Map<String, Value>;
 
 /// Columns and their new values.
 pub type Columns = [(String, Cell)];
+
+/// A value of a line. SQLite does not see to it that text is text: what is not is taken as the bytes it is.
+pub fn cell(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Cell> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Blob(bytes.to_owned()),
+        },
+        _ => row.get(at)?,
+    })
+}
+
+/// Bytes of a value, about.
+pub fn size(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 8,
+    }
+}
+
+/// A whole line of a table.
+pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Line> {
+    (0..table.columns.len()).map(|at| cell(row, at)).collect()
+}
 
 /// A line of events.
 pub fn of_event(event: &EventView) -> Line {
@@ -121,6 +150,23 @@ pub fn of_audit(seq: u64, record: &AuditRecord) -> Line {
     ]
 }
 
+/// A line of alerts.
+pub(in crate::store) fn of_alert(id: u64, row: &AlertRow) -> Line {
+    let mut rest = fields(row);
+    let mut take = |name: &str| rest.remove(name).unwrap_or_default();
+    let mut line = vec![whole(id)];
+    for name in ["name", "about", "severity", "status", "text"] {
+        line.push(take(name).as_str().map_or(Cell::Null, text));
+    }
+    line.push(whole(take("count").as_u64().unwrap_or_default()));
+    for name in ["started_at", "changed_at"] {
+        line.push(Cell::Text(moment::text(Time(take(name).as_i64().unwrap_or_default()))));
+    }
+    line.push(take("acknowledged_by").as_str().map_or(Cell::Null, text));
+    line.push(Cell::Text(Value::Object(rest).to_string()));
+    line
+}
+
 /// A line of commands.
 pub(in crate::store) fn of_command(id: &str, row: &CommandRow) -> Line {
     let mut rest = fields(row);
@@ -157,7 +203,7 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
         }
         set(table.kind, &mut into, name, cell).map_err(|why| format!("{name} {why}"))?;
     }
-    into.remove("status");
+    forget_status(table.kind, &mut into);
     Ok(into)
 }
 
@@ -166,8 +212,15 @@ pub fn change(kind: Kind, into: &mut Fields, columns: &Columns) -> Result<(), St
     for (name, cell) in columns {
         set(kind, into, name, cell).map_err(|why| format!("{name} {why}"))?;
     }
-    into.remove("status");
+    forget_status(kind, into);
     Ok(())
+}
+
+/// Sessions and nodes are only shown with a status: it follows from the rest.
+fn forget_status(kind: Kind, fields: &mut Fields) {
+    if kind != Kind::Alert {
+        fields.remove("status");
+    }
 }
 
 /// A row from its fields.
@@ -224,6 +277,7 @@ fn blank(kind: Kind) -> Fields {
         Kind::Cost => fields(&CostRecord::default()),
         Kind::Audit => fields(&AuditRecord::default()),
         Kind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
+        Kind::Alert => fields(&AlertRow::default()),
         Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
     }
 }
@@ -258,7 +312,8 @@ fn set(kind: Kind, into: &mut Fields, column: &str, cell: &Cell) -> Result<(), S
         (Kind::Session, "cost") => ("cost_micros", micros_of(cell)?),
         (Kind::Cost, "cost_usd") => ("micros", micros_of(cell)?),
         (Kind::Session, "timestamp") => ("active_at", moment_of(cell)?),
-        (Kind::Command, "timestamp") => ("changed_at", moment_of(cell)?),
+        (Kind::Command | Kind::Alert, "timestamp") => ("changed_at", moment_of(cell)?),
+        (Kind::Alert, "count") => (column, whole_of(cell)?.into()),
         (Kind::Audit, "timestamp") => ("at", moment_of(cell)?),
         (Kind::Event, "ts_us") => match cell {
             Cell::Integer(micros) if !into.contains_key("timestamp") => {
@@ -308,7 +363,8 @@ fn set_status(into: &mut Fields, word: &str) -> Result<(), String> {
         "ended" => json!({"Ended": "ended by an operator"}),
         other => {
             return Err(format!(
-                "is {other:?}: that follows from what happens; expected idle, running, error or ended"
+                "is {:?}: that follows from what happens; expected idle, running, error or ended",
+                short(other)
             ));
         }
     };
@@ -323,7 +379,12 @@ fn moment_of(cell: &Cell) -> Result<Value, String> {
     let said = cell_text(cell)?;
     moment::parse(&said)
         .map(|at| at.0.into())
-        .ok_or_else(|| format!("is {said:?}: expected a time such as 2026-01-31 12:00:00"))
+        .ok_or_else(|| format!("is {:?}: expected a time such as 2026-01-31 12:00:00", short(&said)))
+}
+
+/// As much of what an operator has written as an error should show.
+fn short(said: &str) -> &str {
+    said.char_indices().nth(SHOWN).map_or(said, |(end, _)| &said[..end])
 }
 
 fn whole_of(cell: &Cell) -> Result<u64, String> {

@@ -1,5 +1,6 @@
 //! The shape of the mirror: its tables and columns, and the triggers that note what operators change.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rusqlite::Connection;
@@ -33,7 +34,7 @@ pub struct Table {
 }
 
 /// All of them.
-pub const TABLES: [Table; 6] = [
+pub const TABLES: [Table; 7] = [
     Table {
         kind: Kind::Event,
         name: "events",
@@ -124,6 +125,23 @@ pub const TABLES: [Table; 6] = [
             "extra",
         ],
     },
+    Table {
+        kind: Kind::Alert,
+        name: "alerts",
+        columns: &[
+            "id",
+            "name",
+            "about",
+            "severity",
+            "status",
+            "text",
+            "count",
+            "started_at",
+            "timestamp",
+            "acknowledged_by",
+            "extra",
+        ],
+    },
 ];
 
 impl Table {
@@ -135,6 +153,15 @@ impl Table {
     /// The table with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         TABLES.iter().find(|table| table.name == name)
+    }
+
+    /// True when a file has it: one of an earlier day has those of then.
+    pub fn is_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?",
+            [self.name],
+            |row| Ok(row.get::<_, i64>(0)? > 0),
+        )
     }
 
     /// The column that names a row.
@@ -195,6 +222,39 @@ pub fn finish(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(INDEXES_SQL)?;
     let triggers: String = TABLES.iter().map(Table::triggers).collect();
     connection.execute_batch(&triggers)
+}
+
+/// Every column of every table.
+const COLUMNS: &str = "SELECT t.name || '.' || c.name, '' FROM sqlite_master t, pragma_table_info(t.name) c \
+                       WHERE t.type = 'table'";
+
+/// Every trigger.
+const TRIGGERS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'";
+
+/// Which column a file lacks.
+pub fn lacks(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS])
+}
+
+/// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
+pub fn amiss(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    differs(connection, &[COLUMNS, TRIGGERS])
+}
+
+fn differs(connection: &Connection, of: &[&str]) -> rusqlite::Result<Option<String>> {
+    let made = Connection::open_in_memory()?;
+    make_tables(&made)?;
+    finish(&made)?;
+    for sql in of {
+        let all = |of: &Connection| -> rusqlite::Result<BTreeMap<String, String>> {
+            of.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let there = all(connection)?;
+        if let Some((name, _)) = all(&made)?.into_iter().find(|(name, sql)| there.get(name) != Some(sql)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

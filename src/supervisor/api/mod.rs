@@ -1,5 +1,6 @@
 //! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
 
+pub mod alert;
 pub mod archive;
 pub mod backup;
 pub mod command;
@@ -48,6 +49,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
         .routes(routes!(command::cancel))
+        .routes(routes!(alert::list))
+        .routes(routes!(alert::get))
+        .routes(routes!(alert::acknowledge))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))

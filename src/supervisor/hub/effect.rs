@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
+use crate::protocol::alert::Alert;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
@@ -47,6 +48,8 @@ pub enum Effect {
     Replace(PathBuf, oneshot::Sender<Result<(), String>>),
     /// Nodes are told who is watched.
     Watch(Watch),
+    /// The answer to whoever acknowledged an alert.
+    Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
 }

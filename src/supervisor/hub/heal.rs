@@ -111,7 +111,7 @@ impl<T: Tally> Owner<T> {
     /// There is room again: what was turned away is asked for again.
     fn resume(&mut self, at: Time) -> Result<(), StoreError> {
         let mut work = Work::on(&self.view.load(), self.liveness);
-        work.disk_has_room(self.store.path(), at);
+        work.disk_has_room(at);
         self.commit(&work)?;
         self.publish(work);
         self.close_all("the supervisor's disk has room again; say hello again");

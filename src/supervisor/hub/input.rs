@@ -7,16 +7,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::Reading;
+pub use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
 use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
-use crate::rules;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
 use crate::store::sheet::edit::{Edit, Edits};
+use crate::{protocol, rules};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;
@@ -112,26 +113,7 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
-/// How much an alert matters; the words are those of the operations runbook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Something is lost or about to be.
-    High,
-    /// Something is not as it should be, and goes on.
-    Medium,
-}
-
-impl Severity {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Medium => "medium",
-        }
-    }
-}
-
-/// What a person should see.
+/// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Of which kind.
@@ -157,6 +139,19 @@ impl Alert {
         );
         Self { name: "store.replaced", severity: Severity::High, text }
     }
+}
+
+/// Something that can be well or not, as an edge has seen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symptom {
+    /// Of which kind.
+    pub name: &'static str,
+    /// What it is about: a node, a disk; empty: the supervisor itself.
+    pub about: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence when it is not well; `None` when it is.
+    pub text: Option<String>,
 }
 
 /// What an agent is told when it says hello.
@@ -271,6 +266,19 @@ pub enum Input {
     Alert(Alert),
     /// An edge writes down who did what.
     Audit(Box<AuditRecord>),
+    /// An edge has looked at something that can be well or not.
+    Symptom(Symptom),
+    /// Somebody says that they know of an alert.
+    Acknowledge {
+        /// Which.
+        id: u64,
+        /// Who.
+        actor: String,
+        /// From where.
+        address: String,
+        /// The alert as it is then.
+        reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
+    },
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -287,6 +295,8 @@ impl Input {
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
+            | Self::Symptom(_)
+            | Self::Acknowledge { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }

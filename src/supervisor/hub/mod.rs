@@ -363,6 +363,9 @@ impl<T: Tally> Owner<T> {
                 let _ = reply.send(Err(reason));
             }
             Effect::Alert(text) => tracing::error!("{text}"),
+            Effect::Acknowledged(reply, answer) => {
+                let _ = reply.send(answer);
+            }
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -450,6 +453,9 @@ impl<T: Tally> Owner<T> {
                 | Effect::Detach(_)
                 | Effect::Ended(_)
                 | Effect::Alert(_) => {}
+                Effect::Acknowledged(reply, _) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
             }
         }
         for node in work.waiting {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdMap, OrdSet, Vector};
 
 use crate::base::clock::Time;
+use crate::protocol::alert::Alert;
 use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
@@ -36,6 +37,8 @@ pub struct NodeState {
     pub last_heard: Time,
     /// As of the last heartbeat.
     pub resources: Resources,
+    /// Milliseconds by which its clock is ahead of ours, as of the last heartbeat.
+    pub clock_ahead_ms: i64,
     /// The last number its journal holds, as far as it said.
     pub held: u64,
     /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
@@ -53,6 +56,7 @@ impl NodeState {
             online: false,
             last_heard,
             resources: Resources::default(),
+            clock_ahead_ms: 0,
             held,
             command_credit: 0,
             impostor: None,
@@ -83,6 +87,7 @@ impl NodeState {
             epoch: record.epoch,
             projects: record.projects.clone(),
             resources: self.resources,
+            clock_ahead_ms: self.clock_ahead_ms,
             journal: Journal {
                 incarnation: record.incarnation.clone(),
                 held: self.held.max(record.committed),
@@ -123,6 +128,12 @@ pub struct View {
     pub helpers: HashMap<SessionId, Vector<SessionId>>,
     /// Commands that have not ended.
     pub commands: OrdMap<CommandId, Arc<Command>>,
+    /// Alerts, oldest first.
+    pub alerts: OrdMap<u64, Arc<Alert>>,
+    /// The numbers of those that are open, by name and what they are about.
+    pub(super) open_alerts: OrdMap<(String, String), u64>,
+    /// The number of the next one.
+    pub next_alert: u64,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -143,8 +154,14 @@ impl View {
             by_age: OrdSet::new(),
             helpers: HashMap::new(),
             commands: OrdMap::new(),
+            alerts: OrdMap::new(),
+            open_alerts: OrdMap::new(),
+            next_alert: 1,
             tail: loaded.tail,
         };
+        for alert in loaded.alerts {
+            view.put_alert(alert);
+        }
         for record in loaded.nodes {
             view.nodes.insert(record.id.clone(), Arc::new(NodeState::offline(record)));
         }
@@ -194,6 +211,33 @@ impl View {
         {
             helpers.retain(|helper| helper != id);
         }
+    }
+
+    /// Puts an alert in place of what was known of it.
+    pub fn put_alert(&mut self, alert: Alert) {
+        let key = (alert.name.clone(), alert.about.clone());
+        if alert.is_open() {
+            self.open_alerts.insert(key, alert.id);
+        } else if self.open_alerts.get(&key) == Some(&alert.id) {
+            self.open_alerts.remove(&key);
+        }
+        self.next_alert = self.next_alert.max(alert.id.saturating_add(1));
+        self.alerts.insert(alert.id, Arc::new(alert));
+    }
+
+    /// Forgets an alert.
+    pub fn remove_alert(&mut self, id: u64) {
+        let Some(alert) = self.alerts.remove(&id) else { return };
+        let key = (alert.name.clone(), alert.about.clone());
+        if self.open_alerts.get(&key) == Some(&id) {
+            self.open_alerts.remove(&key);
+        }
+    }
+
+    /// The alert of this kind about this that is not over.
+    pub fn open_alert(&self, name: &str, about: &str) -> Option<&Arc<Alert>> {
+        let id = self.open_alerts.get(&(name.to_owned(), about.to_owned()))?;
+        self.alerts.get(id)
     }
 
     /// A node as the API shows it.

@@ -20,16 +20,16 @@ mod kills;
 mod lease;
 mod ledger;
 mod load;
-mod means;
-mod moment;
+pub mod means;
+pub mod moment;
 mod network;
 mod oracle;
 mod order;
 mod proxy;
-mod report;
+pub mod report;
 mod retire;
 mod strace;
 mod syncs;
 
 #[path = "../../../src/store/dice.rs"]
-mod dice;
+pub mod dice;

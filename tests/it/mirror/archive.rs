@@ -102,3 +102,25 @@ fn what_cannot_be_archived_stays_where_it_is_and_a_person_is_told() {
     });
     assert_eq!(world.count_events(&format!("session_id={id}")), all);
 }
+
+#[test]
+fn an_archive_of_another_time_of_the_store_takes_no_rows_place() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "burst 30");
+    world.wait_for_session(&id, "idle");
+    let before = world.events("type=echo.tick");
+    let folder = world.path().join("supervisor/archive");
+    std::fs::create_dir_all(&folder).unwrap();
+    for seq in [before[0]["seq"].as_u64().unwrap(), 1_000_000] {
+        let file = folder.join(format!("events.20260101T000000Z-20260102T000000Z.{seq}-{seq}.jsonl"));
+        let row = json!({"seq": seq, "id": "another", "type": "x", "data": "{}", "timestamp": "2026-01-01 00:00:00"});
+        std::fs::write(&file, format!("{row}\n")).unwrap();
+        assert!(Command::new("gzip").arg(&file).status().unwrap().success());
+        let name = format!("{}.gz", file.file_name().unwrap().to_string_lossy());
+        let (_, said) = world.ctl_fails(&["archive", "restore", &name]);
+        assert!(said.contains("another one in this store"), "{said}");
+    }
+    let next = world.start_session("shop", "say on");
+    world.wait_for_session(&next, "idle");
+    assert_eq!(world.events("type=echo.tick"), before);
+}

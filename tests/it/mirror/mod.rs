@@ -4,6 +4,9 @@
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
 //! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
 //! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.
+//! - `kills`, `damage`: kill -9 and damaged bytes, and nothing lost. `runbook`: the runbook's lines, word for word.
+//! - `desk`: who types them. `steady`: a node that talks at a steady pace.
+//! - `odd`: what nobody would expect.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
@@ -13,10 +16,16 @@ mod archive;
 mod audit;
 mod backup;
 mod copies;
+mod damage;
+mod desk;
 mod edit;
+mod kills;
+mod odd;
 mod offline;
 mod retain;
+mod runbook;
 mod scrub;
 pub mod stage;
 mod start;
+mod steady;
 mod watch;

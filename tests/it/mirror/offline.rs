@@ -12,7 +12,7 @@ use crate::world::{World, text};
 
 impl World {
     /// Runs `hal-supervisor store` on this world's files: its exit code, and what it said.
-    fn store_does(&self, words: &[&str]) -> (i32, String) {
+    pub fn store_does(&self, words: &[&str]) -> (i32, String) {
         let config = self.path().join("supervisor.json");
         let mut command = self.hal(&["supervisor", "store", "--config", &config.to_string_lossy()]);
         let output = command.args(words).output().unwrap();
@@ -21,7 +21,7 @@ impl World {
         (output.status.code().expect("it ends by itself"), said)
     }
 
-    fn store_did(&self, words: &[&str]) -> String {
+    pub fn store_did(&self, words: &[&str]) -> String {
         let (code, said) = self.store_does(words);
         assert_eq!(code, 0, "{said}");
         said

@@ -14,13 +14,14 @@ use crate::peer::{self, Peer};
 use crate::world::{TOKEN, World, text};
 
 /// The tables that hold rows of the store, and how their rows are told apart.
-pub const TABLES: [(&str, &str); 6] = [
+pub const TABLES: [(&str, &str); 7] = [
     ("events", "seq"),
     ("sessions", "id"),
     ("nodes", "id"),
     ("costs", "id"),
     ("audit_log", "seq"),
     ("commands", "id"),
+    ("alerts", "id"),
 ];
 
 impl World {
@@ -59,12 +60,22 @@ impl World {
 
     /// Waits until the mirror has every event of the store.
     pub fn until_mirrored(&self) {
-        let last = self.events_newest().unwrap_or(0);
-        self.until_sql(&format!("SELECT value >= {last} FROM _hal_meta WHERE key = 'event_watermark'"), "1");
+        self.until_mirrored_upto_now();
         wait_until("the mirror lags no more", PATIENCE, || {
             let lag = self.metric("hal_o_swarm_mirror_lag_seconds ");
             if lag == 0.0 { Ok(()) } else { Err(lag.to_string()) }
         });
+    }
+
+    /// Waits until the mirror has every event that the store has now, while more come.
+    pub fn until_mirrored_upto_now(&self) {
+        let last = self.events_newest().unwrap_or(0);
+        self.until_sql(&format!("SELECT value >= {last} FROM _hal_meta WHERE key = 'event_watermark'"), "1");
+    }
+
+    /// How many sessions the API shows.
+    pub fn count_sessions(&self) -> u64 {
+        self.pages("/api/v1/sessions?limit=100").len() as u64
     }
 
     fn events_newest(&self) -> Option<u64> {
@@ -82,7 +93,10 @@ impl World {
             list
         };
         vec![
-            strip(self.pages("/api/v1/nodes?x="), &["last_heartbeat", "resources", "journal"]),
+            strip(
+                self.pages("/api/v1/nodes?x="),
+                &["last_heartbeat", "resources", "clock_ahead_ms", "journal"],
+            ),
             self.pages("/api/v1/sessions?limit=100"),
             self.pages("/api/v1/commands?limit=100"),
             self.events(""),

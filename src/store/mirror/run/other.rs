@@ -3,14 +3,58 @@
 use rusqlite::Connection;
 
 use super::Runner;
+use crate::base::cause::chain;
+use crate::base::clock::Stopwatch;
 use crate::store::StoreError;
-use crate::store::mirror::apply::Standing;
+use crate::store::mirror::apply::{Given, Standing};
 use crate::store::mirror::classify::{self, Found, check};
 use crate::store::mirror::file::{remove_sides, side};
-use crate::store::mirror::start::{First, make_from, make_way, newer_events};
+use crate::store::mirror::start::{First, make_from, make_way, newer_events, set_aside};
 use crate::store::mirror::{ops, salvage};
+use crate::store::sheet::schema;
 
 impl Runner {
+    /// What is missing of the tables and triggers, if an operator has changed those.
+    pub(super) fn amiss(&mut self) -> Result<Option<String>, StoreError> {
+        let Some(file) = &mut self.file else { return Ok(None) };
+        let looked =
+            file.connection().query_row("PRAGMA schema_version", [], |row| row.get(0)).and_then(|now| {
+                let is_known = self.shape == Some(now);
+                self.shape = Some(now);
+                if is_known { Ok(None) } else { schema::amiss(file.connection()) }
+            });
+        if !matches!(looked, Ok(None)) {
+            file.abandon_window();
+            self.shape = None;
+        }
+        Ok(looked?)
+    }
+
+    /// Somebody has dropped or changed a table or a trigger: the file is made anew. What was noted until then counts.
+    pub(super) fn reshaped(&mut self, what: &str) -> Result<(), StoreError> {
+        if let Some(file) = self.file.take() {
+            if let Err(error) = self.take_noted(file.connection(), self.standing.given()) {
+                tracing::warn!(
+                    error = chain(&error),
+                    "what operators have changed in it cannot be read any more"
+                );
+            }
+            file.leave();
+        }
+        let aside = set_aside(&self.path, "reshaped")?;
+        remove_sides(&self.path);
+        tracing::warn!(aside = %aside.display(), what, "a table or a trigger of supervisor.db was dropped or changed: it is set aside and made anew from the store");
+        self.begin(First::Build)
+    }
+
+    /// Closes the file until nobody else has it open, so that it can be held alone again.
+    pub(super) fn let_go(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
+        self.held = Some(Stopwatch::start());
+    }
+
     /// Another file lies there, or somebody has written over ours.
     pub(super) fn replaced(&mut self) -> Result<(), StoreError> {
         if let Some(file) = self.file.take() {
@@ -24,7 +68,8 @@ impl Runner {
     pub(super) fn follow_another(&mut self) -> Result<(), StoreError> {
         self.store_id = self.store.read()?.store_id()?;
         if let Some(file) = self.file.take() {
-            let taken = self.take_noted(file.connection(), self.standing.event);
+            let taken = self.take_noted(file.connection(), self.standing.given());
+            self.noted = ops::last(file.connection()).ok();
             file.leave();
             taken?;
         }
@@ -36,9 +81,7 @@ impl Runner {
     /// An operator has restored a mirror while we run: the store is made from it.
     pub(super) fn restore(&mut self, found: &Standing) -> Result<(), StoreError> {
         remove_sides(&self.path);
-        let unsound =
-            classify::immutable(&self.path).map_or_else(|e| Some(e.to_string()), |file| check(&file));
-        if let Some(what) = unsound {
+        if let Some(what) = classify::unsound(&self.path) {
             make_way(&self.path, &Found::Corrupt(what))?;
             return self.begin(First::Build);
         }
@@ -62,20 +105,20 @@ impl Runner {
         if let Some(why) = check(&connection) {
             return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
         }
-        self.take_noted(&connection, found.event)?;
+        self.take_noted(&connection, found.given())?;
         salvage::take_over(&connection, &self.store, found, &*self.desk)?;
         Ok(())
     }
 
     /// Takes over all that operators have changed in a file that will not be ours any more.
-    pub(super) fn take_noted(&self, connection: &Connection, watermark: u64) -> Result<(), StoreError> {
+    pub(super) fn take_noted(&self, connection: &Connection, given: Given) -> Result<(), StoreError> {
         loop {
             let done = self.store.read()?.meta("mirror_oplog")?;
-            let noted = ops::read(connection, done, watermark)?;
+            let noted = ops::read(connection, done, given)?;
             for portion in noted.portions {
                 self.desk.take(portion).map_err(StoreError::Refused)?;
             }
-            if noted.read < ops::MOST {
+            if !noted.more {
                 return Ok(());
             }
         }

@@ -5,7 +5,6 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::session::SessionId;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits, Outcome};
@@ -20,10 +19,14 @@ impl Work {
             let result = match edit.kind {
                 Kind::Node => self.edit_node(&edit, at),
                 Kind::Session => self.edit_session(&edit),
+                Kind::Alert => self.edit_alert(&edit),
                 Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
-                Kind::Event if matches!(edit.deed, Deed::Add(_)) => self.add_event(&edit),
+                Kind::Event if matches!(edit.deed, Deed::Add(_)) => match self.add_event(&edit) {
+                    Ok(()) => continue,
+                    refused => refused,
+                },
                 _ => {
                     self.batch.edits.list.push(edit);
                     continue;
@@ -99,13 +102,27 @@ impl Work {
         Ok(())
     }
 
-    fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
-        let event = edit.of_event(self.view.last_seq + 1)?;
-        self.view.last_seq = event.seq;
-        if let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)) {
-            self.view.tail.push(record.no, event.seq);
+    fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
+        let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+        match edit.of_alert(known.as_deref())? {
+            Some(alert) if alert.id > self.view.next_alert => {
+                return Err(format!("its number is beyond the next one, {}", self.view.next_alert));
+            }
+            Some(alert) => self.put_alert(alert),
+            None => known.map_or((), |known| self.drop_alert(known.id)),
         }
-        self.batch.events.push(event);
+        Ok(())
+    }
+
+    /// It keeps its own time, so it is none of the events whose times run with their numbers.
+    fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
+        let Deed::Add(columns) = &edit.deed else { return Ok(()) };
+        let seq = self.view.last_seq + 1;
+        edit.of_event(seq)?;
+        self.view.last_seq = seq;
+        let (key, deed) = (seq.to_string(), Deed::Put(columns.clone()));
+        self.batch.edits.list.push(Edit { kind: Kind::Event, key, deed });
+        self.batch.edits.renumbered.push(edit.key.clone());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! No I/O and no clock in here. One file for each noun.
 
+mod alert;
 mod clock;
 mod command;
 mod cost;
@@ -14,13 +15,16 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::effect::Effect;
-use super::input::{Alert, From, Input, Severity, Timed};
+use super::input::{Alert, From, Input, Timed};
 use super::view::{NodeState, View};
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
+use crate::protocol::alert::Severity;
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
+use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
+use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::tail::MERGE_AT;
 
@@ -87,6 +91,10 @@ impl Work {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
             Input::Audit(record) => self.batch.audit.push(*record),
+            Input::Symptom(symptom) => self.symptom(&symptom, at),
+            Input::Acknowledge { id, actor, address, reply } => {
+                self.acknowledge(id, (&actor, address), reply, at);
+            }
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
@@ -118,7 +126,9 @@ impl Work {
 
     /// Puts a node in place of what was known of it, and into the batch.
     fn put_node(&mut self, state: NodeState) {
-        self.batch.nodes.insert(state.record.id.to_string(), state.record.clone());
+        let id = state.record.id.to_string();
+        self.batch.edits.is_back(Kind::Node, &id);
+        self.batch.nodes.insert(id, state.record.clone());
         self.view.nodes.insert(state.record.id.clone(), std::sync::Arc::new(state));
     }
 
@@ -159,22 +169,22 @@ impl Work {
 
     /// Writes down what a person should see.
     fn alert(&mut self, node: &NodeId, name: &str, severity: Severity, text: &str, at: Time) {
-        let data = json!({"name": name, "severity": severity.as_str(), "text": text});
-        self.note(node, "alert.raised", &data, at);
-        self.effects.push(Effect::Alert(format!("alert {name} ({}): {text}", severity.as_str())));
+        self.see(&Seen { name, about: node.as_str(), severity, text, lasting: false }, at);
     }
 
     /// Writes down that the disk of the store is full.
     pub fn disk_full(&mut self, store: &Path, at: Time) {
         let text =
             format!("the disk of {} is full: nothing new is stored until there is room", store.display());
-        self.alert(&NodeId::new(""), DISK_FULL, Severity::High, &text, at);
+        self.see(
+            &Seen { name: DISK_FULL, about: "", severity: Severity::Critical, text: &text, lasting: true },
+            at,
+        );
     }
 
     /// Writes down that there is room again.
-    pub fn disk_has_room(&mut self, store: &Path, at: Time) {
-        let text = format!("the disk of {} has room again", store.display());
-        self.note(&NodeId::new(""), "alert.resolved", &json!({"name": DISK_FULL, "text": text}), at);
+    pub fn disk_has_room(&mut self, at: Time) {
+        self.well_again(DISK_FULL, "", at);
     }
 
     /// Writes down that numbers of a node's journal will never come.

@@ -12,6 +12,7 @@ use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
 use crate::rules::node::{Claim, Fit, claim, fit, kept};
+use crate::store::change::Kind;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -142,6 +143,7 @@ impl Work {
         if let Some(heartbeat) = heartbeat {
             state.resources = heartbeat.resources;
             state.held = state.held.max(heartbeat.last_seq);
+            state.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
         }
         self.heard_of(state, at);
     }
@@ -231,7 +233,9 @@ impl Work {
     }
 
     pub(super) fn put_session(&mut self, record: SessionRecord) {
-        self.batch.sessions.insert(record.session.id.to_string(), record.clone());
+        let id = record.session.id.to_string();
+        self.batch.edits.is_back(Kind::Session, &id);
+        self.batch.sessions.insert(id, record.clone());
         self.view.put_session(record);
     }
 }

@@ -11,6 +11,7 @@ use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
 use crate::store::hub::Loaded;
+use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::store::tail::Tail;
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
 
@@ -33,6 +34,7 @@ impl Stage {
             store_id: "s".into(),
             last_seq: 0,
             last_time: Time(0),
+            alerts: Vec::new(),
             nodes: Vec::new(),
             sessions: Vec::new(),
             gone_nodes: Vec::new(),
@@ -633,4 +635,27 @@ fn what_a_lost_journal_may_have_done_is_not_asked_for_again() {
         })
         .collect();
     assert_eq!(told, [&queued.id], "it was never told of this one");
+}
+
+#[test]
+fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 0).unwrap();
+    stage.say("n", 1, "s", "x", 1, &json!({}));
+    let (reply, _) = oneshot::channel();
+    let gone = Edit { kind: Kind::Session, key: "s".into(), deed: Deed::Drop };
+    let event = Event {
+        seq: 2,
+        id: "n-2".into(),
+        kind: "x".into(),
+        session_id: Some("s".into()),
+        project: Some("p".into()),
+        occurred_at: Time(2),
+        data: raw(&json!({})),
+    };
+    let from = stage.link_of("n");
+    let heard = Input::Events { from, batch: Events { incarnation: "a".into(), events: vec![event] } };
+    let batch = stage.play(vec![Input::Edits { edits: Edits { list: vec![gone], done: 1 }, reply }, heard]);
+    assert!(stage.view.sessions.contains_key("s") && batch.sessions.contains_key("s"));
+    assert!(batch.edits.gone.is_empty(), "else the row is removed after it was written");
 }

@@ -1,0 +1,113 @@
+//! An alert: something that a person should see, with a life of its own.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::base::clock::Time;
+
+/// How much an alert matters; the words are those of the operations runbook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It can wait for a day.
+    Low,
+    /// Something is not as it should be, and goes on.
+    #[default]
+    Medium,
+    /// Something is lost or about to be.
+    High,
+    /// Nothing works, or data is in danger.
+    Critical,
+}
+
+impl Severity {
+    /// All of them, mildest first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == word)
+    }
+}
+
+/// Where an alert is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// It is so, and nobody has said that they know.
+    #[default]
+    Firing,
+    /// It is so, and somebody knows.
+    Acknowledged,
+    /// It is so no more; or it happened once, and somebody knows.
+    Resolved,
+}
+
+impl AlertState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Firing, Self::Acknowledged, Self::Resolved];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// The state of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// An alert, as `halctl alerts` and the API show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// Its number.
+    pub id: u64,
+    /// Of which kind, such as `node.offline`.
+    pub name: String,
+    /// What it is about: a node, a disk; empty: the supervisor itself.
+    pub about: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where it is in its life.
+    pub status: AlertState,
+    /// One sentence: what is so, and what to do.
+    pub text: String,
+    /// True when it ends by itself once things are well again; false when it tells of something that happened, and ends
+    /// when somebody acknowledges it.
+    pub lasting: bool,
+    /// How often it was raised while it was open.
+    pub count: u64,
+    /// When it was first raised.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Time,
+    /// When it last changed.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub changed_at: Time,
+    /// Who has acknowledged it; empty: nobody.
+    #[serde(default)]
+    pub acknowledged_by: String,
+}
+
+impl Alert {
+    /// True while it is not over.
+    pub fn is_open(&self) -> bool {
+        self.status != AlertState::Resolved
+    }
+}

@@ -1,0 +1,121 @@
+//! The life of an alert: raised once however often it is seen, acknowledged by a person, resolved by itself.
+
+use crate::base::clock::Time;
+use crate::protocol::alert::{Alert, AlertState, Severity};
+
+/// Characters of a text that are kept: it may hold what a program has said.
+const MAX_TEXT: usize = 2_000;
+
+/// Something that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// Of which kind.
+    pub name: &'a str,
+    /// What it is about.
+    pub about: &'a str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence.
+    pub text: &'a str,
+    /// True when it ends by itself.
+    pub lasting: bool,
+}
+
+/// What becomes of an alert when it is seen. A state that goes on is one alert and says nothing new; something that
+/// happens again is counted.
+pub fn raise(open: Option<&Alert>, id: u64, seen: &Seen<'_>, at: Time) -> Option<Alert> {
+    let text = cut(seen.text);
+    match open {
+        Some(open) if seen.lasting && open.severity >= seen.severity => None,
+        // What grows worse is said again, to whoever has seen the milder one, too.
+        Some(open) if seen.lasting => Some(Alert {
+            severity: seen.severity,
+            status: AlertState::Firing,
+            acknowledged_by: String::new(),
+            text,
+            changed_at: at,
+            ..open.clone()
+        }),
+        Some(open) => Some(Alert {
+            severity: open.severity.max(seen.severity),
+            text,
+            count: open.count.saturating_add(1),
+            changed_at: at,
+            ..open.clone()
+        }),
+        None => Some(Alert {
+            id,
+            name: seen.name.to_owned(),
+            about: seen.about.to_owned(),
+            severity: seen.severity,
+            status: AlertState::Firing,
+            text,
+            lasting: seen.lasting,
+            count: 1,
+            started_at: at,
+            changed_at: at,
+            acknowledged_by: String::new(),
+        }),
+    }
+}
+
+/// A person says that they know. What happened once is over with that; what lasts goes on. The first one counts.
+pub fn acknowledge(alert: &Alert, by: &str, at: Time) -> Option<Alert> {
+    let status = if alert.lasting { AlertState::Acknowledged } else { AlertState::Resolved };
+    (alert.status == AlertState::Firing).then(|| Alert {
+        status,
+        acknowledged_by: by.to_owned(),
+        changed_at: at,
+        ..alert.clone()
+    })
+}
+
+/// It is so no more.
+pub fn resolve(alert: &Alert, at: Time) -> Alert {
+    Alert { status: AlertState::Resolved, changed_at: at, ..alert.clone() }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(severity: Severity, lasting: bool) -> Seen<'static> {
+        Seen { name: "disk.low", about: "", severity, text: "5 % are free", lasting }
+    }
+
+    #[test]
+    fn what_lasts_is_raised_once_and_again_only_when_it_grows_worse() {
+        let first = raise(None, 7, &seen(Severity::Medium, true), Time(1)).unwrap();
+        assert_eq!((first.id, first.status, first.count), (7, AlertState::Firing, 1));
+        assert_eq!(raise(Some(&first), 8, &seen(Severity::Medium, true), Time(2)), None);
+        let known = acknowledge(&first, "ada", Time(3)).unwrap();
+        assert_eq!(known.status, AlertState::Acknowledged);
+        assert_eq!(acknowledge(&known, "bob", Time(4)), None, "the first one counts");
+        assert_eq!(raise(Some(&known), 8, &seen(Severity::Low, true), Time(5)), None);
+        let worse = raise(Some(&known), 8, &seen(Severity::Critical, true), Time(6)).unwrap();
+        assert_eq!((worse.id, worse.status), (7, AlertState::Firing));
+        assert_eq!(resolve(&worse, Time(7)).status, AlertState::Resolved);
+    }
+
+    #[test]
+    fn what_happens_again_is_counted_and_is_over_when_somebody_knows() {
+        let first = raise(None, 1, &seen(Severity::High, false), Time(1)).unwrap();
+        let again = raise(Some(&first), 2, &seen(Severity::Medium, false), Time(2)).unwrap();
+        assert_eq!((again.id, again.count, again.severity), (1, 2, Severity::High));
+        assert_eq!(acknowledge(&again, "ada", Time(3)).unwrap().status, AlertState::Resolved);
+    }
+
+    #[test]
+    fn a_text_is_bounded() {
+        let long = "ä".repeat(MAX_TEXT + 5);
+        let alert = raise(None, 1, &Seen { text: &long, ..seen(Severity::Low, false) }, Time(1)).unwrap();
+        assert_eq!(alert.text.chars().count(), MAX_TEXT + 1);
+    }
+}

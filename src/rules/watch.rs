@@ -1,0 +1,163 @@
+//! When what the supervisor sees of itself and of its nodes is worth an alert.
+
+use std::time::Duration;
+
+use crate::protocol::alert::Severity;
+
+/// A disk with so little of it free will be full before anybody looks.
+const NEARLY_FULL_PERCENT: u64 = 3;
+
+/// Memory beyond this part of the limit: the kernel will end the process soon.
+const NEARLY_OUT_PERCENT: u64 = 95;
+
+/// From where on things are worth an alert; the sample of the configuration explains each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whether anything is.
+    pub is_on: bool,
+    /// A node is offline for longer.
+    pub node_offline: Duration,
+    /// More of a memory limit is used, in percent.
+    pub memory_percent: u64,
+    /// Less of a disk is free, in percent.
+    pub disk_free_percent: u64,
+    /// The supervisor takes longer to answer.
+    pub response: Duration,
+    /// A node's clock differs by more.
+    pub clock_skew: Duration,
+    /// More connections are turned away in a minute.
+    pub refused_per_minute: u64,
+    /// The mirror is further behind.
+    pub mirror_lag: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            is_on: true,
+            node_offline: Duration::from_secs(120),
+            memory_percent: 80,
+            disk_free_percent: 10,
+            response: Duration::from_secs(5),
+            clock_skew: Duration::from_secs(5),
+            refused_per_minute: 30,
+            mirror_lag: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is wrong: how much it matters, and a sentence.
+pub type Verdict = Option<(Severity, String)>;
+
+impl Limits {
+    /// A node that is not connected.
+    pub fn offline(&self, node: &str, since: Duration, sessions: u64) -> Verdict {
+        let severity = if sessions > 0 { Severity::High } else { Severity::Medium };
+        let lost = match sessions {
+            0 => String::new(),
+            1 => "; a session on it cannot be reached".to_owned(),
+            many => format!("; {many} sessions on it cannot be reached"),
+        };
+        (since > self.node_offline).then(|| {
+            let minutes = since.as_secs_f64() / 60.0;
+            let text = format!(
+                "node {node} was last heard of {minutes:.1} minutes ago{lost}: look at its hal-agent"
+            );
+            (severity, text)
+        })
+    }
+
+    /// Memory in use, of a limit; 0: there is none.
+    pub fn memory(&self, whose: &str, used: u64, limit: u64) -> Verdict {
+        let percent = used.saturating_mul(100).checked_div(limit)?;
+        let severity = if percent >= NEARLY_OUT_PERCENT { Severity::Critical } else { Severity::High };
+        (percent > self.memory_percent).then(|| {
+            let mib = |bytes: u64| bytes / (1024 * 1024);
+            let text = format!(
+                "{whose} uses {} MiB of memory, {percent} % of its limit of {} MiB: raise MemoryMax, or find out why",
+                mib(used),
+                mib(limit)
+            );
+            (severity, text)
+        })
+    }
+
+    /// Room on a disk; a size of 0 is not known.
+    pub fn disk(&self, whose: &str, free: u64, size: u64) -> Verdict {
+        let percent = free.saturating_mul(100).checked_div(size)?;
+        let severity = if percent < NEARLY_FULL_PERCENT { Severity::Critical } else { Severity::High };
+        (percent < self.disk_free_percent).then(|| {
+            let mib = free / (1024 * 1024);
+            (severity, format!("the disk of {whose} has {mib} MiB free, {percent} % of it: make room"))
+        })
+    }
+
+    /// How long the supervisor took to answer itself.
+    pub fn slow(&self, took: Duration) -> Verdict {
+        (took > self.response).then(|| {
+            let seconds = took.as_secs_f64();
+            (
+                Severity::High,
+                format!("the supervisor took {seconds:.1} s to answer: look at its load and its disk"),
+            )
+        })
+    }
+
+    /// How far a node's clock is from the supervisor's, in milliseconds.
+    pub fn skew(&self, node: &str, by_ms: i64) -> Verdict {
+        (u128::from(by_ms.unsigned_abs()) > self.clock_skew.as_millis()).then(|| {
+            let word = if by_ms > 0 { "ahead" } else { "behind" };
+            let seconds = by_ms.unsigned_abs() as f64 / 1e3;
+            let text = format!("the clock of node {node} is {seconds:.1} s {word}: let NTP set it");
+            (Severity::Medium, text)
+        })
+    }
+
+    /// How many connections were turned away within a minute.
+    pub fn refused(&self, count: u64) -> Verdict {
+        (count > self.refused_per_minute).then(|| {
+            let text = format!(
+                "{count} connections were turned away within a minute, most for a wrong token: the log names their \
+                 addresses"
+            );
+            (Severity::High, text)
+        })
+    }
+
+    /// How far the mirror is behind, and why.
+    pub fn mirror(&self, lag: Duration, trouble: Option<&str>) -> Verdict {
+        (lag > self.mirror_lag).then(|| {
+            let why = trouble.unwrap_or("it cannot keep up");
+            (Severity::Medium, format!("supervisor.db is {} s behind the store: {why}", lag.as_secs()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_given_beyond_the_limit_and_not_at_it() {
+        let limits = Limits::default();
+        let severity = |verdict: Verdict| verdict.map(|(severity, _)| severity);
+        let seconds = Duration::from_secs;
+        assert_eq!(severity(limits.offline("n", seconds(120), 3)), None);
+        assert_eq!(severity(limits.offline("n", seconds(121), 0)), Some(Severity::Medium));
+        assert!(limits.offline("n", seconds(121), 3).unwrap().1.contains("3 sessions"));
+        assert_eq!(severity(limits.memory("it", 80, 100)), None);
+        assert_eq!(severity(limits.memory("it", 81, 100)), Some(Severity::High));
+        assert_eq!(severity(limits.memory("it", 99, 100)), Some(Severity::Critical));
+        assert_eq!(severity(limits.memory("it", 99, 0)), None, "without a limit");
+        assert_eq!(severity(limits.disk("it", 10, 100)), None);
+        assert_eq!(severity(limits.disk("it", 9, 100)), Some(Severity::High));
+        assert_eq!(severity(limits.disk("it", 0, 100)), Some(Severity::Critical));
+        assert_eq!(severity(limits.disk("it", 0, 0)), None, "not known");
+        assert_eq!(severity(limits.skew("n", -5_001)), Some(Severity::Medium));
+        assert_eq!(severity(limits.skew("n", 5_000)), None);
+        assert_eq!(severity(limits.skew("n", i64::MIN)), Some(Severity::Medium));
+        assert_eq!(severity(limits.slow(seconds(5))), None);
+        assert_eq!(severity(limits.refused(31)), Some(Severity::High));
+        assert_eq!(severity(limits.mirror(seconds(61), None)), Some(Severity::Medium));
+    }
+}

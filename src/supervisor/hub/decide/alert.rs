@@ -1,0 +1,122 @@
+//! What a person should see: alerts are raised once, acknowledged, and resolved when things are well again.
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::alert::{Alert, AlertState};
+use crate::protocol::node::NodeId;
+use crate::rules::alert::{self, Seen};
+use crate::rules::command::Refused;
+use crate::store::audit::AuditRecord;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::{NotAccepted, Symptom};
+
+/// Alerts that are kept; the oldest that is over goes first.
+const KEPT: usize = 2_000;
+
+impl Work {
+    /// Something was seen that a person should see.
+    pub(super) fn see(&mut self, seen: &Seen<'_>, at: Time) {
+        let open = self.view.open_alert(seen.name, seen.about).cloned();
+        let is_new = open.is_none();
+        let Some(alert) = alert::raise(open.as_deref(), self.view.next_alert, seen, at) else { return };
+        if is_new {
+            self.view.next_alert += 1;
+        }
+        self.tell_alert("alert.raised", &alert, at);
+        let about = if alert.about.is_empty() { String::new() } else { format!(" of {}", alert.about) };
+        let (name, severity, text) = (&alert.name, alert.severity.as_str(), &alert.text);
+        self.effects.push(Effect::Alert(format!("alert {name}{about} ({severity}): {text}")));
+        self.put_alert(alert);
+        self.forget_old_alerts();
+    }
+
+    /// It is so no more, if it was.
+    pub(super) fn well_again(&mut self, name: &str, about: &str, at: Time) {
+        let Some(open) = self.view.open_alert(name, about).cloned() else { return };
+        let alert = alert::resolve(&open, at);
+        self.tell_alert("alert.resolved", &alert, at);
+        self.put_alert(alert);
+    }
+
+    /// An edge has looked at something that can be well or not.
+    pub(super) fn symptom(&mut self, symptom: &Symptom, at: Time) {
+        let Symptom { name, about, severity, text } = symptom;
+        match text {
+            Some(text) => {
+                let severity = *severity;
+                self.see(&Seen { name, about, severity, text, lasting: true }, at);
+            }
+            None => self.well_again(name, about, at),
+        }
+    }
+
+    /// Somebody says that they know. The same again is fine.
+    pub(super) fn acknowledge(
+        &mut self,
+        id: u64,
+        (actor, ip): (&str, String),
+        reply: oneshot::Sender<Result<Alert, NotAccepted>>,
+        at: Time,
+    ) {
+        let Some(known) = self.view.alerts.get(&id).cloned() else {
+            let none = Refused::NoSuch(format!("no alert {id}"));
+            self.effects.push(Effect::Acknowledged(reply, Err(NotAccepted::Refused(none))));
+            return;
+        };
+        let changed = alert::acknowledge(&known, actor, at);
+        if let Some(alert) = &changed {
+            self.tell_alert("alert.acknowledged", alert, at);
+            self.put_alert(alert.clone());
+            self.batch.audit.push(AuditRecord {
+                id: id::fresh(),
+                at,
+                actor: actor.to_owned(),
+                action: "acknowledge alert".to_owned(),
+                target: id.to_string(),
+                args: json!({"name": alert.name, "about": alert.about}).to_string(),
+                result: "done".to_owned(),
+                error: None,
+                duration_ms: None,
+                ip,
+            });
+        }
+        let answer = changed.unwrap_or_else(|| Alert::clone(&known));
+        self.effects.push(Effect::Acknowledged(reply, Ok(answer)));
+    }
+
+    fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
+        // What an alert is about may be a node, whose events are found by its name.
+        let node = match self.view.nodes.contains_key(alert.about.as_str()) {
+            true => NodeId::new(&alert.about),
+            false => NodeId::new(""),
+        };
+        let data = json!({
+            "id": alert.id, "name": alert.name, "about": alert.about, "severity": alert.severity.as_str(),
+            "status": alert.status.as_str(), "text": alert.text, "by": alert.acknowledged_by,
+        });
+        self.note(&node, kind, &data, at);
+    }
+
+    pub(super) fn put_alert(&mut self, alert: Alert) {
+        self.batch.alerts.insert(alert.id, Some(alert.clone()));
+        self.view.put_alert(alert);
+    }
+
+    pub(super) fn drop_alert(&mut self, id: u64) {
+        self.batch.alerts.insert(id, None);
+        self.view.remove_alert(id);
+    }
+
+    fn forget_old_alerts(&mut self) {
+        while self.view.alerts.len() > KEPT {
+            let over = |alert: &&std::sync::Arc<Alert>| alert.status == AlertState::Resolved;
+            let oldest = self.view.alerts.values().find(over).or(self.view.alerts.values().next());
+            let Some(id) = oldest.map(|alert| alert.id) else { return };
+            self.drop_alert(id);
+        }
+    }
+}

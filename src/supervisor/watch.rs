@@ -1,0 +1,178 @@
+//! Self-watching: looks at the supervisor and its nodes again and again, and tells the hub what is not well, and what is
+//! well again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::hub::input::{Input, Symptom};
+use super::hub::view::{NodeState, View};
+use super::shared::Shared;
+use crate::base::clock::{self, Stopwatch, Time};
+use crate::base::{id, memory};
+use crate::protocol::command::CommandId;
+use crate::protocol::session::Activity;
+use crate::rules::watch::{Limits, Verdict};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A question to the hub that is not answered within this is slow, whatever the configuration says.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Connections that are turned away are counted over this.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is watched, by the names of the alerts. Only these are resolved from here.
+const WATCHED: [&str; 9] = [
+    "node.offline",
+    "node.memory",
+    "node.disk",
+    "node.clock",
+    "memory.high",
+    "disk.low",
+    "response.slow",
+    "connections.refused",
+    "mirror.behind",
+];
+
+/// The limits in force.
+pub type LimitsInForce = Arc<ArcSwap<Limits>>;
+
+/// What one look has found, by alert and what it is about.
+type Found = BTreeMap<(&'static str, String), Verdict>;
+
+/// Watches for ever.
+pub async fn watch(shared: Shared, limits: LimitsInForce) {
+    let began = clock::now();
+    let mut refused = VecDeque::from([(Stopwatch::start(), 0)]);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let limits = limits.load_full();
+        let mut found = Found::new();
+        if limits.is_on {
+            let took = ask_the_hub(&shared).await;
+            look_at_self(&shared, &limits, took, &mut found);
+            found.insert(
+                ("connections.refused", String::new()),
+                limits.refused(in_a_minute(&mut refused, shared.metrics.refused())),
+            );
+            look_at_nodes(&shared.hub.view(), &limits, began, clock::now(), &mut found);
+        }
+        if tell(&shared, found).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// How long the hub takes to answer: a question about a command that does not exist waits for all that came before.
+async fn ask_the_hub(shared: &Shared) -> Duration {
+    let asked = Stopwatch::start();
+    let (reply, answer) = oneshot::channel();
+    let question = Input::Await { id: CommandId::new(id::fresh()), reply };
+    let answered = async {
+        if shared.hub.send(question).await.is_ok() {
+            let _ = answer.await;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST, answered).await;
+    asked.elapsed()
+}
+
+fn look_at_self(shared: &Shared, limits: &Limits, took: Duration, found: &mut Found) {
+    let mut put = |name, verdict| drop(found.insert((name, String::new()), verdict));
+    let memory = memory::measure();
+    put("memory.high", limits.memory("hal-supervisor", memory.used, memory.limit));
+    let folder = shared.hub.store().path().parent().map(std::path::Path::to_owned).unwrap_or_default();
+    if let Ok(disk) = rustix::fs::statvfs(&folder) {
+        let (free, size) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+        put("disk.low", limits.disk(&folder.to_string_lossy(), free, size));
+    }
+    put("response.slow", limits.slow(took));
+    let mirror = shared.mirror.now();
+    put("mirror.behind", limits.mirror(mirror.lag, mirror.trouble.as_deref()));
+}
+
+/// How many there were in the last minute, from a count that only grows.
+fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
+    counts.push_back((Stopwatch::start(), now));
+    while counts.len() > 1 && counts.front().is_some_and(|(at, _)| at.elapsed() > MINUTE) {
+        counts.pop_front();
+    }
+    counts.front().map_or(0, |(_, then)| now.saturating_sub(*then))
+}
+
+fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Found) {
+    let mut open: BTreeMap<&str, u64> = BTreeMap::new();
+    if view.nodes.values().any(|node| !node.online) {
+        for record in view.sessions.values() {
+            if !matches!(record.session.activity, Activity::Ended(_)) {
+                *open.entry(record.session.node_id.as_str()).or_default() += 1;
+            }
+        }
+    }
+    for (node, state) in &view.nodes {
+        let sessions = open.get(node.as_str()).copied().unwrap_or_default();
+        look_at_node(node.as_str(), state, sessions, limits, (began, now), found);
+    }
+}
+
+fn look_at_node(
+    node: &str,
+    state: &NodeState,
+    sessions: u64,
+    limits: &Limits,
+    (began, now): (Time, Time),
+    found: &mut Found,
+) {
+    let mut put = |name, verdict| drop(found.insert((name, node.to_owned()), verdict));
+    if !state.online {
+        // While the supervisor was down nobody could be heard. Only being heard of ends it.
+        if let Some(verdict) = limits.offline(node, now.since(state.last_heard.max(began)), sessions) {
+            put("node.offline", Some(verdict));
+        }
+        return;
+    }
+    put("node.offline", None);
+    let used = &state.resources;
+    put(
+        "node.memory",
+        limits.memory(&format!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
+    );
+    put("node.disk", limits.disk(&format!("node {node}"), used.disk_free, used.disk_total));
+    put("node.clock", limits.skew(node, state.clock_ahead_ms));
+}
+
+/// Tells the hub what has changed: what is bad and not known, and what is known and not bad any more. What a node that
+/// is away was known for stays, until it is heard of or forgotten.
+async fn tell(shared: &Shared, found: Found) -> Result<(), super::hub::Stopped> {
+    let view = shared.hub.view();
+    let mut news = Vec::new();
+    for ((name, about), verdict) in &found {
+        let known = view.open_alert(name, about);
+        match verdict {
+            Some((severity, text)) if known.is_none_or(|known| known.severity < *severity) => {
+                news.push((*name, about.clone(), Some((*severity, text.clone()))));
+            }
+            None if known.is_some() => news.push((*name, about.clone(), None)),
+            _ => {}
+        }
+    }
+    for alert in view.alerts.values().filter(|alert| alert.is_open() && alert.lasting) {
+        let Some(name) = WATCHED.into_iter().find(|name| *name == alert.name) else { continue };
+        let is_gone = !alert.about.is_empty() && !view.nodes.contains_key(alert.about.as_str());
+        let is_off = found.is_empty();
+        if is_gone || is_off {
+            news.push((name, alert.about.clone(), None));
+        }
+    }
+    for (name, about, verdict) in news {
+        let (severity, text) =
+            verdict.map_or_else(Default::default, |(severity, text)| (severity, Some(text)));
+        shared.hub.send(Input::Symptom(Symptom { name, about, severity, text })).await?;
+    }
+    Ok(())
+}
