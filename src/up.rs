@@ -19,8 +19,8 @@ use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
 use crate::rules::watch::Limits;
-use crate::store::archive::Retention;
 use crate::store::mirror::backup::Rules;
+use crate::store::retain::Retention;
 use crate::supervisor::Supervisor;
 use crate::supervisor::config as supervisor_config;
 

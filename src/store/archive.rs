@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use rusqlite::types::Value as Cell;
 use serde_json::{Map, Value};
 
+use super::StoreError;
 use super::audit::AuditRecord;
 use super::change::Kind;
 use super::reader::Reader;
@@ -21,15 +22,10 @@ use super::sheet::edit::{Deed, Edit};
 use super::sheet::line::{self, Line};
 use super::sheet::schema::Table;
 use super::tables::{AUDIT, EVENTS};
-use super::{StoreError, event, row};
+use super::{event, row};
 use crate::base::clock::Time;
 use crate::base::file;
-
-/// Rows looked at in one look at the store, wherever times are out of order.
-const LOOKED_AT: usize = 20_000;
-
-/// Bytes of data in one look, about: an event may be large.
-const LOOK_BYTES: usize = 8 * 1024 * 1024;
+use crate::protocol::event::EventView;
 
 /// Rows that were brought back are left alone so long.
 const RESTORED_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -42,23 +38,6 @@ const GROUP_READS: u32 = 0o640;
 
 const END: &str = ".jsonl.gz";
 
-/// How long rows are kept; `None`: for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Events.
-    pub events: Option<Duration>,
-    /// Audit records.
-    pub audit: Option<Duration>,
-    /// Whether they are archived before they are deleted.
-    pub archive: bool,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { events: None, audit: None, archive: true }
-    }
-}
-
 /// A row that is too old.
 #[derive(Debug)]
 pub struct Old {
@@ -69,6 +48,21 @@ pub struct Old {
 }
 
 impl Old {
+    /// An event.
+    pub(super) fn event(event: &EventView) -> Self {
+        Self { seq: event.seq, at: event.timestamp, line: line::of_event(event) }
+    }
+
+    /// An audit record.
+    pub(super) fn audit(seq: u64, record: &AuditRecord) -> Self {
+        Self { seq, at: record.at, line: line::of_audit(seq, record) }
+    }
+
+    /// When it was stored.
+    pub fn at(&self) -> Time {
+        self.at
+    }
+
     /// Its removal.
     pub fn removal(kind: Kind, seq: u64) -> Edit {
         Edit { kind, key: seq.to_string(), deed: Deed::Drop }
@@ -93,36 +87,36 @@ pub struct Archive {
 }
 
 impl Reader<'_> {
-    /// Rows stored before a time, after a number, in the order of numbers; with the last number that was looked at.
-    pub fn old_rows(&self, kind: Kind, before: Time, after: u64) -> Result<(Vec<Old>, u64), StoreError> {
-        let (mut old, mut last, mut bytes_seen) = (Vec::new(), after, 0);
-        match kind {
-            Kind::Event => {
-                for entry in self.txn().open_table(EVENTS)?.range(after + 1..)?.take(LOOKED_AT) {
-                    let (seq, bytes) = entry?;
-                    last = seq.value();
-                    bytes_seen += bytes.value().len();
-                    let event = event::view(bytes.value(), last)?;
-                    if event.timestamp < before {
-                        old.push(Old { seq: last, at: event.timestamp, line: line::of_event(&event) });
-                    }
-                    if bytes_seen > LOOK_BYTES {
-                        break;
-                    }
-                }
-            }
-            _ => {
-                for entry in self.txn().open_table(AUDIT)?.range(after + 1..)?.take(LOOKED_AT) {
-                    let (seq, bytes) = entry?;
-                    last = seq.value();
-                    let record = row::open::<AuditRecord>(bytes.value(), last)?;
-                    if record.at < before {
-                        old.push(Old { seq: last, at: record.at, line: line::of_audit(last, &record) });
-                    }
-                }
+    /// The numbers of those rows of an archive that are in the store as they are in the archive.
+    pub fn still_here(&self, archive: &Archive) -> Result<Vec<u64>, StoreError> {
+        let failed = |source| StoreError::File { path: archive.path.clone(), source };
+        let (table, mut rows) = (Table::of(archive.kind), Vec::new());
+        read(&archive.path, |row| {
+            rows.push(row);
+            true
+        })
+        .map_err(failed)?;
+        let mut same = Vec::new();
+        for row in rows {
+            let Some(seq) = row.get(table.key()).and_then(Value::as_u64) else { continue };
+            let line = match archive.kind {
+                Kind::Event => self.event_line(seq)?,
+                kind => self.plain_line(kind, &seq.to_string())?,
+            };
+            if line.is_some_and(|line| row_of(archive.kind, &line) == row) {
+                same.push(seq);
             }
         }
-        Ok((old, last))
+        Ok(same)
+    }
+
+    fn event_line(&self, seq: u64) -> Result<Option<Line>, StoreError> {
+        let mut found = None;
+        self.event_lines(seq, seq, |_, line| {
+            found = Some(line);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The first number of rows that are to come back which stands for another row here, or for none yet: after an
@@ -189,10 +183,7 @@ impl Writer {
 
     /// Adds a row.
     pub fn add(&mut self, old: &Old) -> io::Result<()> {
-        let columns = Table::of(self.kind).columns.iter().zip(&old.line);
-        let row: Map<String, Value> =
-            columns.map(|(name, cell)| ((*name).to_owned(), value_of(cell))).collect();
-        let mut text = serde_json::to_vec(&row)?;
+        let mut text = serde_json::to_vec(&row_of(self.kind, &old.line))?;
         text.push(b'\n');
         self.lines.write_all(&text)?;
         self.bytes += text.len();
@@ -217,11 +208,35 @@ impl Writer {
         };
         let table = Table::of(self.kind).name;
         let (from, to) = (from.stamp(), to.stamp());
-        let path = folder.join(format!("{table}.{from}-{to}.{first}-{last}{END}"));
+        let name = format!("{table}.{from}-{to}.{first}-{last}");
+        let path = free_name(folder, &name, &self.draft)?;
         fs::rename(&self.draft, &path)?;
         file::sync_folder(&path)?;
         Ok(path)
     }
+}
+
+/// A name that no other archive has: one with the same ends may hold other rows. The same archive, written again after
+/// a crash, keeps its name.
+fn free_name(folder: &Path, name: &str, draft: &Path) -> io::Result<PathBuf> {
+    let fresh = fs::read(draft)?;
+    let mut path = folder.join(format!("{name}{END}"));
+    for nth in 2.. {
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Ok(there) if there == fresh => break,
+            Ok(_) => path = folder.join(format!("{name}.{nth}{END}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path)
+}
+
+/// The archive of a kind that was written last, unless its rows are back for a while.
+pub fn last_written(folder: &Path, kind: Kind) -> Option<Archive> {
+    let written = |one: &Archive| fs::metadata(&one.path).and_then(|file| file.modified()).ok();
+    let last = list(folder).into_iter().filter(|one| one.kind == kind).max_by_key(written)?;
+    (!last.is_restored).then_some(last)
 }
 
 /// All archives of a folder, newest first.
@@ -286,6 +301,11 @@ fn mark_of(path: &Path) -> PathBuf {
     path.with_added_extension("restored")
 }
 
+fn row_of(kind: Kind, line: &Line) -> Map<String, Value> {
+    let columns = Table::of(kind).columns.iter().zip(line);
+    columns.map(|(name, cell)| ((*name).to_owned(), value_of(cell))).collect()
+}
+
 fn value_of(cell: &Cell) -> Value {
     match cell {
         Cell::Integer(number) => (*number).into(),
@@ -304,5 +324,39 @@ fn cell_of(value: Option<&Value>) -> Cell {
             (None, None) => Cell::Null,
         },
         _ => Cell::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, seqs: &[u64]) -> PathBuf {
+        let mut writer = Writer::begin(folder, Kind::Audit).unwrap();
+        for seq in seqs {
+            let record = AuditRecord { at: Time(1_795_450_273_000), ..AuditRecord::default() };
+            writer.add(&Old::audit(*seq, &record)).unwrap();
+        }
+        writer.finish(folder).unwrap()
+    }
+
+    #[test]
+    fn no_archive_is_written_over_by_one_that_holds_other_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, again) = (write(folder.path(), &[1, 2, 3]), write(folder.path(), &[1, 2, 3]));
+        assert_eq!(whole, again, "the same rows are the same archive");
+        let less = write(folder.path(), &[1, 3]);
+        assert_ne!(less, whole);
+        let rows = |path: &Path| {
+            let mut rows = 0;
+            read(path, |_| {
+                rows += 1;
+                true
+            })
+            .unwrap();
+            rows
+        };
+        assert_eq!((rows(&whole), rows(&less), list(folder.path()).len()), (3, 2, 2));
+        assert_eq!(list(folder.path())[1].seqs, (1, 3));
     }
 }

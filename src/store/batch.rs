@@ -6,7 +6,7 @@ use std::ops::Bound;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::alert::AlertRow;
-use super::audit::AuditRecord;
+use super::audit::{AuditRecord, note_outcomes};
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
 use super::cost::CostRecord;
@@ -135,6 +135,7 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
     write_costs(txn, &batch.costs, &mut changes)?;
     write_alerts(txn, &batch.alerts, &mut changes)?;
     write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
+    note_outcomes(txn, &batch.commands, &mut changes)?;
     note_changes(txn, &changes, mark)
 }
 

@@ -73,6 +73,16 @@ pub(super) fn view(bytes: &[u8], seq: u64) -> Result<EventView, StoreError> {
     open(bytes, seq)?.view(seq)
 }
 
+/// A stored event, if its type and time are such.
+pub(super) fn view_if(
+    bytes: &[u8],
+    seq: u64,
+    is_such: &dyn Fn(&str, Time) -> bool,
+) -> Result<Option<EventView>, StoreError> {
+    let row = open(bytes, seq)?;
+    is_such(row.kind, Time(row.timestamp)).then(|| row.view(seq)).transpose()
+}
+
 impl EventRow<'_> {
     fn view(&self, seq: u64) -> Result<EventView, StoreError> {
         let data = RawValue::from_string(self.data.to_owned())
@@ -110,7 +120,7 @@ impl KindFilter {
         }
     }
 
-    fn matches(&self, kind: &str) -> bool {
+    pub(super) fn matches(&self, kind: &str) -> bool {
         match self {
             Self::Is(word) => word == kind,
             Self::Begins(start) => kind.starts_with(start.as_str()),
@@ -333,12 +343,12 @@ impl Reader<'_> {
     }
 
     /// True once an operator has moved an event in time, so that numbers are not in the order of time everywhere.
-    fn is_disordered(&self) -> Result<bool, StoreError> {
+    pub fn is_disordered(&self) -> Result<bool, StoreError> {
         Ok(self.meta("disordered")? != 0)
     }
 
     /// The first number stored at or after a time; `last + 1` when there is none. Numbers are in the order of time.
-    fn first_at(&self, at: Time, first: u64, last: u64) -> Result<u64, StoreError> {
+    pub(super) fn first_at(&self, at: Time, first: u64, last: u64) -> Result<u64, StoreError> {
         let table = self.txn().open_table(EVENTS)?;
         let (mut low, mut high) = (first, last + 1);
         while low < high {

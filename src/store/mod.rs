@@ -5,7 +5,8 @@
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
-//! - `archive`: rows that have left the store, as compressed files.
+//! - `retain`: how long rows are kept. `archive`: those that have left the store, as compressed files.
+//! - `usage`: what everything takes on the disk.
 //! - `ballast`: what is thrown overboard when the disk is full.
 //! - `cache`: what the kernel holds of a file in memory, and need not be on the disk.
 //! - `suspect`: a mark that says: look at every page at the next start.
@@ -43,6 +44,7 @@ pub mod power;
 #[cfg(test)]
 mod power_tests;
 pub mod reader;
+pub mod retain;
 pub mod returned;
 pub mod row;
 pub mod session;
@@ -50,6 +52,7 @@ pub mod sheet;
 pub(crate) mod suspect;
 mod tables;
 pub mod tail;
+pub mod usage;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,13 @@
-//! What leaves the store when it is old: archived first, then deleted in small steps.
+//! What leaves the store when it is old, or when there is too much: archived first, then deleted in small steps.
+//!
+//! ```text
+//!   a draft, synced --> read back --> its name, synced --> rows deleted, 500 in a transaction
+//!                                        |
+//!                                        '-- killed from here on: the next start finds what is in the archive and
+//!                                            still in the store, and deletes that
+//! ```
+
+mod round;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,16 +16,21 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use self::round::{Left, Rounds};
 use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
-use crate::base::clock::{self, Time};
 use crate::base::progress::Progress;
-use crate::store::archive::{self, Archive, Old, Retention, Writer};
+use crate::store::archive::{self, Archive, Old, Writer};
 use crate::store::change::Kind;
+use crate::store::mirror::HealthOf;
+use crate::store::retain::{Leaving, Retention};
 use crate::store::sheet::edit::Edit;
 
 /// Between two looks at what is too old, at least and at most.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// Between two looks at how much there is, when that has a bound. A look weighs some hundred rows.
+const LOOK_AT_SIZE: Duration = Duration::from_secs(10);
 
 /// Rows of one archive, about.
 const ROWS: usize = 50_000;
@@ -33,15 +47,16 @@ const RESTORE: &str = "archive restore";
 pub struct Archivist {
     folder: PathBuf,
     rules: Arc<watch::Sender<Retention>>,
+    mirror: HealthOf,
     /// Held while rows are moved.
-    at_work: Arc<Mutex<()>>,
+    at_work: Arc<Mutex<Rounds>>,
 }
 
 impl Archivist {
-    /// Of the store at this path.
-    pub fn beside(store: &Path) -> Self {
+    /// Of the store at this path, with this mirror.
+    pub fn beside(store: &Path, mirror: HealthOf) -> Self {
         let folder = store.with_file_name("archive");
-        Self { folder, rules: Arc::default(), at_work: Arc::default() }
+        Self { folder, rules: Arc::default(), mirror, at_work: Arc::default() }
     }
 
     /// Puts rules in force.
@@ -49,27 +64,35 @@ impl Archivist {
         self.rules.send_replace(rules);
     }
 
+    /// Where they lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// All archives, newest first.
     pub fn list(&self) -> Vec<Archive> {
         archive::list(&self.folder)
     }
 
-    /// Archives and deletes what was stored before a time. Gives how many rows.
-    fn retire(&self, hub: &Hub, kind: Kind, before: Time, archives: bool) -> anyhow::Result<usize> {
-        let _one_at_a_time = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Archives and deletes rows that leave, the oldest first.
+    fn retire(&self, hub: &Hub, leaving: Leaving<'_>, archives: bool) -> anyhow::Result<Left> {
+        let kind = leaving.kind;
         let kept: Vec<_> =
             self.list().into_iter().filter(|one| one.is_restored && one.kind == kind).collect();
         let is_kept = |seq| kept.iter().any(|one| (one.seqs.0..=one.seqs.1).contains(&seq));
-        let (mut after, mut total) = (0, 0);
-        loop {
+        let mut left = Left::default();
+        let mut next = leaving.span.0;
+        while left.rows < leaving.most {
             let mut writer: Option<Writer> = None;
             let mut seqs = Vec::new();
-            while seqs.len() < ROWS && !writer.as_ref().is_some_and(Writer::is_full) {
-                let (rows, last) = hub.store().read()?.old_rows(kind, before, after)?;
-                // The newest are at the end: where nothing is old, nothing behind it is, but for what operators moved.
-                let is_over = last == after || rows.is_empty();
-                after = last;
-                for old in rows.iter().filter(|old| !is_kept(old.seq)) {
+            let mut is_over = false;
+            let enough = ROWS.min(leaving.most - left.rows);
+            while !is_over && seqs.len() < enough && !writer.as_ref().is_some_and(Writer::is_full) {
+                let span = (next, leaving.span.1);
+                let most = enough - seqs.len();
+                let look = hub.store().read()?.leaving(Leaving { span, most, ..leaving })?;
+                (next, is_over) = (look.last.saturating_add(1), look.is_over);
+                for old in look.rows.iter().filter(|old| !is_kept(old.seq)) {
                     if archives {
                         match &mut writer {
                             Some(writer) => writer.add(old)?,
@@ -77,25 +100,33 @@ impl Archivist {
                         }
                     }
                     seqs.push(old.seq);
+                    left.upto = left.upto.max(old.at());
                 }
-                if is_over {
-                    break;
-                }
-            }
-            if seqs.is_empty() {
-                return Ok(total);
             }
             let archive = writer.map(|writer| writer.finish(&self.folder)).transpose()?;
-            let archive = archive.map(|path| path.display().to_string()).unwrap_or_default();
-            tracing::info!(rows = seqs.len(), archive, "what is too old leaves the store");
-            total += seqs.len();
-            move_rows(
-                hub,
-                RETENTION,
-                seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect(),
-                &Progress::default(),
-            )?;
+            if !seqs.is_empty() {
+                let archive = archive.map(|path| path.display().to_string()).unwrap_or_default();
+                tracing::info!(rows = seqs.len(), archive, "rows leave the store");
+                left.rows += seqs.len();
+                remove(hub, kind, seqs)?;
+            }
+            if is_over {
+                break;
+            }
         }
+        Ok(left)
+    }
+
+    /// Deletes what a round before us had archived and not yet deleted when it was killed.
+    fn resume(&self, hub: &Hub, kind: Kind) -> anyhow::Result<()> {
+        let Some(last) = archive::last_written(&self.folder, kind) else { return Ok(()) };
+        let seqs = hub.store().read()?.still_here(&last)?;
+        if !seqs.is_empty() {
+            let archive = last.path.display();
+            tracing::info!(rows = seqs.len(), %archive, "rows that were archived already leave the store");
+            remove(hub, kind, seqs)?;
+        }
+        Ok(())
     }
 
     /// Brings an archive's rows back. Gives how many.
@@ -115,6 +146,20 @@ impl Archivist {
         move_rows(hub, RESTORE, edits, progress)?;
         Ok(rows)
     }
+
+    /// One round for everything that may leave.
+    fn round(&self, hub: &Hub, rules: &Retention) {
+        let mut rounds = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = rounds.play(self, hub, rules) {
+            let text = format!("what is too old could not leave the store: {error:#}");
+            hub.raise(Alert { name: "retention.failed", severity: Severity::High, text });
+        }
+    }
+}
+
+fn remove(hub: &Hub, kind: Kind, seqs: Vec<u64>) -> anyhow::Result<()> {
+    let removals = seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect();
+    move_rows(hub, RETENTION, removals, &Progress::default())
 }
 
 fn move_rows(hub: &Hub, by: &'static str, mut edits: Vec<Edit>, progress: &Progress) -> anyhow::Result<()> {
@@ -130,23 +175,18 @@ fn move_rows(hub: &Hub, by: &'static str, mut edits: Vec<Edit>, progress: &Progr
     Ok(())
 }
 
-/// Looks for what is too old, again and again.
+/// Looks for what has to leave, again and again.
 pub async fn keep_up(archivist: Archivist, hub: Hub) {
     let mut changes = archivist.rules.subscribe();
     loop {
         let rules = changes.borrow_and_update().clone();
-        let kept = [(Kind::Event, rules.events), (Kind::Audit, rules.audit)];
-        for (kind, keep) in kept {
-            let Some(keep) = keep else { continue };
-            let before = clock::now().minus(keep);
-            let (archivist, of_hub) = (archivist.clone(), hub.clone());
-            let work = move || archivist.retire(&of_hub, kind, before, rules.archive);
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
-                let text = format!("what is too old could not leave the store: {error:#}");
-                hub.raise(Alert { name: "retention.failed", severity: Severity::High, text });
-            }
+        let ages = rules.ages().into_iter().chain(rules.audit);
+        let mut pause = (ages.min().unwrap_or(LOOK.1) / 4).clamp(LOOK.0, LOOK.1);
+        if rules.max_size.is_some() {
+            pause = pause.min(LOOK_AT_SIZE);
         }
-        let shortest = kept.iter().filter_map(|(_, keep)| *keep).min().unwrap_or(LOOK.1);
-        let _changed_or_over = timeout((shortest / 4).clamp(LOOK.0, LOOK.1), changes.changed()).await;
+        let (archivist, of_hub) = (archivist.clone(), hub.clone());
+        let _ended = tokio::task::spawn_blocking(move || archivist.round(&of_hub, &rules)).await;
+        let _changed_or_over = timeout(pause, changes.changed()).await;
     }
 }

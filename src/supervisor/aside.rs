@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::auth::Actor;
 use super::hub::Hub;
 use super::hub::input::Input;
 use crate::base::nearest::no_such;
@@ -107,7 +108,12 @@ fn show(Shown { kind, side, key, fields }: Shown) -> DiffRow {
 }
 
 /// Brings back what is lacking, as somebody wants it.
-pub fn merge(hub: &Hub, wanted: &Wanted, actor: &str, progress: &Progress) -> Result<StoreMerge, StoreError> {
+pub fn merge(
+    hub: &Hub,
+    wanted: &Wanted,
+    actor: &Actor,
+    progress: &Progress,
+) -> Result<StoreMerge, StoreError> {
     let mut merged: Vec<Merged> = Vec::new();
     let came = Arc::new(AtomicU64::new(0));
     let mut hand_over = |mut portion: Portion| {
@@ -135,11 +141,12 @@ pub fn merge(hub: &Hub, wanted: &Wanted, actor: &str, progress: &Progress) -> Re
     Ok(StoreMerge { file: wanted.file.clone(), dry_run: wanted.dry_run, tables: merged })
 }
 
-fn send(hub: &Hub, portion: Portion, wanted: &Wanted, actor: &str) -> Result<(), StoreError> {
+fn send(hub: &Hub, portion: Portion, wanted: &Wanted, actor: &Actor) -> Result<(), StoreError> {
     let stopping = || StoreError::Refused("the supervisor is stopping".into());
     let (reply, stored) = oneshot::channel();
-    let (file, actor, portion) = (wanted.file.clone(), actor.to_owned(), Box::new(portion));
-    hub.send_blocking(Input::Return { portion, file, actor, reply }).map_err(|_| stopping())?;
+    let (file, by) = (wanted.file.clone(), (actor.name.clone(), actor.address.clone()));
+    hub.send_blocking(Input::Return { portion: Box::new(portion), file, by, reply })
+        .map_err(|_| stopping())?;
     stored.blocking_recv().map_err(|_| stopping())?.map_err(StoreError::Refused)?;
     std::thread::park_timeout(PAUSE);
     Ok(())

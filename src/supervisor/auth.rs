@@ -1,6 +1,7 @@
 //! Who may come in: the bearer token, compared in constant time, and the origin of browsers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, header};
@@ -10,10 +11,39 @@ use axum::response::{IntoResponse, Response};
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
+use crate::base::{clock, id};
+use crate::store::audit::AuditRecord;
 
-/// Who asks. One shared token so far, so one name.
-#[derive(Clone, Debug)]
-pub struct Actor(pub String);
+/// Who asks, and from where. One shared token so far, so one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// The name.
+    pub name: String,
+    /// The address of the other end of the connection: what a proxy says of others in a header can be made up.
+    pub address: String,
+}
+
+impl Actor {
+    /// The record of something that was done, to which thing, or why not.
+    pub fn did(self, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
+        let (target, error) = match target {
+            Ok(target) => (target, None),
+            Err(why) => (String::new(), Some(why)),
+        };
+        AuditRecord {
+            id: id::fresh(),
+            at: clock::now(),
+            actor: self.name,
+            action: action.to_owned(),
+            target,
+            args: "{}".to_owned(),
+            result: if error.is_none() { "done" } else { "failed" }.to_owned(),
+            error,
+            duration_ms: u64::try_from(took.as_millis()).ok(),
+            ip: self.address,
+        }
+    }
+}
 
 /// What a request shows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +82,13 @@ pub fn refusal(shown: Shown) -> &'static str {
 /// Counts a refusal and mentions its source in the log, once in a while.
 pub fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
     shared.metrics.refused_tokens.get_or_create(&Word { word: door }).inc();
-    if shown == Shown::Wrong && shared.mention_refusal(source) {
+    if shown != Shown::Wrong {
+        return;
+    }
+    if let Some(record) = shared.denied.note(door, source, clock::now()) {
+        shared.hub.audit(record);
+    }
+    if shared.mention_refusal(source) {
         tracing::warn!(%source, door, "refused a wrong token (further ones from there are only counted)");
     }
 }
@@ -73,7 +109,8 @@ pub async fn require(
         return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
             .into_response();
     }
-    request.extensions_mut().insert(Actor("token".into()));
+    let address = source.ip().to_canonical().to_string();
+    request.extensions_mut().insert(Actor { name: "token".into(), address });
     next.run(request).await
 }
 

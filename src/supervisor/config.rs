@@ -17,8 +17,8 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::watch::Limits;
-use crate::store::archive::Retention;
 use crate::store::mirror::backup::Rules;
+use crate::store::retain::{Retention, Types};
 
 pub use reload::reload;
 
@@ -40,6 +40,10 @@ const MOST_HEARTBEAT_TIMEOUTS: u32 = 1000;
 const MOST_BACKUPS: usize = 1000;
 /// The longest time between two backups, and that one or an old row is kept.
 const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// The bound of what is kept, in bytes: no disk is larger, and an empty store with its mirror is not much smaller.
+const MOST_SIZE: u64 = 1 << 60;
+const LEAST_SIZE: u64 = 16 << 20;
 
 /// Everything a supervisor needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]
@@ -205,11 +209,33 @@ fn backup(section: &Section<'_>) -> Rules {
 fn retention(section: &Section<'_>) -> Retention {
     let age = Duration::from_secs(1)..=MOST_AGE;
     let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
+    let types = section.value("types").map(|types| types.entries()).unwrap_or_default();
+    let rule = |(name, value): (String, Value<'_>)| {
+        let keep = value.duration(age.clone());
+        if !is_type(&name) {
+            value.problem("names no type of events: expected one such as message.part.updated, or session.* for all that begin so");
+        }
+        Some((name, keep?))
+    };
+    let max_size =
+        section.value("max_size").and_then(|value| value.bytes(MOST_SIZE)).filter(|size| *size > 0);
+    if max_size.is_some_and(|size| size < LEAST_SIZE) {
+        section.problem("max_size", "is too small to work with: expected at least 16MiB, or 0 for no bound");
+    }
     Retention {
         events: long("events"),
+        types: Types::new(types.into_iter().filter_map(rule)),
         audit: long("audit"),
         archive: section.value("archive").and_then(|value| value.flag()).unwrap_or(true),
+        max_size,
     }
+}
+
+/// True for `a.b` and `a.*`.
+fn is_type(name: &str) -> bool {
+    let words = name.strip_suffix(".*").unwrap_or(name);
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    words.split('.').all(|word| !word.is_empty() && word.chars().all(is_letter))
 }
 
 fn alerts(section: &Section<'_>) -> Limits {

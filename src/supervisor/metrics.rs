@@ -17,6 +17,8 @@ use super::hub::{Hub, Tally};
 use crate::protocol::command::Command;
 use crate::protocol::session::Status;
 use crate::store::mirror::Health;
+use crate::store::mirror::backup::Saved;
+use crate::store::usage::Usage;
 
 /// A label with a bounded set of values.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -58,6 +60,27 @@ pub struct Metrics {
     mirror_lag: Gauge<f64, AtomicU64>,
     mirror_rows: Gauge,
     mirror_comparisons: Gauge,
+    /// Backups that could not be made.
+    pub backup_failures: Counter,
+    backup_time: Gauge<f64, AtomicU64>,
+    backup_bytes: Gauge<f64, AtomicU64>,
+    backup_good: Gauge,
+    disk: Family<Word, Gauge<f64, AtomicU64>>,
+    disk_free: Gauge<f64, AtomicU64>,
+    kept: Gauge<f64, AtomicU64>,
+}
+
+/// What files are there, for whoever asks now.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// What they take.
+    pub usage: Usage,
+    /// Bytes that the rows of the store and its mirror take, of which `retention.max_size` speaks.
+    pub kept: u64,
+    /// The newest backup.
+    pub backup: Option<Saved>,
+    /// Whether it was looked through and found good.
+    pub is_good: bool,
 }
 
 /// The hub's own counters.
@@ -103,6 +126,13 @@ impl Default for Metrics {
             input_queue: Gauge::default(),
             mirror_lag: Gauge::default(),
             mirror_rows: Gauge::default(),
+            backup_failures: Counter::default(),
+            backup_time: Gauge::default(),
+            backup_bytes: Gauge::default(),
+            backup_good: Gauge::default(),
+            disk: Family::default(),
+            disk_free: Gauge::default(),
+            kept: Gauge::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -139,7 +169,29 @@ impl Metrics {
             "How often all rows of supervisor.db were compared with the store's since it was opened",
             metrics.mirror_comparisons.clone(),
         );
+        self.name_files(&mut of);
         of
+    }
+
+    fn name_files(&self, of: &mut Registry) {
+        of.register("backup_failures", "Backups that could not be made", self.backup_failures.clone());
+        of.register("backup_newest_timestamp_seconds", "When the newest was made", self.backup_time.clone());
+        of.register("backup_newest_bytes", "Its size", self.backup_bytes.clone());
+        of.register("backup_newest_verified", "1: looked through and good", self.backup_good.clone());
+        of.register("disk_bytes", "What the files take on the disk, by what they are", self.disk.clone());
+        of.register("disk_free_bytes", "What is free on the disk of the store", self.disk_free.clone());
+        of.register("kept_bytes", "What retention.max_size bounds, about", self.kept.clone());
+    }
+
+    fn look_at_files(&self, files: &Files) {
+        self.backup_time.set(files.backup.as_ref().map_or(0.0, |backup| backup.at.0 as f64 / 1e3));
+        self.backup_bytes.set(files.backup.as_ref().map_or(0.0, |backup| backup.bytes as f64));
+        self.backup_good.set(i64::from(files.is_good));
+        for (word, bytes) in files.usage.parts() {
+            self.disk.get_or_create(&Word { word }).set(bytes as f64);
+        }
+        self.disk_free.set(files.usage.free as f64);
+        self.kept.set(files.kept as f64);
     }
 
     /// Everybody who was turned away so far: without a valid token, or for what he said.
@@ -154,8 +206,9 @@ impl Metrics {
     }
 
     /// All metrics as Prometheus reads them.
-    pub fn text(&self, hub: &Hub, mirror: &Health) -> String {
+    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files) -> String {
         self.look_at(&hub.view());
+        self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));
         self.mirror_comparisons.set(i64::try_from(mirror.comparisons).unwrap_or(i64::MAX));

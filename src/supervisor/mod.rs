@@ -3,8 +3,8 @@
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
+//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
@@ -17,6 +17,7 @@ mod auth;
 mod backup;
 pub mod cli;
 pub mod config;
+mod denied;
 mod gate;
 pub mod hub;
 mod live;
@@ -117,7 +118,9 @@ impl Supervisor {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
+        shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
+        shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
@@ -175,6 +178,7 @@ impl Supervisor {
     /// Ends in the right order: no new connections, requests under way, agents, the hub with its last commit, and the
     /// mirror with that.
     pub async fn stop(self) {
+        self.shared.denied.tell(&self.shared.hub);
         self.shared.hub.stop().await;
         self.handle.graceful_shutdown(Some(DRAIN));
         if !self.shared.tasks.drain(DRAIN * 2).await {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::accept::Accepting;
 use super::archive::Archivist;
 use super::config::ServerConfig;
+use super::denied::Denied;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub accepting: Accepting,
     /// Everything that runs.
     pub tasks: Tasks,
+    /// Who was denied.
+    pub denied: Arc<Denied>,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
 }
 
@@ -74,7 +77,7 @@ impl Shared {
     /// Puts it together.
     pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
-            archive: Archivist::beside(hub.store().path()),
+            archive: Archivist::beside(hub.store().path(), mirror.health()),
             hub,
             mirror: mirror.health(),
             backups: mirror.backups(),
@@ -85,6 +88,7 @@ impl Shared {
             live: Switchboard::default(),
             accepting: Accepting::default(),
             tasks,
+            denied: Arc::default(),
             refusals: Arc::default(),
         }
     }

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// Reads `48h`, `30m`, `7d`, `1h 30m`, `500ms`. A day has 24 hours. `None`: not a duration, or a negative one.
+/// Days of a year.
+const YEAR: i64 = 365;
+
+/// Reads `48h`, `30m`, `7d`, `1y`, `1h 30m`, `500ms`. A day has 24 hours, a year 365 days. `None`: not a duration, or a
+/// negative one.
 pub fn duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
+    let days = i64::from(span.get_days()) + YEAR * i64::from(span.get_years());
+    let span = span.try_years(0).and_then(|span| span.try_days(days)).ok()?;
     let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(exact).ok()
 }
@@ -56,6 +62,7 @@ mod tests {
         let hours = |n: u64| Some(Duration::from_secs(n * 3600));
         assert_eq!(duration("48h"), hours(48));
         assert_eq!(duration("2d"), hours(48));
+        assert_eq!((duration("1y"), duration("1y 2d"), duration("-1y")), (hours(8760), hours(8808), None));
         assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5400)));
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!((duration("-1h"), duration("48"), duration("soon")), (None, None, None));

@@ -18,8 +18,9 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::apply::Standing;
 use super::classify::{Found, immutable, look};
-use super::file::{remove_sides, side};
+use super::file::{Look, remove_sides, side};
 use super::salvage::is_whole;
+use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::file;
 use crate::store::StoreError;
@@ -92,11 +93,23 @@ pub struct Backups {
     words: SyncSender<Word>,
     /// Held while one is made.
     at_work: Arc<Mutex<()>>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Backups {
     pub(super) fn new(mirror: PathBuf, rules: Rules, words: SyncSender<Word>) -> Self {
-        Self { mirror, rules: Arc::new(Mutex::new(rules)), words, at_work: Arc::default() }
+        Self {
+            mirror,
+            rules: Arc::new(Mutex::new(rules)),
+            words,
+            at_work: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// The file that they are copies of.
+    pub fn mirror(&self) -> &Path {
+        &self.mirror
     }
 
     /// The rules in force.
@@ -122,9 +135,53 @@ impl Backups {
         let stopping = || StoreError::Refused("the supervisor is stopping".into());
         self.words.send(Word::Copy(draft.clone(), reply)).map_err(|_| stopping())?;
         answer.recv().map_err(|_| stopping())??;
-        keep(&self.mirror, &draft, &self.rules(), now)
+        let made = keep(&self.mirror, &draft, &self.rules(), now)?;
+        // It was looked through before it got its name.
+        self.set_seen(Seen { file: Look::at(&side(&self.mirror, NEWEST)).ok(), at: now, problem: None });
+        Ok(made)
+    }
+
+    /// What was found when the newest one was last looked through; `None` while it was not.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_seen(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+
+    /// Looks through the newest one, by the name that operators restore it by, if it is not the file that was last
+    /// looked through, or that was long ago. Blocks.
+    pub fn look_at_newest(&self, now: Time, again: Duration) {
+        let newest = side(&self.mirror, NEWEST);
+        let file = Look::at(&newest).ok();
+        let is_known =
+            self.seen().is_some_and(|seen| seen.file == file && now.since(seen.at) < again && now >= seen.at);
+        if is_known || (file.is_none() && self.list().is_empty()) {
+            return;
+        }
+        let problem = verify(&newest).err().map(|error| chain(&error));
+        // One that took its place meanwhile is looked through next time.
+        let is_same = Look::at(&newest).ok() == file;
+        if is_same {
+            self.set_seen(Seen { file, at: now, problem });
+        }
     }
 }
+
+/// What was found when the newest backup was looked through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which file it was; `None` when there was none.
+    file: Option<Look>,
+    /// When.
+    pub at: Time,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+/// Behind the mirror's name: the newest backup.
+const NEWEST: &str = ".backup";
 
 /// All backups of a mirror, newest first.
 pub fn list(mirror: &Path) -> Vec<Saved> {
@@ -143,7 +200,7 @@ pub fn list(mirror: &Path) -> Vec<Saved> {
 
 /// The newest backup of a mirror that is there, by the name that operators know.
 pub fn newest(mirror: &Path) -> Option<PathBuf> {
-    let newest = side(mirror, ".backup");
+    let newest = side(mirror, NEWEST);
     if fs::metadata(&newest).is_ok_and(|file| file.len() > 0) {
         return Some(newest);
     }
@@ -225,7 +282,7 @@ pub fn before_migration(mirror: &Path, rules: &Rules, now: Time) -> Result<(), S
 
 /// A file that somebody else has called `supervisor.db.backup` gets a name of its own before ours takes its place.
 fn adopt_strange(mirror: &Path) -> io::Result<()> {
-    let newest = side(mirror, ".backup");
+    let newest = side(mirror, NEWEST);
     let Ok(found) = fs::symlink_metadata(&newest) else { return Ok(()) };
     if found.nlink() > 1 || found.len() == 0 || !found.is_file() {
         return Ok(());
@@ -248,7 +305,7 @@ fn name_newest(mirror: &Path, path: &Path) -> io::Result<()> {
     // A file system without second names gets a copy.
     fs::hard_link(path, &link).or_else(|_| fs::copy(path, &link).map(drop))?;
     File::open(&link)?.sync_all()?;
-    fs::rename(&link, side(mirror, ".backup"))?;
+    fs::rename(&link, side(mirror, NEWEST))?;
     file::sync_folder(path)
 }
 

@@ -29,6 +29,16 @@ pub struct Todo {
     pub more: bool,
 }
 
+impl Todo {
+    /// Adds the next portion of all events, after changes were lost.
+    pub fn look_again(&mut self, again: &mut Option<u64>, last: u64, rows: u64) {
+        if let Some(from) = *again {
+            self.ranges.push((from, from + rows - 1));
+            *again = (from + rows <= last).then_some(from + rows);
+        }
+    }
+}
+
 impl Reader<'_> {
     /// The number of the last change.
     pub fn last_change(&self) -> Result<u64, StoreError> {

@@ -124,6 +124,13 @@ impl MirrorFile {
         self.beside.as_ref().unwrap_or(&self.connection)
     }
 
+    /// Bytes of pages that hold something.
+    pub fn live_bytes(&self) -> rusqlite::Result<u64> {
+        let number = |pragma: &str| self.connection.query_row(pragma, [], |row| row.get::<_, u32>(0));
+        let pages = number("PRAGMA page_count")?.saturating_sub(number("PRAGMA freelist_count")?);
+        Ok(u64::from(pages) * u64::from(number("PRAGMA page_size")?))
+    }
+
     /// True when somebody has written since our last window.
     pub fn has_news(&self) -> bool {
         log_of(&self.path) != self.log

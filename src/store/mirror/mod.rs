@@ -89,6 +89,8 @@ pub struct Health {
     pub lag: Duration,
     /// Its rows.
     pub rows: u64,
+    /// Bytes of its pages that hold something.
+    pub bytes: u64,
     /// How often all of them were compared with the store's since this file was taken into use.
     pub comparisons: u64,
     /// Why it is not in step, or no plain copy of it should be made.

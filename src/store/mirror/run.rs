@@ -399,7 +399,7 @@ impl Runner {
             }
             todo.ranges.append(&mut self.wrong.ranges);
             todo.rows.append(&mut self.wrong.rows);
-            look_again(&mut self.again, reader.meta("last_seq")?, &mut todo);
+            todo.look_again(&mut self.again, reader.meta("last_seq")?, ROWS);
             apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
             standing.change = todo.upto;
             self.more = todo.more || self.again.is_some();
@@ -468,8 +468,9 @@ impl Runner {
             _ => None,
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.file.as_ref().and_then(|file| file.live_bytes().ok()).unwrap_or(health.bytes);
         let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
-        *health = Health { lag, rows, comparisons, trouble };
+        *health = Health { lag, rows, bytes, comparisons, trouble };
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
@@ -497,11 +498,3 @@ impl Runner {
 
 /// Windows at the end at most: what is still missing then comes with the next start.
 const LAST: usize = 20;
-
-/// The next portion of all events, after changes were lost.
-fn look_again(again: &mut Option<u64>, last: u64, todo: &mut Todo) {
-    if let Some(from) = *again {
-        todo.ranges.push((from, from + ROWS - 1));
-        *again = (from + ROWS <= last).then_some(from + ROWS);
-    }
-}

@@ -93,11 +93,11 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/ack", params(("id" = u64, Path)), responses((status = 200, body = Answer<Alert>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn acknowledge(
     State(shared): State<Shared>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(Actor { name: actor, address }): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Answered<Alert> {
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Acknowledge { id: number(&id)?, actor, reply }).await?;
+    shared.hub.send(Input::Acknowledge { id: number(&id)?, actor, address, reply }).await?;
     one(answer.await.map_err(|_| Stopped)??)
 }
 

@@ -1,16 +1,19 @@
 //! `/api/v1/archives`.
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, one, page};
+use crate::base::clock::Stopwatch;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::archive::{Archive, ArchivedRow};
 use crate::store::archive::{Archive as Stored, read};
 use crate::store::sheet::schema::Table;
+use crate::supervisor::auth::Actor;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -65,20 +68,27 @@ pub async fn search(
 
 /// Brings an archive's rows back into the store for a week. Doing it twice does no harm.
 #[utoipa::path(post, path = "/api/v1/archives/{name}/restore", params(("name" = String, Path)), responses((status = 200, body = Answer<Archive>), (status = 404, body = Refusal)))]
-pub async fn restore(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Archive> {
+pub async fn restore(
+    State(shared): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Answered<Archive> {
     let all = shared.archive.list();
     let Some(archive) = all.iter().find(|one| name_of(one) == name).cloned() else {
         let names: Vec<String> = all.iter().map(name_of).collect();
         return Err(ApiError::not_found(no_such("archive", &name, names.iter().map(String::as_str))));
     };
     let shown = show(&archive);
+    let (began, hub) = (Stopwatch::start(), shared.hub.clone());
     let working = shared.works.begin("archive restore");
     let work = move || shared.archive.restore(&shared.hub, &archive, &working.progress);
-    let rows = match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(rows)) => rows,
-        Ok(Err(error)) => return Err(ApiError::internal(&format!("{error:#}"))),
-        Err(error) => return Err(ApiError::internal(&error.to_string())),
+    let done = match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| format!("{error:#}")),
+        Err(error) => Err(error.to_string()),
     };
+    let target = done.as_ref().map(|_| name).map_err(String::clone);
+    hub.audit(actor.did("restore_archive", target, began.elapsed()));
+    let rows = done.map_err(|why| ApiError::internal(&why))?;
     one(Archive { restored: true, rows: Some(rows), ..shown })
 }
 

@@ -1,13 +1,16 @@
 //! `/api/v1/backups`.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 
 use super::{Answered, one, page};
 use crate::base::cause::chain;
+use crate::base::clock::Stopwatch;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::backup::Backup;
 use crate::store::mirror::backup::{Saved, verify as look_through};
+use crate::supervisor::auth::Actor;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -22,8 +25,12 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Backup>> {
 
 /// Makes a backup, looks through it, and answers when it is there.
 #[utoipa::path(post, path = "/api/v1/backups", responses((status = 200, body = Answer<Backup>), (status = 500, body = Refusal)))]
-pub async fn make(State(shared): State<Shared>) -> Answered<Backup> {
-    match crate::supervisor::backup::make(&shared).await {
+pub async fn make(State(shared): State<Shared>, Extension(actor): Extension<Actor>) -> Answered<Backup> {
+    let began = Stopwatch::start();
+    let made = crate::supervisor::backup::make(&shared).await;
+    let target = made.as_ref().map(|made| name_of(&made.saved)).map_err(|error| chain(error));
+    shared.hub.audit(actor.did("make_backup", target, began.elapsed()));
+    match made {
         Ok(made) => {
             one(Backup { events: Some(made.events), problem: made.strange, ..show(&made.saved, true) })
         }

@@ -94,7 +94,7 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn ask(
     State(shared): State<Shared>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     body: Result<Json<CommandRequest>, JsonRejection>,
 ) -> Answered<CommandView> {
@@ -124,14 +124,15 @@ pub async fn ask(
 #[utoipa::path(post, path = "/api/v1/commands/{id}/cancel", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn cancel(
     State(shared): State<Shared>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Answered<CommandView> {
     let id = CommandId::from(id);
     let found = find(&shared, id.clone()).await?;
     found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Cancel { id, actor, reply }).await?;
+    let Actor { name: actor, address } = actor;
+    shared.hub.send(Input::Cancel { id, actor, address, reply }).await?;
     let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
     if command.state.is_final() {
         return one(show_command(&command));
@@ -144,12 +145,12 @@ pub async fn cancel(
 /// Hands the request to the hub and gives the stored command, and what resolves at its end.
 async fn store(
     shared: &Shared,
-    actor: String,
+    Actor { name: actor, address }: Actor,
     request: CommandRequest,
 ) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
     let id = CommandId::from(id::fresh());
     let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, actor, id: id.clone(), earlier: None, reply };
+    let asked = Asked { request, actor, address, id: id.clone(), earlier: None, reply };
     shared.hub.send(Input::Command(Box::new(asked))).await?;
     // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
     let ended = end_of(shared, id.clone()).await?;

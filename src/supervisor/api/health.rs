@@ -10,7 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base::clock::{self, Time};
+use crate::base::panic::contained;
 use crate::store::mirror;
+use crate::store::usage::{Usage, together};
+use crate::supervisor::metrics::Files;
 use crate::supervisor::shared::Shared;
 
 /// A component is overloaded when the hub's queue is this full.
@@ -23,6 +26,10 @@ pub struct Health {
     status: &'static str,
     /// By name.
     components: BTreeMap<&'static str, Component>,
+    /// Bytes on the disk: `store`, `mirror`, `backups`, `archive`, what is `free`, and what is `kept` of the bound
+    /// `retention.max_size`. Only for those with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<BTreeMap<&'static str, u64>>,
     /// When.
     #[serde(with = "crate::protocol::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -65,7 +72,12 @@ fn look(shared: &Shared) -> Health {
         ("listener", Component::of(stopping.or_else(|| shared.accepting.trouble()))),
     ]);
     let well = components.values().all(|component| component.status != "unavailable");
-    Health { status: if well { "healthy" } else { "degraded" }, components, timestamp: clock::now() }
+    Health {
+        status: if well { "healthy" } else { "degraded" },
+        components,
+        disk: None,
+        timestamp: clock::now(),
+    }
 }
 
 /// `GET /healthz`: the process lives. Needs no token and tells nothing else.
@@ -83,11 +95,30 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
 /// How each part is.
 #[utoipa::path(get, path = "/api/v1/health", responses((status = 200, body = Health)))]
 pub async fn api(State(shared): State<Shared>) -> Json<Health> {
-    Json(look(&shared))
+    let files = files(&shared).await;
+    let more = [("free", files.usage.free), ("kept", files.kept)];
+    let disk = files.usage.parts().into_iter().chain(more).collect();
+    Json(Health { disk: Some(disk), ..look(&shared) })
+}
+
+/// Looks at the files.
+async fn files(shared: &Shared) -> Files {
+    let shared = shared.clone();
+    let look = move || {
+        let weight = shared.hub.store().read().and_then(|reader| reader.weight()).unwrap_or_default();
+        let (store, backups) = (shared.hub.store().path(), &shared.backups);
+        Files {
+            usage: Usage::of(store, backups.mirror(), shared.archive.folder()),
+            kept: together(&shared.mirror.now(), &weight).0,
+            backup: backups.list().into_iter().next(),
+            is_good: backups.seen().is_some_and(|seen| seen.problem.is_none()),
+        }
+    };
+    tokio::task::spawn_blocking(move || contained(look).unwrap_or_default()).await.unwrap_or_default()
 }
 
 /// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
 pub async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now())).into_response()
+    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now(), &files(&shared).await)).into_response()
 }

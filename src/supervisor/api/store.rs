@@ -30,7 +30,7 @@ pub async fn diff(
 #[utoipa::path(post, path = "/api/v1/store/merge", request_body = StoreRequest, responses((status = 200, body = Answer<StoreMerge>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn merge(
     State(shared): State<Shared>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(actor): Extension<Actor>,
     body: Result<Json<StoreRequest>, JsonRejection>,
 ) -> Answered<StoreMerge> {
     let wanted = find(&shared, body?.0)?;

@@ -21,6 +21,8 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("backup.keep_for", old.backup.keep_for != new.backup.keep_for),
         ("retention.events", old.retention.events != new.retention.events),
         ("retention.audit", old.retention.audit != new.retention.audit),
+        ("retention.types", old.retention.types != new.retention.types),
+        ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("alerts", old.alerts != new.alerts),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),

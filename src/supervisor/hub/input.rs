@@ -13,6 +13,7 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
 use crate::store::mirror::bring::Portion;
@@ -102,6 +103,8 @@ pub struct Asked {
     pub request: CommandRequest,
     /// By whom.
     pub actor: String,
+    /// From where.
+    pub address: String,
     /// The identity it gets if it is new.
     pub id: CommandId,
     /// What its key stands for in the store, and that command if it still exists. Filled in by the hub just before it
@@ -232,6 +235,8 @@ pub enum Input {
         id: CommandId,
         /// Who.
         actor: String,
+        /// From where.
+        address: String,
         /// The command as it is then: ended, or left to its node, which drops it when it has not begun.
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
     },
@@ -264,8 +269,8 @@ pub enum Input {
         portion: Box<Portion>,
         /// The name of that store's file.
         file: String,
-        /// Who brings them back.
-        actor: String,
+        /// Who brings them back, and from where.
+        by: (String, String),
         /// Told when they are stored, or why they are not.
         reply: oneshot::Sender<Result<(), String>>,
     },
@@ -282,6 +287,8 @@ pub enum Input {
     Liveness(rules::node::Liveness),
     /// An edge has seen what a person should see.
     Alert(Alert),
+    /// An edge writes down who did what.
+    Audit(Box<AuditRecord>),
     /// An edge has looked at something that can be well or not.
     Symptom(Symptom),
     /// Somebody says that they know of an alert.
@@ -290,6 +297,8 @@ pub enum Input {
         id: u64,
         /// Who.
         actor: String,
+        /// From where.
+        address: String,
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
@@ -323,6 +332,7 @@ impl Input {
             | Self::Command(_)
             | Self::Cancel { .. }
             | Self::Return { .. }
+            | Self::Audit(_)
             | Self::Tick => false,
         }
     }

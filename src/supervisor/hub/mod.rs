@@ -38,6 +38,7 @@ use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
+use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
 
@@ -163,6 +164,15 @@ impl Hub {
         let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
         if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
             tracing::error!("{text}");
+        }
+    }
+
+    /// Writes down who did what. Where the queue is full it is only logged: whoever is denied must not hold up others.
+    pub fn audit(&self, record: AuditRecord) {
+        let AuditRecord { actor, action, target, .. } = record.clone();
+        let timed = Timed { clock: clock::read(), input: Input::Audit(Box::new(record)) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::warn!(actor, action, target, "not written to the audit log: the queue is full");
         }
     }
 

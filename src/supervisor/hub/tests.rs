@@ -87,7 +87,8 @@ impl Stage {
             ..CommandRequest::default()
         };
         let id = CommandId::new(crate::base::id::fresh());
-        let asked = Asked { request, actor: "me".into(), id, earlier: None, reply };
+        let asked =
+            Asked { request, actor: "me".into(), address: "10.1.2.3".into(), id, earlier: None, reply };
         self.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap()
     }
@@ -253,7 +254,14 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
             ..CommandRequest::default()
         };
         let id = CommandId::new(crate::base::id::fresh());
-        Input::Command(Box::new(Asked { request, actor: "me".into(), id, earlier: None, reply }))
+        Input::Command(Box::new(Asked {
+            request,
+            actor: "me".into(),
+            address: "10.1.2.3".into(),
+            id,
+            earlier: None,
+            reply,
+        }))
     };
     let (reply, mut new) = oneshot::channel();
     stage.play(vec![ask("", reply), ask("k", other)]);
@@ -339,7 +347,12 @@ fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
     };
     let back = |events: Vec<EventView>| {
         let portion = Box::new(Portion { events, ..Portion::default() });
-        Input::Return { portion, file: "f".into(), actor: "me".into(), reply: oneshot::channel().0 }
+        Input::Return {
+            portion,
+            file: "f".into(),
+            by: ("me".into(), String::new()),
+            reply: oneshot::channel().0,
+        }
     };
     let all =
         vec![stage.event(1), back(vec![old(9, 1), old(10, 2), old(11, 4)]), stage.event(2), stage.event(3)];

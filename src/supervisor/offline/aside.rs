@@ -7,6 +7,7 @@ use crate::rules::node::Liveness;
 use crate::store::StoreError;
 use crate::store::mirror::offline::Files;
 use crate::supervisor::aside;
+use crate::supervisor::auth::Actor;
 use crate::supervisor::cli::Which;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
@@ -45,7 +46,8 @@ pub fn merge(files: &Files, which: &Which, dry_run: bool) -> Result<String, Stor
     let liveness = Liveness { interval: std::time::Duration::from_secs(1), missed: 1 };
     let (hub, thread) = Hub::start(store, View::of(loaded), liveness, Metrics::default().counts())
         .map_err(|error| StoreError::Refused(error.to_string()))?;
-    let merged = aside::merge(&hub, &wanted, ACTOR, &files.progress);
+    let by = Actor { name: ACTOR.to_owned(), address: String::new() };
+    let merged = aside::merge(&hub, &wanted, &by, &files.progress);
     let _ended_already = hub.send_blocking(Input::Stop);
     let _ = thread.join();
     let merged = merged?;

@@ -1,15 +1,14 @@
 //! Clocks that jump an hour: a preloaded `clock_gettime` moves the clock of one program while it runs.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hal_o_swarm::base::clock::{Time, now};
 use serde_json::{Value, json};
 
-use super::means::{during, is_whole, skip};
+use super::means::{during, is_whole, shim};
 use crate::patience::{PATIENCE, wait_until};
-use crate::world::{World, text};
+use crate::world::World;
 
 const HOUR: i64 = 3_600_000;
 
@@ -21,7 +20,7 @@ struct Clock {
 impl Clock {
     /// Puts a clock under the programs that the world starts next; `None` where there is no compiler.
     fn under(world: &mut World, name: &str) -> Option<Self> {
-        let shim = shim(world.path())?;
+        let shim = shim(world.path(), "clock")?;
         let clock = Self { file: world.path().join(name) };
         clock.jump(0);
         world.environment = vec![
@@ -36,22 +35,6 @@ impl Clock {
         let mut open = std::fs::OpenOptions::new();
         let file = open.write(true).create(true).truncate(false).open(&self.file).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &(by_ms * 1_000_000).to_ne_bytes(), 0).unwrap();
-    }
-}
-
-/// Compiles what is preloaded.
-fn shim(folder: &Path) -> Option<PathBuf> {
-    let shim = folder.join("clock.so");
-    let source = crate::source::root().join("tests/it/fault/clock.c");
-    let mut compile = Command::new("cc");
-    compile.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&shim).arg(source).arg("-ldl");
-    match compile.output() {
-        Ok(done) if done.status.success() => Some(shim),
-        Ok(done) => panic!("{}", text(&done.stderr)),
-        Err(error) => {
-            skip("clocks that jump", &format!("cc cannot be run: {error}"));
-            None
-        }
     }
 }
 

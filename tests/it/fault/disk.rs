@@ -27,12 +27,13 @@ const AGAIN: Duration = Duration::from_secs(15);
 const MANY: u64 = 8_000;
 
 /// A small disk of its own; gone when this is.
-struct Disk {
+pub struct Disk {
     dir: TempDir,
 }
 
 impl Disk {
-    fn make() -> Self {
+    /// Makes it.
+    pub fn make() -> Self {
         let dir = TempDir::with_prefix("hal-disk-").expect("there is room");
         let (image, place) = (dir.path().join("image"), dir.path().join("disk"));
         std::fs::create_dir(&place).unwrap();
@@ -43,12 +44,13 @@ impl Disk {
         Self { dir }
     }
 
-    fn path(&self) -> PathBuf {
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("disk")
     }
 
     /// Fills it to the last byte.
-    fn fill(&self) -> Ballast {
+    pub fn fill(&self) -> Ballast {
         let path = self.path().join(format!("something-else-{}", hal_o_swarm::base::id::fresh()));
         let Ok(mut file) = File::create(&path) else { return Ballast(path) };
         let mut size = 1 << 20;
@@ -68,7 +70,7 @@ impl Drop for Disk {
 }
 
 /// What fills a disk; there is room again when this is gone.
-struct Ballast(PathBuf);
+pub struct Ballast(PathBuf);
 
 impl Drop for Ballast {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! What the scenes of faults have in common: what they need of the machine, how long they last, and their oracle.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -28,6 +29,22 @@ pub fn can(scene: &str, tools: &[&str]) -> bool {
 /// Says that a scene was not played.
 pub fn skip(scene: &str, why: &str) {
     eprintln!("SKIPPED {scene}: {why}");
+}
+
+/// Compiles what is preloaded under a program; `None` where there is no compiler.
+pub fn shim(folder: &Path, name: &str) -> Option<PathBuf> {
+    let shim = folder.join(format!("{name}.so"));
+    let source = crate::source::root().join(format!("tests/it/fault/{name}.c"));
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&shim).arg(source).arg("-ldl");
+    match compile.output() {
+        Ok(done) if done.status.success() => Some(shim),
+        Ok(done) => panic!("{}", text(&done.stderr)),
+        Err(error) => {
+            skip(&format!("scenes with {name}.c"), &format!("cc cannot be run: {error}"));
+            None
+        }
+    }
 }
 
 fn is_there(tool: &str) -> bool {

@@ -2,7 +2,8 @@
 //! counted by whoever said it, tells what must be left.
 //!
 //! - `kills`: at random moments under load. `syncs`: at every sync, write or change of a name of a fixed scenario.
-//! - `network`, `proxy`, `order`: what networks do. `disk`: full and failing ones. `clock`: clocks that are set.
+//! - `network`, `proxy`, `order`: what networks do. `disk`: full and failing ones. `lease`: a mirror without leases, and one without room.
+//! - `retire`: killed while old rows leave. `clock`: clocks that are set.
 //! - `clone`: copied identities. `garbage`: a coding agent that talks nonsense or hangs. `hungry`: who stops reading, and
 //!   a process without descriptors or memory.
 //! - `load`: what goes on meanwhile. `ledger`: what people and nodes were told, synced. `oracle`: the comparison afterwards.
@@ -16,6 +17,7 @@ mod disk;
 mod garbage;
 mod hungry;
 mod kills;
+mod lease;
 mod ledger;
 mod load;
 pub mod means;
@@ -25,6 +27,7 @@ mod oracle;
 mod order;
 mod proxy;
 pub mod report;
+mod retire;
 mod strace;
 mod syncs;
 

@@ -2,6 +2,7 @@
 
 use std::fs::DirEntry;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use crate::patience::{PATIENCE, wait_until};
@@ -31,8 +32,17 @@ pub fn why_not() -> Option<String> {
 
 /// The same command with a trap from its first call on. The process is the program's own: strace watches from aside.
 pub fn trapped(plain: &Command, trap: Trap) -> Command {
+    trapped_at(plain, trap, &[])
+}
+
+/// The same, only for calls that touch one of these files, if any are named.
+pub fn trapped_at(plain: &Command, trap: Trap, files: &[&Path]) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-o", "/dev/null"]).args(trap.words()).arg("--");
+    command.args(["-D", "-f", "-o", "/dev/null"]).args(trap.words());
+    for file in files {
+        command.arg("-P").arg(file);
+    }
+    command.arg("--");
     command.arg(plain.get_program()).args(plain.get_args());
     command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(folder) = plain.get_current_dir() {

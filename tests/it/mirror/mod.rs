@@ -2,8 +2,9 @@
 //!
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
-//! - `archive`: what leaves the store when it is old. `aside`: what a restore has set aside, and how it comes back.
-//! - `backup`: backups, and what restoring one brings.
+//! - `aside`: what a restore has set aside, and how it comes back.
+//! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
+//! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.
 //! - `kills`, `damage`: kill -9 and damaged bytes, and nothing lost. `runbook`: the runbook's lines, word for word.
 //! - `desk`: who types them. `steady`: a node that talks at a steady pace.
 //! - `odd`: what nobody would expect.
@@ -14,6 +15,7 @@
 mod agree;
 mod archive;
 mod aside;
+mod audit;
 mod backup;
 mod copies;
 mod damage;
@@ -22,8 +24,10 @@ mod edit;
 mod kills;
 mod odd;
 mod offline;
+mod retain;
 mod runbook;
 mod scrub;
-mod stage;
+pub mod stage;
 mod start;
 mod steady;
+mod watch;

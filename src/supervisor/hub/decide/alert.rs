@@ -58,7 +58,7 @@ impl Work {
     pub(super) fn acknowledge(
         &mut self,
         id: u64,
-        actor: &str,
+        (actor, ip): (&str, String),
         reply: oneshot::Sender<Result<Alert, NotAccepted>>,
         at: Time,
     ) {
@@ -81,7 +81,7 @@ impl Work {
                 result: "done".to_owned(),
                 error: None,
                 duration_ms: None,
-                ip: String::new(),
+                ip,
             });
         }
         let answer = changed.unwrap_or_else(|| Alert::clone(&known));

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::sabotage;
+use crate::base::{id, sabotage};
 use crate::protocol::command::{Command, CommandId, CommandState, Verb};
 use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
@@ -59,7 +59,7 @@ impl Work {
                 let record = KeyRecord { command: command.id.to_string(), meaning };
                 self.batch.keys.push((scoped_key(&command.actor, key), record));
             }
-            self.batch.audit.push(record(&command, at));
+            self.batch.audit.push(AuditRecord { ip: asked.address.clone(), ..record(&command, at) });
             self.put_command(command.clone());
             command
         });
@@ -137,13 +137,13 @@ impl Work {
     /// it has not begun. Its time is over, so that a node which comes back without having seen it does not begin it.
     pub(super) fn cancel(
         &mut self,
-        id: &CommandId,
-        actor: &str,
+        which: &CommandId,
+        (actor, ip): (String, String),
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
         at: Time,
     ) {
-        let Some(open) = self.view.commands.get(id) else {
-            return self.effects.push(Effect::Answer(reply, Err(NotAccepted::NotOpen(id.clone()))));
+        let Some(open) = self.view.commands.get(which) else {
+            return self.effects.push(Effect::Answer(reply, Err(NotAccepted::NotOpen(which.clone()))));
         };
         let mut command = Command { changed_at: at, ..Command::clone(open) };
         if command.state == CommandState::Queued {
@@ -151,10 +151,22 @@ impl Work {
             command.error = Some(format!("cancelled by {actor} before it was sent; it had no effect"));
         } else {
             command.expires_at = command.expires_at.min(at);
-            let cancel = ToAgent::Cancel(Cancel { command_id: id.clone() });
+            let cancel = ToAgent::Cancel(Cancel { command_id: which.clone() });
             self.effects.push(Effect::Tell(command.node_id.clone(), cancel));
         }
         let node = command.node_id.clone();
+        let result = if command.state.is_final() { "done" } else { "asked" };
+        self.batch.audit.push(AuditRecord {
+            id: id::fresh(),
+            at,
+            actor,
+            action: "cancel_command".to_owned(),
+            target: command.id.to_string(),
+            args: "{}".to_owned(),
+            result: result.to_owned(),
+            ip,
+            ..AuditRecord::default()
+        });
         self.put_command(command.clone());
         self.effects.push(Effect::Changed(reply, command));
         self.send_waiting(&node, at);

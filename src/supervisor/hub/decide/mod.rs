@@ -88,21 +88,22 @@ impl Work {
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
-            Input::Cancel { id, actor, reply } => self.cancel(&id, &actor, reply, at),
+            Input::Cancel { id, actor, address, reply } => self.cancel(&id, (actor, address), reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
-            Input::Return { portion, file, actor, reply } => {
-                self.bring_back(*portion, &file, actor, reply, at)
-            }
+            Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
+            Input::Audit(record) => self.batch.audit.push(*record),
             Input::Symptom(symptom) => self.symptom(&symptom, at),
-            Input::Acknowledge { id, actor, reply } => self.acknowledge(id, &actor, reply, at),
+            Input::Acknowledge { id, actor, address, reply } => {
+                self.acknowledge(id, (&actor, address), reply, at);
+            }
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);

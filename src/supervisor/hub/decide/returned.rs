@@ -26,7 +26,7 @@ impl Work {
         &mut self,
         portion: Portion,
         file: &str,
-        actor: String,
+        (actor, ip): (String, String),
         reply: oneshot::Sender<Result<(), String>>,
         at: Time,
     ) {
@@ -68,6 +68,7 @@ impl Work {
             target: file.to_owned(),
             args: serde_json::Value::Object(counts).to_string(),
             result: "done".to_owned(),
+            ip,
             ..AuditRecord::default()
         });
         self.effects.push(Effect::Edited(reply));

@@ -163,7 +163,14 @@ impl Stage {
             };
             let earlier = earlier.clone().map(|(key, command)| (key, Some(command)));
             let id = CommandId::new(format!("c{}-{at}", self.now));
-            Input::Command(Box::new(Asked { request, actor: "me".into(), id, earlier, reply }))
+            Input::Command(Box::new(Asked {
+                request,
+                actor: "me".into(),
+                address: "10.1.2.3".into(),
+                id,
+                earlier,
+                reply,
+            }))
         });
         let inputs = inputs.collect();
         self.play(inputs);
@@ -547,7 +554,12 @@ fn a_cancelled_command_that_nobody_was_told_of_ends_and_another_is_left_to_its_n
     let queued = stage.ask(&[""], "create_session", None).remove(0).unwrap();
     let mut cancel = |id: &CommandId| {
         let (reply, mut answer) = oneshot::channel();
-        stage.play(vec![Input::Cancel { id: id.clone(), actor: "eve".into(), reply }]);
+        stage.play(vec![Input::Cancel {
+            id: id.clone(),
+            actor: "eve".into(),
+            address: "10.1.2.4".into(),
+            reply,
+        }]);
         answer.try_recv().unwrap()
     };
     let ended = cancel(&queued.id).unwrap();

@@ -1,0 +1,122 @@
+//! Who showed a wrong token: written to the audit log, bounded whoever knocks however often.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::hub::Hub;
+use crate::base::clock::{self, Time};
+use crate::base::id;
+use crate::store::audit::AuditRecord;
+
+/// Refusals of one address are told together this often.
+const TOGETHER: Duration = Duration::from_secs(60);
+
+/// Addresses that are told by themselves in that time; the rest together. At the worst some twenty records a minute, 4 MB
+/// a day.
+const ADDRESSES: usize = 8;
+
+/// Refusals that are not written down yet.
+#[derive(Debug, Default)]
+pub struct Denied(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    by: HashMap<(&'static str, IpAddr), u64>,
+    others: u64,
+}
+
+impl Denied {
+    /// Counts one. The first of an address is to be written down at once.
+    pub fn note(&self, door: &'static str, source: IpAddr, at: Time) -> Option<AuditRecord> {
+        let source = source.to_canonical();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.by.get_mut(&(door, source)) {
+            *count += 1;
+            return None;
+        }
+        if counts.by.len() >= ADDRESSES {
+            counts.others += 1;
+            return None;
+        }
+        counts.by.insert((door, source), 0);
+        Some(record(door, source.to_string(), 1, at))
+    }
+
+    /// What was counted since. Whoever still knocks is known from before, and gets one record each time.
+    fn take(&self, at: Time) -> Vec<AuditRecord> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.by.retain(|_, count| *count > 0);
+        let mut records: Vec<AuditRecord> = Vec::new();
+        for ((door, source), count) in &mut counts.by {
+            records.push(record(door, source.to_string(), std::mem::take(count), at));
+        }
+        let others = std::mem::take(&mut counts.others);
+        if others > 0 {
+            records.push(record("any", String::new(), others, at));
+        }
+        records
+    }
+
+    /// Writes down what was counted.
+    pub fn tell(&self, hub: &Hub) {
+        for record in self.take(clock::now()) {
+            hub.audit(record);
+        }
+    }
+}
+
+fn record(door: &str, ip: String, count: u64, at: Time) -> AuditRecord {
+    AuditRecord {
+        id: id::fresh(),
+        at,
+        actor: "unknown".to_owned(),
+        action: "log in".to_owned(),
+        target: format!("{door} door"),
+        args: json!({ "count": count }).to_string(),
+        result: "denied".to_owned(),
+        error: Some("a wrong token".to_owned()),
+        duration_ms: None,
+        ip,
+    }
+}
+
+/// Writes it down again and again.
+pub async fn keep_count(denied: Arc<Denied>, hub: Hub) {
+    loop {
+        tokio::time::sleep(TOGETHER).await;
+        denied.tell(&hub);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn told(denied: &Denied) -> Vec<(String, String)> {
+        let mut told: Vec<_> = denied.take(Time(1)).into_iter().map(|one| (one.ip, one.args)).collect();
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn an_address_is_told_at_once_and_then_counted_and_many_are_told_together() {
+        let denied = Denied::default();
+        let from = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let first = denied.note("api", from(1), Time(1)).unwrap();
+        assert_eq!((first.ip.as_str(), first.args.as_str()), ("10.0.0.1", r#"{"count":1}"#));
+        assert!((0..5).all(|_| denied.note("api", from(1), Time(1)).is_none()));
+        let written = (2..=200).filter(|last| denied.note("api", from(*last), Time(1)).is_some()).count();
+        assert_eq!(written, ADDRESSES - 1);
+        let expected = [("", r#"{"count":192}"#), ("10.0.0.1", r#"{"count":5}"#)];
+        assert_eq!(told(&denied), expected.map(|(ip, args)| (ip.to_owned(), args.to_owned())));
+        assert!(denied.note("api", from(1), Time(1)).is_none(), "it knocks on");
+        assert_eq!(told(&denied).len(), 1);
+        assert!(told(&denied).is_empty() && denied.note("api", from(1), Time(1)).is_some());
+    }
+}
