@@ -7,7 +7,7 @@ use hal_o_swarm::base::daemon::{Order, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
-use hal_o_swarm::{agent, ctl, supervisor, up};
+use hal_o_swarm::{agent, ctl, manual, supervisor, up};
 use tokio::runtime::{Builder, Runtime};
 
 const HELP: &str = "\
@@ -20,6 +20,7 @@ Programs:
   ctl         What people type at a terminal (also called halctl)
   supervisor  The daemon that agents and people connect to (also called hal-supervisor)
   agent       The daemon on every machine that runs coding agents (also called hal-agent)
+  manual      Man pages and shell completions, written into a folder
 
 Each explains itself: hal <PROGRAM> --help
 ";
@@ -68,6 +69,10 @@ fn run(call: Call) -> Result<(), Failure> {
         Role::Up => match typed(&call.called, call.args) {
             Err(text) => print(&text?),
             Ok(options) => runtime()?.block_on(up::run(options)),
+        },
+        Role::Manual => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(options) => manual::run(&options),
         },
     }
 }

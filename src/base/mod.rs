@@ -12,6 +12,8 @@
 //! - `os`: what the kernel offers and no safe crate wraps.
 //! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
+//! - `notify`: what systemd is told.
+//! - `starts`: how often a daemon was started lately.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
@@ -28,9 +30,11 @@ pub mod file;
 pub mod id;
 pub mod log;
 pub mod nearest;
+pub mod notify;
 pub mod os;
 pub mod panic;
 pub mod sabotage;
 pub mod secret;
 pub mod signals;
+pub mod starts;
 pub mod task;
