@@ -58,6 +58,12 @@ fn run(call: Call) -> Result<(), Failure> {
             Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
+        Role::Agent if call.args.first().is_some_and(|word| word == "setup") => {
+            match typed::<agent::cli::Machine>(&call.called, call.args) {
+                Err(text) => print(&text?),
+                Ok(machine) => print(&agent::setup::run(&machine.user())?),
+            }
+        }
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => print(&text),
             Order::Start(start) => one_thread()?.block_on(agent::run::run(start)),

@@ -38,7 +38,7 @@ fn write(folder: &Path) -> anyhow::Result<()> {
         (hal(), EVERYBODY),
         (ctl::cli::command(), EVERYBODY),
         (supervisor::cli::command(), SERVICE),
-        (agent::cli::DAEMON.command(), SERVICE),
+        (agent::cli::command(), SERVICE),
     ];
     for (mut program, section) in programs {
         let name = program.get_name().to_owned();
@@ -76,7 +76,7 @@ fn hal() -> Command {
             up::Options::command().name("up"),
             ctl::cli::command().name("ctl"),
             supervisor::cli::command().name("supervisor"),
-            agent::cli::DAEMON.command().name("agent"),
+            agent::cli::command().name("agent"),
             Options::command().name("manual"),
         ])
 }

@@ -10,6 +10,7 @@
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
+//! - `setup`: whose coding agents the service runs.
 //! - `project`: where coding agents work; `resources`: how the machine is.
 
 pub mod backend;
@@ -22,6 +23,7 @@ pub mod outbox;
 pub mod project;
 pub mod resources;
 pub mod run;
+pub mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
