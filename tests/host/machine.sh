@@ -50,6 +50,8 @@ machine_build() {
         return 1
     }
     rm -f "$machine_base"/var/cache/apt/archives/*.deb
+    echo hal-host >"$machine_base/etc/hostname"
+    printf '127.0.0.1 localhost hal-host supervisor-host agent-host\n::1 localhost\n' >"$machine_base/etc/hosts"
     touch "$machine_base.whole"
 }
 
@@ -58,7 +60,7 @@ machine_boot() {
     rm -rf "$machine_root"
     cp -a --reflink=auto "$machine_base" "$machine_root"
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn -q --register=no --keep-unit --private-network \
-        --hostname=hal-host -D "$machine_root" -b >target/host/console.log 2>&1 </dev/null &
+        -D "$machine_root" -b >target/host/console.log 2>&1 </dev/null &
     machine_pid=$!
     for tries in $(seq 300); do
         machine_init=$(cat "/proc/$machine_pid/task/$machine_pid/children" 2>/dev/null | tr -d ' ')
@@ -74,7 +76,7 @@ machine_boot() {
 
 in_machine() {
     nsenter -t "$machine_init" -a -r --wdns=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        HOME=/root LANG=C.UTF-8 SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 sh -c "$1"
+        HOME=/root DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8 SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 sh -c "$1"
 }
 
 machine_halt() {
