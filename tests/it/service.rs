@@ -13,14 +13,14 @@ use crate::patience::{PATIENCE, wait_until};
 use crate::world::{TOKEN, World};
 
 /// Systemd's end of what a daemon says, and everything heard so far.
-struct Ear {
+pub struct Ear {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
 
 impl Ear {
     /// Listens where a daemon of this world is told to speak.
-    fn of(world: &mut World, watchdog_usec: u32) -> Self {
+    pub fn of(world: &mut World, watchdog_usec: u32) -> Self {
         let path = world.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -32,15 +32,25 @@ impl Ear {
     }
 
     /// Waits for the next message with this line in it, and forgets everything up to it.
-    fn hears(&mut self, line: &str) -> String {
+    pub fn hears(&mut self, line: &str) -> String {
         wait_until(&format!("systemd hears {line}"), PATIENCE, || {
-            let mut bytes = [0; 4096];
-            while let Ok(length) = self.socket.recv(&mut bytes) {
-                self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
-            }
+            self.listen();
             let at = self.heard.iter().position(|heard| heard.lines().any(|one| one == line));
             at.map(|at| self.heard.drain(..=at).next_back().unwrap()).ok_or(format!("{:?}", self.heard))
         })
+    }
+
+    /// True when this line was said since the last time; forgets everything said so far.
+    pub fn has_heard(&mut self, line: &str) -> bool {
+        self.listen();
+        self.heard.drain(..).any(|heard| heard.lines().any(|one| one == line))
+    }
+
+    fn listen(&mut self) {
+        let mut bytes = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut bytes) {
+            self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
     }
 }
 
