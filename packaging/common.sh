@@ -27,6 +27,7 @@ remove_links() {
 # Both configurations begin with one fresh token, so that an agent beside its supervisor works as it stands. They are
 # no conffiles, since dpkg would compare the token with the one it has unpacked. What is there is left alone.
 make_configs() {
+    mkdir -p "$etc"
     token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
     for role in supervisor agent; do
         config=$etc/$role.config.json
@@ -42,7 +43,8 @@ make_configs() {
 
 set_up() {
     systemd-sysusers hal-o-swarm.conf
-    systemd-tmpfiles --create hal-o-swarm.conf
+    # It fails in the making of an image, where /proc is missing; the next boot makes up for it.
+    systemd-tmpfiles --create hal-o-swarm.conf || true
     make_links
 }
 
