@@ -32,3 +32,11 @@ bench *args:
 # Put every file into shape.
 fmt:
     cargo fmt
+
+# The .deb and the .rpm, from one stripped binary, into target/package.
+package *binary:
+    packaging/build {{binary}}
+
+# Install the package on a Debian machine of its own, run a fleet there, upgrade it, remove it.
+host *args:
+    tests/host/run {{args}}

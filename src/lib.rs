@@ -11,7 +11,7 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 5 | `main`, [`role`], [`up`] | which program this process is |
+//! | 5 | `main`, [`role`], [`up`], [`manual`] | which program this process is |
 //! | 4 | [`supervisor`] | the one writer (`hub`) and the edges around it |
 //! | 4 | [`agent`] | link, outbox, desk, backends |
 //! | 4 | [`ctl`] | the operator at a terminal |
@@ -36,6 +36,7 @@
 pub mod agent;
 pub mod base;
 pub mod ctl;
+pub mod manual;
 pub mod protocol;
 pub mod role;
 pub mod rules;

@@ -7,7 +7,7 @@ use hal_o_swarm::base::daemon::{Order, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
-use hal_o_swarm::{agent, ctl, supervisor, up};
+use hal_o_swarm::{agent, ctl, manual, supervisor, up};
 use tokio::runtime::{Builder, Runtime};
 
 const HELP: &str = "\
@@ -20,6 +20,7 @@ Programs:
   ctl         What people type at a terminal (also called halctl)
   supervisor  The daemon that agents and people connect to (also called hal-supervisor)
   agent       The daemon on every machine that runs coding agents (also called hal-agent)
+  manual      Man pages and shell completions, written into a folder
 
 Each explains itself: hal <PROGRAM> --help
 ";
@@ -57,6 +58,12 @@ fn run(call: Call) -> Result<(), Failure> {
             Order::Print(text) => print(&text),
             Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
+        Role::Agent if call.args.first().is_some_and(|word| word == "setup") => {
+            match typed::<agent::cli::Machine>(&call.called, call.args) {
+                Err(text) => print(&text?),
+                Ok(machine) => print(&agent::setup::run(&machine.user())?),
+            }
+        }
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
             Order::Print(text) => print(&text),
             Order::Start(start) => one_thread()?.block_on(agent::run::run(start)),
@@ -68,6 +75,10 @@ fn run(call: Call) -> Result<(), Failure> {
         Role::Up => match typed(&call.called, call.args) {
             Err(text) => print(&text?),
             Ok(options) => runtime()?.block_on(up::run(options)),
+        },
+        Role::Manual => match typed(&call.called, call.args) {
+            Err(text) => print(&text?),
+            Ok(options) => manual::run(&options),
         },
     }
 }

@@ -16,10 +16,12 @@ pub enum Role {
     Ctl,
     /// `hal up`: supervisor and agent in one process.
     Up,
+    /// `hal manual`: man pages and completions.
+    Manual,
 }
 
 impl Role {
-    const ALL: [Role; 4] = [Self::Supervisor, Self::Agent, Self::Ctl, Self::Up];
+    const ALL: [Role; 5] = [Self::Supervisor, Self::Agent, Self::Ctl, Self::Up, Self::Manual];
 
     /// The name it goes by: of its link, in errors and in logs.
     pub fn program(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Role {
             Self::Agent => "hal-agent",
             Self::Ctl => "halctl",
             Self::Up => "hal up",
+            Self::Manual => "hal manual",
         }
     }
 
@@ -38,6 +41,7 @@ impl Role {
             Self::Agent => "agent",
             Self::Ctl => "ctl",
             Self::Up => "up",
+            Self::Manual => "manual",
         }
     }
 }

@@ -1,13 +1,47 @@
 //! The agent's command line.
 
+use clap::{CommandFactory, Parser, Subcommand};
+
 use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
-use crate::base::daemon::Daemon;
+use crate::base::daemon::{Daemon, VERSION};
+use crate::base::exit;
 
 /// How `hal-agent` is called.
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-agent",
-    about: "Runs the coding agents of this machine and tells the supervisor what they do.",
+    about: "Runs the coding agents of this machine and tells the supervisor what they do. To choose the user they work as: hal-agent setup --help",
     default_config: DEFAULT_PATH,
     sample: SAMPLE,
     read,
 };
+
+/// Change how the agent of this machine is run.
+#[derive(Debug, Parser)]
+#[command(name = "hal-agent", version = VERSION, after_help = exit::HELP, disable_help_subcommand = true)]
+pub struct Machine {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Make the service run as the person who owns the projects; as root
+    Setup {
+        /// Whose projects the coding agents work on
+        #[arg(long, value_name = "NAME")]
+        user: String,
+    },
+}
+
+impl Machine {
+    /// Who is to run it.
+    pub fn user(self) -> String {
+        let Part::Setup { user } = self.part;
+        user
+    }
+}
+
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    DAEMON.command().subcommands(Machine::command().get_subcommands().cloned())
+}

@@ -10,6 +10,7 @@
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
+//! - `setup`: whose coding agents the service runs.
 //! - `project`: where coding agents work; `resources`: how the machine is.
 
 pub mod backend;
@@ -22,6 +23,7 @@ pub mod outbox;
 pub mod project;
 pub mod resources;
 pub mod run;
+pub mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +34,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::clock;
 use crate::base::task::Tasks;
+use crate::base::{clock, starts};
 use crate::protocol::event::raw;
 use crate::protocol::frame::Watch;
 use crate::store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
@@ -78,6 +80,7 @@ pub struct Agent {
     outbox: Outbox,
     journal_end: oneshot::Receiver<JournalError>,
     set_aside: Option<SetAside>,
+    restarts: Option<String>,
     sessions: Vec<SessionRecord>,
     reload: Reload,
     reloads: mpsc::Receiver<Config>,
@@ -111,7 +114,17 @@ impl Agent {
         let sessions = journal.sessions()?;
         let (outbox, journal_end) = Outbox::start(journal, writer)?;
         let (reload, reloads) = mpsc::channel(1);
-        Ok(Self { config, outbox, journal_end, set_aside, sessions, reload: Reload(reload), reloads })
+        let reload = Reload(reload);
+        Ok(Self { config, outbox, journal_end, set_aside, restarts: None, sessions, reload, reloads })
+    }
+
+    /// Tells the supervisor when this agent was started too often lately.
+    pub fn count_start(&mut self) {
+        let file = self.config.data_dir.join("agent.starts");
+        match starts::note(&file, clock::now()) {
+            Ok(told) => self.restarts = told,
+            Err(error) => tracing::warn!(%error, "cannot note this start in {}", file.display()),
+        }
     }
 
     /// The door for a new configuration.
@@ -122,11 +135,13 @@ impl Agent {
     /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
     /// last events stored and, when connected, sent. An error means that the journal failed for good.
     pub async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
-        let Self { config, outbox, mut journal_end, set_aside, sessions, reload: _, reloads } = self;
+        let Self { config, outbox, mut journal_end, set_aside, restarts, sessions, reload: _, reloads } =
+            self;
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = desk::remember(sessions.clone(), clock::now());
         let mut first = note_of(set_aside);
+        first.extend(restarts.map(note_of_restarts));
         first.extend(projects.check().into_iter().map(desk::project_event));
         first.extend(forgotten);
         view.as_of_seq = outbox.write(first).await?;
@@ -162,6 +177,12 @@ fn note_of(set_aside: Option<SetAside>) -> Vec<Change> {
     let reason = format!("the journal was damaged: {why}");
     let data = raw(&json!({"reason": reason, "set_aside": path.display().to_string()}));
     vec![Change::Append(NewEvent::own("gap", clock::now(), data))]
+}
+
+/// Whatever ends an agent again and again is told by the one that is left.
+fn note_of_restarts(reason: String) -> Change {
+    tracing::error!("this agent was {reason}");
+    Change::Append(NewEvent::own("agent.restarted", clock::now(), raw(&json!({"reason": reason}))))
 }
 
 /// The queues between desk, commands and link.

@@ -1,30 +1,50 @@
 //! The daemon's life: start, reload, stop.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::interval;
 
 use super::config::{self, Config};
 use super::{Agent, Reload};
 use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
+use crate::base::notify;
 use crate::base::signals::{Signal, Signals};
 use crate::base::task::Tasks;
+
+/// The line for `systemctl status`.
+const READY: &str = "running coding agents";
+
+/// How often the loop turns for nothing when systemd does not ask for it.
+const RARELY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs until told to stop. A second request to stop ends at once.
 pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     let Start { mut config, path } = start;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let agent = Agent::open(config.clone())?;
+    notify::status("opening the journal");
+    let mut agent = Agent::open(config.clone())?;
+    agent.count_start();
     tracing::info!(node = %config.node_id, supervisor = config.supervisor_url, "ready");
     let (door, tasks) = (agent.reload(), Tasks::new());
     let mut running = tokio::spawn(agent.run(tasks.clone()));
+    notify::ready(READY);
+    // All of an agent but its journal is one thread: while this loop turns, it does. Without a watchdog it is idle.
+    let mut beats = interval(notify::watchdog().unwrap_or(RARELY));
     loop {
         tokio::select! {
+            _ = beats.tick() => notify::alive(READY),
             ended = &mut running => return Ok(ended.context("the agent broke off")??),
             signal = signals.next() => match signal {
-                Signal::Reload => reload(&mut config, &door, &path).await,
+                Signal::Reload => {
+                    notify::reloading();
+                    reload(&mut config, &door, &path).await;
+                    notify::ready(READY);
+                }
                 Signal::Stop => {
+                    notify::stopping("coding agents end their work");
                     tracing::info!("stopping: coding agents end their work");
                     tasks.stop();
                 }

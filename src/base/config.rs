@@ -4,6 +4,7 @@
 //! a key makes it known; what is wrong is noted on the way and reading goes on, so that one run shows everything:
 //!
 //! - `section`, `value`: what a program asks of the file.
+//! - `backup`: the last file a daemon has started with.
 //! - `machine`: what the values name on this machine: folders, certificates.
 //! - `token`: the shared token, in the file or beside it.
 //! - `unit`: durations and sizes as people write them.
@@ -11,6 +12,7 @@
 //! - `finding`: one thing to say about the file, and all of them together.
 //! - `excerpt`: the line it is about, with everything that may be secret left out.
 
+pub mod backup;
 mod excerpt;
 mod finding;
 pub mod machine;

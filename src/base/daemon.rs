@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::config::{Finding, Purpose, Reading, Report, Severity};
+use super::config::{Finding, Purpose, Reading, Report, Severity, backup};
 use super::exit::{self, Exit, Failure};
 use super::log;
 
@@ -53,6 +54,9 @@ struct Options {
     /// Check everything that can be checked without starting, print every problem, and exit 0 or 78.
     #[arg(long)]
     validate: bool,
+    /// Keep a copy of a file that can be started with as PATH.backup, with its owner and permissions, and exit.
+    #[arg(long, conflicts_with = "validate")]
+    keep_backup: bool,
     /// Print a configuration file with every key explained, ready to be edited.
     #[arg(long)]
     print_sample_config: bool,
@@ -78,15 +82,22 @@ impl<C> Daemon<C> {
         if options.validate {
             return self.validate(&options.config).map(Order::Print);
         }
+        if options.keep_backup {
+            return self.keep_backup(&options.config).map(Order::Print);
+        }
         self.start(options).map(Order::Start)
     }
 
-    fn options(&self, called: &str, args: Vec<OsString>) -> Result<Options, clap::Error> {
-        let command = Options::command()
+    /// The whole command line, for man pages and completions.
+    pub fn command(&self) -> clap::Command {
+        Options::command()
             .name(self.name)
-            .bin_name(called)
             .about(self.about)
-            .mut_arg("config", |config| config.required(false).default_value(self.default_config));
+            .mut_arg("config", |config| config.required(false).default_value(self.default_config))
+    }
+
+    fn options(&self, called: &str, args: Vec<OsString>) -> Result<Options, clap::Error> {
+        let command = self.command().bin_name(called);
         let words = std::iter::once(OsString::from(called)).chain(args.into_iter().map(long_config));
         Options::from_arg_matches(&command.try_get_matches_from(words)?)
     }
@@ -97,6 +108,14 @@ impl<C> Daemon<C> {
         let warnings = report.summary();
         let comma = if warnings.is_empty() { "" } else { ", " };
         Ok(format!("{}: ok{comma}{warnings}\n", path.display()))
+    }
+
+    /// What is absent on this machine keeps no daemon from starting, so it does not keep the file from being kept.
+    fn keep_backup(&self, path: &Path) -> Result<String, Failure> {
+        self.read_file(path, Purpose::Run)?;
+        let kept = backup::keep(path);
+        let kept = kept.with_context(|| format!("cannot keep a copy of {}", path.display()))?;
+        Ok(format!("{}\n", kept.display()))
     }
 
     fn start(&self, options: Options) -> Result<Start<C>, Failure> {

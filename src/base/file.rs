@@ -9,11 +9,21 @@ use super::clock::{self, Time};
 
 /// Puts `content` in place of whatever `path` held, with these permissions (such as `0o600`), and syncs it.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_as(path, content, mode, |_| Ok(()))
+}
+
+/// The same, with more to be done to the new file before anybody can open it under its name.
+pub fn replace_as(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let fresh = folder.join(name);
-    let written = write_new(&fresh, content, mode).and_then(|()| std::fs::rename(&fresh, path));
+    let written = write_new(&fresh, content, mode, finish).and_then(|()| std::fs::rename(&fresh, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&fresh);
     }
@@ -54,10 +64,16 @@ pub fn make(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     // A leftover of an earlier process with this id would keep its own permissions.
     let _ = std::fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    finish(&file)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -14,6 +14,8 @@
 //! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
 //! - `progress`: how far long work is.
+//! - `notify`: what systemd is told.
+//! - `starts`: how often a daemon was started lately.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
 //! - `log`: where log lines go.
@@ -31,10 +33,12 @@ pub mod id;
 pub mod log;
 pub mod memory;
 pub mod nearest;
+pub mod notify;
 pub mod os;
 pub mod panic;
 pub mod progress;
 pub mod sabotage;
 pub mod secret;
 pub mod signals;
+pub mod starts;
 pub mod task;

@@ -19,7 +19,7 @@
 //!
 //! Ours, from the agent: `session.ended {reason}`, `session.interrupted {reason}`, `backend.started`,
 //! `backend.stopped {reason, output}`, `project.error {error}`, `project.ok`, `gap {from, to, reason}`,
-//! `journal.blocked {reason, seconds}`. From the supervisor: `node.online {address, epoch}`, `node.offline {reason}`,
+//! `journal.blocked {reason, seconds}`, `agent.restarted {reason}`. From the supervisor: `node.online {address, epoch}`, `node.offline {reason}`,
 //! `node.cloned {address, other, epoch}`, `clock.jumped {by_ms}`, `gap {incarnation, from, to, count, reason}`,
 //! `alert.raised {name, severity, text}`, `alert.resolved {name, text}`. An event that the agent wrote itself
 //! because it found it missing carries `"repaired": true` in its data.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
 use crate::base::clock::Time;
@@ -123,3 +123,8 @@ pub const DAEMON: Daemon<Config> = Daemon {
     sample: SAMPLE,
     read,
 };
+
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    DAEMON.command().subcommands(Offline::command().get_subcommands().cloned())
+}

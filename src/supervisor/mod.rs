@@ -7,7 +7,7 @@
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `watch`: what the supervisor sees of itself and its nodes.
-//! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted.
+//! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
 
 mod accept;
 pub mod api;
@@ -24,6 +24,7 @@ mod live;
 mod metrics;
 mod mirror;
 pub mod offline;
+mod pulse;
 mod refusal;
 pub mod run;
 mod server;
@@ -45,13 +46,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::{Alert, Input};
+use self::hub::input::{Alert, Input, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
-use crate::base::clock;
 use crate::base::task::Tasks;
+use crate::base::{clock, starts};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store;
@@ -85,6 +86,7 @@ impl Supervisor {
         let address = listener.local_addr()?;
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
+        let mut listeners = vec![address];
         let path = config.store_path();
         let Opened { store, loaded, first, set_aside, healed } =
             store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
@@ -112,6 +114,7 @@ impl Supervisor {
         let handle = Handle::new();
         server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
         if let Some(people) = people {
+            listeners.push(people.local_addr()?);
             server::serve(people, tls.clone(), server::people_only(&shared), handle.clone(), &shared)?;
         }
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
@@ -125,6 +128,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
+        shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
         Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
     }
 
@@ -154,6 +158,25 @@ impl Supervisor {
             }
         };
         tokio::time::timeout(limit, online).await.is_ok()
+    }
+
+    /// How it is, in a line.
+    pub fn status(&self) -> String {
+        pulse::status(&self.shared)
+    }
+
+    /// Raises an alert when it was started too often lately.
+    fn count_start(&self) {
+        let file = self.config.database.with_extension("starts");
+        match starts::note(&file, clock::now()) {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                let text = format!("the supervisor was {text}");
+                let alert = Alert { name: "supervisor.restarts", severity: Severity::High, text };
+                self.shared.hub.raise(alert);
+            }
+            Err(error) => tracing::warn!(%error, "cannot note this start in {}", file.display()),
+        }
     }
 
     /// Takes over what can change while running. The caller has said what cannot.

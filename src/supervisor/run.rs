@@ -9,7 +9,7 @@ use super::config::{self, Config};
 use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
 use crate::base::signals::{Signal, Signals};
-use crate::base::{descriptors, file};
+use crate::base::{descriptors, file, notify};
 use crate::protocol::ctl_file::CtlFile;
 
 /// Permissions of the files for halctl: the supervisor's user writes, its group reads.
@@ -19,7 +19,9 @@ const GROUP_READS: u32 = 0o640;
 pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     descriptors::raise_limit();
     let mut signals = Signals::listen().context("cannot listen to signals")?;
+    notify::status("opening the store");
     let mut supervisor = Supervisor::start(start.config)?;
+    supervisor.count_start();
     let note =
         leave_note(&supervisor).context("cannot write the file by which halctl finds this supervisor")?;
     tracing::info!(
@@ -28,14 +30,20 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
         halctl = %note.display(),
         "ready"
     );
+    notify::ready(&supervisor.status());
     loop {
         match signals.next().await {
-            Signal::Reload => reload(&mut supervisor, &start.path).await,
+            Signal::Reload => {
+                notify::reloading();
+                reload(&mut supervisor, &start.path).await;
+                notify::ready(&supervisor.status());
+            }
             Signal::Stop => break,
             Signal::StopNow => return Ok(()),
         }
     }
     tracing::info!("stopping");
+    notify::stopping("ending what is under way");
     tokio::select! {
         () = supervisor.stop() => {}
         () = signals.urgent() => tracing::warn!("stopped at once; what was under way is cut off"),

@@ -13,6 +13,7 @@
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `service`: a daemon as systemd sees it.
 //! - `tidy`: the house keeps its own rules.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -39,6 +40,7 @@ mod patience;
 mod peer;
 mod program;
 mod recording;
+mod service;
 mod session;
 mod session_rules;
 mod source;

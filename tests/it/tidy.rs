@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{self, Source};
 
 /// Which floor a top module is on. Imports only go down, and never across.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("base", 1),
     ("protocol", 2),
     ("rules", 3),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 10] = [
     ("main", TOP),
     ("role", TOP),
     ("up", TOP),
+    ("manual", TOP),
 ];
 
 /// Modules on this floor tie the others together, and may know one another.
@@ -33,10 +34,11 @@ const FENCES: [(&str, &[&str]); 6] = [
 ];
 
 /// Files that say what may be typed.
-const COMMAND_LINES: [&str; 8] = [
+const COMMAND_LINES: [&str; 9] = [
     "src/main.rs",
     "src/role.rs",
     "src/up",
+    "src/manual.rs",
     "src/ctl/",
     "src/agent/cli.rs",
     "src/supervisor/cli.rs",

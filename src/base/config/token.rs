@@ -1,6 +1,6 @@
-//! The shared token: `auth_token` in the file, or `auth_token_file` beside it.
+//! The shared token: `auth_token` in the file, `auth_token_file` beside it, or a credential from systemd.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Section;
 use crate::base::secret::Secret;
@@ -25,11 +25,20 @@ pub fn read(section: &Section<'_>) -> Secret {
         }
         (Some(token), None) => checked(section, "auth_token", token),
         (None, Some(file)) => from_file(section, &file),
-        (None, None) => {
-            demand(section);
-            Secret::default()
-        }
+        (None, None) => match credential() {
+            Some(file) => from_file(section, &file),
+            None => {
+                demand(section);
+                Secret::default()
+            }
+        },
     }
+}
+
+/// The token that systemd hands over: `LoadCredential=auth_token:PATH` in the unit.
+fn credential() -> Option<PathBuf> {
+    let file = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("auth_token");
+    file.is_file().then_some(file)
 }
 
 fn demand(section: &Section<'_>) {

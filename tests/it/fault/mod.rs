@@ -6,6 +6,7 @@
 //! - `retire`: killed while old rows leave. `clock`: clocks that are set.
 //! - `clone`: copied identities. `garbage`: a coding agent that talks nonsense or hangs. `hungry`: who stops reading, and
 //!   a process without descriptors or memory.
+//! - `hang`: a hub that hangs, and who notices.
 //! - `load`: what goes on meanwhile. `ledger`: what people and nodes were told, synced. `oracle`: the comparison afterwards.
 //!   `report`: how many trials, and what they show. `means`, `moment`, `strace`, `dice`: tools of the scenes.
 //!
@@ -15,6 +16,7 @@ mod clock;
 mod clone;
 mod disk;
 mod garbage;
+mod hang;
 mod hungry;
 mod kills;
 mod lease;

@@ -83,6 +83,7 @@ impl Work {
         match event.kind.as_str() {
             "gap" => self.alert_gap(node, &event.data, at),
             "journal.blocked" => self.alert_blocked(node, &event.data, at),
+            "agent.restarted" => self.alert_restarts(node, &event.data, at),
             _ => {}
         }
         let (seq, timestamp) = self.next_place(at);
@@ -146,6 +147,14 @@ impl Work {
         let (seconds, reason) = (&data["seconds"], data["reason"].as_str().unwrap_or_default());
         let text = format!("coding agents on node {node} waited for {seconds} s for its journal: {reason}");
         self.alert(node, "journal.blocked", Severity::Medium, &text, at);
+    }
+
+    /// An agent does not stay up.
+    fn alert_restarts(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
+        let text =
+            format!("the agent of node {node} was {}", data["reason"].as_str().unwrap_or("restarted often"));
+        self.alert(node, "agent.restarts", Severity::High, &text, at);
     }
 
     fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {

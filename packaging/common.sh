@@ -1,0 +1,63 @@
+# What the scripts of both packages have in common; packaging/build puts it in front of each.
+
+etc=/etc/hal-o-swarm
+state=/var/lib/hal-o-swarm
+programs="hal-supervisor hal-agent halctl"
+
+# The runbook calls the programs in /usr/local/bin. No package may bring files there, so links are made where nothing
+# is, and only links to our own programs are removed.
+make_links() {
+    for program in $programs; do
+        link=/usr/local/bin/$program
+        if [ -d /usr/local/bin ] && [ ! -e "$link" ] && [ ! -L "$link" ]; then
+            ln -s "/usr/bin/$program" "$link" || true
+        fi
+    done
+}
+
+remove_links() {
+    for program in $programs; do
+        link=/usr/local/bin/$program
+        if [ "$(readlink "$link" || true)" = "/usr/bin/$program" ]; then
+            rm -f "$link"
+        fi
+    done
+}
+
+# Both configurations begin with one fresh token, so that an agent beside its supervisor works as it stands. They are
+# no conffiles, since dpkg would compare the token with the one it has unpacked. What is there is left alone.
+make_configs() {
+    mkdir -p "$etc"
+    token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+    for role in supervisor agent; do
+        config=$etc/$role.config.json
+        [ ! -e "$config" ] || continue
+        # By a pipe: a token on a command line could be seen in the list of processes.
+        printf 's|CHANGE_ME_SHARED_TOKEN|%s|\ns|"data_dir": "%s"|"data_dir": "%s/agent"|\n' "$token" "$state" "$state" |
+            (umask 077 && sed -f /dev/stdin "/usr/share/hal-o-swarm/$role.config.json" >"$config.new")
+        chown root:hal-o-swarm "$config.new"
+        chmod 0640 "$config.new"
+        mv "$config.new" "$config"
+    done
+}
+
+set_up() {
+    systemd-sysusers hal-o-swarm.conf
+    # It fails in the making of an image, where /proc is missing; the next boot makes up for it.
+    systemd-tmpfiles --create hal-o-swarm.conf || true
+    make_links
+}
+
+# The supervisor is away for a second, and its agents keep what they have to say. An agent is left as it is: a restart
+# ends the turns of its coding agents.
+mention_agent() {
+    if [ -d /run/systemd/system ] && systemctl is-active --quiet hal-agent; then
+        echo "hal-agent runs on in its former version. When its coding agents are idle: systemctl restart hal-agent"
+    fi
+}
+
+reload_systemd() {
+    if [ -d /run/systemd/system ]; then
+        systemctl daemon-reload || true
+    fi
+}

@@ -1,0 +1,61 @@
+//! The last configuration that a daemon has started with, kept beside it as `FILE.backup` for whoever spoils the file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::file;
+
+/// All bits of a mode that are permissions.
+const PERMISSIONS: u32 = 0o777;
+
+/// Where the copy of a file lies.
+pub fn path_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".backup");
+    PathBuf::from(name)
+}
+
+/// Copies the file when the copy says something else. It may hold a token, so whoever may not read the one may not
+/// read the other: the copy has its permissions and its owner.
+pub fn keep(path: &Path) -> io::Result<PathBuf> {
+    let backup = path_of(path);
+    let content = std::fs::read(path)?;
+    let of = path.metadata()?;
+    let rights = |of: &std::fs::Metadata| (of.mode() & PERMISSIONS, of.uid(), of.gid());
+    let same_rights = backup.symlink_metadata().is_ok_and(|is| is.is_file() && rights(&is) == rights(&of));
+    if same_rights && std::fs::read(&backup)? == content {
+        return Ok(backup);
+    }
+    let give = |fresh: &File| std::os::unix::fs::fchown(fresh, Some(of.uid()), Some(of.gid()));
+    file::replace_as(&backup, &content, of.mode() & PERMISSIONS, give)?;
+    Ok(backup)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_copy_follows_the_file_and_its_rights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.config.json");
+        let shut =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::write(&path, "{ 1 }").unwrap();
+        shut(&path, 0o640);
+        let backup = keep(&path).unwrap();
+        assert!(backup.ends_with("agent.config.json.backup"));
+        let node = backup.metadata().unwrap().ino();
+        keep(&path).unwrap();
+        assert_eq!(backup.metadata().unwrap().ino(), node, "nothing differs, so nothing is written");
+        shut(&path, 0o600);
+        std::fs::write(&path, "{ 2 }").unwrap();
+        keep(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "{ 2 }");
+        assert_eq!(backup.metadata().unwrap().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,49 @@
+//! What systemd is told when it has started us: ready, reloading, stopping, one line for `systemctl status`, and that
+//! we live. Without systemd all of this says nothing to nobody.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Variables that systemd means for us alone: a program that we start must not speak in our name.
+pub const FOR_US_ALONE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// Work is taken from now on.
+pub fn ready(status: &str) {
+    say(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The configuration is read again; [`ready`] ends it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => say(&[NotifyState::Reloading, now]),
+        Err(_) => say(&[NotifyState::Reloading]),
+    }
+}
+
+/// The end has begun.
+pub fn stopping(status: &str) {
+    say(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// What is being done.
+pub fn status(status: &str) {
+    say(&[NotifyState::Status(status)]);
+}
+
+/// Everything that must move has moved since the last time.
+pub fn alive(status: &str) {
+    say(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+}
+
+/// How often [`alive`] is to be said: three times before systemd loses patience. `None`: it does not wait for it.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|patience| patience / 3)
+}
+
+fn say(words: &[NotifyState<'_>]) {
+    // Only the log can be told, and the log goes where systemd is.
+    if let Err(error) = sd_notify::notify(words) {
+        tracing::warn!(%error, "systemd cannot be told how this program is");
+    }
+}

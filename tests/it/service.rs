@@ -1,0 +1,152 @@
+//! A daemon as a service of systemd: what it says of itself, what it is handed, what it leaves for a bad day.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use reqwest::{Method, StatusCode};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::patience::{PATIENCE, wait_until};
+use crate::world::{TOKEN, World};
+
+/// Systemd's end of what a daemon says, and everything heard so far.
+pub struct Ear {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Ear {
+    /// Listens where a daemon of this world is told to speak.
+    pub fn of(world: &mut World, watchdog_usec: u32) -> Self {
+        let path = world.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        world.environment = vec![
+            ("NOTIFY_SOCKET".to_owned(), path.to_string_lossy().into_owned()),
+            ("WATCHDOG_USEC".to_owned(), watchdog_usec.to_string()),
+        ];
+        Self { socket, heard: Vec::new() }
+    }
+
+    /// Waits for the next message with this line in it, and forgets everything up to it.
+    pub fn hears(&mut self, line: &str) -> String {
+        wait_until(&format!("systemd hears {line}"), PATIENCE, || {
+            self.listen();
+            let at = self.heard.iter().position(|heard| heard.lines().any(|one| one == line));
+            at.map(|at| self.heard.drain(..=at).next_back().unwrap()).ok_or(format!("{:?}", self.heard))
+        })
+    }
+
+    /// True when this line was said since the last time; forgets everything said so far.
+    pub fn has_heard(&mut self, line: &str) -> bool {
+        self.listen();
+        self.heard.drain(..).any(|heard| heard.lines().any(|one| one == line))
+    }
+
+    fn listen(&mut self) {
+        let mut bytes = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut bytes) {
+            self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
+    }
+}
+
+#[test]
+fn systemd_hears_how_a_supervisor_is() {
+    let mut world = World::empty();
+    let mut ear = Ear::of(&mut world, 600_000);
+    world.start_supervisor_by(world.supervisor_command());
+    ear.hears("READY=1");
+    assert!(world.supervisor_is_ready().is_ok(), "ready means that halctl finds it");
+    assert_eq!(world.request(Method::GET, "/readyz", None, &[], None).status, StatusCode::OK);
+    let alive = ear.hears("WATCHDOG=1");
+    assert!(alive.contains("STATUS=0 of 0 nodes online, 0 sessions"), "{alive}");
+    ear.hears("WATCHDOG=1");
+    world.supervisor().signal(Signal::HUP);
+    assert!(ear.hears("RELOADING=1").contains("MONOTONIC_USEC="));
+    ear.hears("READY=1");
+    world.supervisor().signal(Signal::TERM);
+    ear.hears("STOPPING=1");
+}
+
+#[test]
+fn systemd_hears_how_an_agent_is() {
+    let mut world = World::supervised();
+    let mut ear = Ear::of(&mut world, 600_000);
+    world.start_agent("web-1", "shop");
+    for line in ["READY=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        ear.hears(line);
+    }
+    world.agent("web-1").signal(Signal::TERM);
+    ear.hears("STOPPING=1");
+}
+
+#[test]
+fn a_daemon_that_does_not_stay_up_is_an_alert() {
+    let mut world = World::with_node();
+    for _ in 0..3 {
+        world.end_supervisor();
+        world.start_supervisor();
+    }
+    let _ended = world.take_agent("web-1").end_with(Signal::TERM);
+    for _ in 0..3 {
+        world.start_agent_again("web-1");
+        world.wait_for_node("web-1", "online");
+        let (status, said) = world.take_agent("web-1").end_with(Signal::TERM);
+        assert!(status.success(), "{said}");
+    }
+    for name in ["supervisor.restarts", "agent.restarts"] {
+        wait_until(&format!("the alert {name} is there"), PATIENCE, || {
+            let events = world.get("/api/v1/events?type=alert.raised").body;
+            let found = events["data"].as_array().is_some_and(|all| {
+                let about = all.iter().filter(|event| event["data"]["name"] == name);
+                about.filter(|event| event["data"]["text"].to_string().contains("started 4 times")).count()
+                    == 1
+            });
+            if found { Ok(()) } else { Err(events.to_string()) }
+        });
+    }
+}
+
+#[test]
+fn a_token_may_come_from_systemd() {
+    let mut world = World::empty();
+    let credentials = world.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("auth_token"), format!("{TOKEN}\n")).unwrap();
+    world.environment =
+        vec![("CREDENTIALS_DIRECTORY".to_owned(), credentials.to_string_lossy().into_owned())];
+    let mut config = world.supervisor_config(0);
+    config["server"].as_object_mut().unwrap().remove("auth_token");
+    let path = world.write("supervisor.json", &config.to_string());
+    world.start_supervisor_by(world.hal(&["supervisor", "--config", &path.to_string_lossy()]));
+    world.wait_for_supervisor();
+    assert_eq!(
+        world.get("/api/v1/nodes").status,
+        StatusCode::OK,
+        "the token of the credential opens the door"
+    );
+}
+
+#[test]
+fn the_last_good_configuration_is_kept() {
+    let world = World::empty();
+    let path = world.write("supervisor.json", &world.supervisor_config(0).to_string());
+    std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let keep = || {
+        let mut command = world.hal(&["supervisor", "--keep-backup", "--config", &path.to_string_lossy()]);
+        command.output().unwrap()
+    };
+    let kept = keep();
+    let backup = Path::new(&format!("{}.backup", path.display())).to_owned();
+    assert_eq!(String::from_utf8_lossy(&kept.stdout), format!("{}\n", backup.display()), "{kept:?}");
+    let good = std::fs::read(&path).unwrap();
+    assert_eq!(std::fs::read(&backup).unwrap(), good);
+    assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    std::fs::write(&path, json!({"server": {"port": "x"}}).to_string()).unwrap();
+    assert_eq!(keep().status.code(), Some(78));
+    assert_eq!(std::fs::read(&backup).unwrap(), good, "what is no good does not replace what is");
+}
