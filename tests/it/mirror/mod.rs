@@ -16,6 +16,7 @@ mod damage;
 mod desk;
 mod edit;
 mod kills;
+mod million;
 mod offline;
 mod runbook;
 mod scrub;
