@@ -61,7 +61,7 @@ fn both(folder: &Path, events: u64) -> (PathBuf, PathBuf) {
     let (path, mirror) = (folder.join("supervisor.redb"), folder.join("supervisor.db"));
     let (store, loaded) = Store::open(&path).unwrap();
     store.commit(&Batch { events: (1..=events).map(event).collect(), ..Batch::default() }).unwrap();
-    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false)).unwrap();
+    build::build(&store, &loaded.store_id, &mirror, &Nobody, &AtomicBool::new(false), || Ok(())).unwrap();
     (path, mirror)
 }
 
