@@ -152,11 +152,10 @@ impl Pristine {
         if code != 0 || !said.contains("both say the same") {
             return Err(format!("not healed: {said}\n{log}"));
         }
-        let rows = without_alerts(&dump(&self.world.mirror()));
-        if rows == without_alerts(&self.rows) {
-            Ok(noticed)
-        } else {
-            Err(format!("the mirror has other rows\n{log}"))
+        let (rows, expected) = (without_alerts(&dump(&self.world.mirror())), without_alerts(&self.rows));
+        match rows.lines().zip(expected.lines()).find(|(now, before)| now != before) {
+            None if rows.len() == expected.len() => Ok(noticed),
+            other => Err(format!("the mirror has other rows, first {other:?}\n{log}")),
         }
     }
 
