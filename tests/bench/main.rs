@@ -3,7 +3,8 @@
 //!
 //! - `yardstick`: F and E. `fleet`, `crowd`: agents that are not there, busy and idle. `kernel`: memory and processor
 //!   time. `report`: the table.
-//! - `ingest` P1, `journey` P2 and P3, `many` P4 and P9, `idle` P5, `cold` P6 to P8, `queries` P10, `stuck` P11.
+//! - `ingest` P1, `journey` P2 and P3, `many` P4 and P9, `idle` P5, `cold` P6 to P8, `queries` P10, `stuck` P11,
+//!   `mirror` M1 to M4.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
@@ -15,6 +16,7 @@ mod ingest;
 mod journey;
 mod kernel;
 mod many;
+mod mirror;
 #[path = "../it/patience.rs"]
 mod patience;
 #[path = "../it/peer.rs"]
@@ -75,7 +77,7 @@ fn main() {
     };
     std::fs::create_dir_all(&plan.folder).expect("target can be written to");
     let mut lines = Vec::new();
-    let parts: [(&[&str], Measure); 9] = [
+    let parts: [(&[&str], Measure); 10] = [
         (&["P1"], ingest::measure),
         (&["P2"], journey::measure_events),
         (&["P3"], journey::measure_commands),
@@ -85,6 +87,7 @@ fn main() {
         (&["P7"], cold::measure_size),
         (&["P10"], queries::measure),
         (&["P11"], stuck::measure),
+        (&["M1", "M2", "M3", "M4"], mirror::measure),
     ];
     for (numbers, measure) in parts {
         if numbers.iter().any(|number| plan.wants(number)) {
@@ -94,6 +97,8 @@ fn main() {
             lines.extend(numbers.iter().map(|number| Line::skipped(number, "-", "not asked for")));
         }
     }
-    lines.sort_by_key(|line| line.number[1..].parse::<u32>().unwrap_or(u32::MAX));
+    let place =
+        |line: &Line| (line.number.starts_with('M'), line.number[1..].parse::<u32>().unwrap_or(u32::MAX));
+    lines.sort_by_key(place);
     report::print(&lines, &target.join("bench.json"));
 }

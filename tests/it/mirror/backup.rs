@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use hal_o_swarm::store::journal::{Bounds, Journal};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::agree::full;
 use super::stage::{Talker, sqlite};
+use crate::fault::report::asked;
 use crate::patience::{PATIENCE, wait_until};
 use crate::world::World;
 
@@ -38,6 +40,20 @@ impl World {
         self.wait_for_supervisor();
     }
 
+    /// Waits until a node's agent, which is ended for the look, holds nothing of this number; then it is there again.
+    fn wait_for_a_journal_without(&mut self, number: u64) {
+        wait_until("the journal holds it no longer", PATIENCE, || {
+            drop(self.take_agent("web-1").end_with(Signal::TERM));
+            let last = held_after(&self.path().join("web-1/data"), number - 1);
+            self.start_agent_again("web-1");
+            match last {
+                None => Ok(()),
+                held => Err(format!("{held:?}")),
+            }
+        });
+        self.wait_for_node("web-1", "online");
+    }
+
     /// The identities of what the nodes have said.
     fn said_by_nodes(&self) -> BTreeSet<String> {
         let events = self.events("");
@@ -50,6 +66,18 @@ impl World {
         let found = alerts.iter().find(|alert| alert["data"]["name"] == name);
         found.map(|alert| alert["data"]["text"].as_str().unwrap().to_owned()).ok_or(format!("{alerts:?}"))
     }
+}
+
+/// The first event that a stopped agent's journal holds after this number.
+fn held_after(folder: &std::path::Path, number: u64) -> Option<u64> {
+    let bounds = Bounds { keep: Duration::from_secs(3600), keep_bytes: 1 << 30, hard_bytes: 1 << 31 };
+    let (journal, _writer, _) = Journal::open(folder, bounds, hal_o_swarm::base::clock::now()).unwrap();
+    journal
+        .batch_after(number, 1, usize::MAX)
+        .unwrap()
+        .first()
+        .map(|event| event.seq)
+        .filter(|seq| *seq == number + 1)
 }
 
 /// A line of the runbook, in the folder of the store.
@@ -65,7 +93,8 @@ fn yesterdays_backup_in_a_fleet_whose_nodes_still_hold_the_day_brings_the_day_ba
     let said = world.ctl_says(&["backup", "now"]);
     assert!(said.contains("newest: yes"), "{said}");
     let kept = world.said_by_nodes();
-    for prompt in ["burst 500", "cost 0.25", "say the end of the day"] {
+    let burst = format!("burst {}", asked("day").unwrap_or(500));
+    for prompt in [burst.as_str(), "cost 0.25", "say the end of the day"] {
         let id = world.start_session("shop", prompt);
         world.wait_for_session(&id, "idle");
     }
@@ -87,6 +116,49 @@ fn yesterdays_backup_in_a_fleet_whose_nodes_still_hold_the_day_brings_the_day_ba
     assert!(world.supervisor().said().contains("was restored"));
     world.until_mirrored();
     assert_eq!(sqlite(&world.newest_backup(), "PRAGMA integrity_check").unwrap(), "ok");
+}
+
+#[test]
+fn where_the_nodes_hold_the_day_no_longer_the_gap_is_shown_with_its_size_and_times() {
+    let mut world = World::supervised();
+    fs::create_dir_all(world.path().join("web-1/shop")).unwrap();
+    let mut config = world.agent_config("web-1", "shop");
+    config["journal"] = json!({"keep": "0s"});
+    world.start_agent_with("web-1", &config);
+    world.wait_for_node("web-1", "online");
+    let id = world.start_session("shop", "burst 100");
+    world.wait_for_session(&id, "idle");
+    world.until_mirrored();
+    world.ctl_says(&["backup", "now"]);
+    let kept = world.data("/api/v1/nodes/web-1")["journal"]["acknowledged"].as_u64().unwrap();
+    let made = hal_o_swarm::base::clock::now().to_string();
+    let id = world.start_session("shop", "burst 300");
+    world.wait_for_session(&id, "idle");
+    // What is acknowledged is removed when it starts.
+    drop(world.take_agent("web-1").end_with(Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    world.wait_for_a_journal_without(kept + 1);
+    world.end_supervisor();
+    type_in(&world, "cp supervisor.db.backup supervisor.db");
+    world.start_supervisor();
+    world.until_events("type=gap", 1);
+    let gap = &world.events("type=gap")[0];
+    let data = &gap["data"];
+    let (from, to) = (data["from"].as_u64().unwrap(), data["to"].as_u64().unwrap());
+    assert_eq!(from, kept + 1, "{gap}");
+    assert!(to > kept && data["count"] == to - from + 1, "{gap}");
+    let time = |key: &str| data[key].as_str().unwrap();
+    assert!(time("after") <= made.as_str() && made.as_str() < time("before"), "{made} {gap}");
+    assert!(time("before") <= gap["timestamp"].as_str().unwrap(), "{gap}");
+    let alert = wait_until("it is an alert", PATIENCE, || world.alert("events.gap"));
+    assert!(alert.contains(&(to - from + 1).to_string()) && alert.contains(time("after")), "{alert}");
+    println!("{alert}");
+    let node = world.wait_for_node("web-1", "online");
+    assert_eq!(node["journal"]["given_up"], to - from + 1, "{node}");
+    let shown = world.ctl_says(&["nodes", "get", "web-1"]);
+    assert!(shown.contains(&format!("given_up: {}", to - from + 1)), "{shown}");
 }
 
 #[test]

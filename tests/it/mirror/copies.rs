@@ -185,6 +185,7 @@ fn copy_slowly(from: &Path, to: &Path) {
 fn a_copy_made_while_the_mirror_lags_far_behind_loses_and_doubles_nothing_when_it_is_restored() {
     const BEHIND: u64 = 30_000;
     let mut world = World::supervised();
+    world.until_mirrored();
     // While somebody has the file open, the mirror waits for him.
     let reader = File::open(world.mirror()).unwrap();
     let steady = Steady::begin_and_say(&world, BEHIND);

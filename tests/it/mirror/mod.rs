@@ -22,6 +22,7 @@ mod damage;
 mod desk;
 mod edit;
 mod kills;
+mod million;
 mod odd;
 mod offline;
 mod retain;

@@ -28,6 +28,7 @@ use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
+use crate::store::node::NodeRecord;
 use crate::store::tail::MERGE_AT;
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
@@ -197,11 +198,21 @@ impl Work {
     }
 
     /// Writes down that numbers of a node's journal will never come.
-    fn note_gap(&mut self, node: &NodeId, incarnation: &str, (from, to): (u64, u64), why: &str, at: Time) {
-        let count = to - from + 1;
-        let data = json!({"incarnation": incarnation, "from": from, "to": to, "count": count, "reason": why});
+    fn note_gap(
+        &mut self,
+        record: &NodeRecord,
+        incarnation: &str,
+        (from, to): (u64, u64),
+        why: &str,
+        at: Time,
+    ) {
+        let (node, count, after) = (&record.id, to - from + 1, record.last_heard.max(record.connected_at));
+        let data = json!({"incarnation": incarnation, "from": from, "to": to, "count": count, "after": after.to_string(),
+            "before": at.to_string(), "reason": why});
         self.note(node, "gap", &data, at);
-        let text = format!("{count} events of node {node} ({from} to {to}) will never come: {why}");
+        let text = format!(
+            "{count} events of node {node} ({from} to {to}, of the time between {after} and {at}) will never come: {why}"
+        );
         self.alert(node, "events.gap", Severity::High, &text, at);
     }
 }

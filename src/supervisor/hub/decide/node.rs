@@ -120,7 +120,7 @@ impl Work {
         // What is rolled back is said by the welcome, and the agent begins a new incarnation.
         let Fit::Hole { from, to } = fit(record.committed, hello) else { return };
         let why = "the node's journal no longer holds them";
-        self.note_gap(&record.id, &hello.incarnation, (from, to), why, at);
+        self.note_gap(record, &hello.incarnation, (from, to), why, at);
         record.committed = to;
         record.last_id.clear();
         record.given_up += to - from + 1;

@@ -223,6 +223,7 @@ fn what_a_journal_no_longer_holds_is_a_recorded_gap() {
     assert_eq!(welcome.committed_seq, 3);
     let gap = stage.events.iter().find(|event| event.kind == "gap").unwrap();
     assert!(gap.data.get().contains("\"count\":3"), "{}", gap.data);
+    assert!(gap.data.get().contains("\"after\":") && gap.data.get().contains("\"before\":"), "{}", gap.data);
 }
 
 #[test]
