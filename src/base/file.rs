@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::clock::{self, Time};
@@ -54,6 +54,23 @@ pub fn set_aside_at(path: &Path, why: &str, now: Time) -> io::Result<PathBuf> {
     std::fs::rename(path, &aside)?;
     sync_folder(path)?;
     Ok(aside)
+}
+
+/// Gives root's files in a folder whose names begin so to the owner of the folder, when root does a daemon's work: else
+/// the daemon could not use them.
+pub fn give_to_owner(folder: &Path, begin: &str) -> io::Result<()> {
+    let owner = std::fs::metadata(folder)?;
+    if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_ours = entry.file_name().to_string_lossy().starts_with(begin);
+        if is_ours && entry.metadata()?.uid() == 0 {
+            std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes an empty file with these permissions where there is none, for a library that would leave them to chance.

@@ -22,6 +22,7 @@ use super::tables::{
     OPEN_COMMANDS, SESSIONS,
 };
 use super::tail::Tail;
+use super::turn::Turn;
 use super::{StoreError, cache, event, fresh, suspect};
 use crate::base::cause::chain;
 use crate::base::clock::Time;
@@ -105,6 +106,8 @@ pub struct Store {
     mark: Mutex<Option<Mark>>,
     /// What the store is made anew from when it is sick.
     mirror: Option<PathBuf>,
+    /// Who may have that open.
+    turn: Turn,
     /// Counts how often another file has taken this one's place.
     replaced: AtomicU64,
 }
@@ -173,6 +176,7 @@ impl Store {
             db: RwLock::default(),
             mark: Mutex::default(),
             mirror: None,
+            turn: Turn::default(),
             replaced: AtomicU64::new(0),
         }
     }
@@ -297,6 +301,11 @@ impl Store {
     /// What it is made anew from when it is sick.
     pub fn mirror(&self) -> Option<&Path> {
         self.mirror.as_deref()
+    }
+
+    /// Who may have the mirror's files open.
+    pub fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     /// How often another file may have taken this one's place.

@@ -15,6 +15,7 @@
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
 //! - `returned`: events that came back, and may be said again.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
+//! - `turn`: who may have the mirror's files open.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
@@ -52,6 +53,7 @@ pub mod sheet;
 pub(crate) mod suspect;
 mod tables;
 pub mod tail;
+pub mod turn;
 pub mod usage;
 
 use std::path::PathBuf;

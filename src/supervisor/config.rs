@@ -186,6 +186,9 @@ fn database(section: &Section<'_>) -> PathBuf {
     let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
     if path.is_dir() {
         section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
+    } else if path.is_symlink() {
+        // SQLite would keep its log beside the file that it leads to, and whoever replaces one does not replace the other.
+        section.problem("path", "is a symbolic link; expected the file that it leads to");
     } else if path.extension().is_some_and(|end| end == "redb") {
         section.problem("path", "ends in .redb, which is the store's name beside it; expected supervisor.db");
     } else if let Err(sentence) = writable_folder(&folder_of(&path)) {

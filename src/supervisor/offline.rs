@@ -31,7 +31,7 @@ pub fn run(line: Offline) -> Result<String, Failure> {
     let files = Files { store: config.store_path(), mirror: config.database, progress: Progress::default() };
     let done = match options.dry_run {
         true => would(&files, &options.verb),
-        false => carry_out(&files, &options.verb),
+        false => carry_out(&files, &options.verb).and_then(|said| files.give_to_owner().map(|()| said)),
     };
     done.map_err(|error| {
         let exit = if matches!(error, StoreError::InUse(_)) { Exit::InUse } else { Exit::Failed };

@@ -65,6 +65,14 @@ impl Files {
         self.open(false).map(drop)
     }
 
+    /// Gives what was made by root to the supervisor's user.
+    pub fn give_to_owner(&self) -> Result<(), StoreError> {
+        let folder = self.store.parent().unwrap_or(Path::new("."));
+        let name = self.store.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        file::give_to_owner(folder, &name)
+            .map_err(|source| StoreError::File { path: folder.to_owned(), source })
+    }
+
     /// Looks at every page and every row of both, and whether they say the same.
     pub fn check(&self) -> Result<Checked, StoreError> {
         let mut checked = Checked::default();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::adopt::is_made_from;
@@ -25,7 +25,7 @@ use crate::base::cause::chain;
 use crate::base::clock::{Stopwatch, Time};
 use crate::base::progress::Progress;
 use crate::store::StoreError;
-use crate::store::hub::{Batch, Mark, Store};
+use crate::store::hub::{Batch, Store};
 use crate::store::sheet::edit::Edits;
 use crate::store::sheet::schema::{self, TABLES};
 
@@ -48,6 +48,7 @@ const HEARTBEATS: Duration = Duration::from_secs(20);
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 mod other;
+mod tell;
 
 /// The thread's own state.
 pub struct Runner {
@@ -130,9 +131,18 @@ impl Runner {
     pub fn run(mut self, first: First, words: &Receiver<Word>) {
         let mut first = first;
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let store = self.store.clone();
+        let mut turn = None;
         loop {
+            if store.turn().is_wanted() {
+                self.leave();
+                turn = None;
+            } else if turn.is_none() {
+                turn = Some(store.turn().take());
+            }
             let done = match &self.file {
-                None => self.begin(first),
+                _ if turn.is_none() => Ok(()),
+                None => self.know_the_store().and_then(|()| self.begin(first)),
                 Some(_) => self.step(false),
             };
             let pause = match done {
@@ -148,6 +158,7 @@ impl Runner {
             };
             match words.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
+                Ok(Word::Copy(_, reply)) if turn.is_none() => drop(reply.send(Err(not_ready()))),
                 Ok(Word::Copy(to, reply)) => drop(reply.send(self.copy(&to))),
                 _ => break,
             }
@@ -166,7 +177,7 @@ impl Runner {
         }
         match &self.file {
             Some(file) => backup::copy(file.connection(), to, &self.ends),
-            None => Err(StoreError::Refused("supervisor.db is not ready yet; try again".into())),
+            None => Err(not_ready()),
         }
     }
 
@@ -254,9 +265,7 @@ impl Runner {
         }
         self.take_noted(file.connection(), self.standing.given())?;
         let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.desk)?;
-        if let Some(file) = self.file.take() {
-            file.leave();
-        }
+        self.leave();
         let aside = set_aside(&self.path, "salvaged")?;
         tracing::warn!(
             rows = kept,
@@ -437,44 +446,12 @@ impl Runner {
             return if self.path.exists() { First::Follow } else { First::Build };
         }
         tracing::error!(error = why, "supervisor.db: {MALFORMED}");
-        if let Some(file) = self.file.take() {
-            file.leave();
-        }
+        self.leave();
         remove_sides(&self.path);
         match make_way(&self.path, &Found::Corrupt(why)) {
             Ok(()) => First::Build,
             Err(_) => First::Follow,
         }
-    }
-
-    /// Tells the store where its mirror stands.
-    fn mark(&mut self) {
-        self.whole = self.standing.epoch;
-        self.store.leave_mark(Mark { epoch: self.standing.epoch, change: self.standing.change });
-    }
-
-    fn tell(&mut self, behind: bool) {
-        match behind {
-            true => drop(self.waiting.get_or_insert_with(Stopwatch::start)),
-            false => self.waiting = None,
-        }
-        let lag = self.waiting.as_ref().map_or(Duration::ZERO, Stopwatch::elapsed);
-        let no_leases = self.file.as_ref().and_then(|file| file.no_leases.as_ref());
-        let trouble = match (no_leases, &self.held) {
-            (Some(why), _) => Some(format!("no plain copies: this file system gives no leases ({why})")),
-            (None, Some(held)) if held.elapsed() > PATIENCE.1 => {
-                Some("somebody has supervisor.db open for long".to_owned())
-            }
-            _ => None,
-        };
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = self.file.as_ref().and_then(|file| file.live_bytes().ok()).unwrap_or(health.bytes);
-        let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
-        *health = Health { lag, rows, bytes, comparisons, trouble };
-    }
-
-    fn set_trouble(&self, trouble: Option<String>) {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
     }
 
     /// The last window, then nothing is left beside the file.
@@ -494,6 +471,11 @@ impl Runner {
             tracing::warn!(error = chain(&error), "the store does not know where supervisor.db stands");
         }
     }
+}
+
+/// What a copy is answered while there is nothing whole to be copied.
+fn not_ready() -> StoreError {
+    StoreError::Refused("supervisor.db is not ready yet; try again".into())
 }
 
 /// Windows at the end at most: what is still missing then comes with the next start.

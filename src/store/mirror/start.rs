@@ -167,6 +167,12 @@ fn instead_of(
 /// at the next attempt, so nothing is moved out of the way.
 pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Loaded, SetAside), StoreError> {
     let Some(mirror) = store.mirror() else { return store.begin_anew(damage, None, now) };
+    let Some(turn) = store.turn().ask() else {
+        return Err(StoreError::Refused(format!(
+            "{} is still open in the mirror's thread",
+            mirror.display()
+        )));
+    };
     let made = match usable(mirror, classify::look(mirror))? {
         Ok(standing) => Some(draft(store.path(), mirror, &standing, &Progress::default())?),
         Err(found) => {
@@ -179,6 +185,8 @@ pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Load
     };
     let fresh = made.as_ref().map(|(fresh, _)| fresh.as_path());
     let (loaded, aside) = store.begin_anew(damage, fresh, now)?;
+    drop(turn);
+    store.turn().done();
     Ok((loaded, SetAside { events: made.map(|(_, events)| events), ..aside }))
 }
 

@@ -89,7 +89,12 @@ fn a_store_that_turns_out_to_be_sick_is_made_anew_from_its_mirror_while_it_is_op
     let Opened { store, .. } = open(&path, &mirror, &Rules::default(), NOW).unwrap();
     store.commit(&Batch { events: vec![event(8)], ..Batch::default() }).unwrap();
     let damage = StoreError::Damaged { table: "events", key: "3".into(), why: "of a test".into() };
+    let turn = store.turn().take();
+    assert!(matches!(begin_anew(&store, &damage, NOW), Err(StoreError::Refused(_))), "it is open elsewhere");
+    assert!(store.turn().is_wanted());
+    drop(turn);
     let (loaded, aside) = begin_anew(&store, &damage, NOW).unwrap();
+    assert!(!store.turn().is_wanted());
     assert_eq!((aside.events, loaded.last_seq), (Some(7), 7), "what the mirror has not is with the nodes");
     assert!(aside.path.unwrap().exists() && store.replaced() == 1);
     assert_eq!(store.read().unwrap().event_bounds().unwrap(), Some((1, 7)));

@@ -104,7 +104,10 @@ impl<T: Tally> Owner<T> {
                 let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
                 Ok((loaded, Some(aside)))
             }
-            opened => opened.map(|loaded| (loaded, None)),
+            opened => {
+                self.store.turn().done();
+                opened.map(|loaded| (loaded, None))
+            }
         }
     }
 

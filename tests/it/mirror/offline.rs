@@ -151,3 +151,21 @@ fn compacting_gives_room_back() {
     assert!(size() < before / 2, "{} of {before}", size());
     assert_eq!(world.store_does(&["dance"]).0, 2);
 }
+
+#[test]
+fn what_root_does_leaves_files_that_the_supervisors_user_can_use() {
+    const SOMEBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let (world, _) = stopped();
+    let folder = world.path().join("supervisor");
+    std::os::unix::fs::chown(&folder, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    world.store_did(&["rebuild", "mirror"]);
+    world.store_did(&["restore"]);
+    let ours = fs::read_dir(&folder).unwrap().map(Result::unwrap);
+    for entry in ours.filter(|entry| entry.file_name().to_string_lossy().starts_with("supervisor.")) {
+        assert_eq!(entry.metadata().unwrap().uid(), SOMEBODY, "{:?}", entry.file_name());
+    }
+}

@@ -48,19 +48,36 @@ impl Runner {
         self.begin(First::Build)
     }
 
-    /// Closes the file until nobody else has it open, so that it can be held alone again.
-    pub(super) fn let_go(&mut self) {
+    /// Learns which store is in place, when it was made anew while our file was closed.
+    pub(super) fn know_the_store(&mut self) -> Result<(), StoreError> {
+        let replaced = self.store.replaced();
+        if replaced == self.replaced {
+            return Ok(());
+        }
+        let store_id = self.store.read()?.store_id()?;
+        if store_id != self.store_id {
+            (self.store_id, self.again, self.whole) = (store_id, None, 0);
+        }
+        self.replaced = replaced;
+        Ok(())
+    }
+
+    /// Closes the file.
+    pub(super) fn leave(&mut self) {
         if let Some(file) = self.file.take() {
             file.leave();
         }
+    }
+
+    /// Closes the file until nobody else has it open, so that it can be held alone again.
+    pub(super) fn let_go(&mut self) {
+        self.leave();
         self.held = Some(Stopwatch::start());
     }
 
     /// Another file lies there, or somebody has written over ours.
     pub(super) fn replaced(&mut self) -> Result<(), StoreError> {
-        if let Some(file) = self.file.take() {
-            file.leave();
-        }
+        self.leave();
         self.is_checked = false;
         self.begin(First::Follow)
     }
