@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use sysinfo::{MemoryRefreshKind, System};
 
 use crate::base::memory::{self, Memory};
+use crate::protocol::alert::Severity;
 use crate::protocol::node::Resources;
+use crate::rules::watch::Limits;
 
 /// Measures; keeps the last processor times, since use is a difference.
 #[derive(Debug)]
 pub struct Gauge {
     system: Option<System>,
     data_dir: PathBuf,
+    short_of_memory: Option<Severity>,
 }
 
 impl Gauge {
@@ -20,12 +23,13 @@ impl Gauge {
         let system = System::new()
             .inspect_err(|error| tracing::warn!("this machine's use cannot be measured: {error}"))
             .ok();
-        Self { system, data_dir }
+        Self { system, data_dir, short_of_memory: None }
     }
 
     /// Measures now. The processors' use is that since the last call.
     pub fn measure(&mut self) -> Resources {
         let Memory { own, used, limit } = memory::measure();
+        self.tell_of_memory(used, limit);
         let mut out =
             Resources { agent_rss: own, limited_memory: used, memory_limit: limit, ..Resources::default() };
         if let Some(system) = &mut self.system {
@@ -41,6 +45,19 @@ impl Gauge {
         }
         out
     }
+
+    /// The supervisor raises an alert of it; whoever reads only this machine's log shall find it, too. Said once, and
+    /// again when it grows worse. True when something was said.
+    fn tell_of_memory(&mut self, used: u64, limit: u64) -> bool {
+        let verdict = Limits::default().memory("hal-agent with what it runs", used, limit);
+        let before = std::mem::replace(&mut self.short_of_memory, verdict.as_ref().map(|(how, _)| *how));
+        match verdict {
+            Some((how, text)) if before.is_none_or(|before| before < how) => tracing::warn!("{text}"),
+            None if before.is_some() => tracing::info!("there is memory enough again"),
+            _ => return false,
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +70,13 @@ mod tests {
         assert!(now.memory_total > 0 && now.memory_used <= now.memory_total);
         assert!(now.disk_total >= now.disk_free && now.disk_total > 0);
         assert!(now.agent_rss > 0);
+    }
+
+    #[test]
+    fn want_of_memory_is_said_once_and_again_when_it_is_worse_or_over() {
+        let mut gauge = Gauge::new(std::env::temp_dir());
+        let said = [70, 90, 91, 97, 97, 50, 50].map(|used| gauge.tell_of_memory(used, 100));
+        assert_eq!(said, [false, true, false, true, false, true, false]);
+        assert!(!gauge.tell_of_memory(100, 0), "without a limit there is no want");
     }
 }

@@ -30,6 +30,10 @@ use crate::rules::command::public_id;
 /// An agent says who it is within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
+/// Whoever only looks whether the way is open answers a close within this time, or not at all, as curl does not: it shall
+/// not wait longer than a person likes to.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
 /// A frame is taken by the network within this time, else the link is dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -100,12 +104,13 @@ async fn greet(mut socket: WebSocket) {
     };
     let said = async {
         socket.send(Message::text(raw(&greeting).get())).await?;
-        socket.send(close_frame(1000, "a token is required beyond this point")).await?;
-        // The other side answers the close; without reading it the connection would end in a reset.
-        while socket.recv().await.is_some_and(|message| message.is_ok()) {}
-        Ok::<_, axum::Error>(())
+        socket.send(close_frame(1000, "a token is required beyond this point")).await
     };
-    let _ = timeout(HELLO_LIMIT, said).await;
+    if let Ok(Ok(())) = timeout(WRITE_LIMIT, said).await {
+        // The other side answers the close; without reading it the connection would end in a reset.
+        let answered = async { while socket.recv().await.is_some_and(|message| message.is_ok()) {} };
+        let _ = timeout(PROBE_LIMIT, answered).await;
+    }
 }
 
 /// Why a conversation ended: what is told to the agent, and written down.

@@ -8,6 +8,9 @@
 suite=${HAL_HOST_SUITE:-trixie}
 # What a machine has before anything of ours is installed: the tools that an operator uses.
 machine_packages=systemd,systemd-sysv,dbus,sudo,sqlite3,curl,procps,lsof,net-tools,iproute2,ca-certificates
+# What the runbook's lines ask for besides, what stands in for the world outside, and who types on a terminal.
+machine_packages=$machine_packages,nano,ufw,iptables,iputils-ping,traceroute,bind9-dnsutils,openssh-server,cron
+machine_packages=$machine_packages,dnsmasq-base,openssl,python3,expect
 machine_base=target/host/$suite
 machine_root=target/host/$suite.running
 machine_pid=

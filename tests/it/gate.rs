@@ -1,5 +1,9 @@
 //! The gate: who may come in, how, and that those who misbehave hurt nobody else.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -27,6 +31,20 @@ fn a_probe_without_a_token_is_greeted_and_let_go() {
         });
     }
     assert_eq!(world.get("/api/v1/nodes").body["meta"]["total"], 0);
+}
+
+#[test]
+fn a_probe_that_does_not_answer_the_close_as_curl_does_not_is_let_go_all_the_same() {
+    let world = World::supervised();
+    let mut probe = TcpStream::connect(("127.0.0.1", world.port())).unwrap();
+    // Shorter than an agent would be waited for.
+    probe.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    probe.write_all(upgrade.as_bytes()).unwrap();
+    let mut said = Vec::new();
+    probe.read_to_end(&mut said).expect("an end in order, and soon");
+    assert!(text(&said).contains("\"auth\":\"required\""), "{}", text(&said));
 }
 
 #[test]
