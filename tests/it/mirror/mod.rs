@@ -4,6 +4,8 @@
 //! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
 //! - `archive`: what leaves the store when it is old.
 //! - `backup`: backups, and what restoring one brings.
+//! - `kills`: kill -9 meanwhile. `damage`: bits and pages of either file. `million`: each made anew from the other.
+//! - `runbook`, `desk`: the incident runbook's lines, word for word. `steady`: a node that goes on whatever happens.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.
