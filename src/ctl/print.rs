@@ -92,6 +92,11 @@ impl Screen {
         }
     }
 
+    /// Prints something that has only one shape: as JSON, or as YAML when that was asked for.
+    pub fn tree<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), Failure> {
+        if self.output == Output::Yaml { self.yaml(data) } else { self.json(data) }
+    }
+
     /// Prints one thing of an endless list, at once: a line, or a JSON or YAML document of its own.
     pub fn next<T: Record + Serialize>(&mut self, item: &T) -> Result<(), Failure> {
         match self.output {

@@ -1,0 +1,3 @@
+//! From facts made by hand to findings.
+
+use super::*;
