@@ -72,7 +72,10 @@ impl Report {
                 heading = Some(group);
             }
             write(format!("  {}  ({})", one_line(&finding.what), finding.name));
-            finding.evidence.iter().for_each(|line| write(format!("      {}", paint(&clean(line), Tone::Quiet))));
+            finding
+                .evidence
+                .iter()
+                .for_each(|line| write(format!("      {}", paint(&clean(line), Tone::Quiet))));
             finding.commands.iter().for_each(|line| write(format!("    $ {}", clean(line))));
             if let Some(fix) = &finding.fix {
                 write(format!("    --fix can {}", fix.sentence()));
@@ -80,14 +83,20 @@ impl Report {
             write(String::new());
         }
         self.notes.iter().for_each(|note| write(format!("note: {}", one_line(note))));
-        self.fixes.iter().for_each(|fixed| write(format!("fix: {}: {}", fixed.what, one_line(&fixed.outcome))));
+        self.fixes
+            .iter()
+            .for_each(|fixed| write(format!("fix: {}: {}", fixed.what, one_line(&fixed.outcome))));
         write(paint(&self.summary(), if self.healthy { Tone::Good } else { Tone::Bad }));
         page
     }
 
     /// One sentence.
     pub fn summary(&self) -> String {
-        let place = if self.machine.is_empty() { "neither daemon belongs here".into() } else { self.machine.join(" and ") };
+        let place = if self.machine.is_empty() {
+            "neither daemon belongs here".into()
+        } else {
+            self.machine.join(" and ")
+        };
         match self.findings.first() {
             None => format!("Healthy: {} questions, no finding ({place}).", self.checked.len()),
             Some(worst) => {
@@ -99,7 +108,12 @@ impl Report {
 }
 
 /// Carries out a command line.
-pub async fn run(asked: &Doctor, global: &Global, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
+pub async fn run(
+    asked: &Doctor,
+    global: &Global,
+    around: &Surroundings,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
     let (tools, scrub) = (Tools::of_process(), scrubber(&asked.machine));
     let machine = &asked.machine;
     let place = Place { global, around, machine, is_fleet: asked.fleet, tools: &tools, scrub: &scrub };

@@ -77,8 +77,11 @@ fn book(shelf: &Shelf, around: &Surroundings) -> Result<Book, Failure> {
         Some(folder) => folder,
         None if rustix::process::geteuid().is_root() => OF_THE_MACHINE.into(),
         None => {
-            let none = || Failure::say(Exit::Usage, "no home folder to keep incidents in; name one with --folder");
-            crate::protocol::ctl_file::up_file(|name| around.variable(name)).ok_or_else(none)?.with_file_name("incidents")
+            let none =
+                || Failure::say(Exit::Usage, "no home folder to keep incidents in; name one with --folder");
+            crate::protocol::ctl_file::up_file(|name| around.variable(name))
+                .ok_or_else(none)?
+                .with_file_name("incidents")
         }
     };
     Ok(Book::new(folder))
@@ -106,7 +109,8 @@ impl Record for Incident {
         let due = self.due(now());
         let is_late = due.ends_with("overdue");
         let status = if self.is_open() { "open" } else { "closed" };
-        let line = |entry: &Entry| format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text);
+        let line =
+            |entry: &Entry| format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text);
         vec![
             Field::new("id", &self.id),
             Field::new("severity", self.severity.as_str()),

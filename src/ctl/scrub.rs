@@ -177,10 +177,20 @@ fn named(found: &Captures<'_>) -> Vec<u8> {
     // A word after a name without a sign between them is a secret only behind a flag: prose speaks of tokens, too.
     let is_flag = name.starts_with("--");
     let harmless: [&[u8]; 6] = [b"true", b"false", b"null", b"none", b"found", b"\"\""];
-    if !is_telling(&name) || !(is_assigned || is_flag) || harmless.contains(&bare) || bare.starts_with(b"[removed") {
+    if !is_telling(&name)
+        || !(is_assigned || is_flag)
+        || harmless.contains(&bare)
+        || bare.starts_with(b"[removed")
+    {
         return whole;
     }
-    let quote = if value.ends_with(b"\\\"") { "\\\"" } else if value.ends_with(b"\"") { "\"" } else { "" };
+    let quote = if value.ends_with(b"\\\"") {
+        "\\\""
+    } else if value.ends_with(b"\"") {
+        "\""
+    } else {
+        ""
+    };
     [&found[1], between, quote.as_bytes(), REMOVED.as_bytes(), quote.as_bytes()].concat()
 }
 

@@ -97,7 +97,8 @@ impl Tools {
             (child.wait().await, out, err)
         };
         let ended = tokio::time::timeout(limit, whole).await;
-        let (status, out, err) = ended.map_err(|_| format!("{name} did not end within {} s", limit.as_secs()))?;
+        let (status, out, err) =
+            ended.map_err(|_| format!("{name} did not end within {} s", limit.as_secs()))?;
         let status = status.map_err(|error| format!("{name} was lost: {error}"))?;
         Ok(Said { code: status.code(), out, err })
     }

@@ -83,11 +83,15 @@ impl Remedy {
     /// What it does, as an order.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Own(path, (user, group)) => format!("give {} to its folder's owner {user}:{group}", path.display()),
+            Self::Own(path, (user, group)) => {
+                format!("give {} to its folder's owner {user}:{group}", path.display())
+            }
             Self::RestoreConfig(path) => {
                 format!("put {0}.backup in place of {0}, which is kept beside it", path.display())
             }
-            Self::RestoreStore(_) => "put the newest backup in place of supervisor.db, which is kept beside it".into(),
+            Self::RestoreStore(_) => {
+                "put the newest backup in place of supervisor.db, which is kept beside it".into()
+            }
             Self::BackUp => "make a backup of supervisor.db".into(),
             Self::Restart(unit) => format!("restart {unit}"),
         }
@@ -122,7 +126,12 @@ fn sentence<S: serde::Serializer>(remedy: &Option<Remedy>, out: S) -> Result<S::
 
 impl Finding {
     /// A finding with nothing but a sentence.
-    pub fn new(name: impl Into<String>, severity: Severity, incident: Incident, what: impl Into<String>) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        severity: Severity,
+        incident: Incident,
+        what: impl Into<String>,
+    ) -> Self {
         Self {
             name: name.into(),
             about: String::new(),

@@ -22,8 +22,8 @@ use crate::ctl::print::Screen;
 use crate::ctl::tool::{PATIENT, QUICK};
 use crate::protocol::backup::Backup;
 
-/// How long it may take until a remedy shows: a supervisor that looks through its store, nodes that come back.
-const UNTIL_WELL: Duration = Duration::from_secs(60);
+/// How long it may take until a remedy shows. `systemctl restart` itself waits until a service is ready.
+const UNTIL_WELL: Duration = Duration::from_secs(20);
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -76,7 +76,8 @@ pub async fn fix(
     }
     let (facts, left) = until_well(place, &tried).await;
     for fixed in done.iter_mut().filter(|fixed| fixed.outcome.is_empty()) {
-        let is_left = left.iter().any(|finding| finding.fix.as_ref().is_some_and(|fix| fix.sentence() == fixed.what));
+        let is_left =
+            left.iter().any(|finding| finding.fix.as_ref().is_some_and(|fix| fix.sentence() == fixed.what));
         fixed.outcome = if is_left { "did not help" } else { "helped" }.into();
     }
     (done, facts, left)
@@ -89,7 +90,8 @@ async fn until_well(place: &Place<'_>, tried: &BTreeSet<Remedy>) -> (Facts, Vec<
         let facts = gather(place).await;
         let left = judge(&facts);
         // One that still starts is not well yet, though there is nothing more to do about it.
-        let starts = left.iter().any(|finding| finding.name.ends_with(".starting") || finding.name == "port.silent");
+        let starts =
+            left.iter().any(|finding| finding.name.ends_with(".starting") || finding.name == "port.silent");
         let is_well = !left.iter().filter_map(|finding| finding.fix.as_ref()).any(|fix| tried.contains(fix));
         if (is_well && !starts) || begun.elapsed() > UNTIL_WELL {
             return (facts, left);
@@ -112,9 +114,8 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
 
 async fn carry_out(place: &Place<'_>, facts: &Facts, remedy: &Remedy) -> anyhow::Result<()> {
     match remedy {
-        Remedy::Own(path, (user, group)) => {
-            chown(path, Some(*user), Some(*group)).with_context(|| format!("cannot give {} away", path.display()))
-        }
+        Remedy::Own(path, (user, group)) => chown(path, Some(*user), Some(*group))
+            .with_context(|| format!("cannot give {} away", path.display())),
         Remedy::RestoreConfig(path) => restore_config(path),
         Remedy::RestoreStore(config) => restore_store(place, facts, config).await,
         Remedy::BackUp => {

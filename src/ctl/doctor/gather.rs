@@ -65,6 +65,7 @@ pub async fn gather(place: &Place<'_>) -> Facts {
             facts.daemons.push(daemon(place, &systemd, kind, path, unit, &mut facts.notes).await);
         }
     }
+    leave_out(&mut facts);
     facts.oom = systemd.oom(place, &mut facts.notes).await;
     supervisor(place, &mut facts).await;
     agent(place, &mut facts).await;
@@ -79,6 +80,23 @@ pub async fn gather(place: &Place<'_>) -> Facts {
 /// The configuration of each daemon on this machine.
 pub fn paths(machine: &Machine) -> [(Kind, &Path); 2] {
     [(Kind::Supervisor, &machine.supervisor_config), (Kind::Agent, &machine.agent_config)]
+}
+
+/// A package brings both daemons; the one that is switched off beside the other does not belong here.
+fn leave_out(facts: &mut Facts) {
+    let is_off = |daemon: &Daemon| {
+        daemon.property("UnitFileState") == "disabled" && daemon.property("ActiveState") == "inactive"
+    };
+    if facts.daemons.iter().all(is_off) {
+        return;
+    }
+    for daemon in facts.daemons.iter().filter(|daemon| is_off(daemon)) {
+        let program = daemon.kind.program();
+        facts.notes.push(format!(
+            "{program} is switched off here; if it should run: systemctl enable --now {program}"
+        ));
+    }
+    facts.daemons.retain(|daemon| !is_off(daemon));
 }
 
 async fn daemon(
@@ -229,7 +247,8 @@ fn tokens_match(daemons: &[Daemon]) -> Option<bool> {
     let url = agent.config.values["supervisor_url"].as_str()?;
     let url = crate::ctl::discover::read_url(url, &crate::ctl::discover::Origin::Default).ok()?;
     let port = supervisor.config.values["server"]["port"].as_u64().unwrap_or(u64::from(DEFAULT_PORT));
-    let is_ours = crate::ctl::discover::is_loopback(&url) && url.port_or_known_default().map(u64::from) == Some(port);
+    let is_ours =
+        crate::ctl::discover::is_loopback(&url) && url.port_or_known_default().map(u64::from) == Some(port);
     let (ours, shown) = (token(&supervisor.config)?, token(&agent.config)?);
     is_ours.then(|| ours.digest().matches(shown.reveal()))
 }

@@ -125,7 +125,8 @@ impl Book {
         let _alone = self.alone()?;
         let entry = Entry { at, ..Entry::new(Word::Opened, by, title) };
         sensible(&entry.text)?;
-        let named = |n: u32| if n == 0 { format!("inc-{}", at.stamp()) } else { format!("inc-{}-{n}", at.stamp()) };
+        let named =
+            |n: u32| if n == 0 { format!("inc-{}", at.stamp()) } else { format!("inc-{}-{n}", at.stamp()) };
         let id = (0..).map(named).find(|id| !self.folder.join(id).exists()).unwrap_or_default();
         let incident = Incident {
             id,
@@ -141,7 +142,12 @@ impl Book {
     }
 
     /// Writes a line into an open incident, and what follows from it.
-    pub fn write(&self, id: Option<&str>, severity: Option<Severity>, entry: Entry) -> Result<Incident, Failure> {
+    pub fn write(
+        &self,
+        id: Option<&str>,
+        severity: Option<Severity>,
+        entry: Entry,
+    ) -> Result<Incident, Failure> {
         let _alone = self.alone()?;
         sensible(&entry.text)?;
         let mut incident = self.find(id)?;
@@ -161,13 +167,19 @@ impl Book {
     /// The incident of this name; without one, the newest that is open.
     pub fn find(&self, id: Option<&str>) -> Result<Incident, Failure> {
         let Some(id) = id else {
-            let none = || Failure::say(Exit::NotFound, "no incident is open; begin one with: halctl incident open TITLE");
+            let none = || {
+                Failure::say(
+                    Exit::NotFound,
+                    "no incident is open; begin one with: halctl incident open TITLE",
+                )
+            };
             return self.list()?.into_iter().find(Incident::is_open).ok_or_else(none);
         };
         let is_name = id.starts_with("inc-") && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let path = self.folder.join(id).join(FILE);
         if !is_name || !path.exists() {
-            let sentence = format!("there is no incident {id:?} in {}; see halctl incident list", self.folder.display());
+            let sentence =
+                format!("there is no incident {id:?} in {}; see halctl incident list", self.folder.display());
             return Err(Failure::say(Exit::NotFound, sentence));
         }
         read(&path).map_err(Failure::from)
@@ -205,7 +217,10 @@ impl Book {
 
     fn unusable(&self, error: &std::io::Error) -> Failure {
         let folder = self.folder.display();
-        Failure::say(Exit::Failed, format!("incidents cannot be kept in {folder}: {error}; name another --folder"))
+        Failure::say(
+            Exit::Failed,
+            format!("incidents cannot be kept in {folder}: {error}; name another --folder"),
+        )
     }
 }
 
@@ -213,7 +228,9 @@ fn sensible(text: &str) -> Result<(), Failure> {
     let wrong = |why: String| Err(Failure::say(Exit::Usage, why));
     match text.len() {
         0 => wrong("an empty sentence says nothing".to_owned()),
-        many if many > MOST_TEXT => wrong(format!("a sentence has at most {MOST_TEXT} bytes, and this one {many}")),
+        many if many > MOST_TEXT => {
+            wrong(format!("a sentence has at most {MOST_TEXT} bytes, and this one {many}"))
+        }
         _ => Ok(()),
     }
 }

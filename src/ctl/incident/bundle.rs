@@ -66,7 +66,10 @@ impl Bundle {
             Ok(text) => {
                 let from = text.len().saturating_sub(MOST_BYTES);
                 // A line that was cut may have lost the word by which a secret in it is known.
-                let from = text.as_bytes()[from..].iter().position(|byte| *byte == b'\n' && from > 0).map_or(from, |at| from + at + 1);
+                let from = text.as_bytes()[from..]
+                    .iter()
+                    .position(|byte| *byte == b'\n' && from > 0)
+                    .map_or(from, |at| from + at + 1);
                 let bytes = self.scrub.bytes(text.as_bytes()[from..].to_vec());
                 let source = self.scrub.text(source);
                 self.files.push(Part { name: name.to_owned(), source, bytes, is_cut: from > 0 });

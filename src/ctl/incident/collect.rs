@@ -84,7 +84,8 @@ pub async fn collect(asked: &Asked<'_>, incident: &Incident, screen: &mut Screen
     }
     for daemon in &facts.daemons {
         unit(&mut bundle, &tools, daemon.kind.program()).await;
-        let (name, source) = (format!("system/{}.environment.txt", daemon.kind.program()), "/proc/PID/environ");
+        let (name, source) =
+            (format!("system/{}.environment.txt", daemon.kind.program()), "/proc/PID/environ");
         bundle.add(&name, source, environment(daemon.pids.first().copied()));
     }
     screen.say("Asking the supervisor.");
@@ -138,7 +139,8 @@ async fn unit(bundle: &mut Bundle, tools: &Tools, program: &str) {
     told(bundle, tools, &format!("logs/{program}.log"), &journal).await;
     let status = ["systemctl", "status", program, "--no-pager", "-n", "0"];
     told(bundle, tools, &format!("units/{program}.status.txt"), &status).await;
-    told(bundle, tools, &format!("units/{program}.unit.txt"), &["systemctl", "cat", program, "--no-pager"]).await;
+    told(bundle, tools, &format!("units/{program}.unit.txt"), &["systemctl", "cat", program, "--no-pager"])
+        .await;
 }
 
 /// The environment of a daemon: what is harmless with its value, all else by name.
@@ -159,13 +161,16 @@ async fn supervisor(
     incident: &Incident,
     bundle: &mut Bundle,
 ) {
-    let config = |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
+    let config =
+        |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
     let operator = operator_target(place, config(Kind::Supervisor));
     let ways = [Some(operator), config(Kind::Agent).map(|config: &Config| agent_target(config))];
     let mut why = String::new();
     for target in ways.into_iter().flatten() {
         let tried = match target.and_then(Client::new) {
-            Ok(client) => client.get::<Value>(&["nodes"], &Query::new()).await.map(|nodes| (client, nodes.data)),
+            Ok(client) => {
+                client.get::<Value>(&["nodes"], &Query::new()).await.map(|nodes| (client, nodes.data))
+            }
             Err(failure) => Err(failure),
         };
         match tried {

@@ -35,7 +35,7 @@ exit 0
 "#;
 
 /// The same for each firewall.
-const FIREWALL: &str = r#"cat "$S/$(basename "$0")" 2>/dev/null"#;
+const FIREWALL: &str = r#"cat "$S/$(basename "$0").rules" 2>/dev/null"#;
 
 /// A machine.
 pub struct Machine {
@@ -67,7 +67,11 @@ impl Said {
     /// Asserts a finding with this severity and this incident.
     pub fn found(&self, name: &str, severity: &str, incident: &str) -> &Value {
         let finding = self.finding(name);
-        assert_eq!((&finding["severity"], &finding["incident"]), (&severity.into(), &incident.into()), "{finding:#}");
+        assert_eq!(
+            (&finding["severity"], &finding["incident"]),
+            (&severity.into(), &incident.into()),
+            "{finding:#}"
+        );
         assert!(finding["commands"].as_array().is_some_and(|commands| !commands.is_empty()), "{finding:#}");
         finding
     }
@@ -89,9 +93,17 @@ impl Machine {
         drop(world.supervisor_command());
         let machine = Self { world, folder, configs: vec!["supervisor.json"] };
         let config = machine.config("supervisor.json");
-        let head = format!("#!/bin/sh\nS='{}'\nHAL='{HAL}'\nCONFIG='{}'\n", machine.folder.display(), config.display());
+        let head = format!(
+            "#!/bin/sh\nS='{}'\nHAL='{HAL}'\nCONFIG='{}'\n",
+            machine.folder.display(),
+            config.display()
+        );
         for (name, body) in [
-            ("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL), ("ufw", FIREWALL), ("iptables", FIREWALL), ("nft", FIREWALL),
+            ("systemctl", SYSTEMCTL),
+            ("journalctl", JOURNALCTL),
+            ("ufw", FIREWALL),
+            ("iptables", FIREWALL),
+            ("nft", FIREWALL),
         ] {
             machine.put(name, &format!("{head}{body}"));
             fs::set_permissions(machine.folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -103,7 +115,12 @@ impl Machine {
     /// A machine with a running supervisor and its unit.
     pub fn supervised() -> Self {
         let machine = Self::around(World::supervised());
-        machine.unit("hal-supervisor", "active", "running", &format!("MainPID={}\n", machine.world.supervisor().pid()));
+        machine.unit(
+            "hal-supervisor",
+            "active",
+            "running",
+            &format!("MainPID={}\n", machine.world.supervisor().pid()),
+        );
         machine
     }
 
@@ -114,7 +131,9 @@ impl Machine {
 
     /// Says how a unit is.
     pub fn unit(&self, name: &str, active: &str, sub: &str, more: &str) {
-        let text = format!("LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult=success\nNRestarts=0\n{more}");
+        let text = format!(
+            "LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult=success\nNRestarts=0\n{more}"
+        );
         self.put(&format!("{name}.unit"), &text);
     }
 
@@ -162,7 +181,10 @@ impl Machine {
     /// Ends the supervisor as a power cut would, and says so of its unit.
     pub fn crash(&mut self, more: &str) {
         self.world.kill_supervisor();
-        assert!(std::net::TcpStream::connect(("127.0.0.1", self.world.port())).is_err(), "the supervisor still listens");
+        assert!(
+            std::net::TcpStream::connect(("127.0.0.1", self.world.port())).is_err(),
+            "the supervisor still listens"
+        );
         self.unit("hal-supervisor", "failed", "failed", more);
     }
 
@@ -172,7 +194,10 @@ impl Machine {
             let answer = self.world.try_request(reqwest::Method::GET, "/readyz", None, &[], None);
             match answer {
                 Ok(reply) if reply.status == reqwest::StatusCode::OK => Ok(()),
-                other => Err(format!("{other:?}\n{}", fs::read_to_string(self.folder.join("restarted.log")).unwrap_or_default())),
+                other => Err(format!(
+                    "{other:?}\n{}",
+                    fs::read_to_string(self.folder.join("restarted.log")).unwrap_or_default()
+                )),
             }
         });
     }

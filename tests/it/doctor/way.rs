@@ -69,13 +69,14 @@ fn somebody_else_on_the_port_is_named() {
 #[test]
 fn a_firewall_that_drops_the_port_is_found() {
     let machine = Machine::supervised();
-    machine.put("ufw", "Status: active\n\nTo    Action  From\n22/tcp    ALLOW    Anywhere\n");
+    machine.put("ufw.rules", "Status: active\n\nTo    Action  From\n22/tcp    ALLOW    Anywhere\n");
     let said = machine.doctor(&[]);
     let port = machine.world.port();
     let ufw = said.found("firewall", "high", "Supervisor Unreachable from Agents");
     assert!(ufw["commands"].to_string().contains(&format!("sudo ufw allow {port}/tcp")), "{ufw:#}");
-    machine.put("ufw", "Status: inactive\n");
-    machine.put("iptables", &format!("-P INPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport {port} -j DROP\n"));
+    machine.put("ufw.rules", "Status: inactive\n");
+    machine
+        .put("iptables.rules", &format!("-P INPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport {port} -j DROP\n"));
     let said = machine.doctor(&[]);
     assert!(said.finding("firewall")["evidence"].to_string().contains("-j DROP"), "{}", said.all);
 }
@@ -83,7 +84,12 @@ fn a_firewall_that_drops_the_port_is_found() {
 #[test]
 fn a_node_that_is_away_is_an_incident() {
     let mut machine = Machine::around(World::with_node());
-    machine.unit("hal-supervisor", "active", "running", &format!("MainPID={}\n", machine.world.supervisor().pid()));
+    machine.unit(
+        "hal-supervisor",
+        "active",
+        "running",
+        &format!("MainPID={}\n", machine.world.supervisor().pid()),
+    );
     machine.configure(|config| config["alerts"] = json!({"node_offline": "1s"}));
     assert!(!machine.doctor(&[]).has("node.offline"));
     machine.world.take_agent("web-1").kill();
@@ -105,6 +111,15 @@ fn an_agent_without_its_coding_agent_is_found() {
     let said = machine.doctor(&[]);
     let missing = said.found("agent.opencode", "medium", "Agent Process Crashed");
     assert!(missing["what"].to_string().contains("/nowhere/opencode is not installed here"), "{missing:#}");
+}
+
+#[test]
+fn an_agent_that_is_installed_and_switched_off_is_not_missed() {
+    let machine = with_agent(|config| config["auth_token"] = json!(OTHER));
+    machine.unit("hal-agent", "inactive", "dead", "UnitFileState=disabled\nMainPID=0\n");
+    let said = machine.doctor(&[]);
+    assert_eq!((said.code, &said.report["machine"]), (0, &json!(["supervisor"])), "{}", said.all);
+    assert!(said.report["notes"].to_string().contains("hal-agent is switched off here"), "{}", said.all);
 }
 
 #[test]

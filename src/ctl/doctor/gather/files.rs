@@ -84,7 +84,8 @@ async fn check(
 
 /// The files in the folder.
 fn beside(mirror: &Path) -> Vec<PathBuf> {
-    let entries = mirror.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let entries =
+        mirror.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).take(MOST_FILES).collect()
 }
 
@@ -102,7 +103,9 @@ fn header(mirror: &Path) -> Option<String> {
 
 /// Files that the owner of the folder cannot write: those of the two stores and the notes beside them.
 fn strangers(mirror: &Path, beside: &[PathBuf]) -> Vec<(PathBuf, u32, (u32, u32))> {
-    let Some(folder) = mirror.parent().and_then(|folder| fs::metadata(folder).ok()) else { return Vec::new() };
+    let Some(folder) = mirror.parent().and_then(|folder| fs::metadata(folder).ok()) else {
+        return Vec::new();
+    };
     let stem = mirror.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let is_used = |path: &&PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -138,6 +141,7 @@ fn backups(mirror: &Path) -> Vec<(PathBuf, Duration, u64)> {
 }
 
 fn backup_every(backup: &Value) -> Option<Duration> {
-    let every = backup["interval"].as_str().and_then(|text| duration(text).ok()).unwrap_or(Rules::default().every);
+    let every =
+        backup["interval"].as_str().and_then(|text| duration(text).ok()).unwrap_or(Rules::default().every);
     (backup["enabled"].as_bool() != Some(false)).then_some(every)
 }

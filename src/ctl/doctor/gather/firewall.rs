@@ -69,7 +69,9 @@ fn iptables(text: &str, port: u16, chain: &str) -> Option<String> {
     let mut policy = None;
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1)).copied();
+        let after = |flag: &str| {
+            words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1)).copied()
+        };
         match words.as_slice() {
             ["-P", name, "DROP", ..] if *name == chain => policy = Some(line.to_owned()),
             ["-A", name, ..] if *name == chain => {
@@ -91,7 +93,8 @@ fn iptables(text: &str, port: u16, chain: &str) -> Option<String> {
 fn nft(text: &str, port: u16) -> Option<String> {
     let dport = format!("dport {port} ");
     let rule = text.lines().map(str::trim).find(|line| {
-        line.contains(&dport) && (line.ends_with("drop") || line.contains(" drop ") || line.contains("reject"))
+        line.contains(&dport)
+            && (line.ends_with("drop") || line.contains(" drop ") || line.contains("reject"))
     });
     rule.map(str::to_owned)
 }

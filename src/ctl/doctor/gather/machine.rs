@@ -69,7 +69,9 @@ pub fn variable(pid: u32, name: &str) -> Option<String> {
 pub fn environment(pid: u32) -> Vec<(String, String)> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let pairs = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    pairs.filter_map(|pair| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+    pairs
+        .filter_map(|pair| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect()
 }
 
 /// A program in one of the folders of a PATH.
@@ -104,7 +106,8 @@ fn listening(table: &str, port: u16) -> Vec<String> {
 fn has_socket(pid: u32, sockets: &[String]) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors.take(MOST_DESCRIPTORS).any(|descriptor| {
-        fs::read_link(descriptor.path()).is_ok_and(|to| sockets.iter().any(|socket| to.as_os_str() == socket.as_str()))
+        fs::read_link(descriptor.path())
+            .is_ok_and(|to| sockets.iter().any(|socket| to.as_os_str() == socket.as_str()))
     })
 }
 

@@ -41,14 +41,28 @@ impl Systemd {
             .lines()
             .filter_map(|line| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
             .collect();
-        let is_known = properties.get("LoadState").is_some_and(|state| state == "loaded" || state == "masked");
+        let is_known =
+            properties.get("LoadState").is_some_and(|state| state == "loaded" || state == "masked");
         is_known.then_some(properties)
     }
 
     /// Errors of a unit within the last day, at most 20, without secrets.
     pub async fn errors(&self, place: &Place<'_>, unit: &str, notes: &mut Vec<String>) -> Vec<String> {
-        let line =
-            ["journalctl", "-u", unit, "-p", "err", "-n", "20", "--since", "-1d", "-o", "short-iso", "--no-pager", "-q"];
+        let line = [
+            "journalctl",
+            "-u",
+            unit,
+            "-p",
+            "err",
+            "-n",
+            "20",
+            "--since",
+            "-1d",
+            "-o",
+            "short-iso",
+            "--no-pager",
+            "-q",
+        ];
         self.journal(place, &line, notes).await
     }
 
@@ -57,10 +71,12 @@ impl Systemd {
         if !self.is_there {
             return Vec::new();
         }
-        let line = ["journalctl", "-k", "-n", KERNEL_LINES, "--since", "-1d", "-o", "short-iso", "--no-pager", "-q"];
+        let line =
+            ["journalctl", "-k", "-n", KERNEL_LINES, "--since", "-1d", "-o", "short-iso", "--no-pager", "-q"];
         let mut lines = self.journal(place, &line, notes).await;
         lines.retain(|line| {
-            let ended = ["Killed process", "oom-kill", "Out of memory"].iter().any(|word| line.contains(word));
+            let ended =
+                ["Killed process", "oom-kill", "Out of memory"].iter().any(|word| line.contains(word));
             ended && ["hal-", "(hal", "opencode"].iter().any(|name| line.contains(name))
         });
         lines
@@ -84,7 +100,8 @@ impl Systemd {
 /// The memory of a daemon: by its control group, else as systemd says.
 pub fn memory(pid: Option<u32>, unit: Option<&BTreeMap<String, String>>) -> Memory {
     let mut memory = pid.map(memory::measure_of).unwrap_or_default();
-    let number = |name: &str| unit.and_then(|unit| unit.get(name)?.parse::<u64>().ok()).filter(|n| *n < u64::MAX);
+    let number =
+        |name: &str| unit.and_then(|unit| unit.get(name)?.parse::<u64>().ok()).filter(|n| *n < u64::MAX);
     if let (Some(used), Some(limit)) = (number("MemoryCurrent"), number("MemoryMax"))
         && memory.limit != limit
     {

@@ -30,7 +30,8 @@ const MOST_ALERTS: usize = 100;
 
 /// Goes all ways there are, and asks at the end of the first that leads in.
 pub async fn go(place: &Place<'_>, facts: &mut Facts) {
-    let of = |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
+    let of =
+        |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
     let (supervisor, agent) = (of(Kind::Supervisor), of(Kind::Agent));
     let mut ways = Vec::new();
     if supervisor.is_some() || agent.is_none() {
@@ -52,7 +53,9 @@ pub async fn go(place: &Place<'_>, facts: &mut Facts) {
                     }
                     facts.told = Some(told);
                 }
-                Err(failure) => facts.notes.push(format!("the supervisor was not asked about nodes: {failure}")),
+                Err(failure) => {
+                    facts.notes.push(format!("the supervisor was not asked about nodes: {failure}"))
+                }
             }
         }
         facts.reaches.push(reach);
@@ -73,7 +76,8 @@ pub fn operator_target(place: &Place<'_>, config: Option<&Config>) -> Result<Tar
         let from = Origin::File(config.path.clone());
         let is_tls = config.values["security"]["tls"]["enabled"].as_bool() == Some(true);
         let port = config.values["server"]["port"].as_u64().unwrap_or(8420);
-        target.url = read_url(&format!("{}://localhost:{port}", if is_tls { "https" } else { "http" }), &from)?;
+        target.url =
+            read_url(&format!("{}://localhost:{port}", if is_tls { "https" } else { "http" }), &from)?;
         target.url_from = from.clone();
         target.token = target.token.or_else(|| token(config).map(|token| (token, from)));
     }
@@ -96,7 +100,9 @@ pub fn agent_target(config: &Config) -> Result<Target, Failure> {
 
 fn node_id(config: &Config) -> String {
     let named = config.values["node_id"].as_str().map(str::to_owned);
-    named.unwrap_or_else(|| machine::read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default().trim().to_owned())
+    named.unwrap_or_else(|| {
+        machine::read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default().trim().to_owned()
+    })
 }
 
 /// How the supervisor is, in its own words.
@@ -151,7 +157,8 @@ async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<C
     let ready = match look(&client, &mut reach).await {
         Ok(ready) => ready,
         Err(why) => {
-            reach.end = if is_tls && !why.starts_with("it answered") { End::Tls(why) } else { End::Stranger(why) };
+            reach.end =
+                if is_tls && !why.starts_with("it answered") { End::Tls(why) } else { End::Stranger(why) };
             return (reach, None, 0.0);
         }
     };
@@ -205,7 +212,9 @@ async fn look(client: &Client, reach: &mut Reach) -> Result<Ready, String> {
     });
     for (name, component) in &ready.components {
         if component.status != "ok" {
-            reach.sick.push((name.clone(), component.error.clone().unwrap_or_else(|| component.status.clone())));
+            reach
+                .sick
+                .push((name.clone(), component.error.clone().unwrap_or_else(|| component.status.clone())));
         }
     }
     if let Ok((_, text)) = client.outside("", false, ANSWER).await {

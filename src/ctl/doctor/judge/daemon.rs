@@ -56,13 +56,20 @@ fn dead(facts: &Facts, daemon: &Daemon) -> Finding {
     let worst = if daemon.kind == Kind::Supervisor { Severity::Critical } else { Severity::High };
     let (active, sub) = (daemon.property("ActiveState"), daemon.property("SubState"));
     if (active, sub) == ("activating", "start") {
-        return Finding::new(name(daemon, "starting"), Severity::Low, crashed(daemon.kind), format!("{program} is starting"))
-            .helped([format!("sudo journalctl -u {program} -n 20")]);
+        return Finding::new(
+            name(daemon, "starting"),
+            Severity::Low,
+            crashed(daemon.kind),
+            format!("{program} is starting"),
+        )
+        .helped([format!("sudo journalctl -u {program} -n 20")]);
     }
     let result = daemon.property("Result");
     let what = match (active, sub, result) {
         ("", ..) => format!("{program} does not run"),
-        (_, "auto-restart", _) => format!("{program} ends again and again, and systemd starts it again and again"),
+        (_, "auto-restart", _) => {
+            format!("{program} ends again and again, and systemd starts it again and again")
+        }
         (_, _, "start-limit-hit") => format!("{program} ended so often that systemd starts it no more"),
         (_, _, "oom-kill") => format!("{program} was ended for want of memory"),
         (_, _, "watchdog") => format!("{program} hung and was ended"),
@@ -87,8 +94,8 @@ fn dead(facts: &Facts, daemon: &Daemon) -> Finding {
 fn would_start(facts: &Facts, daemon: &Daemon) -> bool {
     let config = &daemon.config;
     let is_readable = config.exists && (config.problems.is_none() || config.backup == Backup::Good);
-    let is_taken = daemon.kind == Kind::Supervisor
-        && facts.port.as_ref().is_some_and(|port| port.listener.is_some());
+    let is_taken =
+        daemon.kind == Kind::Supervisor && facts.port.as_ref().is_some_and(|port| port.listener.is_some());
     let is_masked = daemon.property("LoadState") == "masked";
     is_readable && !is_taken && !is_masked
 }
@@ -108,7 +115,11 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
         };
         if let Some(problems) = &config.problems {
             let (missing, then) = (!config.exists, if is_down { "" } else { ": the next start fails" });
-            let what = if missing { format!("{path} is not there{then}") } else { format!("{path} is refused{then}") };
+            let what = if missing {
+                format!("{path} is not there{then}")
+            } else {
+                format!("{path} is refused{then}")
+            };
             let good = config.backup == Backup::Good;
             let restore = good.then(|| format!("sudo cp {path}.backup {path}"));
             found.push(
@@ -190,7 +201,10 @@ pub fn memory(facts: &Facts) -> Vec<Finding> {
                 .shown([format!("{} of its own", bytes(memory.own))])
                 .helped([
                     help.to_owned(),
-                    format!("sudo systemctl edit {program}   # [Service] MemoryMax={}", bytes(much * 2).replace(".0 GiB", "G")),
+                    format!(
+                        "sudo systemctl edit {program}   # [Service] MemoryMax={}",
+                        bytes(much * 2).replace(".0 GiB", "G")
+                    ),
                     format!("sudo systemctl restart {program}"),
                 ]),
         );
@@ -227,8 +241,10 @@ pub fn errors(facts: &Facts) -> Vec<Finding> {
         .map(|daemon| {
             let program = daemon.kind.program();
             let many = daemon.errors.len();
-            let what = format!("{program} has logged {many} errors within the last day, 20 at most were read");
-            let is_sick = daemon.errors.iter().any(|line| line.contains("malformed") || line.contains("damaged"));
+            let what =
+                format!("{program} has logged {many} errors within the last day, 20 at most were read");
+            let is_sick =
+                daemon.errors.iter().any(|line| line.contains("malformed") || line.contains("damaged"));
             let (severity, incident) = match is_sick {
                 true => (Severity::Medium, Incident::Corruption),
                 false => (Severity::Low, crashed(daemon.kind)),

@@ -148,7 +148,9 @@ pub fn backups(facts: &Facts) -> Vec<Finding> {
     {
         let what = format!("the newest backup has {}, the one before {}", bytes(*size), bytes(*size_before));
         let shown = [newest.display(), before.display()];
-        found.push(medium("backup.size", what).shown(shown).helped(["halctl backup verify", "halctl backup list"]));
+        found.push(
+            medium("backup.size", what).shown(shown).helped(["halctl backup verify", "halctl backup list"]),
+        );
     }
     found
 }

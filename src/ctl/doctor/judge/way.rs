@@ -25,7 +25,8 @@ pub fn port(facts: &Facts) -> Vec<Finding> {
             if runs && pid.is_none() {
                 return Vec::new();
             }
-            let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("{name} (process {pid})"));
+            let who =
+                pid.map_or_else(|| "another process".to_owned(), |pid| format!("{name} (process {pid})"));
             Finding::new(
                 "port.taken",
                 Severity::Critical,
@@ -63,7 +64,10 @@ pub fn firewall(facts: &Facts) -> Vec<Finding> {
         .map(|barrier| {
             let help = match barrier.tool {
                 "ufw" => format!("sudo ufw allow {port}/tcp"),
-                "nft" => "sudo nft -a list ruleset   # then: sudo nft delete rule FAMILY TABLE CHAIN handle N".to_owned(),
+                "nft" => {
+                    "sudo nft -a list ruleset   # then: sudo nft delete rule FAMILY TABLE CHAIN handle N"
+                        .to_owned()
+                }
                 _ => format!("sudo iptables -I INPUT -p tcp --dport {port} -j ACCEPT"),
             };
             let what = format!("the firewall ({}) turns away what goes to port {port}", barrier.tool);
@@ -142,17 +146,29 @@ pub fn answer(facts: &Facts) -> Vec<Finding> {
                 _ => (Severity::Critical, "not ready"),
             };
             found.push(
-                Finding::new("supervisor.sick", severity, incident, format!("its {component} is {word}: {why}"))
-                    .about(component)
-                    .shown([format!("{url}readyz")])
-                    .helped([format!("curl -s {url}readyz"), "sudo journalctl -u hal-supervisor -p err -n 20".to_owned()]),
+                Finding::new(
+                    "supervisor.sick",
+                    severity,
+                    incident,
+                    format!("its {component} is {word}: {why}"),
+                )
+                .about(component)
+                .shown([format!("{url}readyz")])
+                .helped([
+                    format!("curl -s {url}readyz"),
+                    "sudo journalctl -u hal-supervisor -p err -n 20".to_owned(),
+                ]),
             );
         }
         if let Some((severity, what)) = facts.limits.slow(reach.took) {
             found.push(
                 Finding::new("supervisor.slow", severity, Incident::Latency, what)
                     .shown([format!("{url}readyz took {} ms", reach.took.as_millis())])
-                    .helped(["uptime", "top -p \"$(pgrep -d, -f hal-supervisor)\" -b -n 1", "sudo systemctl restart hal-supervisor"]),
+                    .helped([
+                        "uptime",
+                        "top -p \"$(pgrep -d, -f hal-supervisor)\" -b -n 1",
+                        "sudo systemctl restart hal-supervisor",
+                    ]),
             );
         }
         if let Some((severity, _)) = reach.skew_ms.and_then(|skew| facts.limits.skew("", skew)) {
