@@ -1,13 +1,17 @@
 //! Running other programs: always with their arguments as a list, never through a shell, within a time, and with no
 //! more of their output than is needed.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+
+use crate::base::id;
 
 /// How long a program that only tells something may take.
 pub const QUICK: Duration = Duration::from_secs(20);
@@ -72,11 +76,22 @@ impl Tools {
         self.finish(name, command, limit).await
     }
 
-    /// Runs another program of this executable, such as `hal-supervisor`.
+    /// Runs another program of this executable, such as `hal-supervisor`, with the token that systemd would hand it.
     pub async fn hal(&self, program: &str, args: &[&str], limit: Duration) -> Result<Said, String> {
         let mut command = std::process::Command::new(&self.hal);
         command.arg0(program).args(args);
+        let handed = self.credential(program).await.and_then(|file| Handed::over(&file).ok());
+        if let Some(handed) = &handed {
+            command.env("CREDENTIALS_DIRECTORY", &handed.folder);
+        }
         self.finish(program, command.into(), limit).await
+    }
+
+    /// The file of the token that systemd hands to a unit (`LoadCredential=auth_token:FILE`).
+    pub async fn credential(&self, unit: &str) -> Option<PathBuf> {
+        let said = self.run(&["systemctl", "cat", unit], QUICK).await.ok()?;
+        let named = |line: &str| line.trim().strip_prefix("LoadCredential=auth_token:").map(PathBuf::from);
+        said.out.lines().filter_map(named).next_back().filter(|file| file.is_file())
     }
 
     async fn finish(&self, name: &str, mut command: Command, limit: Duration) -> Result<Said, String> {
@@ -101,6 +116,28 @@ impl Tools {
             ended.map_err(|_| format!("{name} did not end within {} s", limit.as_secs()))?;
         let status = status.map_err(|error| format!("{name} was lost: {error}"))?;
         Ok(Said { code: status.code(), out, err })
+    }
+}
+
+/// A folder of credentials as systemd makes it, for one program that runs without systemd. Holds no copy of the token.
+struct Handed {
+    folder: PathBuf,
+}
+
+impl Handed {
+    fn over(file: &Path) -> std::io::Result<Self> {
+        let handed = Self { folder: std::env::temp_dir().join(format!("halctl-{}", id::fresh())) };
+        DirBuilder::new().mode(0o700).create(&handed.folder)?;
+        symlink(file, handed.folder.join("auth_token"))?;
+        Ok(handed)
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        // An empty folder that stays behind does no harm.
+        let _ = std::fs::remove_file(self.folder.join("auth_token"));
+        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The copy beside it.
     pub backup: Backup,
+    /// The file of the token, when systemd hands it over.
+    pub credential: Option<PathBuf>,
     /// What stands in it; of the copy when the file itself cannot be read.
     pub values: Value,
 }

@@ -129,6 +129,7 @@ async fn daemon(
 /// Looks at a configuration: what the daemon itself says of it, and of its copy.
 async fn config(place: &Place<'_>, kind: Kind, path: &Path, notes: &mut Vec<String>) -> Config {
     let mut config = Config { path: path.to_owned(), exists: path.exists(), ..Config::default() };
+    config.credential = place.tools.credential(kind.program()).await;
     match validate(place, kind, path).await {
         Ok((true, lines)) => config.warnings = lines,
         Ok((false, lines)) => config.problems = Some(lines),
@@ -236,7 +237,8 @@ pub fn token(config: &Config) -> Option<Secret> {
     if let Some(token) = section["auth_token"].as_str() {
         return Some(Secret::new(token));
     }
-    let file = config.path.parent()?.join(section["auth_token_file"].as_str()?);
+    let named = section["auth_token_file"].as_str().and_then(|file| Some(config.path.parent()?.join(file)));
+    let file = named.or_else(|| config.credential.clone())?;
     machine::read(&file).ok().map(|text| Secret::new(text.trim()))
 }
 

@@ -22,7 +22,7 @@ restart)
     "$HAL" supervisor --config "$CONFIG" >> "$S/restarted.log" 2>&1 &
     echo $! > "$S/pid"
     printf 'LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\nMainPID=%s\n' $! > "$S/$2.unit" ;;
-cat) cat "$S/$2.service" ;;
+cat) cat "$S/$2.service" 2>/dev/null ;;
 esac
 "#;
 
@@ -140,7 +140,10 @@ impl Machine {
     /// Calls of systemctl that changed something.
     pub fn orders(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.folder.join("calls")).unwrap_or_default();
-        calls.lines().filter(|line| !line.starts_with("systemctl show")).map(str::to_owned).collect()
+        let asks = |line: &&str| {
+            ["show", "cat", "status", "list-units"].contains(&line.split(' ').nth(1).unwrap_or_default())
+        };
+        calls.lines().filter(|line| !asks(line)).map(str::to_owned).collect()
     }
 
     /// A configuration in the world's folder.

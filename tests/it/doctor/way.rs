@@ -44,6 +44,27 @@ fn a_wrong_token_is_found_on_one_machine_and_from_another_and_never_shown() {
 }
 
 #[test]
+fn a_token_that_systemd_hands_over_is_used() {
+    let file = |machine: &Machine| machine.config("token");
+    let machine = with_agent(|config| {
+        config.as_object_mut().unwrap().remove("auth_token");
+    });
+    std::fs::write(file(&machine), OTHER).unwrap();
+    machine.put(
+        "hal-agent.service",
+        &format!("[Service]\nLoadCredential=auth_token:{}\n", file(&machine).display()),
+    );
+    assert!(machine.doctor(&[]).has("token.differs"));
+    std::fs::write(file(&machine), crate::world::TOKEN).unwrap();
+    let said = machine.doctor(&[]);
+    assert!(
+        !said.has("token.differs") && !said.has("reach.token") && !said.has("reach.no_token"),
+        "{}",
+        said.all
+    );
+}
+
+#[test]
 fn a_name_that_nobody_knows_and_a_port_where_nobody_listens_are_told_apart() {
     let unknown = with_agent(|config| config["supervisor_url"] = json!("ws://no-such-host.invalid:8420"));
     let said = unknown.doctor(&[]);
