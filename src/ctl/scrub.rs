@@ -16,14 +16,21 @@ const LEAST_KNOWN: usize = 6;
 /// Shorter runs of letters and digits are not taken for a key by their look alone.
 const LEAST_DENSE: usize = 28;
 
+/// Nor those of one case alone that are shorter than this.
+const LEAST_WORD: usize = 32;
+
 /// Pieces of names whose values are secret.
-const TELLING: &str = "(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|credential|cookie|authorization|webhook)";
+const TELLING: &str = "(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|[_-]key|credential|cookie|authorization|webhook)";
 
 /// What is secret by its look, whatever stands around it.
-const SHAPES: [&str; 16] = [
+const SHAPES: [&str; 19] = [
     // A private key, whole or cut off.
     r"(?s-u)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.{0,20000}?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
     r"(?i-u)\b(?:bearer|basic|digest)[ \t]+[A-Za-z0-9._~+/=-]{6,}",
+    r#"(?i-u)\b(?:set-)?cookie:[^"\r\n]*"#,
+    // What curl and .netrc are told.
+    r"(?i-u)(?:\s-u\s*|--user[ =])[^\s:]+:\S+",
+    r"(?i-u)\blogin\s+\S+\s+password\s+\S+",
     // Keys of those who mark theirs: OpenAI, Anthropic, Stripe, Slack, GitHub, GitLab, AWS, Google, npm, PyPI, ...
     r"(?-u)\b[srp]k[-_][A-Za-z0-9_-]{8,}",
     r"(?-u)\bxox[a-z]-[A-Za-z0-9-]{8,}",
@@ -91,6 +98,7 @@ impl Scrubber {
             .and_then(|url| url.query().map(|query| query.trim_start_matches('=').to_owned()))
             .unwrap_or_default();
         if encoded.len() >= LEAST_KNOWN {
+            self.known.insert(encoded.replace('+', "%20"));
             self.known.insert(encoded);
         }
     }
@@ -199,11 +207,15 @@ fn dense(found: &Captures<'_>) -> Vec<u8> {
     let run = &found[0];
     let is_key = |part: &[u8]| {
         const OURS: [&[u8]; 8] = [b"ses_", b"msg_", b"prt_", b"evt_", b"per_", b"que_", b"cmd_", b"inc-"];
+        let has = |kind: fn(&u8) -> bool| part.iter().any(kind);
+        let is_mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+        let is_one_word = part.len() >= LEAST_WORD && part.iter().all(u8::is_ascii_alphanumeric);
+        let is_ours = OURS.iter().any(|ours| part.starts_with(ours));
+        let has_letter = has(u8::is_ascii_alphabetic);
         part.len() >= LEAST_DENSE
-            && !OURS.iter().any(|ours| part.starts_with(ours))
-            && part.iter().any(u8::is_ascii_lowercase)
-            && part.iter().any(u8::is_ascii_uppercase)
-            && part.iter().any(u8::is_ascii_digit)
+            && !is_ours
+            && has(u8::is_ascii_digit)
+            && (is_mixed || (is_one_word && has_letter))
     };
     let is_path = run.starts_with(b"/") || run.iter().filter(|c| **c == b'/').count() > 3;
     let looks = if is_path { run.split(|c| *c == b'/').any(is_key) } else { is_key(run) };
@@ -240,6 +252,11 @@ mod tests {
             ("0123456789abcdef0123456789abcdef", "0123456789abcdef"),
             ("-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----", "MHcC"),
             ("-----BEGIN PRIVATE KEY-----\nMHcC", "MHcC"),
+            ("mfrggzdfmztwq2lkmfrggzdfmztwq2lk", "mfrggzdf"),
+            ("Set-Cookie: a=b; sid=tiger; path=/", "tiger"),
+            ("curl -u ada:tiger https://h", "tiger"),
+            ("machine h login ada password tiger", "tiger"),
+            ("AccountName=x;AccountKey=dGlnZXI=;", "dGlnZXI"),
             ("https://hooks.slack.com/services/T0/B0/xyz", "T0/B0/xyz"),
         ] {
             let clean = scrubbed(text);

@@ -203,6 +203,7 @@ fn a_bundle_holds_everything_but_the_secrets() {
         assert_eq!(found, None, "{name} holds a secret:\n{}", text(bytes));
     }
     complete(&files, &made["missing"]);
+    println!("{}", text(&files["logs/hal-agent.log"]));
     checksums(&machine.world.path().join("unpacked"), &files);
     let again = machine.halctl(&words);
     assert!(!again.status.success(), "a bundle is never written over");

@@ -124,6 +124,26 @@ fn a_node_that_is_away_is_an_incident() {
 }
 
 #[test]
+fn with_fleet_every_node_is_looked_at() {
+    let mut world = World::supervised();
+    let mut config = world.agent_config("web-1", "shop");
+    config["projects"][0]["directory"] = json!(world.path().join("gone"));
+    world.start_agent_with("web-1", &config);
+    world.wait_for_node("web-1", "online");
+    let machine = Machine::around(world);
+    machine.unit(
+        "hal-supervisor",
+        "active",
+        "running",
+        &format!("MainPID={}\n", machine.world.supervisor().pid()),
+    );
+    assert!(!machine.doctor(&[]).has("node.project"), "it was not asked for");
+    let said = machine.doctor(&["--fleet"]);
+    let project = said.found("node.project", "medium", "Agent Process Crashed");
+    assert_eq!((said.code, &project["about"]), (3, &json!("web-1/shop")), "{project:#}");
+}
+
+#[test]
 fn an_agent_without_its_coding_agent_is_found() {
     let machine = with_agent(|config| {
         config["projects"][0]["backend"] = json!("opencode");

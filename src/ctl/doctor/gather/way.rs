@@ -40,7 +40,7 @@ pub async fn go(place: &Place<'_>, facts: &mut Facts) {
     if let Some(config) = agent.filter(|config| config.values["supervisor_url"].is_string()) {
         ways.push((Whose::Agent, agent_target(config)));
     }
-    let node = agent.map(|config| node_id(config));
+    let node = agent.map(node_id);
     let is_agent_only = supervisor.is_none() && !place.is_fleet;
     for (whose, target) in ways {
         let (reach, client, lag) = walk(whose, target).await;
