@@ -28,6 +28,9 @@ const UNTIL_WELL: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// The bits of a file's mode that say who may do what.
+const ALL_MODES: u32 = 0o777;
+
 /// What was done about something.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fixed {
@@ -139,23 +142,21 @@ async fn must(place: &Place<'_>, line: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts the copy in place of a configuration; what was there stays beside it.
+/// Puts the copy in place of a configuration; what was there stays beside it. Nobody may read it who could not before.
 fn restore_config(path: &Path) -> anyhow::Result<()> {
-    let named = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        std::path::PathBuf::from(name)
-    };
-    let (copy, fresh) = (named(".backup"), named(".new"));
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(".backup");
+    let copy = Path::new(&copy);
     let doing = || format!("cannot put {} in place of {}", copy.display(), path.display());
-    let owner = fs::metadata(path).or_else(|_| fs::metadata(&copy)).with_context(doing)?;
-    fs::copy(&copy, &fresh).with_context(doing)?;
-    // Whoever may not give it away owns it, as before.
-    let _ = chown(&fresh, Some(owner.uid()), Some(owner.gid()));
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(copy)).with_context(doing)?;
+    let content = fs::read(copy).with_context(doing)?;
     if path.exists() {
         file::set_aside(path, "refused").with_context(doing)?;
     }
-    fs::rename(&fresh, path).and_then(|()| file::sync_folder(path)).with_context(doing)
+    file::replace(path, &content, owner.mode() & ALL_MODES).with_context(doing)?;
+    // Whoever may not give it away owns it, as before.
+    let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
+    Ok(())
 }
 
 async fn restore_store(place: &Place<'_>, facts: &Facts, config: &Path) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ pub mod stage;
 mod way;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use serde_json::json;
@@ -98,9 +99,13 @@ fn a_refused_configuration_is_replaced_by_its_good_copy() {
     assert!(finding["commands"].to_string().contains("sudo cp "), "{finding:#}");
     assert!(!said.all.contains("hunter2"), "{}", said.all);
 
+    let copy = machine.config("supervisor.json.backup");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).unwrap();
     let mended = machine.doctor(&["--fix", "--yes"]);
     assert_eq!(mended.code, 0, "{}", mended.all);
     machine.serves();
+    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640, "nobody else may read it");
     let copy = fs::read_to_string(machine.config("supervisor.json.backup")).unwrap();
     assert_eq!(fs::read_to_string(&config).unwrap(), copy);
     let names = fs::read_dir(machine.world.path()).unwrap().map(|entry| entry.unwrap().path());

@@ -135,7 +135,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
         } else if !config.warnings.is_empty() {
             let asks_for_bills = config.warnings.iter().any(|warning| warning.contains(" cost."));
             let incident = if asks_for_bills { Incident::Cost } else { Incident::Upkeep };
-            let what = format!("{path} is taken with {} warnings", config.warnings.len());
+            let what = format!("{path} is taken; warnings: {}", config.warnings.len());
             let finding = Finding::new(name(daemon, "config_warnings"), Severity::Low, incident, what);
             found.push(finding.shown(&config.warnings).helped([validate]));
         }
@@ -245,11 +245,8 @@ pub fn errors(facts: &Facts) -> Vec<Finding> {
                 format!("{program} has logged {many} errors within the last day, 20 at most were read");
             let is_sick =
                 daemon.errors.iter().any(|line| line.contains("malformed") || line.contains("damaged"));
-            let (severity, incident) = match is_sick {
-                true => (Severity::Medium, Incident::Corruption),
-                false => (Severity::Low, crashed(daemon.kind)),
-            };
-            Finding::new(name(daemon, "errors"), severity, incident, what)
+            let incident = if is_sick { Incident::Corruption } else { crashed(daemon.kind) };
+            Finding::new(name(daemon, "errors"), Severity::Low, incident, what)
                 .shown(last(&daemon.errors))
                 .helped([format!("sudo journalctl -u {program} -p err -n 20")])
         })

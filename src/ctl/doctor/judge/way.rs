@@ -90,7 +90,9 @@ pub fn reach(facts: &Facts) -> Vec<Finding> {
 fn blocked(reach: &Reach) -> Option<Finding> {
     let Reach { url, host, port, .. } = reach;
     let config = "sudo nano /etc/hal-o-swarm/agent.config.json";
-    let there = format!("ssh {host} 'sudo systemctl status hal-supervisor'");
+    let look = "sudo systemctl status hal-supervisor";
+    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
+    let there = if is_here { look.to_owned() } else { format!("ssh {host} '{look}'") };
     let (name, what, help) = match &reach.end {
         End::In => return None,
         End::Unusable(why) => ("unusable", why.clone(), vec!["halctl config show".to_owned()]),
