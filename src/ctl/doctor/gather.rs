@@ -12,6 +12,7 @@ pub mod machine;
 mod unit;
 mod way;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -74,6 +75,8 @@ pub async fn gather(place: &Place<'_>) -> Facts {
     let mut notes = Vec::new();
     facts.barriers = firewall::barriers(place.tools, &facts, &mut notes).await;
     facts.notes.append(&mut notes);
+    let mut known = BTreeSet::new();
+    facts.notes.retain(|note| known.insert(note.clone()));
     facts
 }
 
@@ -110,6 +113,7 @@ async fn daemon(
     let main = unit.as_ref().and_then(|unit| unit.get("MainPID")?.parse().ok()).filter(|pid| *pid != 0);
     let pids = main.map_or_else(|| machine::processes(kind, path), |pid| vec![pid]);
     let pid = pids.first().copied();
+    let config = config(place, kind, path, unit.is_some(), notes).await;
     let errors = match &unit {
         Some(_) => systemd.errors(place, kind.program(), notes).await,
         None => Vec::new(),
@@ -121,15 +125,32 @@ async fn daemon(
         up: pid.and_then(|pid| machine::up(pid, clock::now())),
         unit,
         pids,
-        config: config(place, kind, path, notes).await,
+        config,
         errors,
     }
 }
 
 /// Looks at a configuration: what the daemon itself says of it, and of its copy.
-async fn config(place: &Place<'_>, kind: Kind, path: &Path, notes: &mut Vec<String>) -> Config {
+async fn config(
+    place: &Place<'_>,
+    kind: Kind,
+    path: &Path,
+    is_service: bool,
+    notes: &mut Vec<String>,
+) -> Config {
     let mut config = Config { path: path.to_owned(), exists: path.exists(), ..Config::default() };
+    if machine::is_closed(path) {
+        notes.push(format!("{} may not be read by you: use sudo", path.display()));
+        return Config { exists: false, ..config };
+    }
     config.credential = place.tools.credential(kind.program()).await;
+    config.values =
+        [path, &config.backup_path()].into_iter().find_map(|path| values(path).ok()).unwrap_or_default();
+    // A service's folders are not this user's, and a check that fails for that reason says nothing.
+    if is_service && !rustix::process::geteuid().is_root() {
+        notes.push(format!("{} was not validated: that takes root", path.display()));
+        return Config { exists: false, ..config };
+    }
     match validate(place, kind, path).await {
         Ok((true, lines)) => config.warnings = lines,
         Ok((false, lines)) => config.problems = Some(lines),
@@ -140,7 +161,6 @@ async fn config(place: &Place<'_>, kind: Kind, path: &Path, notes: &mut Vec<Stri
         let is_good = validate(place, kind, &copy).await.is_ok_and(|(is_good, _)| is_good);
         config.backup = if is_good { Backup::Good } else { Backup::Bad };
     }
-    config.values = [path, &copy].into_iter().find_map(|path| values(path).ok()).unwrap_or_default();
     config
 }
 

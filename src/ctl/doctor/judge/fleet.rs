@@ -31,6 +31,7 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
     };
     let away: Vec<&Node> = nodes.iter().filter(is_away).collect();
     if nodes.len() > 1 && away.len() == nodes.len() {
+        let port = facts.port.as_ref().map_or(8420, |port| port.number);
         let what =
             format!("all {} nodes are offline: the supervisor cannot be reached from them", nodes.len());
         return vec![
@@ -39,7 +40,11 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
                     away.iter()
                         .map(|node| format!("{} was last heard of at {}", node.id, node.last_heartbeat)),
                 )
-                .helped(["sudo ss -tlnp | grep 8420", "sudo ufw status", "sudo iptables -L -n | grep 8420"]),
+                .helped([
+                    format!("sudo ss -tlnp | grep {port}"),
+                    "sudo ufw status".to_owned(),
+                    format!("sudo iptables -L -n | grep {port}"),
+                ]),
         ];
     }
     away.into_iter()
@@ -71,7 +76,7 @@ pub fn nodes(facts: &Facts) -> Vec<Finding> {
         facts.limits.mirror(Duration::from_secs_f64(told.mirror_lag.max(0.0)), None)
     {
         let finding = Finding::new("mirror.behind", severity, Incident::Latency, what);
-        found.push(finding.helped(["curl -s http://localhost:8420/readyz", "uptime"]));
+        found.push(finding.helped(["halctl alerts list --name mirror.behind", "uptime"]));
     }
     found
 }

@@ -41,6 +41,15 @@ pub fn port(facts: &Facts) -> Vec<Finding> {
     vec![finding.about(number)]
 }
 
+/// How the agent's configuration is edited.
+fn edit(facts: &Facts) -> String {
+    let agent = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Agent);
+    agent.map_or_else(
+        || "halctl config show".to_owned(),
+        |agent| format!("sudo nano {}", agent.config.path.display()),
+    )
+}
+
 /// Two configurations of one machine that do not belong together.
 pub fn tokens(facts: &Facts) -> Vec<Finding> {
     if facts.tokens_match != Some(false) {
@@ -50,7 +59,7 @@ pub fn tokens(facts: &Facts) -> Vec<Finding> {
     vec![
         Finding::new("token.differs", Severity::High, Incident::AgentConnect, what)
             .shown(facts.daemons.iter().map(|daemon| daemon.config.path.display()))
-            .helped(["sudo nano /etc/hal-o-swarm/agent.config.json", "sudo systemctl restart hal-agent"]),
+            .helped([edit(facts), "sudo systemctl restart hal-agent".to_owned()]),
     ]
 }
 
@@ -84,12 +93,12 @@ pub fn reach(facts: &Facts) -> Vec<Finding> {
     let is_down = facts.daemons.iter().any(|daemon| daemon.kind == Kind::Supervisor && !daemon.is_running());
     // When it is known to be down, that it cannot be reached is no news.
     let news = |reach: &&Reach| !(is_down && matches!(reach.end, End::Refused));
-    facts.reaches.iter().filter(news).filter_map(blocked).collect()
+    facts.reaches.iter().filter(news).filter_map(|reach| blocked(facts, reach)).collect()
 }
 
-fn blocked(reach: &Reach) -> Option<Finding> {
+fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
     let Reach { url, host, port, .. } = reach;
-    let config = "sudo nano /etc/hal-o-swarm/agent.config.json";
+    let config = edit(facts);
     let look = "sudo systemctl status hal-supervisor";
     let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
     let there = if is_here { look.to_owned() } else { format!("ssh {host} '{look}'") };
@@ -107,12 +116,12 @@ fn blocked(reach: &Reach) -> Option<Finding> {
             format!("nothing comes back from {host} port {port}: {why}; a firewall, or no way there"),
             vec![format!("traceroute {host}"), format!("ssh {host} 'sudo ufw allow {port}/tcp'")],
         ),
-        End::Tls(why) => ("tls", format!("{url} cannot be trusted: {why}"), vec![config.to_owned()]),
+        End::Tls(why) => ("tls", format!("{url} cannot be trusted: {why}"), vec![config]),
         End::Stranger(why) => ("stranger", format!("{url} is no HAL-O-SWARM supervisor: {why}"), vec![there]),
         End::WrongToken(from) => (
             "token",
             format!("{url} does not take the token of {from}"),
-            vec![config.to_owned(), "sudo systemctl restart hal-agent".to_owned()],
+            vec![config, "sudo systemctl restart hal-agent".to_owned()],
         ),
         End::NoToken => (
             "no_token",
