@@ -17,6 +17,10 @@ check:
 soak kills="1000" power="5000":
     HAL_SOAK=kills={{kills}},syncs=1,power={{power}} cargo test --lib --test it -- power fault:: --nocapture --test-threads=2
 
+# The same for supervisor.db: the runbook, copies, kills, damages, restores and a million events; prints a line for each.
+soak-mirror:
+    HAL_SOAK=copies=500,mirror_kills=300,damages=100,day=50000,million=1000000 cargo test --release --test it -- mirror:: --nocapture --test-threads=2
+
 # Break each promise on purpose and show which test notices.
 sabotage:
     tests/sabotage

@@ -29,7 +29,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use finding::{Finding, Place, Report, Severity};
-pub use parse::known_keys;
+pub use parse::{known_keys, loose};
 pub use reload::Reload;
 pub use section::Section;
 pub use value::Value;

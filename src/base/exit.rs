@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// `halctl doctor` found something that is wrong.
+    Unwell = 3,
     /// What was named does not exist.
     NotFound = 4,
     /// The thing waited for went another way: the session ended or is in error.
@@ -30,7 +32,7 @@ pub enum Exit {
 
 /// The paragraph that `--help` shows.
 pub const HELP: &str = "\
-Exit codes: 0 done; 1 failed; 2 wrong command line; 4 no such thing; 5 waited for something that went \
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 doctor found something wrong; 4 no such thing; 5 waited for something that went \
 another way; 6 waited too long; 69 supervisor unreachable; 75 a running supervisor uses the files; 77 token refused; 78 configuration has problems.";
 
 impl From<Exit> for std::process::ExitCode {

@@ -20,10 +20,19 @@ pub struct Memory {
     pub limit: u64,
 }
 
-/// Measures now. What cannot be read is 0.
+/// Measures this process now. What cannot be read is 0.
 pub fn measure() -> Memory {
-    let own = fs::read_to_string("/proc/self/status").ok().and_then(|text| resident(&text)).unwrap_or(0);
-    let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    measure_in(Path::new("/proc/self"))
+}
+
+/// Measures another process.
+pub fn measure_of(pid: u32) -> Memory {
+    measure_in(&Path::new("/proc").join(pid.to_string()))
+}
+
+fn measure_in(process: &Path) -> Memory {
+    let own = fs::read_to_string(process.join("status")).ok().and_then(|text| resident(&text)).unwrap_or(0);
+    let group = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
     match group.lines().find_map(|line| line.strip_prefix("0::")) {
         Some(path) => of_group(Path::new(GROUPS), path.trim(), own),
         None => Memory { own, used: own, limit: 0 },

@@ -1,5 +1,6 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
+pub mod operate;
 pub mod session;
 pub mod store;
 
@@ -138,6 +139,12 @@ pub enum Noun {
     /// What a store that was set aside holds and the present one lacks
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Look at this machine as the runbook does: what is wrong, what shows it, what helps; and do what is safe
+    #[command(after_help = operate::DOCTOR_HELP)]
+    Doctor(operate::Doctor),
+    /// Keep the story of an incident, and collect what explains it
+    #[command(visible_alias = "incidents", subcommand)]
+    Incident(operate::IncidentVerb),
     /// Which supervisor halctl talks to, and why
     Config {
         /// What to do with it; `show` when nothing is said.

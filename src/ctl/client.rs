@@ -63,6 +63,25 @@ impl Client {
         self.answer(exchange(request).await)
     }
 
+    /// Asks for a path outside of `/api/v1`, whatever the status of the answer is. The error says why there is none.
+    pub async fn outside(
+        &self,
+        path: &str,
+        with_token: bool,
+        limit: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let url = self.target.url.join(path).map_err(|error| error.to_string())?;
+        let request = self.http.get(url).timeout(limit);
+        let request = match &self.target.token {
+            Some((token, _)) if with_token => request.bearer_auth(token.reveal()),
+            _ => request,
+        };
+        exchange(request).await.map_err(|broken| match broken {
+            Broken::Connection(error) => trouble::diagnose(&error, &self.target.url).0,
+            Broken::TooLarge => format!("the answer is larger than {MAX_ANSWER_BYTES} bytes"),
+        })
+    }
+
     /// A list, page by page, until there were `limit` items (`None`: all of them).
     pub fn pages<T: DeserializeOwned>(
         &self,

@@ -70,8 +70,11 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub fn of_process() -> Self {
-        const CONCERN_US: [&str; 7] = [
+        const CONCERN_US: [&str; 10] = [
             "HOME",
+            "USER",
+            "SUDO_USER",
+            "HALCTL_INCIDENT_FOLDER",
             "XDG_CONFIG_HOME",
             "XDG_STATE_HOME",
             "HALCTL_SUPERVISOR_URL",

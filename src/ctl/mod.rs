@@ -5,6 +5,8 @@
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
 //! - `node`, `session`, `event`, `command`, `alert`, `backup`, `archive`, `store`: the nouns.
+//! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
+//!   `scrub` takes secrets out of what they show.
 //! - `config`, `completions`: halctl itself.
 
 mod alert;
@@ -16,12 +18,16 @@ mod command;
 mod completions;
 mod config;
 pub mod discover;
+mod doctor;
 mod event;
 mod feed;
+mod incident;
 mod node;
 pub mod print;
+mod scrub;
 mod session;
 mod store;
+mod tool;
 
 use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
@@ -55,6 +61,8 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
     match noun {
         Noun::Config { verb } => config::run(verb.unwrap_or(ConfigVerb::Show), &global, around, screen),
         Noun::Completions { shell } => completions::run(shell, screen),
+        Noun::Doctor(asked) => doctor::run(&asked, &global, around, screen).await,
+        Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,

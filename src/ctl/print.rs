@@ -98,7 +98,7 @@ impl Screen {
     }
 
     /// Prints anything for a program.
-    pub fn structured<T: Serialize>(&mut self, data: &T) -> Result<(), Failure> {
+    pub fn structured<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), Failure> {
         if self.output == Output::Yaml { self.yaml(data) } else { self.json(data) }
     }
 

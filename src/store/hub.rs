@@ -17,6 +17,7 @@ use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
+pub use super::suspect::SetAside;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
     OPEN_COMMANDS, SESSIONS,
@@ -24,7 +25,6 @@ use super::tables::{
 use super::tail::Tail;
 use super::turn::Turn;
 use super::{StoreError, cache, event, fresh, suspect};
-use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::panic::contained;
 use crate::base::{file, id};
@@ -65,31 +65,6 @@ pub struct Loaded {
     pub returned_nodes: BTreeSet<String>,
     /// Index entries that were not merged yet.
     pub tail: Tail,
-}
-
-/// A store that was found sick.
-#[derive(Clone, Debug)]
-pub struct SetAside {
-    /// Which store.
-    pub store: PathBuf,
-    /// Where it lies now; `None` when there was nothing left.
-    pub path: Option<PathBuf>,
-    /// What was wrong with it.
-    pub why: String,
-    /// How many events the new one has from `supervisor.db`; `None` when it was begun empty.
-    pub events: Option<u64>,
-}
-
-impl SetAside {
-    /// Moves what is there out of the way, if there is anything.
-    pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
-        let path = match suspect::set_aside(store, now) {
-            Ok(aside) => Some(aside),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
-        };
-        Ok(Self { store: store.to_owned(), path, why: chain(error), events: None })
-    }
 }
 
 /// Nodes that operators have deleted, and sessions with their numbers.

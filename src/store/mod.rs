@@ -16,6 +16,7 @@
 //! - `returned`: events that came back, and may be said again.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `turn`: who may have the mirror's files open.
+//! - `index`: the index of events by session, looked through.
 //! - `tail`: the part of the session index that is not merged yet.
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
@@ -37,6 +38,7 @@ pub mod disk;
 pub mod event;
 mod fresh;
 pub mod hub;
+pub mod index;
 pub mod journal;
 pub mod mirror;
 pub mod node;

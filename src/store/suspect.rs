@@ -7,8 +7,35 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::StoreError;
+use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::{file, panic};
+
+/// A store that was found sick.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Which store.
+    pub store: PathBuf,
+    /// Where it lies now; `None` when there was nothing left.
+    pub path: Option<PathBuf>,
+    /// What was wrong with it.
+    pub why: String,
+    /// How many events the new one has from `supervisor.db`; `None` when it was begun empty.
+    pub events: Option<u64>,
+}
+
+impl SetAside {
+    /// Moves what is there out of the way, if there is anything.
+    pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
+        let path = match set_aside(store, now) {
+            Ok(aside) => Some(aside),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
+        };
+        Ok(Self { store: store.to_owned(), path, why: chain(error), events: None })
+    }
+}
 
 /// Puts the mark beside a store.
 pub fn suspect(store: &Path) {

@@ -9,6 +9,7 @@
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
+//! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -23,6 +24,7 @@ mod alert;
 mod command;
 mod config;
 mod ctl;
+mod doctor;
 mod documents;
 mod event;
 #[path = "../fake_model/model/mod.rs"]
@@ -32,6 +34,7 @@ mod fixture;
 mod frames;
 mod fuzz;
 mod gate;
+mod incident;
 mod mirror;
 mod node;
 mod opencode;

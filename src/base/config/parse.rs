@@ -62,6 +62,12 @@ fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Report> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
+/// What stands in a text that has the form of a configuration, whatever is wrong with its values.
+pub fn loose(text: &str) -> Option<serde_json::Value> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    jsonc_parser::parse_to_serde_value(text, &dialect()).ok()
+}
+
 /// JSON with comments and trailing commas, nothing looser: what we accept, other tools should understand too.
 fn dialect() -> ParseOptions {
     ParseOptions {

@@ -9,6 +9,7 @@ use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
 use super::level::LastEvents;
+use super::ops;
 use crate::base::clock::Time;
 use crate::base::progress::Progress;
 use crate::store::alert::AlertRow;
@@ -61,8 +62,7 @@ pub fn adopt(
         keys(connection, txn)?;
         gone(connection, txn)
     })?;
-    let (mut last_time, mut disordered) = (Time(i64::MIN), false);
-    let mut said = LastEvents::default();
+    let (mut last_time, mut disordered, mut said) = (Time(i64::MIN), false, LastEvents::default());
     loop {
         let mut read = 0;
         store.transaction(|txn| {
@@ -84,9 +84,7 @@ pub fn adopt(
                 };
                 events.insert(event.seq, event::seal(&event).as_slice())?;
                 said.see(&event);
-                if let Some(no) = numbers.get(&event.session_id) {
-                    index.push((*no, event.seq));
-                }
+                index.extend(numbers.get(&event.session_id).map(|no| (*no, event.seq)));
                 // What stands out of order, or beyond what its node is known to have said, came back from elsewhere.
                 let is_late = event.timestamp < last_time;
                 if is_late || event.node_seq > committed.get(event.node_id.as_str()).copied().unwrap_or(0) {
@@ -110,9 +108,7 @@ pub fn adopt(
             break;
         }
     }
-    let noted: i64 =
-        connection.query_row("SELECT coalesce(max(id), 0) FROM _hal_oplog", [], |row| row.get(0))?;
-    let noted = noted.cast_unsigned();
+    let noted = ops::last(connection)?;
     // The mirror was still catching up.
     if standing.event < standing.last.0 {
         store.transaction(|txn| said.level(txn))?;

@@ -14,9 +14,9 @@ use super::start::{draft, set_aside};
 use crate::base::cause::chain;
 use crate::base::file;
 use crate::base::progress::Progress;
-use crate::store::StoreError;
 use crate::store::change::Kind;
 use crate::store::hub::{Loaded, Store, put_in_place};
+use crate::store::{StoreError, suspect};
 
 /// Events read in one look at the store.
 const SLICE: u64 = 5_000;
@@ -83,11 +83,14 @@ impl Files {
                     Some((store, loaded))
                 }
                 Err(error) => {
+                    suspect::suspect(&self.store);
                     checked.problems.push(format!("{}: {}", self.store.display(), chain(&error)));
                     None
                 }
             },
             Err(error) => {
+                // The next start looks at every page as we did, and mends what it can.
+                suspect::suspect(&self.store);
                 checked.problems.push(chain(&error));
                 None
             }

@@ -124,7 +124,7 @@ pub fn remove(connection: &Connection, senseless: &[(&'static Table, Vec<u8>)]) 
 
 fn size(deed: &Deed) -> usize {
     match deed {
-        Deed::Drop => 0,
+        Deed::Drop | Deed::Index(_) => 0,
         Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => {
             columns.iter().map(|(_, cell)| line::size(cell)).sum()
         }

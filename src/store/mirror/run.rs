@@ -27,7 +27,7 @@ use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::hub::{Batch, Store};
 use crate::store::sheet::edit::Edits;
-use crate::store::sheet::schema::{self, TABLES};
+use crate::store::sheet::schema::TABLES;
 
 /// Between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_millis(25);
@@ -256,9 +256,6 @@ impl Runner {
         let Some(file) = &self.file else { return Ok(()) };
         if let Some(why) = check(file.connection()) {
             return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
-        }
-        if let Some(what) = schema::amiss(file.connection())? {
-            return self.reshaped(&what);
         }
         if salvage::is_whole(file.connection(), &self.standing)? {
             return Ok(());

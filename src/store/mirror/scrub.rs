@@ -17,6 +17,7 @@ use crate::base::clock::Stopwatch;
 use crate::store::StoreError;
 use crate::store::change::Kind;
 use crate::store::hub::Store;
+use crate::store::index::Entry;
 use crate::store::reader::Reader;
 use crate::store::sheet::edit::{Deed, Edit};
 use crate::store::sheet::line;
@@ -33,6 +34,8 @@ const REST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 pub struct Scrub {
     table: usize,
     last: Option<Cell>,
+    /// The last entry of the index by session that was looked at.
+    entry: Option<Entry>,
     since: Stopwatch,
     pause: Duration,
     /// How often it has come to the end.
@@ -46,11 +49,13 @@ struct Found {
     again: Todo,
     /// Rows of the store that must be written again.
     edits: Vec<Edit>,
+    /// Entries of its index that are missing or wrong.
+    entries: Vec<Entry>,
 }
 
 impl Scrub {
     pub fn new() -> Self {
-        Self { table: 0, last: None, since: Stopwatch::start(), pause: REST.0, rounds: 0 }
+        Self { table: 0, last: None, entry: None, since: Stopwatch::start(), pause: REST.0, rounds: 0 }
     }
 
     /// Begins from the start, as with another file.
@@ -78,29 +83,51 @@ impl Scrub {
             return Ok(Todo::default());
         }
         let Some(table) = TABLES.get(self.table) else {
-            (self.table, self.last, self.pause) = (0, None, REST.1);
-            self.rounds += 1;
-            return Ok(Todo::default());
+            return self.look_at_index(store, desk);
         };
         let lines = slice(connection, table, self.last.as_ref(), STEP.0)?;
         let before = std::mem::replace(&mut self.last, lines.last().map(|line| line[0].clone()));
         if self.last.is_none() {
             self.table += 1;
         }
-        if table.kind == Kind::Event {
-            are_indexed(connection, &lines)?;
+        match (table.kind, &before) {
+            (Kind::Event, _) => are_indexed(connection, &lines)?,
+            (_, None) => is_indexed(connection, table)?,
+            _ => {}
         }
         let reader = store.read()?;
         let newer = reader.changes(standing.change, u64::MAX)?;
         let mut found = Found::default();
         if table.kind == Kind::Event {
+            found.unindexed(&reader, before.as_ref(), &lines)?;
             found.missing(&reader, before.as_ref(), &lines, &newer, standing)?;
         }
         for cells in lines {
             found.compare(&reader, table, cells, &newer)?;
         }
         drop(reader);
-        found.heal(desk)
+        found.heal(store, desk)
+    }
+
+    /// The store's own index, after all tables.
+    fn look_at_index(&mut self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
+        let (last, wrong) = store.read()?.misindexed(self.entry, STEP.0)?;
+        self.entry = last;
+        if last.is_none() {
+            (self.table, self.last, self.pause) = (0, None, REST.1);
+            self.rounds += 1;
+        }
+        Found { entries: wrong, ..Found::default() }.heal(store, desk)
+    }
+}
+
+/// The same for a table that is small: all of it at once.
+fn is_indexed(connection: &Connection, table: &Table) -> Result<(), StoreError> {
+    let sql = format!("PRAGMA integrity_check('{}')", table.name);
+    let said: String = connection.query_row(&sql, [], |row| row.get(0))?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Damaged { table: "supervisor.db", key: table.name.into(), why: said }),
     }
 }
 
@@ -122,6 +149,28 @@ fn are_indexed(connection: &Connection, lines: &[Vec<Cell>]) -> Result<(), Store
             why: "it is missing from the index events_by_session".into(),
         }),
     }
+}
+
+fn number(cell: Option<&Cell>) -> u64 {
+    match cell {
+        Some(Cell::Integer(seq)) => seq.cast_unsigned(),
+        _ => 0,
+    }
+}
+
+/// Makes entries of the store's index right. The page they were on was not what was written: the next start looks at all.
+fn heal_index(entries: &[Entry], store: &Store, desk: &dyn Desk) -> Result<(), StoreError> {
+    let Some((_, first)) = entries.first() else { return Ok(()) };
+    store.suspect();
+    let edit = |(no, seq): &Entry| Edit { kind: Kind::Event, key: seq.to_string(), deed: Deed::Index(*no) };
+    desk.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
+    let text = format!(
+        "{} entries of the store's index of events by session were not what was written (event {first} and on); they are \
+         made anew. The disk may be failing",
+        entries.len()
+    );
+    desk.alert("store.healed", text);
+    Ok(())
 }
 
 impl Found {
@@ -162,10 +211,6 @@ impl Found {
         newer: &Todo,
         standing: &Standing,
     ) -> Result<(), StoreError> {
-        let number = |cell: Option<&Cell>| match cell {
-            Some(Cell::Integer(seq)) => seq.cast_unsigned(),
-            _ => 0,
-        };
         let there: BTreeSet<u64> = lines.iter().map(|line| number(line.first())).collect();
         let upto = there.last().copied().unwrap_or(standing.event);
         for seq in reader.event_numbers(number(before) + 1, upto)? {
@@ -176,6 +221,19 @@ impl Found {
         Ok(())
     }
 
+    /// Events of this slice that are missing in the store's index.
+    fn unindexed(
+        &mut self,
+        reader: &Reader<'_>,
+        before: Option<&Cell>,
+        lines: &[Vec<Cell>],
+    ) -> Result<(), StoreError> {
+        let upto = lines.last().map_or(u64::MAX, |line| number(line.first()));
+        // Beyond the last line there are those that the mirror has not got yet.
+        self.entries = reader.unindexed(number(before) + 1, upto, 2 * STEP.0)?;
+        Ok(())
+    }
+
     fn write_again(&mut self, kind: Kind, key: String) {
         match (kind, key.parse()) {
             (Kind::Event, Ok(seq)) => self.again.ranges.push((seq, seq)),
@@ -183,8 +241,9 @@ impl Found {
         }
     }
 
-    fn heal(self, desk: &dyn Desk) -> Result<Todo, StoreError> {
-        let Self { again, edits, .. } = self;
+    fn heal(self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
+        let Self { again, edits, entries } = self;
+        heal_index(&entries, store, desk)?;
         let mirrors = again.ranges.len() + again.rows.len();
         if mirrors > 0 {
             let first = again.ranges.first().map(|(seq, _)| format!("event {seq}"));

@@ -1,13 +1,14 @@
 //! What an operator changed with SQL, carried out on the store in the hub's transaction, and audited there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use redb::{ReadableTable, WriteTransaction};
 
 use super::line::{self, Columns, Fields};
 use super::schema::Table;
+pub use super::told::Outcome;
+use super::told::Told;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
@@ -47,6 +48,8 @@ pub enum Deed {
     Put(Vec<(String, rusqlite::types::Value)>),
     /// An event or an audit record was inserted under a number that may be taken: it gets the next one.
     Add(Vec<(String, rusqlite::types::Value)>),
+    /// The entry of this event in the index, under this number of a session, is looked at again.
+    Index(u32),
     /// Some of its values were changed.
     Set(Vec<(String, rusqlite::types::Value)>),
 }
@@ -57,6 +60,7 @@ impl Deed {
             Self::Drop => "delete",
             Self::Put(_) | Self::Add(_) => "insert",
             Self::Set(_) => "update",
+            Self::Index(_) => "index",
         }
     }
 }
@@ -101,23 +105,12 @@ impl Decided {
     }
 }
 
-/// What came of one edit.
-#[derive(Debug)]
-pub struct Outcome {
-    kind: Kind,
-    key: String,
-    word: &'static str,
-    refused: Option<String>,
-}
-
-impl Outcome {
-    /// Of an edit.
-    pub fn of(edit: &Edit, result: Result<(), String>) -> Self {
-        Self { kind: edit.kind, key: edit.key.clone(), word: edit.deed.word(), refused: result.err() }
-    }
-}
-
 impl Edit {
+    /// What came of it.
+    pub fn outcome(&self, result: Result<(), String>) -> Outcome {
+        Outcome { kind: self.kind, key: self.key.clone(), word: self.deed.word(), refused: result.err() }
+    }
+
     /// The node as it is after this edit; `None` when it is gone.
     pub fn of_node(&self, known: Option<&NodeRecord>) -> Result<Option<NodeRecord>, String> {
         let Some(fields) = self.fields(known.map(|node| line::fields(&NodeRow::from(node))))? else {
@@ -182,6 +175,7 @@ impl Edit {
     fn fields(&self, known: Option<Fields>) -> Result<Option<Fields>, String> {
         match (&self.deed, known) {
             (Deed::Drop, _) => Ok(None),
+            (Deed::Index(_), known) => Ok(known),
             (Deed::Put(columns) | Deed::Add(columns), _) => {
                 line::read(Table::of(self.kind), &whole(columns)).map(Some)
             }
@@ -227,7 +221,7 @@ pub(in crate::store) fn write(
             Kind::Event => events.edit(edit)?,
             _ => other(txn, edit, changes)?,
         };
-        told.add(&Outcome::of(edit, result));
+        told.add(&edit.outcome(result));
     }
     events.finish(changes)?;
     // What was refused, or got another number, must not stay in the mirror as it is.
@@ -344,6 +338,9 @@ struct Events<'t> {
 impl Events<'_> {
     fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
         let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        if let Deed::Index(no) = edit.deed {
+            return self.look_again(no, seq).map(Ok);
+        }
         self.touched.push(seq);
         let mut table = self.txn.open_table(EVENTS)?;
         let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq));
@@ -376,6 +373,19 @@ impl Events<'_> {
             self.check_order(event)?;
         }
         Ok(Ok(()))
+    }
+
+    /// Makes an entry of the index what the event says, which is read here: it may have changed since somebody looked.
+    fn look_again(&mut self, no: u32, seq: u64) -> Result<(), StoreError> {
+        let session = {
+            let table = self.txn.open_table(EVENTS)?;
+            let bytes = table.get(seq)?;
+            bytes.map(|bytes| event::session_of(bytes.value(), seq)).transpose()?
+        };
+        let mut table = self.txn.open_table(EVENTS_BY_SESSION)?;
+        table.remove((no, seq))?;
+        drop(table);
+        self.index(session, seq, true)
     }
 
     /// Enters an event into the index by session, or takes it out.
@@ -451,46 +461,5 @@ impl Events<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Edits of one kind in one table, told together.
-#[derive(Default)]
-struct Told(BTreeMap<Alike, Rows>);
-
-/// Table, what was done, why not.
-type Alike = (Kind, &'static str, Option<String>);
-
-/// The first row, the last one, how many.
-type Rows = (String, String, u64);
-
-impl Told {
-    fn add(&mut self, outcome: &Outcome) {
-        let of = (outcome.kind, outcome.word, outcome.refused.clone());
-        let (_, last, count) = self.0.entry(of).or_insert_with(|| (outcome.key.clone(), String::new(), 0));
-        last.clone_from(&outcome.key);
-        *count += 1;
-    }
-
-    fn records(self, actor: &str, at: Time) -> Vec<AuditRecord> {
-        let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
-            let table = Table::of(kind).name;
-            let target = if first == last { first } else { format!("{first} .. {last}") };
-            let result = if refused.is_some() { "refused" } else { "done" };
-            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{actor}");
-            AuditRecord {
-                id: id::fresh(),
-                at,
-                actor: actor.to_owned(),
-                action: format!("{word} {table}"),
-                target,
-                args: serde_json::json!({ "rows": count }).to_string(),
-                result: result.to_owned(),
-                error: refused,
-                duration_ms: None,
-                ip: String::new(),
-            }
-        };
-        self.0.into_iter().map(record).collect()
     }
 }

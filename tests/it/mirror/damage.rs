@@ -14,7 +14,6 @@ use super::agree::full;
 use super::stage::dump;
 use super::steady::Steady;
 use crate::fault::dice::Dice;
-use crate::fault::means::soak;
 use crate::fault::report::asked;
 use crate::patience::wait_until;
 use crate::program::Program;
@@ -91,7 +90,7 @@ impl Pristine {
         world.ctl_says(&["backup", "now"]);
         let kept = world.path().join("kept");
         let mut pristine = Self { world, kept, picture: Vec::new(), rows: String::new() };
-        pristine.picture = pristine.picture_now();
+        pristine.picture = pristine.picture_in_the_end();
         pristine.world.end_supervisor();
         pristine.rows = dump(&pristine.world.mirror());
         copy(&pristine.world.path().join("supervisor"), &pristine.kept);
@@ -117,10 +116,13 @@ impl Pristine {
     fn picture_now(&self) -> Vec<Vec<Value>> {
         let mut now = self.world.whole_picture();
         now[3].retain(|event| event["type"] != "alert.raised");
-        // A page of this index has nothing by which a wrong bit in it shows: see the note at `play`.
-        if soak() {
-            self.add_by_session(&mut now);
-        }
+        now
+    }
+
+    /// The same, and what the index of sessions leads to. A bit turned over in that shows only when it was looked through.
+    fn picture_in_the_end(&self) -> Vec<Vec<Value>> {
+        let mut now = self.picture_now();
+        self.add_by_session(&mut now);
         now
     }
 
@@ -129,7 +131,10 @@ impl Pristine {
         self.world.start_supervisor();
         wait_until("all is shown as it was", LONG, || {
             // A row that cannot be read is an error until it is healed.
-            let whole = self.world.get("/api/v1/events?limit=1000&order=asc").status.is_success();
+            let page =
+                |order: &str| self.world.get(&format!("/api/v1/events?limit=1000&order={order}")).status;
+            // Fewer than two pages: the first and the last one are all.
+            let whole = ["asc", "desc"].iter().all(|order| page(order).is_success());
             if whole { Ok(()) } else { Err(self.world.supervisor().said()) }
         });
         let early = self.picture_now();
@@ -139,8 +144,9 @@ impl Pristine {
             ["malformed", "is damaged", ".healed", "was lost", "is empty", "has lost rows", "made anew"]
                 .iter()
                 .any(|word| log.contains(word));
-        for (when, shown) in [("at once", early), ("in the end", self.picture_now())] {
-            if shown != self.picture {
+        let lists = early.len();
+        for (when, shown) in [("at once", early), ("in the end", self.picture_in_the_end())] {
+            if shown[..] != self.picture[..if when == "at once" { lists } else { lists + 1 }] {
                 return Err(format!(
                     "{when} something else is shown: {}\n{log}",
                     first_other(&shown, &self.picture)
@@ -148,6 +154,16 @@ impl Pristine {
             }
         }
         self.world.end_supervisor();
+        let mut noticed = noticed;
+        let (code, _) = self.world.store_does(&["check"]);
+        if code != 0 {
+            // In a page that nobody has read, or in a part of one that holds nothing: the next start heals what a check
+            // has found.
+            noticed = true;
+            self.world.start_supervisor();
+            self.until_compared();
+            self.world.end_supervisor();
+        }
         let (code, said) = self.world.store_does(&["check"]);
         if code != 0 || !said.contains("both say the same") {
             return Err(format!("not healed: {said}\n{log}"));
@@ -192,7 +208,9 @@ fn first_other(shown: &[Vec<Value>], expected: &[Vec<Value>]) -> String {
 /// Alerts, and what is written down of their making, are new.
 fn without_alerts(rows: &str) -> String {
     rows.lines()
-        .filter(|row| !row.contains("alert.raised") && !row.starts_with("audit_log"))
+        .filter(|row| {
+            !row.contains("alert.raised") && !row.starts_with("audit_log") && !row.starts_with("alerts|")
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -207,8 +225,6 @@ fn random_damages_to_the_store() {
     play("supervisor.redb", World::store);
 }
 
-/// Rows carry checksums; the index of sessions is keys alone, and redb looks at the sums of its pages only at a checked
-/// open. A bit turned over in it shows other events of a session until then: the long run counts that.
 fn play(name: &str, file: fn(&World) -> PathBuf) {
     let damages = asked("damages").unwrap_or(DAMAGES);
     let mut pristine = Pristine::new();
@@ -253,6 +269,6 @@ fn both_at_once(pristine: &mut Pristine, dice: &mut Dice) {
     assert!(command.starts_with(&format!("cp {}", backup.display())), "{command}");
     assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
     pristine.world.start_supervisor();
-    assert_eq!(pristine.picture_now(), pristine.picture, "{command}");
+    assert_eq!(pristine.picture_in_the_end(), pristine.picture, "{command}");
     pristine.world.end_supervisor();
 }

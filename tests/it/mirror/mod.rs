@@ -5,9 +5,9 @@
 //! - `aside`: what a restore has set aside, and how it comes back.
 //! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
 //! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.
-//! - `kills`, `damage`: kill -9 and damaged bytes, and nothing lost. `runbook`: the runbook's lines, word for word.
-//! - `desk`: who types them. `steady`: a node that talks at a steady pace.
 //! - `odd`: what nobody would expect.
+//! - `kills`: kill -9 meanwhile. `damage`: bits and pages of either file. `million`: each made anew from the other.
+//! - `runbook`, `desk`: the incident runbook's lines, word for word. `steady`: a node that goes on whatever happens.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
 //! - `scrub`: rows that are not what was written, while the supervisor runs.
 //! - `start`: every file that may lie there when the supervisor starts.

@@ -311,7 +311,7 @@ fn what_is_changed_while_another_file_is_being_made_counts() {
     world.until_events("type=echo.tick", 0);
     world.until_events("type=many", 60_000);
     world.until_mirrored();
-    assert_eq!(world.sql("SELECT count(*) FROM events WHERE type = 'echo.tick'"), "0");
+    world.until_sql("SELECT count(*) FROM events WHERE type = 'echo.tick'", "0");
 }
 
 /// Ends the supervisor and leaves so many events more, in a mirror that has no store.

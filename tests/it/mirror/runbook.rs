@@ -209,6 +209,9 @@ impl Incident {
 
     /// A restart finds nothing to put right any more.
     fn starts_again_as_it_was(&mut self) {
+        // What is said from here on is in no file but the new one.
+        self.steady.until_more(200);
+        self.desk.world.until_mirrored_upto_now();
         self.desk.types("sudo systemctl restart hal-supervisor");
         let log = self.desk.world.supervisor().said();
         assert!(!log.contains("restored") && !log.contains("anew") && !log.contains("malformed"), "{log}");

@@ -9,7 +9,7 @@ use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Deed, Edit, Edits, Outcome};
+use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::view::NodeState;
 
@@ -34,7 +34,7 @@ impl Work {
                     continue;
                 }
             };
-            self.batch.edits.done.push(Outcome::of(&edit, result));
+            self.batch.edits.done.push(edit.outcome(result));
         }
         self.effects.push(Effect::Edited(reply));
     }

@@ -1,0 +1,163 @@
+//! What may be typed about machines and incidents: `halctl doctor` and `halctl incident`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{duration, severity};
+use crate::protocol::alert::Severity;
+
+/// What follows the help of `halctl doctor`.
+pub const DOCTOR_HELP: &str = "\
+Works on the machine of the supervisor and on that of an agent, as whichever has its configuration or its unit here, and
+also while the supervisor is down. Run it as root: other users see less, and the notes say what.
+
+Examples:
+  sudo halctl doctor
+  sudo halctl doctor --fix
+  halctl doctor --fleet -o json
+  sudo halctl doctor | grep 'severity: critical'
+
+Exit codes: 0 nothing above low was found; 3 something was; 1 a fix was tried and did not help.";
+
+/// The configurations of a machine.
+#[derive(Clone, Debug, Args)]
+pub struct Machine {
+    /// The supervisor's configuration, if it belongs on this machine
+    #[arg(long, value_name = "FILE", default_value = "/etc/hal-o-swarm/supervisor.config.json")]
+    pub supervisor_config: PathBuf,
+    /// The agent's configuration, if it belongs on this machine
+    #[arg(long, value_name = "FILE", default_value = "/etc/hal-o-swarm/agent.config.json")]
+    pub agent_config: PathBuf,
+}
+
+/// `halctl doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// Do what is safe, after asking: restart what is down, put a good copy of a configuration or of the database in
+    /// place of a bad one, give files back to their owner, make a backup; and look whether it helped
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Also ask the supervisor about every node: memory, disk, clock, version, lag, coding agents
+    #[arg(long)]
+    pub fleet: bool,
+    /// Which files.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// Which folder of incidents.
+#[derive(Clone, Debug, Args)]
+pub struct Shelf {
+    /// Where incidents are kept; by default /var/lib/hal-o-swarm/incidents for root, else
+    /// ~/.local/state/hal-o-swarm/incidents [env: HALCTL_INCIDENT_FOLDER]
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// What can be done with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentVerb {
+    /// Begin one
+    #[command(after_help = "\
+Example:
+  sudo halctl incident open --severity high \"web-1 does not come back\"")]
+    Open {
+        /// What it is, in one sentence.
+        title: String,
+        /// How much it matters: low, medium, high or critical
+        #[arg(long, default_value = "medium", value_name = "SEVERITY", value_parser = severity)]
+        severity: Severity,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// Collect logs, configurations, doctor's findings, events and metrics into one archive, without secrets
+    #[command(after_help = "\
+Example:
+  sudo halctl incident collect
+  tar -tzf /var/lib/hal-o-swarm/incidents/inc-20261126T101500Z/inc-20261126T101500Z.20261126T102000Z.tar.gz")]
+    Collect {
+        /// The incident; by default the newest that is open.
+        id: Option<String>,
+        /// How far back events, commands and audit records go
+        #[arg(long, default_value = "2h", value_name = "TIME", value_parser = duration)]
+        since: Duration,
+        /// Write the archive here instead
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Which files.
+        #[command(flatten)]
+        machine: Machine,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// Write down what was seen or tried
+    #[command(after_help = "\
+Example:
+  halctl incident note \"restarted hal-agent on web-1, no change\"")]
+    Note {
+        /// The sentence.
+        text: String,
+        /// The incident; by default the newest that is open.
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// Say how it stands, every 15 minutes while it is open
+    #[command(after_help = "\
+Example:
+  halctl incident update --severity critical \"the database cannot be opened, restoring\"")]
+    Update {
+        /// How it stands.
+        text: String,
+        /// It matters so much now: low, medium, high or critical
+        #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+        severity: Option<Severity>,
+        /// The incident; by default the newest that is open.
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// End it
+    #[command(after_help = "\
+Example:
+  halctl incident close \"the backup of 02:00 was restored; nodes have sent the rest\"")]
+    Close {
+        /// What it was, and what helped.
+        text: String,
+        /// The incident; by default the newest that is open.
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// List incidents, newest first, and when the next update of an open one is due
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those that are open
+        #[arg(long)]
+        open: bool,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// Show one with its timeline
+    Show {
+        /// The incident; by default the newest that is open.
+        id: Option<String>,
+        /// Where.
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+}

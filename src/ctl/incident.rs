@@ -1,0 +1,136 @@
+//! `halctl incident`: the story of an incident, kept on this machine, and what explains it.
+//!
+//! - `book`: incidents as files.
+//! - `collect`: what goes into a bundle.
+//! - `bundle`: an archive without secrets, with a manifest.
+
+mod book;
+mod bundle;
+mod collect;
+
+use std::path::PathBuf;
+
+use super::cli::Global;
+use super::cli::operate::{IncidentVerb, Shelf};
+use super::discover::Surroundings;
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use super::print::text::span;
+use crate::base::clock::{Time, now};
+use crate::base::exit::{Exit, Failure};
+use book::{Book, Entry, Incident, Word};
+
+/// Where root keeps incidents.
+const OF_THE_MACHINE: &str = "/var/lib/hal-o-swarm/incidents";
+
+/// Carries out one of the verbs.
+pub async fn run(
+    verb: IncidentVerb,
+    global: &Global,
+    around: &Surroundings,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let by = author(around);
+    match verb {
+        IncidentVerb::Open { title, severity, shelf } => {
+            let incident = book(&shelf, around)?.open(&title, severity, &by, now())?;
+            screen.say(&format!("The first update is due {}.", incident.due(now())));
+            screen.one(&incident)
+        }
+        IncidentVerb::Note { text, id, shelf } => {
+            let entry = Entry::new(Word::Note, &by, &text);
+            screen.one(&book(&shelf, around)?.write(id.as_deref(), None, entry)?)
+        }
+        IncidentVerb::Update { text, severity, id, shelf } => {
+            let entry = Entry::new(Word::Update, &by, &text);
+            screen.one(&book(&shelf, around)?.write(id.as_deref(), severity, entry)?)
+        }
+        IncidentVerb::Close { text, id, shelf } => {
+            let entry = Entry::new(Word::Closed, &by, &text);
+            screen.one(&book(&shelf, around)?.write(id.as_deref(), None, entry)?)
+        }
+        IncidentVerb::List { open, shelf } => {
+            let mut all = book(&shelf, around)?.list()?;
+            all.retain(|incident| !open || incident.is_open());
+            screen.list(&all, "No incidents. Begin one with: halctl incident open TITLE")
+        }
+        IncidentVerb::Show { id, shelf } => screen.one(&book(&shelf, around)?.find(id.as_deref())?),
+        IncidentVerb::Collect { id, since, to, machine, shelf } => {
+            let book = book(&shelf, around)?;
+            let incident = book.find(id.as_deref())?;
+            let asked = collect::Asked { machine: &machine, since, global, around };
+            let bundle = collect::collect(&asked, &incident, screen).await?;
+            let path = to.unwrap_or_else(|| book.bundle_path(&incident, now()));
+            let made = bundle.write(&path)?;
+            let text = format!("{} ({} files, sha256 {})", path.display(), made.files, made.sha256);
+            if incident.is_open() {
+                book.write(Some(&incident.id), None, Entry::new(Word::Collected, &by, &text))?;
+            }
+            screen.one(&made)
+        }
+    }
+}
+
+fn book(shelf: &Shelf, around: &Surroundings) -> Result<Book, Failure> {
+    let named = shelf.folder.clone().or_else(|| around.variable("HALCTL_INCIDENT_FOLDER").map(PathBuf::from));
+    let folder = match named {
+        Some(folder) => folder,
+        None if rustix::process::geteuid().is_root() => OF_THE_MACHINE.into(),
+        None => {
+            let none =
+                || Failure::say(Exit::Usage, "no home folder to keep incidents in; name one with --folder");
+            crate::protocol::ctl_file::up_file(|name| around.variable(name))
+                .ok_or_else(none)?
+                .with_file_name("incidents")
+        }
+    };
+    Ok(Book::new(folder))
+}
+
+/// Who writes: the person behind sudo.
+fn author(around: &Surroundings) -> String {
+    let name = ["SUDO_USER", "USER"].iter().find_map(|name| around.variable(name));
+    name.map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+impl Incident {
+    /// When the next update is due, in words.
+    fn due(&self, now: Time) -> String {
+        match self.update_due() {
+            None => String::new(),
+            Some(at) if at < now => format!("{} ago: overdue", span(now.since(at))),
+            Some(at) => format!("in {}", span(at.since(now))),
+        }
+    }
+}
+
+impl Record for Incident {
+    fn fields(&self) -> Vec<Field> {
+        let due = self.due(now());
+        let is_late = due.ends_with("overdue");
+        let status = if self.is_open() { "open" } else { "closed" };
+        let line =
+            |entry: &Entry| format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text);
+        vec![
+            Field::new("id", &self.id),
+            Field::new("severity", self.severity.as_str()),
+            Field::new("status", status).tone(if self.is_open() { Tone::Attention } else { Tone::Good }),
+            Field::moment("opened_at", self.opened_at),
+            Field::new("update_due", due).tone(if is_late { Tone::Bad } else { Tone::Plain }),
+            Field::new("title", &self.title).long(),
+            Field::new("timeline", self.timeline.iter().map(line).collect::<Vec<_>>().join("\n")).detail(),
+        ]
+    }
+}
+
+impl Record for bundle::Made {
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("bundle", self.path.display()),
+            Field::new("files", self.files),
+            Field::new("bytes", self.bytes),
+            Field::new("sha256", &self.sha256),
+            Field::new("missing", self.missing.join("\n")).detail(),
+        ]
+    }
+}

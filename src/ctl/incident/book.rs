@@ -1,0 +1,246 @@
+//! Incidents as files: a folder for each, with one JSON file that is replaced whole.
+
+use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::{Time, now};
+use crate::base::exit::{Exit, Failure};
+use crate::base::file;
+use crate::protocol::alert::Severity;
+use crate::protocol::api::rfc3339;
+
+/// The file in the folder of an incident.
+const FILE: &str = "incident.json";
+
+/// While an incident is open its people hear of it so often.
+const UPDATE_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// Incidents and bundles hold what only operators should read.
+const OWNER_ONLY: (u32, u32) = (0o700, 0o600);
+
+/// Bytes of one sentence: more belongs into a file.
+const MOST_TEXT: usize = 16 * 1024;
+
+/// An incident.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its name: `inc-` and when it began.
+    pub id: String,
+    /// What it is.
+    pub title: String,
+    /// How much it matters now.
+    pub severity: Severity,
+    /// When it began.
+    #[serde(with = "rfc3339")]
+    pub opened_at: Time,
+    /// When it ended.
+    #[serde(with = "rfc3339")]
+    pub closed_at: Time,
+    /// What happened since.
+    pub timeline: Vec<Entry>,
+}
+
+/// One line of a timeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was written.
+    #[serde(with = "rfc3339")]
+    pub at: Time,
+    /// What kind of line.
+    pub word: Word,
+    /// Who wrote it.
+    pub by: String,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Kinds of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// It began.
+    Opened,
+    /// What was seen or tried.
+    Note,
+    /// How it stands.
+    Update,
+    /// A bundle was made.
+    Collected,
+    /// It ended.
+    Closed,
+}
+
+impl Word {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Note => "note",
+            Self::Update => "update",
+            Self::Collected => "collected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Entry {
+    /// A line written now.
+    pub fn new(word: Word, by: &str, text: &str) -> Self {
+        Self { at: now(), word, by: by.to_owned(), text: text.trim().to_owned() }
+    }
+}
+
+impl Incident {
+    /// True until it is closed.
+    pub fn is_open(&self) -> bool {
+        self.closed_at == Time::default()
+    }
+
+    /// When its people are to hear of it again.
+    pub fn update_due(&self) -> Option<Time> {
+        let told = |entry: &&Entry| matches!(entry.word, Word::Opened | Word::Update);
+        let last = self.timeline.iter().rev().find(told).map_or(self.opened_at, |entry| entry.at);
+        self.is_open().then(|| last.plus(UPDATE_EVERY))
+    }
+}
+
+/// The folder of all incidents.
+pub struct Book {
+    folder: PathBuf,
+}
+
+impl Book {
+    /// At this place; made when it is first written to.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Begins an incident.
+    pub fn open(&self, title: &str, severity: Severity, by: &str, at: Time) -> Result<Incident, Failure> {
+        let _alone = self.alone()?;
+        let entry = Entry { at, ..Entry::new(Word::Opened, by, title) };
+        sensible(&entry.text)?;
+        let named =
+            |n: u32| if n == 0 { format!("inc-{}", at.stamp()) } else { format!("inc-{}-{n}", at.stamp()) };
+        let id = (0..).map(named).find(|id| !self.folder.join(id).exists()).unwrap_or_default();
+        let incident = Incident {
+            id,
+            title: entry.text.clone(),
+            severity,
+            opened_at: at,
+            closed_at: Time::default(),
+            timeline: vec![entry],
+        };
+        make_folder(&self.folder.join(&incident.id)).map_err(|error| self.unusable(&error))?;
+        self.save(&incident)?;
+        Ok(incident)
+    }
+
+    /// Writes a line into an open incident, and what follows from it.
+    pub fn write(
+        &self,
+        id: Option<&str>,
+        severity: Option<Severity>,
+        entry: Entry,
+    ) -> Result<Incident, Failure> {
+        let _alone = self.alone()?;
+        sensible(&entry.text)?;
+        let mut incident = self.find(id)?;
+        if !incident.is_open() {
+            let sentence = format!("{} was closed at {}; open a new one", incident.id, incident.closed_at);
+            return Err(Failure::say(Exit::Failed, sentence));
+        }
+        if entry.word == Word::Closed {
+            incident.closed_at = entry.at;
+        }
+        incident.severity = severity.unwrap_or(incident.severity);
+        incident.timeline.push(entry);
+        self.save(&incident)?;
+        Ok(incident)
+    }
+
+    /// The incident of this name; without one, the newest that is open.
+    pub fn find(&self, id: Option<&str>) -> Result<Incident, Failure> {
+        let Some(id) = id else {
+            let none = || {
+                Failure::say(
+                    Exit::NotFound,
+                    "no incident is open; begin one with: halctl incident open TITLE",
+                )
+            };
+            return self.list()?.into_iter().find(Incident::is_open).ok_or_else(none);
+        };
+        let is_name = id.starts_with("inc-") && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let path = self.folder.join(id).join(FILE);
+        if !is_name || !path.exists() {
+            let sentence =
+                format!("there is no incident {id:?} in {}; see halctl incident list", self.folder.display());
+            return Err(Failure::say(Exit::NotFound, sentence));
+        }
+        read(&path).map_err(Failure::from)
+    }
+
+    /// All incidents, newest first.
+    pub fn list(&self) -> Result<Vec<Incident>, Failure> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.unusable(&error)),
+        };
+        let files = entries.flatten().map(|entry| entry.path().join(FILE)).filter(|path| path.exists());
+        let mut all = files.map(|path| read(&path)).collect::<anyhow::Result<Vec<_>>>()?;
+        all.sort_by(|a, b| (b.opened_at, &b.id).cmp(&(a.opened_at, &a.id)));
+        Ok(all)
+    }
+
+    /// Where a bundle of an incident is written.
+    pub fn bundle_path(&self, incident: &Incident, at: Time) -> PathBuf {
+        self.folder.join(&incident.id).join(format!("{}.{}.tar.gz", incident.id, at.stamp()))
+    }
+
+    fn save(&self, incident: &Incident) -> Result<(), Failure> {
+        let path = self.folder.join(&incident.id).join(FILE);
+        let text = serde_json::to_vec_pretty(incident).map_err(anyhow::Error::new)?;
+        file::replace(&path, &text, OWNER_ONLY.1).map_err(|error| self.unusable(&error))
+    }
+
+    /// Two people may write at once; the second waits for the first.
+    fn alone(&self) -> Result<File, Failure> {
+        let lock = make_folder(&self.folder).and_then(|()| File::create(self.folder.join(".lock")));
+        lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &std::io::Error) -> Failure {
+        let folder = self.folder.display();
+        Failure::say(
+            Exit::Failed,
+            format!("incidents cannot be kept in {folder}: {error}; name another --folder"),
+        )
+    }
+}
+
+fn sensible(text: &str) -> Result<(), Failure> {
+    let wrong = |why: String| Err(Failure::say(Exit::Usage, why));
+    match text.len() {
+        0 => wrong("an empty sentence says nothing".to_owned()),
+        many if many > MOST_TEXT => {
+            wrong(format!("a sentence has at most {MOST_TEXT} bytes, and this one {many}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY.0).create(folder)
+}
+
+fn read(path: &Path) -> anyhow::Result<Incident> {
+    let doing = || format!("{} cannot be read; repair it or move it away", path.display());
+    let text = fs::read(path).with_context(doing)?;
+    serde_json::from_slice(&text).with_context(doing)
+}

@@ -1,0 +1,61 @@
+//! What the audit log says of edits: those alike together.
+
+use std::collections::BTreeMap;
+
+use super::schema::Table;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::store::audit::AuditRecord;
+use crate::store::change::Kind;
+
+/// What came of one edit.
+#[derive(Debug)]
+pub struct Outcome {
+    pub(super) kind: Kind,
+    pub(super) key: String,
+    pub(super) word: &'static str,
+    pub(super) refused: Option<String>,
+}
+
+/// Edits of one kind in one table, told together.
+#[derive(Default)]
+pub(super) struct Told(BTreeMap<Alike, Rows>);
+
+/// Table, what was done, why not.
+type Alike = (Kind, &'static str, Option<String>);
+
+/// The first row, the last one, how many.
+type Rows = (String, String, u64);
+
+impl Told {
+    /// Adds what came of one edit.
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        let of = (outcome.kind, outcome.word, outcome.refused.clone());
+        let (_, last, count) = self.0.entry(of).or_insert_with(|| (outcome.key.clone(), String::new(), 0));
+        last.clone_from(&outcome.key);
+        *count += 1;
+    }
+
+    /// The audit records, and a line of the log for each.
+    pub(super) fn records(self, actor: &str, at: Time) -> Vec<AuditRecord> {
+        let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
+            let table = Table::of(kind).name;
+            let target = if first == last { first } else { format!("{first} .. {last}") };
+            let result = if refused.is_some() { "refused" } else { "done" };
+            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{actor}");
+            AuditRecord {
+                id: id::fresh(),
+                at,
+                actor: actor.to_owned(),
+                action: format!("{word} {table}"),
+                target,
+                args: serde_json::json!({ "rows": count }).to_string(),
+                result: result.to_owned(),
+                error: refused,
+                duration_ms: None,
+                ip: String::new(),
+            }
+        };
+        self.0.into_iter().map(record).collect()
+    }
+}
