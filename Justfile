@@ -44,3 +44,7 @@ package *binary:
 # Install the package on a Debian machine of its own, run a fleet there, upgrade it, remove it.
 host *args:
     tests/host/run {{args}}
+
+# The incident runbook, executed on a Debian machine of its own: incidents are caused, its lines played, a table made.
+runbook *args:
+    tests/host/runbook {{args}}

@@ -133,16 +133,33 @@ impl Desk {
     }
 }
 
-/// The lines of a block of the runbook; what is continued on the next line is one.
-pub fn block(name: &str) -> Vec<String> {
-    let path = crate::source::root().join("tests/fixtures/runbook").join(name).with_extension("txt");
+/// The commands of one of the runbook's plays, with the part each belongs to; what goes on in the next line is one.
+pub fn commands(play: &str) -> Vec<(String, String)> {
+    let path = crate::source::root().join("tests/fixtures/runbook").join(play).with_extension("txt");
     let whole = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut lines: Vec<String> = Vec::new();
+    let mut part = String::new();
+    let mut commands: Vec<(String, String)> = Vec::new();
     for line in whole.lines() {
-        match lines.last_mut() {
-            Some(last) if last.ends_with('\\') => *last = format!("{last}\n{line}"),
-            _ => lines.push(line.to_owned()),
+        match (commands.last_mut(), line.strip_prefix("$ "), line.strip_prefix("part ")) {
+            (_, Some(command), _) => commands.push((part.clone(), command.to_owned())),
+            (_, _, Some(name)) => part = name.to_owned(),
+            (Some((_, last)), ..) if last.ends_with('\\') => *last = format!("{last}\n{line}"),
+            _ => {}
         }
     }
-    lines
+    commands
+}
+
+/// What a play's block, or its list of prevention, asks of the database.
+pub fn block(play: &str, is_prevention: bool) -> Vec<String> {
+    let is_ours = |line: &str| {
+        line.contains("supervisor.db")
+            || ["stop", "start", "restart"]
+                .iter()
+                .any(|word| line == format!("sudo systemctl {word} hal-supervisor"))
+    };
+    let wanted = commands(play)
+        .into_iter()
+        .filter(|(part, line)| (part == "prevention") == is_prevention && is_ours(line));
+    wanted.map(|(_, line)| line).collect()
 }

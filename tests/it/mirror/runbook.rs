@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::desk::{Desk, SERVICE, block};
+use super::desk::{Desk, SERVICE, block, commands};
 use super::stage::sqlite;
 use super::steady::{Steady, are_whole};
 use crate::fault::means::{skip, soak};
@@ -38,6 +38,24 @@ fn can_recover(shell: &Path) -> bool {
     text(&said.stdout).contains("CREATE TABLE x")
 }
 
+/// Lines in the runbook's blocks, and commands in its lists of prevention.
+const LINES: (usize, usize) = (121, 11);
+
+#[test]
+fn the_plays_have_every_line() {
+    let plays = std::fs::read_dir(crate::source::root().join("tests/fixtures/runbook")).unwrap().flatten();
+    let (mut lines, mut prevention) = (0, 0);
+    for play in plays {
+        for (part, command) in commands(play.path().file_stem().unwrap().to_str().unwrap()) {
+            match part.as_str() {
+                "prevention" => prevention += 1,
+                _ => lines += command.lines().count(),
+            }
+        }
+    }
+    assert_eq!((lines, prevention), LINES);
+}
+
 #[test]
 fn every_line_as_root() {
     play("the runbook as root", 0, 0);
@@ -60,7 +78,7 @@ fn play(scene: &str, service: u32, operator: u32) {
     for shell in &shells[few.min(shells.len() - 1)..] {
         let Some(desk) = Desk::start(scene, service, operator, shell) else { return };
         let mut incident = Incident::begin(desk);
-        incident.old_data_is_archived("memory");
+        incident.old_data_is_archived("supervisor-memory");
         incident.costs_do_not_match();
         incident.answers_are_slow();
         incident.prevention();
@@ -97,8 +115,12 @@ impl Incident {
 
     /// Types the lines of a block, but for those with these words; what they have printed.
     fn types(&mut self, name: &str, but: &[&str]) -> Vec<String> {
-        let lines = block(name).into_iter().filter(|line| !but.iter().any(|word| line.contains(word)));
-        let said: Vec<String> = lines.map(|line| self.desk.types(&line)).collect();
+        let lines = block(name, false).into_iter().filter(|line| !but.iter().any(|word| line.contains(word)));
+        self.types_each(lines.collect())
+    }
+
+    fn types_each(&mut self, lines: Vec<String>) -> Vec<String> {
+        let said: Vec<String> = lines.iter().map(|line| self.desk.types(line)).collect();
         self.lines += said.len();
         // The node was never in the way of any of it, nor it in the node's.
         self.steady.until_more(200);
@@ -166,7 +188,7 @@ impl Incident {
     }
 
     fn prevention(&mut self) {
-        let said = self.types("prevention", &[]);
+        let said = self.types_each(block("corruption", true));
         assert_eq!(said[0], "wal");
         let copies: Vec<_> =
             std::fs::read_dir(self.desk.world.path().join("backup")).unwrap().flatten().collect();
@@ -180,7 +202,7 @@ impl Incident {
 
     fn the_file_is_recovered(&mut self, shell: &Path, is_damaged: bool) {
         let before = self.steady.acknowledged();
-        let lines = block("corruption");
+        let lines = block("corruption", false);
         let restore = lines.iter().position(|line| line.contains(".backup")).unwrap();
         for (at, line) in lines.iter().enumerate().filter(|(at, _)| *at != restore) {
             if is_damaged && line.contains("supervisor.db.corrupt") {
