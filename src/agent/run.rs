@@ -14,9 +14,6 @@ use crate::base::notify;
 use crate::base::signals::{Signal, Signals};
 use crate::base::task::Tasks;
 
-/// The line for `systemctl status`.
-const READY: &str = "running coding agents";
-
 /// How often the loop turns for nothing when systemd does not ask for it.
 const RARELY: Duration = Duration::from_secs(24 * 3600);
 
@@ -29,19 +26,21 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     agent.count_start();
     tracing::info!(node = %config.node_id, supervisor = config.supervisor_url, "ready");
     let (door, tasks) = (agent.reload(), Tasks::new());
+    notify::status("connecting to the supervisor");
     let mut running = tokio::spawn(agent.run(tasks.clone()));
-    notify::ready(READY);
+    // From here on the link says how it is, in the line for `systemctl status`.
+    notify::ready_still();
     // All of an agent but its journal is one thread: while this loop turns, it does. Without a watchdog it is idle.
     let mut beats = interval(notify::watchdog().unwrap_or(RARELY));
     loop {
         tokio::select! {
-            _ = beats.tick() => notify::alive(READY),
+            _ = beats.tick() => notify::alive_still(),
             ended = &mut running => return Ok(ended.context("the agent broke off")??),
             signal = signals.next() => match signal {
                 Signal::Reload => {
                     notify::reloading();
                     reload(&mut config, &door, &path).await;
-                    notify::ready(READY);
+                    notify::ready_still();
                 }
                 Signal::Stop => {
                     notify::stopping("coding agents end their work");

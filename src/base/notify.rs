@@ -36,6 +36,16 @@ pub fn alive(status: &str) {
     say(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
+/// As [`ready`]; the line for `systemctl status` stays.
+pub fn ready_still() {
+    say(&[NotifyState::Ready]);
+}
+
+/// As [`alive`]; the line for `systemctl status` stays.
+pub fn alive_still() {
+    say(&[NotifyState::Watchdog]);
+}
+
 /// How often [`alive`] is to be said: three times before systemd loses patience. `None`: it does not wait for it.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|patience| patience / 3)

@@ -153,7 +153,7 @@ the_token_is_wrong() {
 
 the_supervisor_is_stopped() {
     must 'systemctl stop hal-supervisor'
-    within 60 'journalctl -q -u hal-agent -n 12 -o cat | grep -i refused'
+    within 60 'journalctl -q _SYSTEMD_INVOCATION_ID=$(systemctl show hal-agent -p InvocationID --value) | grep -i refused'
 }
 
 # Open connections end, and new ones are not let in.

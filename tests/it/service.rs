@@ -33,9 +33,18 @@ impl Ear {
 
     /// Waits for the next message with this line in it, and forgets everything up to it.
     pub fn hears(&mut self, line: &str) -> String {
-        wait_until(&format!("systemd hears {line}"), PATIENCE, || {
+        self.hears_what(line, |one| one == line)
+    }
+
+    /// The same for a line of which only the beginning is known.
+    pub fn hears_beginning(&mut self, start: &str) -> String {
+        self.hears_what(start, |one| one.starts_with(start))
+    }
+
+    fn hears_what(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        wait_until(&format!("systemd hears {what}"), PATIENCE, || {
             self.listen();
-            let at = self.heard.iter().position(|heard| heard.lines().any(|one| one == line));
+            let at = self.heard.iter().position(|heard| heard.lines().any(&is_it));
             at.map(|at| self.heard.drain(..=at).next_back().unwrap()).ok_or(format!("{:?}", self.heard))
         })
     }
@@ -77,9 +86,14 @@ fn systemd_hears_how_an_agent_is() {
     let mut world = World::supervised();
     let mut ear = Ear::of(&mut world, 600_000);
     world.start_agent("web-1", "shop");
-    for line in ["READY=1", "WATCHDOG=1", "WATCHDOG=1"] {
-        ear.hears(line);
+    ear.hears("READY=1");
+    // What `systemctl status` shows stays when it is said that the agent lives.
+    ear.hears(&format!("STATUS=connected to {}", world.url("ws")));
+    for _ in 0..2 {
+        assert!(!ear.hears("WATCHDOG=1").contains("STATUS="));
     }
+    world.end_supervisor();
+    ear.hears_beginning("STATUS=not connected: ");
     world.agent("web-1").signal(Signal::TERM);
     ear.hears("STOPPING=1");
 }

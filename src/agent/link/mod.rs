@@ -25,6 +25,7 @@ use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
 use crate::base::backoff::Backoff;
+use crate::base::notify;
 use crate::base::secret::Secret;
 use crate::protocol::frame::{Live, Watch};
 use crate::protocol::node::NodeId;
@@ -143,7 +144,7 @@ impl Link {
             match dialled {
                 Err(error) => {
                     delay = if matches!(error, DialError::Token { .. }) { RETRY_TOKEN } else { delay };
-                    self.complaints.add(&error.to_string());
+                    self.is_away(&error.to_string());
                 }
                 Ok(socket) => {
                     let began = Instant::now();
@@ -153,7 +154,7 @@ impl Link {
                         Parting::Finished => return,
                         Parting::Again => {}
                         Parting::Lost { why, welcomed } => {
-                            self.complaints.add(&why);
+                            self.is_away(&why);
                             lost_at = welcomed.then(Instant::now).or(lost_at);
                             if welcomed && began.elapsed() >= LASTED {
                                 backoff.reset();
@@ -166,6 +167,11 @@ impl Link {
             let delay = delay.max(backoff.next_delay());
             self.idle(delay, &finish).await;
         }
+    }
+
+    fn is_away(&mut self, why: &str) {
+        notify::status(&format!("not connected: {why}"));
+        self.complaints.add(why);
     }
 
     /// Waits, and keeps taking what others want to say, so that nobody waits for a link.

@@ -21,7 +21,7 @@ use super::Link;
 use super::dial::Socket;
 use super::late::Welcomed;
 use crate::agent::desk::command::Order;
-use crate::base::clock;
+use crate::base::{clock, notify};
 use crate::protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
     PROTOCOL, Snapshot, ToAgent, Welcome,
@@ -230,6 +230,7 @@ impl Link {
 impl Talk<'_> {
     fn greet(&mut self, lost_at: Option<Instant>) {
         let url = &self.link.dial.target.url;
+        notify::status(&format!("connected to {url}"));
         match lost_at {
             None => tracing::info!("connected to the supervisor at {url}"),
             Some(at) => {
