@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::fault::dice::Dice;
 use crate::fault::report::asked;
 use crate::patience::wait_until;
 use crate::program::Program;
-use crate::world::World;
+use crate::world::{TOKEN, World};
 
 /// Damages to each file, unless `HAL_SOAK` names more: `HAL_SOAK=damages=100`.
 const DAMAGES: u64 = 8;
@@ -129,17 +130,21 @@ impl Pristine {
     /// Starts on damaged files and compares, in the API and afterwards in both files. True when it was noticed.
     fn is_healed(&mut self) -> Result<bool, String> {
         self.world.start_supervisor();
+        let mut log = String::new();
         wait_until("all is shown as it was", LONG, || {
+            log.push_str(&self.start_again_if_it_ended());
             // A row that cannot be read is an error until it is healed.
-            let page =
-                |order: &str| self.world.get(&format!("/api/v1/events?limit=1000&order={order}")).status;
+            let page = |order: &str| {
+                let path = format!("/api/v1/events?limit=1000&order={order}");
+                self.world.try_request(Method::GET, &path, Some(TOKEN), &[], None)
+            };
             // Fewer than two pages: the first and the last one are all.
-            let whole = ["asc", "desc"].iter().all(|order| page(order).is_success());
-            if whole { Ok(()) } else { Err(self.world.supervisor().said()) }
+            let whole = |order| page(order).is_ok_and(|reply| reply.status.is_success());
+            if whole("asc") && whole("desc") { Ok(()) } else { Err(self.world.supervisor().said()) }
         });
         let early = self.picture_now();
-        self.until_compared();
-        let log = self.world.supervisor().said();
+        log.push_str(&self.until_compared());
+        log.push_str(&self.world.supervisor().said());
         let noticed =
             ["malformed", "is damaged", ".healed", "was lost", "is empty", "has lost rows", "made anew"]
                 .iter()
@@ -175,12 +180,31 @@ impl Pristine {
         }
     }
 
+    /// A page in which the library finds no sense ends the supervisor, so that its next start looks at all of them. Here we
+    /// are who starts it again.
+    fn start_again_if_it_ended(&mut self) -> String {
+        if self.world.supervisor_mut().ended().is_none() {
+            return String::new();
+        }
+        let said = self.world.supervisor().said();
+        self.world.start_supervisor();
+        said
+    }
+
     /// Waits until both were compared, row by row, once.
-    fn until_compared(&self) {
+    fn until_compared(&mut self) -> String {
+        let mut log = String::new();
         wait_until("both are compared", LONG, || {
-            let done = self.world.metric("hal_o_swarm_mirror_comparisons ");
-            if done >= 1.0 { Ok(()) } else { Err(self.world.supervisor().said()) }
+            log.push_str(&self.start_again_if_it_ended());
+            let metrics = self.world.try_request(Method::GET, "/metrics", Some(TOKEN), &[], None);
+            let text = metrics.map(|reply| reply.body.as_str().unwrap_or_default().to_owned());
+            let done = text
+                .unwrap_or_default()
+                .lines()
+                .find_map(|line| line.strip_prefix("hal_o_swarm_mirror_comparisons ")?.parse::<f64>().ok());
+            if done >= Some(1.0) { Ok(()) } else { Err(self.world.supervisor().said()) }
         });
+        log
     }
 }
 

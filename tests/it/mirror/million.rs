@@ -1,14 +1,18 @@
 //! Each of the two made anew from the other, with as many events as are asked for, and compared by SQLite itself.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::stage::{TABLES, sqlite};
 use super::steady::Steady;
 use crate::fault::report::asked;
+use crate::patience::wait_until;
 
 /// Events, unless `HAL_SOAK` names more: `HAL_SOAK=million=1000000`.
 const EVENTS: u64 = 5_000;
+
+/// How long a mirror may take to catch up.
+const LONG: Duration = Duration::from_secs(600);
 
 /// Rows that are in one file and not in the other, in both directions, of all tables.
 fn differences(one: &Path, other: &Path) -> u64 {
@@ -38,6 +42,11 @@ fn each_store_is_made_anew_from_the_other_without_a_difference() {
     let steady = Steady::begin_and_say(&world, events);
     steady.until(events);
     let said = steady.end();
+    // A million rows take a minute or two.
+    wait_until("the mirror has caught up", LONG, || {
+        let rows = world.metric("hal_o_swarm_mirror_rows ");
+        if rows >= said as f64 { Ok(()) } else { Err(rows.to_string()) }
+    });
     world.until_mirrored();
     world.end_supervisor();
     let first = world.path().join("first.db");
