@@ -79,13 +79,11 @@ fn in_turns(world: &World, mut turn: impl FnMut(bool) -> [f64; 2]) -> Turns {
     for is_held in [false, true, true, false].repeat(ROUNDS) {
         let held =
             is_held.then(|| File::open(world.path().join("supervisor/supervisor.db")).expect("it is there"));
+        let before = rows(world);
         let found = turn(is_held);
         if is_held { &mut turns.without } else { &mut turns.with }.push(found);
         // A turn without it in which it has caught up nevertheless would measure nothing.
-        assert!(
-            !is_held || world.metric("hal_o_swarm_mirror_lag_seconds ") > 0.5,
-            "the mirror was not held off"
-        );
+        assert!(!is_held || rows(world) == before, "the mirror was not held off");
         drop(held);
         until_in_step(world);
     }
@@ -93,10 +91,15 @@ fn in_turns(world: &World, mut turn: impl FnMut(bool) -> [f64; 2]) -> Turns {
 }
 
 fn until_in_step(world: &World) {
-    wait_until("the mirror is in step", LONG, || match world.metric("hal_o_swarm_mirror_lag_seconds ") {
-        lag if lag < 0.1 => Ok(()),
-        lag => Err(format!("it is {lag} s behind")),
+    let events = world.metric("hal_o_swarm_events_total ");
+    wait_until("the mirror is in step", LONG, || match rows(world) {
+        rows if rows >= events => Ok(()),
+        rows => Err(format!("it has {rows} rows of {events}")),
     });
+}
+
+fn rows(world: &World) -> f64 {
+    world.metric("hal_o_swarm_mirror_rows ")
 }
 
 fn at_rate(number: &'static str, rate: u64, turns: &Turns) -> Line {

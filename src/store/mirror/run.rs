@@ -367,8 +367,10 @@ impl Runner {
         }
         self.last = Stopwatch::start();
         self.may_owe = !portions.is_empty();
-        // What was committed since is waiting since then.
-        self.waiting = Some(begun);
+        // What was committed since is waiting since then; what did not fit into this window, for longer.
+        if !self.more {
+            self.waiting = Some(begun);
+        }
         for portion in portions {
             self.desk.take(portion).map_err(StoreError::Refused)?;
         }
