@@ -151,6 +151,21 @@ fn are_indexed(connection: &Connection, lines: &[Vec<Cell>]) -> Result<(), Store
     }
 }
 
+/// True when a line is what we have written, in columns that only follow from others, too. Nodes and sessions are shown as
+/// they are at the time.
+fn is_as_written(reader: &Reader<'_>, table: &Table, key: &str, cells: &[Cell]) -> Result<bool, StoreError> {
+    let mut written = None;
+    match (table.kind, key.parse()) {
+        (Kind::Node | Kind::Session, _) => return Ok(true),
+        (Kind::Event, Ok(seq)) => reader.event_lines(seq, seq, |_, line| {
+            written = Some(line);
+            Ok(())
+        })?,
+        (kind, _) => written = reader.plain_line(kind, key)?,
+    }
+    Ok(written.is_none_or(|line| line == cells))
+}
+
 fn number(cell: Option<&Cell>) -> u64 {
     match cell {
         Some(Cell::Integer(seq)) => seq.cast_unsigned(),
@@ -191,7 +206,8 @@ impl Found {
         }
         let said = line::read(table, &cells);
         match fields_of(reader, table, &key) {
-            Ok(Some(stored)) if said.as_ref() == Ok(&stored) => {}
+            Ok(Some(stored))
+                if said.as_ref() == Ok(&stored) && is_as_written(reader, table, &key, &cells)? => {}
             Ok(_) => self.write_again(table.kind, key),
             Err(StoreError::Damaged { .. }) if said.is_ok() => {
                 let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
