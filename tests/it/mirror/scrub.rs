@@ -60,6 +60,31 @@ fn a_row_of_the_mirror_that_is_not_what_was_written_is_written_again() {
 }
 
 #[test]
+fn a_column_that_only_follows_from_others_is_written_again_too() {
+    let mut world = full();
+    drop(world.take_agent("web-1").end_with(Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    world.until_mirrored();
+    let seq = world.events("type=echo.tick")[6]["seq"].to_string();
+    let said = format!("SELECT ts_us FROM events WHERE seq = {seq}");
+    let right = world.sql(&said);
+    world.end_supervisor();
+    // Without the triggers it is no operator's edit, but damage.
+    let wrong = std::process::Command::new("sqlite3")
+        .args(["-cmd", ".dbconfig enable_trigger off"])
+        .arg(world.mirror())
+        .arg(format!("UPDATE events SET ts_us = ts_us + 72 WHERE seq = {seq}"))
+        .output()
+        .unwrap();
+    assert!(wrong.status.success(), "{wrong:?}");
+    assert_ne!(world.sql(&said), right);
+    assert_eq!(world.sql("SELECT count(*) FROM _hal_oplog"), "0");
+    world.start_supervisor();
+    until_alerted(&world, "mirror.healed");
+    world.until_sql(&said, &right);
+}
+
+#[test]
 fn a_row_of_the_store_that_cannot_be_read_comes_back_from_the_mirror() {
     let mut world = World::supervised();
     let talker = Talker::start(&world);
