@@ -5,11 +5,13 @@
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `alert`: the life of what a person should see.
 //! - `watch`: when what is seen is worth an alert.
+//! - `ledger`: what an event adds to the ledger of costs.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod alert;
 pub mod command;
+pub mod ledger;
 pub mod node;
 pub mod price;
 pub mod session;

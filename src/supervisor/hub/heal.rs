@@ -62,7 +62,8 @@ impl<T: Tally> Owner<T> {
             return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
         let (loaded, replaced) = self.reopen(trouble, at)?;
-        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        let before = self.view.load();
+        let view = View { began: before.began, prices: before.prices.clone(), ..View::of(loaded) };
         let mut work = Work::on(&view, self.liveness);
         if let Some(aside) = replaced {
             raise(&mut work, Alert::store_replaced(&aside));

@@ -285,6 +285,8 @@ pub enum Input {
     Watching(Watch),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// What tokens cost was reloaded.
+    Prices(Box<rules::price::Prices>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -315,6 +317,7 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Prices(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)

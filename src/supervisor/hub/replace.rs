@@ -18,7 +18,8 @@ impl<T: Tally> Owner<T> {
                 return Err(error);
             }
         };
-        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        let before = self.view.load();
+        let view = View { began: before.began, prices: before.prices.clone(), ..View::of(loaded) };
         tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
         self.refused.clear();
         self.waiters.clear();
