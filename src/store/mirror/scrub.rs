@@ -243,11 +243,7 @@ impl Found {
         cells: Vec<Cell>,
         newer: &Todo,
     ) -> Result<(), StoreError> {
-        let key = match &cells[0] {
-            Cell::Text(text) => text.clone(),
-            Cell::Integer(number) => number.to_string(),
-            _ => return Ok(()),
-        };
+        let Some(key) = line::key(&cells[0]) else { return Ok(()) };
         if is_newer(newer, table.kind, &key) {
             return Ok(());
         }
