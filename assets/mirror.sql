@@ -87,6 +87,13 @@ CREATE TABLE alerts (
     acknowledged_by TEXT NOT NULL DEFAULT '',
     extra TEXT
 );
+-- What the supervisor keeps for itself between starts, each as JSON under "kind/key".
+CREATE TABLE state (
+    id TEXT PRIMARY KEY NOT NULL,
+    data TEXT NOT NULL DEFAULT 'null',
+    timestamp TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    extra TEXT
+);
 CREATE TABLE _hal_meta (key TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID;
 -- What operators changed, until the supervisor has taken it over: one row for each row (op I, D) or value (op U).
 CREATE TABLE _hal_oplog (

@@ -13,9 +13,10 @@ use super::cost::CostRecord;
 use super::node::{NodeRecord, NodeRow};
 use super::session::{SessionRecord, SessionRow};
 use super::sheet::edit;
+use super::state::StateRecord;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES,
-    OPEN_COMMANDS, SESSIONS,
+    OPEN_COMMANDS, SESSIONS, STATE,
 };
 use super::{StoreError, event, returned, row};
 use crate::protocol::alert::Alert;
@@ -41,6 +42,8 @@ pub struct Batch {
     pub costs: BTreeMap<String, CostRecord>,
     /// Alerts as they are now; `None`: it is not kept any more.
     pub alerts: BTreeMap<u64, Option<Alert>>,
+    /// What the supervisor keeps for itself, by name; `None`: it is not kept any more.
+    pub state: BTreeMap<String, Option<StateRecord>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
     /// Events that came back from a store that was set aside, as [`returned::name`] names them.
@@ -62,6 +65,7 @@ impl Batch {
             && self.index.is_empty()
             && self.costs.is_empty()
             && self.alerts.is_empty()
+            && self.state.is_empty()
             && self.audit.is_empty()
             && self.returned.is_empty()
             && self.edits.is_empty()
@@ -134,6 +138,7 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
     edited.extend(edit::write(txn, &batch.moved, &mut changes)?);
     write_costs(txn, &batch.costs, &mut changes)?;
     write_alerts(txn, &batch.alerts, &mut changes)?;
+    write_state(txn, &batch.state, &mut changes)?;
     write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
     note_outcomes(txn, &batch.commands, &mut changes)?;
     note_changes(txn, &changes, mark)
@@ -178,6 +183,25 @@ fn write_alerts(
             None => table.remove(id)?,
         };
         changes.push(Change::Put(change::Kind::Alert, id.to_string()));
+    }
+    Ok(())
+}
+
+fn write_state(
+    txn: &WriteTransaction,
+    state: &BTreeMap<String, Option<StateRecord>>,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    if state.is_empty() {
+        return Ok(());
+    }
+    let mut table = txn.open_table(STATE)?;
+    for (name, record) in state {
+        match record {
+            Some(record) => table.insert(name.as_str(), row::seal(record, name).as_slice())?,
+            None => table.remove(name.as_str())?,
+        };
+        changes.push(Change::Put(change::Kind::State, name.clone()));
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ pub enum Kind {
     Event,
     /// An alert; its key is its number.
     Alert,
+    /// Something that the supervisor keeps for itself.
+    State,
 }
 
 impl Row for Change {

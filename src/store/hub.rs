@@ -17,10 +17,11 @@ use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
+use super::state::StateRecord;
 pub use super::suspect::SetAside;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
-    OPEN_COMMANDS, SESSIONS,
+    OPEN_COMMANDS, SESSIONS, STATE,
 };
 use super::tail::Tail;
 use super::turn::Turn;
@@ -41,7 +42,7 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 const GROUP_READS: u32 = 0o640;
 
 /// What a store held when it was opened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The store's name: 32 hexadecimal digits. Another store has another name.
     pub store_id: String,
@@ -59,6 +60,8 @@ pub struct Loaded {
     pub gone_sessions: Vec<(String, u32)>,
     /// Alerts, oldest first.
     pub alerts: Vec<Alert>,
+    /// What the supervisor keeps for itself.
+    pub state: Vec<(String, StateRecord)>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
     /// Nodes of which events came back from a store that was set aside.
@@ -330,10 +333,12 @@ impl Store {
         let known = db.begin_read()?.open_table(META).ok();
         if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
             return match found.value() {
-                SCHEMA if db.begin_read()?.open_table(GONE).is_ok() => Ok(()),
+                SCHEMA if db.begin_read()?.open_table(STATE).is_ok() => Ok(()),
                 SCHEMA => {
                     before_migration()?;
-                    Self::make_newer_tables(db)
+                    let txn = begin(db)?;
+                    make_tables(&txn)?;
+                    Ok(txn.commit()?)
                 }
                 found => Err(StoreError::Newer {
                     path: self.path.clone(),
@@ -345,30 +350,8 @@ impl Store {
         let txn = begin(db)?;
         txn.open_table(META)?.insert("schema", SCHEMA)?;
         txn.open_table(NAME)?.insert("store_id", &id::fresh_secret().as_bytes()[..32])?;
-        for table in [SESSIONS, NODES, COMMANDS, KEYS] {
-            txn.open_table(table)?;
-        }
-        txn.open_table(OPEN_COMMANDS)?;
-        txn.open_table(EVENTS)?;
-        txn.open_table(CHANGES)?;
-        txn.open_table(EVENTS_BY_SESSION)?;
-        txn.open_table(COSTS)?;
-        txn.open_table(AUDIT)?;
-        txn.open_table(ALERTS)?;
-        txn.open_table(GONE)?;
-        txn.commit()?;
-        Ok(())
-    }
-
-    /// Makes the tables that a store of an earlier day does not have yet.
-    fn make_newer_tables(db: &Database) -> Result<(), StoreError> {
-        let txn = begin(db)?;
-        txn.open_table(COSTS)?;
-        txn.open_table(AUDIT)?;
-        txn.open_table(ALERTS)?;
-        txn.open_table(GONE)?;
-        txn.commit()?;
-        Ok(())
+        make_tables(&txn)?;
+        Ok(txn.commit()?)
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -384,6 +367,7 @@ impl Store {
             last_time,
             nodes: reader.nodes()?,
             alerts: reader.alerts()?,
+            state: reader.state()?,
             gone_nodes: gone.0,
             gone_sessions: gone.1,
             returned_nodes: reader.returned_nodes()?,
@@ -475,6 +459,19 @@ fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
         return builder.create_with_backend(disk).map_err(|error| failed(error.into()));
     }
     builder.create(path).map_err(|error| failed(error.into()))
+}
+
+/// Makes the tables that are not there yet.
+fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
+    for table in [SESSIONS, NODES, COMMANDS, KEYS, COSTS, STATE, GONE] {
+        txn.open_table(table)?;
+    }
+    for table in [EVENTS, CHANGES, AUDIT, ALERTS] {
+        txn.open_table(table)?;
+    }
+    txn.open_table(OPEN_COMMANDS)?;
+    txn.open_table(EVENTS_BY_SESSION)?;
+    Ok(())
 }
 
 fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {

@@ -13,6 +13,7 @@ use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
 use crate::store::mirror::backup::Rules;
 use crate::store::mirror::{self, Opened};
 use crate::store::node::Past;
+use crate::store::state::StateRecord;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
     EventView {
@@ -179,6 +180,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-cost.1", row::seal(&cost(), cost().key())),
         ("supervisor-audit.1", row::seal(&audit(), 3)),
         ("supervisor-alert.1", row::seal(&AlertRow::from(&alert()), 4)),
+        ("supervisor-state.1", row::seal(&kept(), "halt/shop")),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
     ]
 }
@@ -227,6 +229,10 @@ fn alert() -> Alert {
     }
 }
 
+fn kept() -> StateRecord {
+    StateRecord { data: r#"{"by":"token"}"#.into(), changed_at: 1_795_450_273_000 }
+}
+
 #[test]
 fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
@@ -249,6 +255,7 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
     assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), cost());
     assert_eq!(row::open::<AuditRecord>(&read("supervisor-audit.1"), 3).unwrap(), audit());
+    assert_eq!(row::open::<StateRecord>(&read("supervisor-state.1"), "halt/shop").unwrap(), kept());
     let read = row::open::<AlertRow>(&read("supervisor-alert.1"), 4).unwrap();
     assert_eq!(read.into_alert(4).unwrap(), alert());
 }

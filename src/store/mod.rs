@@ -52,6 +52,7 @@ pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;
+pub mod state;
 pub(crate) mod suspect;
 mod tables;
 pub mod tail;

@@ -38,6 +38,9 @@ pub const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit")
 /// Number -> alert row.
 pub const ALERTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("alerts");
 
+/// Kind, a slash, key -> what the supervisor keeps for itself.
+pub const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+
 /// `node` or `session`, a zero byte, id -> the row as it was when an operator deleted it: should the node come back, its
 /// events are not taken twice, and a session's are found by the number they have in the index.
 pub const GONE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("gone");

@@ -9,7 +9,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::StoreError;
 use super::mirror::{Health, backup};
 use super::reader::Reader;
-use super::tables::{AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS};
+use super::tables::{AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS, STATE};
 
 /// Rows of a table that are weighed at each of its ends, or of the events all along it.
 const WEIGHED: usize = 256;
@@ -103,9 +103,15 @@ impl Reader<'_> {
         const ENTRY: u64 = 12;
         let all_events = filled(self.mean_event()?, events) + filled(ENTRY, index);
         let (mut bytes, mut rows) = (all_events, events);
-        for (table, is_shown) in
-            [(SESSIONS, true), (NODES, true), (COMMANDS, true), (COSTS, true), (KEYS, false), (GONE, false)]
-        {
+        for (table, is_shown) in [
+            (SESSIONS, true),
+            (NODES, true),
+            (COMMANDS, true),
+            (COSTS, true),
+            (STATE, true),
+            (KEYS, false),
+            (GONE, false),
+        ] {
             let (some, count) = self.weigh(table, |key| key.len() as u64)?;
             (bytes, rows) = (bytes + some, rows + if is_shown { count } else { 0 });
         }

@@ -22,9 +22,10 @@ use crate::store::node::NodeRow;
 use crate::store::session::SessionRow;
 use crate::store::sheet::line::{self, Fields};
 use crate::store::sheet::schema::Table;
+use crate::store::state::StateRecord;
 use crate::store::tables::{
     ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
-    SESSIONS,
+    SESSIONS, STATE,
 };
 use crate::store::{StoreError, event, returned, row};
 
@@ -253,6 +254,16 @@ fn small(
         }
         txn.open_table(ALERTS)?.insert(id, row::seal(&alert, id).as_slice())?;
         Ok(Ok(()))
+    })?;
+    each(connection, Kind::State, adopted, |key, fields| {
+        let kept = match line::row::<StateRecord>(fields) {
+            Ok(row) => row,
+            Err(why) => return Ok(Err(why)),
+        };
+        match kept.check() {
+            Ok(()) => put(txn, STATE, key, &row::seal(&kept, key)).map(Ok),
+            refused => Ok(refused),
+        }
     })?;
     each(connection, Kind::Command, adopted, |key, fields| {
         let command = match line::row::<CommandRow>(fields) {

@@ -11,7 +11,10 @@ use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::sheet::line::{self, Line};
-use crate::store::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS};
+use crate::store::state::StateRecord;
+use crate::store::tables::{
+    ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE,
+};
 use crate::store::{StoreError, event, row};
 
 /// What is to be looked at again.
@@ -110,7 +113,7 @@ impl Reader<'_> {
         Ok(Some(row::open::<SessionRow>(bytes.value(), id)?.into_record(id)))
     }
 
-    /// The line of a row of costs, of the audit log, of alerts or of commands.
+    /// The line of a row of costs, of the audit log, of alerts, of the state or of commands.
     pub fn plain_line(&self, kind: Kind, key: &str) -> Result<Option<Line>, StoreError> {
         match kind {
             Kind::Cost => {
@@ -129,6 +132,11 @@ impl Reader<'_> {
                 let table = self.txn().open_table(ALERTS)?;
                 let Some(bytes) = table.get(id)? else { return Ok(None) };
                 Ok(Some(line::of_alert(id, &row::open::<AlertRow>(bytes.value(), id)?)))
+            }
+            Kind::State => {
+                let table = self.txn().open_table(STATE)?;
+                let Some(bytes) = table.get(key)? else { return Ok(None) };
+                Ok(Some(line::of_state(key, &row::open::<StateRecord>(bytes.value(), key)?)))
             }
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;
@@ -156,6 +164,7 @@ impl Reader<'_> {
             (Kind::Session, SESSIONS),
             (Kind::Cost, COSTS),
             (Kind::Command, COMMANDS),
+            (Kind::State, STATE),
             (Kind::Key, KEYS),
             (Kind::Gone, GONE),
         ];

@@ -23,7 +23,8 @@ use crate::store::reader::Reader;
 use crate::store::session::SessionRow;
 use crate::store::sheet::line::{self, Fields};
 use crate::store::sheet::schema::Table;
-use crate::store::tables::{ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
+use crate::store::state::StateRecord;
+use crate::store::tables::{ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS, STATE};
 use crate::store::{StoreError, event, row};
 use rusqlite::types::Value as Cell;
 
@@ -67,6 +68,9 @@ fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
         row::open::<CommandRow>(bytes, key).map(drop)
     })?;
     named(reader, Kind::Cost, COSTS, &mut found, |bytes, key| row::open::<CostRecord>(bytes, key).map(drop))?;
+    named(reader, Kind::State, STATE, &mut found, |bytes, key| {
+        row::open::<StateRecord>(bytes, key).map(drop)
+    })?;
     numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| {
         row::open::<AuditRecord>(bytes, seq).map(drop)
     })?;
@@ -154,6 +158,7 @@ fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(
         Kind::Session => by_name(SESSIONS, sealed::<SessionRow>(fields, key)),
         Kind::Node => by_name(NODES, sealed::<NodeRow>(fields, key)),
         Kind::Cost => by_name(COSTS, sealed::<CostRecord>(fields, key)),
+        Kind::State => by_name(STATE, sealed::<StateRecord>(fields, key)),
         Kind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
         Kind::Audit => by_number(AUDIT, sealed::<AuditRecord>(fields, key)),
         Kind::Event => by_number(EVENTS, line::event(number, fields).map(|event| event::seal(&event))),

@@ -9,7 +9,7 @@ use crate::base::progress::Progress;
 use crate::protocol::event::{EventView, raw};
 use crate::store::StoreError;
 use crate::store::batch::Batch;
-use crate::store::tables::GONE;
+use crate::store::tables::STATE;
 
 const NOW: Time = Time(1_795_450_273_000);
 
@@ -73,7 +73,7 @@ fn a_store_of_an_earlier_shape_is_backed_up_before_it_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (path, mirror) = both(folder.path(), 7);
     let (store, _) = Store::open(&path).unwrap();
-    store.transaction(|txn| txn.delete_table(GONE).map(|was| assert!(was)).map_err(Into::into)).unwrap();
+    store.transaction(|txn| txn.delete_table(STATE).map(|was| assert!(was)).map_err(Into::into)).unwrap();
     drop(store);
     drop(open(&path, &mirror, &Rules::default(), NOW).unwrap());
     let made = backup::list(&mirror);

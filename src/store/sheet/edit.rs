@@ -20,6 +20,7 @@ use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::row;
 use crate::store::session::{SessionRecord, SessionRow};
+use crate::store::state::StateRecord;
 use crate::store::tables::{
     AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
 };
@@ -164,6 +165,13 @@ impl Edit {
         };
         let row = line::row::<AlertRow>(fields)?;
         row.into_alert(id).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// What is kept under a name after this edit; `None` when it is gone.
+    pub fn of_state(&self, known: Option<&StateRecord>) -> Result<Option<StateRecord>, String> {
+        let Some(fields) = self.fields(known.map(line::fields))? else { return Ok(None) };
+        let record = line::row::<StateRecord>(fields)?;
+        record.check().map(|()| Some(record))
     }
 
     /// A new event under this number.

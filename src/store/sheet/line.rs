@@ -22,6 +22,7 @@ use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::session::{SessionRecord, SessionRow};
+use crate::store::state::StateRecord;
 
 /// Characters of a wrong value that are shown.
 const SHOWN: usize = 60;
@@ -167,6 +168,12 @@ pub(in crate::store) fn of_alert(id: u64, row: &AlertRow) -> Line {
     line
 }
 
+/// A line of what the supervisor keeps for itself.
+pub fn of_state(name: &str, record: &StateRecord) -> Line {
+    let at = Cell::Text(moment::text(Time(record.changed_at)));
+    vec![text(name), text(&record.data), at, Cell::Null]
+}
+
 /// A line of commands.
 pub(in crate::store) fn of_command(id: &str, row: &CommandRow) -> Line {
     let mut rest = fields(row);
@@ -278,6 +285,7 @@ fn blank(kind: Kind) -> Fields {
         Kind::Audit => fields(&AuditRecord::default()),
         Kind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
         Kind::Alert => fields(&AlertRow::default()),
+        Kind::State => fields(&StateRecord::default()),
         Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
     }
 }
@@ -312,7 +320,7 @@ fn set(kind: Kind, into: &mut Fields, column: &str, cell: &Cell) -> Result<(), S
         (Kind::Session, "cost") => ("cost_micros", micros_of(cell)?),
         (Kind::Cost, "cost_usd") => ("micros", micros_of(cell)?),
         (Kind::Session, "timestamp") => ("active_at", moment_of(cell)?),
-        (Kind::Command | Kind::Alert, "timestamp") => ("changed_at", moment_of(cell)?),
+        (Kind::Command | Kind::Alert | Kind::State, "timestamp") => ("changed_at", moment_of(cell)?),
         (Kind::Alert, "count") => (column, whole_of(cell)?.into()),
         (Kind::Audit, "timestamp") => ("at", moment_of(cell)?),
         (Kind::Event, "ts_us") => match cell {

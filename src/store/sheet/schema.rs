@@ -20,7 +20,7 @@ CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status);";
 pub const APPLICATION_ID: i64 = 0x4841_4c4f;
 
 /// The shape's version, in `user_version`.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// A table that mirrors one of the store's.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Table {
 }
 
 /// All of them.
-pub const TABLES: [Table; 7] = [
+pub const TABLES: [Table; 8] = [
     Table {
         kind: Kind::Event,
         name: "events",
@@ -142,6 +142,7 @@ pub const TABLES: [Table; 7] = [
             "extra",
         ],
     },
+    Table { kind: Kind::State, name: "state", columns: &["id", "data", "timestamp", "extra"] },
 ];
 
 impl Table {
@@ -157,7 +158,11 @@ impl Table {
 
     /// The first version that has it.
     fn since(&self) -> i64 {
-        if self.kind == Kind::Alert { 2 } else { 1 }
+        match self.kind {
+            Kind::State => 3,
+            Kind::Alert => 2,
+            _ => 1,
+        }
     }
 
     /// True when a file has it: one of an earlier day has those of then.

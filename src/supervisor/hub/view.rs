@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
+use serde::de::DeserializeOwned;
 
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
@@ -18,6 +19,7 @@ use crate::rules::command::Place;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
+use crate::store::state::{self, StateRecord};
 use crate::store::tail::Tail;
 
 /// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
@@ -136,6 +138,8 @@ pub struct View {
     pub(super) open_alerts: OrdMap<(String, String), u64>,
     /// The number of the next one.
     pub next_alert: u64,
+    /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
+    pub state: OrdMap<String, Arc<StateRecord>>,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -160,6 +164,7 @@ impl View {
             alerts: OrdMap::new(),
             open_alerts: OrdMap::new(),
             next_alert: 1,
+            state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
             tail: loaded.tail,
         };
         for alert in loaded.alerts {
@@ -241,6 +246,20 @@ impl View {
     pub fn open_alert(&self, name: &str, about: &str) -> Option<&Arc<Alert>> {
         let id = self.open_alerts.get(&(name.to_owned(), about.to_owned()))?;
         self.alerts.get(id)
+    }
+
+    /// What is kept of this kind under this key; `None`: nothing, or not in this shape.
+    pub fn kept<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<T> {
+        serde_json::from_str(&self.state.get(&state::name(kind, key))?.data).ok()
+    }
+
+    /// Everything that is kept of this kind in this shape, by its key, in order.
+    pub fn all_kept<T: DeserializeOwned>(&self, kind: &str) -> impl Iterator<Item = (&str, T)> {
+        let begin = state::name(kind, "");
+        let entries = self.state.range(begin.clone()..);
+        entries
+            .map_while(move |(name, record)| Some((name.strip_prefix(&begin)?, &record.data)))
+            .filter_map(|(key, data)| Some((key, serde_json::from_str(data).ok()?)))
     }
 
     /// A node as the API shows it.

@@ -14,7 +14,7 @@ use crate::peer::{self, Peer};
 use crate::world::{TOKEN, World, text};
 
 /// The tables that hold rows of the store, and how their rows are told apart.
-pub const TABLES: [(&str, &str); 7] = [
+pub const TABLES: [(&str, &str); 8] = [
     ("events", "seq"),
     ("sessions", "id"),
     ("nodes", "id"),
@@ -22,6 +22,7 @@ pub const TABLES: [(&str, &str); 7] = [
     ("audit_log", "seq"),
     ("commands", "id"),
     ("alerts", "id"),
+    ("state", "id"),
 ];
 
 impl World {

@@ -10,6 +10,7 @@ use crate::protocol::command::Command;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
+use crate::store::state::StateRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::view::NodeState;
 
@@ -22,6 +23,7 @@ impl Work {
                 Kind::Node => self.edit_node(&edit, at),
                 Kind::Session => self.edit_session(&edit),
                 Kind::Alert => self.edit_alert(&edit),
+                Kind::State => self.edit_state(&edit),
                 Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
@@ -80,6 +82,11 @@ impl Work {
             Kind::Alert => {
                 let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
                 self.batch.alerts.extend(known.map(|alert| (alert.id, Some(Alert::clone(&alert)))));
+                true
+            }
+            Kind::State => {
+                let known = self.view.state.get(&edit.key).map(|record| StateRecord::clone(record));
+                self.batch.state.extend(known.map(|record| (edit.key.clone(), Some(record))));
                 true
             }
             _ => false,
@@ -146,6 +153,13 @@ impl Work {
             Some(alert) => self.put_alert(alert),
             None => known.map_or((), |known| self.drop_alert(known.id)),
         }
+        Ok(())
+    }
+
+    fn edit_state(&mut self, edit: &Edit) -> Result<(), String> {
+        let known = self.view.state.get(&edit.key).cloned();
+        let record = edit.of_state(known.as_deref())?;
+        self.put_state(edit.key.clone(), record);
         Ok(())
     }
 

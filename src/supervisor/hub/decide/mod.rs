@@ -14,6 +14,7 @@ mod returned;
 use std::collections::HashSet;
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::effect::Effect;
@@ -29,6 +30,7 @@ use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::node::NodeRecord;
+use crate::store::state::{self, StateRecord};
 use crate::store::tail::MERGE_AT;
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
@@ -140,6 +142,26 @@ impl Work {
         self.batch.edits.is_back(Kind::Node, &id);
         self.batch.nodes.insert(id, state.record.clone());
         self.view.nodes.insert(state.record.id.clone(), std::sync::Arc::new(state));
+    }
+
+    /// Keeps this under this kind and key from now on.
+    pub fn keep(&mut self, kind: &str, key: &str, value: &impl Serialize, at: Time) {
+        self.put_state(state::name(kind, key), Some(StateRecord::new(value, at)));
+    }
+
+    /// Does not keep it any more.
+    pub fn forget(&mut self, kind: &str, key: &str) {
+        self.put_state(state::name(kind, key), None);
+    }
+
+    fn put_state(&mut self, name: String, record: Option<StateRecord>) {
+        let known = match &record {
+            Some(record) => self.view.state.insert(name.clone(), std::sync::Arc::new(record.clone())),
+            None => self.view.state.remove(&name),
+        };
+        if record.is_some() || known.is_some() {
+            self.batch.state.insert(name, record);
+        }
     }
 
     /// The credit of one agent: its share of what all may have.

@@ -1,7 +1,5 @@
 //! Tests of the decisions: the promises, one by one, without a disk or a network.
 
-use std::collections::BTreeSet;
-
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -15,7 +13,6 @@ use crate::rules::command::local_id;
 use crate::store::change::Kind;
 use crate::store::hub::Loaded;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::store::tail::Tail;
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
@@ -33,19 +30,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let loaded = Loaded {
-            store_id: "s".into(),
-            last_seq: 0,
-            last_time: Time(0),
-            alerts: Vec::new(),
-            nodes: Vec::new(),
-            sessions: Vec::new(),
-            gone_nodes: Vec::new(),
-            gone_sessions: Vec::new(),
-            returned_nodes: BTreeSet::new(),
-            open_commands: Vec::new(),
-            tail: Tail::default(),
-        };
+        let loaded = Loaded { store_id: "s".into(), ..Loaded::default() };
         Self {
             view: View::of(loaded),
             told: Vec::new(),
@@ -675,4 +660,27 @@ fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
     assert_eq!(batch.nodes["n"], stage.view.nodes["n"].record);
     assert_eq!(batch.moved.list, [edit(Kind::Cost, "c")]);
     assert!(batch.sessions.is_empty());
+}
+
+#[test]
+fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
+    let mut stage = Stage::new();
+    let mut work = Work::on(&stage.view, LIVENESS);
+    work.keep("halt", "shop", &1, Time(1));
+    work.keep("halt", "site", &2, Time(1));
+    work.keep("halts", "x", &3, Time(1));
+    assert_eq!(work.batch.state.len(), 3);
+    stage.view = work.view;
+    assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 1), ("site", 2)]);
+    assert_eq!(stage.view.kept::<u64>("halt", "site"), Some(2));
+    let edit = |key: &str, deed| Edit { kind: Kind::State, key: key.into(), deed };
+    let set = |data: &str| Deed::Set(vec![("data".into(), data.to_owned().into())]);
+    let list =
+        vec![edit("halt/site", Deed::Drop), edit("halt/shop", set("5")), edit("halts/x", set("no JSON"))];
+    let reply = oneshot::channel().0;
+    let batch = stage.play(vec![Input::Edits { edits: Edits { list, done: 3 }, reply }]);
+    assert_eq!(batch.state["halt/site"], None);
+    assert_eq!(batch.state["halt/shop"].as_ref().unwrap().data, "5");
+    assert!(!batch.state.contains_key("halts/x"), "it makes no sense");
+    assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 5)]);
 }
