@@ -12,8 +12,8 @@
 //! files under `tests/fixtures/frames` are the protocol: change them first.
 
 pub mod alert;
-pub mod approval;
 pub mod api;
+pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod command;

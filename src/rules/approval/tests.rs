@@ -11,7 +11,13 @@ fn session() -> Session {
 }
 
 fn ask(id: &str) -> Ask {
-    Ask { id: id.into(), kind: AskKind::Permission, what: "rm -rf build".into(), about: "bash".into(), since: Time(5) }
+    Ask {
+        id: id.into(),
+        kind: AskKind::Permission,
+        what: "rm -rf build".into(),
+        about: "bash".into(),
+        since: Time(5),
+    }
 }
 
 fn fresh(limits: Limits) -> Approval {
@@ -19,7 +25,14 @@ fn fresh(limits: Limits) -> Approval {
 }
 
 fn given(by: &str, reply: Reply) -> Given {
-    Given { reply, by: by.into(), over: "halctl".into(), at: Time(20), command_id: "c1".into(), has_ended: false }
+    Given {
+        reply,
+        by: by.into(),
+        over: "halctl".into(),
+        at: Time(20),
+        command_id: "c1".into(),
+        has_ended: false,
+    }
 }
 
 fn command(state: CommandState, error: Option<&str>) -> Command {
@@ -59,7 +72,10 @@ fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_fi
 
 #[test]
 fn the_receipt_tells_each_step_once_whichever_word_of_the_node_comes_first() {
-    let sent = answered(seen(fresh(Limits::default()), "ada", "halctl", "", Time(12)).unwrap(), given("ada", Reply::Once));
+    let sent = answered(
+        seen(fresh(Limits::default()), "ada", "halctl", "", Time(12)).unwrap(),
+        given("ada", Reply::Once),
+    );
     assert_eq!(seen(sent.clone(), "ada", "halctl", "", Time(13)), None, "that is known");
     let running = followed(sent.clone(), &command(CommandState::Running, None)).unwrap();
     assert_eq!(running.state, ApprovalState::Reached);
@@ -76,11 +92,15 @@ fn the_receipt_tells_each_step_once_whichever_word_of_the_node_comes_first() {
 #[test]
 fn an_answer_that_did_not_arrive_is_on_the_receipt_and_can_be_given_again() {
     let sent = answered(fresh(Limits::default()), given("ada", Reply::Once));
-    let lost = followed(sent.clone(), &command(CommandState::Expired, Some("node web-1 did not take it"))).unwrap();
+    let lost =
+        followed(sent.clone(), &command(CommandState::Expired, Some("node web-1 did not take it"))).unwrap();
     assert_eq!((lost.state, &lost.answer), (ApprovalState::Undelivered, &None));
     assert!(lost.receipt.last().unwrap().note.contains("did not take it"), "{lost:?}");
     assert_eq!(judge(&lost, &Reply::Reject { message: String::new() }), Verdict::First);
-    let elsewhere = followed(moved_on(sent, "", Time(25)), &command(CommandState::Failed, Some("waits for no permission")));
+    let elsewhere = followed(
+        moved_on(sent, "", Time(25)),
+        &command(CommandState::Failed, Some("waits for no permission")),
+    );
     assert_eq!(elsewhere.unwrap().state, ApprovalState::Lapsed);
     let nobody = moved_on(fresh(Limits::default()), "", Time(25));
     assert!(nobody.state == ApprovalState::Lapsed && !nobody.is_open());
@@ -101,7 +121,8 @@ fn time_is_up_once_and_snoozing_puts_it_off() {
 
 #[test]
 fn a_name_is_short_and_nobody_elses() {
-    let named = |id: &str, taken: &[&str]| name(&ask(id), &session(), |name| taken.contains(&name)).to_string();
+    let named =
+        |id: &str, taken: &[&str]| name(&ask(id), &session(), |name| taken.contains(&name)).to_string();
     assert_eq!(named("per_1", &[]), "per_1");
     assert_eq!(named("per_1", &["per_1"]), "per_1@web-1");
     let third = named("per_1", &["per_1", "per_1@web-1"]);
@@ -114,7 +135,8 @@ fn a_receipt_is_bounded() {
     let mut one = fresh(Limits::default());
     for round in 0..200 {
         one = seen(one.clone(), &format!("person {round}"), "api", "", Time(round)).unwrap_or(one);
-        one = followed(answered(one, given("ada", Reply::Once)), &command(CommandState::Expired, None)).unwrap();
+        one = followed(answered(one, given("ada", Reply::Once)), &command(CommandState::Expired, None))
+            .unwrap();
     }
     assert_eq!(one.receipt.len(), MOST_STEPS);
     assert_eq!(one.receipt[0].stage, Stage::Asked);
