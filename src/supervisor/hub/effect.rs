@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
 use crate::protocol::alert::Alert;
+use crate::protocol::approval::Approval;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
@@ -52,6 +53,8 @@ pub enum Effect {
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
+    /// The answer to whoever snoozed an approval.
+    Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
 }
