@@ -157,6 +157,7 @@ impl Place {
             retention: Retention::default(),
             alerts: Limits::default(),
             approvals: crate::rules::approval::Limits::default(),
+            cost: supervisor_config::CostConfig::default(),
             tls: None,
         }
     }

@@ -1,10 +1,12 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `cost`: what tokens cost, and what the providers bill.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
+mod cost;
 mod later;
 mod reload;
 mod tls;
@@ -22,6 +24,7 @@ use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
+pub use cost::CostConfig;
 pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
@@ -62,6 +65,8 @@ pub struct Config {
     pub alerts: Limits,
     /// How long approvals wait.
     pub approvals: approval::Limits,
+    /// What tokens cost.
+    pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -133,11 +138,11 @@ fn build(root: &Section<'_>) -> Config {
     let alerts = root.section("alerts", alerts);
     let approvals = root.section("approvals", approvals::read);
     later::channels(root);
-    later::cost(root);
+    let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, approvals, tls }
+    Config { server, database, backup, retention, alerts, approvals, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {
