@@ -1,9 +1,11 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `cost`: what tokens cost, and what the providers bill.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod cost;
 mod later;
 mod reload;
 mod tls;
@@ -20,6 +22,7 @@ use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
+pub use cost::CostConfig;
 pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
@@ -58,6 +61,8 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// What tokens cost.
+    pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -128,11 +133,11 @@ fn build(root: &Section<'_>) -> Config {
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
     later::channels(root);
-    later::cost(root);
+    let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, tls }
+    Config { server, database, backup, retention, alerts, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {
