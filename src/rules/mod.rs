@@ -6,13 +6,15 @@
 //! - `alert`: the life of what a person should see.
 //! - `watch`: when what is seen is worth an alert.
 //! - `provider`: what providers answer, read as bills.
+//! - `reconcile`: what we count against what they bill.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod alert;
 pub mod command;
 pub mod node;
-pub mod provider;
 pub mod price;
+pub mod provider;
+pub mod reconcile;
 pub mod session;
 pub mod watch;

@@ -18,6 +18,12 @@ use crate::base::clock::Time;
 use crate::base::money::Money;
 use crate::protocol::provider::{BillLine, DayBill, Metered, Provider};
 
+/// The alert of bills that cannot be fetched.
+pub const UPDATE_FAILED: &str = "cost.update_failed";
+
+/// The alert of a difference that nothing explains.
+pub const DISCREPANCY: &str = "cost.discrepancy";
+
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 

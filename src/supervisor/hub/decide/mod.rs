@@ -9,6 +9,7 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod provider;
 mod returned;
 
 use std::collections::HashSet;
@@ -107,6 +108,7 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
