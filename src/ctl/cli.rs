@@ -1,6 +1,7 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod approval;
+pub mod cost;
 pub mod operate;
 pub mod session;
 pub mod store;
@@ -143,6 +144,9 @@ pub enum Noun {
     /// What a store that was set aside holds and the present one lacks
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// What sessions have used, and what providers bill
+    #[command(visible_alias = "costs", subcommand)]
+    Cost(cost::CostVerb),
     /// Look at this machine as the runbook does: what is wrong, what shows it, what helps; and do what is safe
     #[command(after_help = operate::DOCTOR_HELP)]
     Doctor(operate::Doctor),

@@ -6,6 +6,8 @@
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert.
 //! - `ledger`: what an event adds to the ledger of costs.
+//! - `provider`: what providers answer, read as bills.
+//! - `reconcile`: what we count against what they bill.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
@@ -15,5 +17,7 @@ pub mod command;
 pub mod ledger;
 pub mod node;
 pub mod price;
+pub mod provider;
+pub mod reconcile;
 pub mod session;
 pub mod watch;

@@ -2,15 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use super::reader::Reader;
-use super::row::{self, Row};
-use super::tables::COSTS;
+use super::row::Row;
 use crate::rules::ledger::{Entry, Worth};
 use crate::rules::price::MICRO;
 
-/// The kind of state under which the bill of a session is kept: what of its messages is in the ledger already.
-pub const BILL: &str = "bill";
+/// The kind of state under which the bill of a session is kept: what of its messages is in the ledger of costs already.
+pub const LEDGER: &str = "ledger";
 
 /// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `rules::price`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,19 +143,5 @@ impl CostChange {
         let mut row = self.more.clone();
         row.set(&before.plus(&self.more.worth()).minus(&self.less));
         row
-    }
-}
-
-impl Reader<'_> {
-    /// Every row of the days from one to another, both included, in the order of the days.
-    pub fn costs(&self, from: &str, to: &str, see: &mut dyn FnMut(CostRecord)) -> Result<(), StoreError> {
-        let table = self.txn().open_table(COSTS)?;
-        // What follows the last day's keys: they go on with a bar.
-        let end = format!("{to}~");
-        for entry in table.range(from..end.as_str())? {
-            let (key, bytes) = entry?;
-            see(row::open(bytes.value(), key.value())?);
-        }
-        Ok(())
     }
 }

@@ -26,6 +26,7 @@ pub mod archive;
 pub mod audit;
 mod ballast;
 mod batch;
+pub mod bill;
 mod cache;
 pub mod change;
 pub mod check;

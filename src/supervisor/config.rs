@@ -2,12 +2,14 @@
 //!
 //! - `tls`: the certificate is tried before anything is started.
 //! - `cost`: what tokens cost, and what the providers bill.
+//! - `provider`: whose bills are fetched.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
 mod cost;
 mod later;
+pub mod provider;
 mod reload;
 mod tls;
 

@@ -6,6 +6,7 @@
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
+//! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
@@ -26,6 +27,7 @@ mod live;
 mod metrics;
 mod mirror;
 pub mod offline;
+mod provider;
 mod pulse;
 mod refusal;
 pub mod run;
@@ -128,6 +130,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
+        shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
@@ -190,6 +193,7 @@ impl Supervisor {
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
         self.shared.archive.set_rules(config.retention.clone());
+        self.shared.providers.set(&config.cost);
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;

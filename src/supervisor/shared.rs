@@ -14,6 +14,7 @@ use super::denied::Denied;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
+use super::provider::Providers;
 use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
@@ -62,6 +63,8 @@ pub struct Shared {
     pub merging: Arc<Mutex<()>>,
     /// Work that takes long.
     pub works: Works,
+    /// Who fetches what providers bill.
+    pub providers: Providers,
     /// Live events.
     pub live: Switchboard,
     /// Whether new connections can be taken.
@@ -85,6 +88,7 @@ impl Shared {
             metrics,
             merging: Arc::default(),
             works: Works::default(),
+            providers: Providers::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
             tasks,

@@ -8,6 +8,7 @@ pub mod command;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod provider;
 pub mod session;
 pub mod store;
 pub mod stream;
@@ -63,6 +64,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(provider::status))
+        .routes(routes!(provider::update))
+        .routes(routes!(provider::bills))
+        .routes(routes!(provider::reconcile))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))

@@ -1,6 +1,7 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,7 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::protocol::provider::{DayBill, Provider};
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -115,6 +117,17 @@ pub struct Asked {
     pub earlier: Option<(KeyRecord, Option<Command>)>,
     /// The answer: the stored command, or the one that the key stands for.
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
+}
+
+/// What came of asking a provider.
+#[derive(Debug)]
+pub struct Billed {
+    /// Which.
+    pub provider: Provider,
+    /// Its bills by day; or what went wrong, and how much that matters.
+    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
+    /// Told when it is stored, or why it is not.
+    pub reply: oneshot::Sender<Result<(), String>>,
 }
 
 /// Something that happened, and that a person should see.
@@ -344,6 +357,8 @@ pub enum Input {
     },
     /// Something happens to approvals.
     Approval(OfApprovals),
+    /// A provider was asked what it bills.
+    Billed(Box<Billed>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -378,6 +393,7 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Billed(_)
             | Self::Tick => false,
         }
     }

@@ -5,7 +5,7 @@ use crate::protocol::event::EventView;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::ledger::{Before, Bill, Entry, Heard};
 use crate::rules::price::micros;
-use crate::store::cost::{BILL, CostChange, CostRecord};
+use crate::store::cost::{CostChange, CostRecord, LEDGER};
 
 impl Work {
     /// Adds to the ledger what an event has added to its session, which is as the event says already.
@@ -45,12 +45,12 @@ impl Work {
 
     /// The bill of a session after an event, remembered, and what the event changes.
     fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>) {
-        let known: Option<Bill> = self.view.kept(BILL, session.id.as_str());
+        let known: Option<Bill> = self.view.kept(LEDGER, session.id.as_str());
         let before = known.unwrap_or_else(|| Bill::begin(&heard.before));
         let mut bill = before.clone();
         let entries = bill.take(session, heard, &self.view.prices);
         if bill != before {
-            self.keep(BILL, session.id.as_str(), &bill, heard.received);
+            self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
         }
         (bill, entries)
     }

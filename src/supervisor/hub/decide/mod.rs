@@ -10,6 +10,7 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod provider;
 mod returned;
 
 use std::collections::{BTreeSet, HashSet};
@@ -115,6 +116,7 @@ impl Work {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
             Input::Approval(happening) => self.approval(happening, at),
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
