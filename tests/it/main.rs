@@ -11,6 +11,7 @@
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
+//! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -25,6 +26,7 @@ mod alert;
 mod approval;
 mod command;
 mod config;
+mod cost;
 mod ctl;
 mod doctor;
 mod documents;
