@@ -8,6 +8,7 @@
 //! - `ledger`: what an event adds to the ledger of costs.
 //! - `provider`: what providers answer, read as bills.
 //! - `reconcile`: what we count against what they bill.
+//! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
@@ -19,5 +20,6 @@ pub mod node;
 pub mod price;
 pub mod provider;
 pub mod reconcile;
+pub mod report;
 pub mod session;
 pub mod watch;

@@ -5,6 +5,7 @@ pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod command;
+pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
@@ -64,6 +65,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(cost::of_days))
+        .routes(routes!(cost::of_period))
+        .routes(routes!(cost::prices))
         .routes(routes!(provider::status))
         .routes(routes!(provider::update))
         .routes(routes!(provider::bills))
