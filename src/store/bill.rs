@@ -1,6 +1,6 @@
 //! Under which names the supervisor keeps what providers bill: see [`super::state`].
 
-use std::collections::BTreeMap;
+use redb::ReadableTable;
 
 use super::cost::CostRecord;
 use super::reader::Reader;
@@ -22,15 +22,23 @@ pub fn key(provider: &str, date: &str) -> String {
 }
 
 impl Reader<'_> {
-    /// What was used on these days, both included, by key.
-    pub fn costs_of_days(&self, from: &str, to: &str) -> Result<BTreeMap<String, CostRecord>, StoreError> {
+    /// What was used on these days, both included. Rows that an operator has added have keys of any shape.
+    pub fn costs_of_days(&self, from: &str, to: &str) -> Result<Vec<CostRecord>, StoreError> {
         let table = self.txn().open_table(COSTS)?;
-        // Keys begin with the day, and `}` comes after the `|` behind it.
-        let end = format!("{to}}}");
-        let rows = table.range(from..end.as_str())?.map(|entry| {
+        let mut found = Vec::new();
+        for entry in table.iter()? {
             let (key, bytes) = entry?;
-            Ok((key.value().to_owned(), row::open::<CostRecord>(bytes.value(), key.value())?))
-        });
-        rows.collect()
+            let is_elsewhere = day_of(key.value()).is_some_and(|day| day < from || to < day);
+            if !is_elsewhere {
+                found.push(row::open::<CostRecord>(bytes.value(), key.value())?);
+            }
+        }
+        found.retain(|record| from <= record.date.as_str() && record.date.as_str() <= to);
+        Ok(found)
     }
+}
+
+/// The day with which the keys of our own rows begin.
+fn day_of(key: &str) -> Option<&str> {
+    key.split_once('|').map(|(day, _)| day).filter(|day| day.len() == 10)
 }

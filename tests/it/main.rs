@@ -8,6 +8,7 @@
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
+//! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `documents`: the operator's documents say what the program does.
@@ -42,11 +43,13 @@ mod opencode_home;
 mod patience;
 mod peer;
 mod program;
+mod provider;
 mod recording;
 mod service;
 mod session;
 mod session_rules;
 mod source;
+mod stand_in;
 mod stream;
 mod survive;
 mod tidy;

@@ -28,7 +28,7 @@ pub async fn compare(
     let mut lines = Vec::new();
     for provider in providers {
         let mut ours: BTreeMap<Key, Ours> = BTreeMap::new();
-        for record in records.values().filter(|record| billed_by(&record.provider) == Some(*provider)) {
+        for record in records.iter().filter(|record| billed_by(&record.provider) == Some(*provider)) {
             let key = (record.date.clone(), plain_model(&record.model).to_owned());
             ours.entry(key).or_default().add(&used(record, &settings.prices));
         }
