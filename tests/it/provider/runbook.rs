@@ -51,7 +51,7 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
         vec![
             line("claude-opus-5-20260301", 10, 1000),
             line("claude-haiku-4-5", 6, 600),
-            line("claude-sonnet-5", 2, 400),
+            line("claude-sonnet-5", 4, 400),
             line("Code Execution", 2, 0),
         ],
     );
@@ -109,7 +109,7 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
         vec![
             line("claude-opus-5", 3, 600),
             line("claude-haiku-4-5", 3, 600),
-            line("claude-sonnet-5", 2, 400),
+            line("claude-sonnet-5", 4, 400),
         ],
     );
     assert_eq!(scene.update()["status"], "ok");
