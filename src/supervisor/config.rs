@@ -6,6 +6,7 @@
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod approvals;
 mod cost;
 mod later;
 pub mod provider;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::approval;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -63,6 +65,8 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// How long approvals wait.
+    pub approvals: approval::Limits,
     /// What tokens cost.
     pub cost: CostConfig,
     /// The certificate, when TLS is on.
@@ -134,12 +138,13 @@ fn build(root: &Section<'_>) -> Config {
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
+    let approvals = root.section("approvals", approvals::read);
     later::channels(root);
     let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, cost, tls }
+    Config { server, database, backup, retention, alerts, approvals, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

@@ -1,6 +1,7 @@
 //! The one test binary: scenes played with the true programs, a module for each noun.
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
+//! - `approval`: what a session waits with for a person, and whether the answer arrived.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
@@ -11,6 +12,7 @@
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
+//! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -22,8 +24,10 @@
 
 mod agent;
 mod alert;
+mod approval;
 mod command;
 mod config;
+mod cost;
 mod ctl;
 mod doctor;
 mod documents;

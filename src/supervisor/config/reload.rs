@@ -25,6 +25,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("alerts", old.alerts != new.alerts),
+        ("approvals", old.approvals != new.approvals),
         ("cost.model_rates", old.cost.prices.own != new.cost.prices.own),
         ("cost.providers", old.cost.bills != new.cost.bills),
         ("cost.subscriptions", old.cost.prices.subscriptions != new.cost.prices.subscriptions),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bills_of;
 use crate::protocol::provider::{Compared, Provider};
-use crate::rules::price::Prices;
+use crate::rules::price::micros;
 use crate::rules::provider::plain_model;
 use crate::rules::reconcile::{self, Key, Ours};
 use crate::store::StoreError;
@@ -30,7 +30,7 @@ pub async fn compare(
         let mut ours: BTreeMap<Key, Ours> = BTreeMap::new();
         for record in records.iter().filter(|record| billed_by(&record.provider) == Some(*provider)) {
             let key = (record.date.clone(), plain_model(&record.model).to_owned());
-            ours.entry(key).or_default().add(&used(record, &settings.prices));
+            ours.entry(key).or_default().add(&used(record));
         }
         let bills = bills_of(&view, *provider, &from, &to);
         lines.extend(reconcile::compare(*provider, &ours, &bills, settings.bills.threshold));
@@ -49,12 +49,11 @@ fn billed_by(provider: &str) -> Option<Provider> {
     }
 }
 
-fn used(record: &CostRecord, prices: &Prices) -> Ours {
-    let tokens = record.tokens.iter().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
-    let is_subscribed = prices.is_subscribed(&record.provider);
-    match record.micros {
-        Some(subscribed) if is_subscribed => Ours { subscribed, tokens, ..Ours::default() },
-        Some(micros) => Ours { micros, tokens, ..Ours::default() },
-        None => Ours { tokens, unpriced: tokens, ..Ours::default() },
+fn used(record: &CostRecord) -> Ours {
+    Ours {
+        micros: micros(record.picos.unwrap_or(0)),
+        subscribed: micros(record.equivalent),
+        tokens: record.tokens.iter().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens)),
+        unpriced: record.unpriced,
     }
 }

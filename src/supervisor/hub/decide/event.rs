@@ -14,6 +14,7 @@ use crate::protocol::frame::{Ack, Events, ToAgent};
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
+use crate::rules::ledger::{Before, Heard};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Severity};
@@ -99,7 +100,7 @@ impl Work {
                         place.insert(record)
                     }
                 };
-                let before = (record.session.tokens, record.session.cost_micros);
+                let before = Before::of(&record.session);
                 // An event names the parent as its node does.
                 let parent = record.session.parent_id.take();
                 rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -111,7 +112,14 @@ impl Work {
                 {
                     session.backend.clone_from(&project.backend);
                 }
-                self.charge(session, before, timestamp);
+                let heard = Heard {
+                    kind: &event.kind,
+                    data: event.data.get(),
+                    occurred: event.occurred_at,
+                    received: timestamp,
+                    before,
+                };
+                self.charge(session, &heard);
                 self.view.tail.push(record.no, seq);
                 session.id.to_string()
             }
