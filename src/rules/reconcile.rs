@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::price;
-use super::provider::{plain_model, total};
+use super::provider::plain_model;
 use crate::base::money::Money;
 use crate::protocol::provider::{
     Compared, DayBill, Explained, Metered, Provider, ProviderStatus, Reason, Standing, Step,
@@ -263,11 +263,6 @@ fn difference(line: &Compared) -> Option<Step> {
         commands.push(format!("halctl cost reconcile --from {date} --to {date} -o json"));
     }
     Some(Step { finding, commands })
-}
-
-/// The sum of all bills of these days, for the metrics.
-pub fn billed(bills: &BTreeMap<String, DayBill>) -> Money {
-    bills.values().map(total).sum()
 }
 
 #[cfg(test)]

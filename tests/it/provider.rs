@@ -162,6 +162,9 @@ fn the_bills_are_the_payloads(provider: &'static str) {
         (&json!(true), &json!(false)),
         "{bills:?}"
     );
+    let today =
+        scene.world.metric(&format!("hal_o_swarm_provider_billed_today_dollars{{provider=\"{provider}\"}}"));
+    assert_eq!((today * 1e6).round() as i64, scene.expected()[0].1, "metrics");
     let asked: Vec<String> = scene.stand.facts().asked.iter().map(|(_, what)| what.clone()).collect();
     assert!(
         asked.iter().any(|what| what.contains("page=") || what.contains("pageToken=")),
