@@ -50,6 +50,10 @@ pub enum Effect {
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
+    /// The answer to whoever sends notices.
+    Settled(oneshot::Sender<bool>, bool),
+    /// Something is to be sent.
+    Queued,
     /// The log says what a person should see.
     Alert(String),
 }

@@ -9,6 +9,7 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod notice;
 mod returned;
 
 use std::collections::HashSet;
@@ -107,6 +108,8 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Notice(happening) => self.notice(happening, at),
+            Input::Routing(routing) => self.view.routing = routing,
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
