@@ -156,6 +156,7 @@ impl Place {
             backup: Rules::default(),
             retention: Retention::default(),
             channels: Vec::new(),
+            routes: Vec::new(),
             alerts: Limits::default(),
             tls: None,
         }

@@ -13,6 +13,7 @@ pub mod address;
 pub mod alert;
 pub mod command;
 pub mod node;
+pub mod notice;
 pub mod route;
 pub mod session;
 pub mod watch;

@@ -2,12 +2,14 @@
 //!
 //! - `tls`: the certificate is tried before anything is started.
 //! - `channels`: the ways to people.
+//! - `routes`: who is told what.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 pub mod channels;
 mod later;
 mod reload;
+mod routes;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
-use crate::rules::route::{Routing, Way};
+use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -63,6 +65,8 @@ pub struct Config {
     pub alerts: Limits,
     /// The ways to people.
     pub channels: Vec<channels::Channel>,
+    /// Who is told what.
+    pub routes: Vec<Route>,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -104,7 +108,7 @@ impl Config {
     /// Who is told what.
     pub fn routing(&self) -> Routing {
         let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
-        Routing { channels: self.channels.iter().map(way).collect() }
+        Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
     }
 }
 
@@ -139,11 +143,12 @@ fn build(root: &Section<'_>) -> Config {
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
     let channels = channels::read(root);
+    let routes = routes::read(root, &channels);
     later::cost(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, channels, tls }
+    Config { server, database, backup, retention, alerts, channels, routes, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

@@ -160,7 +160,7 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
     /// Of which kind.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
     /// How much it matters.

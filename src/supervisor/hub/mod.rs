@@ -9,6 +9,7 @@
 
 pub mod decide;
 pub mod effect;
+pub mod facts;
 mod heal;
 pub mod input;
 pub mod notice;

@@ -11,6 +11,8 @@ mod event;
 mod node;
 mod notice;
 mod returned;
+mod route;
+mod silence;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -113,6 +115,7 @@ impl Work {
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.end_silences(at);
             }
             Input::Stop => self.merge_tail(),
         }
@@ -182,7 +185,7 @@ impl Work {
     /// Writes an event of the supervisor's own about a node.
     fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
@@ -193,7 +196,11 @@ impl Work {
             timestamp,
             occurred_at: at,
             node_seq: 0,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, None, at);
+        }
+        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.
