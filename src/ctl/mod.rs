@@ -12,6 +12,7 @@
 mod alert;
 mod archive;
 mod backup;
+mod channel;
 pub mod cli;
 mod client;
 mod command;
@@ -24,6 +25,7 @@ mod feed;
 mod incident;
 mod node;
 pub mod print;
+mod route;
 mod scrub;
 mod session;
 mod store;
@@ -67,6 +69,8 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
+        Noun::Channels(verb) => channel::run(verb, &client(&global, around)?, screen).await,
+        Noun::Routes(verb) => route::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,

@@ -36,6 +36,7 @@ pub mod dice;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
+pub mod found;
 mod fresh;
 pub mod hub;
 pub mod index;
@@ -52,6 +53,7 @@ pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;
+pub mod spent;
 pub mod state;
 pub(crate) mod suspect;
 mod tables;

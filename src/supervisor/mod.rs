@@ -6,6 +6,7 @@
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
 //! - `offline`: what is done to its files while no supervisor runs.
+//! - `outbound`: the ways to people. `lookout`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
 
@@ -21,6 +22,7 @@ mod denied;
 mod gate;
 pub mod hub;
 mod live;
+mod lookout;
 mod metrics;
 mod mirror;
 pub mod offline;
@@ -129,6 +131,8 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
+        let looking = lookout::watch(shared.clone());
+        shared.tasks.spawn_cuttable(async move { drop(looking.await) });
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
