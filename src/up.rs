@@ -158,6 +158,8 @@ impl Place {
             channels: Vec::new(),
             routes: Vec::new(),
             alerts: Limits::default(),
+            approvals: crate::rules::approval::Limits::default(),
+            cost: supervisor_config::CostConfig::default(),
             tls: None,
         }
     }

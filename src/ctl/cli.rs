@@ -1,5 +1,6 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
+pub mod approval;
 pub mod operate;
 pub mod session;
 pub mod store;
@@ -137,6 +138,9 @@ pub enum Noun {
     /// Who is told what, and why
     #[command(visible_alias = "route", subcommand)]
     Routes(tell::RouteVerb),
+    /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
+    #[command(visible_alias = "approval", subcommand)]
+    Approvals(approval::ApprovalVerb),
     /// Events and audit records that were too old for the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),

@@ -3,10 +3,13 @@
 //! - `tls`: the certificate is tried before anything is started.
 //! - `channels`: the ways to people.
 //! - `routes`: who is told what.
+//! - `cost`: what tokens cost, and what the providers bill.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod approvals;
 pub mod channels;
+mod cost;
 mod later;
 mod reload;
 mod routes;
@@ -20,11 +23,13 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::approval;
 use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
+pub use cost::CostConfig;
 pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
@@ -67,6 +72,10 @@ pub struct Config {
     pub channels: Vec<channels::Channel>,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// How long approvals wait.
+    pub approvals: approval::Limits,
+    /// What tokens cost.
+    pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -144,11 +153,12 @@ fn build(root: &Section<'_>) -> Config {
     let alerts = root.section("alerts", alerts);
     let channels = channels::read(root);
     let routes = routes::read(root, &channels);
-    later::cost(root);
+    let approvals = root.section("approvals", approvals::read);
+    let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, channels, routes, tls }
+    Config { server, database, backup, retention, alerts, approvals, channels, routes, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

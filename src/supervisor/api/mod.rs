@@ -1,6 +1,7 @@
 //! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
 
 pub mod alert;
+pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod channel;
@@ -64,6 +65,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(channel::retry))
         .routes(routes!(route::list))
         .routes(routes!(route::test))
+        .routes(routes!(approval::list))
+        .routes(routes!(approval::get))
+        .routes(routes!(approval::answer))
+        .routes(routes!(approval::snooze))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))

@@ -27,6 +27,9 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("alerts", old.alerts != new.alerts),
         ("routes", old.routes != new.routes),
         ("channels", old.channels != new.channels),
+        ("approvals", old.approvals != new.approvals),
+        ("cost.model_rates", old.cost.prices.own != new.cost.prices.own),
+        ("cost.subscriptions", old.cost.prices.subscriptions != new.cost.prices.subscriptions),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

@@ -7,6 +7,7 @@
 //!                                     '-- failed: the view stays, waiting links close, askers are told
 //! ```
 
+pub mod approval;
 pub mod decide;
 pub mod effect;
 pub mod facts;
@@ -29,8 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
-use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
-use self::room::{Room, Share, Taken};
+use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
@@ -41,7 +42,6 @@ use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
-use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
 
@@ -329,6 +329,9 @@ impl<T: Tally> Owner<T> {
             Effect::Acknowledged(reply, answer) => {
                 let _ = reply.send(answer);
             }
+            Effect::Snoozed(reply, answer) => {
+                let _ = reply.send(answer);
+            }
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -363,6 +366,7 @@ impl<T: Tally> Owner<T> {
             Effect::Replace(fresh, reply) => {
                 let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
             }
+            Effect::Suspect(why) => self.suspect(why),
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
@@ -420,8 +424,12 @@ impl<T: Tally> Owner<T> {
                 | Effect::Ended(_)
                 | Effect::Queued
                 | Effect::Settled(..)
+                | Effect::Suspect(_)
                 | Effect::Alert(_) => {}
                 Effect::Acknowledged(reply, _) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
+                Effect::Snoozed(reply, _) => {
                     let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
                 }
             }

@@ -15,6 +15,7 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::approval::Limits;
 use crate::rules::command::Place;
 use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
@@ -143,6 +144,8 @@ pub struct View {
     pub state: OrdMap<String, Arc<StateRecord>>,
     /// Who is told what.
     pub routing: Arc<Routing>,
+    /// How long approvals wait.
+    pub approval_limits: Limits,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -169,6 +172,7 @@ impl View {
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
             routing: Arc::default(),
+            approval_limits: Limits::default(),
             tail: loaded.tail,
         };
         for alert in loaded.alerts {
@@ -193,7 +197,8 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        Self { began: self.began, routing: self.routing.clone(), ..Self::of(loaded) }
+        let routing = self.routing.clone();
+        Self { began: self.began, approval_limits: self.approval_limits, routing, ..Self::of(loaded) }
     }
 
     /// Puts a session in place of what was known of it.

@@ -158,9 +158,9 @@ impl Work {
     /// Something happens to a notice on its way out.
     pub(super) fn notice(&mut self, happening: Happening, at: Time) {
         let (reply, is_right) = match happening {
-            Happening::Claim(ticket, reply) => (reply, self.claim(&ticket, at)),
-            Happening::Report(ticket, delivery, reply) => (reply, self.report(&ticket, delivery, at)),
-            Happening::Retry(channel, reply) => (reply, self.retry(&channel, at)),
+            Happening::Claim(ticket, reply) => (reply, self.claim_notice(&ticket, at)),
+            Happening::Report(ticket, delivery, reply) => (reply, self.settle_notice(&ticket, delivery, at)),
+            Happening::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
             Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
             Happening::Unsilence { id, actor, address, reply } => {
                 (reply, self.unsilence(&id, (&actor, address), at))
@@ -169,7 +169,7 @@ impl Work {
         self.effects.push(Effect::Settled(reply, is_right));
     }
 
-    fn retry(&mut self, channel: &str, at: Time) -> bool {
+    fn retry_notices(&mut self, channel: &str, at: Time) -> bool {
         let given_up = |row: &Queued| row.state == NoticeState::Undelivered;
         let rows: Vec<Queued> = self.view.queue(channel).filter(given_up).collect();
         for mut row in rows {
@@ -186,14 +186,14 @@ impl Work {
         (row.notice.id == ticket.id && row.state == NoticeState::Waiting).then_some(row)
     }
 
-    fn claim(&mut self, ticket: &Ticket, at: Time) -> bool {
+    fn claim_notice(&mut self, ticket: &Ticket, at: Time) -> bool {
         let Some(mut row) = self.queued(ticket) else { return false };
         row.tries = row.tries.saturating_add(1);
         self.keep(QUEUED, &key(&ticket.channel, ticket.no), &row, at);
         true
     }
 
-    fn report(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
+    fn settle_notice(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
         let Some(mut row) = self.queued(ticket) else { return false };
         let place = key(&ticket.channel, ticket.no);
         match delivery {
