@@ -15,6 +15,7 @@
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
 //! - `tidy`: the house keeps its own rules.
 
@@ -45,10 +46,12 @@ mod patience;
 mod peer;
 mod program;
 mod recording;
+mod route;
 mod service;
 mod session;
 mod session_rules;
 mod source;
+mod stand_in;
 mod stream;
 mod survive;
 mod tidy;
