@@ -37,6 +37,7 @@ pub mod dice;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
+pub mod found;
 mod fresh;
 pub mod hub;
 pub mod index;
@@ -53,6 +54,7 @@ pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;
+pub mod spent;
 pub mod state;
 pub(crate) mod suspect;
 mod tables;

@@ -25,6 +25,8 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("alerts", old.alerts != new.alerts),
+        ("routes", old.routes != new.routes),
+        ("channels", old.channels != new.channels),
         ("approvals", old.approvals != new.approvals),
         ("cost.model_rates", old.cost.prices.own != new.cost.prices.own),
         ("cost.providers", old.cost.bills != new.cost.bills),

@@ -18,6 +18,7 @@ use crate::rules;
 use crate::rules::approval::Limits;
 use crate::rules::command::Place;
 use crate::rules::price::Prices;
+use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -144,6 +145,8 @@ pub struct View {
     pub state: OrdMap<String, Arc<StateRecord>>,
     /// What tokens cost.
     pub prices: Arc<Prices>,
+    /// Who is told what.
+    pub routing: Arc<Routing>,
     /// How long approvals wait.
     pub approval_limits: Limits,
     /// Index entries that are not merged yet.
@@ -172,6 +175,7 @@ impl View {
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
             prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
+            routing: Arc::default(),
             approval_limits: Limits::default(),
             tail: loaded.tail,
         };
@@ -201,6 +205,7 @@ impl View {
             began: self.began,
             approval_limits: self.approval_limits,
             prices: self.prices.clone(),
+            routing: self.routing.clone(),
             ..Self::of(loaded)
         }
     }

@@ -10,8 +10,11 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod notice;
 mod provider;
 mod returned;
+mod route;
+mod silence;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -115,11 +118,14 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Notice(happening) => self.notice(happening, at),
+            Input::Routing(routing) => self.view.routing = routing,
             Input::Approval(happening) => self.approval(happening, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.end_silences(at);
                 self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
@@ -191,7 +197,7 @@ impl Work {
     /// Writes an event of the supervisor's own about a node.
     fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
@@ -202,7 +208,11 @@ impl Work {
             timestamp,
             occurred_at: at,
             node_seq: 0,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, None, at);
+        }
+        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.
