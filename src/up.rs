@@ -18,6 +18,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::rules::policy::settings::Policies;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
@@ -156,6 +157,7 @@ impl Place {
             backup: Rules::default(),
             retention: Retention::default(),
             alerts: Limits::default(),
+            policies: Policies::default(),
             tls: None,
         }
     }

@@ -19,6 +19,7 @@ pub mod command;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod mark;
 pub mod node;
 pub mod session;
 pub mod store;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -58,6 +59,8 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// What steps in by itself.
+    pub policies: Policies,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -129,10 +132,10 @@ fn build(root: &Section<'_>) -> Config {
     let alerts = root.section("alerts", alerts);
     later::channels(root);
     later::cost(root);
-    later::policies(root);
+    let policies = policies::read(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, tls }
+    Config { server, database, backup, retention, alerts, policies, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

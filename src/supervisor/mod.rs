@@ -93,7 +93,8 @@ impl Supervisor {
                 || format!("cannot use the store; is another supervisor using {}?", path.display()),
             )?;
         let metrics = Arc::new(Metrics::default());
-        let view = View::of(loaded);
+        let mut view = View::of(loaded);
+        view.policies = Arc::new(config.policies.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -189,6 +190,7 @@ impl Supervisor {
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.config = config;
         Ok(())
     }

@@ -283,6 +283,8 @@ pub enum Input {
     },
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
     /// An edge has seen what a person should see.
@@ -315,6 +317,7 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Policies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)

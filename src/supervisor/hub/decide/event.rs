@@ -113,7 +113,9 @@ impl Work {
                 }
                 self.charge(session, before, timestamp);
                 self.view.tail.push(record.no, seq);
-                session.id.to_string()
+                let id = session.id.to_string();
+                self.fold(record, &event.kind, &event.data, timestamp);
+                id
             }
         };
         self.batch.events.push(EventView {

@@ -8,10 +8,13 @@ mod command;
 mod cost;
 mod edit;
 mod event;
+mod handover;
+mod mark;
 mod node;
+mod policy;
 mod returned;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -25,6 +28,7 @@ use crate::base::{id, sabotage};
 use crate::protocol::alert::Severity;
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
@@ -62,6 +66,8 @@ pub struct Work {
     pub returned: HashSet<String>,
     /// The numbers of events that may come back under them, since nobody else has them.
     pub free: HashSet<u64>,
+    /// Sessions of which the present input has told policies something.
+    told: BTreeSet<SessionId>,
 }
 
 impl Work {
@@ -75,6 +81,7 @@ impl Work {
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -99,6 +106,7 @@ impl Work {
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -110,9 +118,13 @@ impl Work {
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.stop_halted(at);
+                self.go_on_with_handovers(at);
+                self.consider_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
+        self.consider_told(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
