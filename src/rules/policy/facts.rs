@@ -153,6 +153,11 @@ impl Facts {
         self.acted = Some(at);
     }
 
+    /// What is left of a session that has ended: the next turn begins anew.
+    pub fn of_ended() -> Self {
+        Self { doing: Doing::Ended, ..Self::default() }
+    }
+
     /// True when the session does what its events told last.
     pub fn agree(&self, session: &Session) -> bool {
         self.doing == doing(&session.activity)

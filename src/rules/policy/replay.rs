@@ -124,7 +124,7 @@ impl<'a> Replay<'a> {
         }
         known.facts.fold(&known.session, &event.kind, &event.data, at);
         if known.facts.doing == Doing::Ended {
-            known.facts = Facts { doing: Doing::Ended, ..Facts::default() };
+            known.facts = Facts::of_ended();
         }
         self.told.0 = at;
         self.told.1.insert(id);

@@ -687,3 +687,5 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     assert!(!batch.state.contains_key("halts/x"), "it makes no sense");
     assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 5)]);
 }
+
+mod day;
