@@ -18,6 +18,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::rules::dependency::Dependencies;
 use crate::rules::policy::settings::Policies;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
@@ -158,6 +159,7 @@ impl Place {
             retention: Retention::default(),
             alerts: Limits::default(),
             policies: Policies::default(),
+            dependencies: Dependencies::default(),
             tls: None,
         }
     }

@@ -5,11 +5,13 @@
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `alert`: the life of what a person should see.
 //! - `watch`: when what is seen is worth an alert.
+//! - `dependency`: which project waits for which, and when one is complete.
 //! - `policy`: what steps in by itself, when, and why.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod alert;
 pub mod command;
+pub mod dependency;
 pub mod node;
 pub mod policy;
 pub mod session;

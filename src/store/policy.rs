@@ -18,5 +18,8 @@ pub const HALT: &str = "halt";
 /// The key of a halt of everything: no project has this name.
 pub const HALT_ALL: &str = "*";
 
-/// Projects that are complete, by project.
+/// The session that completed a project last, by project.
 pub const COMPLETE: &str = "project.complete";
+
+/// The completions after which a project that waited for them was let go, by project.
+pub const BEGUN: &str = "project.begun";

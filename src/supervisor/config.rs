@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::dependency::{self, Dependencies};
 use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
@@ -61,6 +62,8 @@ pub struct Config {
     pub alerts: Limits,
     /// What steps in by itself.
     pub policies: Policies,
+    /// Which project waits for which.
+    pub dependencies: Dependencies,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -133,9 +136,10 @@ fn build(root: &Section<'_>) -> Config {
     later::channels(root);
     later::cost(root);
     let policies = policies::read(root);
+    let dependencies = dependency::read(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, policies, tls }
+    Config { server, database, backup, retention, alerts, policies, dependencies, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

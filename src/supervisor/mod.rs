@@ -95,6 +95,7 @@ impl Supervisor {
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
         view.policies = Arc::new(config.policies.clone());
+        view.dependencies = Arc::new(config.dependencies.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -190,6 +191,7 @@ impl Supervisor {
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
         self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.config = config;
         Ok(())

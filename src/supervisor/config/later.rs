@@ -91,14 +91,11 @@ fn env(section: &Section<'_>) {
     }
 }
 
-/// `routes` and `dependencies`, whatever they hold.
+/// `routes`, whatever they hold.
 pub(super) fn others(root: &Section<'_>) {
     let _ = root.items("routes");
-    let keys = [("routes", "no event is routed"), ("dependencies", "sessions do not wait for one another")];
-    for (key, consequence) in keys {
-        if root.value(key).is_some_and(|value| value.asks_for_something()) {
-            unused(root, key, consequence);
-        }
+    if root.value("routes").is_some_and(|value| value.asks_for_something()) {
+        unused(root, "routes", "no event is routed");
     }
 }
 

@@ -24,6 +24,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.types", old.retention.types != new.retention.types),
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
+        ("dependencies", old.dependencies != new.dependencies),
         ("policies", old.policies != new.policies),
         ("alerts", old.alerts != new.alerts),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),

@@ -285,6 +285,8 @@ pub enum Input {
     Watching(Watch),
     /// Other policies are in force.
     Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
     /// An edge has seen what a person should see.
@@ -318,6 +320,7 @@ impl Input {
             | Self::Watching(_)
             | Self::Liveness(_)
             | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)

@@ -17,6 +17,7 @@ use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
 use crate::rules::command::Place;
+use crate::rules::dependency::Dependencies;
 use crate::rules::policy::facts::Facts;
 use crate::rules::policy::settings::Policies;
 use crate::store::hub::Loaded;
@@ -148,6 +149,8 @@ pub struct View {
     pub tail: Tail,
     /// The policies in force.
     pub policies: Arc<Policies>,
+    /// Projects that wait for others.
+    pub dependencies: Arc<Dependencies>,
     /// When they last looked for what is due.
     pub policies_looked: Time,
     /// What policies know of sessions that have not ended.
@@ -186,6 +189,7 @@ impl View {
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
             tail: loaded.tail,
             policies: Arc::default(),
+            dependencies: Arc::default(),
             policies_looked: Time::default(),
             watched: HashMap::new(),
         };

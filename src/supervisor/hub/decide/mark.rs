@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::Work;
-use super::handover;
 use super::policy::ACTOR;
+use super::{dependency, handover};
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
@@ -212,8 +212,8 @@ impl Work {
 
     /// A person who says something to a paused session goes on with it.
     pub(super) fn note_person(&mut self, command: &Command, at: Time) {
-        let is_person =
-            !command.actor.starts_with(ACTOR) && ![HALTER, handover::ACTOR].contains(&command.actor.as_str());
+        let is_person = !command.actor.starts_with(ACTOR)
+            && ![HALTER, handover::ACTOR, dependency::ACTOR].contains(&command.actor.as_str());
         if command.verb != Verb::PromptSession || !is_person {
             return;
         }

@@ -6,6 +6,7 @@ mod alert;
 mod clock;
 mod command;
 mod cost;
+mod dependency;
 mod edit;
 mod event;
 mod handover;
@@ -106,6 +107,7 @@ impl Work {
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
             Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);

@@ -55,6 +55,7 @@ impl Work {
                 continue;
             }
             self.keep(FACTS, id.as_str(), &watched.facts, at);
+            self.note_completion(&id, at);
             self.consider(&id, at);
         }
     }
