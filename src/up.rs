@@ -160,6 +160,8 @@ impl Place {
             alerts: Limits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),
+            approvals: crate::rules::approval::Limits::default(),
+            cost: supervisor_config::CostConfig::default(),
             tls: None,
         }
     }

@@ -1,9 +1,12 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `cost`: what tokens cost, and what the providers bill.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod approvals;
+mod cost;
 mod later;
 mod reload;
 mod tls;
@@ -16,12 +19,14 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::approval;
 use crate::rules::dependency::{self, Dependencies};
 use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
+pub use cost::CostConfig;
 pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
@@ -64,6 +69,10 @@ pub struct Config {
     pub policies: Policies,
     /// Which project waits for which.
     pub dependencies: Dependencies,
+    /// How long approvals wait.
+    pub approvals: approval::Limits,
+    /// What tokens cost.
+    pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -133,13 +142,14 @@ fn build(root: &Section<'_>) -> Config {
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
+    let approvals = root.section("approvals", approvals::read);
     later::channels(root);
-    later::cost(root);
     let policies = policies::read(root);
     let dependencies = dependency::read(root);
+    let cost = cost::read(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, policies, dependencies, tls }
+    Config { server, database, backup, retention, alerts, policies, dependencies, approvals, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

@@ -1,6 +1,7 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
+//! - `approvals`: what sessions wait with for a person, as people read it.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
@@ -11,6 +12,7 @@
 
 mod accept;
 pub mod api;
+mod approvals;
 mod archive;
 mod aside;
 mod auth;
@@ -46,7 +48,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::{Alert, Input, Severity};
+use self::hub::input::{Alert, Input, OfApprovals, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
@@ -96,6 +98,7 @@ impl Supervisor {
         let mut view = View::of(loaded);
         view.policies = Arc::new(config.policies.clone());
         view.dependencies = Arc::new(config.dependencies.clone());
+        view.approval_limits = config.approvals;
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -193,6 +196,7 @@ impl Supervisor {
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
         self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
+        self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())
     }

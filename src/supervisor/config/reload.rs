@@ -27,6 +27,9 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("dependencies", old.dependencies != new.dependencies),
         ("policies", old.policies != new.policies),
         ("alerts", old.alerts != new.alerts),
+        ("approvals", old.approvals != new.approvals),
+        ("cost.model_rates", old.cost.prices.own != new.cost.prices.own),
+        ("cost.subscriptions", old.cost.prices.subscriptions != new.cost.prices.subscriptions),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

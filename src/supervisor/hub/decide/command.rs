@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Work;
+use super::approval::Claim;
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
+use crate::protocol::approval::{Approval, Reply};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
@@ -40,28 +42,49 @@ fn text_size(value: &Value) -> u64 {
 }
 
 impl Work {
-    pub(super) fn command(&mut self, asked: Asked, at: Time) {
+    pub(super) fn command(&mut self, mut asked: Asked, at: Time) {
         let meaning: [u8; 32] = Sha256::digest(meaning(&asked.request)).into();
         if let Some(answer) = self.same_key(&asked, &meaning) {
             self.effects.push(Effect::Answer(asked.reply, answer));
             return;
         }
-        let answer = self.order(&asked.request, &asked.actor, &asked.address, asked.id, at);
+        let claim = match self.claim(&mut asked.request) {
+            Claim::Same(command) => return self.effects.push(Effect::Answer(asked.reply, Ok(command))),
+            Claim::Late(why) => {
+                return self.effects.push(Effect::Answer(asked.reply, Err(NotAccepted::Late(why))));
+            }
+            Claim::First(approval, reply) => Some((approval, reply)),
+            Claim::None => None,
+        };
+        let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at);
+        let answer = accepted
+            .map_err(NotAccepted::from)
+            .and_then(|command| self.take_in(command, meaning, &asked.address, claim, at));
         self.effects.push(Effect::Answer(asked.reply, answer));
     }
 
-    /// Takes a new command in, and sends it when its node can take it.
+    /// Takes a new command of the supervisor's own in, and sends it when its node can take it.
     pub(super) fn order(
         &mut self,
         request: &CommandRequest,
         actor: &str,
-        address: &str,
         id: CommandId,
         at: Time,
     ) -> Result<Command, NotAccepted> {
-        let accepted = accept(request, actor, id, &self.view, at)?;
-        self.check_halt(&accepted)?;
-        let mut command = self.has_room(accepted)?;
+        let command = accept(request, actor, id, &self.view, at)?;
+        self.take_in(command, Sha256::digest(meaning(request)).into(), "", None, at)
+    }
+
+    fn take_in(
+        &mut self,
+        command: Command,
+        meaning: [u8; 32],
+        address: &str,
+        claim: Option<(Box<Approval>, Reply)>,
+        at: Time,
+    ) -> Result<Command, NotAccepted> {
+        self.check_halt(&command)?;
+        let mut command = self.has_room(command)?;
         if command.verb.stays_here() {
             command.state = CommandState::Running;
         } else if self.may_send(&command) {
@@ -70,11 +93,13 @@ impl Work {
             self.effects.push(Effect::Tell(command.node_id.clone(), asks));
         }
         if let Some(key) = &command.idempotency_key {
-            let meaning = Sha256::digest(meaning(request)).into();
             let record = KeyRecord { command: command.id.to_string(), meaning };
             self.batch.keys.push((scoped_key(&command.actor, key), record));
         }
         self.batch.audit.push(AuditRecord { ip: address.to_owned(), ..record(&command, at) });
+        if let Some((approval, reply)) = claim {
+            self.give(*approval, reply, &command, at);
+        }
         self.note_person(&command, at);
         self.put_command(command.clone());
         if command.verb.stays_here()
@@ -256,6 +281,7 @@ impl Work {
         let Some(command) = self.view.commands.get(&ack.command_id) else { return };
         if command.node_id == from.node && command.state == CommandState::Sent {
             let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
+            self.follow_answer(&begun);
             self.view.commands.insert(ack.command_id.clone(), Arc::new(begun));
             self.send_waiting(&from.node, at);
         }
@@ -310,6 +336,7 @@ impl Work {
     }
 
     pub(super) fn put_command(&mut self, command: Command) {
+        self.follow_answer(&command);
         self.batch.commands.insert(command.id.to_string(), command.clone());
         if command.state.is_final() {
             self.view.commands.remove(&command.id);

@@ -67,7 +67,7 @@ impl Work {
                 idempotency_key: format!("{project}/{}", by.join("+")),
                 ..CommandRequest::default()
             };
-            self.order(&request, ACTOR, "", CommandId::from(id::fresh()), at)
+            self.order(&request, ACTOR, CommandId::from(id::fresh()), at)
         });
         let (command, trouble) = match started {
             Some(Ok(command)) => (Some(command.id), None),

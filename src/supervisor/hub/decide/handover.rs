@@ -175,7 +175,7 @@ impl Work {
             idempotency_key: format!("{}/{}/{}", session.id, handover.command, verb.as_str()),
             ..CommandRequest::default()
         };
-        let ordered = self.order(&request, ACTOR, "", CommandId::from(id::fresh()), at);
+        let ordered = self.order(&request, ACTOR, CommandId::from(id::fresh()), at);
         ordered.map_err(|why| format!("{} was not taken: {why}", verb.as_str()))
     }
 

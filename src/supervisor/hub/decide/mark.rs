@@ -129,7 +129,7 @@ impl Work {
             ..CommandRequest::default()
         };
         // One that is refused finds too many before it; the turn is looked at again while a halt lasts.
-        let _ = self.order(&request, actor, "", CommandId::from(id::fresh()), at);
+        let _ = self.order(&request, actor, CommandId::from(id::fresh()), at);
     }
 
     /// Halts a project or everything, or lets it go on.

@@ -3,6 +3,7 @@
 //! No I/O and no clock in here. One file for each noun.
 
 mod alert;
+pub mod approval;
 mod clock;
 mod command;
 mod cost;
@@ -61,6 +62,8 @@ pub struct Work {
     pub effects: Vec<Effect>,
     /// Nodes that wait for this commit: their connections end when it fails.
     pub waiting: Vec<NodeId>,
+    /// Sessions whose requests have changed with this input.
+    asking: BTreeSet<SessionId>,
     /// When a node counts as gone.
     pub liveness: Liveness,
     /// Of the next input's events those that came back already. Filled in by the hub just before it decides.
@@ -79,6 +82,7 @@ impl Work {
             batch: Batch::default(),
             effects: Vec::new(),
             waiting: Vec::new(),
+            asking: BTreeSet::new(),
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
@@ -105,6 +109,7 @@ impl Work {
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
             Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
+            Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
@@ -117,15 +122,18 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Approval(happening) => self.approval(happening, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
                 self.stop_halted(at);
                 self.go_on_with_handovers(at);
                 self.consider_due(at);
+                self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
+        self.follow_asks(at);
         self.consider_told(at);
     }
 

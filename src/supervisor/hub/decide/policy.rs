@@ -145,7 +145,7 @@ impl Work {
             ..CommandRequest::default()
         };
         let actor = format!("{ACTOR}{}", step.policy.as_str());
-        self.order(&request, &actor, "", CommandId::from(id::fresh()), at)
+        self.order(&request, &actor, CommandId::from(id::fresh()), at)
     }
 
     /// A policy may not act any more, though it would: a person should know.
