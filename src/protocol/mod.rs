@@ -23,6 +23,7 @@ pub mod command;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod mark;
 pub mod node;
 pub mod notice;
 pub mod provider;

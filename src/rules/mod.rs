@@ -10,6 +10,8 @@
 //! - `ledger`: what an event adds to the ledger of costs.
 //! - `provider`: what providers answer, read as bills.
 //! - `reconcile`: what we count against what they bill.
+//! - `dependency`: which project waits for which, and when one is complete.
+//! - `policy`: what steps in by itself, when, and why.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
@@ -17,9 +19,11 @@ pub mod address;
 pub mod alert;
 pub mod approval;
 pub mod command;
+pub mod dependency;
 pub mod ledger;
 pub mod node;
 pub mod notice;
+pub mod policy;
 pub mod price;
 pub mod provider;
 pub mod reconcile;

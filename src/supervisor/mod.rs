@@ -103,6 +103,8 @@ impl Supervisor {
         let mut view = View::of(loaded);
         view.prices = Arc::new(config.cost.prices.clone());
         view.routing = Arc::new(config.routing());
+        view.policies = Arc::new(config.policies.clone());
+        view.dependencies = Arc::new(config.dependencies.clone());
         view.approval_limits = config.approvals;
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
@@ -207,6 +209,8 @@ impl Supervisor {
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
+        self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
+        self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())

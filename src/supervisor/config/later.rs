@@ -19,30 +19,6 @@ pub(super) fn chat(channels: &Section<'_>) {
     });
 }
 
-/// `policies`: rules that step in by themselves.
-pub(super) fn policies(root: &Section<'_>) {
-    root.section("policies", |policies| {
-        wholes(policies, &["check_interval_seconds"]);
-        policies.section("resume_on_idle", |policy| {
-            wholes(policy, &["idle_threshold_seconds"]);
-            self::policy(policy, "no idle session is resumed");
-        });
-        policies.section("restart_on_compaction", |policy| {
-            wholes(policy, &["token_threshold"]);
-            self::policy(policy, "no session is restarted");
-        });
-        policies.section("kill_on_cost", |policy| {
-            policy.value("cost_threshold_usd").and_then(|threshold| threshold.amount());
-            self::policy(policy, "no session is stopped for its cost");
-        });
-    });
-}
-
-fn policy(section: &Section<'_>, consequence: &str) {
-    wholes(section, &["max_retries", "retry_reset_seconds"]);
-    unused_flag(section, consequence);
-}
-
 /// `security.audit` and `security.token_rotation`.
 pub(super) fn security(section: &Section<'_>) {
     section.section("token_rotation", |rotation| {
@@ -75,13 +51,6 @@ fn env(section: &Section<'_>) {
     }
     if section.value("env").is_some_and(|env| env.asks_for_something()) {
         unused(section, "env", "no variable is handed to an agent");
-    }
-}
-
-/// `dependencies`, whatever it holds.
-pub(super) fn others(root: &Section<'_>) {
-    if root.value("dependencies").is_some_and(|value| value.asks_for_something()) {
-        unused(root, "dependencies", "sessions do not wait for one another");
     }
 }
 

@@ -24,6 +24,8 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.types", old.retention.types != new.retention.types),
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
+        ("dependencies", old.dependencies != new.dependencies),
+        ("policies", old.policies != new.policies),
         ("alerts", old.alerts != new.alerts),
         ("routes", old.routes != new.routes),
         ("channels", old.channels != new.channels),

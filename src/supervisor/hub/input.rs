@@ -337,6 +337,10 @@ pub enum Input {
     Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
     /// What tokens cost was reloaded.
@@ -380,6 +384,8 @@ impl Input {
             | Self::Watching(_)
             | Self::Liveness(_)
             | Self::Prices(_)
+            | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)

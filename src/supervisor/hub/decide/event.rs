@@ -123,7 +123,9 @@ impl Work {
                 self.charge(session, &heard);
                 self.view.tail.push(record.no, seq);
                 routed = self.routes_events().then(|| session.clone());
-                session.id.to_string()
+                let id = session.id.to_string();
+                self.fold(record, &event.kind, &event.data, timestamp);
+                id
             }
         };
         let event = EventView {
