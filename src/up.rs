@@ -170,6 +170,7 @@ impl Place {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            fingerprint: String::new(),
         }
     }
 

@@ -149,6 +149,7 @@ the_token_is_wrong() {
     must "sed -nE 's/.*\"auth_token\": \"([0-9a-f]{64})\".*/\\1/p' $etc/supervisor.config.json >/root/token
           sed -i \"s/\$(cat /root/token)/\$(printf '%064d' 0)/\" $etc/agent.config.json; systemctl restart hal-agent"
     within 60 'journalctl -q -u hal-agent -n 12 -o cat | grep -i token'
+    must "grep -q \"\$(cat /root/token)\" $etc/agent.config.json.backup"
 }
 
 the_supervisor_is_stopped() {
