@@ -116,16 +116,15 @@ impl<C> Daemon<C> {
 
     /// What is absent on this machine keeps no daemon from starting, so it does not keep the file from being kept.
     fn keep_backup(&self, path: &Path, vouched_by: Option<&Path>) -> Result<String, Failure> {
-        let (_, report) = self.read_file(path, Purpose::Run)?;
-        if let Some(by) = vouched_by {
-            let vouched = backup::is_vouched(by, &report.fingerprint);
-            if !vouched.with_context(|| format!("cannot read {}", by.display()))? {
-                return Ok(format!("{} is not kept: no supervisor has welcomed it yet\n", path.display()));
-            }
+        if vouched_by.is_none() {
+            self.read_file(path, Purpose::Run)?;
         }
-        let kept = backup::keep(path);
+        let kept = backup::keep(path, vouched_by);
         let kept = kept.with_context(|| format!("cannot keep a copy of {}", path.display()))?;
-        Ok(format!("{}\n", kept.display()))
+        Ok(match kept {
+            Some(copy) => format!("{}\n", copy.display()),
+            None => format!("{} is not kept: no supervisor has welcomed it yet\n", path.display()),
+        })
     }
 
     fn start(&self, options: Options) -> Result<Start<C>, Failure> {
