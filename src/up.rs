@@ -156,6 +156,8 @@ impl Place {
             backup: Rules::default(),
             retention: Retention::default(),
             alerts: Limits::default(),
+            approvals: crate::rules::approval::Limits::default(),
+            cost: supervisor_config::CostConfig::default(),
             tls: None,
         }
     }

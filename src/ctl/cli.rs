@@ -1,5 +1,6 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
+pub mod approval;
 pub mod operate;
 pub mod session;
 pub mod store;
@@ -130,6 +131,9 @@ pub enum Noun {
     /// What a person should see: what is wrong, since when, and who knows
     #[command(visible_alias = "alert", subcommand)]
     Alerts(AlertVerb),
+    /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
+    #[command(visible_alias = "approval", subcommand)]
+    Approvals(approval::ApprovalVerb),
     /// Events and audit records that were too old for the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),

@@ -15,6 +15,7 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::approval::Limits;
 use crate::rules::command::Place;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
@@ -140,6 +141,8 @@ pub struct View {
     pub next_alert: u64,
     /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
     pub state: OrdMap<String, Arc<StateRecord>>,
+    /// How long approvals wait.
+    pub approval_limits: Limits,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -165,6 +168,7 @@ impl View {
             open_alerts: OrdMap::new(),
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            approval_limits: Limits::default(),
             tail: loaded.tail,
         };
         for alert in loaded.alerts {
@@ -185,6 +189,11 @@ impl View {
             view.commands.insert(command.id.clone(), Arc::new(command));
         }
         view
+    }
+
+    /// The state another store holds, with what no store holds as it is here.
+    pub fn again(&self, loaded: Loaded) -> Self {
+        Self { began: self.began, approval_limits: self.approval_limits, ..Self::of(loaded) }
     }
 
     /// Puts a session in place of what was known of it.

@@ -241,6 +241,10 @@ impl<'a> Turn<'a> {
         let asked = json!({"id": request, "questions": [{"question": text, "header": "Question",
             "options": [{"label": "Yes", "description": ""}, {"label": "No", "description": ""}]}]});
         match self.ask("question.asked", &request, false, asked).await {
+            Ok(Answer::Question { answers }) if answers.is_empty() => {
+                self.voice.say("question.rejected", json!({"requestID": request})).await;
+                Outcome::Refused
+            }
             Ok(Answer::Question { answers }) => {
                 let data = json!({"requestID": request, "answers": answers});
                 self.voice.say("question.replied", data).await;

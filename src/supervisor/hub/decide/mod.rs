@@ -3,6 +3,7 @@
 //! No I/O and no clock in here. One file for each noun.
 
 mod alert;
+pub mod approval;
 mod clock;
 mod command;
 mod cost;
@@ -11,7 +12,7 @@ mod event;
 mod node;
 mod returned;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -25,6 +26,7 @@ use crate::base::{id, sabotage};
 use crate::protocol::alert::Severity;
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
@@ -56,6 +58,8 @@ pub struct Work {
     pub effects: Vec<Effect>,
     /// Nodes that wait for this commit: their connections end when it fails.
     pub waiting: Vec<NodeId>,
+    /// Sessions whose requests have changed with this input.
+    asking: BTreeSet<SessionId>,
     /// When a node counts as gone.
     pub liveness: Liveness,
     /// Of the next input's events those that came back already. Filled in by the hub just before it decides.
@@ -72,6 +76,7 @@ impl Work {
             batch: Batch::default(),
             effects: Vec::new(),
             waiting: Vec::new(),
+            asking: BTreeSet::new(),
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
@@ -97,6 +102,7 @@ impl Work {
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
             Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
+            Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Alert(Alert { name, severity, text }) => {
@@ -107,12 +113,15 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Approval(happening) => self.approval(happening, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
+        self.follow_asks(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
