@@ -178,6 +178,7 @@ impl Place {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            fingerprint: String::new(),
         }
     }
 
