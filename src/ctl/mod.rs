@@ -77,7 +77,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,
-        Noun::Cost(verb) => cost::run(verb, &client(&global, around)?, screen).await,
+        Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
     }
 }

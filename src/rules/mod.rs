@@ -12,6 +12,7 @@
 //! - `reconcile`: what we count against what they bill.
 //! - `dependency`: which project waits for which, and when one is complete.
 //! - `policy`: what steps in by itself, when, and why.
+//! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod price;
 pub mod provider;
 pub mod reconcile;
+pub mod report;
 pub mod route;
 pub mod session;
 pub mod watch;

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod backup;
 pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
@@ -75,6 +76,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(cost::of_days))
+        .routes(routes!(cost::of_period))
+        .routes(routes!(cost::prices))
         .routes(routes!(provider::status))
         .routes(routes!(provider::update))
         .routes(routes!(provider::bills))
