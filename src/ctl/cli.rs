@@ -5,6 +5,7 @@ pub mod cost;
 pub mod operate;
 pub mod session;
 pub mod store;
+pub mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -133,7 +134,13 @@ pub enum Noun {
     Commands(CommandVerb),
     /// What a person should see: what is wrong, since when, and who knows
     #[command(visible_alias = "alert", subcommand)]
-    Alerts(AlertVerb),
+    Alerts(tell::AlertVerb),
+    /// The ways to people: Discord, Slack, e-mail, PagerDuty, webhooks; and what waits on them
+    #[command(visible_alias = "channel", subcommand)]
+    Channels(tell::ChannelVerb),
+    /// Who is told what, and why
+    #[command(visible_alias = "route", subcommand)]
+    Routes(tell::RouteVerb),
     /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
@@ -268,44 +275,6 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
-    },
-}
-
-/// What can be done with alerts.
-#[derive(Debug, Subcommand)]
-pub enum AlertVerb {
-    /// List alerts that are not over, newest first
-    #[command(
-        visible_alias = "ls",
-        after_help = "\
-Examples:
-  halctl alerts list --severity high
-  halctl alerts list --status all --name node.offline"
-    )]
-    List {
-        /// Only those `firing`, `acknowledged`, `resolved`, `open` (not resolved), or `all`
-        #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
-        status: String,
-        /// Only those at least so severe: low, medium, high or critical
-        #[arg(long, value_name = "SEVERITY", value_parser = severity)]
-        severity: Option<Severity>,
-        /// Only those of this kind, such as node.offline
-        #[arg(long)]
-        name: Option<String>,
-        /// How many at most; 0: all of them
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-    },
-    /// Show one alert
-    Get {
-        /// The alert's id.
-        id: String,
-    },
-    /// Say that you know: what happened once is over with that, what lasts is not told again
-    Ack {
-        /// The alerts' ids.
-        #[arg(required = true)]
-        ids: Vec<String>,
     },
 }
 

@@ -194,6 +194,8 @@ pub struct ProviderStatus {
 pub enum Reason {
     /// The provider has counted tokens that no session of this fleet has used.
     OutsideTheFleet,
+    /// Calls of which the coding agent has told nothing, or somebody outside of this fleet.
+    Unreported,
     /// Tokens of this fleet whose price is not known here.
     UnknownPrice,
     /// The bill of the day is not complete.
@@ -209,6 +211,7 @@ impl Reason {
     pub fn words(self) -> &'static str {
         match self {
             Self::OutsideTheFleet => "used outside of this fleet",
+            Self::Unreported => "calls that a coding agent has not told of, or used outside of this fleet",
             Self::UnknownPrice => "tokens without a known price",
             Self::PartialDay => "the bill of the day is not complete",
             Self::Subscription => "used under a subscription",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::provider::{plain_model, total};
+use super::price;
+use super::provider::plain_model;
 use crate::base::money::Money;
 use crate::protocol::provider::{
     Compared, DayBill, Explained, Metered, Provider, ProviderStatus, Reason, Standing, Step,
@@ -26,23 +27,26 @@ impl Default for Threshold {
 /// What the fleet has used of a model on a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ours {
-    /// What it costs, in millionths of a US dollar, as far as it is billed by tokens and known.
-    pub micros: u64,
+    /// What it costs, in 10^-12 US dollars, as far as it is billed by tokens and known.
+    pub picos: u64,
     /// What it would cost if it were not covered by a subscription.
     pub subscribed: u64,
     /// All tokens.
     pub tokens: u64,
     /// Those of them whose price is not known.
     pub unpriced: u64,
+    /// Calls of which the coding agent has told nothing.
+    pub unreported: u64,
 }
 
 impl Ours {
     /// Both together.
     pub fn add(&mut self, more: &Self) {
-        self.micros = self.micros.saturating_add(more.micros);
+        self.picos = self.picos.saturating_add(more.picos);
         self.subscribed = self.subscribed.saturating_add(more.subscribed);
         self.tokens = self.tokens.saturating_add(more.tokens);
         self.unpriced = self.unpriced.saturating_add(more.unpriced);
+        self.unreported = self.unreported.saturating_add(more.unreported);
     }
 }
 
@@ -91,8 +95,8 @@ fn sums(
     theirs: Option<&Theirs>,
     bill: Option<&DayBill>,
 ) -> Compared {
-    let known = ours.filter(|ours| ours.micros > 0 || ours.unpriced < ours.tokens);
-    let ours_micros = known.map(|ours| i64::try_from(ours.micros).unwrap_or(i64::MAX));
+    let known = ours.filter(|ours| ours.picos > 0 || ours.unpriced < ours.tokens);
+    let ours_micros = known.map(|ours| micros_of(ours.picos));
     // A bill that says nothing of a model says that it costs nothing.
     let theirs_micros = bill.map(|_| theirs.map_or(0, |theirs| theirs.usd.micros()));
     Compared {
@@ -125,7 +129,7 @@ fn explain(line: &mut Compared, ours: &Ours) {
     }
     if line.difference_micros > 0 {
         let share = |tokens: u64| share(line.theirs_micros.unwrap_or(0), tokens, line.their_tokens);
-        part(Reason::Subscription, i64::try_from(ours.subscribed).unwrap_or(i64::MAX));
+        part(Reason::Subscription, micros_of(ours.subscribed));
         part(Reason::UnknownPrice, share(ours.unpriced));
         let elsewhere = match line.their_tokens {
             Some(theirs) => share(theirs.saturating_sub(line.our_tokens)),
@@ -133,12 +137,17 @@ fn explain(line: &mut Compared, ours: &Ours) {
             None if line.our_tokens == 0 => line.difference_micros,
             None => 0,
         };
-        part(Reason::OutsideTheFleet, elsewhere);
+        let reason = if ours.unreported > 0 { Reason::Unreported } else { Reason::OutsideTheFleet };
+        part(reason, elsewhere);
     } else if line.is_partial {
         part(Reason::PartialDay, line.difference_micros);
     }
     line.explained = parts;
     line.unexplained_micros = left;
+}
+
+fn micros_of(picos: u64) -> i64 {
+    i64::try_from(price::micros(picos)).unwrap_or(i64::MAX)
 }
 
 /// What so many of all tokens cost, if all cost the same.
@@ -256,11 +265,6 @@ fn difference(line: &Compared) -> Option<Step> {
     Some(Step { finding, commands })
 }
 
-/// The sum of all bills of these days, for the metrics.
-pub fn billed(bills: &BTreeMap<String, DayBill>) -> Money {
-    bills.values().map(total).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_agrees_is_no_difference() {
-        let ours = Ours { micros: 3_000_000, tokens: 100, ..Ours::default() };
+        let ours = Ours { picos: 3_000_000_000_000, tokens: 100, ..Ours::default() };
         let line = compared(ours, &bill("3", Some(100), false));
         assert_eq!((line.difference_micros, line.unexplained_micros, line.is_discrepancy), (0, 0, false));
         assert_eq!(steps(&[], &[line])[0].commands, ["halctl cost status"]);
@@ -301,7 +305,7 @@ mod tests {
     #[test]
     fn a_difference_is_explained_by_its_tokens_and_the_rest_is_an_alert() {
         // 40 of 100 tokens are not ours, 10 of ours have no price: $5 of $10. We count $2 for the other 50, not $5.
-        let ours = Ours { micros: 2_000_000, tokens: 60, unpriced: 10, ..Ours::default() };
+        let ours = Ours { picos: 2_000_000_000_000, tokens: 60, unpriced: 10, ..Ours::default() };
         let line = compared(ours, &bill("10", Some(100), false));
         assert_eq!(line.difference_micros, 8_000_000);
         assert_eq!(parts(&line), [(Reason::UnknownPrice, 1_000_000), (Reason::OutsideTheFleet, 4_000_000)]);
@@ -316,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_day_that_is_not_complete_is_no_discrepancy() {
-        let ours = || Ours { micros: 9_000_000, tokens: 100, ..Ours::default() };
+        let ours = || Ours { picos: 9_000_000_000_000, tokens: 100, ..Ours::default() };
         let line = compared(ours(), &bill("3", Some(30), true));
         assert_eq!((parts(&line), line.unexplained_micros), (vec![(Reason::PartialDay, -6_000_000)], 0));
         let line = compared(ours(), &BTreeMap::new());
@@ -327,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_small_difference_is_shown_and_is_no_alert() {
-        let ours = |micros| Ours { micros, tokens: 100, ..Ours::default() };
+        let ours = |micros: u64| Ours { picos: micros * 1_000_000, tokens: 100, ..Ours::default() };
         assert!(
             !compared(ours(9_300_000), &bill("10", Some(100), false)).is_discrepancy,
             "less than a dollar"
@@ -345,7 +349,7 @@ mod tests {
         let lines = compare(Provider::OpenAi, &BTreeMap::new(), &bills, Threshold::default());
         assert_eq!(parts(&lines[0]), [(Reason::OutsideTheFleet, 2_000_000)]);
         assert_eq!(parts(&lines[1]), [(Reason::NotTokens, 2_000_000)]);
-        let ours = Ours { subscribed: 2_000_000, tokens: 100, ..Ours::default() };
+        let ours = Ours { subscribed: 2_000_000_000_000, tokens: 100, ..Ours::default() };
         let line = compared(ours, &bill("2", Some(100), false));
         assert_eq!(parts(&line), [(Reason::Subscription, 2_000_000)], "billed all the same");
         assert_eq!(line.ours_micros, Some(0));

@@ -1,5 +1,6 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
 
+mod bills;
 mod cost;
 
 use std::sync::Mutex;
@@ -14,8 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::bills::Bills;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
+use crate::base::clock;
 use crate::protocol::command::Command;
 use crate::protocol::cost::CostReport;
 use crate::protocol::session::Status;
@@ -72,6 +75,7 @@ pub struct Metrics {
     disk_free: Gauge<f64, AtomicU64>,
     kept: Gauge<f64, AtomicU64>,
     costs: cost::Costs,
+    bills: Bills,
 }
 
 /// What files are there, for whoever asks now.
@@ -141,6 +145,7 @@ impl Default for Metrics {
             disk_free: Gauge::default(),
             kept: Gauge::default(),
             costs: cost::Costs::default(),
+            bills: Bills::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -180,6 +185,7 @@ impl Metrics {
             metrics.mirror_comparisons.clone(),
         );
         self.name_files(of);
+        self.bills.name(of);
         root
     }
 
@@ -221,6 +227,7 @@ impl Metrics {
             self.costs.set(today);
         }
         self.look_at(&hub.view());
+        self.bills.look_at(&hub.view(), clock::now());
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));

@@ -126,10 +126,10 @@ pub fn window(provider: Provider, last_success: Time, now: Time) -> (Time, Time)
 /// What is kept when a bill of a day comes: `None` when nothing has changed. A provider that tells nothing of a day that
 /// is not complete has not got it yet, which is not zero.
 pub fn replaced(old: Option<&DayBill>, new: &DayBill) -> Option<DayBill> {
-    let Some(old) = old else { return Some(new.clone()) };
     if new.lines.is_empty() && new.is_partial {
         return None;
     }
+    let Some(old) = old else { return Some(new.clone()) };
     let is_same = old.lines == new.lines;
     if is_same && old.is_partial == new.is_partial {
         return None;

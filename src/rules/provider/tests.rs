@@ -144,6 +144,7 @@ fn a_late_correction_replaces_and_nothing_is_not_zero() {
     let bill = |lines, is_partial| DayBill { lines, is_partial, ..DayBill::default() };
     let old = bill(line("1"), true);
     assert_eq!(replaced(Some(&old), &bill(Vec::new(), true)), None, "it has not got the day yet");
+    assert_eq!(replaced(None, &bill(Vec::new(), true)), None);
     assert_eq!(replaced(Some(&old), &old), None);
     let complete = replaced(Some(&old), &bill(line("2"), false)).unwrap();
     assert_eq!((complete.corrections, total(&complete).micros()), (0, 2_000_000));

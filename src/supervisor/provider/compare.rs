@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::bills_of;
 use crate::protocol::provider::{Compared, Provider};
-use crate::rules::price::micros;
 use crate::rules::provider::plain_model;
 use crate::rules::reconcile::{self, Key, Ours};
 use crate::store::StoreError;
@@ -55,10 +54,14 @@ fn billed_by(provider: &str) -> Option<Provider> {
 }
 
 fn used(record: &CostRecord) -> Ours {
+    let tokens = record.tokens.iter().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
+    // A row that an operator has added tells only that its money is not known.
+    let is_free = record.picos.is_none() && record.equivalent == 0 && record.unpriced == 0;
     Ours {
-        micros: micros(record.picos.unwrap_or(0)),
-        subscribed: micros(record.equivalent),
-        tokens: record.tokens.iter().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens)),
-        unpriced: record.unpriced,
+        picos: record.picos.unwrap_or(0),
+        subscribed: record.equivalent,
+        tokens,
+        unpriced: if is_free { tokens } else { record.unpriced },
+        unreported: record.unreported,
     }
 }
