@@ -72,7 +72,8 @@ pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T)
 
 /// Reads what was in a file; see [`read`].
 pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
-    parse::parse(file, purpose, build)
+    let (value, report) = parse::parse(file, purpose, build)?;
+    Ok((value, Report { fingerprint: backup::fingerprint(file.bytes), ..report }))
 }
 
 /// The bytes of a file, and its mode bits.

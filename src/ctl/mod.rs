@@ -13,6 +13,7 @@ mod alert;
 mod approval;
 mod archive;
 mod backup;
+mod channel;
 pub mod cli;
 mod client;
 mod command;
@@ -26,6 +27,7 @@ mod feed;
 mod incident;
 mod node;
 pub mod print;
+mod route;
 mod scrub;
 mod session;
 mod store;
@@ -69,11 +71,13 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
+        Noun::Channels(verb) => channel::run(verb, &client(&global, around)?, screen).await,
+        Noun::Routes(verb) => route::run(verb, &client(&global, around)?, screen).await,
         Noun::Approvals(verb) => approval::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,
-        Noun::Cost(verb) => cost::run(verb, &client(&global, around)?, screen).await,
+        Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::Row;
+use super::StoreError;
+use super::reader::Reader;
+use super::row::{self, Row};
+use super::tables::COSTS;
 use crate::rules::ledger::{Entry, Worth};
 use crate::rules::price::MICRO;
 
@@ -143,5 +146,24 @@ impl CostChange {
         let mut row = self.more.clone();
         row.set(&before.plus(&self.more.worth()).minus(&self.less));
         row
+    }
+}
+
+impl Reader<'_> {
+    /// Shows every row of these days, both included, in the order of the days.
+    pub fn each_cost(
+        &self,
+        from: &str,
+        to: &str,
+        see: &mut dyn FnMut(&CostRecord),
+    ) -> Result<(), StoreError> {
+        let table = self.txn().open_table(COSTS)?;
+        // Keys begin with the day, and `}` comes after the `|` behind it.
+        let end = format!("{to}}}");
+        for entry in table.range(from..end.as_str())? {
+            let (key, bytes) = entry?;
+            see(&row::open(bytes.value(), key.value())?);
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use super::denied::Denied;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
+use super::outbound::Outbound;
 use super::provider::Providers;
 use super::works::Works;
 use crate::base::clock::{self, Time};
@@ -69,6 +70,8 @@ pub struct Shared {
     pub live: Switchboard,
     /// Whether new connections can be taken.
     pub accepting: Accepting,
+    /// The ways to people.
+    pub outbound: Outbound,
     /// Everything that runs.
     pub tasks: Tasks,
     /// Who was denied.
@@ -91,6 +94,7 @@ impl Shared {
             providers: Providers::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
+            outbound: Outbound::default(),
             tasks,
             denied: Arc::default(),
             refusals: Arc::default(),

@@ -17,6 +17,7 @@
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
 //! - `tidy`: the house keeps its own rules.
 
@@ -49,6 +50,7 @@ mod peer;
 mod program;
 mod provider;
 mod recording;
+mod route;
 mod service;
 mod session;
 mod session_rules;

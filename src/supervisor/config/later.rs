@@ -6,44 +6,17 @@ use crate::base::config::{Section, Value};
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
 
-/// `channels`: where messages go.
-pub(super) fn channels(root: &Section<'_>) {
-    root.section("channels", |channels| {
-        channels.section("discord", |discord| {
-            let _ = discord.text("guild_id");
-            discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
-            unused_secret(discord, "bot_token", "no message goes to Discord");
-        });
-        channels.section("slack", |slack| {
-            slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
-            unused_secret(slack, "bot_token", "no message goes to Slack");
-        });
-        channels.section("n8n", |n8n| unused_secret(n8n, "webhook_url", "no message goes to n8n"));
+/// `channels.discord` and `channels.slack`.
+pub(super) fn chat(channels: &Section<'_>) {
+    channels.section("discord", |discord| {
+        let _ = discord.text("guild_id");
+        discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
+        unused_secret(discord, "bot_token", "no message goes to Discord");
     });
-}
-
-/// `policies`: rules that step in by themselves.
-pub(super) fn policies(root: &Section<'_>) {
-    root.section("policies", |policies| {
-        wholes(policies, &["check_interval_seconds"]);
-        policies.section("resume_on_idle", |policy| {
-            wholes(policy, &["idle_threshold_seconds"]);
-            self::policy(policy, "no idle session is resumed");
-        });
-        policies.section("restart_on_compaction", |policy| {
-            wholes(policy, &["token_threshold"]);
-            self::policy(policy, "no session is restarted");
-        });
-        policies.section("kill_on_cost", |policy| {
-            policy.value("cost_threshold_usd").and_then(|threshold| threshold.amount());
-            self::policy(policy, "no session is stopped for its cost");
-        });
+    channels.section("slack", |slack| {
+        slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
+        unused_secret(slack, "bot_token", "no message goes to Slack");
     });
-}
-
-fn policy(section: &Section<'_>, consequence: &str) {
-    wholes(section, &["max_retries", "retry_reset_seconds"]);
-    unused_flag(section, consequence);
 }
 
 /// `security.audit` and `security.token_rotation`.
@@ -78,17 +51,6 @@ fn env(section: &Section<'_>) {
     }
     if section.value("env").is_some_and(|env| env.asks_for_something()) {
         unused(section, "env", "no variable is handed to an agent");
-    }
-}
-
-/// `routes` and `dependencies`, whatever they hold.
-pub(super) fn others(root: &Section<'_>) {
-    let _ = root.items("routes");
-    let keys = [("routes", "no event is routed"), ("dependencies", "sessions do not wait for one another")];
-    for (key, consequence) in keys {
-        if root.value(key).is_some_and(|value| value.asks_for_something()) {
-            unused(root, key, consequence);
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::notice::Happening;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
@@ -15,6 +17,7 @@ use crate::protocol::frame::{
 };
 use crate::protocol::node::NodeId;
 use crate::protocol::provider::{DayBill, Provider};
+use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -173,7 +176,7 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
     /// Of which kind.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
     /// How much it matters.
@@ -334,6 +337,10 @@ pub enum Input {
     Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
     /// What tokens cost was reloaded.
@@ -355,6 +362,10 @@ pub enum Input {
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
+    /// Something happens to notices on their way out.
+    Notice(Happening),
+    /// The routes were reloaded.
+    Routing(Arc<Routing>),
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// A provider was asked what it bills.
@@ -373,11 +384,15 @@ impl Input {
             | Self::Watching(_)
             | Self::Liveness(_)
             | Self::Prices(_)
+            | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
+            | Self::Notice(_)
+            | Self::Routing(_)
             | Self::Approval(_)
             | Self::Edits { .. }
             | Self::Move { .. }

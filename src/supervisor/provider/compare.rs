@@ -20,8 +20,13 @@ pub async fn compare(
 ) -> Result<Vec<Compared>, StoreError> {
     let store = hub.store().clone();
     let days = (from.clone(), to.clone());
-    let read = tokio::task::spawn_blocking(move || store.read()?.costs_of_days(&days.0, &days.1)).await;
-    let records =
+    let read = move || {
+        let mut records = Vec::new();
+        store.read()?.each_cost(&days.0, &days.1, &mut |record| records.push(record.clone()))?;
+        Ok(records)
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let records: Vec<CostRecord> =
         read.unwrap_or_else(|_| Err(StoreError::Refused("the costs could not be read".to_owned())))?;
     let view = hub.view();
     let mut lines = Vec::new();

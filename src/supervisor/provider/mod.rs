@@ -244,6 +244,7 @@ impl One {
         if text.is_none() && self.hub.view().open_alert(name, &about).is_none() {
             return Ok(());
         }
+        let name = name.to_owned();
         self.hub.send(Input::Symptom(Symptom { name, about, severity: Severity::Medium, text })).await
     }
 

@@ -89,6 +89,7 @@ impl Work {
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
+        let mut routed = None;
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
@@ -121,10 +122,13 @@ impl Work {
                 };
                 self.charge(session, &heard);
                 self.view.tail.push(record.no, seq);
-                session.id.to_string()
+                routed = self.routes_events().then(|| session.clone());
+                let id = session.id.to_string();
+                self.fold(record, &event.kind, &event.data, timestamp);
+                id
             }
         };
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: event.id,
             kind: event.kind,
@@ -135,7 +139,11 @@ impl Work {
             timestamp,
             occurred_at: event.occurred_at,
             node_seq: event.seq,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, routed.as_ref(), at);
+        }
+        self.batch.events.push(event);
     }
 
     /// A node says that it may have missed something, or had to drop it.
