@@ -88,22 +88,9 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
     let text = alert["text"].as_str().unwrap();
     assert!(text.contains("claude-opus-5 it bills $10.00, counted are $3.00"), "{alert}");
 
-    // What the operator sees, and what of it can be typed as it stands.
-    let output = scene.world.ctl(&["cost", "reconcile"]);
-    let (said, steps) = (crate::world::text(&output.stdout), crate::world::text(&output.stderr));
-    assert!(said.contains("verdict: discrepancy") && said.contains("verdict: equal"), "{said}");
-    assert!(
-        steps.contains("difference $7.00: $4.00 used outside of this fleet, $3.00 nothing explains"),
-        "{steps}"
-    );
-    let again = text.rsplit("halctl ").next().unwrap().split(' ').collect::<Vec<_>>();
-    assert!(scene.world.ctl_says(&again).contains("model: claude-opus-5"), "{again:?}");
+    the_operator_sees_it(&scene, text);
 
-    // The provider corrects its bill: no difference, no alert.
-    only(&scene, vec![line("claude-opus-5-20260301", 3, 600)]);
-    assert_eq!(scene.update()["status"], "ok");
-    assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
-    // Haiku and sonnet, which are not on the bill any more, are differences now; so they are corrected, too.
+    // The provider corrects its bill, for which it is asked again: no difference, no alert.
     only(
         &scene,
         vec![
@@ -113,7 +100,21 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
         ],
     );
     assert_eq!(scene.update()["status"], "ok");
+    assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
     assert_eq!(scene.open_alert("cost.discrepancy"), None);
     let said = crate::world::text(&scene.world.ctl(&["cost", "reconcile"]).stderr);
     assert!(said.contains("agree") && said.contains("halctl cost status"), "{said}");
+}
+
+/// What is shown, and that what of it is to be typed can be typed as it stands.
+fn the_operator_sees_it(scene: &Scene, text: &str) {
+    let output = scene.world.ctl(&["cost", "reconcile"]);
+    let (said, steps) = (crate::world::text(&output.stdout), crate::world::text(&output.stderr));
+    assert!(said.contains("verdict: discrepancy") && said.contains("verdict: equal"), "{said}");
+    assert!(
+        steps.contains("difference $7.00: $4.00 used outside of this fleet, $3.00 nothing explains"),
+        "{steps}"
+    );
+    let again = text.rsplit("halctl ").next().unwrap().split(' ').collect::<Vec<_>>();
+    assert!(scene.world.ctl_says(&again).contains("model: claude-opus-5"), "{again:?}");
 }
