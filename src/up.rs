@@ -155,6 +155,7 @@ impl Place {
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
             retention: Retention::default(),
+            channels: Vec::new(),
             alerts: Limits::default(),
             approvals: crate::rules::approval::Limits::default(),
             tls: None,

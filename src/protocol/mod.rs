@@ -2,7 +2,7 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
-//! - `alert`: what a person should see. `approval`: what a session waits with for a person.
+//! - `alert`: what a person should see. `notice`: how it is told. `approval`: what a session waits with for a person.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
 //! - `api`: the envelope around HTTP answers, errors and pages.
@@ -21,5 +21,6 @@ pub mod ctl_file;
 pub mod event;
 pub mod frame;
 pub mod node;
+pub mod notice;
 pub mod session;
 pub mod store;

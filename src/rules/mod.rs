@@ -4,6 +4,7 @@
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
+//! - `route`: who is told of it, and when.
 //! - `watch`: when what is seen is worth an alert.
 //! - `command`: who a command is for, and the steps of its life.
 
@@ -11,5 +12,6 @@ pub mod alert;
 pub mod approval;
 pub mod command;
 pub mod node;
+pub mod route;
 pub mod session;
 pub mod watch;

@@ -1,10 +1,12 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `channels`: the ways to people.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
+pub mod channels;
 mod later;
 mod reload;
 mod tls;
@@ -18,6 +20,7 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::approval;
+use crate::rules::route::{Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -62,6 +65,8 @@ pub struct Config {
     pub alerts: Limits,
     /// How long approvals wait.
     pub approvals: approval::Limits,
+    /// The ways to people.
+    pub channels: Vec<channels::Channel>,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
 }
@@ -99,6 +104,12 @@ impl Config {
     pub fn store_path(&self) -> PathBuf {
         self.database.with_extension("redb")
     }
+
+    /// Who is told what.
+    pub fn routing(&self) -> Routing {
+        let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
+        Routing { channels: self.channels.iter().map(way).collect() }
+    }
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
@@ -132,12 +143,12 @@ fn build(root: &Section<'_>) -> Config {
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
     let approvals = root.section("approvals", approvals::read);
-    later::channels(root);
+    let channels = channels::read(root);
     later::cost(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, approvals, tls }
+    Config { server, database, backup, retention, alerts, approvals, channels, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

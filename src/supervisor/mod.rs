@@ -26,6 +26,7 @@ mod live;
 mod metrics;
 mod mirror;
 pub mod offline;
+mod outbound;
 mod pulse;
 mod refusal;
 pub mod run;
@@ -52,6 +53,7 @@ use self::hub::input::{Alert, Input, OfApprovals, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
+use self::outbound::Outbound;
 use self::shared::{Doors, Shared};
 use crate::base::task::Tasks;
 use crate::base::{clock, starts};
@@ -72,6 +74,7 @@ pub struct Supervisor {
     config: Config,
     shared: Shared,
     limits: watch::LimitsInForce,
+    outbound: Outbound,
     handle: Handle<SocketAddr>,
     tls: Option<RustlsConfig>,
     address: SocketAddr,
@@ -97,6 +100,7 @@ impl Supervisor {
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
         view.approval_limits = config.approvals;
+        view.routing = Arc::new(config.routing());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -123,6 +127,8 @@ impl Supervisor {
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
+        let mut outbound = Outbound::default();
+        outbound.set(&config.channels, &shared.hub, &shared.tasks);
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
@@ -132,7 +138,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
-        Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
+        Ok(Self { config, shared, limits, outbound, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -191,6 +197,8 @@ impl Supervisor {
         self.shared.archive.set_rules(config.retention.clone());
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
+        self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
+        self.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;

@@ -6,19 +6,16 @@ use crate::base::config::{Section, Value};
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
 
-/// `channels`: where messages go.
-pub(super) fn channels(root: &Section<'_>) {
-    root.section("channels", |channels| {
-        channels.section("discord", |discord| {
-            let _ = discord.text("guild_id");
-            discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
-            unused_secret(discord, "bot_token", "no message goes to Discord");
-        });
-        channels.section("slack", |slack| {
-            slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
-            unused_secret(slack, "bot_token", "no message goes to Slack");
-        });
-        channels.section("n8n", |n8n| unused_secret(n8n, "webhook_url", "no message goes to n8n"));
+/// `channels.discord` and `channels.slack`.
+pub(super) fn chat(channels: &Section<'_>) {
+    channels.section("discord", |discord| {
+        let _ = discord.text("guild_id");
+        discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
+        unused_secret(discord, "bot_token", "no message goes to Discord");
+    });
+    channels.section("slack", |slack| {
+        slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
+        unused_secret(slack, "bot_token", "no message goes to Slack");
     });
 }
 

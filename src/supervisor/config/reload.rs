@@ -26,6 +26,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("alerts", old.alerts != new.alerts),
         ("approvals", old.approvals != new.approvals),
+        ("channels", old.channels != new.channels),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

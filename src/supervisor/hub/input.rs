@@ -2,10 +2,12 @@
 //! the same state.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::notice::Happening;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
@@ -13,6 +15,7 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -340,6 +343,10 @@ pub enum Input {
     },
     /// Something happens to approvals.
     Approval(OfApprovals),
+    /// Something happens to notices on their way out.
+    Notice(Happening),
+    /// The routes were reloaded.
+    Routing(Arc<Routing>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -359,6 +366,8 @@ impl Input {
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
             | Self::Approval(_)
+            | Self::Notice(_)
+            | Self::Routing(_)
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }

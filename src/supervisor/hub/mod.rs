@@ -12,6 +12,7 @@ pub mod decide;
 pub mod effect;
 mod heal;
 pub mod input;
+pub mod notice;
 mod replace;
 mod returned;
 pub mod room;
@@ -83,6 +84,7 @@ pub struct Hub {
     room: Room,
     view: Arc<ArcSwap<View>>,
     committed: watch::Receiver<u64>,
+    queued: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     store: Arc<Store>,
 }
@@ -108,6 +110,7 @@ impl Hub {
     fn with_owner<T: Tally>(store: Store, view: View, liveness: Liveness, tally: T) -> (Self, Owner<T>) {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
         let (committed, committed_seen) = watch::channel(view.last_seq);
+        let (queued, queued_seen) = watch::channel(0);
         let (health, health_seen) = watch::channel(Health::default());
         let published = Arc::new(ArcSwap::from_pointee(view));
         let store = Arc::new(store);
@@ -116,6 +119,7 @@ impl Hub {
             store: store.clone(),
             view: published.clone(),
             committed,
+            queued,
             health,
             liveness,
             links: HashMap::new(),
@@ -132,6 +136,7 @@ impl Hub {
             room: Room::default(),
             view: published,
             committed: committed_seen,
+            queued: queued_seen,
             health: health_seen,
             store,
         };
@@ -192,6 +197,11 @@ impl Hub {
         self.committed.clone()
     }
 
+    /// Changes whenever there is something to be sent to people.
+    pub fn queued(&self) -> watch::Receiver<u64> {
+        self.queued.clone()
+    }
+
     /// How the hub is.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()
@@ -219,6 +229,7 @@ struct Owner<T> {
     store: Arc<Store>,
     view: Arc<ArcSwap<View>>,
     committed: watch::Sender<u64>,
+    queued: watch::Sender<u64>,
     health: watch::Sender<Health>,
     liveness: Liveness,
     links: HashMap<NodeId, Link>,
@@ -368,6 +379,10 @@ impl<T: Tally> Owner<T> {
                 let _ = reply.send(Err(reason));
             }
             Effect::Alert(text) => tracing::error!("{text}"),
+            Effect::Queued => self.queued.send_modify(|count| *count += 1),
+            Effect::Settled(reply, is_right) => {
+                let _ = reply.send(is_right);
+            }
             Effect::Acknowledged(reply, answer) => {
                 let _ = reply.send(answer);
             }
@@ -436,6 +451,9 @@ impl<T: Tally> Owner<T> {
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
     fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
+        // Not kept in the store, so it holds whatever became of the rest.
+        let (routing, approval_limits) = (work.view.routing.clone(), work.view.approval_limits);
+        self.show(View { routing, approval_limits, ..View::clone(&self.view.load()) });
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.fail(error, &why);
@@ -444,29 +462,10 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
-                Effect::Changed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Attach { reply, .. } => {
-                    let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
-                }
-                Effect::Edited(reply) | Effect::Replace(_, reply) => {
-                    let _ = reply.send(Err(why.clone()));
-                }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);
                 }
-                Effect::Tell(..)
-                | Effect::Close(..)
-                | Effect::Detach(_)
-                | Effect::Ended(_)
-                | Effect::Alert(_) => {}
-                Effect::Acknowledged(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Snoozed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
+                other => other.not_stored(&why),
             }
         }
         for node in work.waiting {

@@ -17,6 +17,7 @@ use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status
 use crate::rules;
 use crate::rules::approval::Limits;
 use crate::rules::command::Place;
+use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -143,6 +144,8 @@ pub struct View {
     pub state: OrdMap<String, Arc<StateRecord>>,
     /// How long approvals wait.
     pub approval_limits: Limits,
+    /// Who is told what.
+    pub routing: Arc<Routing>,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -169,6 +172,7 @@ impl View {
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
             approval_limits: Limits::default(),
+            routing: Arc::default(),
             tail: loaded.tail,
         };
         for alert in loaded.alerts {
@@ -193,7 +197,8 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        Self { began: self.began, approval_limits: self.approval_limits, ..Self::of(loaded) }
+        let (routing, approval_limits) = (self.routing.clone(), self.approval_limits);
+        Self { began: self.began, routing, approval_limits, ..Self::of(loaded) }
     }
 
     /// Puts a session in place of what was known of it.

@@ -8,6 +8,7 @@ use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::{Alert, AlertState};
 use crate::protocol::node::NodeId;
+use crate::protocol::notice::{Notice, NoticeKind};
 use crate::rules::alert::{self, Seen};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
@@ -99,6 +100,32 @@ impl Work {
             "status": alert.status.as_str(), "text": alert.text, "by": alert.acknowledged_by,
         });
         self.note(&node, kind, &data, at);
+        self.tell_people(&self.notice_of(alert, node, at), at);
+    }
+
+    /// What people are told of an alert.
+    fn notice_of(&self, alert: &Alert, node: NodeId, at: Time) -> Notice {
+        let kind = match alert.status {
+            AlertState::Firing => NoticeKind::Raised,
+            AlertState::Acknowledged => NoticeKind::Acknowledged,
+            AlertState::Resolved => NoticeKind::Resolved,
+        };
+        let about = if alert.about.is_empty() { String::new() } else { format!(" ({})", alert.about) };
+        Notice {
+            kind,
+            name: alert.name.clone(),
+            severity: alert.severity,
+            title: format!("{}{about}", alert.name),
+            text: alert.text.clone(),
+            about: alert.about.clone(),
+            node: node.to_string(),
+            subject: self.subject("alert", &alert.id.to_string()),
+            alert: Some(alert.id),
+            by: alert.acknowledged_by.clone(),
+            count: alert.count,
+            created_at: at,
+            ..Notice::default()
+        }
     }
 
     pub(super) fn put_alert(&mut self, alert: Alert) {

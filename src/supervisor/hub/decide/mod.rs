@@ -10,6 +10,7 @@ mod cost;
 mod edit;
 mod event;
 mod node;
+mod notice;
 mod returned;
 
 use std::collections::{BTreeSet, HashSet};
@@ -113,6 +114,8 @@ impl Work {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
             Input::Approval(happening) => self.approval(happening, at),
+            Input::Notice(happening) => self.notice(happening, at),
+            Input::Routing(routing) => self.view.routing = routing,
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
