@@ -47,6 +47,8 @@ pub enum Effect {
     Edited(oneshot::Sender<Result<(), String>>),
     /// Another store takes the place of this one.
     Replace(PathBuf, oneshot::Sender<Result<(), String>>),
+    /// The store is opened again with a look at every page, for this reason.
+    Suspect(String),
     /// Nodes are told who is watched.
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
@@ -81,6 +83,7 @@ impl Effect {
             | Self::Ended(_)
             | Self::Watch(_)
             | Self::Queued
+            | Self::Suspect(_)
             | Self::Settled(..)
             | Self::Alert(_) => {}
         }

@@ -139,6 +139,15 @@ impl<T: Tally> Owner<T> {
         }
     }
 
+    /// Takes note that the store may read less than was written. The next input finds out.
+    pub(super) fn suspect(&mut self, why: String) {
+        if self.condition == Condition::Well {
+            tracing::error!("{why}: the store is opened again with a look at every page");
+            self.condition = Condition::Failed(Trouble::Damage);
+            self.health.send_modify(|health| health.store = Some(why));
+        }
+    }
+
     /// Takes note that the store refused a write.
     pub(super) fn fail(&mut self, error: &StoreError, why: &str) {
         let trouble = match self.condition {

@@ -320,6 +320,8 @@ pub enum Input {
         /// Told when it is in place, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// The store may read less than was written, for this reason: it is opened again with a look at every page.
+    Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
     /// The heartbeat rules were reloaded.
@@ -371,6 +373,7 @@ impl Input {
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
+            | Self::Suspect(_)
             | Self::Stop => true,
             Self::Connect { .. }
             | Self::Events { .. }

@@ -423,6 +423,7 @@ impl<T: Tally> Owner<T> {
             Effect::Replace(fresh, reply) => {
                 let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
             }
+            Effect::Suspect(why) => self.suspect(why),
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));

@@ -103,6 +103,7 @@ impl Work {
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
             Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
+            Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Alert(Alert { name, severity, text }) => {
