@@ -5,9 +5,11 @@
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `route`: who is told of it, and when.
+//! - `address`: where a webhook may go.
 //! - `watch`: when what is seen is worth an alert.
 //! - `command`: who a command is for, and the steps of its life.
 
+pub mod address;
 pub mod alert;
 pub mod approval;
 pub mod command;

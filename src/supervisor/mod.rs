@@ -53,7 +53,6 @@ use self::hub::input::{Alert, Input, OfApprovals, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
-use self::outbound::Outbound;
 use self::shared::{Doors, Shared};
 use crate::base::task::Tasks;
 use crate::base::{clock, starts};
@@ -74,7 +73,6 @@ pub struct Supervisor {
     config: Config,
     shared: Shared,
     limits: watch::LimitsInForce,
-    outbound: Outbound,
     handle: Handle<SocketAddr>,
     tls: Option<RustlsConfig>,
     address: SocketAddr,
@@ -127,8 +125,7 @@ impl Supervisor {
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
-        let mut outbound = Outbound::default();
-        outbound.set(&config.channels, &shared.hub, &shared.tasks);
+        shared.outbound.set(&config.channels, &shared.hub, &shared.tasks);
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
@@ -138,7 +135,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
-        Ok(Self { config, shared, limits, outbound, handle, tls, address, hub_thread, mirror })
+        Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -198,7 +195,7 @@ impl Supervisor {
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
-        self.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
+        self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;

@@ -14,6 +14,7 @@ use super::denied::Denied;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
+use super::outbound::Outbound;
 use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub live: Switchboard,
     /// Whether new connections can be taken.
     pub accepting: Accepting,
+    /// The ways to people.
+    pub outbound: Outbound,
     /// Everything that runs.
     pub tasks: Tasks,
     /// Who was denied.
@@ -87,6 +90,7 @@ impl Shared {
             works: Works::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
+            outbound: Outbound::default(),
             tasks,
             denied: Arc::default(),
             refusals: Arc::default(),

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::base::clock::Time;
 use crate::protocol::notice::Notice;
 
+/// The alert of a channel that delivers nothing.
+pub const CHANNEL_FAILING: &str = "channel.failing";
+
 /// Everything that decides who is told what.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Routing {

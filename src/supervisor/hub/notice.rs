@@ -82,8 +82,8 @@ pub enum Happening {
     Claim(Ticket, oneshot::Sender<bool>),
     /// A sender has tried. It is told when that is stored.
     Report(Ticket, Delivery, oneshot::Sender<bool>),
-    /// Somebody wants this told to this channel alone, whatever the routes say.
-    Send(String, Box<Notice>, oneshot::Sender<bool>),
+    /// What was given up on this channel is tried again.
+    Retry(String, oneshot::Sender<bool>),
 }
 
 /// The key of a queued notice: keys sort as their places do.

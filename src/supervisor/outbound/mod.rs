@@ -4,26 +4,32 @@
 //! The queue is the hub's and durable. A sender that was killed between sending and storing that it has sent sends
 //! again, with the same identity ([`crate::protocol::notice::Notice::id`]), by which the far side can tell.
 
+mod email;
+mod guard;
 mod http;
 mod pagerduty;
+mod webhook;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::email::Email;
 use self::pagerduty::PagerDuty;
+use self::webhook::Webhook;
 use super::config::channels::{self as config, Kind};
-use super::hub::input::Input;
+use super::hub::input::{Input, Severity, Symptom};
 use super::hub::notice::{Delivery, Happening, Parcel, Ticket};
 use super::hub::view::View;
 use super::hub::{Hub, Stopped};
 use crate::base::backoff::Backoff;
-use crate::base::clock::{self, Time};
+use crate::base::clock::{self, Stopwatch, Time};
 use crate::base::task::Tasks;
-use crate::protocol::notice::{NoticeState, Queued};
+use crate::protocol::notice::{Notice, NoticeState, Queued};
+use crate::rules::route::CHANNEL_FAILING;
 
 /// The first and the longest pause between tries, unless the far side asks for another.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -37,9 +43,16 @@ const LOOK: Duration = Duration::from_secs(60);
 /// One try takes no longer.
 const LONGEST_TRY: Duration = Duration::from_secs(60);
 
+/// A channel that could tell nothing for longer is an alert.
+const FAILING: Duration = Duration::from_secs(60);
+
 /// A way to people: each kind speaks its own protocol.
 #[derive(Debug)]
 pub enum Channel {
+    /// A web address that takes a signed body.
+    Webhook(Webhook),
+    /// E-mail over SMTP.
+    Email(Email),
     /// PagerDuty's events.
     PagerDuty(PagerDuty),
 }
@@ -49,70 +62,95 @@ impl Channel {
     fn of(kind: &Kind) -> Result<Self, String> {
         match kind {
             Kind::PagerDuty(config) => PagerDuty::new(config).map(Self::PagerDuty),
-            Kind::Webhook(_) | Kind::Email(_) => Err(String::new()),
+            Kind::Webhook(config) => Webhook::new(config).map(Self::Webhook),
+            Kind::Email(config) => Email::new(config).map(Self::Email),
         }
     }
 
     /// Tries to deliver a notice, once.
     pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
         match self {
+            Self::Webhook(webhook) => webhook.deliver(parcel).await,
+            Self::Email(email) => email.deliver(parcel).await,
             Self::PagerDuty(pagerduty) => pagerduty.deliver(parcel).await,
         }
     }
 }
 
-/// The senders that run.
-#[derive(Debug, Default)]
-pub struct Outbound {
-    running: BTreeMap<String, (config::Channel, CancellationToken)>,
+/// The senders that run. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Outbound(Arc<Mutex<BTreeMap<String, Running>>>);
+
+#[derive(Debug)]
+struct Running {
+    config: config::Channel,
+    channel: Arc<Channel>,
+    stop: CancellationToken,
 }
 
 impl Outbound {
     /// Starts a sender for each of these channels that has none yet, and ends those of channels that are gone or have
     /// changed.
-    pub fn set(&mut self, channels: &[config::Channel], hub: &Hub, tasks: &Tasks) {
-        self.running.retain(|_, (config, stop)| {
-            let stays = channels.contains(config);
+    pub fn set(&self, channels: &[config::Channel], hub: &Hub, tasks: &Tasks) {
+        let mut running = self.running();
+        running.retain(|_, one| {
+            let stays = channels.contains(&one.config);
             if !stays {
-                stop.cancel();
+                one.stop.cancel();
             }
             stays
         });
         for config in channels {
-            if self.running.contains_key(&config.name) {
+            if running.contains_key(&config.name) {
                 continue;
             }
             match Channel::of(&config.kind) {
                 Ok(channel) => {
-                    let stop = CancellationToken::new();
-                    let sending = send(hub.clone(), config.name.clone(), channel);
+                    let (channel, stop) = (Arc::new(channel), CancellationToken::new());
+                    let sender = Sender::new(hub.clone(), config, channel.clone());
                     let stopped = stop.clone();
                     tasks.spawn_cuttable(async move {
-                        let _ = stopped.run_until_cancelled(sending).await;
+                        let _ = stopped.run_until_cancelled(sender.run()).await;
                     });
-                    self.running.insert(config.name.clone(), (config.clone(), stop));
+                    running.insert(config.name.clone(), Running { config: config.clone(), channel, stop });
                 }
                 Err(why) => tracing::error!(channel = config.name, "this channel cannot be used: {why}"),
             }
         }
     }
-}
 
-/// Sends what is queued for a channel, for ever.
-async fn send(hub: Hub, name: String, channel: Channel) -> Result<(), Stopped> {
-    let mut sender =
-        Sender { queued: hub.queued(), hub, name, channel, backoff: Backoff::new(PAUSE.0, PAUSE.1) };
-    loop {
-        sender.step().await?;
+    /// Name and kind of each channel.
+    pub fn kinds(&self) -> Vec<(String, &'static str)> {
+        self.running().iter().map(|(name, one)| (name.clone(), one.config.kind.as_str())).collect()
+    }
+
+    /// Tries a channel out, past its queue. `None`: there is no such channel.
+    pub async fn test(&self, name: &str, notice: Notice) -> Option<Delivery> {
+        let channel = self.running().get(name).map(|one| one.channel.clone())?;
+        Some(try_once(&channel, &Parcel { notice, earlier: None }).await)
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+async fn try_once(channel: &Channel, parcel: &Parcel) -> Delivery {
+    tokio::time::timeout(LONGEST_TRY, channel.deliver(parcel)).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {} s", LONGEST_TRY.as_secs());
+        Delivery::Later { after: None, why }
+    })
+}
+
+/// Sends what is queued for one channel.
 struct Sender {
     hub: Hub,
     queued: watch::Receiver<u64>,
     name: String,
-    channel: Channel,
+    give_up: Duration,
+    channel: Arc<Channel>,
     backoff: Backoff,
+    failing: Option<Stopwatch>,
 }
 
 /// What a queue says to do now.
@@ -122,6 +160,18 @@ enum Next {
 }
 
 impl Sender {
+    fn new(hub: Hub, config: &config::Channel, channel: Arc<Channel>) -> Self {
+        let (queued, name, give_up) = (hub.queued(), config.name.clone(), config.give_up);
+        Self { hub, queued, name, give_up, channel, backoff: Backoff::new(PAUSE.0, PAUSE.1), failing: None }
+    }
+
+    /// Sends for ever.
+    async fn run(mut self) -> Result<(), Stopped> {
+        loop {
+            self.step().await?;
+        }
+    }
+
     async fn step(&mut self) -> Result<(), Stopped> {
         self.queued.borrow_and_update();
         let view = self.hub.view();
@@ -143,27 +193,48 @@ impl Sender {
             return Ok(());
         }
         let earlier = view.told(&self.name, &row.notice.subject).map(|told| told.reference);
-        let parcel = Parcel { notice: row.notice, earlier };
-        let tried = tokio::time::timeout(LONGEST_TRY, self.channel.deliver(&parcel)).await;
-        let delivery = tried.unwrap_or_else(|_| {
-            let why = format!("no answer within {} s", LONGEST_TRY.as_secs());
-            Delivery::Later { after: None, why }
-        });
-        let pause = match &delivery {
-            Delivery::Later { after, .. } => {
-                let own = self.backoff.next_delay();
-                Some(after.map_or(own, |asked| asked.min(LONGEST_ASKED).max(PAUSE.0)))
+        let (begun, due) = (row.notice.created_at.max(row.not_before), clock::now());
+        let mut delivery = try_once(&self.channel, &Parcel { notice: row.notice, earlier }).await;
+        let mut pause = None;
+        if let Delivery::Later { after, why } = &delivery {
+            let own = self.backoff.next_delay();
+            pause = Some(after.map_or(own, |asked| asked.clamp(Duration::ZERO, LONGEST_ASKED)));
+            if due.since(begun) > self.give_up {
+                let why = format!("{why}; given up after {} tries", row.tries + 1);
+                delivery = Delivery::Refused { why };
             }
-            Delivery::Delivered { .. } | Delivery::Refused { .. } => {
-                self.backoff.reset();
-                None
-            }
-        };
+        } else {
+            self.backoff.reset();
+        }
         self.settle(|reply| Happening::Report(ticket.clone(), delivery.clone(), reply)).await?;
+        self.tell_how_it_is(&delivery).await?;
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
         Ok(())
+    }
+
+    /// A channel that fails for a while is an alert itself, for the other channels.
+    async fn tell_how_it_is(&mut self, delivery: &Delivery) -> Result<(), Stopped> {
+        let why = match delivery {
+            Delivery::Delivered { .. } => None,
+            Delivery::Later { why, .. } | Delivery::Refused { why } => Some(why),
+        };
+        let since = why.map(|_| *self.failing.get_or_insert_with(Stopwatch::start));
+        self.failing = since;
+        let text = match (why, since) {
+            (Some(why), Some(since)) if since.elapsed() > FAILING => {
+                Some(format!("nothing could be told through channel {}: {why}", self.name))
+            }
+            (Some(_), _) => return Ok(()),
+            (None, _) => None,
+        };
+        if text.is_some() == self.hub.view().open_alert(CHANNEL_FAILING, &self.name).is_some() {
+            return Ok(());
+        }
+        let about = self.name.clone();
+        let symptom = Symptom { name: CHANNEL_FAILING, about, severity: Severity::High, text };
+        self.hub.send(Input::Symptom(symptom)).await
     }
 
     /// Tells the hub until it is stored: what was sent must not be sent again because a disk was full for a moment.

@@ -5,6 +5,7 @@ use reqwest::Url;
 use super::secret;
 use crate::base::config::Section;
 use crate::base::secret::Secret;
+use crate::rules::address::check_host;
 
 /// How a webhook is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub(super) fn read(section: &Section<'_>) -> Option<Webhook> {
             "expected an address such as https://n8n.example.org/webhook/hal, without a user's name in it (http:// only \
              with \"allow_private\": true)",
         );
+        return None;
+    }
+    if !allow_private && let Some(Err(why)) = Url::parse(url.reveal()).ok().map(|url| check_host(&url)) {
+        section.problem("webhook_url", why);
         return None;
     }
     let header = match (name, value) {

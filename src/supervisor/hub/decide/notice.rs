@@ -90,15 +90,21 @@ impl Work {
         let (reply, is_right) = match happening {
             Happening::Claim(ticket, reply) => (reply, self.claim(&ticket, at)),
             Happening::Report(ticket, delivery, reply) => (reply, self.report(&ticket, delivery, at)),
-            Happening::Send(channel, notice, reply) => {
-                let is_known = self.view.routing.channels.iter().any(|way| way.name == channel);
-                if is_known {
-                    self.queue(&channel, *notice, Hold::default(), at);
-                }
-                (reply, is_known)
-            }
+            Happening::Retry(channel, reply) => (reply, self.retry(&channel, at)),
         };
         self.effects.push(Effect::Settled(reply, is_right));
+    }
+
+    fn retry(&mut self, channel: &str, at: Time) -> bool {
+        let given_up = |row: &Queued| row.state == NoticeState::Undelivered;
+        let rows: Vec<Queued> = self.view.queue(channel).filter(given_up).collect();
+        for mut row in rows {
+            row.state = NoticeState::Waiting;
+            row.not_before = at;
+            self.keep(QUEUED, &key(channel, row.no), &row, at);
+        }
+        self.effects.push(Effect::Queued);
+        self.view.routing.channels.iter().any(|way| way.name == channel)
     }
 
     fn queued(&self, ticket: &Ticket) -> Option<Queued> {
