@@ -349,6 +349,17 @@ pub enum Input {
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
+    /// An edge keeps something for the next time, or does not any more.
+    Remember {
+        /// Of which kind.
+        kind: &'static str,
+        /// Under which key.
+        key: String,
+        /// What; `None`: nothing.
+        value: Option<serde_json::Value>,
+        /// Told when it is stored.
+        reply: oneshot::Sender<bool>,
+    },
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -368,6 +379,7 @@ impl Input {
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
             | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Notice(_)
             | Self::Routing(_)
             | Self::Edits { .. }
