@@ -10,6 +10,7 @@ mod email;
 mod guard;
 mod http;
 mod pagerduty;
+mod slack;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::discord::Discord;
 use self::email::Email;
 use self::pagerduty::PagerDuty;
+use self::slack::Slack;
 use self::webhook::Webhook;
 use super::config::channels::{self as config, Kind};
 use super::hub::input::{Input, Severity, Symptom};
@@ -60,6 +62,8 @@ pub enum Channel {
     PagerDuty(PagerDuty),
     /// A bot on Discord.
     Discord(Arc<Discord>),
+    /// An app on Slack.
+    Slack(Arc<Slack>),
 }
 
 impl Channel {
@@ -67,7 +71,7 @@ impl Channel {
     fn of(name: &str, kind: &Kind, hub: &Hub) -> Result<Self, String> {
         match kind {
             Kind::Discord(config) => Discord::new(name, config, hub).map(|it| Self::Discord(Arc::new(it))),
-            Kind::Slack(_) => Err(String::new()),
+            Kind::Slack(config) => Slack::new(name, config, hub).map(|it| Self::Slack(Arc::new(it))),
             Kind::PagerDuty(config) => PagerDuty::new(config).map(Self::PagerDuty),
             Kind::Webhook(config) => Webhook::new(config).map(Self::Webhook),
             Kind::Email(config) => Email::new(config).map(Self::Email),
@@ -76,8 +80,14 @@ impl Channel {
 
     /// Begins to hear what people say there, where they can say something.
     fn listen(&self, tasks: &Tasks, stop: &CancellationToken) {
-        if let Self::Discord(discord) = self {
-            tasks.spawn_cuttable(discord.clone().listen(tasks.clone(), stop.clone()));
+        match self {
+            Self::Discord(discord) => {
+                tasks.spawn_cuttable(discord.clone().listen(tasks.clone(), stop.clone()));
+            }
+            Self::Slack(slack) => {
+                tasks.spawn_cuttable(slack.clone().listen(tasks.clone(), stop.clone()));
+            }
+            Self::Webhook(_) | Self::Email(_) | Self::PagerDuty(_) => {}
         }
     }
 
@@ -85,6 +95,7 @@ impl Channel {
     pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
         match self {
             Self::Discord(discord) => discord.deliver(parcel).await,
+            Self::Slack(slack) => slack.deliver(parcel).await,
             Self::Webhook(webhook) => webhook.deliver(parcel).await,
             Self::Email(email) => email.deliver(parcel).await,
             Self::PagerDuty(pagerduty) => pagerduty.deliver(parcel).await,

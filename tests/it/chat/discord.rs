@@ -32,13 +32,13 @@ fn wait_for_post(discord: &Discord, what: &str, is_it: impl Fn(&Post) -> bool) -
 }
 
 /// The card of what a session asks.
-fn wait_for_card(discord: &Discord, what: &str) -> Post {
+pub fn wait_for_card(discord: &Discord, what: &str) -> Post {
     wait_for_post(discord, "the card is there", |post| {
         words(post).contains(what) && !post.body["components"][0].is_null()
     })
 }
 
-fn button(post: &Post, word: &str) -> String {
+pub fn button(post: &Post, word: &str) -> String {
     let all = post.body["components"][0]["components"].as_array().unwrap();
     let ids = all.iter().map(|button| button["custom_id"].as_str().unwrap());
     ids.filter(|id| id.starts_with(word)).next().unwrap().to_owned()
@@ -57,6 +57,12 @@ fn wait_for_bot(discord: &Discord) {
         let known = discord.known();
         if known.is_connected() && known.commands.is_array() { Ok(()) } else { Err("not yet".to_owned()) }
     });
+}
+
+/// How often the bot said who it is, and went on where it was.
+fn counts(discord: &Discord) -> (usize, usize) {
+    let known = discord.known();
+    (known.identified, known.resumed)
 }
 
 fn says(value: Option<&Value>) -> String {
@@ -216,10 +222,11 @@ fn a_bot_that_is_cut_off_goes_on_where_it_was_and_hears_what_it_missed() {
     });
     discord.press(&card, &button(&card, "approve:"), ADA, &[]);
     world.wait_for_session(&session, "idle");
-    assert_eq!((discord.known().identified, discord.known().resumed), (1, 1), "it went on where it was");
+    assert_eq!(counts(&discord), (1, 1), "it went on where it was");
     discord.ask_to_reconnect();
-    wait_until("it has connected again", PATIENCE, || {
-        if discord.known().resumed == 2 { Ok(()) } else { Err(discord.known().resumed.to_string()) }
+    wait_until("it has connected again", PATIENCE, || match counts(&discord) {
+        (1, 2) => Ok(()),
+        other => Err(format!("{other:?}")),
     });
     discord.known().shuts_out = true;
     discord.close(4009);

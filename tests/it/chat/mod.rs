@@ -1,6 +1,7 @@
 //! Chats: what people are told there, press and type, against stand-ins that speak the services' protocols.
 
 mod discord;
+mod slack;
 
 use serde_json::{Value, json};
 
