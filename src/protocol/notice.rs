@@ -100,6 +100,23 @@ pub enum NoticeState {
     Undelivered,
 }
 
+/// One of the things that a notice stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Part {
+    /// What belongs together at the far side.
+    pub subject: String,
+    /// The number of the alert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<u64>,
+    /// What the alert is about.
+    pub about: String,
+    /// A few words.
+    pub title: String,
+    /// A sentence.
+    pub text: String,
+}
+
 /// A notice in the queue of one channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -112,9 +129,9 @@ pub struct Queued {
     pub notice: Notice,
     /// How far it is.
     pub state: NoticeState,
-    /// The alerts it stands for when it is more than one.
+    /// What it stands for when it is more than one thing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub alerts: Vec<u64>,
+    pub parts: Vec<Part>,
     /// Not before this, such as the end of the quiet hours.
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -123,4 +140,19 @@ pub struct Queued {
     pub why: String,
     /// How often it was tried.
     pub tries: u32,
+}
+
+impl Queued {
+    /// The subjects of all it stands for.
+    pub fn subjects(&self) -> Vec<&str> {
+        match self.parts.as_slice() {
+            [] => vec![&self.notice.subject],
+            parts => parts.iter().map(|part| part.subject.as_str()).collect(),
+        }
+    }
+
+    /// True when it stands for this, among others.
+    pub fn is_about(&self, subject: &str) -> bool {
+        self.subjects().contains(&subject)
+    }
 }

@@ -4,11 +4,16 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod provider;
+pub mod route;
 pub mod session;
+pub mod silence;
 pub mod store;
 pub mod stream;
 
@@ -54,6 +59,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(alert::list))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
+        .routes(routes!(silence::list, silence::begin))
+        .routes(routes!(silence::expire))
+        .routes(routes!(channel::list))
+        .routes(routes!(channel::queue))
+        .routes(routes!(channel::test))
+        .routes(routes!(channel::retry))
+        .routes(routes!(route::list))
+        .routes(routes!(route::test))
         .routes(routes!(approval::list))
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
@@ -63,6 +76,13 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(cost::of_days))
+        .routes(routes!(cost::of_period))
+        .routes(routes!(cost::prices))
+        .routes(routes!(provider::status))
+        .routes(routes!(provider::update))
+        .routes(routes!(provider::bills))
+        .routes(routes!(provider::reconcile))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))

@@ -6,64 +6,6 @@ use crate::base::config::{Section, Value};
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
 
-/// `cost`: what the providers bill.
-pub(super) fn cost(root: &Section<'_>) {
-    root.section("cost", |cost| {
-        wholes(cost, &["poll_interval_minutes", "request_timeout_seconds", "max_retries", "backoff_base_ms"]);
-        cost.section("providers", |providers| {
-            providers.section("anthropic", provider);
-            providers.section("openai", provider);
-        });
-    });
-}
-
-fn provider(section: &Section<'_>) {
-    const KEYS: [&str; 3] = ["api_key", "admin_api_key", "org_api_key"];
-    let _ = section.text("base_url");
-    // All are read before one is chosen: every key must be known.
-    let given: Vec<_> = KEYS.into_iter().filter(|key| section.secret(key).is_some()).collect();
-    let enabled = section.value("enabled").and_then(|value| value.flag());
-    for (_, rates) in section.value("model_rates").map(|rates| rates.entries()).unwrap_or_default() {
-        rates.section(|rates| {
-            for key in ["input", "output"] {
-                rates.value(key).and_then(|rate| rate.amount());
-            }
-        });
-    }
-    match (enabled, given.first()) {
-        (Some(true), None) => {
-            section.problem("enabled", "expected api_key, admin_api_key or org_api_key beside it");
-        }
-        (Some(true), Some(_)) => unused(section, "enabled", "no bill is fetched from this provider"),
-        (None, Some(key)) => unused(section, key, "no bill is fetched from this provider"),
-        _ => {}
-    }
-}
-
-/// `policies`: rules that step in by themselves.
-pub(super) fn policies(root: &Section<'_>) {
-    root.section("policies", |policies| {
-        wholes(policies, &["check_interval_seconds"]);
-        policies.section("resume_on_idle", |policy| {
-            wholes(policy, &["idle_threshold_seconds"]);
-            self::policy(policy, "no idle session is resumed");
-        });
-        policies.section("restart_on_compaction", |policy| {
-            wholes(policy, &["token_threshold"]);
-            self::policy(policy, "no session is restarted");
-        });
-        policies.section("kill_on_cost", |policy| {
-            policy.value("cost_threshold_usd").and_then(|threshold| threshold.amount());
-            self::policy(policy, "no session is stopped for its cost");
-        });
-    });
-}
-
-fn policy(section: &Section<'_>, consequence: &str) {
-    wholes(section, &["max_retries", "retry_reset_seconds"]);
-    unused_flag(section, consequence);
-}
-
 /// `security.audit` and `security.token_rotation`.
 pub(super) fn security(section: &Section<'_>) {
     section.section("token_rotation", |rotation| {
@@ -96,17 +38,6 @@ fn env(section: &Section<'_>) {
     }
     if section.value("env").is_some_and(|env| env.asks_for_something()) {
         unused(section, "env", "no variable is handed to an agent");
-    }
-}
-
-/// `routes` and `dependencies`, whatever they hold.
-pub(super) fn others(root: &Section<'_>) {
-    let _ = root.items("routes");
-    let keys = [("routes", "no event is routed"), ("dependencies", "sessions do not wait for one another")];
-    for (key, consequence) in keys {
-        if root.value(key).is_some_and(|value| value.asks_for_something()) {
-            unused(root, key, consequence);
-        }
     }
 }
 

@@ -53,12 +53,12 @@ pub enum Effect {
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
-    /// The answer to whoever snoozed an approval.
-    Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The answer to whoever sends notices.
     Settled(oneshot::Sender<bool>, bool),
     /// Something is to be sent.
     Queued,
+    /// The answer to whoever snoozed an approval.
+    Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
 }

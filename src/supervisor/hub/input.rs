@@ -1,6 +1,7 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::protocol::provider::{DayBill, Provider};
 use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
@@ -120,6 +122,17 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
+/// What came of asking a provider.
+#[derive(Debug)]
+pub struct Billed {
+    /// Which.
+    pub provider: Provider,
+    /// Its bills by day; or what went wrong, and how much that matters.
+    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
+    /// Told when it is stored, or why it is not.
+    pub reply: oneshot::Sender<Result<(), String>>,
+}
+
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -163,7 +176,7 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
     /// Of which kind.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
     /// How much it matters.
@@ -324,8 +337,14 @@ pub enum Input {
     Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// What tokens cost was reloaded.
+    Prices(Box<rules::price::Prices>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -343,8 +362,6 @@ pub enum Input {
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
-    /// Something happens to approvals.
-    Approval(OfApprovals),
     /// Something happens to notices on their way out.
     Notice(Happening),
     /// The routes were reloaded.
@@ -360,6 +377,10 @@ pub enum Input {
         /// Told when it is stored.
         reply: oneshot::Sender<bool>,
     },
+    /// Something happens to approvals.
+    Approval(OfApprovals),
+    /// A provider was asked what it bills.
+    Billed(Box<Billed>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -373,15 +394,18 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Prices(_)
+            | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
-            | Self::Approval(_)
-            | Self::Remember { .. }
             | Self::Notice(_)
             | Self::Routing(_)
+            | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
@@ -396,6 +420,7 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Billed(_)
             | Self::Tick => false,
         }
     }

@@ -10,6 +10,8 @@
 pub mod approval;
 pub mod decide;
 pub mod effect;
+pub mod facts;
+mod handle;
 mod heal;
 pub mod input;
 pub mod notice;
@@ -28,8 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
-use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
-use self::room::{Room, Share, Taken};
+use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
@@ -40,7 +42,6 @@ use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
-use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
 
@@ -162,64 +163,6 @@ impl Hub {
     async fn hand_over(&self, input: Input, room: Option<Taken>) -> Result<(), Stopped> {
         let timed = Timed { clock: clock::read(), input };
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
-    }
-
-    /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
-    pub fn raise(&self, alert: Alert) {
-        let text = alert.text.clone();
-        let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
-        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
-            tracing::error!("{text}");
-        }
-    }
-
-    /// Writes down who did what. Where the queue is full it is only logged: whoever is denied must not hold up others.
-    pub fn audit(&self, record: AuditRecord) {
-        let AuditRecord { actor, action, target, .. } = record.clone();
-        let timed = Timed { clock: clock::read(), input: Input::Audit(Box::new(record)) };
-        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
-            tracing::warn!(actor, action, target, "not written to the audit log: the queue is full");
-        }
-    }
-
-    /// The room for what a new connection says.
-    pub fn share_of_room(&self) -> Share {
-        self.room.share()
-    }
-
-    /// The present state.
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
-    }
-
-    /// The last committed event; changes with every commit that holds events.
-    pub fn committed(&self) -> watch::Receiver<u64> {
-        self.committed.clone()
-    }
-
-    /// Changes whenever there is something to be sent to people.
-    pub fn queued(&self) -> watch::Receiver<u64> {
-        self.queued.clone()
-    }
-
-    /// How the hub is.
-    pub fn health(&self) -> Health {
-        self.health.borrow().clone()
-    }
-
-    /// How full the input queue is: 0 empty, 1 full.
-    pub fn pressure(&self) -> f64 {
-        1.0 - self.inputs.capacity() as f64 / INPUT_QUEUE as f64
-    }
-
-    /// The store, for reading.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
-    /// Tells the hub to merge, commit and end. What is sent afterwards is refused.
-    pub async fn stop(&self) {
-        let _ = self.send(Input::Stop).await;
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::view::View;
 use crate::base::clock::Time;
 use crate::protocol::notice::{Notice, Queued};
+use crate::protocol::silence::Silence;
 
 /// The kind of state of a queued notice; its key is [`key`].
 pub const QUEUED: &str = "notice";
@@ -21,6 +22,9 @@ pub const TOLD: &str = "told";
 
 /// The kind of state of what a channel was told lately; its key is the channel.
 pub const LATELY: &str = "lately";
+
+/// The kind of state of a silence; its key is its identity.
+pub const SILENCE: &str = "silence";
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,19 @@ pub enum Happening {
     Claim(Ticket, oneshot::Sender<bool>),
     /// A sender has tried. It is told when that is stored.
     Report(Ticket, Delivery, oneshot::Sender<bool>),
+    /// Somebody, from this address, wants nobody to be told of some alerts for a while. Told whether it is so.
+    Silence((Silence, String), oneshot::Sender<bool>),
+    /// Somebody ends a silence before its time. Told whether there was one.
+    Unsilence {
+        /// Which.
+        id: String,
+        /// Who.
+        actor: String,
+        /// From where.
+        address: String,
+        /// The answer.
+        reply: oneshot::Sender<bool>,
+    },
     /// What was given up on this channel is tried again.
     Retry(String, oneshot::Sender<bool>),
 }

@@ -260,7 +260,7 @@ impl Sender {
             return Ok(());
         }
         let about = self.name.clone();
-        let symptom = Symptom { name: CHANNEL_FAILING, about, severity: Severity::High, text };
+        let symptom = Symptom { name: CHANNEL_FAILING.to_owned(), about, severity: Severity::High, text };
         self.hub.send(Input::Symptom(symptom)).await
     }
 

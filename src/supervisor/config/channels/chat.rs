@@ -80,8 +80,8 @@ pub struct Discord {
 pub struct Slack {
     /// The bot's token.
     pub token: Secret,
-    /// The token of the app, for Socket Mode.
-    pub app_token: Secret,
+    /// The token of the app, for Socket Mode; without it nothing that is pressed arrives.
+    pub app_token: Option<Secret>,
     /// The channel that alerts go to.
     pub alerts: String,
     /// Who may do what.
@@ -96,12 +96,12 @@ pub(super) fn discord(section: &Section<'_>) -> Option<Discord> {
     let alerts = places(section, &["dev-log", "build-log"]);
     let rights = rights(section, true);
     let url = url(section, DISCORD);
-    token.as_ref()?;
-    let (guild, alerts) = (number(section, "guild_id", guild), alerts);
-    let alerts = alerts.or_else(|| {
-        needed(section, "channels", "expected channels.alerts: the id of the channel that alerts go to")
-    });
-    Some(Discord { token: token?, guild: guild?, alerts: alerts?, rights, url: url? })
+    let (token, url) = (token?, url?);
+    let guild = guild.filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()));
+    let guild =
+        guild.or_else(|| unused(section, "guild_id", "the id of the Discord server, a number in quotes"));
+    let alerts = alerts.or_else(|| unused(section, "channels", NO_PLACE));
+    Some(Discord { token, guild: guild?, alerts: alerts?, rights, url })
 }
 
 pub(super) fn slack(section: &Section<'_>) -> Option<Slack> {
@@ -110,22 +110,21 @@ pub(super) fn slack(section: &Section<'_>) -> Option<Slack> {
     let alerts = places(section, &["dev-log"]);
     let rights = rights(section, false);
     let url = url(section, SLACK);
-    token.as_ref()?;
-    let app_token = app_token.or_else(|| {
-        needed(
-            section,
-            "app_token",
-            "expected the app's token for Socket Mode (xapp-..): it is how buttons come back",
-        )
-    });
-    let alerts = alerts.or_else(|| {
-        needed(section, "channels", "expected channels.alerts: the id of the channel that alerts go to")
-    });
-    Some(Slack { token: token?, app_token: app_token?, alerts: alerts?, rights, url: url? })
+    let (token, url) = (token?, url?);
+    if app_token.is_none() {
+        let sentence = "is not given: cards go to Slack, and nothing that is pressed or typed there arrives; see CHANNELS.md";
+        section.warn("app_token", sentence);
+    }
+    let alerts = alerts.or_else(|| unused(section, "channels", NO_PLACE));
+    Some(Slack { token, app_token, alerts: alerts?, rights, url })
 }
 
-fn needed<T>(section: &Section<'_>, key: &'static str, sentence: &str) -> Option<T> {
-    section.problem(key, sentence);
+/// What is to stand in `channels`.
+const NO_PLACE: &str = "alerts in it: the id of the channel that alerts go to";
+
+/// A file of the predecessor may lack it, and is no reason not to start.
+fn unused<T>(section: &Section<'_>, key: &'static str, expected: &str) -> Option<T> {
+    section.warn(key, format!("without it nobody is told anything here: expected {expected}"));
     None
 }
 
@@ -139,15 +138,6 @@ fn places(section: &Section<'_>, others: &[&'static str]) -> Option<String> {
         }
         names.text("alerts")
     })
-}
-
-fn number(section: &Section<'_>, key: &'static str, text: Option<String>) -> Option<String> {
-    let is_number =
-        text.as_ref().is_some_and(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()));
-    if !is_number {
-        section.problem(key, "expected the id of the Discord server, a number in quotes");
-    }
-    text.filter(|_| is_number)
 }
 
 fn rights(section: &Section<'_>, has_roles: bool) -> Rights {

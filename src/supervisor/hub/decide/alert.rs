@@ -46,6 +46,7 @@ impl Work {
     /// An edge has looked at something that can be well or not.
     pub(super) fn symptom(&mut self, symptom: &Symptom, at: Time) {
         let Symptom { name, about, severity, text } = symptom;
+        let name = name.as_str();
         match text {
             Some(text) => {
                 let severity = *severity;
@@ -111,6 +112,7 @@ impl Work {
             AlertState::Resolved => NoticeKind::Resolved,
         };
         let about = if alert.about.is_empty() { String::new() } else { format!(" ({})", alert.about) };
+        let session = self.view.sessions.get(alert.about.as_str()).map(|record| &record.session);
         Notice {
             kind,
             name: alert.name.clone(),
@@ -118,7 +120,9 @@ impl Work {
             title: format!("{}{about}", alert.name),
             text: alert.text.clone(),
             about: alert.about.clone(),
-            node: node.to_string(),
+            node: session.map_or(node.to_string(), |it| it.node_id.to_string()),
+            session: session.map(|it| it.id.to_string()).unwrap_or_default(),
+            project: session.map(|it| it.project.to_string()).unwrap_or_default(),
             subject: self.subject("alert", &alert.id.to_string()),
             alert: Some(alert.id),
             by: alert.acknowledged_by.clone(),
@@ -134,6 +138,7 @@ impl Work {
     }
 
     pub(super) fn drop_alert(&mut self, id: u64) {
+        self.forget_told(&self.subject("alert", &id.to_string()));
         self.batch.alerts.insert(id, None);
         self.view.remove_alert(id);
     }

@@ -7,11 +7,18 @@ pub mod approval;
 mod clock;
 mod command;
 mod cost;
+mod dependency;
 mod edit;
 mod event;
+mod handover;
+mod mark;
 mod node;
 mod notice;
+mod policy;
+mod provider;
 mod returned;
+mod route;
+mod silence;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -70,6 +77,8 @@ pub struct Work {
     pub returned: HashSet<String>,
     /// The numbers of events that may come back under them, since nobody else has them.
     pub free: HashSet<u64>,
+    /// Sessions of which the present input has told policies something.
+    told: BTreeSet<SessionId>,
 }
 
 impl Work {
@@ -84,6 +93,7 @@ impl Work {
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -109,6 +119,9 @@ impl Work {
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
+            Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
+            Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -121,17 +134,23 @@ impl Work {
                 self.remember(kind, &key, value.as_ref(), at);
                 self.effects.push(Effect::Settled(reply, true));
             }
-            Input::Approval(happening) => self.approval(happening, at),
             Input::Notice(happening) => self.notice(happening, at),
             Input::Routing(routing) => self.view.routing = routing,
+            Input::Approval(happening) => self.approval(happening, at),
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.end_silences(at);
+                self.stop_halted(at);
+                self.go_on_with_handovers(at);
+                self.consider_due(at);
                 self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
         self.follow_asks(at);
+        self.consider_told(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
@@ -213,7 +232,7 @@ impl Work {
     /// Writes an event of the supervisor's own about a node.
     fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
@@ -224,7 +243,11 @@ impl Work {
             timestamp,
             occurred_at: at,
             node_seq: 0,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, None, at);
+        }
+        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.

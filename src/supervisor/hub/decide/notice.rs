@@ -1,6 +1,9 @@
 //! What people are told: a notice goes into the queue of each channel that a route names, and leaves it when it is
 //! delivered or given up.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::Work;
@@ -8,28 +11,51 @@ use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
-use crate::rules::route::Hold;
+use crate::rules::notice::{join, leave};
+use crate::rules::route::{Hold, silence};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::notice::{Delivery, Happening, QUEUED, TOLD, Ticket, Told, key};
+use crate::supervisor::hub::notice::{Delivery, Happening, LATELY, QUEUED, TOLD, Ticket, Told, key};
 
-/// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the newcomer
-/// is undelivered at once.
+/// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.
 const MOST_QUEUED: usize = 1_000;
+
+/// What was told lately is remembered for so long: no window of a route or channel is longer.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+
+/// And so much of it for each channel; the oldest goes first.
+const MOST_REMEMBERED: usize = 500;
+
+/// What a channel was told lately, by name and by name and subject.
+type Lately = BTreeMap<String, Time>;
 
 impl Work {
     /// Tells people, through the channels that the routes name.
     pub(super) fn tell_people(&mut self, notice: &Notice, at: Time) {
         let routing = self.view.routing.clone();
+        if routing.channels.is_empty() {
+            return;
+        }
         match notice.kind {
             NoticeKind::Raised | NoticeKind::Asked | NoticeKind::Digest | NoticeKind::Test => {
-                for (channel, hold) in routing.places(notice, at) {
-                    self.queue(&channel, notice.clone(), hold, at);
+                let facts = self.view.facts_of(notice, at);
+                // What a channel knows and is told again has grown worse, unless it has happened again.
+                let last = |channel: &str| {
+                    let grew = notice.count < 2 && self.view.told(channel, &notice.subject).is_some();
+                    if grew { None } else { self.lately(channel).get(&same(notice)).copied() }
+                };
+                let places = routing.places(notice, &facts, last, at);
+                let silent = self.silences().find(|one| silence::holds(one, &facts, at));
+                for (channel, mut hold) in places {
+                    if let Some(silence) = &silent {
+                        hold = hold.or_until(silence.until, &super::silence::why(silence));
+                    }
+                    let group = routing.channels.iter().find(|way| way.name == channel).map(|way| way.group);
+                    self.queue(&channel, notice, hold, group.unwrap_or_default(), at);
                 }
             }
             NoticeKind::Acknowledged | NoticeKind::Resolved | NoticeKind::Answered => {
-                let channels: Vec<String> = routing.channels.iter().map(|way| way.name.clone()).collect();
-                for channel in channels {
-                    self.tell_the_end(&channel, notice, at);
+                for way in &routing.channels {
+                    self.tell_the_end(&way.name, notice, way.group, at);
                 }
             }
         }
@@ -41,37 +67,81 @@ impl Work {
     }
 
     /// Whoever was told that it began is told how it went on; whoever was not yet is not told at all.
-    fn tell_the_end(&mut self, channel: &str, notice: &Notice, at: Time) {
+    fn tell_the_end(&mut self, channel: &str, notice: &Notice, group: Duration, at: Time) {
         let mut begun = self.view.told(channel, &notice.subject).is_some();
-        let same: Vec<Queued> = self
-            .view
-            .queue(channel)
-            .filter(|queued| queued.state == NoticeState::Waiting && queued.notice.subject == notice.subject)
-            .collect();
-        for queued in same {
-            match queued.tries {
-                0 => self.forget(QUEUED, &key(channel, queued.no)),
-                _ => begun = true,
-            }
-        }
+        begun |= self.withdraw(channel, &notice.subject, at);
         if begun {
-            self.queue(channel, notice.clone(), Hold::default(), at);
+            self.queue(channel, notice, Hold::default(), group, at);
         }
     }
 
-    fn queue(&mut self, channel: &str, notice: Notice, hold: Hold, at: Time) {
+    /// Takes what was not sent yet about this out of a queue. True when something about it may have been sent.
+    fn withdraw(&mut self, channel: &str, subject: &str, at: Time) -> bool {
+        let rows: Vec<Queued> = self.view.queue(channel).filter(|row| row.is_about(subject)).collect();
+        let mut sent = false;
+        for row in rows.into_iter().filter(|row| row.state == NoticeState::Waiting) {
+            let place = key(channel, row.no);
+            match row.tries {
+                0 => match leave(row, subject) {
+                    Some(rest) => self.keep(QUEUED, &place, &rest, at),
+                    None => self.forget(QUEUED, &place),
+                },
+                _ => sent = true,
+            }
+        }
+        sent
+    }
+
+    /// Puts a notice into a queue; one of the same name that waits there takes it in.
+    fn queue(&mut self, channel: &str, notice: &Notice, hold: Hold, group: Duration, at: Time) {
+        if notice.kind.is_first() {
+            self.withdraw(channel, &notice.subject, at);
+        }
+        let mut lately = self.lately(channel);
+        let name = format!("{} {}", notice.kind.as_str(), notice.name);
+        let window = lately.get(&name).map(|last| last.plus(group)).filter(|_| !group.is_zero());
+        let host = self.view.queue(channel).find(|row| {
+            let is_open = row.state == NoticeState::Waiting && row.tries == 0 && row.not_before > at;
+            let is_same = row.notice.kind == notice.kind && row.notice.name == notice.name;
+            // Nobody waits for others longer than the window.
+            is_open
+                && is_same
+                && !group.is_zero()
+                && row.not_before >= hold.until
+                && row.not_before <= hold.until.max(at).plus(group)
+        });
+        if let Some(host) = host {
+            let place = key(channel, host.no);
+            return self.keep(QUEUED, &place, &join(host, notice), at);
+        }
+        let hold = window
+            .map_or(hold.clone(), |end| hold.or_until(end, "others of the same name may follow (group)"));
+        let planned = hold.until.max(at);
         let last = self.view.queue(channel).last().map_or(0, |queued| queued.no);
+        self.make_room(channel);
         let row = Queued {
             no: last + 1,
             channel: channel.to_owned(),
-            notice: Notice { id: id::fresh(), ..notice },
+            notice: Notice { id: id::fresh(), ..notice.clone() },
             not_before: hold.until,
             why: hold.why,
             ..Queued::default()
         };
-        self.make_room(channel);
         self.keep(QUEUED, &key(channel, row.no), &row, at);
+        lately.retain(|_, told| at.since(*told) < REMEMBERED);
+        while lately.len() >= MOST_REMEMBERED
+            && let Some(oldest) = lately.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
+        {
+            lately.remove(&oldest);
+        }
+        lately.insert(name, planned);
+        lately.insert(same(notice), planned);
+        self.keep(LATELY, channel, &lately, at);
         self.effects.push(Effect::Queued);
+    }
+
+    fn lately(&self, channel: &str) -> Lately {
+        self.view.kept(LATELY, channel).unwrap_or_default()
     }
 
     fn make_room(&mut self, channel: &str) {
@@ -88,14 +158,18 @@ impl Work {
     /// Something happens to a notice on its way out.
     pub(super) fn notice(&mut self, happening: Happening, at: Time) {
         let (reply, is_right) = match happening {
-            Happening::Claim(ticket, reply) => (reply, self.claim(&ticket, at)),
-            Happening::Report(ticket, delivery, reply) => (reply, self.report(&ticket, delivery, at)),
-            Happening::Retry(channel, reply) => (reply, self.retry(&channel, at)),
+            Happening::Claim(ticket, reply) => (reply, self.claim_notice(&ticket, at)),
+            Happening::Report(ticket, delivery, reply) => (reply, self.settle_notice(&ticket, delivery, at)),
+            Happening::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
+            Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
+            Happening::Unsilence { id, actor, address, reply } => {
+                (reply, self.unsilence(&id, (&actor, address), at))
+            }
         };
         self.effects.push(Effect::Settled(reply, is_right));
     }
 
-    fn retry(&mut self, channel: &str, at: Time) -> bool {
+    fn retry_notices(&mut self, channel: &str, at: Time) -> bool {
         let given_up = |row: &Queued| row.state == NoticeState::Undelivered;
         let rows: Vec<Queued> = self.view.queue(channel).filter(given_up).collect();
         for mut row in rows {
@@ -112,14 +186,14 @@ impl Work {
         (row.notice.id == ticket.id && row.state == NoticeState::Waiting).then_some(row)
     }
 
-    fn claim(&mut self, ticket: &Ticket, at: Time) -> bool {
+    fn claim_notice(&mut self, ticket: &Ticket, at: Time) -> bool {
         let Some(mut row) = self.queued(ticket) else { return false };
         row.tries = row.tries.saturating_add(1);
         self.keep(QUEUED, &key(&ticket.channel, ticket.no), &row, at);
         true
     }
 
-    fn report(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
+    fn settle_notice(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
         let Some(mut row) = self.queued(ticket) else { return false };
         let place = key(&ticket.channel, ticket.no);
         match delivery {
@@ -146,11 +220,44 @@ impl Work {
     }
 
     fn remember_told(&mut self, row: &Queued, reference: String, at: Time) {
-        let place = format!("{}/{}", row.channel, row.notice.subject);
-        match row.notice.kind {
-            NoticeKind::Raised | NoticeKind::Asked => self.keep(TOLD, &place, &Told { reference, at }, at),
-            NoticeKind::Resolved | NoticeKind::Answered => self.forget(TOLD, &place),
-            NoticeKind::Acknowledged | NoticeKind::Digest | NoticeKind::Test => {}
+        // What was told of many at once cannot be changed for one of them.
+        let reference = if row.parts.is_empty() { reference } else { String::new() };
+        for subject in row.subjects() {
+            let place = format!("{}/{subject}", row.channel);
+            match row.notice.kind {
+                NoticeKind::Raised | NoticeKind::Asked => {
+                    self.keep(TOLD, &place, &Told { reference: reference.clone(), at }, at);
+                }
+                NoticeKind::Resolved | NoticeKind::Answered => self.forget(TOLD, &place),
+                NoticeKind::Acknowledged | NoticeKind::Digest | NoticeKind::Test => {}
+            }
         }
     }
+
+    /// Forgets that anybody was told about this.
+    pub(super) fn forget_told(&mut self, subject: &str) {
+        for way in &self.view.routing.clone().channels {
+            self.forget(TOLD, &format!("{}/{subject}", way.name));
+        }
+    }
+
+    /// The clock was set: what waits for a time waits as long as before.
+    pub(super) fn move_notices(&mut self, by: i64, at: Time) {
+        let rows: Vec<Queued> = self
+            .view
+            .all_kept::<Queued>(QUEUED)
+            .map(|(_, row)| row)
+            .filter(|row| row.not_before.0 > at.0 - by)
+            .collect();
+        for mut row in rows {
+            row.not_before = Time(row.not_before.0.saturating_add(by));
+            self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+        }
+        self.effects.push(Effect::Queued);
+    }
+}
+
+/// What counts as the same for a cooldown.
+fn same(notice: &Notice) -> String {
+    format!("{} {} | {}", notice.kind.as_str(), notice.name, notice.about)
 }

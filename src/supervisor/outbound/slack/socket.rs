@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Slack, Trouble, dress};
 use crate::base::backoff::Backoff;
+use crate::base::secret::Secret;
 use crate::base::task::Tasks;
 use crate::protocol::notice::Notice;
 use crate::supervisor::config::channels::Power;
@@ -85,11 +86,12 @@ struct Asked {
 impl Slack {
     /// Listens until told to stop, or until Slack does not let the app in any more, which is an alert.
     pub async fn listen(self: Arc<Self>, tasks: Tasks, stop: CancellationToken) {
+        let Some(token) = self.config.app_token.clone() else { return };
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let (mut known, mut backoff) = (VecDeque::new(), Backoff::new(PAUSE.0, PAUSE.1));
         let listening = async {
             loop {
-                let end = match self.open().await {
+                let end = match self.open(&token).await {
                     Ok(socket) => {
                         backoff.reset();
                         self.hear_all(socket, &tasks, &room, &mut known).await
@@ -118,9 +120,9 @@ impl Slack {
         self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
     }
 
-    async fn open(&self) -> Result<Socket, Trouble> {
+    async fn open(&self, token: &Secret) -> Result<Socket, Trouble> {
         let later = |why: String| Trouble::Later { after: None, why };
-        let opened = self.call("apps.connections.open", &self.config.app_token, &json!({})).await?;
+        let opened = self.call("apps.connections.open", token, &json!({})).await?;
         let url = opened["url"].as_str().unwrap_or_default();
         match timeout(OPENING, connect_async(url)).await {
             Ok(Ok((socket, _))) => Ok(socket),
