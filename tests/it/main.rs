@@ -2,6 +2,7 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `approval`: what a session waits with for a person, and whether the answer arrived.
+//! - `chat`: what people are told in Discord and Slack, press and type there; `stand_in` plays those services.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
@@ -26,6 +27,7 @@
 mod agent;
 mod alert;
 mod approval;
+mod chat;
 mod command;
 mod config;
 mod cost;

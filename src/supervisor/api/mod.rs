@@ -22,9 +22,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asking;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::panic::contained;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::store::StoreError;
 
@@ -114,16 +114,8 @@ pub async fn reading<T: Send + 'static>(
     shared: &Shared,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let (shared, store) = (shared.clone(), shared.hub.store().clone());
-    let look = tokio::task::spawn_blocking(move || contained(|| read(&shared)));
-    match look.await {
-        Ok(Ok(Err(error))) if error.is_damage() => {
-            store.suspect();
-            Err(error.into())
-        }
-        Ok(Ok(answer)) => Ok(answer?),
-        _ => Err(ApiError::internal("the store is damaged here; the supervisor's log says where")),
-    }
+    let all = shared.clone();
+    asking::reading(&shared.hub, move |_| read(&all)).await
 }
 
 /// An empty parameter is the same as none.

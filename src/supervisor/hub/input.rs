@@ -366,6 +366,17 @@ pub enum Input {
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
+    /// An edge keeps something for the next time, or does not any more.
+    Remember {
+        /// Of which kind.
+        kind: &'static str,
+        /// Under which key.
+        key: String,
+        /// What; `None`: nothing.
+        value: Option<serde_json::Value>,
+        /// Told when it is stored.
+        reply: oneshot::Sender<bool>,
+    },
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// A provider was asked what it bills.
@@ -394,6 +405,7 @@ impl Input {
             | Self::Notice(_)
             | Self::Routing(_)
             | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
