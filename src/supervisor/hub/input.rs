@@ -169,6 +169,19 @@ pub struct Symptom {
     pub text: Option<String>,
 }
 
+/// What people report of an incident.
+#[derive(Debug)]
+pub struct OfIncident {
+    /// How it stands.
+    pub request: protocol::alert::AlertRequest,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub address: String,
+    /// The alert as it is then.
+    pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
+}
+
 /// What happens to approvals, beside an answer, which is a command.
 #[derive(Debug)]
 pub enum OfApprovals {
@@ -340,6 +353,10 @@ pub enum Input {
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
+    /// People report how an incident stands.
+    Incident(Box<OfIncident>),
+    /// It is time to say this alert again.
+    Remind(u64),
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// Time passes.
@@ -360,6 +377,8 @@ impl Input {
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
+            | Self::Incident(_)
+            | Self::Remind(_)
             | Self::Approval(_)
             | Self::Edits { .. }
             | Self::Move { .. }

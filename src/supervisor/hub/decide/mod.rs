@@ -9,6 +9,7 @@ mod command;
 mod cost;
 mod edit;
 mod event;
+mod incident;
 mod node;
 mod returned;
 
@@ -113,6 +114,8 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Incident(reported) => self.incident(*reported, at),
+            Input::Remind(id) => self.remind(id, at),
             Input::Approval(happening) => self.approval(happening, at),
             Input::Tick => {
                 self.expire(at);
