@@ -56,7 +56,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
         .routes(routes!(command::cancel))
-        .routes(routes!(alert::list))
+        .routes(routes!(alert::list, alert::report))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
         .routes(routes!(silence::list, silence::begin))

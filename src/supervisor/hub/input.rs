@@ -185,6 +185,19 @@ pub struct Symptom {
     pub text: Option<String>,
 }
 
+/// What people report of an incident.
+#[derive(Debug)]
+pub struct OfIncident {
+    /// How it stands.
+    pub request: protocol::alert::AlertRequest,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub address: String,
+    /// The alert as it is then.
+    pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
+}
+
 /// What happens to approvals, beside an answer, which is a command.
 #[derive(Debug)]
 pub enum OfApprovals {
@@ -377,6 +390,10 @@ pub enum Input {
         /// Told when it is stored.
         reply: oneshot::Sender<bool>,
     },
+    /// People report how an incident stands.
+    Incident(Box<OfIncident>),
+    /// It is time to say this alert again.
+    Remind(u64),
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// A provider was asked what it bills.
@@ -404,6 +421,8 @@ impl Input {
             | Self::Acknowledge { .. }
             | Self::Notice(_)
             | Self::Routing(_)
+            | Self::Incident(_)
+            | Self::Remind(_)
             | Self::Approval(_)
             | Self::Remember { .. }
             | Self::Edits { .. }

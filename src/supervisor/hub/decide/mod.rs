@@ -11,6 +11,7 @@ mod dependency;
 mod edit;
 mod event;
 mod handover;
+mod incident;
 mod mark;
 mod node;
 mod notice;
@@ -136,6 +137,8 @@ impl Work {
             }
             Input::Notice(happening) => self.notice(happening, at),
             Input::Routing(routing) => self.view.routing = routing,
+            Input::Incident(reported) => self.incident(*reported, at),
+            Input::Remind(id) => self.remind(id, at),
             Input::Approval(happening) => self.approval(happening, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
