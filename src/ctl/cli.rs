@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod operate;
+pub mod policy;
 pub mod session;
 pub mod store;
 
@@ -122,6 +123,9 @@ pub enum Noun {
     /// Conversations of coding agents: see them, start them, step in
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
+    /// What steps in by itself: see it, ask why, try changed rules on what has happened
+    #[command(visible_alias = "policy", subcommand)]
+    Policies(policy::PolicyVerb),
     /// What happened
     #[command(visible_alias = "event", subcommand)]
     Events(EventVerb),

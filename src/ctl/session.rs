@@ -12,7 +12,8 @@ use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::{money, number, one_line};
 use crate::base::exit::Failure;
-use crate::protocol::session::{Ask, SessionView, Status};
+use crate::protocol::mark::Said;
+use crate::protocol::session::{Ask, SessionId, SessionView, Status};
 
 /// Sessions in one page of the list.
 const PAGE: usize = 1000;
@@ -20,12 +21,13 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        SessionVerb::List { node_id, project, status, limit } => {
+        SessionVerb::List { node_id, project, status, all, limit } => {
             let status = status.map(Status::as_str).unwrap_or_default();
             let query = vec![
                 ("node_id", node_id.unwrap_or_default()),
                 ("project", project.unwrap_or_default()),
                 ("status", status.to_owned()),
+                ("all", if all { "true" } else { "" }.to_owned()),
             ];
             let limit = limit.filter(|limit| *limit > 0);
             let sessions: Vec<SessionView> = client.pages("sessions", query, limit, PAGE).all().await?;
@@ -84,14 +86,33 @@ impl Record for SessionView {
                 .detail(),
             Field::new("asks", self.asks.iter().map(asked).collect::<Vec<_>>().join("\n")).detail(),
             Field::new("todo", todo(self)).detail(),
+            Field::new("labels", self.marks.labels.join(" ")).wide(),
+            Field::new("paused", said(self.marks.paused.as_ref())).detail(),
+            Field::new("archived", said(self.marks.archived.as_ref())).detail(),
+            Field::new("continues", name(self.marks.continues.as_ref())).detail(),
+            Field::new("continued_by", name(self.marks.continued_by.as_ref())).detail(),
             Field::new("compactions", self.compactions).detail(),
             Field::new("events", self.events).detail(),
         ]
     }
 }
 
+fn said(said: Option<&Said>) -> String {
+    said.map_or_else(String::new, |said| format!("by {} at {}", said.by, said.at))
+}
+
+fn name(id: Option<&SessionId>) -> String {
+    id.map(ToString::to_string).unwrap_or_default()
+}
+
 /// The one thing to know beyond the status.
 fn detail(session: &SessionView) -> String {
+    if let Some(halted) = &session.marks.halted {
+        return format!("halted {}", said(Some(halted)));
+    }
+    if let Some(paused) = &session.marks.paused {
+        return format!("paused {}", said(Some(paused)));
+    }
     match (session.status, &session.retry, &session.last_known) {
         (Status::Waiting, _, _) => session.asks.first().map(|ask| format!("{}: {}", ask.about, ask.what)),
         (Status::Retrying, Some(retry), _) => Some(format!("attempt {}: {}", retry.attempt, retry.message)),

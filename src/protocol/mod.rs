@@ -22,5 +22,6 @@ pub mod event;
 pub mod frame;
 pub mod mark;
 pub mod node;
+pub mod policy;
 pub mod session;
 pub mod store;

@@ -18,6 +18,9 @@ use crate::protocol::command::{CommandRequest, CommandView, Verb};
 /// The largest prompt read from standard input, in bytes: what one event may hold.
 const MAX_PROMPT_BYTES: u64 = 1024 * 1024;
 
+/// How long a restart is waited for: the session has a minute to write down where it stands.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(150);
+
 /// The longest wait for an outcome that the supervisor accepts.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -55,6 +58,40 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
                 "was killed; its conversation is kept",
             )
             .await
+        }
+        ActVerb::Restart { id, no_handover, act, text } => {
+            let mut args = Map::from_iter([("handover".to_owned(), Value::from(!no_handover))]);
+            args.extend(text.map(|text| ("prompt".to_owned(), Value::from(text))));
+            let act = ActArgs { timeout: act.timeout.or(Some(RESTART_TIMEOUT)), ..act };
+            let mut request = request(Verb::RestartSession, args, act)?;
+            request.session_id = id;
+            start(client, screen, request, WaitArgs::default()).await
+        }
+        ActVerb::Pause { id, act } => {
+            tell(client, screen, Verb::PauseSession, &id, Map::new(), act, "is paused").await
+        }
+        ActVerb::Unpause { id, act } => {
+            tell(client, screen, Verb::ReleaseSession, &id, Map::new(), act, "is not paused any more").await
+        }
+        ActVerb::Archive { id, undo, act } => {
+            let args = Map::from_iter([("undo".to_owned(), Value::from(undo))]);
+            let done = if undo { "is in lists again" } else { "is archived" };
+            tell(client, screen, Verb::ArchiveSession, &id, args, act, done).await
+        }
+        ActVerb::Label { id, remove, act, add } => {
+            let args = Map::from_iter([
+                ("add".to_owned(), Value::from(add)),
+                ("remove".to_owned(), Value::from(remove)),
+            ]);
+            tell(client, screen, Verb::LabelSession, &id, args, act, "is labelled").await
+        }
+        ActVerb::Halt { all: _, project, release, act } => {
+            let args = Map::from_iter([("release".to_owned(), Value::from(release))]);
+            let mut request = request(Verb::HaltWork, args, act)?;
+            request.project = project.unwrap_or_default();
+            let command = outcome(client.command(&request).await?)?;
+            screen.say(&format!("{}.", command.output));
+            if screen.is_structured() { screen.one(&command) } else { Ok(()) }
         }
         ActVerb::Allow { id, request, always, act } => {
             let reply = if always { "always" } else { "once" };
