@@ -2,6 +2,7 @@
 
 mod act;
 mod conversation;
+mod life;
 mod logs;
 mod state;
 mod wait;
@@ -13,7 +14,7 @@ use super::print::record::{Field, Record, Tone};
 use super::print::text::{money, number, one_line};
 use crate::base::exit::Failure;
 use crate::protocol::mark::Said;
-use crate::protocol::session::{Ask, SessionId, SessionView, Status};
+use crate::protocol::session::{Ask, SessionView, Status};
 
 /// Sessions in one page of the list.
 const PAGE: usize = 1000;
@@ -45,6 +46,7 @@ pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Res
             Ok(())
         }
         SessionVerb::Act(verb) => act::run(verb, client, screen).await,
+        SessionVerb::Life(verb) => life::run(verb, client, screen).await,
     }
 }
 
@@ -89,8 +91,8 @@ impl Record for SessionView {
             Field::new("labels", self.marks.labels.join(" ")).wide(),
             Field::new("paused", said(self.marks.paused.as_ref())).detail(),
             Field::new("archived", said(self.marks.archived.as_ref())).detail(),
-            Field::new("continues", name(self.marks.continues.as_ref())).detail(),
-            Field::new("continued_by", name(self.marks.continued_by.as_ref())).detail(),
+            Field::new("continues", self.marks.continues.clone().unwrap_or_default()).detail(),
+            Field::new("continued_by", self.marks.continued_by.clone().unwrap_or_default()).detail(),
             Field::new("compactions", self.compactions).detail(),
             Field::new("events", self.events).detail(),
         ]
@@ -99,10 +101,6 @@ impl Record for SessionView {
 
 fn said(said: Option<&Said>) -> String {
     said.map_or_else(String::new, |said| format!("by {} at {}", said.by, said.at))
-}
-
-fn name(id: Option<&SessionId>) -> String {
-    id.map(ToString::to_string).unwrap_or_default()
 }
 
 /// The one thing to know beyond the status.

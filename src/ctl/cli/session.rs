@@ -69,6 +69,9 @@ Example:
     /// The verbs that change a session.
     #[command(flatten)]
     Act(ActVerb),
+    /// The verbs of its life beyond its turns.
+    #[command(flatten)]
+    Life(LifeVerb),
 }
 
 /// What can be asked of a session's node.
@@ -149,6 +152,53 @@ Example:
         #[command(flatten)]
         act: ActArgs,
     },
+    /// Allow what a session asks permission for
+    Allow {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// Do not ask again for the like
+        #[arg(long)]
+        always: bool,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Refuse what a session asks permission for
+    Deny {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// What to tell the session; without it the turn may stop
+        #[arg(short, long)]
+        message: Option<String>,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Answer a session's question
+    Answer {
+        /// The session's id.
+        id: String,
+        /// Which request; by default the oldest waiting one
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// One answer for each question, in order
+        #[arg(required = true, value_name = "ANSWER")]
+        answers: Vec<String>,
+    },
+}
+
+/// What can be done with a session beyond its turns.
+#[derive(Debug, Subcommand)]
+pub enum LifeVerb {
     /// End a session and begin another that goes on with its work; prints the new one's id
     #[command(after_help = "\
 The session is asked to write .context/PROGRESS.md and CURRENT_TASK.md and to commit, gets a minute for it, and is ended.
@@ -224,48 +274,6 @@ Examples:
         /// How to ask.
         #[command(flatten)]
         act: ActArgs,
-    },
-    /// Allow what a session asks permission for
-    Allow {
-        /// The session's id.
-        id: String,
-        /// Which request; by default the oldest waiting one
-        #[arg(long, value_name = "REQUEST")]
-        request: Option<String>,
-        /// Do not ask again for the like
-        #[arg(long)]
-        always: bool,
-        /// How to ask.
-        #[command(flatten)]
-        act: ActArgs,
-    },
-    /// Refuse what a session asks permission for
-    Deny {
-        /// The session's id.
-        id: String,
-        /// Which request; by default the oldest waiting one
-        #[arg(long, value_name = "REQUEST")]
-        request: Option<String>,
-        /// What to tell the session; without it the turn may stop
-        #[arg(short, long)]
-        message: Option<String>,
-        /// How to ask.
-        #[command(flatten)]
-        act: ActArgs,
-    },
-    /// Answer a session's question
-    Answer {
-        /// The session's id.
-        id: String,
-        /// Which request; by default the oldest waiting one
-        #[arg(long, value_name = "REQUEST")]
-        request: Option<String>,
-        /// How to ask.
-        #[command(flatten)]
-        act: ActArgs,
-        /// One answer for each question, in order
-        #[arg(required = true, value_name = "ANSWER")]
-        answers: Vec<String>,
     },
 }
 

@@ -18,9 +18,6 @@ use crate::protocol::command::{CommandRequest, CommandView, Verb};
 /// The largest prompt read from standard input, in bytes: what one event may hold.
 const MAX_PROMPT_BYTES: u64 = 1024 * 1024;
 
-/// How long a restart is waited for: the session has a minute to write down where it stands.
-const RESTART_TIMEOUT: Duration = Duration::from_secs(150);
-
 /// The longest wait for an outcome that the supervisor accepts.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -59,40 +56,6 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
             )
             .await
         }
-        ActVerb::Restart { id, no_handover, act, text } => {
-            let mut args = Map::from_iter([("handover".to_owned(), Value::from(!no_handover))]);
-            args.extend(text.map(|text| ("prompt".to_owned(), Value::from(text))));
-            let act = ActArgs { timeout: act.timeout.or(Some(RESTART_TIMEOUT)), ..act };
-            let mut request = request(Verb::RestartSession, args, act)?;
-            request.session_id = id;
-            start(client, screen, request, WaitArgs::default()).await
-        }
-        ActVerb::Pause { id, act } => {
-            tell(client, screen, Verb::PauseSession, &id, Map::new(), act, "is paused").await
-        }
-        ActVerb::Unpause { id, act } => {
-            tell(client, screen, Verb::ReleaseSession, &id, Map::new(), act, "is not paused any more").await
-        }
-        ActVerb::Archive { id, undo, act } => {
-            let args = Map::from_iter([("undo".to_owned(), Value::from(undo))]);
-            let done = if undo { "is in lists again" } else { "is archived" };
-            tell(client, screen, Verb::ArchiveSession, &id, args, act, done).await
-        }
-        ActVerb::Label { id, remove, act, add } => {
-            let args = Map::from_iter([
-                ("add".to_owned(), Value::from(add)),
-                ("remove".to_owned(), Value::from(remove)),
-            ]);
-            tell(client, screen, Verb::LabelSession, &id, args, act, "is labelled").await
-        }
-        ActVerb::Halt { all: _, project, release, act } => {
-            let args = Map::from_iter([("release".to_owned(), Value::from(release))]);
-            let mut request = request(Verb::HaltWork, args, act)?;
-            request.project = project.unwrap_or_default();
-            let command = outcome(client.command(&request).await?)?;
-            screen.say(&format!("{}.", command.output));
-            if screen.is_structured() { screen.one(&command) } else { Ok(()) }
-        }
         ActVerb::Allow { id, request, always, act } => {
             let reply = if always { "always" } else { "once" };
             let args = answer_args(request, [("reply", json!(reply))]);
@@ -111,7 +74,7 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
     }
 }
 
-async fn start(
+pub(super) async fn start(
     client: &Client,
     screen: &mut Screen,
     request: CommandRequest,
@@ -142,7 +105,7 @@ async fn start(
 }
 
 /// Asks something of one session, and says what came of it.
-async fn tell(
+pub(super) async fn tell(
     client: &Client,
     screen: &mut Screen,
     verb: Verb,
@@ -174,7 +137,7 @@ async fn wait_after(client: &Client, screen: &mut Screen, id: &str, asked: &Wait
     Ok(())
 }
 
-fn request(verb: Verb, args: Map<String, Value>, act: ActArgs) -> Result<CommandRequest, Failure> {
+pub(super) fn request(verb: Verb, args: Map<String, Value>, act: ActArgs) -> Result<CommandRequest, Failure> {
     if act.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
         let sentence =
             format!("--timeout is at most {} s; `halctl sessions wait` waits longer", MAX_TIMEOUT.as_secs());
