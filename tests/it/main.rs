@@ -14,6 +14,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
+//! - `policy`, `lifecycle`: what steps in by itself; a session that hands its work over, a halt, projects that wait.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -43,12 +44,15 @@ mod frames;
 mod fuzz;
 mod gate;
 mod incident;
+mod lifecycle;
 mod mirror;
 mod node;
+
 mod opencode;
 mod opencode_home;
 mod patience;
 mod peer;
+mod policy;
 mod program;
 mod provider;
 mod recording;

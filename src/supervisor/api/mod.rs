@@ -10,6 +10,7 @@ pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod policy;
 pub mod provider;
 pub mod route;
 pub mod session;
@@ -52,6 +53,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(node::get))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
+        .routes(routes!(policy::list))
+        .routes(routes!(policy::explain))
+        .routes(routes!(policy::halts))
         .routes(routes!(event::list))
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
