@@ -3,6 +3,7 @@
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
 //! - `alert`: what a person should see.
+//! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
 //! - `api`: the envelope around HTTP answers, errors and pages.
@@ -15,10 +16,12 @@ pub mod alert;
 pub mod api;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod command;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod lease;
 pub mod node;
 pub mod session;
 pub mod store;

@@ -4,11 +4,14 @@
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `alert`: the life of what a person should see.
+//! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
 //! - `watch`: when what is seen is worth an alert.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod alert;
+pub mod budget;
 pub mod command;
+pub mod lease;
 pub mod node;
 pub mod session;
 pub mod watch;

@@ -29,6 +29,7 @@ mod batch;
 mod cache;
 pub mod change;
 pub mod check;
+pub mod budget;
 pub mod command;
 pub mod cost;
 #[cfg(test)]

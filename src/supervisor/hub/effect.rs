@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
 use crate::protocol::alert::Alert;
+use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
 use crate::protocol::node::NodeId;
@@ -50,6 +51,8 @@ pub enum Effect {
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
+    /// The answer to whoever changed a budget.
+    Budget(oneshot::Sender<Result<Budget, NotAccepted>>, Result<Budget, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
 }

@@ -9,7 +9,6 @@
 
 use super::decide::Work;
 use super::input::{Alert, Input, NotAccepted, Severity, Timed};
-use super::view::View;
 use super::{Owner, Tally};
 use crate::base::clock::{self, Time};
 use crate::protocol::command::{Command, CommandState};
@@ -62,7 +61,7 @@ impl<T: Tally> Owner<T> {
             return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
         let (loaded, replaced) = self.reopen(trouble, at)?;
-        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        let view = self.view.load().anew(loaded);
         let mut work = Work::on(&view, self.liveness);
         if let Some(aside) = replaced {
             raise(&mut work, Alert::store_replaced(&aside));

@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
+use crate::protocol::budget::{Budget, BudgetChange};
 use crate::protocol::command::{Command, CommandId, CommandRequest};
 use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
+use crate::protocol::lease::LeaseRequest;
 use crate::protocol::node::NodeId;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
@@ -302,6 +304,24 @@ pub enum Input {
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
+    /// A node needs money for a turn.
+    Lease {
+        /// Over which connection.
+        from: From,
+        /// For what.
+        ask: LeaseRequest,
+    },
+    /// What the configuration says of budgets.
+    Terms(rules::budget::Terms),
+    /// Somebody changes a budget.
+    Budget {
+        /// How.
+        change: BudgetChange,
+        /// Who, and from where.
+        by: (String, String),
+        /// The budget as it is then.
+        reply: oneshot::Sender<Result<Budget, NotAccepted>>,
+    },
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -315,6 +335,7 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Terms(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
@@ -333,6 +354,8 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Lease { .. }
+            | Self::Budget { .. }
             | Self::Tick => false,
         }
     }

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod effect;
 mod heal;
 pub mod input;
+pub mod money;
 mod replace;
 mod returned;
 pub mod room;
@@ -370,6 +371,9 @@ impl<T: Tally> Owner<T> {
             Effect::Acknowledged(reply, answer) => {
                 let _ = reply.send(answer);
             }
+            Effect::Budget(reply, answer) => {
+                let _ = reply.send(answer);
+            }
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -458,6 +462,9 @@ impl<T: Tally> Owner<T> {
                 | Effect::Ended(_)
                 | Effect::Alert(_) => {}
                 Effect::Acknowledged(reply, _) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
+                Effect::Budget(reply, _) => {
                     let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
                 }
             }

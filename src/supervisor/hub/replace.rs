@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::view::View;
 use super::{Owner, Tally};
 use crate::base::cause::chain;
 use crate::store::StoreError;
@@ -18,7 +17,7 @@ impl<T: Tally> Owner<T> {
                 return Err(error);
             }
         };
-        let view = View { began: self.view.load().began, ..View::of(loaded) };
+        let view = self.view.load().anew(loaded);
         tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
         self.refused.clear();
         self.waiters.clear();

@@ -11,11 +11,15 @@ use serde::de::DeserializeOwned;
 
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
+use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::budget::Terms;
 use crate::rules::command::Place;
+use crate::rules::lease::Loan;
+use crate::store::budget::LEASE;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -45,6 +49,8 @@ pub struct NodeState {
     pub held: u64,
     /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
     pub command_credit: u64,
+    /// Whether its agent asks for leases.
+    pub takes_leases: bool,
     /// The host of another agent that claims to be this node, as long as this one is connected.
     pub impostor: Option<String>,
 }
@@ -61,6 +67,7 @@ impl NodeState {
             clock_ahead_ms: 0,
             held,
             command_credit: 0,
+            takes_leases: false,
             impostor: None,
         }
     }
@@ -140,6 +147,12 @@ pub struct View {
     pub next_alert: u64,
     /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
     pub state: OrdMap<String, Arc<StateRecord>>,
+    /// What the configuration says of budgets.
+    pub terms: Arc<Terms>,
+    /// Every budget: of the configuration, and set by people.
+    pub budgets: Arc<[Budget]>,
+    /// What is lent to nodes.
+    pub loans: OrdMap<String, Arc<Loan>>,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -165,8 +178,13 @@ impl View {
             open_alerts: OrdMap::new(),
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            terms: Arc::default(),
+            budgets: Arc::default(),
+            loans: OrdMap::new(),
             tail: loaded.tail,
         };
+        view.loans =
+            view.all_kept::<Loan>(LEASE).map(|(id, loan)| (id.to_owned(), Arc::new(loan))).collect();
         for alert in loaded.alerts {
             view.put_alert(alert);
         }
@@ -185,6 +203,12 @@ impl View {
             view.commands.insert(command.id.clone(), Arc::new(command));
         }
         view
+    }
+
+    /// The state another store holds, with what this one knows beside its store.
+    pub fn anew(&self, loaded: Loaded) -> Self {
+        let (terms, budgets) = (self.terms.clone(), self.budgets.clone());
+        Self { began: self.began, terms, budgets, ..Self::of(loaded) }
     }
 
     /// Puts a session in place of what was known of it.

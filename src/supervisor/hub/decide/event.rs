@@ -11,6 +11,7 @@ use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
 use crate::protocol::frame::{Ack, Events, ToAgent};
+use crate::protocol::lease;
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
@@ -84,6 +85,8 @@ impl Work {
             "gap" => self.alert_gap(node, &event.data, at),
             "journal.blocked" => self.alert_blocked(node, &event.data, at),
             "agent.restarted" => self.alert_restarts(node, &event.data, at),
+            lease::ENDED => self.lease_ended(node, &event.data, at),
+            lease::INTERRUPTED => self.interrupted(node, &event.data, at),
             _ => {}
         }
         let (seq, timestamp) = self.next_place(at);

@@ -3,11 +3,13 @@
 //! No I/O and no clock in here. One file for each noun.
 
 mod alert;
+mod budget;
 mod clock;
 mod command;
 mod cost;
 mod edit;
 mod event;
+mod lease;
 mod node;
 mod returned;
 
@@ -107,7 +109,11 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
+            Input::Terms(terms) => self.terms(terms),
+            Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
             Input::Tick => {
+                self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
             }
