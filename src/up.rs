@@ -156,6 +156,9 @@ impl Place {
             backup: Rules::default(),
             retention: Retention::default(),
             alerts: Limits::default(),
+            approvals: crate::rules::approval::Limits::default(),
+            budgets: crate::rules::budget::Terms::default(),
+            cost: supervisor_config::CostConfig::default(),
             tls: None,
         }
     }

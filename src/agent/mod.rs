@@ -137,8 +137,17 @@ impl Agent {
     /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
     /// last events stored and, when connected, sent. An error means that the journal failed for good.
     pub async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
-        let Self { config, outbox, mut journal_end, set_aside, restarts, sessions, leases, reload: _, reloads } =
-            self;
+        let Self {
+            config,
+            outbox,
+            mut journal_end,
+            set_aside,
+            restarts,
+            sessions,
+            leases,
+            reload: _,
+            reloads,
+        } = self;
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = desk::remember(sessions.clone(), clock::now());

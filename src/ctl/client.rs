@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::discover::{Origin, Target, is_loopback};
 use crate::base::exit::{Exit, Failure};
@@ -98,6 +98,29 @@ impl Client {
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
         let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(ANSWER_TIMEOUT);
         self.answer(exchange(request).await)
+    }
+
+    /// Asks for a change with a body; twice does no harm. `wait` is how long the supervisor may take over it.
+    pub async fn put_to<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        wait: Option<Duration>,
+    ) -> Result<Answer<T>, Failure> {
+        let limit = wait.unwrap_or(COMMAND_TIMEOUT) + COMMAND_SLACK;
+        let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(limit);
+        self.answer(exchange(request.json(body)).await)
+    }
+
+    /// Asks for a change with a body.
+    pub async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, method, path, &Query::new()).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request.json(body)).await)
     }
 
     /// Asks a node for something and gives the command as it stands after the outcome or `request.timeout`.

@@ -4,14 +4,16 @@
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `alert`, `backup`, `archive`, `store`: the nouns.
+//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `config`, `completions`: halctl itself.
 
 mod alert;
+mod approval;
 mod archive;
 mod backup;
+mod budget;
 pub mod cli;
 mod client;
 mod command;
@@ -67,6 +69,8 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
+        Noun::Approvals(verb) => approval::run(verb, &client(&global, around)?, screen).await,
+        Noun::Budgets(verb) => budget::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,

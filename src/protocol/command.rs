@@ -40,7 +40,8 @@ pub enum Verb {
     KillSession,
     /// Answer a waiting permission: `args.reply` (`once`, `always`, `reject`), `args.request_id?`, `args.message?`.
     AnswerPermission,
-    /// Answer a waiting question: `args.answers` (a list of lists of text), `args.request_id?`.
+    /// Answer a waiting question: `args.answers` (a list of lists of text; an empty one turns it down),
+    /// `args.request_id?`.
     AnswerQuestion,
     /// Look at a session in its backend and report its status word.
     SessionStatus,

@@ -2,7 +2,7 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
-//! - `alert`: what a person should see.
+//! - `alert`: what a person should see. `approval`: what a session waits with for a person.
 //! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
@@ -14,6 +14,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod budget;

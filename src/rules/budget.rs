@@ -194,7 +194,12 @@ mod tests {
     }
 
     fn budget() -> Budget {
-        Budget { name: "day".into(), limit_micros: 1_000_000, warn_percent: vec![50, 80], ..Budget::default() }
+        Budget {
+            name: "day".into(),
+            limit_micros: 1_000_000,
+            warn_percent: vec![50, 80],
+            ..Budget::default()
+        }
     }
 
     #[test]

@@ -96,7 +96,8 @@ pub struct Judged {
 /// Judges a request by all budgets that hold for it. `size` is what is lent at a time; `begun`: the turn runs already.
 pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, begun: bool) -> Judged {
     // A turn that may be finished is given what it needs.
-    let holds = |room: &&Room| room.at_limit != AtLimit::Notify && !(begun && room.at_limit == AtLimit::FinishTurn);
+    let holds =
+        |room: &&Room| room.at_limit != AtLimit::Notify && !(begun && room.at_limit == AtLimit::FinishTurn);
     let strictest = rooms.iter().map(|room| room.at_limit).max().unwrap_or(AtLimit::Notify);
     let Some(tight) = rooms.iter().filter(holds).min_by_key(|room| (room.left, room.free)) else {
         let more = if ask.more { size } else { 0 };
@@ -249,9 +250,8 @@ impl Held {
                 ),
             });
         }
-        (self.expires_ms > 0 && now_ms >= self.expires_ms).then(|| {
-            "its lease ran out, and the supervisor could not be asked for another".to_owned()
-        })
+        (self.expires_ms > 0 && now_ms >= self.expires_ms)
+            .then(|| "its lease ran out, and the supervisor could not be asked for another".to_owned())
     }
 }
 
@@ -271,7 +271,14 @@ mod tests {
 
     fn held() -> Held {
         let mut held = Held { asked_ms: Some(1_000), ..Held::default() };
-        held.hear(&Lease { micros: SIZE, size_micros: SIZE, ttl_ms: 60_000, asked_ms: 1_000, at_limit: AtLimit::Pause, ..Lease::default() });
+        held.hear(&Lease {
+            micros: SIZE,
+            size_micros: SIZE,
+            ttl_ms: 60_000,
+            asked_ms: 1_000,
+            at_limit: AtLimit::Pause,
+            ..Lease::default()
+        });
         held
     }
 

@@ -3,15 +3,18 @@
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
-//! - `alert`: the life of what a person should see.
 //! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
+//! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert.
+//! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod alert;
+pub mod approval;
 pub mod budget;
 pub mod command;
 pub mod lease;
 pub mod node;
+pub mod price;
 pub mod session;
 pub mod watch;

@@ -26,10 +26,10 @@ pub mod archive;
 pub mod audit;
 mod ballast;
 mod batch;
+pub mod budget;
 mod cache;
 pub mod change;
 pub mod check;
-pub mod budget;
 pub mod command;
 pub mod cost;
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `budget`: how much may be spent.
+//! - `cost`: what tokens cost, and what the providers bill.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod approvals;
+mod budget;
+mod cost;
 mod later;
 mod reload;
 mod tls;
@@ -16,10 +21,13 @@ use std::time::Duration;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::rules::approval;
+use crate::rules::budget::Terms;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
 
+pub use cost::CostConfig;
 pub use reload::reload;
 
 /// A configuration file with every key explained, ready to be edited.
@@ -58,8 +66,14 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// How long approvals wait.
+    pub approvals: approval::Limits,
+    /// What tokens cost.
+    pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
+    /// How much may be spent, and how little of it is lent at a time.
+    pub budgets: Terms,
 }
 
 /// Where the supervisor listens and whom it lets in.
@@ -127,12 +141,14 @@ fn build(root: &Section<'_>) -> Config {
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
+    let approvals = root.section("approvals", approvals::read);
+    let budgets = budget::read(root);
     later::channels(root);
-    later::cost(root);
+    let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, tls }
+    Config { server, database, backup, retention, alerts, approvals, cost, tls, budgets }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

@@ -55,6 +55,11 @@ impl Desk for OfHub {
         self.0.raise(Alert { name, severity: Severity::High, text });
     }
 
+    fn suspect(&self, why: String) {
+        // A hub that has stopped suspects nothing any more.
+        let _ = self.0.send_blocking(Input::Suspect(why));
+    }
+
     fn replace(&self, fresh: PathBuf) -> Result<String, String> {
         let (reply, answer) = oneshot::channel();
         self.0.send_blocking(Input::Replace { fresh, reply }).map_err(|stopped| stopped.to_string())?;

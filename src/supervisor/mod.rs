@@ -1,6 +1,7 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
+//! - `approvals`: what sessions wait with for a person, as people read it.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
@@ -11,6 +12,7 @@
 
 mod accept;
 pub mod api;
+mod approvals;
 mod archive;
 mod aside;
 mod auth;
@@ -46,7 +48,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::{Alert, Input, Severity};
+use self::hub::input::{Alert, Input, OfApprovals, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
@@ -93,7 +95,9 @@ impl Supervisor {
                 || format!("cannot use the store; is another supervisor using {}?", path.display()),
             )?;
         let metrics = Arc::new(Metrics::default());
-        let view = View::of(loaded);
+        let mut view = View::of(loaded);
+        view.approval_limits = config.approvals;
+        view.take_terms(config.budgets.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -189,6 +193,8 @@ impl Supervisor {
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Terms(config.budgets.clone())).await?;
+        self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())
     }

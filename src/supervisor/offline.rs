@@ -177,6 +177,10 @@ impl Desk for AsStored {
         tracing::error!("{name}: {text}");
     }
 
+    fn suspect(&self, why: String) {
+        tracing::error!("{why}");
+    }
+
     fn replace(&self, _: PathBuf) -> Result<String, String> {
         Err("no supervisor runs".into())
     }

@@ -1,6 +1,7 @@
 //! The one test binary: scenes played with the true programs, a module for each noun.
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
+//! - `approval`: what a session waits with for a person, and whether the answer arrived.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
@@ -21,6 +22,7 @@
 
 mod agent;
 mod alert;
+mod approval;
 mod command;
 mod config;
 mod ctl;

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{deed, lease};
 use super::lease::{Hold, Leases};
 use super::line::{Lines, Place};
 use super::{Held, Say, View};
+use super::{deed, lease};
 use crate::agent::backend::{Backend, BackendError, Deed, Settled};
 use crate::agent::backends::Backends;
 use crate::agent::outbox::Outbox;

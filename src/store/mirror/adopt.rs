@@ -205,11 +205,7 @@ fn each(
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
         let line = line::cells(found, table)?;
-        let key = match &line[0] {
-            Cell::Text(text) => text.clone(),
-            Cell::Integer(number) => number.to_string(),
-            _ => continue,
-        };
+        let Some(key) = line::key(&line[0]) else { continue };
         let seen = match line::read(table, &line) {
             Ok(fields) => see(&key, fields)?,
             Err(why) => Err(why),

@@ -75,6 +75,8 @@ pub trait Desk: Send + 'static {
     fn put(&self, rows: Vec<Edit>) -> Result<(), String>;
     /// Tells a person.
     fn alert(&self, name: &'static str, text: String);
+    /// Has the store opened again with a look at every page: it may read less than was written.
+    fn suspect(&self, why: String);
     /// Puts another store in place of the present one; gives its name.
     fn replace(&self, fresh: PathBuf) -> Result<String, String>;
 }

@@ -44,14 +44,11 @@ pub fn read(connection: &Connection, done: u64, given: Given) -> rusqlite::Resul
         let (table, op): (String, String) = (row.get(1)?, row.get(2)?);
         let (pk, value) = (line::cell(row, 3)?, line::cell(row, 5)?);
         let Some(table) = Table::named(&table) else { continue };
-        let key = match &pk {
-            Cell::Text(text) => text.clone(),
-            Cell::Integer(number) => number.to_string(),
-            Cell::Blob(bytes) => {
-                noted.senseless.push((table, bytes.clone()));
-                continue;
+        let Some(key) = line::key(&pk) else {
+            if let Cell::Blob(bytes) = pk {
+                noted.senseless.push((table, bytes));
             }
-            Cell::Null | Cell::Real(_) => continue,
+            continue;
         };
         let deed = match op.as_str() {
             "D" => Some(Deed::Drop),

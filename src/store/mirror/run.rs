@@ -447,6 +447,10 @@ impl Runner {
         tracing::error!(error = why, "supervisor.db: {MALFORMED}");
         self.leave();
         remove_sides(&self.path);
+        if self.is_of_another_time() {
+            self.is_checked = false;
+            return First::Follow;
+        }
         match make_way(&self.path, &Found::Corrupt(why)) {
             Ok(()) => First::Build,
             Err(_) => First::Follow,

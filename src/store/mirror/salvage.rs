@@ -117,11 +117,7 @@ fn differing(
 ) -> Result<Vec<Edit>, StoreError> {
     let mut edits = Vec::new();
     for cells in lines {
-        let key = match &cells[0] {
-            Cell::Text(text) => text.clone(),
-            Cell::Integer(number) => number.to_string(),
-            _ => continue,
-        };
+        let Some(key) = line::key(&cells[0]) else { continue };
         if is_newer(newer, table.kind, &key) {
             continue;
         }

@@ -1,7 +1,8 @@
 //! Comparing both, slowly and for ever: rows that say different things without anybody having changed them are damage.
 //!
 //! A row of the store carries a checksum and one of the mirror does not: so where the store's can be read it is right,
-//! and where it cannot the mirror's takes its place, or what the hub has of it in memory.
+//! and where it cannot the mirror's takes its place, or what the hub has of it in memory. No checksum tells of a row that
+//! is missing, so there the store is believed only after a look at all its pages.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::store::hub::Store;
 use crate::store::index::Entry;
 use crate::store::reader::Reader;
 use crate::store::sheet::edit::{Deed, Edit};
-use crate::store::sheet::line;
+use crate::store::sheet::line::{self, Fields, Line};
 use crate::store::sheet::schema::{TABLES, Table};
 
 /// Rows compared at once, some 10 ms, and the pause after it: a million rows take about twenty minutes.
@@ -36,6 +37,8 @@ pub struct Scrub {
     last: Option<Cell>,
     /// The last entry of the index by session that was looked at.
     entry: Option<Entry>,
+    /// How often the store had been opened when it was suspected of reading less than was written.
+    suspected: Option<u64>,
     since: Stopwatch,
     pause: Duration,
     /// How often it has come to the end.
@@ -47,6 +50,8 @@ pub struct Scrub {
 struct Found {
     /// Rows of the mirror that must be written again.
     again: Todo,
+    /// How many of them the store does not have at all.
+    beyond: usize,
     /// Rows of the store that must be written again.
     edits: Vec<Edit>,
     /// Entries of its index that are missing or wrong.
@@ -55,7 +60,15 @@ struct Found {
 
 impl Scrub {
     pub fn new() -> Self {
-        Self { table: 0, last: None, entry: None, since: Stopwatch::start(), pause: REST.0, rounds: 0 }
+        Self {
+            table: 0,
+            last: None,
+            entry: None,
+            suspected: None,
+            since: Stopwatch::start(),
+            pause: REST.0,
+            rounds: 0,
+        }
     }
 
     /// Begins from the start, as with another file.
@@ -106,7 +119,29 @@ impl Scrub {
             found.compare(&reader, table, cells, &newer)?;
         }
         drop(reader);
+        if !self.may_forget(&found, store, desk) {
+            self.last = before;
+            return Ok(Todo::default());
+        }
         found.heal(store, desk)
+    }
+
+    /// A page of the store that was damaged can read as one with fewer rows, without an error. So rows that it does not
+    /// have are not taken out of the mirror on its word: not before it was opened again, and all its pages were whole.
+    fn may_forget(&mut self, found: &Found, store: &Store, desk: &dyn Desk) -> bool {
+        if found.beyond == 0 {
+            return true;
+        }
+        let opened = store.replaced();
+        if self.suspected.is_none() {
+            self.suspected = Some(opened);
+            desk.suspect(format!("the store does not have {} rows that supervisor.db has", found.beyond));
+        }
+        let is_looked_at = self.suspected != Some(opened);
+        if is_looked_at {
+            self.suspected = None;
+        }
+        is_looked_at
     }
 
     /// The store's own index, after all tables.
@@ -151,19 +186,31 @@ fn are_indexed(connection: &Connection, lines: &[Vec<Cell>]) -> Result<(), Store
     }
 }
 
-/// True when a line is what we have written, in columns that only follow from others, too. Nodes and sessions are shown as
-/// they are at the time.
-fn is_as_written(reader: &Reader<'_>, table: &Table, key: &str, cells: &[Cell]) -> Result<bool, StoreError> {
-    let mut written = None;
-    match (table.kind, key.parse()) {
-        (Kind::Node | Kind::Session, _) => return Ok(true),
-        (Kind::Event, Ok(seq)) => reader.event_lines(seq, seq, |_, line| {
-            written = Some(line);
-            Ok(())
-        })?,
-        (kind, _) => written = reader.plain_line(kind, key)?,
+/// What the store says of a row.
+enum Stored {
+    Nothing,
+    /// The line that we have written, in columns that only follow from others, too.
+    Line(Line),
+    /// The fields of a node or a session, which are shown as they are at the time.
+    Fields(Fields),
+}
+
+impl Stored {
+    fn of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Self, StoreError> {
+        let stored = match (table.kind, key.parse()) {
+            (Kind::Node | Kind::Session, _) => fields_of(reader, table, key)?.map(Self::Fields),
+            (Kind::Event, Ok(seq)) => {
+                let mut written = None;
+                reader.event_lines(seq, seq, |_, line| {
+                    written = Some(Self::Line(line));
+                    Ok(())
+                })?;
+                written
+            }
+            (kind, _) => reader.plain_line(kind, key)?.map(Self::Line),
+        };
+        Ok(stored.unwrap_or(Self::Nothing))
     }
-    Ok(written.is_none_or(|line| line == cells))
 }
 
 fn number(cell: Option<&Cell>) -> u64 {
@@ -196,19 +243,18 @@ impl Found {
         cells: Vec<Cell>,
         newer: &Todo,
     ) -> Result<(), StoreError> {
-        let key = match &cells[0] {
-            Cell::Text(text) => text.clone(),
-            Cell::Integer(number) => number.to_string(),
-            _ => return Ok(()),
-        };
+        let Some(key) = line::key(&cells[0]) else { return Ok(()) };
         if is_newer(newer, table.kind, &key) {
             return Ok(());
         }
         let said = line::read(table, &cells);
-        match fields_of(reader, table, &key) {
-            Ok(Some(stored))
-                if said.as_ref() == Ok(&stored) && is_as_written(reader, table, &key, &cells)? => {}
-            Ok(_) => self.write_again(table.kind, key),
+        match Stored::of(reader, table, &key) {
+            Ok(Stored::Line(line)) if line == cells && said.is_ok() => {}
+            Ok(Stored::Fields(fields)) if said.as_ref() == Ok(&fields) => {}
+            Ok(stored) => {
+                self.beyond += usize::from(matches!(stored, Stored::Nothing));
+                self.write_again(table.kind, key);
+            }
             Err(StoreError::Damaged { .. }) if said.is_ok() => {
                 let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
                 self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });
@@ -258,7 +304,7 @@ impl Found {
     }
 
     fn heal(self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
-        let Self { again, edits, entries } = self;
+        let Self { again, edits, entries, .. } = self;
         heal_index(&entries, store, desk)?;
         let mirrors = again.ranges.len() + again.rows.len();
         if mirrors > 0 {

@@ -1,19 +1,24 @@
 //! What a scene cannot bring about: a store of an earlier shape, and one that turns out to be sick while it is open.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::apply::Standing;
+use super::feed::Todo;
 use super::file::{MirrorFile, NoWindow};
+use super::scrub::Scrub;
 use super::*;
 use crate::base::progress::Progress;
 use crate::protocol::event::{EventView, raw};
 use crate::store::StoreError;
 use crate::store::batch::Batch;
-use crate::store::tables::STATE;
+use crate::store::tables::{EVENTS, STATE};
 
 const NOW: Time = Time(1_795_450_273_000);
 
-struct Nobody;
+/// How often the store was suspected.
+#[derive(Default)]
+struct Nobody(AtomicU64);
 
 impl Desk for Nobody {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
@@ -37,6 +42,10 @@ impl Desk for Nobody {
     }
 
     fn alert(&self, _: &'static str, _: String) {}
+
+    fn suspect(&self, _: String) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn replace(&self, _: PathBuf) -> Result<String, String> {
         Err("nobody does".into())
@@ -64,7 +73,7 @@ fn both(folder: &Path, events: u64) -> (PathBuf, PathBuf) {
     let (store, loaded) = Store::open(&path).unwrap();
     store.commit(&Batch { events: (1..=events).map(event).collect(), ..Batch::default() }).unwrap();
     let (ends, progress) = (AtomicBool::new(false), Progress::default());
-    build::build(&store, &loaded.store_id, &mirror, &Nobody, &ends, &progress, || ()).unwrap();
+    build::build(&store, &loaded.store_id, &mirror, &Nobody::default(), &ends, &progress, || ()).unwrap();
     (path, mirror)
 }
 
@@ -128,4 +137,26 @@ fn without_leases_a_file_that_was_written_over_is_noticed_once_nobody_writes_it_
     assert!(matches!(noticed, Err(NoWindow::Replaced)), "{noticed:?}");
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "while it may be written it is waited for");
     drop(other);
+}
+
+#[test]
+fn rows_that_the_store_lacks_are_not_removed_from_the_mirror_before_all_its_pages_were_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mirror) = both(folder.path(), 7);
+    let (store, _) = Store::open(&path).unwrap();
+    // As a damaged page can read.
+    let lose = |txn: &redb::WriteTransaction| {
+        txn.open_table(EVENTS)?.remove(3)?;
+        Ok(())
+    };
+    store.transaction(lose).unwrap();
+    let connection = classify::immutable(&mirror).unwrap();
+    let standing = Standing::read(&connection).unwrap();
+    let (mut scrub, desk) = (Scrub::new(), Nobody::default());
+    let mut look = |store: &Store| scrub.step(&connection, store, &standing, &desk).unwrap();
+    assert_eq!(look(&store), Todo::default());
+    assert_eq!(look(&store), Todo::default(), "nobody has looked yet");
+    store.reopen(true).unwrap();
+    assert_eq!(look(&store).ranges, [(3, 3)], "its pages are whole");
+    assert_eq!(desk.0.load(Ordering::Relaxed), 1);
 }

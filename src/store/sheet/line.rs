@@ -61,6 +61,15 @@ pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Line> {
     (0..table.columns.len()).map(|at| cell(row, at)).collect()
 }
 
+/// The name of a row, from the first cell of its line; `None`: no row of ours has such a one.
+pub fn key(cell: &Cell) -> Option<String> {
+    match cell {
+        Cell::Text(text) => Some(text.clone()),
+        Cell::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 /// A line of events.
 pub fn of_event(event: &EventView) -> Line {
     vec![

@@ -56,9 +56,7 @@ pub async fn set(
     };
     let period = match body.period.as_str() {
         "" => default.period,
-        text => {
-            Period::parse(text).ok_or_else(|| word(text, "session, day, week or month", "period"))?
-        }
+        text => Period::parse(text).ok_or_else(|| word(text, "session, day, week or month", "period"))?,
     };
     let at_limit = match body.at_limit.as_str() {
         "" => default.at_limit,

@@ -105,18 +105,22 @@ pub async fn ask(
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
+    one(show_command(&carry_out(&shared, actor, request).await?))
+}
+
+/// Hands a request to the hub, and gives the command as it ended, or as it is when the time to wait is over.
+pub async fn carry_out(shared: &Shared, actor: Actor, request: CommandRequest) -> Result<Command, ApiError> {
     let wait = Duration::from_secs(request.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
-    let (command, ended) = store(&shared, actor, request).await?;
+    let (command, ended) = store(shared, actor, request).await?;
     let ended = if command.state.is_final() {
         Some(command.clone())
     } else {
-        outcome(&shared, &command, ended, wait).await?
+        outcome(shared, &command, ended, wait).await?
     };
-    let latest = match ended {
-        Some(command) => command,
-        None => find(&shared, command.id.clone()).await?.unwrap_or(command),
-    };
-    one(show_command(&latest))
+    match ended {
+        Some(command) => Ok(command),
+        None => Ok(find(shared, command.id.clone()).await?.unwrap_or(command)),
+    }
 }
 
 /// Drops a command that has not begun. One that its node may have already is left to the node; the answer waits a

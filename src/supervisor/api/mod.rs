@@ -1,8 +1,10 @@
 //! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
 
 pub mod alert;
+pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod command;
 pub mod event;
 pub mod health;
@@ -53,6 +55,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(alert::list))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
+        .routes(routes!(approval::list))
+        .routes(routes!(approval::get))
+        .routes(routes!(approval::answer))
+        .routes(routes!(approval::snooze))
+        .routes(routes!(budget::list))
+        .routes(routes!(budget::get, budget::set, budget::remove))
+        .routes(routes!(budget::raise))
+        .routes(routes!(budget::exposure))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))

@@ -22,7 +22,8 @@ pub(super) fn read(root: &Section<'_>) -> Terms {
             let time = lease.value("time").and_then(|time| time.duration(LEASE_TIME));
             (size, time.unwrap_or(default.lease_for))
         });
-        let unknown_micros = money(section, "unknown_usd_per_million_tokens").unwrap_or(default.unknown_micros);
+        let unknown_micros =
+            money(section, "unknown_usd_per_million_tokens").unwrap_or(default.unknown_micros);
         let mut budgets: Vec<Budget> = Vec::new();
         for item in section.items("limits") {
             let Some(budget) = item.section(budget) else { continue };
@@ -53,7 +54,8 @@ fn budget(section: &Section<'_>) -> Option<Budget> {
         }
     };
     let period = section.value("period").and_then(|value| words(&value, &Period::ALL.map(Period::as_str)));
-    let at_limit = section.value("at_limit").and_then(|value| words(&value, &AtLimit::ALL.map(AtLimit::as_str)));
+    let at_limit =
+        section.value("at_limit").and_then(|value| words(&value, &AtLimit::ALL.map(AtLimit::as_str)));
     let percents = section.items("warn_percent");
     Some(Budget {
         name: section.text("name")?,

@@ -2,6 +2,7 @@
 //! a warning, so that nobody believes in an alert or a limit that does not exist.
 
 use crate::base::config::{Section, Value};
+use crate::rules::price::Price;
 
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
@@ -22,30 +23,23 @@ pub(super) fn channels(root: &Section<'_>) {
     });
 }
 
-/// `cost`: what the providers bill.
-pub(super) fn cost(root: &Section<'_>) {
-    root.section("cost", |cost| {
-        wholes(cost, &["poll_interval_minutes", "request_timeout_seconds", "max_retries", "backoff_base_ms"]);
-        cost.section("providers", |providers| {
-            providers.section("anthropic", provider);
-            providers.section("openai", provider);
-        });
-    });
+/// `cost.providers` and what goes with it: what the providers bill. The prices that it names are given back.
+pub(super) fn cost(cost: &Section<'_>) -> Vec<Price> {
+    wholes(cost, &["poll_interval_minutes", "request_timeout_seconds", "max_retries", "backoff_base_ms"]);
+    cost.section("providers", |providers| {
+        ["anthropic", "openai"]
+            .into_iter()
+            .flat_map(|name| providers.section(name, |section| provider(name, section)))
+            .collect()
+    })
 }
 
-fn provider(section: &Section<'_>) {
+fn provider(name: &str, section: &Section<'_>) -> Vec<Price> {
     const KEYS: [&str; 3] = ["api_key", "admin_api_key", "org_api_key"];
     let _ = section.text("base_url");
     // All are read before one is chosen: every key must be known.
     let given: Vec<_> = KEYS.into_iter().filter(|key| section.secret(key).is_some()).collect();
     let enabled = section.value("enabled").and_then(|value| value.flag());
-    for (_, rates) in section.value("model_rates").map(|rates| rates.entries()).unwrap_or_default() {
-        rates.section(|rates| {
-            for key in ["input", "output"] {
-                rates.value(key).and_then(|rate| rate.amount());
-            }
-        });
-    }
     match (enabled, given.first()) {
         (Some(true), None) => {
             section.problem("enabled", "expected api_key, admin_api_key or org_api_key beside it");
@@ -54,6 +48,7 @@ fn provider(section: &Section<'_>) {
         (None, Some(key)) => unused(section, key, "no bill is fetched from this provider"),
         _ => {}
     }
+    super::cost::rates(name, section)
 }
 
 /// `policies`: rules that step in by themselves.

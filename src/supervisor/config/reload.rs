@@ -25,6 +25,10 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("alerts", old.alerts != new.alerts),
+        ("budgets", old.budgets != new.budgets),
+        ("approvals", old.approvals != new.approvals),
+        ("cost.model_rates", old.cost.prices.own != new.cost.prices.own),
+        ("cost.subscriptions", old.cost.prices.subscriptions != new.cost.prices.subscriptions),
         ("security.tls.cert_path", both_tls.is_some_and(|(was, is)| was.cert_path != is.cert_path)),
         ("security.tls.key_path", both_tls.is_some_and(|(was, is)| was.key_path != is.key_path)),
     ];

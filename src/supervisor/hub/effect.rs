@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
 use crate::protocol::alert::Alert;
+use crate::protocol::approval::Approval;
 use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
@@ -47,12 +48,16 @@ pub enum Effect {
     Edited(oneshot::Sender<Result<(), String>>),
     /// Another store takes the place of this one.
     Replace(PathBuf, oneshot::Sender<Result<(), String>>),
+    /// The store is opened again with a look at every page, for this reason.
+    Suspect(String),
     /// Nodes are told who is watched.
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
     /// The answer to whoever changed a budget.
     Budget(oneshot::Sender<Result<Budget, NotAccepted>>, Result<Budget, NotAccepted>),
+    /// The answer to whoever snoozed an approval.
+    Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
 }

@@ -61,7 +61,7 @@ impl<T: Tally> Owner<T> {
             return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
         let (loaded, replaced) = self.reopen(trouble, at)?;
-        let view = self.view.load().anew(loaded);
+        let view = self.view.load().again(loaded);
         let mut work = Work::on(&view, self.liveness);
         if let Some(aside) = replaced {
             raise(&mut work, Alert::store_replaced(&aside));
@@ -136,6 +136,15 @@ impl<T: Tally> Owner<T> {
     fn close_all(&mut self, reason: &str) {
         for (_, link) in self.links.drain() {
             link.close.close(reason);
+        }
+    }
+
+    /// Takes note that the store may read less than was written. The next input finds out.
+    pub(super) fn suspect(&mut self, why: String) {
+        if self.condition == Condition::Well {
+            tracing::error!("{why}: the store is opened again with a look at every page");
+            self.condition = Condition::Failed(Trouble::Damage);
+            self.health.send_modify(|health| health.store = Some(why));
         }
     }
 

@@ -87,6 +87,9 @@ pub enum NotAccepted {
     /// It has ended, or there never was one.
     #[error("command {0} is not open any more: it has ended")]
     NotOpen(CommandId),
+    /// Somebody else was first, or nobody waits for it any more.
+    #[error("{0}")]
+    Late(String),
     /// It could not be stored, so it will not be done.
     #[error(
         "this could not be stored: {0}; it will not be done, unless the supervisor is killed before its disk works again: \
@@ -166,6 +169,39 @@ pub struct Symptom {
     pub severity: Severity,
     /// One sentence when it is not well; `None` when it is.
     pub text: Option<String>,
+}
+
+/// What happens to approvals, beside an answer, which is a command.
+#[derive(Debug)]
+pub enum OfApprovals {
+    /// Somebody was told of them, or looked.
+    Seen {
+        /// Which.
+        ids: Vec<protocol::approval::ApprovalId>,
+        /// Who, or where.
+        by: String,
+        /// By which way.
+        over: String,
+        /// `looked` or `delivered`.
+        note: String,
+    },
+    /// One is not to be told again for a while.
+    Snooze {
+        /// Which.
+        id: protocol::approval::ApprovalId,
+        /// For how many seconds; 0: it is told now.
+        seconds: u64,
+        /// Who.
+        by: String,
+        /// From where.
+        address: String,
+        /// By which way.
+        over: String,
+        /// The approval as it is then.
+        reply: oneshot::Sender<Result<protocol::approval::Approval, NotAccepted>>,
+    },
+    /// The time limit was reloaded.
+    Limits(rules::approval::Limits),
 }
 
 /// What an agent is told when it says hello.
@@ -283,6 +319,8 @@ pub enum Input {
         /// Told when it is in place, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// The store may read less than was written, for this reason: it is opened again with a look at every page.
+    Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
     /// The heartbeat rules were reloaded.
@@ -322,6 +360,8 @@ pub enum Input {
         /// The budget as it is then.
         reply: oneshot::Sender<Result<Budget, NotAccepted>>,
     },
+    /// Something happens to approvals.
+    Approval(OfApprovals),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -341,9 +381,11 @@ impl Input {
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
+            | Self::Approval(_)
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
+            | Self::Suspect(_)
             | Self::Stop => true,
             Self::Connect { .. }
             | Self::Events { .. }

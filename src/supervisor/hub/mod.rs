@@ -7,6 +7,7 @@
 //!                                     '-- failed: the view stays, waiting links close, askers are told
 //! ```
 
+pub mod approval;
 pub mod decide;
 pub mod effect;
 mod heal;
@@ -374,6 +375,9 @@ impl<T: Tally> Owner<T> {
             Effect::Budget(reply, answer) => {
                 let _ = reply.send(answer);
             }
+            Effect::Snoozed(reply, answer) => {
+                let _ = reply.send(answer);
+            }
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -408,6 +412,7 @@ impl<T: Tally> Owner<T> {
             Effect::Replace(fresh, reply) => {
                 let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
             }
+            Effect::Suspect(why) => self.suspect(why),
             Effect::Watch(watch) => {
                 for link in self.links.values() {
                     let _ = link.frames.try_send(ToAgent::Watch(watch.clone()));
@@ -460,11 +465,15 @@ impl<T: Tally> Owner<T> {
                 | Effect::Close(..)
                 | Effect::Detach(_)
                 | Effect::Ended(_)
+                | Effect::Suspect(_)
                 | Effect::Alert(_) => {}
                 Effect::Acknowledged(reply, _) => {
                     let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
                 }
                 Effect::Budget(reply, _) => {
+                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
+                }
+                Effect::Snoozed(reply, _) => {
                     let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
                 }
             }

@@ -9,10 +9,10 @@ use crate::base::nearest::no_such;
 use crate::protocol::budget::{AtLimit, Budget, BudgetView, Exposure, LoanView, Scope};
 use crate::protocol::session::{Session, SessionId, Status};
 use crate::rules;
-use crate::rules::budget::{Counter, covers, next_period, period_of};
+use crate::rules::budget::{Counter, Terms, covers, next_period, period_of};
 use crate::rules::command::Refused;
 use crate::rules::lease::{Loan, Room};
-use crate::store::budget::SPENT;
+use crate::store::budget::{BUDGET, SPENT};
 
 /// How far up helpers of helpers are followed; further is a loop.
 const MAX_DEPTH: usize = 16;
@@ -52,6 +52,20 @@ impl Key {
 }
 
 impl View {
+    /// Takes over what the configuration says of budgets.
+    pub fn take_terms(&mut self, terms: Terms) {
+        self.terms = Arc::new(terms);
+        self.budgets = self.list_budgets().into();
+    }
+
+    /// Every budget: of the configuration, and set by people, where the configuration has none of that name.
+    pub fn list_budgets(&self) -> Vec<Budget> {
+        let of_config = &self.terms.budgets;
+        let own = self.all_kept::<Budget>(BUDGET).map(|(_, budget)| budget);
+        let own = own.filter(|budget| of_config.iter().all(|other| other.name != budget.name));
+        of_config.iter().cloned().chain(own).collect()
+    }
+
     /// The session that a person began, of which this one is a helper; else itself.
     pub fn root_of(&self, session: &Session) -> SessionId {
         let (mut root, mut parent) = (session.id.clone(), session.parent_id.clone());
@@ -161,12 +175,12 @@ impl View {
         let tightest: Vec<Option<(String, u64)>> =
             running.map(|session| self.tightest(&self.root_of(session), session, at)).collect();
         let unlimited = tightest.iter().filter(|tight| tight.is_none()).count() as u64;
-        let of_fleet = self.budgets.iter().filter(|budget| {
-            budget.scope == Scope::Fleet && budget.at_limit != AtLimit::Notify
-        });
-        let of_fleet = of_fleet.filter_map(|budget| {
-            Some(self.counter(budget, &Key::of(budget, None)?, at).left(budget))
-        });
+        let of_fleet = self
+            .budgets
+            .iter()
+            .filter(|budget| budget.scope == Scope::Fleet && budget.at_limit != AtLimit::Notify);
+        let of_fleet = of_fleet
+            .filter_map(|budget| Some(self.counter(budget, &Key::of(budget, None)?, at).left(budget)));
         let each: BTreeMap<String, u64> = tightest.into_iter().flatten().collect();
         let sum = each.values().fold(0_u64, |sum, left| sum.saturating_add(*left));
         let most_micros = of_fleet.min().or((unlimited == 0).then_some(sum));

@@ -17,7 +17,7 @@ impl<T: Tally> Owner<T> {
                 return Err(error);
             }
         };
-        let view = self.view.load().anew(loaded);
+        let view = self.view.load().again(loaded);
         tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
         self.refused.clear();
         self.waiters.clear();

@@ -16,6 +16,7 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
+use crate::rules::approval::Limits;
 use crate::rules::budget::Terms;
 use crate::rules::command::Place;
 use crate::rules::lease::Loan;
@@ -153,6 +154,8 @@ pub struct View {
     pub budgets: Arc<[Budget]>,
     /// What is lent to nodes.
     pub loans: OrdMap<String, Arc<Loan>>,
+    /// How long approvals wait.
+    pub approval_limits: Limits,
     /// Index entries that are not merged yet.
     pub tail: Tail,
 }
@@ -181,10 +184,10 @@ impl View {
             terms: Arc::default(),
             budgets: Arc::default(),
             loans: OrdMap::new(),
+            approval_limits: Limits::default(),
             tail: loaded.tail,
         };
-        view.loans =
-            view.all_kept::<Loan>(LEASE).map(|(id, loan)| (id.to_owned(), Arc::new(loan))).collect();
+        view.loans = view.all_kept::<Loan>(LEASE).map(|(id, loan)| (id.to_owned(), Arc::new(loan))).collect();
         for alert in loaded.alerts {
             view.put_alert(alert);
         }
@@ -205,10 +208,10 @@ impl View {
         view
     }
 
-    /// The state another store holds, with what this one knows beside its store.
-    pub fn anew(&self, loaded: Loaded) -> Self {
+    /// The state another store holds, with what no store holds as it is here.
+    pub fn again(&self, loaded: Loaded) -> Self {
         let (terms, budgets) = (self.terms.clone(), self.budgets.clone());
-        Self { began: self.began, terms, budgets, ..Self::of(loaded) }
+        Self { began: self.began, approval_limits: self.approval_limits, terms, budgets, ..Self::of(loaded) }
     }
 
     /// Puts a session in place of what was known of it.

@@ -246,13 +246,6 @@ fn random_damages_to_the_mirror() {
 
 #[test]
 fn random_damages_to_the_store() {
-    if asked("damages").is_none() {
-        // One in some eighty still loses rows: a page of which the store reads fewer rows than it had is believed.
-        println!(
-            "skipped: a known fault, not mended yet, lets this fail at times; HAL_SOAK=damages=N plays it"
-        );
-        return;
-    }
     play("supervisor.redb", World::store);
 }
 

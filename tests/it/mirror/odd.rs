@@ -237,14 +237,18 @@ fn beside_an_open_shell_copies_are_whole_the_log_does_not_grow_of_itself_and_a_r
     });
     assert!(Command::new("cp").arg(&backup).arg(world.mirror()).status().unwrap().success());
     shell.end();
-    world.supervisor().line_with("was restored while the supervisor runs");
-    let expected = sqlite(&backup, "SELECT count(*) FROM events").unwrap();
-    wait_until("it is as the copy", PATIENCE, || {
-        let said =
-            sqlite(&world.mirror(), "SELECT count(*) FROM events WHERE type = 'peer.tick' AND seq <= 20")?;
-        if said != "0" { Ok(()) } else { Err(said) }
+    // A shell that ends before the copy is noticed may move what was left of its log into it: then it is no database any
+    // more, and is set aside. Nothing that the store has is lost either way.
+    let is_restored = wait_until("the copy is noticed", PATIENCE, || {
+        let log = world.supervisor().said();
+        let restored = log.contains("was restored while the supervisor runs");
+        if restored || log.contains("it is set aside and made anew") { Ok(restored) } else { Err(log) }
     });
-    assert!(world.count_events("") >= expected.parse().unwrap());
+    println!("copied under an open shell: restored {is_restored}, else set aside");
+    let deleted = "SELECT count(*) > 0 FROM events WHERE type = 'peer.tick' AND seq <= 20";
+    world.until_sql(deleted, if is_restored { "1" } else { "0" });
+    let expected: u64 = sqlite(&backup, "SELECT count(*) FROM events").unwrap().parse().unwrap();
+    assert!(world.count_events("") >= expected - 20);
 }
 
 #[test]

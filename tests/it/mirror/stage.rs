@@ -125,6 +125,7 @@ pub fn dump(file: &Path) -> String {
     });
     tables
         .map(|rows| rows.unwrap_or_else(|e| panic!("{}: {e}", file.display())))
+        .filter(|rows| !rows.is_empty())
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -5,6 +5,7 @@
 //! lines or separated by `;`. It reports the same events in the same shapes as a true coding
 //! agent. What it knows lives in this process: a turn dies with it, and the picture it gives at its next start says so.
 
+mod ledger;
 mod report;
 mod script;
 mod turn;
@@ -21,6 +22,7 @@ use crate::base::clock;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
 use crate::rules;
+use ledger::Ledger;
 use report::Voice;
 use turn::{Answer, Turn};
 
@@ -47,6 +49,7 @@ struct Shared {
     remembered: Memory,
     stopping: CancellationToken,
     turns: TaskTracker,
+    ledger: Ledger,
 }
 
 /// A session here.
@@ -99,6 +102,7 @@ impl Echo {
             remembered: memory,
             stopping: CancellationToken::new(),
             turns: TaskTracker::new(),
+            ledger: Ledger::of_environment(),
         });
         let picture = shared.remembered.values().map(|known| as_it_is_now(&known.session)).collect();
         let first = Arc::clone(&shared);

@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
             Step::Ask(command) => return self.ask_permission(&command).await,
             Step::Question(text) => return self.ask_question(&text).await,
             Step::Fail(message) => return Outcome::Failed(message),
-            Step::Cost(micros) => self.cost_micros += micros,
+            Step::Cost(micros) => self.bill(micros).await,
             Step::Tokens(input, output) => self.spend(input, output),
             Step::Burst(count) => return self.burst(count).await,
             Step::Pace(count, per_second) => return self.pace(count, per_second).await,
@@ -112,6 +112,13 @@ impl<'a> Turn<'a> {
         } else {
             None
         }
+    }
+
+    /// What is billed is in the ledger before anybody is told, as it is with a provider.
+    async fn bill(&mut self, micros: u64) {
+        self.cost_micros += micros;
+        self.shared.ledger.write(self.id, micros);
+        self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
     }
 
     fn spend(&mut self, input: u64, output: u64) {
@@ -241,6 +248,10 @@ impl<'a> Turn<'a> {
         let asked = json!({"id": request, "questions": [{"question": text, "header": "Question",
             "options": [{"label": "Yes", "description": ""}, {"label": "No", "description": ""}]}]});
         match self.ask("question.asked", &request, false, asked).await {
+            Ok(Answer::Question { answers }) if answers.is_empty() => {
+                self.voice.say("question.rejected", json!({"requestID": request})).await;
+                Outcome::Refused
+            }
             Ok(Answer::Question { answers }) => {
                 let data = json!({"requestID": request, "answers": answers});
                 self.voice.say("question.replied", data).await;

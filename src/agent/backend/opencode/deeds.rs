@@ -49,10 +49,14 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
         }
         Deed::AnswerQuestion { session_id, request_id, answers } => {
             let ask = waiting(client, &session_id, request_id.as_deref(), AskKind::Question).await?;
-            let path = format!("/question/{}/reply", ask.id);
-            let call = Call::new(&path, "answering a question").about(&ask.directory);
-            client.tell(call, &json!({"answers": answers})).await?;
-            Ok(format!("answered: {}", ask.what))
+            // No answer at all: the question is turned down.
+            let (deed, body, word) = match answers.is_empty() {
+                true => ("reject", json!({}), "rejected"),
+                false => ("reply", json!({"answers": answers}), "answered"),
+            };
+            let path = format!("/question/{}/{deed}", ask.id);
+            client.tell(Call::new(&path, "answering a question").about(&ask.directory), &body).await?;
+            Ok(format!("{word}: {}", ask.what))
         }
         Deed::Look { session_id } => {
             let session = look::one(client, &session_id, &shared.directories).await?;

@@ -223,8 +223,7 @@ impl Book {
 
 impl Entry {
     fn row(&self, id: &str) -> Change {
-        let row =
-            Row { session: self.session.clone(), project: self.project.clone(), granted: self.granted };
+        let row = Row { session: self.session.clone(), project: self.project.clone(), granted: self.granted };
         Change::Lease(id.to_owned(), Some(raw(&row).get().to_owned()))
     }
 }

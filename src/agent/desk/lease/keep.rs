@@ -34,19 +34,16 @@ struct Stop {
 
 impl Leases {
     /// Works until told to stop.
-    pub async fn keep(
-        self,
-        view: watch::Receiver<View>,
-        backends: Arc<Backends>,
-        stop: CancellationToken,
-    ) {
+    pub async fn keep(self, view: watch::Receiver<View>, backends: Arc<Backends>, stop: CancellationToken) {
         let mut changed = self.0.changed.subscribe();
         loop {
             changed.borrow_and_update();
-            let (asks, stops, rest) = if self.is_on() { self.look() } else { (Vec::new(), Vec::new(), NEVER) };
+            let (asks, stops, rest) =
+                if self.is_on() { self.look() } else { (Vec::new(), Vec::new(), NEVER) };
             for ask in asks {
                 // The link is gone only when the agent ends.
-                let _ended = self.0.says.send(Say { after_seq: 0, frame: FromAgent::LeaseRequest(ask) }).await;
+                let _ended =
+                    self.0.says.send(Say { after_seq: 0, frame: FromAgent::LeaseRequest(ask) }).await;
             }
             for one in stops {
                 self.interrupt(one, &view, &backends).await;

@@ -65,7 +65,14 @@ impl Leases {
         let book = Book::of(rows);
         let is_on = AtomicBool::new(book.is_on());
         let changed = watch::Sender::new(0);
-        Self(Arc::new(Shared { book: Mutex::new(book), is_on, changed, outbox, says, clock: Stopwatch::start() }))
+        Self(Arc::new(Shared {
+            book: Mutex::new(book),
+            is_on,
+            changed,
+            outbox,
+            says,
+            clock: Stopwatch::start(),
+        }))
     }
 
     /// True when a budget holds here or something is lent.
@@ -106,7 +113,8 @@ impl Leases {
     pub async fn heed(&self, answer: &Lease) {
         let is_known = self.change(|book| book.hear(answer));
         if !is_known && answer.verdict == Verdict::Granted {
-            let _closed = self.0.outbox.write(vec![book::ended(&answer.lease_id, answer.micros, 0, false)]).await;
+            let _closed =
+                self.0.outbox.write(vec![book::ended(&answer.lease_id, answer.micros, 0, false)]).await;
         }
     }
 
@@ -240,6 +248,7 @@ fn runs(sessions: &Sessions, root: &SessionId) -> bool {
     if sessions.get(root).is_some_and(HeldSession::is_at_work) {
         return true;
     }
-    let at_work = sessions.values().filter(|held| held.is_at_work() && held.record.session.parent_id.is_some());
+    let at_work =
+        sessions.values().filter(|held| held.is_at_work() && held.record.session.parent_id.is_some());
     at_work.into_iter().any(|held| root_of(sessions, &held.record.session) == *root)
 }

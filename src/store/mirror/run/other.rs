@@ -62,6 +62,13 @@ impl Runner {
         Ok(())
     }
 
+    /// True when the file alone, without its log, is not the one that we left: a backup was copied onto it, and the log of
+    /// the one before made no sense with it.
+    pub(super) fn is_of_another_time(&self) -> bool {
+        let is_other = |found: &Standing| found.store_id != self.store_id || found.epoch < self.whole;
+        matches!(classify::look(&self.path), Found::Mirror(found) if is_other(&found))
+    }
+
     /// Closes the file.
     pub(super) fn leave(&mut self) {
         if let Some(file) = self.file.take() {

@@ -2,8 +2,6 @@
 //!
 //! Everything is in the `state` table before it is acted on: a lease is committed before its node hears of it.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -36,20 +34,20 @@ pub type Reply = oneshot::Sender<Result<Budget, NotAccepted>>;
 impl Work {
     /// Takes over what the configuration says of budgets.
     pub(super) fn terms(&mut self, terms: Terms) {
-        self.view.terms = Arc::new(terms);
-        self.renew_budgets();
+        self.view.take_terms(terms);
+        self.tell_covers();
     }
 
     /// The list of all budgets may have changed: nodes are told who needs a lease.
     pub(super) fn renew_budgets(&mut self) {
-        let own = self.view.all_kept::<Budget>(BUDGET).map(|(_, budget)| budget);
-        let of_config = &self.view.terms.budgets;
-        let own = own.filter(|budget| of_config.iter().all(|other| other.name != budget.name));
-        let all: Vec<Budget> = of_config.iter().cloned().chain(own).collect();
-        if *all == *self.view.budgets {
-            return;
+        let all = self.view.list_budgets();
+        if *all != *self.view.budgets {
+            self.view.budgets = all.into();
+            self.tell_covers();
         }
-        self.view.budgets = all.into();
+    }
+
+    fn tell_covers(&mut self) {
         let online = self.view.nodes.values().filter(|node| node.online && node.takes_leases);
         let nodes: Vec<NodeId> = online.map(|node| node.record.id.clone()).collect();
         for node in nodes {
@@ -131,7 +129,8 @@ impl Work {
         }
         let counter = self.view.counter(budget, &key, at);
         let text = spent_text(budget, &key, &counter);
-        let seen = Seen { name: REACHED, about: key.as_str(), severity: Severity::High, text: &text, lasting: true };
+        let seen =
+            Seen { name: REACHED, about: key.as_str(), severity: Severity::High, text: &text, lasting: true };
         self.see(&seen, at);
     }
 
@@ -176,7 +175,9 @@ impl Work {
         let answer = match change {
             BudgetChange::Set(budget) => self.set_budget(budget, at),
             BudgetChange::Remove(name) => self.remove_budget(&name),
-            BudgetChange::Raise { name, by_micros, session } => self.raise_budget(&name, by_micros, session, at),
+            BudgetChange::Raise { name, by_micros, session } => {
+                self.raise_budget(&name, by_micros, session, at)
+            }
         };
         if let Ok(budget) = &answer {
             self.batch.audit.push(AuditRecord {
@@ -199,7 +200,10 @@ impl Work {
         if let Some(fault) = budget::fault(&budget) {
             return Err(Refused::Invalid(fault));
         }
-        self.not_of_config(&budget.name, "changed there; raise it for this period with halctl budgets raise")?;
+        self.not_of_config(
+            &budget.name,
+            "changed there; raise it for this period with halctl budgets raise",
+        )?;
         self.keep(BUDGET, &budget.name, &budget, at);
         Ok(budget)
     }
@@ -210,7 +214,8 @@ impl Work {
         self.forget(BUDGET, name);
         let begin = format!("{name}/");
         let counters = self.view.all_kept::<serde_json::Value>(SPENT);
-        let keys = counters.map(|(key, _)| key.to_owned()).filter(|key| key == name || key.starts_with(&begin));
+        let keys =
+            counters.map(|(key, _)| key.to_owned()).filter(|key| key == name || key.starts_with(&begin));
         for key in keys.collect::<Vec<_>>() {
             self.forget(SPENT, &key);
         }

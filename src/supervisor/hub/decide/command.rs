@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Work;
+use super::approval::Claim;
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
 use crate::protocol::command::{Command, CommandId, CommandState, Verb};
@@ -40,12 +41,20 @@ fn text_size(value: &Value) -> u64 {
 }
 
 impl Work {
-    pub(super) fn command(&mut self, asked: Asked, at: Time) {
+    pub(super) fn command(&mut self, mut asked: Asked, at: Time) {
         let meaning: [u8; 32] = Sha256::digest(meaning(&asked.request)).into();
         if let Some(answer) = self.same_key(&asked, &meaning) {
             self.effects.push(Effect::Answer(asked.reply, answer));
             return;
         }
+        let claim = match self.claim(&mut asked.request) {
+            Claim::Same(command) => return self.effects.push(Effect::Answer(asked.reply, Ok(command))),
+            Claim::Late(why) => {
+                return self.effects.push(Effect::Answer(asked.reply, Err(NotAccepted::Late(why))));
+            }
+            Claim::First(approval, reply) => Some((approval, reply)),
+            Claim::None => None,
+        };
         let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at)
             .map_err(NotAccepted::from)
             .and_then(|command| self.has_room(command));
@@ -60,6 +69,9 @@ impl Work {
                 self.batch.keys.push((scoped_key(&command.actor, key), record));
             }
             self.batch.audit.push(AuditRecord { ip: asked.address.clone(), ..record(&command, at) });
+            if let Some((approval, reply)) = claim {
+                self.give(*approval, reply, &command, at);
+            }
             self.put_command(command.clone());
             command
         });
@@ -219,6 +231,7 @@ impl Work {
         let Some(command) = self.view.commands.get(&ack.command_id) else { return };
         if command.node_id == from.node && command.state == CommandState::Sent {
             let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
+            self.follow_answer(&begun);
             self.view.commands.insert(ack.command_id.clone(), Arc::new(begun));
             self.send_waiting(&from.node, at);
         }
@@ -270,6 +283,7 @@ impl Work {
     }
 
     pub(super) fn put_command(&mut self, command: Command) {
+        self.follow_answer(&command);
         self.batch.commands.insert(command.id.to_string(), command.clone());
         if command.state.is_final() {
             self.view.commands.remove(&command.id);

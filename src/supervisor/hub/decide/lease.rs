@@ -89,7 +89,9 @@ impl Work {
             loan.session.is_none() && loan.node == session.node_id && loan.project == session.project
         };
         let loans = &self.view.loans;
-        let Some(loan) = loans.values().find(of_root).or_else(|| loans.values().find(unnamed)) else { return };
+        let Some(loan) = loans.values().find(of_root).or_else(|| loans.values().find(unnamed)) else {
+            return;
+        };
         let reported = loan.reported.saturating_add(micros);
         self.put_loan(Loan { reported, ..Loan::clone(loan) }, at);
     }
@@ -140,8 +142,13 @@ impl Work {
             told.why
         );
         let about = session.to_string();
-        let seen =
-            Seen { name: "budget.interrupted", about: &about, severity: Severity::High, text: &text, lasting: false };
+        let seen = Seen {
+            name: "budget.interrupted",
+            about: &about,
+            severity: Severity::High,
+            text: &text,
+            lasting: false,
+        };
         self.see(&seen, at);
     }
 

@@ -3,6 +3,7 @@
 //! No I/O and no clock in here. One file for each noun.
 
 mod alert;
+pub mod approval;
 mod budget;
 mod clock;
 mod command;
@@ -13,7 +14,7 @@ mod lease;
 mod node;
 mod returned;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -27,6 +28,7 @@ use crate::base::{id, sabotage};
 use crate::protocol::alert::Severity;
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
@@ -58,6 +60,8 @@ pub struct Work {
     pub effects: Vec<Effect>,
     /// Nodes that wait for this commit: their connections end when it fails.
     pub waiting: Vec<NodeId>,
+    /// Sessions whose requests have changed with this input.
+    asking: BTreeSet<SessionId>,
     /// When a node counts as gone.
     pub liveness: Liveness,
     /// Of the next input's events those that came back already. Filled in by the hub just before it decides.
@@ -74,6 +78,7 @@ impl Work {
             batch: Batch::default(),
             effects: Vec::new(),
             waiting: Vec::new(),
+            asking: BTreeSet::new(),
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
@@ -99,6 +104,7 @@ impl Work {
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
             Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
+            Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Alert(Alert { name, severity, text }) => {
@@ -112,13 +118,16 @@ impl Work {
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
             Input::Terms(terms) => self.terms(terms),
             Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
+            Input::Approval(happening) => self.approval(happening, at),
             Input::Tick => {
                 self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
+                self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
+        self.follow_asks(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.

@@ -191,6 +191,9 @@ impl Work {
             session.parent_id = session.parent_id.map(|parent| self.public_id(&parent, &from.node));
             session.id = id;
             session.node_id = from.node.clone();
+            if !session.asks.is_empty() {
+                self.asking.insert(session.id.clone());
+            }
             match known {
                 Some(known) => {
                     session.events = known.session.events;
@@ -240,6 +243,11 @@ impl Work {
     }
 
     pub(super) fn put_session(&mut self, record: SessionRecord) {
+        let known = self.view.sessions.get(&record.session.id);
+        let asked = known.map(|known| known.session.asks.as_slice()).unwrap_or_default();
+        if asked != record.session.asks {
+            self.asking.insert(record.session.id.clone());
+        }
         let id = record.session.id.to_string();
         self.batch.edits.is_back(Kind::Session, &id);
         self.batch.sessions.insert(id, record.clone());

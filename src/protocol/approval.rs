@@ -1,0 +1,302 @@
+//! An approval: one permission or question that a session waits with, from its first moment to its receipt.
+//!
+//! ```text
+//!   waiting --> answered --> reached --> settled     the session moved on with the answer
+//!    |  ^           |           |
+//!    |  '- undelivered <--------'                    the answer did not arrive; it can be given again
+//!    '-----> lapsed                                  the session does not wait any more: nobody here answered
+//! ```
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::command::CommandId;
+use super::node::{NodeId, ProjectName};
+use super::session::{AskKind, SessionId};
+use crate::base::clock::Time;
+use crate::text_id;
+
+text_id! {
+    /// The identity of an approval: the backend's name of the request, or `NAME@NODE` where that is taken.
+    ApprovalId
+}
+
+/// Where an approval is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalState {
+    /// Nobody has answered.
+    #[default]
+    Waiting,
+    /// Somebody has; the answer is on its way to the node.
+    Answered,
+    /// The node has the answer.
+    Reached,
+    /// The session moved on with it.
+    Settled,
+    /// The answer did not arrive, and the session waits still.
+    Undelivered,
+    /// The session does not wait any more, and no answer from here is the reason.
+    Lapsed,
+}
+
+impl ApprovalState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Answered, Self::Reached, Self::Settled, Self::Undelivered, Self::Lapsed];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Answered => "answered",
+            Self::Reached => "reached",
+            Self::Settled => "settled",
+            Self::Undelivered => "undelivered",
+            Self::Lapsed => "lapsed",
+        }
+    }
+
+    /// The state of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// True while an answer is still wanted.
+    pub fn wants_answer(self) -> bool {
+        matches!(self, Self::Waiting | Self::Undelivered)
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "reply", rename_all = "lowercase")]
+pub enum Reply {
+    /// It may, this time.
+    Once,
+    /// It may, now and in the same case again.
+    Always,
+    /// It may not, or the question is not answered.
+    Reject {
+        /// What the session is told beside it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    },
+    /// The answer to each question.
+    Answers {
+        /// A list of chosen labels, or own words, for each question.
+        answers: Vec<Vec<String>>,
+    },
+}
+
+impl Reply {
+    /// In a few words, for people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Once => "allowed".to_owned(),
+            Self::Always => "allowed always".to_owned(),
+            Self::Reject { message } if message.is_empty() => "denied".to_owned(),
+            Self::Reject { message } => format!("denied ({message})"),
+            Self::Answers { answers } => {
+                let each: Vec<String> = answers.iter().map(|chosen| chosen.join(", ")).collect();
+                format!("answered {:?}", each.join(" / "))
+            }
+        }
+    }
+
+    /// True when it decides the same: what is said beside a denial changes nothing.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || matches!((self, other), (Self::Reject { .. }, Self::Reject { .. }))
+    }
+}
+
+/// An answer that somebody gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Given {
+    /// What.
+    #[serde(flatten)]
+    pub reply: Reply,
+    /// Who.
+    pub by: String,
+    /// By which way: `halctl`, `api`, `discord`, `slack`, `time limit`.
+    pub over: String,
+    /// When.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// The command that carries it to the node.
+    #[schema(value_type = String)]
+    pub command_id: CommandId,
+    /// True when that command has ended.
+    #[serde(default)]
+    pub has_ended: bool,
+}
+
+/// What is written on a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The session asked.
+    Asked,
+    /// Somebody was told, or looked.
+    Seen,
+    /// It is not to be told again for a while.
+    Snoozed,
+    /// Somebody answered.
+    Answered,
+    /// The node took the answer.
+    Reached,
+    /// The answer did not arrive.
+    Undelivered,
+    /// The session does not wait any more.
+    MovedOn,
+}
+
+impl Stage {
+    /// The words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Seen => "seen",
+            Self::Snoozed => "snoozed",
+            Self::Answered => "answered",
+            Self::Reached => "reached the node",
+            Self::Undelivered => "did not arrive",
+            Self::MovedOn => "the session moved on",
+        }
+    }
+}
+
+/// One line of a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// What.
+    pub stage: Stage,
+    /// When.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// Who, or where; empty when it goes without saying.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// By which way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub over: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// A permission or a question that a session waits with, or has waited with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Approval {
+    /// Its identity.
+    #[schema(value_type = String)]
+    pub id: ApprovalId,
+    /// A permission or a question.
+    pub kind: AskKind,
+    /// Where it is in its life.
+    pub state: ApprovalState,
+    /// Which session waits.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// On which node.
+    #[schema(value_type = String)]
+    pub node_id: NodeId,
+    /// In which project.
+    #[schema(value_type = String)]
+    pub project: ProjectName,
+    /// The folder it works in.
+    pub directory: String,
+    /// The backend's name of the request.
+    pub request_id: String,
+    /// The tool or permission concerned, for example `bash`.
+    pub about: String,
+    /// What is asked: the command, the file, the question.
+    pub what: String,
+    /// When the session asked.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub asked_at: Time,
+    /// When the time limit is over; unknown: there is none.
+    #[serde(with = "super::api::rfc3339", default, skip_serializing_if = "is_never")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Time,
+    /// Until when it is not told again; unknown: it is not snoozed.
+    #[serde(with = "super::api::rfc3339", default, skip_serializing_if = "is_never")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub snoozed_until: Time,
+    /// The answer that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Given>,
+    /// What became of it, in the order of time.
+    pub receipt: Vec<Step>,
+}
+
+/// True for the time that means: never.
+fn is_never(at: &Time) -> bool {
+    *at == Time::default()
+}
+
+impl Approval {
+    /// True while something may still become of it.
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            ApprovalState::Lapsed => false,
+            ApprovalState::Settled => self.answer.as_ref().is_some_and(|answer| !answer.has_ended),
+            _ => true,
+        }
+    }
+}
+
+/// One question and what may be chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Question {
+    /// The question.
+    pub question: String,
+    /// What may be chosen; own words are as good.
+    pub options: Vec<Choice>,
+}
+
+/// What may be chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Choice {
+    /// The word that is answered.
+    pub label: String,
+    /// What it means.
+    pub description: String,
+}
+
+/// An approval as `halctl approvals` and the API show it: with what its session has said, as far as that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalView {
+    /// The approval; what is asked is whole here.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// What the session reasoned last before it asked, or else said last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// The questions, each with what may be chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
+}
+
+/// The body of `POST /api/v1/approvals/{id}/answer`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnswerRequest {
+    /// What is answered.
+    #[serde(flatten)]
+    pub reply: Reply,
+    /// Seconds to wait for the node's word; default 30, at most 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+}
+
+/// The body of `POST /api/v1/approvals/{id}/snooze`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SnoozeRequest {
+    /// For how many seconds it is not to be told again; 0: tell it now.
+    pub seconds: u64,
+}

@@ -1,0 +1,199 @@
+//! `GET /api/v1/approvals`, answering one, and putting one off.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use utoipa::IntoParams;
+
+use super::{Answered, bounded, command, given, one, page, reading};
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::approval::{
+    AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SnoozeRequest,
+};
+use crate::protocol::session::AskKind;
+use crate::supervisor::approvals::whole;
+use crate::supervisor::auth::Actor;
+use crate::supervisor::hub::Stopped;
+use crate::supervisor::hub::decide::approval::request;
+use crate::supervisor::hub::input::{Input, OfApprovals};
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// Which approvals.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ApprovalQuery {
+    /// `wanted` (an answer is), `open` (something may still become of it), `all`, or one of the states; by default `open`.
+    status: Option<String>,
+    /// Of this session.
+    session_id: Option<String>,
+    /// Of this node.
+    node_id: Option<String>,
+    /// At most so many; default 100, at most 1000.
+    limit: Option<usize>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Approvals, oldest first: who waits longest stands at the top. Looking at one is on its receipt.
+#[utoipa::path(get, path = "/api/v1/approvals", params(ApprovalQuery), responses((status = 200, body = Answer<Vec<ApprovalView>>), (status = 400, body = Refusal), (status = 401, body = Refusal)))]
+pub async fn list(
+    State(shared): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    query: Result<Query<ApprovalQuery>, QueryRejection>,
+) -> Answered<Vec<ApprovalView>> {
+    let query = query?.0;
+    let is_wanted = wanted(given(query.status))?;
+    let (session, node, limit) = (given(query.session_id), given(query.node_id), bounded(query.limit));
+    let view = shared.hub.view();
+    let mut found = view.past_approvals();
+    found.extend(view.open_approvals());
+    found.sort_by(|one, other| (one.asked_at, &one.id).cmp(&(other.asked_at, &other.id)));
+    found.retain(|one| {
+        is_wanted(one)
+            && session.as_ref().is_none_or(|id| one.session_id.as_str() == id)
+            && node.as_ref().is_none_or(|id| one.node_id.as_str() == id)
+    });
+    let total = found.len();
+    if let Some(cursor) = given(query.cursor) {
+        let at = found.iter().position(|one| one.id.as_str() == cursor);
+        found.drain(..at.map_or(0, |at| at + 1));
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    look(&shared, &actor, &headers, found.iter()).await?;
+    let shown = reading(&shared, move |shared| {
+        found.into_iter().map(|one| whole(shared, one)).collect::<Result<Vec<_>, _>>()
+    });
+    let shown = shown.await?;
+    let next_cursor = shown.last().filter(|_| more).map(|last| last.approval.id.to_string());
+    page(shown, Meta { total: total as u64, limit: Some(limit as u64), next_cursor })
+}
+
+fn wanted(word: Option<String>) -> Result<impl Fn(&Approval) -> bool, ApiError> {
+    let word = word.unwrap_or_else(|| "open".to_owned());
+    let state = ApprovalState::parse(&word);
+    if state.is_none() && !["wanted", "open", "all"].contains(&word.as_str()) {
+        let known = ApprovalState::ALL.map(ApprovalState::as_str).join(", ");
+        return Err(ApiError::validation(format!(
+            "status is {word:?}: expected wanted, open, all, or one of {known}"
+        )));
+    }
+    Ok(move |one: &Approval| match (state, word.as_str()) {
+        (Some(state), _) => one.state == state,
+        (None, "wanted") => one.state.wants_answer(),
+        (None, "open") => one.is_open(),
+        _ => true,
+    })
+}
+
+/// One approval with its receipt.
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal)))]
+pub async fn get(
+    State(shared): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Answered<ApprovalView> {
+    let approval = find(&shared, &id)?;
+    look(&shared, &actor, &headers, std::iter::once(&approval)).await?;
+    shown(&shared, &id).await
+}
+
+/// Answers. The first answer counts; the same again is fine; another one gets 409 and the name of who was first. Waits
+/// for the node's word, at most `timeout` seconds.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/answer", params(("id" = String, Path)), request_body = AnswerRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn answer(
+    State(shared): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Result<Json<AnswerRequest>, JsonRejection>,
+) -> Answered<ApprovalView> {
+    let Json(AnswerRequest { reply, timeout }) = body?;
+    let approval = find(&shared, &id)?;
+    fits(&approval, &reply)?;
+    let mut request = request(&approval, &reply, way(&headers));
+    request.timeout = timeout;
+    command::carry_out(&shared, actor, request).await?;
+    shown(&shared, &id).await
+}
+
+/// A permission is allowed or denied, a question answered or denied.
+fn fits(approval: &Approval, reply: &Reply) -> Result<(), ApiError> {
+    match (approval.kind, reply) {
+        (AskKind::Permission, Reply::Answers { .. }) => {
+            Err(ApiError::validation("this is a permission, not a question: reply is once, always or reject"))
+        }
+        (AskKind::Question, Reply::Once | Reply::Always) => Err(ApiError::validation(
+            "this is a question, not a permission: reply is answers, with a list of chosen labels for each question, or reject",
+        )),
+        (_, Reply::Answers { answers }) if answers.is_empty() => {
+            Err(ApiError::validation("answers is empty: expected a list of chosen labels for each question"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts one off: it is told again after so many seconds, and its time limit is not over before.
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/snooze", params(("id" = String, Path)), request_body = SnoozeRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn snooze(
+    State(shared): State<Shared>,
+    Extension(Actor { name: by, address }): Extension<Actor>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Result<Json<SnoozeRequest>, JsonRejection>,
+) -> Answered<ApprovalView> {
+    let (reply, answer) = oneshot::channel();
+    let happening = OfApprovals::Snooze {
+        id: ApprovalId::new(&id),
+        seconds: body?.0.seconds,
+        by,
+        address,
+        over: way(&headers).to_owned(),
+        reply,
+    };
+    shared.hub.send(Input::Approval(happening)).await?;
+    answer.await.map_err(|_| Stopped)??;
+    shown(&shared, &id).await
+}
+
+fn find(shared: &Shared, id: &str) -> Result<Approval, ApiError> {
+    let none = || ApiError::not_found(format!("no approval {id}; see halctl approvals list --status all"));
+    shared.hub.view().approval(id).ok_or_else(none)
+}
+
+async fn shown(shared: &Shared, id: &str) -> Answered<ApprovalView> {
+    let approval = find(shared, id)?;
+    one(reading(shared, move |shared| whole(shared, approval)).await?)
+}
+
+/// Notes on the receipts who has looked, unless that stands there.
+async fn look(
+    shared: &Shared,
+    actor: &Actor,
+    headers: &HeaderMap,
+    approvals: impl Iterator<Item = &Approval>,
+) -> Result<(), ApiError> {
+    let over = way(headers);
+    let now = crate::base::clock::now();
+    let is_news =
+        |one: &&Approval| crate::rules::approval::seen((*one).clone(), &actor.name, over, "", now).is_some();
+    let ids: Vec<ApprovalId> = approvals.filter(is_news).map(|one| one.id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let (by, over, note) = (actor.name.clone(), over.to_owned(), "looked".to_owned());
+    shared.hub.send(Input::Approval(OfApprovals::Seen { ids, by, over, note })).await?;
+    Ok(())
+}
+
+/// By which way a request came.
+fn way(headers: &HeaderMap) -> &'static str {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("halctl/") { "halctl" } else { "api" }
+}

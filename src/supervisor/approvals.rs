@@ -1,0 +1,142 @@
+//! Approvals as people read them: with the whole of what is asked and what the session thought, looked up in its events.
+
+use serde::Deserialize;
+
+use super::hub::view::View;
+use super::shared::Shared;
+use crate::protocol::approval::{Approval, ApprovalView, Question};
+use crate::protocol::event::EventView;
+use crate::store::StoreError;
+use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+
+/// Events read at once, and how often, in search of the one that asked: it is among the last ones while it waits.
+const PAGE: usize = 200;
+const PAGES: usize = 5;
+
+/// Characters of what is asked, and of what was thought, that are shown.
+const MAX_WHAT: usize = 64 * 1024;
+const MAX_THOUGHT: usize = 4_000;
+
+/// The parts of the vocabulary that tell what is asked and why.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    id: String,
+    patterns: Vec<String>,
+    metadata: Metadata,
+    questions: Vec<Question>,
+    tool: Tool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata {
+    command: Option<String>,
+    filepath: Option<String>,
+    diff: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tool {
+    #[serde(rename = "messageID")]
+    message_id: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PartOf {
+    part: Part,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+    #[serde(rename = "messageID")]
+    message_id: String,
+}
+
+/// The approval with what its session's events tell. Reads the store, so on a thread that may block.
+pub fn whole(shared: &Shared, approval: Approval) -> Result<ApprovalView, StoreError> {
+    let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
+    let view = shared.hub.view();
+    let Some(record) = view.sessions.get(&found.approval.session_id) else { return Ok(found) };
+    let kinds = ["permission.asked", "question.asked", "message.part.updated"];
+    let mut query = EventQuery {
+        filter: EventFilter {
+            session: Some((record.session.id.to_string(), record.no)),
+            kinds: kinds.map(KindFilter::parse).to_vec(),
+            ..EventFilter::default()
+        },
+        order: Order::Descending,
+        after: None,
+        limit: PAGE,
+        count: false,
+    };
+    let mut asked = None;
+    for _ in 0..PAGES {
+        let page = look(shared, &query, &view)?;
+        for event in &page {
+            if read_event(&mut found, &mut asked, event) {
+                return Ok(found);
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => query.after = Some(last.seq),
+            _ => break,
+        }
+    }
+    Ok(found)
+}
+
+fn look(shared: &Shared, query: &EventQuery, view: &View) -> Result<Vec<EventView>, StoreError> {
+    Ok(shared.hub.store().read()?.events(query, &view.tail)?.events)
+}
+
+/// Takes from an event what it tells, newest first. True when nothing more is wanted. `asked` is the message that
+/// asked, once that is found.
+fn read_event(found: &mut ApprovalView, asked: &mut Option<String>, event: &EventView) -> bool {
+    let Some(message) = asked else {
+        let is_it = |one: &Asked| one.id == found.approval.request_id;
+        let one = serde_json::from_str::<Asked>(event.data.get()).ok();
+        if let Some(one) = one.filter(|one| event.kind != "message.part.updated" && is_it(one)) {
+            if let Some(what) = what_of(&one) {
+                found.approval.what = cut(&what, MAX_WHAT);
+            }
+            found.questions = one.questions;
+            *asked = Some(one.tool.message_id);
+        }
+        return false;
+    };
+    let Ok(PartOf { part }) = serde_json::from_str(event.data.get()) else { return false };
+    let is_of_asking = part.message_id == *message;
+    let is_thought = part.kind == "reasoning" && !part.text.trim().is_empty();
+    let is_said = part.kind == "text" && is_of_asking;
+    let has_said = !found.reasoning.is_empty();
+    // What the asking message says itself is nearer than what was thought for an earlier one.
+    if (is_thought && (is_of_asking || !has_said)) || (is_said && !has_said) {
+        found.reasoning = cut(part.text.trim(), MAX_THOUGHT);
+    }
+    is_thought || (has_said && !is_of_asking)
+}
+
+fn what_of(asked: &Asked) -> Option<String> {
+    let Metadata { command, filepath, diff } = &asked.metadata;
+    match (command, filepath, diff) {
+        (Some(command), _, _) => Some(command.clone()),
+        (None, Some(path), Some(diff)) => Some(format!("{path}\n{diff}")),
+        (None, Some(path), None) => Some(path.clone()),
+        (None, None, _) if !asked.patterns.is_empty() => Some(asked.patterns.join(" ")),
+        _ => None,
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
