@@ -70,7 +70,7 @@ impl Loan {
 pub struct Room {
     /// Its name.
     pub name: String,
-    /// What is not spent.
+    /// What may become free for it: neither spent nor lent to it already.
     pub left: u64,
     /// What is neither spent nor lent.
     pub free: u64,

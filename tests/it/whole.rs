@@ -15,7 +15,7 @@ use crate::world::World;
 pub struct Whole {
     pub world: World,
     pub home: OpencodeHome,
-    model: FakeModel,
+    pub model: FakeModel,
     port: u16,
 }
 
@@ -70,7 +70,7 @@ impl Whole {
     }
 
     /// What halctl says of tokens and cost is what the model billed.
-    fn is_billed(&self, id: &str) {
+    pub fn is_billed(&self, id: &str) {
         let bill = self.model.bill(id);
         wait_until("the cost is the bill", PATIENCE, || {
             let session = self.world.data(&format!("/api/v1/sessions/{id}"));

@@ -103,14 +103,15 @@ impl View {
     pub fn rooms(&self, loan: &Loan, at: Time) -> Vec<Room> {
         let holds = self.budgets.iter().filter(|one| covers(one, loan.node.as_str(), loan.project.as_str()));
         let room = |budget: &Budget| {
-            let (left, outstanding) = match Key::of(budget, loan.session.as_ref()) {
+            let (unspent, outstanding) = match Key::of(budget, loan.session.as_ref()) {
                 Some(key) => (self.counter(budget, &key, at).left(budget), self.outstanding(budget, &key)),
                 None => (budget.limit_micros, 0),
             };
             Room {
                 name: budget.name.clone(),
-                left,
-                free: left.saturating_sub(outstanding),
+                // What it has itself comes free for others, never for it.
+                left: unspent.saturating_sub(loan.outstanding()),
+                free: unspent.saturating_sub(outstanding),
                 at_limit: budget.at_limit,
             }
         };

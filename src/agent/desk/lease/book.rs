@@ -18,6 +18,9 @@ use crate::store::journal::{Change, NewEvent};
 /// The journal's key of the cover, among the names of leases.
 pub const COVER: &str = "cover";
 
+/// Sessions whose dearest step is remembered: with more the memory begins anew.
+const MOST_STEPS: usize = 4096;
+
 /// A lease in the journal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -72,6 +75,8 @@ pub(super) struct Book {
     pub entries: HashMap<String, Entry>,
     /// What sessions have used that are being created: their names come later.
     early: HashMap<SessionId, Usage>,
+    /// The dearest step of sessions that had a lease: the next one is of no use with less.
+    steps: HashMap<SessionId, u64>,
     /// Of an agent that died.
     old: Vec<(String, Row)>,
 }
@@ -122,7 +127,9 @@ impl Book {
 
     fn open(&mut self, session: Option<&SessionId>, project: &ProjectName) -> (String, Change) {
         let id = id::fresh();
-        let entry = Entry { session: session.cloned(), project: project.clone(), ..Entry::default() };
+        let step = session.and_then(|session| self.steps.get(session)).copied().unwrap_or_default();
+        let held = Held { step, ..Held::default() };
+        let entry = Entry { held, session: session.cloned(), project: project.clone(), ..Entry::default() };
         let row = entry.row(&id);
         self.entries.insert(id.clone(), entry);
         (id, row)
@@ -178,6 +185,12 @@ impl Book {
 
     fn end(&mut self, id: &str) -> Vec<Change> {
         let Some(entry) = self.entries.remove(id) else { return Vec::new() };
+        if let Some(session) = entry.session.filter(|_| entry.held.step > 0) {
+            if self.steps.len() >= MOST_STEPS {
+                self.steps.clear();
+            }
+            self.steps.insert(session, entry.held.step);
+        }
         vec![ended(id, entry.held.lent, entry.held.used, false), Change::Lease(id.to_owned(), None)]
     }
 

@@ -12,7 +12,6 @@ impl Work {
         if before == (session.tokens, session.cost_micros) {
             return;
         }
-        self.spend(session, before, at);
         let kinds = |tokens: &Tokens| {
             [tokens.input, tokens.output, tokens.reasoning, tokens.cache_read, tokens.cache_write]
         };

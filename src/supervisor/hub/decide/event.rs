@@ -91,6 +91,7 @@ impl Work {
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
+        let mut spent = None;
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
@@ -115,6 +116,9 @@ impl Work {
                     session.backend.clone_from(&project.backend);
                 }
                 self.charge(session, before, timestamp);
+                if before != (session.tokens, session.cost_micros) && !self.view.budgets.is_empty() {
+                    spent = Some((session.clone(), before));
+                }
                 self.view.tail.push(record.no, seq);
                 session.id.to_string()
             }
@@ -131,6 +135,10 @@ impl Work {
             occurred_at: event.occurred_at,
             node_seq: event.seq,
         });
+        // What is told of it has its place after it.
+        if let Some((session, before)) = spent {
+            self.spend(&session, before, timestamp);
+        }
     }
 
     /// A node says that it may have missed something, or had to drop it.
