@@ -155,6 +155,8 @@ impl Place {
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
             retention: Retention::default(),
+            channels: Vec::new(),
+            routes: Vec::new(),
             alerts: Limits::default(),
             approvals: crate::rules::approval::Limits::default(),
             budgets: crate::rules::budget::Terms::default(),

@@ -1,15 +1,14 @@
-//! `halctl budgets`, and the exposure: the most that can still be spent.
+//! `halctl budgets`.
 
 use reqwest::Method;
 
 use super::cli::budget::BudgetVerb;
 use super::client::{Client, Query};
+use super::cost::exposure;
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use crate::base::exit::Failure;
-use crate::protocol::budget::{
-    AtLimit, Budget, BudgetRequest, BudgetView, Exposure, LoanView, RaiseRequest, dollars,
-};
+use crate::protocol::budget::{AtLimit, Budget, BudgetRequest, BudgetView, LoanView, RaiseRequest, dollars};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
@@ -43,23 +42,8 @@ pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Resu
             let its = client.get::<Vec<BudgetView>>(&["budgets", &name], &Query::new()).await?.data;
             screen.list(&its, "Nothing")
         }
-        BudgetVerb::Exposure => exposure(client, screen).await,
+        BudgetVerb::Exposure => exposure::run(client, screen).await,
     }
-}
-
-/// Prints the most that can still be spent: the sum, each budget, each lease.
-pub async fn exposure(client: &Client, screen: &mut Screen) -> Result<(), Failure> {
-    let exposure = client.get::<Exposure>(&["cost", "exposure"], &Query::new()).await?.data;
-    let most = match exposure.most_micros {
-        Some(most) => format!("At most ${} can still be spent", dollars(most)),
-        None => format!(
-            "There is no limit: {} sessions run without a budget that stops them",
-            exposure.unlimited_sessions
-        ),
-    };
-    screen.say(&format!("{most}; ${} of it are lent right now.", dollars(exposure.outstanding_micros)));
-    screen.list(&exposure.budgets, "No budgets. Make one: halctl budgets set day --limit 20")?;
-    if exposure.leases.is_empty() { Ok(()) } else { screen.list(&exposure.leases, "") }
 }
 
 impl Record for BudgetView {

@@ -96,11 +96,13 @@ pub struct Lease {
     pub verdict: Verdict,
     /// All that was lent under this name.
     pub micros: u64,
+    /// What was used of it as far as the supervisor knows, which may know prices that the node does not.
+    pub used_micros: u64,
     /// What is lent at a time, in micro-dollars.
     pub size_micros: u64,
     /// For how long, counted from `asked_ms`.
     pub ttl_ms: u64,
-    /// As it was asked.
+    /// As it was asked; 0: nobody has asked, and only `used_micros` is news.
     pub asked_ms: u64,
     /// What the node does when the lease is spent, over, or refused.
     pub at_limit: AtLimit,

@@ -194,6 +194,10 @@ impl Held {
     /// The supervisor has answered.
     pub fn hear(&mut self, answer: &Lease) {
         self.lent = self.lent.max(answer.micros);
+        self.used = self.used.max(answer.used_micros);
+        if answer.asked_ms == 0 {
+            return;
+        }
         self.size = answer.size_micros;
         self.ttl_ms = answer.ttl_ms;
         if answer.verdict == Verdict::Granted {
@@ -315,6 +319,14 @@ mod tests {
         assert_eq!(loan.outstanding(), 30_000, "the node knows of more than was lent");
         loan.reported = 90_000;
         assert_eq!(loan.outstanding(), 0);
+    }
+
+    #[test]
+    fn what_only_the_supervisor_can_price_is_heard_of() {
+        let mut held = held();
+        held.hear(&Lease { micros: SIZE, used_micros: SIZE, ..Lease::default() });
+        assert!(matches!(held.next(2_000, true), Next::Interrupt(_)));
+        assert_eq!((held.at_limit, held.size), (AtLimit::Pause, SIZE), "nothing else is news");
     }
 
     #[test]

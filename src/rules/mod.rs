@@ -4,17 +4,28 @@
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
+//! - `route`: who is told of it, and when.
+//! - `address`: where a webhook may go.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert.
+//! - `ledger`: what an event adds to the ledger of costs.
+//! - `provider`: what providers answer, read as bills.
+//! - `reconcile`: what we count against what they bill.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
+pub mod address;
 pub mod alert;
 pub mod approval;
 pub mod budget;
 pub mod command;
 pub mod lease;
+pub mod ledger;
 pub mod node;
+pub mod notice;
 pub mod price;
+pub mod provider;
+pub mod reconcile;
+pub mod route;
 pub mod session;
 pub mod watch;

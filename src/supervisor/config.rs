@@ -2,15 +2,21 @@
 //!
 //! - `tls`: the certificate is tried before anything is started.
 //! - `budget`: how much may be spent.
+//! - `channels`: the ways to people.
+//! - `routes`: who is told what.
 //! - `cost`: what tokens cost, and what the providers bill.
+//! - `provider`: whose bills are fetched.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
 mod budget;
+pub mod channels;
 mod cost;
 mod later;
+pub mod provider;
 mod reload;
+mod routes;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -23,6 +29,7 @@ use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token}
 use crate::base::secret::Secret;
 use crate::rules::approval;
 use crate::rules::budget::Terms;
+use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -66,6 +73,10 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// The ways to people.
+    pub channels: Vec<channels::Channel>,
+    /// Who is told what.
+    pub routes: Vec<Route>,
     /// How long approvals wait.
     pub approvals: approval::Limits,
     /// What tokens cost.
@@ -109,6 +120,12 @@ impl Config {
     pub fn store_path(&self) -> PathBuf {
         self.database.with_extension("redb")
     }
+
+    /// Who is told what.
+    pub fn routing(&self) -> Routing {
+        let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
+        Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
+    }
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
@@ -141,14 +158,15 @@ fn build(root: &Section<'_>) -> Config {
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
+    let channels = channels::read(root);
+    let routes = routes::read(root, &channels);
     let approvals = root.section("approvals", approvals::read);
     let budgets = budget::read(root);
-    later::channels(root);
     let cost = cost::read(root);
     later::policies(root);
     later::credentials(root);
     later::others(root);
-    Config { server, database, backup, retention, alerts, approvals, cost, tls, budgets }
+    Config { server, database, backup, retention, alerts, approvals, budgets, channels, routes, cost, tls }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

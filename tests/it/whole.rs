@@ -16,7 +16,7 @@ pub struct Whole {
     pub world: World,
     pub home: OpencodeHome,
     pub model: FakeModel,
-    port: u16,
+    pub port: u16,
 }
 
 impl Whole {

@@ -5,11 +5,15 @@ pub mod approval;
 pub mod archive;
 pub mod backup;
 pub mod budget;
+pub mod channel;
 pub mod command;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod provider;
+pub mod route;
 pub mod session;
+pub mod silence;
 pub mod store;
 pub mod stream;
 
@@ -55,6 +59,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(alert::list))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
+        .routes(routes!(silence::list, silence::begin))
+        .routes(routes!(silence::expire))
+        .routes(routes!(channel::list))
+        .routes(routes!(channel::queue))
+        .routes(routes!(channel::test))
+        .routes(routes!(channel::retry))
+        .routes(routes!(route::list))
+        .routes(routes!(route::test))
         .routes(routes!(approval::list))
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
@@ -68,6 +80,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(provider::status))
+        .routes(routes!(provider::update))
+        .routes(routes!(provider::bills))
+        .routes(routes!(provider::reconcile))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))

@@ -56,6 +56,10 @@ pub enum Effect {
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
     /// The answer to whoever changed a budget.
     Budget(oneshot::Sender<Result<Budget, NotAccepted>>, Result<Budget, NotAccepted>),
+    /// The answer to whoever sends notices.
+    Settled(oneshot::Sender<bool>, bool),
+    /// Something is to be sent.
+    Queued,
     /// The answer to whoever snoozed an approval.
     Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The log says what a person should see.

@@ -1,11 +1,14 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::notice::Happening;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange};
@@ -15,6 +18,8 @@ use crate::protocol::frame::{
 };
 use crate::protocol::lease::LeaseRequest;
 use crate::protocol::node::NodeId;
+use crate::protocol::provider::{DayBill, Provider};
+use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -119,6 +124,17 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
+/// What came of asking a provider.
+#[derive(Debug)]
+pub struct Billed {
+    /// Which.
+    pub provider: Provider,
+    /// Its bills by day; or what went wrong, and how much that matters.
+    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
+    /// Told when it is stored, or why it is not.
+    pub reply: oneshot::Sender<Result<(), String>>,
+}
+
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -162,7 +178,7 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
     /// Of which kind.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
     /// How much it matters.
@@ -325,6 +341,8 @@ pub enum Input {
     Watching(Watch),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// What tokens cost was reloaded.
+    Prices(Box<rules::price::Prices>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -360,8 +378,14 @@ pub enum Input {
         /// The budget as it is then.
         reply: oneshot::Sender<Result<Budget, NotAccepted>>,
     },
+    /// Something happens to notices on their way out.
+    Notice(Happening),
+    /// The routes were reloaded.
+    Routing(Arc<Routing>),
     /// Something happens to approvals.
     Approval(OfApprovals),
+    /// A provider was asked what it bills.
+    Billed(Box<Billed>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -376,11 +400,14 @@ impl Input {
             | Self::Watching(_)
             | Self::Liveness(_)
             | Self::Terms(_)
+            | Self::Prices(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
+            | Self::Notice(_)
+            | Self::Routing(_)
             | Self::Approval(_)
             | Self::Edits { .. }
             | Self::Move { .. }
@@ -398,6 +425,7 @@ impl Input {
             | Self::Audit(_)
             | Self::Lease { .. }
             | Self::Budget { .. }
+            | Self::Billed(_)
             | Self::Tick => false,
         }
     }

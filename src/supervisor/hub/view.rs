@@ -20,6 +20,8 @@ use crate::rules::approval::Limits;
 use crate::rules::budget::Terms;
 use crate::rules::command::Place;
 use crate::rules::lease::Loan;
+use crate::rules::price::Prices;
+use crate::rules::route::Routing;
 use crate::store::budget::LEASE;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
@@ -154,6 +156,10 @@ pub struct View {
     pub budgets: Arc<[Budget]>,
     /// What is lent to nodes.
     pub loans: OrdMap<String, Arc<Loan>>,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
+    /// Who is told what.
+    pub routing: Arc<Routing>,
     /// How long approvals wait.
     pub approval_limits: Limits,
     /// Index entries that are not merged yet.
@@ -184,6 +190,8 @@ impl View {
             terms: Arc::default(),
             budgets: Arc::default(),
             loans: OrdMap::new(),
+            prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
+            routing: Arc::default(),
             approval_limits: Limits::default(),
             tail: loaded.tail,
         };
@@ -210,8 +218,15 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        let (terms, budgets) = (self.terms.clone(), self.budgets.clone());
-        Self { began: self.began, approval_limits: self.approval_limits, terms, budgets, ..Self::of(loaded) }
+        Self {
+            began: self.began,
+            approval_limits: self.approval_limits,
+            prices: self.prices.clone(),
+            routing: self.routing.clone(),
+            terms: self.terms.clone(),
+            budgets: self.budgets.clone(),
+            ..Self::of(loaded)
+        }
     }
 
     /// Puts a session in place of what was known of it.

@@ -12,7 +12,7 @@ use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange, Scope, dollars};
 use crate::protocol::frame::ToAgent;
 use crate::protocol::node::NodeId;
-use crate::protocol::session::{Session, SessionId, Tokens};
+use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::budget::{self, Terms};
 use crate::rules::command::Refused;
@@ -61,15 +61,8 @@ impl Work {
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Cover(cover)));
     }
 
-    /// Counts what a session has used since `before`: it moves from what is lent to what is spent.
-    pub(super) fn spend(&mut self, session: &Session, before: (Tokens, Option<u64>), at: Time) {
-        if self.view.budgets.is_empty() {
-            return;
-        }
-        let micros = budget::used(session, before, self.view.terms.unknown_micros);
-        if micros == 0 {
-            return;
-        }
+    /// Counts what a session has used: it moves from what is lent to what is spent.
+    pub(super) fn spend(&mut self, session: &Session, micros: u64, at: Time) {
         let root = self.view.root_of(session);
         self.report(session, &root, micros, at);
         self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |counter| {

@@ -15,6 +15,7 @@ use crate::protocol::lease;
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
+use crate::rules::ledger::{Before, Heard};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Severity};
@@ -92,6 +93,7 @@ impl Work {
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let mut spent = None;
+        let mut routed = None;
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
@@ -103,7 +105,7 @@ impl Work {
                         place.insert(record)
                     }
                 };
-                let before = (record.session.tokens, record.session.cost_micros);
+                let before = Before::of(&record.session);
                 // An event names the parent as its node does.
                 let parent = record.session.parent_id.take();
                 rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -115,15 +117,23 @@ impl Work {
                 {
                     session.backend.clone_from(&project.backend);
                 }
-                self.charge(session, before, timestamp);
-                if before != (session.tokens, session.cost_micros) && !self.view.budgets.is_empty() {
-                    spent = Some((session.clone(), before));
+                let heard = Heard {
+                    kind: &event.kind,
+                    data: event.data.get(),
+                    occurred: event.occurred_at,
+                    received: timestamp,
+                    before,
+                };
+                let micros = self.charge(session, &heard);
+                if micros > 0 && !self.view.budgets.is_empty() {
+                    spent = Some((session.clone(), micros));
                 }
                 self.view.tail.push(record.no, seq);
+                routed = self.routes_events().then(|| session.clone());
                 session.id.to_string()
             }
         };
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: event.id,
             kind: event.kind,
@@ -134,10 +144,14 @@ impl Work {
             timestamp,
             occurred_at: event.occurred_at,
             node_seq: event.seq,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, routed.as_ref(), at);
+        }
+        self.batch.events.push(event);
         // What is told of it has its place after it.
-        if let Some((session, before)) = spent {
-            self.spend(&session, before, timestamp);
+        if let Some((session, micros)) = spent {
+            self.spend(&session, micros, timestamp);
         }
     }
 

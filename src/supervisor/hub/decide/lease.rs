@@ -71,6 +71,7 @@ impl Work {
             lease_id: ask.lease_id.clone(),
             verdict: judged.verdict,
             micros: loan.lent,
+            used_micros: loan.reported,
             size_micros: terms.lease_micros,
             ttl_ms: u64::try_from(terms.lease_for.as_millis()).unwrap_or(u64::MAX),
             asked_ms: ask.asked_ms,
@@ -92,8 +93,14 @@ impl Work {
         let Some(loan) = loans.values().find(of_root).or_else(|| loans.values().find(unnamed)) else {
             return;
         };
-        let reported = loan.reported.saturating_add(micros);
-        self.put_loan(Loan { reported, ..Loan::clone(loan) }, at);
+        let loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
+        if loan.reported > loan.used && loan.reported >= loan.lent {
+            // The price is known here alone: without this word the node would let the turn go on.
+            let (lease_id, micros) = (loan.id.clone(), loan.lent);
+            let lease = Lease { lease_id, micros, used_micros: loan.reported, ..Lease::default() };
+            self.effects.push(Effect::Tell(loan.node.clone(), ToAgent::Lease(lease)));
+        }
+        self.put_loan(loan, at);
     }
 
     /// A node gives a lease back, after all events of what was used.

@@ -12,7 +12,11 @@ mod edit;
 mod event;
 mod lease;
 mod node;
+mod notice;
+mod provider;
 mod returned;
+mod route;
+mod silence;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -107,6 +111,7 @@ impl Work {
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -118,11 +123,15 @@ impl Work {
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
             Input::Terms(terms) => self.terms(terms),
             Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
+            Input::Notice(happening) => self.notice(happening, at),
+            Input::Routing(routing) => self.view.routing = routing,
             Input::Approval(happening) => self.approval(happening, at),
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
+                self.end_silences(at);
                 self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
@@ -194,7 +203,7 @@ impl Work {
     /// Writes an event of the supervisor's own about a node.
     fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
@@ -205,7 +214,11 @@ impl Work {
             timestamp,
             occurred_at: at,
             node_seq: 0,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, None, at);
+        }
+        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.
