@@ -1,6 +1,7 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod approval;
+pub mod budget;
 pub mod cost;
 pub mod operate;
 pub mod policy;
@@ -148,6 +149,9 @@ pub enum Noun {
     /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
+    /// How much may be spent, what is spent of it, and what is lent
+    #[command(visible_alias = "budget", subcommand)]
+    Budgets(budget::BudgetVerb),
     /// Events and audit records that were too old for the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),

@@ -1,6 +1,7 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
 
 mod bills;
+mod budget;
 mod cost;
 
 use std::sync::Mutex;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use self::bills::Bills;
+use self::budget::Budgets;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
 use crate::base::clock;
@@ -76,6 +78,7 @@ pub struct Metrics {
     kept: Gauge<f64, AtomicU64>,
     costs: cost::Costs,
     bills: Bills,
+    budgets: Budgets,
 }
 
 /// What files are there, for whoever asks now.
@@ -146,6 +149,7 @@ impl Default for Metrics {
             kept: Gauge::default(),
             costs: cost::Costs::default(),
             bills: Bills::default(),
+            budgets: Budgets::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -186,6 +190,7 @@ impl Metrics {
         );
         self.name_files(of);
         self.bills.name(of);
+        self.budgets.name(of);
         root
     }
 
@@ -228,6 +233,7 @@ impl Metrics {
         }
         self.look_at(&hub.view());
         self.bills.look_at(&hub.view(), clock::now());
+        self.budgets.look_at(&hub.view());
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));

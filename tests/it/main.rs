@@ -7,6 +7,7 @@
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
 //! - `fault`: what networks, disks, clocks and bad peers do to all of it.
+//! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
@@ -28,6 +29,7 @@
 mod agent;
 mod alert;
 mod approval;
+mod budget;
 mod chat;
 mod command;
 mod config;

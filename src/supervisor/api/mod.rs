@@ -4,6 +4,7 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod channel;
 pub mod command;
 pub mod cost;
@@ -75,6 +76,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
         .routes(routes!(approval::snooze))
+        .routes(routes!(budget::list))
+        .routes(routes!(budget::get, budget::set, budget::remove))
+        .routes(routes!(budget::raise))
+        .routes(routes!(budget::exposure))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))

@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
             Step::Ask(command) => return self.ask_permission(&command).await,
             Step::Question(text) => return self.ask_question(&text).await,
             Step::Fail(message) => return Outcome::Failed(message),
-            Step::Cost(micros) => self.cost_micros += micros,
+            Step::Cost(micros) => self.bill(micros).await,
             Step::Tokens(input, output) => self.spend(input, output),
             Step::Bad(command) => {
                 let tool = Tool::new(command);
@@ -122,6 +122,13 @@ impl<'a> Turn<'a> {
         } else {
             None
         }
+    }
+
+    /// What is billed is in the ledger before anybody is told, as it is with a provider.
+    async fn bill(&mut self, micros: u64) {
+        self.cost_micros += micros;
+        self.shared.ledger.write(self.id, micros);
+        self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
     }
 
     fn spend(&mut self, input: u64, output: u64) {
