@@ -24,8 +24,8 @@ pub const CHANNEL_FAILING: &str = "channel.failing";
 /// How the name of an alert begins that a route raises; its own name follows.
 const RAISED_BY: &str = "route.";
 
-/// The route that is there when no other is.
-pub const DEFAULT: &str = "alert.severity >= high";
+/// The route that is there when no other is: what matters much, and who waits for an answer.
+pub const DEFAULT: &str = "alert.severity >= high || alert.name == \"session.waiting\"";
 
 /// Everything that decides who is told what.
 #[derive(Clone, Debug, Default, PartialEq)]
