@@ -244,10 +244,11 @@ impl Work {
             occurred_at: at,
             node_seq: 0,
         };
-        if self.routes_events() {
+        let routed_event = self.routes_events().then(|| event.clone());
+        self.batch.events.push(event);
+        if let Some(event) = routed_event {
             self.route_event(&event, None, at);
         }
-        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.
