@@ -256,6 +256,8 @@ impl View {
             routing: self.routing.clone(),
             terms: self.terms.clone(),
             budgets: self.budgets.clone(),
+            policies: self.policies.clone(),
+            dependencies: self.dependencies.clone(),
             ..Self::of(loaded)
         }
     }

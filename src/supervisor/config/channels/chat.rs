@@ -96,7 +96,7 @@ pub(super) fn discord(section: &Section<'_>) -> Option<Discord> {
     let alerts = places(section, &["dev-log", "build-log"]);
     let rights = rights(section, true);
     let url = url(section, DISCORD);
-    let (token, url) = (token?, url?);
+    let (token, url) = (token.filter(|token| !token.is_empty())?, url?);
     let guild = guild.filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()));
     let guild =
         guild.or_else(|| unused(section, "guild_id", "the id of the Discord server, a number in quotes"));
@@ -110,7 +110,7 @@ pub(super) fn slack(section: &Section<'_>) -> Option<Slack> {
     let alerts = places(section, &["dev-log"]);
     let rights = rights(section, false);
     let url = url(section, SLACK);
-    let (token, url) = (token?, url?);
+    let (token, url) = (token.filter(|token| !token.is_empty())?, url?);
     if app_token.is_none() {
         let sentence = "is not given: cards go to Slack, and nothing that is pressed or typed there arrives; see CHANNELS.md";
         section.warn("app_token", sentence);
@@ -132,11 +132,11 @@ fn unused<T>(section: &Section<'_>, key: &'static str, expected: &str) -> Option
 fn places(section: &Section<'_>, others: &[&'static str]) -> Option<String> {
     section.section("channels", |names| {
         for other in others {
-            if names.text(other).is_some() {
+            if names.text(other).is_some_and(|name| !name.is_empty()) {
                 names.warn(other, "not used by this version: everything goes to channels.alerts");
             }
         }
-        names.text("alerts")
+        names.text("alerts").filter(|name| !name.is_empty())
     })
 }
 

@@ -201,7 +201,7 @@ impl Work {
             severity: Severity::Medium,
             title,
             text,
-            about: approval.session_id.to_string(),
+            about: approval.id.to_string(),
             node: approval.node_id.to_string(),
             session: approval.session_id.to_string(),
             project: approval.project.to_string(),
