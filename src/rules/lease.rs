@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_turn_may_be_finished_and_a_new_one_not_begun() {
         let spent = Room { at_limit: AtLimit::FinishTurn, ..room("a", 0, 0) };
-        assert_eq!(judge(&[spent.clone()], &ask(0), SIZE, true).more, SIZE);
+        assert_eq!(judge(std::slice::from_ref(&spent), &ask(0), SIZE, true).more, SIZE);
         assert_eq!(judge(&[spent], &ask(0), SIZE, false).verdict, Verdict::Refused);
         let told = Room { at_limit: AtLimit::Notify, ..room("a", 0, 0) };
         assert_eq!(judge(&[told], &ask(0), SIZE, false).verdict, Verdict::Granted);

@@ -109,7 +109,9 @@ fn a_command_that_fails_is_counted_once_for_each_call_until_a_file_changes() {
 fn stuck_needs_failures_time_and_tokens_together() {
     let mut tale = Tale::new();
     tale.busy();
-    (0..5).for_each(|call| drop(tale.bad(&call.to_string())));
+    (0..5).for_each(|call| {
+        tale.bad(&call.to_string());
+    });
     let rule = rule(Name::Stuck);
     assert!(why_not(tale.ask(&rule, None, 3600)).contains("only 0 tokens"));
     tale.say("session.updated", &json!({"info": {"tokens": {"input": 30_000}}}));
