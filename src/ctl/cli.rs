@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod cost;
 pub mod operate;
+pub mod policy;
 pub mod session;
 pub mod store;
 pub mod tell;
@@ -126,6 +127,9 @@ pub enum Noun {
     /// Conversations of coding agents: see them, start them, step in
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
+    /// What steps in by itself: see it, ask why, try changed rules on what has happened
+    #[command(visible_alias = "policy", subcommand)]
+    Policies(policy::PolicyVerb),
     /// What happened
     #[command(visible_alias = "event", subcommand)]
     Events(EventVerb),

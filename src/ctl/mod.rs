@@ -26,6 +26,7 @@ mod event;
 mod feed;
 mod incident;
 mod node;
+mod policy;
 pub mod print;
 mod route;
 mod scrub;
@@ -69,6 +70,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
+        Noun::Policies(verb) => policy::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
         Noun::Channels(verb) => channel::run(verb, &client(&global, around)?, screen).await,

@@ -28,6 +28,7 @@ pub mod frame;
 pub mod mark;
 pub mod node;
 pub mod notice;
+pub mod policy;
 pub mod provider;
 pub mod session;
 pub mod silence;

@@ -302,5 +302,6 @@ fn alerts(section: &Section<'_>) -> Limits {
             .whole("refused_per_minute", 1..=1_000_000)
             .unwrap_or(default.refused_per_minute),
         mirror_lag: long("mirror_lag").unwrap_or(default.mirror_lag),
+        reminder: long("reminder").unwrap_or(default.reminder),
     }
 }

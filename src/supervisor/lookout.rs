@@ -12,6 +12,7 @@ use crate::base::clock;
 use crate::protocol::session::Activity;
 use crate::rules::route::facts::{CostFacts, Facts};
 use crate::rules::route::matcher::Scope;
+use crate::rules::route::words::RAISED_BY;
 use crate::rules::route::{Route, Verdict};
 
 /// Between two looks.
@@ -115,7 +116,7 @@ async fn tell(shared: &Shared, view: &View, found: Found) -> Result<(), Stopped>
     let over: Vec<(String, String)> = view
         .alerts
         .values()
-        .filter(|alert| alert.is_open() && alert.lasting && alert.name.starts_with("route."))
+        .filter(|alert| alert.is_open() && alert.lasting && alert.name.starts_with(RAISED_BY))
         .filter(|alert| {
             !(asked.contains(&alert.name) && found.contains_key(&(alert.name.clone(), alert.about.clone())))
         })

@@ -1,7 +1,7 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
-//! - `approvals`: what sessions wait with for a person, as people read it.
+//! - `approvals`: what sessions wait with for a person, as people read it. `asking`: the hub and the store, asked.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
@@ -17,6 +17,7 @@ pub mod api;
 mod approvals;
 mod archive;
 mod aside;
+mod asking;
 mod auth;
 mod backup;
 pub mod cli;

@@ -2,6 +2,7 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `approval`: what a session waits with for a person, and whether the answer arrived.
+//! - `chat`: what people are told in Discord and Slack, press and type there; `stand_in` plays those services.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
@@ -13,6 +14,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
+//! - `policy`, `lifecycle`: what steps in by itself; a session that hands its work over, a halt, projects that wait.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -26,6 +28,7 @@
 mod agent;
 mod alert;
 mod approval;
+mod chat;
 mod command;
 mod config;
 mod cost;
@@ -41,12 +44,15 @@ mod frames;
 mod fuzz;
 mod gate;
 mod incident;
+mod lifecycle;
 mod mirror;
 mod node;
+
 mod opencode;
 mod opencode_home;
 mod patience;
 mod peer;
+mod policy;
 mod program;
 mod provider;
 mod recording;

@@ -42,7 +42,11 @@ pub(super) fn excerpt(
             caret = Some((from + inside).min(shown.len().saturating_sub(1)).max(from));
         }
         if token.range.start < range.end {
-            end = Some(shown.len());
+            let is_whole = shown.len() - from == text.chars().count();
+            end = Some(match is_whole && range.end < token.range.end {
+                true => from + source[token.range.start..range.end].chars().count(),
+                false => shown.len(),
+            });
         }
     }
     let caret = caret.unwrap_or(shown.len());

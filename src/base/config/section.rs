@@ -213,7 +213,9 @@ impl<'a> Section<'a> {
         here.or_else(|| {
             let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
             let elsewhere = nearest(name, self.reader.known.iter().map(|key| last(key)))?;
-            self.reader.known.iter().find(|key| last(key) == elsewhere).cloned()
+            // The nearest to the root, where most are written.
+            let same = self.reader.known.iter().filter(|key| last(key) == elsewhere);
+            same.min_by_key(|key| key.matches('.').count()).cloned()
         })
     }
 

@@ -8,7 +8,7 @@ use cel::common::ast::{Expr, SourceInfo};
 use cel::{Context, IdedExpr, Program, Value};
 
 use super::facts::{AlertFacts, CostFacts, EventFacts, Facts, NodeFacts, SessionFacts};
-use super::words::{ALERTS, EVENTS, SEVERITIES, STUCK, fits, nouns};
+use super::words::{ALERTS, EVENTS, RAISED_BY, SEVERITIES, STUCK, fits, nouns};
 use crate::base::nearest::nearest;
 
 /// Characters of a rule: longer ones are programs.
@@ -71,7 +71,11 @@ impl Matcher {
             return Err(whole("is too long for a rule: at most 1000 characters"));
         }
         if is_word(text) {
-            return word(text);
+            match word(text) {
+                // What is no name may still be yes or no, such as session.running.
+                Err(_) if is_field(text) => {}
+                named => return named,
+            }
         }
         let (source, origin) = with_seconds(text);
         let at = |range: Range<usize>| {
@@ -173,8 +177,15 @@ fn is_word(text: &str) -> bool {
     starts_well && body.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
+fn is_field(text: &str) -> bool {
+    let parts = text.split_once('.');
+    parts.is_some_and(|(noun, field)| {
+        nouns().get(noun).is_some_and(|known| known.iter().any(|name| name == field))
+    })
+}
+
 fn word(text: &str) -> Result<Matcher, Mistake> {
-    let scope = if ALERTS.iter().any(|name| fits(text, name)) {
+    let scope = if text.starts_with(RAISED_BY) || ALERTS.iter().any(|name| fits(text, name)) {
         Scope::Alert
     } else if EVENTS.iter().any(|name| fits(text, name)) {
         Scope::Event

@@ -14,6 +14,7 @@ use std::time::Duration;
 use self::facts::{AlertFacts, Facts};
 use self::hours::Quiet;
 use self::matcher::{Matcher, Scope};
+use self::words::RAISED_BY;
 use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::protocol::notice::Notice;
@@ -21,8 +22,8 @@ use crate::protocol::notice::Notice;
 /// The alert of a channel that delivers nothing.
 pub const CHANNEL_FAILING: &str = "channel.failing";
 
-/// How the name of an alert begins that a route raises; its own name follows.
-const RAISED_BY: &str = "route.";
+/// The alert of a notice that was given up.
+pub const NOTICE_UNDELIVERED: &str = "notice.undelivered";
 
 /// The route that is there when no other is.
 pub const DEFAULT: &str = "alert.severity >= high";
@@ -180,7 +181,9 @@ impl Routing {
         let mut places = Vec::new();
         for way in &self.channels {
             // A channel that fails cannot say so itself.
-            if notice.name == CHANNEL_FAILING && notice.about == way.name {
+            if [CHANNEL_FAILING, NOTICE_UNDELIVERED].contains(&notice.name.as_str())
+                && notice.about == way.name
+            {
                 continue;
             }
             let routes = fitting.iter().filter(|route| route.reaches(&way.name));

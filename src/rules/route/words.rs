@@ -56,8 +56,12 @@ pub const EVENTS: [&str; 44] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 21] = [
+pub const ALERTS: [&str; 30] = [
     "agent.restarts",
+    "backup.damaged",
+    "backup.failed",
+    "backup.late",
+    "backup.size",
     "channel.failing",
     "clock.jumped",
     "connections.refused",
@@ -65,20 +69,28 @@ pub const ALERTS: [&str; 21] = [
     "disk.low",
     "events.gap",
     "journal.blocked",
+    "listener.blocked",
     "memory.high",
     "mirror.behind",
+    "mirror.healed",
     "node.clock",
     "node.cloned",
     "node.disk",
     "node.memory",
     "node.offline",
+    "notice.undelivered",
     "response.slow",
+    "retention.failed",
+    "retention.size",
     "session.waiting",
+    "store.failed",
     "store.healed",
     "store.replaced",
     "supervisor.restarts",
-    "retention.early",
 ];
+
+/// How the name of an alert begins that a route raises; the route's own name follows.
+pub const RAISED_BY: &str = "route.";
 
 /// Severities, as numbers that can be compared.
 pub const SEVERITIES: [(&str, i64); 4] = [("low", 1), ("medium", 2), ("high", 3), ("critical", 4)];

@@ -145,8 +145,11 @@ fn quiet(section: &Section<'_>) -> Option<Quiet> {
             zone: zone.unwrap_or_else(TimeZone::system),
             except: except.unwrap_or(Severity::Critical),
         }),
-        (None, None) => None,
         _ => {
+            let is_half = section.value("from").is_some() != section.value("to").is_some();
+            if !is_half {
+                return None;
+            }
             section.problem("from", "expected both from and to, such as \"22:00\" and \"07:00\"");
             None
         }

@@ -185,6 +185,19 @@ pub struct Symptom {
     pub text: Option<String>,
 }
 
+/// What people report of an incident.
+#[derive(Debug)]
+pub struct OfIncident {
+    /// How it stands.
+    pub request: protocol::alert::AlertRequest,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub address: String,
+    /// The alert as it is then.
+    pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
+}
+
 /// What happens to approvals, beside an answer, which is a command.
 #[derive(Debug)]
 pub enum OfApprovals {
@@ -366,6 +379,21 @@ pub enum Input {
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
+    /// An edge keeps something for the next time, or does not any more.
+    Remember {
+        /// Of which kind.
+        kind: &'static str,
+        /// Under which key.
+        key: String,
+        /// What; `None`: nothing.
+        value: Option<serde_json::Value>,
+        /// Told when it is stored.
+        reply: oneshot::Sender<bool>,
+    },
+    /// People report how an incident stands.
+    Incident(Box<OfIncident>),
+    /// It is time to say this alert again.
+    Remind(u64),
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// A provider was asked what it bills.
@@ -393,7 +421,10 @@ impl Input {
             | Self::Acknowledge { .. }
             | Self::Notice(_)
             | Self::Routing(_)
+            | Self::Incident(_)
+            | Self::Remind(_)
             | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }

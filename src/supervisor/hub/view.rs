@@ -401,6 +401,7 @@ impl View {
             error: session.error.clone(),
             todo: session.todo.clone(),
             events: session.events,
+            marks: self.marks_of(session),
         }
     }
 

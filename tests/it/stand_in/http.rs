@@ -1,6 +1,6 @@
 //! A far side that speaks HTTP: a web address, or PagerDuty.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -114,24 +114,20 @@ fn serve(
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(mut request) = read(&mut reader)? {
         let fault = base.next_fault();
-        let (mut status, mut body, mut header) = (200, json!({}), None);
-        match fault {
+        let (status, body, header) = match fault {
             Some(Fault::Cut) => return Ok(()),
             Some(Fault::TakenAndCut) => {
                 request.taken = true;
                 base.hear(request);
                 return Ok(());
             }
-            Some(Fault::Answer(wrong, with)) => {
-                status = wrong;
-                header = with;
+            Some(Fault::Answer(wrong, with)) => (wrong, json!({}), with),
+            None if is_too_many(base, limit) => (429, json!({}), Some(("retry-after", "1"))),
+            None => {
+                let (status, body) = judge(&request);
+                (status, body, None)
             }
-            None if is_too_many(base, limit) => {
-                status = 429;
-                header = Some(("retry-after", "1"));
-            }
-            None => (status, body) = judge(&request),
-        }
+        };
         request.taken = (200..300).contains(&status);
         base.hear(request);
         let text = body.to_string();

@@ -9,8 +9,6 @@ use super::Base;
 /// A mail as it came.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// Who the envelope says it is from.
-    pub from: String,
     /// To whom.
     pub to: Vec<String>,
     /// Headers and text.
@@ -52,14 +50,14 @@ impl SmtpStandIn {
 
 fn serve(mut stream: TcpStream, base: &Base<Mail, Fault>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let mut mail = Mail { from: String::new(), to: Vec::new(), text: String::new() };
+    let mut mail = Mail { to: Vec::new(), text: String::new() };
     write!(stream, "220 stand-in\r\n")?;
     while let Some(line) = lines.next().transpose()? {
         let (word, rest) = line.split_at(line.len().min(4));
         match word.to_uppercase().as_str() {
             "EHLO" | "HELO" => write!(stream, "250-stand-in\r\n250 8BITMIME\r\n")?,
             "MAIL" => {
-                mail = Mail { from: rest.to_owned(), to: Vec::new(), text: String::new() };
+                mail = Mail { to: Vec::new(), text: String::new() };
                 write!(stream, "250 go on\r\n")?;
             }
             "RCPT" => {

@@ -1,6 +1,7 @@
 //! A backend that follows words in the prompt: the demo for people without a coding agent, and the stand-in of tests.
 //!
-//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `burst N`
+//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `bad COMMAND` (a command that fails),
+//! `edit FILE`, `compact`, `done THING` (a thing to do that is done), `burst N`
 //! (ticks, as fast as they are taken), `pace N PER_SECOND` (the same, so many a second at most), several of them in
 //! lines or separated by `;`. It reports the same events in the same shapes as a true coding
 //! agent. What it knows lives in this process: a turn dies with it, and the picture it gives at its next start says so.

@@ -98,6 +98,16 @@ impl<'a> Turn<'a> {
             Step::Fail(message) => return Outcome::Failed(message),
             Step::Cost(micros) => self.cost_micros += micros,
             Step::Tokens(input, output) => self.spend(input, output),
+            Step::Bad(command) => {
+                let tool = Tool::new(command);
+                tool.ended(&self.voice, &self.message, 1).await;
+            }
+            Step::Edit(file) => self.voice.say("file.edited", json!({ "file": file })).await,
+            Step::Compact => self.voice.say("session.compacted", json!({})).await,
+            Step::Done(thing) => {
+                let todo = json!({"content": thing, "status": "completed", "priority": "medium"});
+                self.voice.say("todo.updated", json!({"todos": [todo]})).await;
+            }
             Step::Burst(count) => return self.burst(count).await,
             Step::Pace(count, per_second) => return self.pace(count, per_second).await,
         }
@@ -347,6 +357,14 @@ impl Tool {
         let time = json!({"start": self.start, "end": clock::now().0});
         let state = json!({"status": "completed", "input": self.input(), "output": output,
             "title": self.command, "metadata": {"exit": 0}, "time": time});
+        self.show(voice, message, state).await;
+    }
+
+    /// It ran to its end, and says by its exit how that was.
+    async fn ended(&self, voice: &Voice, message: &str, exit: i32) {
+        let time = json!({"start": self.start, "end": clock::now().0});
+        let state = json!({"status": "completed", "input": self.input(), "output": "",
+            "title": self.command, "metadata": {"exit": exit}, "time": time});
         self.show(voice, message, state).await;
     }
 

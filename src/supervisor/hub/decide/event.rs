@@ -140,10 +140,11 @@ impl Work {
             occurred_at: event.occurred_at,
             node_seq: event.seq,
         };
-        if self.routes_events() {
+        let routed_event = self.routes_events().then(|| event.clone());
+        self.batch.events.push(event);
+        if let Some(event) = routed_event {
             self.route_event(&event, routed.as_ref(), at);
         }
-        self.batch.events.push(event);
     }
 
     /// A node says that it may have missed something, or had to drop it.

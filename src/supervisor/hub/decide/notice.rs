@@ -9,10 +9,12 @@ use serde_json::json;
 use super::Work;
 use crate::base::clock::Time;
 use crate::base::id;
+use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
+use crate::rules::alert::Seen;
 use crate::rules::notice::{join, leave};
-use crate::rules::route::{Hold, silence};
+use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::notice::{Delivery, Happening, LATELY, QUEUED, TOLD, Ticket, Told, key};
 
@@ -212,11 +214,22 @@ impl Work {
                     "channel": row.channel, "id": row.notice.id, "name": row.notice.name, "alert": row.notice.alert,
                     "why": row.why,
                 });
-                self.note(&NodeId::new(""), "notice.undelivered", &data, at);
                 self.keep(QUEUED, &place, &row, at);
+                self.note(&NodeId::new(""), NOTICE_UNDELIVERED, &data, at);
+                self.alert_undelivered(&row, at);
             }
         }
         true
+    }
+
+    /// Whoever listens to other channels, or looks, is told that somebody was not.
+    fn alert_undelivered(&mut self, row: &Queued, at: Time) {
+        let text = format!(
+            "channel {} has not delivered {:?}: {}; see halctl channels queue {}",
+            row.channel, row.notice.title, row.why, row.channel
+        );
+        let (name, about, severity) = (NOTICE_UNDELIVERED, row.channel.as_str(), Severity::High);
+        self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
     }
 
     fn remember_told(&mut self, row: &Queued, reference: String, at: Time) {
