@@ -107,6 +107,7 @@ impl Supervisor {
         view.policies = Arc::new(config.policies.clone());
         view.dependencies = Arc::new(config.dependencies.clone());
         view.approval_limits = config.approvals;
+        view.take_terms(config.budgets.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -209,6 +210,7 @@ impl Supervisor {
         self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Terms(config.budgets.clone())).await?;
         self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
         self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
         self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;

@@ -74,7 +74,7 @@ impl Whole {
     }
 
     /// What halctl says of tokens and cost is what the model billed.
-    fn is_billed(&self, id: &str) {
+    pub fn is_billed(&self, id: &str) {
         let bill = self.model.bill(id);
         wait_until("the cost is the bill", PATIENCE, || {
             let session = self.world.data(&format!("/api/v1/sessions/{id}"));

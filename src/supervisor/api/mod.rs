@@ -4,12 +4,14 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod channel;
 pub mod command;
 pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod policy;
 pub mod provider;
 pub mod route;
 pub mod session;
@@ -52,11 +54,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(node::get))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
+        .routes(routes!(policy::list))
+        .routes(routes!(policy::explain))
+        .routes(routes!(policy::halts))
         .routes(routes!(event::list))
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
         .routes(routes!(command::cancel))
-        .routes(routes!(alert::list))
+        .routes(routes!(alert::list, alert::report))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
         .routes(routes!(silence::list, silence::begin))
@@ -71,6 +76,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
         .routes(routes!(approval::snooze))
+        .routes(routes!(budget::list))
+        .routes(routes!(budget::get, budget::set, budget::remove))
+        .routes(routes!(budget::raise))
+        .routes(routes!(budget::exposure))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))

@@ -14,6 +14,7 @@ pub mod facts;
 mod handle;
 mod heal;
 pub mod input;
+pub mod money;
 pub mod notice;
 mod replace;
 mod returned;
@@ -327,6 +328,7 @@ impl<T: Tally> Owner<T> {
                 let _ = reply.send(is_right);
             }
             Effect::Acknowledged(reply, answer) => drop(reply.send(answer)),
+            Effect::Budget(reply, answer) => drop(reply.send(answer)),
             Effect::Snoozed(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {

@@ -4,6 +4,7 @@
 
 mod alert;
 pub mod approval;
+mod budget;
 mod clock;
 mod command;
 mod cost;
@@ -11,6 +12,8 @@ mod dependency;
 mod edit;
 mod event;
 mod handover;
+mod incident;
+mod lease;
 mod mark;
 mod node;
 mod notice;
@@ -134,11 +137,17 @@ impl Work {
                 self.remember(kind, &key, value.as_ref(), at);
                 self.effects.push(Effect::Settled(reply, true));
             }
+            Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
+            Input::Terms(terms) => self.terms(terms),
+            Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
             Input::Notice(happening) => self.notice(happening, at),
             Input::Routing(routing) => self.view.routing = routing,
+            Input::Incident(reported) => self.incident(*reported, at),
+            Input::Remind(id) => self.remind(id, at),
             Input::Approval(happening) => self.approval(happening, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
+                self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
                 self.end_silences(at);
