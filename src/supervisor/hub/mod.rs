@@ -327,15 +327,9 @@ impl<T: Tally> Owner<T> {
             Effect::Settled(reply, is_right) => {
                 let _ = reply.send(is_right);
             }
-            Effect::Acknowledged(reply, answer) => {
-                let _ = reply.send(answer);
-            }
-            Effect::Budget(reply, answer) => {
-                let _ = reply.send(answer);
-            }
-            Effect::Snoozed(reply, answer) => {
-                let _ = reply.send(answer);
-            }
+            Effect::Acknowledged(reply, answer) => drop(reply.send(answer)),
+            Effect::Budget(reply, answer) => drop(reply.send(answer)),
+            Effect::Snoozed(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {

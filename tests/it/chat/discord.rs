@@ -40,8 +40,8 @@ pub fn wait_for_card(discord: &Discord, what: &str) -> Post {
 
 pub fn button(post: &Post, word: &str) -> String {
     let all = post.body["components"][0]["components"].as_array().unwrap();
-    let ids = all.iter().map(|button| button["custom_id"].as_str().unwrap());
-    ids.filter(|id| id.starts_with(word)).next().unwrap().to_owned()
+    let mut ids = all.iter().map(|button| button["custom_id"].as_str().unwrap());
+    ids.find(|id| id.starts_with(word)).unwrap().to_owned()
 }
 
 fn wait_for_reaction(discord: &Discord, token: &str, is_so: impl Fn(&Reaction) -> bool) -> Reaction {

@@ -87,9 +87,12 @@ pub struct Known {
     nonces: BTreeMap<String, String>,
     sequence: u64,
     sent: Vec<(u64, String)>,
-    line: Option<mpsc::UnboundedSender<Line>>,
+    line: Option<mpsc::Sender<Line>>,
     last_id: u64,
 }
+
+/// What may wait to be done to a connection: more than any scene does.
+const LINE: usize = 256;
 
 /// What is done to the connection.
 enum Line {
@@ -188,17 +191,20 @@ impl Discord {
     /// Asks the bot to connect again, as Discord does now and then.
     pub fn ask_to_reconnect(&self) {
         let known = self.known();
-        known.line().send(Line::Say(json!({"op": 7, "d": null}).to_string())).expect("a bot is connected");
+        known
+            .line()
+            .try_send(Line::Say(json!({"op": 7, "d": null}).to_string()))
+            .expect("a bot is connected");
     }
 
     /// Cuts the connection without a word.
     pub fn cut(&self) {
-        self.known().line().send(Line::Cut).expect("a bot is connected");
+        self.known().line().try_send(Line::Cut).expect("a bot is connected");
     }
 
     /// Closes it with this number.
     pub fn close(&self, code: u16) {
-        self.known().line().send(Line::Close(code)).expect("a bot is connected");
+        self.known().line().try_send(Line::Close(code)).expect("a bot is connected");
     }
 
     /// Asks every caller to wait so long, once.
@@ -213,7 +219,7 @@ impl Known {
         (786_008_729_715_212_338 + self.last_id).to_string()
     }
 
-    fn line(&self) -> &mpsc::UnboundedSender<Line> {
+    fn line(&self) -> &mpsc::Sender<Line> {
         self.line.as_ref().expect("a bot was connected")
     }
 
@@ -227,7 +233,7 @@ impl Known {
         let frame = json!({"op": 0, "s": self.sequence, "t": kind, "d": data}).to_string();
         self.sent.push((self.sequence, frame.clone()));
         if let Some(line) = &self.line {
-            let _ = line.send(Line::Say(frame));
+            let _ = line.try_send(Line::Say(frame));
         }
     }
 
@@ -254,7 +260,7 @@ fn lock(known: &Shared) -> MutexGuard<'_, Known> {
 
 /// One connection to the gateway.
 async fn talk(mut socket: WebSocket, known: Shared, resume_url: String) {
-    let (line, mut orders) = mpsc::unbounded_channel();
+    let (line, mut orders) = mpsc::channel(LINE);
     let hello = json!({"op": 10, "d": {"heartbeat_interval": 500}, "s": null, "t": null});
     if socket.send(Message::text(hello.to_string())).await.is_err() {
         return;
@@ -293,7 +299,7 @@ async fn talk(mut socket: WebSocket, known: Shared, resume_url: String) {
 fn answer(
     known: &Shared,
     text: &str,
-    line: &mpsc::UnboundedSender<Line>,
+    line: &mpsc::Sender<Line>,
     resume_url: &str,
 ) -> Result<Vec<String>, u16> {
     let heard: Value = serde_json::from_str(text).unwrap_or_default();

@@ -18,6 +18,9 @@ use super::served::Served;
 /// The channel for alerts.
 pub const ALERTS: &str = "C111";
 
+/// What may wait to be said on a socket: more than any scene says.
+const LINE: usize = 256;
+
 const BOT: &str = "xoxb-stand-in";
 const APP: &str = "xapp-stand-in";
 
@@ -47,7 +50,7 @@ pub struct Known {
     pub faults: VecDeque<Fault>,
     /// Faults that have fired.
     pub fired: usize,
-    line: Option<mpsc::UnboundedSender<String>>,
+    line: Option<mpsc::Sender<String>>,
     last: u64,
 }
 
@@ -144,7 +147,7 @@ impl Slack {
 impl Known {
     fn say(&self, frame: &Value) {
         let line = self.line.as_ref().expect("an app was connected");
-        line.send(frame.to_string()).expect("an app is connected");
+        line.try_send(frame.to_string()).expect("an app is connected");
     }
 
     fn post(&mut self, body: &Value) -> Value {
@@ -171,7 +174,7 @@ fn lock(known: &Shared) -> MutexGuard<'_, Known> {
 }
 
 async fn talk(mut socket: WebSocket, known: Shared) {
-    let (line, mut orders) = mpsc::unbounded_channel();
+    let (line, mut orders) = mpsc::channel(LINE);
     {
         let mut known = lock(&known);
         known.sockets += 1;
