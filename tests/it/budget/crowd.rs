@@ -10,7 +10,7 @@ const SESSIONS: usize = 50;
 const NODES: usize = 5;
 
 /// Three cents in three steps.
-const TURN: &str = "cost 0.01; run 0.4; cost 0.01; run 0.4; cost 0.01";
+const TURN: &str = "cost 0.01; run 1; cost 0.01; run 1; cost 0.01";
 
 /// The overshoot that is allowed: far less than what is lent at a time to all of them.
 const MOST: u64 = LIMIT + LEASE;
