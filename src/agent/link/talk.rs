@@ -209,12 +209,10 @@ impl Link {
             }
             Some(Ok(Message::Text(text))) => match ToAgent::decode(&text) {
                 Ok(frame) => Ok(Some(frame)),
-                Err(broken) => {
-                    let url = &self.dial.target.url;
-                    Err(Break::lost(format!(
-                        "the supervisor at {url} sent a frame that cannot be read: {broken}"
-                    )))
-                }
+                Err(broken) => Err(Break::lost(format!(
+                    "the supervisor at {} sent a frame that cannot be read: {broken}",
+                    self.dial.target.url
+                ))),
             },
             Some(Ok(_)) => Ok(None),
         }

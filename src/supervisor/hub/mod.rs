@@ -307,13 +307,7 @@ impl<T: Tally> Owner<T> {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Attach { node, link, reply, greeted, replaced } => {
-                if let Ok(welcome) = &greeted {
-                    let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
-                }
-                if self.watching != Watch::default() {
-                    let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
-                }
-                let _ = reply.send(greeted);
+                self.attach(&link, greeted, reply);
                 if let Some(old) = self.links.insert(node, link) {
                     tracing::warn!("{replaced}");
                     old.close.close(replaced);
@@ -372,6 +366,16 @@ impl<T: Tally> Owner<T> {
                 self.watching = watch;
             }
         }
+    }
+
+    fn attach(&self, link: &Link, greeted: input::Greeted, reply: oneshot::Sender<input::Greeted>) {
+        if let Ok(welcome) = &greeted {
+            let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
+        }
+        if self.watching != Watch::default() {
+            let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
+        }
+        let _ = reply.send(greeted);
     }
 
     fn tell(&self, node: &NodeId, frame: ToAgent) {

@@ -10,7 +10,7 @@ const SESSIONS: usize = 50;
 const NODES: usize = 5;
 
 /// Three cents in three steps.
-const TURN: &str = "cost 0.01; run 0.4; cost 0.01; run 0.4; cost 0.01";
+const TURN: &str = "cost 0.01; run 1; cost 0.01; run 1; cost 0.01";
 
 /// The overshoot that is allowed: far less than what is lent at a time to all of them.
 const MOST: u64 = LIMIT + LEASE;
@@ -64,7 +64,8 @@ fn nodes_that_are_cut_off_stop_when_their_leases_are_over() {
 #[test]
 fn everything_is_killed_and_the_dollar_is_spent_once() {
     let mut fleet = Fleet::with_a_dollar(NODES, "60s");
-    fleet.begin(SESSIONS, TURN);
+    // Turns that only a kill ends: each has used a cent of the five that were lent to it.
+    fleet.begin(SESSIONS, "cost 0.01; run 600");
     fleet.until_billed(LIMIT / 5);
     let before = fleet.print("before the kill");
     fleet.kill_everything();

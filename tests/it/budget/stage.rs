@@ -96,25 +96,29 @@ impl Fleet {
         self.wait_for_nodes();
     }
 
-    /// Begins so many sessions, in turn on each node, without waiting for any.
+    /// Begins so many sessions at the same time, in turn on each node, and does not wait for their leases.
     pub fn begin(&self, sessions: usize, prompt: &str) {
-        for nth in 0..sessions {
+        let commands = (0..sessions).map(|nth| {
             let node = &self.nodes[nth % self.nodes.len()];
-            let reply = self.world.ask(&json!({"type": "create_session", "project": project_of(node),
-                "node_id": node, "args": {"prompt": prompt}, "timeout": 0, "expires": 3600}));
-            assert!(reply.status.is_success(), "{}", reply.body);
-        }
+            json!({"type": "create_session", "project": project_of(node), "node_id": node,
+                "args": {"prompt": prompt}, "timeout": 1, "expires": 3600})
+        });
+        self.ask_all(commands.collect());
     }
 
-    /// Says something to every session without waiting.
-    pub fn prompt_all(&self, message: &str) -> usize {
+    /// Says something to every session, without waiting for leases.
+    pub fn prompt_all(&self, message: &str) {
         let sessions = self.world.pages("/api/v1/sessions?limit=100");
-        for session in &sessions {
-            let reply = self.world.ask(&json!({"type": "prompt_session", "session_id": session["id"],
-                "args": {"message": message}, "timeout": 0, "expires": 3600}));
-            assert!(reply.status.is_success(), "{}", reply.body);
-        }
-        sessions.len()
+        let prompt = |session: &Value| {
+            json!({"type": "prompt_session", "session_id": session["id"], "args": {"message": message},
+                "timeout": 1, "expires": 3600})
+        };
+        self.ask_all(sessions.iter().map(prompt).collect());
+    }
+
+    fn ask_all(&self, commands: Vec<Value>) {
+        let asking = commands.iter().map(|command| self.world.asking(command));
+        self.world.run(futures_util::future::join_all(asking));
     }
 
     /// What was billed: the sum of echo's own ledger.
@@ -141,8 +145,8 @@ impl Fleet {
     pub fn print(&self, step: &str) -> Stand {
         let stand = self.stand();
         println!("--- {step}: billed ${} of ${}", dollars(stand.billed), dollars(LIMIT));
-        let said = self.world.ctl_says(&["-o", "wide", "budgets", "exposure"]);
-        for line in said.lines().take(4) {
+        let said = self.world.ctl_says(&["-o", "lines", "budgets", "exposure"]);
+        for line in said.lines().take(2) {
             println!("    {line}");
         }
         stand

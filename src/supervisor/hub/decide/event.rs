@@ -82,14 +82,7 @@ impl Work {
         projects: &[Project],
         at: Time,
     ) {
-        match event.kind.as_str() {
-            "gap" => self.alert_gap(node, &event.data, at),
-            "journal.blocked" => self.alert_blocked(node, &event.data, at),
-            "agent.restarted" => self.alert_restarts(node, &event.data, at),
-            lease::ENDED => self.lease_ended(node, &event.data, at),
-            lease::INTERRUPTED => self.interrupted(node, &event.data, at),
-            _ => {}
-        }
+        self.heed_own(node, &event, at);
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let mut spent = None;
@@ -112,11 +105,7 @@ impl Work {
                 let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
                 record.session.parent_id = said.or(parent);
                 let session = &mut record.session;
-                if session.backend.is_empty()
-                    && let Some(project) = projects.iter().find(|project| project.name == session.project)
-                {
-                    session.backend.clone_from(&project.backend);
-                }
+                name_backend(session, projects);
                 let heard = Heard {
                     kind: &event.kind,
                     data: event.data.get(),
@@ -158,6 +147,18 @@ impl Work {
         }
     }
 
+    /// What a node says of itself.
+    fn heed_own(&mut self, node: &NodeId, event: &Event, at: Time) {
+        match event.kind.as_str() {
+            "gap" => self.alert_gap(node, &event.data, at),
+            "journal.blocked" => self.alert_blocked(node, &event.data, at),
+            "agent.restarted" => self.alert_restarts(node, &event.data, at),
+            lease::ENDED => self.lease_ended(node, &event.data, at),
+            lease::INTERRUPTED => self.interrupted(node, &event.data, at),
+            _ => {}
+        }
+    }
+
     /// A node says that it may have missed something, or had to drop it.
     fn alert_gap(&mut self, node: &NodeId, data: &RawValue, at: Time) {
         let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
@@ -191,5 +192,14 @@ impl Work {
         }
         let session = Session::new(id.clone(), node.clone(), project.into(), at);
         SessionRecord { no: self.session_no(id), session }
+    }
+}
+
+/// A session whose events do not name its backend has that of its project.
+fn name_backend(session: &mut Session, projects: &[Project]) {
+    if session.backend.is_empty()
+        && let Some(project) = projects.iter().find(|project| project.name == session.project)
+    {
+        session.backend.clone_from(&project.backend);
     }
 }

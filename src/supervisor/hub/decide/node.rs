@@ -72,10 +72,9 @@ impl Work {
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
-        let takes_leases = hello.capabilities.iter().any(|one| one == lease::CAPABILITY);
         let state = NodeState {
             online: true,
-            takes_leases,
+            takes_leases: hello.capabilities.iter().any(|one| one == lease::CAPABILITY),
             last_heard: at,
             resources: old.map(|old| old.resources).unwrap_or_default(),
             held: hello.last_seq,
@@ -86,15 +85,20 @@ impl Work {
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
-        if takes_leases {
-            self.tell_cover(&node);
+        self.bring_up_to_date(&node, is_other, begin_anew, at);
+    }
+
+    /// What a node that has just come must know. `is_other`: its journal is not the one it had.
+    fn bring_up_to_date(&mut self, node: &NodeId, is_other: bool, begin_anew: bool, at: Time) {
+        if self.view.nodes.get(node).is_some_and(|state| state.takes_leases) {
+            self.tell_cover(node);
         }
         if is_other {
-            self.give_up_commands(&node, at);
-            self.forfeit_leases(&node, at);
+            self.give_up_commands(node, at);
+            self.forfeit_leases(node, at);
         }
         if !begin_anew {
-            self.send_open_commands(&node, at);
+            self.send_open_commands(node, at);
         }
     }
 
