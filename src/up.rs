@@ -18,6 +18,8 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::rules::dependency::Dependencies;
+use crate::rules::policy::settings::Policies;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
@@ -158,6 +160,8 @@ impl Place {
             channels: Vec::new(),
             routes: Vec::new(),
             alerts: Limits::default(),
+            policies: Policies::default(),
+            dependencies: Dependencies::default(),
             approvals: crate::rules::approval::Limits::default(),
             cost: supervisor_config::CostConfig::default(),
             tls: None,
@@ -174,6 +178,7 @@ impl Place {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            fingerprint: String::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod approval;
+pub mod cost;
 pub mod operate;
 pub mod session;
 pub mod store;
@@ -65,7 +66,7 @@ pub struct Global {
     /// The token itself; other users of this machine can see it.
     #[arg(long, global = true, value_name = "TOKEN", hide = true)]
     pub auth_token: Option<String>,
-    /// How to print: table, wide, lines (`key: value  key: value`), json, yaml or name; by default a table on a
+    /// How to print: table, wide, lines (`key: value  key: value`), csv, json, yaml or name; by default a table on a
     /// terminal and lines into a pipe
     #[arg(short, long, global = true, value_enum, env = "HALCTL_OUTPUT", value_name = "HOW")]
     #[arg(hide_possible_values = true, hide_env_values = true)]
@@ -94,6 +95,8 @@ pub enum Output {
     Wide,
     /// One line for each record: `key: value  key: value`.
     Lines,
+    /// Comma-separated values, with the fields' names in the first line.
+    Csv,
     /// What the supervisor answered.
     Json,
     /// The same as YAML.
@@ -150,6 +153,16 @@ pub enum Noun {
     /// What a store that was set aside holds and the present one lacks
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// What sessions have used, and what providers bill
+    #[command(
+        visible_alias = "costs",
+        after_help = "\
+Examples:
+  halctl cost today
+  halctl cost month --by project
+  halctl cost --from 2026-11-01 --to 2026-11-15 --by model -o csv"
+    )]
+    Cost(cost::Cost),
     /// Look at this machine as the runbook does: what is wrong, what shows it, what helps; and do what is safe
     #[command(after_help = operate::DOCTOR_HELP)]
     Doctor(operate::Doctor),

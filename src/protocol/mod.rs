@@ -6,6 +6,8 @@
 //! - `approval`: what a session waits with for a person.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
+//! - `cost`: what sessions have used.
+//! - `provider`: what model providers bill.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
 //!
@@ -19,11 +21,14 @@ pub mod archive;
 pub mod backup;
 pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod mark;
 pub mod node;
 pub mod notice;
+pub mod provider;
 pub mod session;
 pub mod silence;
 pub mod store;

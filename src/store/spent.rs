@@ -5,6 +5,7 @@ use super::cost::CostRecord;
 use super::reader::Reader;
 use super::row;
 use super::tables::COSTS;
+use crate::rules::price::MICRO;
 
 impl Reader<'_> {
     /// Millionths of a US dollar that are known to have been spent on a day, as `YYYY-MM-DD`.
@@ -16,8 +17,8 @@ impl Reader<'_> {
         for entry in table.range(from.as_str()..to.as_str())? {
             let (key, bytes) = entry?;
             let record = row::open::<CostRecord>(bytes.value(), key.value())?;
-            sum = sum.saturating_add(record.micros.unwrap_or(0));
+            sum = sum.saturating_add(record.picos.unwrap_or(0));
         }
-        Ok(sum)
+        Ok(sum / MICRO)
     }
 }

@@ -4,6 +4,7 @@
 //! - `channels`: the ways to people.
 //! - `routes`: who is told what.
 //! - `cost`: what tokens cost, and what the providers bill.
+//! - `provider`: whose bills are fetched.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
@@ -11,6 +12,7 @@ mod approvals;
 pub mod channels;
 mod cost;
 mod later;
+pub mod provider;
 mod reload;
 mod routes;
 mod tls;
@@ -24,6 +26,8 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::approval;
+use crate::rules::dependency::{self, Dependencies};
+use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
@@ -72,6 +76,10 @@ pub struct Config {
     pub channels: Vec<channels::Channel>,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// What steps in by itself.
+    pub policies: Policies,
+    /// Which project waits for which.
+    pub dependencies: Dependencies,
     /// How long approvals wait.
     pub approvals: approval::Limits,
     /// What tokens cost.
@@ -154,11 +162,24 @@ fn build(root: &Section<'_>) -> Config {
     let channels = channels::read(root);
     let routes = routes::read(root, &channels);
     let approvals = root.section("approvals", approvals::read);
+    let policies = policies::read(root);
+    let dependencies = dependency::read(root);
     let cost = cost::read(root);
-    later::policies(root);
     later::credentials(root);
-    later::others(root);
-    Config { server, database, backup, retention, alerts, approvals, channels, routes, cost, tls }
+    Config {
+        server,
+        database,
+        backup,
+        retention,
+        alerts,
+        policies,
+        dependencies,
+        approvals,
+        channels,
+        routes,
+        cost,
+        tls,
+    }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

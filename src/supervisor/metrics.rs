@@ -1,5 +1,7 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
 
+mod bills;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,8 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::bills::Bills;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
+use crate::base::clock;
 use crate::protocol::command::Command;
 use crate::protocol::session::Status;
 use crate::store::mirror::Health;
@@ -68,6 +72,7 @@ pub struct Metrics {
     disk: Family<Word, Gauge<f64, AtomicU64>>,
     disk_free: Gauge<f64, AtomicU64>,
     kept: Gauge<f64, AtomicU64>,
+    bills: Bills,
 }
 
 /// What files are there, for whoever asks now.
@@ -133,6 +138,7 @@ impl Default for Metrics {
             disk: Family::default(),
             disk_free: Gauge::default(),
             kept: Gauge::default(),
+            bills: Bills::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -170,6 +176,7 @@ impl Metrics {
             metrics.mirror_comparisons.clone(),
         );
         self.name_files(&mut of);
+        self.bills.name(&mut of);
         of
     }
 
@@ -208,6 +215,7 @@ impl Metrics {
     /// All metrics as Prometheus reads them.
     pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files) -> String {
         self.look_at(&hub.view());
+        self.bills.look_at(&hub.view(), clock::now());
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));

@@ -6,6 +6,7 @@
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
+//! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the ways to people. `lookout`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes.
@@ -29,6 +30,7 @@ mod metrics;
 mod mirror;
 pub mod offline;
 mod outbound;
+mod provider;
 mod pulse;
 mod refusal;
 pub mod run;
@@ -99,7 +101,10 @@ impl Supervisor {
             )?;
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
+        view.prices = Arc::new(config.cost.prices.clone());
         view.routing = Arc::new(config.routing());
+        view.policies = Arc::new(config.policies.clone());
+        view.dependencies = Arc::new(config.dependencies.clone());
         view.approval_limits = config.approvals;
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
@@ -132,6 +137,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
+        shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
         let looking = lookout::watch(shared.clone());
@@ -196,11 +202,15 @@ impl Supervisor {
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
         self.shared.archive.set_rules(config.retention.clone());
+        self.shared.providers.set(&config.cost);
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
+        self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
+        self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())

@@ -78,6 +78,7 @@ impl From<NotAccepted> for ApiError {
         match why {
             NotAccepted::Refused(Refused::Invalid(_)) => Self::validation(text),
             NotAccepted::Refused(Refused::NoSuch(_)) => Self::not_found(text),
+            NotAccepted::Refused(Refused::Halted(_)) => Self::new(StatusCode::CONFLICT, Code::Conflict, text),
             NotAccepted::KeyTaken(_) | NotAccepted::NotOpen(_) | NotAccepted::Late(_) => {
                 Self::new(StatusCode::CONFLICT, Code::Conflict, text)
             }

@@ -15,6 +15,7 @@ use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
+use super::provider::Providers;
 use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub merging: Arc<Mutex<()>>,
     /// Work that takes long.
     pub works: Works,
+    /// Who fetches what providers bill.
+    pub providers: Providers,
     /// Live events.
     pub live: Switchboard,
     /// Whether new connections can be taken.
@@ -88,6 +91,7 @@ impl Shared {
             metrics,
             merging: Arc::default(),
             works: Works::default(),
+            providers: Providers::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
             outbound: Outbound::default(),

@@ -9,8 +9,10 @@
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
+//! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
+//! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -26,6 +28,7 @@ mod alert;
 mod approval;
 mod command;
 mod config;
+mod cost;
 mod ctl;
 mod doctor;
 mod documents;
@@ -45,6 +48,7 @@ mod opencode_home;
 mod patience;
 mod peer;
 mod program;
+mod provider;
 mod recording;
 mod route;
 mod service;

@@ -15,8 +15,8 @@ use crate::world::World;
 pub struct Whole {
     pub world: World,
     pub home: OpencodeHome,
-    model: FakeModel,
-    port: u16,
+    pub model: FakeModel,
+    pub port: u16,
 }
 
 impl Whole {

@@ -169,6 +169,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// True for a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.found, Some(ast::Value::Array(_)))
+    }
+
     /// The values of an object whose keys are free names.
     pub fn entries(&self) -> Vec<(String, Value<'a>)> {
         let entry = |name: &str, found| {

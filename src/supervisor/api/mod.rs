@@ -6,9 +6,11 @@ pub mod archive;
 pub mod backup;
 pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod provider;
 pub mod route;
 pub mod session;
 pub mod silence;
@@ -74,6 +76,13 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(cost::of_days))
+        .routes(routes!(cost::of_period))
+        .routes(routes!(cost::prices))
+        .routes(routes!(provider::status))
+        .routes(routes!(provider::update))
+        .routes(routes!(provider::bills))
+        .routes(routes!(provider::reconcile))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))

@@ -2,7 +2,6 @@
 //! a warning, so that nobody believes in an alert or a limit that does not exist.
 
 use crate::base::config::{Section, Value};
-use crate::rules::price::Price;
 
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
@@ -18,58 +17,6 @@ pub(super) fn chat(channels: &Section<'_>) {
         slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
         unused_secret(slack, "bot_token", "no message goes to Slack");
     });
-}
-
-/// `cost.providers` and what goes with it: what the providers bill. The prices that it names are given back.
-pub(super) fn cost(cost: &Section<'_>) -> Vec<Price> {
-    wholes(cost, &["poll_interval_minutes", "request_timeout_seconds", "max_retries", "backoff_base_ms"]);
-    cost.section("providers", |providers| {
-        ["anthropic", "openai"]
-            .into_iter()
-            .flat_map(|name| providers.section(name, |section| provider(name, section)))
-            .collect()
-    })
-}
-
-fn provider(name: &str, section: &Section<'_>) -> Vec<Price> {
-    const KEYS: [&str; 3] = ["api_key", "admin_api_key", "org_api_key"];
-    let _ = section.text("base_url");
-    // All are read before one is chosen: every key must be known.
-    let given: Vec<_> = KEYS.into_iter().filter(|key| section.secret(key).is_some()).collect();
-    let enabled = section.value("enabled").and_then(|value| value.flag());
-    match (enabled, given.first()) {
-        (Some(true), None) => {
-            section.problem("enabled", "expected api_key, admin_api_key or org_api_key beside it");
-        }
-        (Some(true), Some(_)) => unused(section, "enabled", "no bill is fetched from this provider"),
-        (None, Some(key)) => unused(section, key, "no bill is fetched from this provider"),
-        _ => {}
-    }
-    super::cost::rates(name, section)
-}
-
-/// `policies`: rules that step in by themselves.
-pub(super) fn policies(root: &Section<'_>) {
-    root.section("policies", |policies| {
-        wholes(policies, &["check_interval_seconds"]);
-        policies.section("resume_on_idle", |policy| {
-            wholes(policy, &["idle_threshold_seconds"]);
-            self::policy(policy, "no idle session is resumed");
-        });
-        policies.section("restart_on_compaction", |policy| {
-            wholes(policy, &["token_threshold"]);
-            self::policy(policy, "no session is restarted");
-        });
-        policies.section("kill_on_cost", |policy| {
-            policy.value("cost_threshold_usd").and_then(|threshold| threshold.amount());
-            self::policy(policy, "no session is stopped for its cost");
-        });
-    });
-}
-
-fn policy(section: &Section<'_>, consequence: &str) {
-    wholes(section, &["max_retries", "retry_reset_seconds"]);
-    unused_flag(section, consequence);
 }
 
 /// `security.audit` and `security.token_rotation`.
@@ -104,13 +51,6 @@ fn env(section: &Section<'_>) {
     }
     if section.value("env").is_some_and(|env| env.asks_for_something()) {
         unused(section, "env", "no variable is handed to an agent");
-    }
-}
-
-/// `dependencies`, whatever it holds.
-pub(super) fn others(root: &Section<'_>) {
-    if root.value("dependencies").is_some_and(|value| value.asks_for_something()) {
-        unused(root, "dependencies", "sessions do not wait for one another");
     }
 }
 

@@ -43,7 +43,7 @@ impl View {
             age: seconds(shown.started_at),
             cost: shown.cost.unwrap_or_default(),
             tokens: i64::try_from(shown.tokens).unwrap_or(i64::MAX),
-            compactions: i64::try_from(shown.compactions).unwrap_or(i64::MAX),
+            compactions: i64::from(shown.compactions),
         }
     }
 

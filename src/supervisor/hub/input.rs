@@ -1,6 +1,7 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::protocol::provider::{DayBill, Provider};
 use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
@@ -118,6 +120,17 @@ pub struct Asked {
     pub earlier: Option<(KeyRecord, Option<Command>)>,
     /// The answer: the stored command, or the one that the key stands for.
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
+}
+
+/// What came of asking a provider.
+#[derive(Debug)]
+pub struct Billed {
+    /// Which.
+    pub provider: Provider,
+    /// Its bills by day; or what went wrong, and how much that matters.
+    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
+    /// Told when it is stored, or why it is not.
+    pub reply: oneshot::Sender<Result<(), String>>,
 }
 
 /// Something that happened, and that a person should see.
@@ -324,8 +337,14 @@ pub enum Input {
     Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// What tokens cost was reloaded.
+    Prices(Box<rules::price::Prices>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -349,6 +368,8 @@ pub enum Input {
     Routing(Arc<Routing>),
     /// Something happens to approvals.
     Approval(OfApprovals),
+    /// A provider was asked what it bills.
+    Billed(Box<Billed>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -362,6 +383,9 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Prices(_)
+            | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
@@ -384,6 +408,7 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Billed(_)
             | Self::Tick => false,
         }
     }

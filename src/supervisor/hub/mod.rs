@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
-use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::input::{Asked, Greeted, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
@@ -306,17 +306,7 @@ impl<T: Tally> Owner<T> {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Attach { node, link, reply, greeted, replaced } => {
-                if let Ok(welcome) = &greeted {
-                    let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
-                }
-                if self.watching != Watch::default() {
-                    let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
-                }
-                let _ = reply.send(greeted);
-                if let Some(old) = self.links.insert(node, link) {
-                    tracing::warn!("{replaced}");
-                    old.close.close(replaced);
-                }
+                self.attach(node, link, (reply, greeted), replaced);
             }
             Effect::Refuse(reply, reason) => {
                 let _ = reply.send(Err(reason));
@@ -373,6 +363,26 @@ impl<T: Tally> Owner<T> {
                 }
                 self.watching = watch;
             }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        node: NodeId,
+        link: Link,
+        (reply, greeted): (oneshot::Sender<Greeted>, Greeted),
+        replaced: String,
+    ) {
+        if let Ok(welcome) = &greeted {
+            let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
+        }
+        if self.watching != Watch::default() {
+            let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
+        }
+        let _ = reply.send(greeted);
+        if let Some(old) = self.links.insert(node, link) {
+            tracing::warn!("{replaced}");
+            old.close.close(replaced);
         }
     }
 

@@ -1,7 +1,8 @@
-//! Stand-ins for the far sides of channels: small servers of our own that speak the same protocol, keep what they were told
-//! as the true ones do, and fail when a scene says so. Each counts its connections: the oracle of what was not reached.
+//! Stand-ins for what is outside: small servers of our own on loopback that speak the same protocol, write down what they
+//! were told, and fail when a scene says so. Those for channels count their connections: the oracle of what was not reached.
 
 pub mod http;
+pub mod provider;
 pub mod smtp;
 
 use std::collections::VecDeque;

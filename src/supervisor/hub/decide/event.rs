@@ -14,6 +14,7 @@ use crate::protocol::frame::{Ack, Events, ToAgent};
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
+use crate::rules::ledger::{Before, Heard};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Severity};
@@ -100,7 +101,7 @@ impl Work {
                         place.insert(record)
                     }
                 };
-                let before = (record.session.tokens, record.session.cost_micros);
+                let before = Before::of(&record.session);
                 // An event names the parent as its node does.
                 let parent = record.session.parent_id.take();
                 rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -112,10 +113,19 @@ impl Work {
                 {
                     session.backend.clone_from(&project.backend);
                 }
-                self.charge(session, before, timestamp);
+                let heard = Heard {
+                    kind: &event.kind,
+                    data: event.data.get(),
+                    occurred: event.occurred_at,
+                    received: timestamp,
+                    before,
+                };
+                self.charge(session, &heard);
                 self.view.tail.push(record.no, seq);
                 routed = self.routes_events().then(|| session.clone());
-                session.id.to_string()
+                let id = session.id.to_string();
+                self.fold(record, &event.kind, &event.data, timestamp);
+                id
             }
         };
         let event = EventView {

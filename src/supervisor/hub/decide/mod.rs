@@ -7,10 +7,15 @@ pub mod approval;
 mod clock;
 mod command;
 mod cost;
+mod dependency;
 mod edit;
 mod event;
+mod handover;
+mod mark;
 mod node;
 mod notice;
+mod policy;
+mod provider;
 mod returned;
 mod route;
 mod silence;
@@ -69,6 +74,8 @@ pub struct Work {
     pub returned: HashSet<String>,
     /// The numbers of events that may come back under them, since nobody else has them.
     pub free: HashSet<u64>,
+    /// Sessions of which the present input has told policies something.
+    told: BTreeSet<SessionId>,
 }
 
 impl Work {
@@ -83,6 +90,7 @@ impl Work {
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -108,6 +116,9 @@ impl Work {
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
+            Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
+            Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -119,15 +130,20 @@ impl Work {
             Input::Notice(happening) => self.notice(happening, at),
             Input::Routing(routing) => self.view.routing = routing,
             Input::Approval(happening) => self.approval(happening, at),
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
                 self.end_silences(at);
+                self.stop_halted(at);
+                self.go_on_with_handovers(at);
+                self.consider_due(at);
                 self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
         self.follow_asks(at);
+        self.consider_told(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
