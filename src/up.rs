@@ -163,6 +163,7 @@ impl Place {
             policies: Policies::default(),
             dependencies: Dependencies::default(),
             approvals: crate::rules::approval::Limits::default(),
+            budgets: crate::rules::budget::Terms::default(),
             cost: supervisor_config::CostConfig::default(),
             tls: None,
         }

@@ -42,7 +42,8 @@ use crate::store::journal::{Bounds, Change, Journal, JournalError, NewEvent, Ses
 use backends::{Backends, Mouths};
 use config::Config;
 use desk::command::Commands;
-use desk::{Desk, View};
+use desk::lease::Leases;
+use desk::{Desk, Say, View};
 use link::{Link, Target};
 use outbox::Outbox;
 use project::{Projects, Turned};
@@ -82,6 +83,7 @@ pub struct Agent {
     set_aside: Option<SetAside>,
     restarts: Option<String>,
     sessions: Vec<SessionRecord>,
+    leases: Vec<(String, String)>,
     reload: Reload,
     reloads: mpsc::Receiver<Config>,
 }
@@ -111,11 +113,11 @@ impl Agent {
             hard_bytes: HARD_BYTES.max(config.journal.keep_bytes),
         };
         let (journal, writer, set_aside) = Journal::open(folder, bounds, clock::now())?;
-        let sessions = journal.sessions()?;
+        let (sessions, leases) = (journal.sessions()?, journal.leases()?);
         let (outbox, journal_end) = Outbox::start(journal, writer)?;
         let (reload, reloads) = mpsc::channel(1);
         let reload = Reload(reload);
-        Ok(Self { config, outbox, journal_end, set_aside, restarts: None, sessions, reload, reloads })
+        Ok(Self { config, outbox, journal_end, set_aside, restarts: None, sessions, leases, reload, reloads })
     }
 
     /// Tells the supervisor when this agent was started too often lately.
@@ -135,8 +137,17 @@ impl Agent {
     /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
     /// last events stored and, when connected, sent. An error means that the journal failed for good.
     pub async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
-        let Self { config, outbox, mut journal_end, set_aside, restarts, sessions, reload: _, reloads } =
-            self;
+        let Self {
+            config,
+            outbox,
+            mut journal_end,
+            set_aside,
+            restarts,
+            sessions,
+            leases,
+            reload: _,
+            reloads,
+        } = self;
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = desk::remember(sessions.clone(), clock::now());
@@ -147,7 +158,9 @@ impl Agent {
         view.as_of_seq = outbox.write(first).await?;
         let (mouths, ears) = backends::queues();
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
-        let wires = Wires::new(view);
+        let (says_in, says) = mpsc::channel(SAY_QUEUE);
+        let leases = Leases::new(leases, outbox.clone(), says_in.clone());
+        let wires = Wires::new(view, (says_in, says), leases);
         let target = watch::Sender::new(Target::of(&config));
         let keeper =
             Keeper { projects, backends, mouths, sessions, turned: turned_in, reloads, outbox, target };
@@ -189,11 +202,14 @@ fn note_of_restarts(reason: String) -> Change {
 struct Wires {
     view: watch::Sender<View>,
     watched: watch::Sender<Watch>,
+    says: (mpsc::Sender<Say>, mpsc::Receiver<Say>),
+    leases: Leases,
 }
 
 impl Wires {
-    fn new(view: View) -> Self {
-        Self { view: watch::Sender::new(view), watched: watch::Sender::new(Watch::default()) }
+    fn new(view: View, says: (mpsc::Sender<Say>, mpsc::Receiver<Say>), leases: Leases) -> Self {
+        let watched = watch::Sender::new(Watch::default());
+        Self { view: watch::Sender::new(view), watched, says, leases }
     }
 }
 
@@ -245,6 +261,7 @@ struct House {
     desk: JoinHandle<()>,
     commands: JoinHandle<()>,
     link: JoinHandle<()>,
+    leases: JoinHandle<()>,
     stop_commands: CancellationToken,
     stop_link: CancellationToken,
 }
@@ -257,8 +274,9 @@ impl House {
         ears: backends::Ears,
         turned: mpsc::Receiver<Turned>,
     ) -> Self {
+        let (stop_commands, stop_link) = (CancellationToken::new(), CancellationToken::new());
         let (commands_in, frames) = mpsc::channel(COMMAND_QUEUE);
-        let (says_in, says) = mpsc::channel(SAY_QUEUE);
+        let (says_in, says) = wires.says;
         let (live_in, live) = mpsc::channel(LIVE_QUEUE);
         let view = wires.view.subscribe();
         let desk = Desk {
@@ -268,6 +286,7 @@ impl House {
             watched: wires.watched.subscribe(),
             live: live_in,
             view: wires.view,
+            leases: wires.leases.clone(),
             health: [None, None],
         };
         let commands = Commands::new(desk::command::Means {
@@ -276,7 +295,10 @@ impl House {
             backends: Arc::clone(&keeper.backends),
             view: view.clone(),
             says: says_in,
+            leases: wires.leases.clone(),
         });
+        let keep_leases =
+            wires.leases.keep(view.clone(), Arc::clone(&keeper.backends), stop_commands.clone());
         let link = Link::new(link::Means {
             node_id: config.node_id.clone(),
             target: keeper.target.subscribe(),
@@ -291,8 +313,9 @@ impl House {
             gauge: Gauge::new(config.data_dir.clone()),
         });
         keeper.backends.open(&config.projects, &keeper.sessions, &keeper.mouths);
-        let (stop_commands, stop_link) = (CancellationToken::new(), CancellationToken::new());
+        let leases = tokio::spawn(keep_leases);
         Self {
+            leases,
             backends: Arc::clone(&keeper.backends),
             desk: tokio::spawn(async move {
                 // A closed journal is reported by whoever waits for its end.
@@ -309,6 +332,7 @@ impl House {
     async fn drain(self) {
         self.stop_commands.cancel();
         within(STOP_STEP, "commands in hand", self.commands).await;
+        within(STOP_STEP, "leases", self.leases).await;
         within(STOP_BACKENDS, "backends", tokio::spawn(async move { self.backends.stop().await })).await;
         within(STOP_STEP, "last events", self.desk).await;
         self.stop_link.cancel();
@@ -316,7 +340,7 @@ impl House {
     }
 
     fn abandon(self) {
-        for task in [self.desk, self.commands, self.link] {
+        for task in [self.desk, self.commands, self.leases, self.link] {
             task.abort();
         }
     }

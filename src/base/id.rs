@@ -11,6 +11,12 @@ macro_rules! text_id {
         #[serde(transparent)]
         pub struct $name(std::sync::Arc<str>);
 
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new("")
+            }
+        }
+
         impl $name {
             /// Takes the text as it is.
             pub fn new(text: impl AsRef<str>) -> Self {

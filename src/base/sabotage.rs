@@ -10,7 +10,8 @@
         feature = "sabotage-no-dedup",
         feature = "sabotage-no-fencing",
         feature = "sabotage-sequence-in-memory",
-        feature = "sabotage-check-then-act"
+        feature = "sabotage-check-then-act",
+        feature = "sabotage-lease-not-counted"
     )
 ))]
 compile_error!("a sabotaged program is for tests alone and is never built for release");
@@ -32,3 +33,6 @@ pub const SEQUENCE_IN_MEMORY: bool = cfg!(feature = "sabotage-sequence-in-memory
 
 /// Idempotency keys are looked up in the store alone, not among what is about to be stored.
 pub const CHECK_THEN_ACT: bool = cfg!(feature = "sabotage-check-then-act");
+
+/// What is lent to nodes does not count as spent.
+pub const LEASE_NOT_COUNTED: bool = cfg!(feature = "sabotage-lease-not-counted");

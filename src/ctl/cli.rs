@@ -1,8 +1,10 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod approval;
+pub mod budget;
 pub mod cost;
 pub mod operate;
+pub mod policy;
 pub mod session;
 pub mod store;
 pub mod tell;
@@ -126,6 +128,9 @@ pub enum Noun {
     /// Conversations of coding agents: see them, start them, step in
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
+    /// What steps in by itself: see it, ask why, try changed rules on what has happened
+    #[command(visible_alias = "policy", subcommand)]
+    Policies(policy::PolicyVerb),
     /// What happened
     #[command(visible_alias = "event", subcommand)]
     Events(EventVerb),
@@ -144,6 +149,9 @@ pub enum Noun {
     /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
+    /// How much may be spent, what is spent of it, and what is lent
+    #[command(visible_alias = "budget", subcommand)]
+    Budgets(budget::BudgetVerb),
     /// Events and audit records that were too old for the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),

@@ -131,6 +131,17 @@ impl Client {
         self.answer(exchange(request.json(body)).await)
     }
 
+    /// Asks for a change with a body.
+    pub async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, method, path, &Query::new()).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request.json(body)).await)
+    }
+
     /// Asks a node for something and gives the command as it stands after the outcome or `request.timeout`.
     /// Sent once more, with the same key, when the connection broke: then it may or may not have arrived.
     pub async fn command(&self, request: &CommandRequest) -> Result<CommandView, Failure> {

@@ -1,5 +1,6 @@
 //! `halctl cost`.
 
+pub mod exposure;
 mod price;
 mod reconcile;
 mod report;
@@ -19,6 +20,7 @@ pub async fn run(asked: Cost, client: &Client, screen: &mut Screen) -> Result<()
         CostVerb::Month { by } => report::named("month", by, client, screen).await,
         CostVerb::Prices { model } => price::run(model, client, screen).await,
         CostVerb::Status => status::run(client, screen).await,
+        CostVerb::Exposure => exposure::run(client, screen).await,
         CostVerb::Update => status::update(client, screen).await,
         CostVerb::Reconcile { from, to, provider } => {
             reconcile::run(reconcile::Asked { from, to, provider }, client, screen).await

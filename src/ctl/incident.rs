@@ -9,16 +9,22 @@ mod bundle;
 mod collect;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::cli::Global;
 use super::cli::operate::{IncidentVerb, Shelf};
-use super::discover::Surroundings;
+use super::client::Client;
+use super::discover::{self, Surroundings};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::span;
 use crate::base::clock::{Time, now};
 use crate::base::exit::{Exit, Failure};
+use crate::protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
 use book::{Book, Entry, Incident, Word};
+
+/// How long the supervisor may take to be told: whoever writes has an incident at hand.
+const TELL: Duration = Duration::from_secs(5);
 
 /// Where root keeps incidents.
 const OF_THE_MACHINE: &str = "/var/lib/hal-o-swarm/incidents";
@@ -34,20 +40,27 @@ pub async fn run(
     match verb {
         IncidentVerb::Open { title, severity, shelf } => {
             let incident = book(&shelf, around)?.open(&title, severity, &by, now())?;
+            tell(&incident, global, around, screen).await;
             screen.say(&format!("The first update is due {}.", incident.due(now())));
             screen.one(&incident)
         }
         IncidentVerb::Note { text, id, shelf } => {
             let entry = Entry::new(Word::Note, &by, &text);
-            screen.one(&book(&shelf, around)?.write(id.as_deref(), None, entry)?)
+            let incident = book(&shelf, around)?.write(id.as_deref(), None, entry)?;
+            tell(&incident, global, around, screen).await;
+            screen.one(&incident)
         }
         IncidentVerb::Update { text, severity, id, shelf } => {
             let entry = Entry::new(Word::Update, &by, &text);
-            screen.one(&book(&shelf, around)?.write(id.as_deref(), severity, entry)?)
+            let incident = book(&shelf, around)?.write(id.as_deref(), severity, entry)?;
+            tell(&incident, global, around, screen).await;
+            screen.one(&incident)
         }
         IncidentVerb::Close { text, id, shelf } => {
             let entry = Entry::new(Word::Closed, &by, &text);
-            screen.one(&book(&shelf, around)?.write(id.as_deref(), None, entry)?)
+            let incident = book(&shelf, around)?.write(id.as_deref(), None, entry)?;
+            tell(&incident, global, around, screen).await;
+            screen.one(&incident)
         }
         IncidentVerb::List { open, shelf } => {
             let mut all = book(&shelf, around)?.list()?;
@@ -87,6 +100,29 @@ fn book(shelf: &Shelf, around: &Surroundings) -> Result<Book, Failure> {
     Ok(Book::new(folder))
 }
 
+/// Has the supervisor know how it stands, which reminds people of it. One that cannot be told is no reason not to write.
+async fn tell(incident: &Incident, global: &Global, around: &Surroundings, screen: &mut Screen) {
+    let report = AlertRequest {
+        name: INCIDENT_OPEN.to_owned(),
+        about: incident.id.clone(),
+        severity: incident.severity,
+        text: incident.standing(),
+        resolved: !incident.is_open(),
+    };
+    let told = async {
+        let client = Client::new(discover::find(global, around)?)?;
+        client.put_to::<Alert>(&["alerts"], &report, Some(TELL)).await
+    };
+    match told.await {
+        Ok(_) => {}
+        // It was opened while the supervisor could not be told, or is forgotten.
+        Err(failure) if report.resolved && failure.exit == Exit::NotFound => {}
+        Err(failure) => screen.say(&format!(
+            "It is written down here, and nobody is reminded of it: {failure}. The next line tells the supervisor again."
+        )),
+    }
+}
+
 /// Who writes: the person behind sudo.
 fn author(around: &Surroundings) -> String {
     let name = ["SUDO_USER", "USER"].iter().find_map(|name| around.variable(name));
@@ -94,6 +130,15 @@ fn author(around: &Surroundings) -> String {
 }
 
 impl Incident {
+    /// What it is and how it stands, in one sentence.
+    fn standing(&self) -> String {
+        let told = |entry: &&Entry| matches!(entry.word, Word::Update | Word::Closed);
+        match self.timeline.iter().rev().find(told) {
+            None => self.title.clone(),
+            Some(last) => format!("{}: {}", self.title, last.text),
+        }
+    }
+
     /// When the next update is due, in words.
     fn due(&self, now: Time) -> String {
         match self.update_due() {

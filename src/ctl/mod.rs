@@ -4,7 +4,7 @@
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `backup`, `archive`, `store`, `cost`: the nouns.
+//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `config`, `completions`: halctl itself.
@@ -13,6 +13,7 @@ mod alert;
 mod approval;
 mod archive;
 mod backup;
+mod budget;
 mod channel;
 pub mod cli;
 mod client;
@@ -26,6 +27,7 @@ mod event;
 mod feed;
 mod incident;
 mod node;
+mod policy;
 pub mod print;
 mod route;
 mod scrub;
@@ -69,11 +71,13 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
+        Noun::Policies(verb) => policy::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
         Noun::Channels(verb) => channel::run(verb, &client(&global, around)?, screen).await,
         Noun::Routes(verb) => route::run(verb, &client(&global, around)?, screen).await,
         Noun::Approvals(verb) => approval::run(verb, &client(&global, around)?, screen).await,
+        Noun::Budgets(verb) => budget::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,

@@ -2,6 +2,7 @@
 
 mod act;
 mod conversation;
+mod life;
 mod logs;
 mod state;
 mod wait;
@@ -12,6 +13,7 @@ use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::{money, number, one_line};
 use crate::base::exit::Failure;
+use crate::protocol::mark::Said;
 use crate::protocol::session::{Ask, SessionView, Status};
 
 /// Sessions in one page of the list.
@@ -20,12 +22,13 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        SessionVerb::List { node_id, project, status, limit } => {
+        SessionVerb::List { node_id, project, status, all, limit } => {
             let status = status.map(Status::as_str).unwrap_or_default();
             let query = vec![
                 ("node_id", node_id.unwrap_or_default()),
                 ("project", project.unwrap_or_default()),
                 ("status", status.to_owned()),
+                ("all", if all { "true" } else { "" }.to_owned()),
             ];
             let limit = limit.filter(|limit| *limit > 0);
             let sessions: Vec<SessionView> = client.pages("sessions", query, limit, PAGE).all().await?;
@@ -43,6 +46,7 @@ pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Res
             Ok(())
         }
         SessionVerb::Act(verb) => act::run(verb, client, screen).await,
+        SessionVerb::Life(verb) => life::run(verb, client, screen).await,
     }
 }
 
@@ -84,14 +88,29 @@ impl Record for SessionView {
                 .detail(),
             Field::new("asks", self.asks.iter().map(asked).collect::<Vec<_>>().join("\n")).detail(),
             Field::new("todo", todo(self)).detail(),
+            Field::new("labels", self.marks.labels.join(" ")).wide(),
+            Field::new("paused", said(self.marks.paused.as_ref())).detail(),
+            Field::new("archived", said(self.marks.archived.as_ref())).detail(),
+            Field::new("continues", self.marks.continues.clone().unwrap_or_default()).detail(),
+            Field::new("continued_by", self.marks.continued_by.clone().unwrap_or_default()).detail(),
             Field::new("compactions", self.compactions).detail(),
             Field::new("events", self.events).detail(),
         ]
     }
 }
 
+fn said(said: Option<&Said>) -> String {
+    said.map_or_else(String::new, |said| format!("by {} at {}", said.by, said.at))
+}
+
 /// The one thing to know beyond the status.
 fn detail(session: &SessionView) -> String {
+    if let Some(halted) = &session.marks.halted {
+        return format!("halted {}", said(Some(halted)));
+    }
+    if let Some(paused) = &session.marks.paused {
+        return format!("paused {}", said(Some(paused)));
+    }
     match (session.status, &session.retry, &session.last_known) {
         (Status::Waiting, _, _) => session.asks.first().map(|ask| format!("{}: {}", ask.about, ask.what)),
         (Status::Retrying, Some(retry), _) => Some(format!("attempt {}: {}", retry.attempt, retry.message)),

@@ -72,6 +72,26 @@ impl AlertState {
     }
 }
 
+/// The alert of an incident that people work on. No watch raises it, and none ends it.
+pub const INCIDENT_OPEN: &str = "incident.open";
+
+/// What people report of an incident: it is open, and how it stands, or it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertRequest {
+    /// `incident.open`: the only alert that people raise.
+    pub name: String,
+    /// Which incident.
+    pub about: String,
+    /// How much it matters now.
+    pub severity: Severity,
+    /// One sentence: what it is, and how it stands.
+    pub text: String,
+    /// True when it is over.
+    #[serde(default)]
+    pub resolved: bool,
+}
+
 /// An alert, as `halctl alerts` and the API show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {

@@ -21,7 +21,11 @@
 //! `backend.stopped {reason, output}`, `project.error {error}`, `project.ok`, `gap {from, to, reason}`,
 //! `journal.blocked {reason, seconds}`, `agent.restarted {reason}`. From the supervisor: `node.online {address, epoch}`, `node.offline {reason}`,
 //! `node.cloned {address, other, epoch}`, `clock.jumped {by_ms}`, `gap {incarnation, from, to, count, reason}`,
-//! `alert.raised {name, severity, text}`, `alert.resolved {name, text}`, `notice.undelivered {channel, id, name, why}`. An event that the agent wrote itself
+//! `alert.raised {name, severity, text}`, `alert.resolved {name, text}`,
+//! `notice.undelivered {channel, id, name, why}`; of sessions `session.paused {by}`,
+//! `session.resumed {by}`, `session.handover {step: begun | over, continued_by?}`, `session.stood {commit, is_dirty,
+//! message_id, by}`, `policy.decided {policy, act, situation, why, attempt, dry_run, facts}`, `policy.failed`,
+//! `policy.exhausted`, `project.completed`, `project.ready`; and `halt.set {project, by}`, `halt.released`. An event that the agent wrote itself
 //! because it found it missing carries `"repaired": true` in its data.
 
 use serde::{Deserialize, Serialize};

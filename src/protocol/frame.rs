@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::command::{CommandId, CommandState};
 use super::event::Event;
+use super::lease::{Cover, Lease, LeaseRequest};
 use super::node::{NodeId, Project, Resources};
 use super::session::{Session, SessionId};
 use crate::base::clock::Time;
@@ -42,7 +43,7 @@ pub struct Hello {
     pub hostname: String,
     /// Version of the agent.
     pub version: String,
-    /// What it can do beyond the base protocol. None yet.
+    /// What it can do beyond the base protocol: [`super::lease::CAPABILITY`].
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// The incarnation of its journal.
@@ -273,6 +274,8 @@ pub enum FromAgent {
     Snapshot(Snapshot),
     /// For whoever watches.
     Live(Live),
+    /// Money is needed for a turn.
+    LeaseRequest(LeaseRequest),
     /// A type of the predecessor or of the future.
     Other(String),
 }
@@ -290,6 +293,10 @@ pub enum ToAgent {
     Cancel(Cancel),
     /// Who is watched.
     Watch(Watch),
+    /// Which sessions need a lease.
+    Cover(Cover),
+    /// The answer to a request for money.
+    Lease(Lease),
     /// A type of the future.
     Other(String),
 }
@@ -384,6 +391,7 @@ impl FromAgent {
             }
             "snapshot" => Self::Snapshot(body(&kind, payload)?),
             "live" => Self::Live(body(&kind, payload)?),
+            "lease_request" => Self::LeaseRequest(body(&kind, payload)?),
             _ => Self::Other(kind),
         };
         Ok((request_id, frame))
@@ -401,6 +409,7 @@ impl FromAgent {
             Self::Heartbeat(body) => seal("heartbeat", "", now, body),
             Self::Snapshot(body) => seal("snapshot", "", now, body),
             Self::Live(body) => seal("live", "", now, body),
+            Self::LeaseRequest(body) => seal("lease_request", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
     }
@@ -416,6 +425,8 @@ impl ToAgent {
             "command" => Self::Command(body(&kind, payload)?),
             "cancel" => Self::Cancel(body(&kind, payload)?),
             "watch" => Self::Watch(body(&kind, payload)?),
+            "cover" => Self::Cover(body(&kind, payload)?),
+            "lease" => Self::Lease(body(&kind, payload)?),
             _ => Self::Other(kind),
         })
     }
@@ -428,6 +439,8 @@ impl ToAgent {
             Self::Command(body) => seal("command", body.command_id.as_str(), now, body),
             Self::Cancel(body) => seal("cancel", body.command_id.as_str(), now, body),
             Self::Watch(body) => seal("watch", "", now, body),
+            Self::Cover(body) => seal("cover", "", now, body),
+            Self::Lease(body) => seal("lease", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
     }

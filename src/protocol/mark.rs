@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::session::SessionId;
 use crate::base::clock::Time;
 
 /// Who said so, and when.
@@ -36,12 +35,10 @@ pub struct Marks {
     pub labels: Vec<String>,
     /// The session whose work it goes on with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub continues: Option<SessionId>,
+    pub continues: Option<String>,
     /// The session that goes on with its work.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub continued_by: Option<SessionId>,
+    pub continued_by: Option<String>,
 }
 
 impl Marks {

@@ -2,6 +2,7 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
+//! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `alert`: what a person should see. `notice`: how it is told, by way of a `channel`. `silence`: what nobody is told.
 //! - `approval`: what a session waits with for a person.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
@@ -19,15 +20,18 @@ pub mod api;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod channel;
 pub mod command;
 pub mod cost;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod lease;
 pub mod mark;
 pub mod node;
 pub mod notice;
+pub mod policy;
 pub mod provider;
 pub mod session;
 pub mod silence;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::mark::Marks;
 use super::node::{NodeId, ProjectName};
 use crate::base::clock::Time;
 use crate::text_id;
@@ -346,4 +347,7 @@ pub struct SessionView {
     pub todo: Vec<Todo>,
     /// Its durable events so far.
     pub events: u64,
+    /// What people have said about it.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
 }

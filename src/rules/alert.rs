@@ -1,7 +1,9 @@
 //! The life of an alert: raised once however often it is seen, acknowledged by a person, resolved by itself.
 
+use std::time::Duration;
+
 use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertState, Severity};
+use crate::protocol::alert::{Alert, AlertState, INCIDENT_OPEN, Severity};
 
 /// Characters of a text that are kept: it may hold what a program has said.
 const MAX_TEXT: usize = 2_000;
@@ -59,6 +61,31 @@ pub fn raise(open: Option<&Alert>, id: u64, seen: &Seen<'_>, at: Time) -> Option
     }
 }
 
+/// What people say of something that goes on: how it stands now. `None`: nothing new. What grows worse is for everybody
+/// again, as in [`raise`].
+pub fn report(open: &Alert, severity: Severity, text: &str, at: Time) -> Option<Alert> {
+    let text = cut(text);
+    let is_worse = severity > open.severity;
+    (severity != open.severity || text != open.text).then(|| Alert {
+        severity,
+        status: if is_worse { AlertState::Firing } else { open.status },
+        acknowledged_by: if is_worse { String::new() } else { open.acknowledged_by.clone() },
+        text,
+        changed_at: at,
+        ..open.clone()
+    })
+}
+
+/// True when people are to hear of it again: nothing was said of it for so long.
+pub fn is_due(alert: &Alert, every: Duration, now: Time) -> bool {
+    alert.name == INCIDENT_OPEN && alert.is_open() && now.since(alert.changed_at) >= every
+}
+
+/// Said again, since it goes on.
+pub fn remind(alert: &Alert, at: Time) -> Alert {
+    Alert { count: alert.count.saturating_add(1), changed_at: at, ..alert.clone() }
+}
+
 /// A person says that they know. What happened once is over with that; what lasts goes on. The first one counts.
 pub fn acknowledge(alert: &Alert, by: &str, at: Time) -> Option<Alert> {
     let status = if alert.lasting { AlertState::Acknowledged } else { AlertState::Resolved };
@@ -110,6 +137,28 @@ mod tests {
         let again = raise(Some(&first), 2, &seen(Severity::Medium, false), Time(2)).unwrap();
         assert_eq!((again.id, again.count, again.severity), (1, 2, Severity::High));
         assert_eq!(acknowledge(&again, "ada", Time(3)).unwrap().status, AlertState::Resolved);
+    }
+
+    #[test]
+    fn an_incident_is_said_again_until_it_is_over() {
+        let opened = Seen { name: INCIDENT_OPEN, text: "web-1 is gone", ..seen(Severity::High, true) };
+        let open = raise(None, 1, &opened, Time(0)).unwrap();
+        let every = Duration::from_secs(900);
+        assert!(!is_due(&open, every, Time(899_999)) && is_due(&open, every, Time(900_000)));
+        let again = remind(&acknowledge(&open, "ada", Time(5)).unwrap(), Time(900_000));
+        assert_eq!((again.count, again.status), (2, AlertState::Acknowledged));
+        assert!(!is_due(&again, every, Time(900_001)), "and then from the last time on");
+        assert_eq!(report(&again, Severity::High, "web-1 is gone", Time(901_000)), None);
+        let told = report(&again, Severity::Medium, "half is back", Time(901_000)).unwrap();
+        assert_eq!((told.status, told.changed_at), (AlertState::Acknowledged, Time(901_000)));
+        let worse = report(&told, Severity::Critical, "all are gone", Time(902_000)).unwrap();
+        assert_eq!((worse.status, worse.acknowledged_by.as_str()), (AlertState::Firing, ""));
+        assert!(!is_due(&resolve(&worse, Time(903_000)), every, Time(9_000_000)));
+        assert!(!is_due(
+            &raise(None, 2, &seen(Severity::High, true), Time(0)).unwrap(),
+            every,
+            Time(9_000_000)
+        ));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
+//! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
 //! - `route`: who is told of it, and when.
 //! - `address`: where a webhook may go.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
@@ -19,8 +20,10 @@
 pub mod address;
 pub mod alert;
 pub mod approval;
+pub mod budget;
 pub mod command;
 pub mod dependency;
+pub mod lease;
 pub mod ledger;
 pub mod node;
 pub mod notice;

@@ -29,6 +29,8 @@ pub struct Limits {
     pub refused_per_minute: u64,
     /// The mirror is further behind.
     pub mirror_lag: Duration,
+    /// Nothing was said of an open incident for so long: it is said again.
+    pub reminder: Duration,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
             clock_skew: Duration::from_secs(5),
             refused_per_minute: 30,
             mirror_lag: Duration::from_secs(60),
+            reminder: Duration::from_secs(900),
         }
     }
 }

@@ -150,7 +150,8 @@ impl CostChange {
 }
 
 impl Reader<'_> {
-    /// Shows every row of these days, both included, in the order of the days.
+    /// Shows every row of these days, both included. The days' keys lie together, and days that are not asked for are
+    /// stepped over; an operator's rows have keys of their own, anywhere between.
     pub fn each_cost(
         &self,
         from: &str,
@@ -158,12 +159,78 @@ impl Reader<'_> {
         see: &mut dyn FnMut(&CostRecord),
     ) -> Result<(), StoreError> {
         let table = self.txn().open_table(COSTS)?;
-        // Keys begin with the day, and `}` comes after the `|` behind it.
-        let end = format!("{to}}}");
-        for entry in table.range(from..end.as_str())? {
+        let is_asked_for = |day: &str| (from..=to).contains(&day);
+        let mut rows = table.range::<&str>(..)?;
+        while let Some(entry) = rows.next() {
             let (key, bytes) = entry?;
-            see(&row::open(bytes.value(), key.value())?);
+            if let Some(day) = day_of_key(key.value()).filter(|day| !is_asked_for(day)) {
+                // `}` comes after the `|` behind the day.
+                rows = table.range(format!("{day}}}").as_str()..)?;
+                continue;
+            }
+            let record: CostRecord = row::open(bytes.value(), key.value())?;
+            if is_asked_for(&record.date) {
+                see(&record);
+            }
         }
         Ok(())
+    }
+}
+
+/// The day with which the ledger's own keys begin.
+fn day_of_key(key: &str) -> Option<&str> {
+    let (day, _) = key.split_once('|')?;
+    let is_day = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_day.then_some(day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::hub::{Batch, Store};
+
+    fn row(date: &str, tokens: u64) -> CostRecord {
+        CostRecord { date: date.into(), tokens: [tokens, 0, 0, 0, 0], ..CostRecord::default() }
+    }
+
+    #[test]
+    fn the_rows_of_some_days_are_found_wherever_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&folder.path().join("x.redb")).unwrap();
+        let mut batch = Batch::default();
+        for (n, date) in
+            ["2025-01-01", "2026-11-24", "2026-11-25", "2026-11-25", "2026-11-26"].iter().enumerate()
+        {
+            let row = CostRecord { session_id: n.to_string(), ..row(date, 1 << n) };
+            batch.costs.insert(row.key(), CostChange::of(row));
+        }
+        for (key, date) in [("0a1b", "2026-11-25"), ("x", "2026-11-26"), ("2026-zz", "2026-11-24")] {
+            batch.costs.insert(key.into(), CostChange::of(row(date, 1 << 10)));
+        }
+        store.commit(&batch).unwrap();
+        let sum = |from: &str, to: &str| {
+            let mut sum = 0;
+            store.read().unwrap().each_cost(from, to, &mut |row| sum += row.tokens[0]).unwrap();
+            sum
+        };
+        assert_eq!(sum("2026-11-25", "2026-11-25"), 4 + 8 + (1 << 10));
+        assert_eq!(sum("2026-11-24", "2026-11-26"), 2 + 4 + 8 + 16 + (3 << 10));
+        assert_eq!(sum("2025-01-01", "2025-12-31"), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_empty_after_all_is_no_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&folder.path().join("x.redb")).unwrap();
+        let mut batch = Batch::default();
+        let used = row("2026-11-26", 7);
+        batch.costs.insert(used.key(), CostChange::of(used.clone()));
+        store.commit(&batch).unwrap();
+        let gone = CostChange { more: row("2026-11-26", 0), less: used.worth() };
+        batch.costs.insert(used.key(), gone);
+        store.commit(&batch).unwrap();
+        let mut rows = 0;
+        store.read().unwrap().each_cost("2026-11-26", "2026-11-26", &mut |_| rows += 1).unwrap();
+        assert_eq!(rows, 0);
     }
 }

@@ -28,6 +28,7 @@ pub mod audit;
 mod ballast;
 mod batch;
 pub mod bill;
+pub mod budget;
 mod cache;
 pub mod change;
 pub mod check;

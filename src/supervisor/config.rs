@@ -1,6 +1,7 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `budget`: how much may be spent.
 //! - `channels`: the ways to people.
 //! - `routes`: who is told what.
 //! - `cost`: what tokens cost, and what the providers bill.
@@ -9,6 +10,7 @@
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
+mod budget;
 pub mod channels;
 mod cost;
 mod later;
@@ -26,6 +28,7 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::approval;
+use crate::rules::budget::Terms;
 use crate::rules::dependency::{self, Dependencies};
 use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::route::{Route, Routing, Way};
@@ -86,6 +89,8 @@ pub struct Config {
     pub cost: CostConfig,
     /// The certificate, when TLS is on.
     pub tls: Option<TlsConfig>,
+    /// How much may be spent, and how little of it is lent at a time.
+    pub budgets: Terms,
 }
 
 /// Where the supervisor listens and whom it lets in.
@@ -164,6 +169,7 @@ fn build(root: &Section<'_>) -> Config {
     let approvals = root.section("approvals", approvals::read);
     let policies = policies::read(root);
     let dependencies = dependency::read(root);
+    let budgets = budget::read(root);
     let cost = cost::read(root);
     later::credentials(root);
     Config {
@@ -175,6 +181,7 @@ fn build(root: &Section<'_>) -> Config {
         policies,
         dependencies,
         approvals,
+        budgets,
         channels,
         routes,
         cost,
@@ -302,5 +309,6 @@ fn alerts(section: &Section<'_>) -> Limits {
             .whole("refused_per_minute", 1..=1_000_000)
             .unwrap_or(default.refused_per_minute),
         mirror_lag: long("mirror_lag").unwrap_or(default.mirror_lag),
+        reminder: long("reminder").unwrap_or(default.reminder),
     }
 }

@@ -319,6 +319,7 @@ impl Conversation {
                 Some(fault) => return Err(End::broken(fault)),
                 None => Input::Snapshot { from, snapshot },
             },
+            FromAgent::LeaseRequest(ask) => Input::Lease { from, ask },
             FromAgent::Live(live) => {
                 let view = self.shared.hub.view();
                 let owner = view.sessions.get(&live.session_id).map(|record| &record.session);

@@ -1,6 +1,8 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
 
 mod bills;
+mod budget;
+mod cost;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -15,10 +17,12 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use self::bills::Bills;
+use self::budget::Budgets;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
 use crate::base::clock;
 use crate::protocol::command::Command;
+use crate::protocol::cost::CostReport;
 use crate::protocol::session::Status;
 use crate::store::mirror::Health;
 use crate::store::mirror::backup::Saved;
@@ -72,7 +76,9 @@ pub struct Metrics {
     disk: Family<Word, Gauge<f64, AtomicU64>>,
     disk_free: Gauge<f64, AtomicU64>,
     kept: Gauge<f64, AtomicU64>,
+    costs: cost::Costs,
     bills: Bills,
+    budgets: Budgets,
 }
 
 /// What files are there, for whoever asks now.
@@ -87,6 +93,9 @@ pub struct Files {
     /// Whether it was looked through and found good.
     pub is_good: bool,
 }
+
+/// What was used today, for whoever asks now; `None`: the store cannot be read.
+pub type Today = Option<CostReport>;
 
 /// The hub's own counters.
 #[derive(Clone, Debug)]
@@ -138,7 +147,9 @@ impl Default for Metrics {
             disk: Family::default(),
             disk_free: Gauge::default(),
             kept: Gauge::default(),
+            costs: cost::Costs::default(),
             bills: Bills::default(),
+            budgets: Budgets::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -150,7 +161,9 @@ impl Metrics {
     /// All metrics under their names.
     fn named(&self) -> Registry {
         let (metrics, hub) = (self, &self.counts);
-        let mut of = Registry::with_prefix("hal_o_swarm");
+        let mut root = Registry::default();
+        self.costs.name(&mut root);
+        let of = root.sub_registry_with_prefix("hal_o_swarm");
         of.register("events", "Durable events committed", hub.events.clone());
         of.register("commits", "Transactions committed", hub.commits.clone());
         of.register("commit_failures", "Transactions that failed", hub.failures.clone());
@@ -175,9 +188,10 @@ impl Metrics {
             "How often all rows of supervisor.db were compared with the store's since it was opened",
             metrics.mirror_comparisons.clone(),
         );
-        self.name_files(&mut of);
-        self.bills.name(&mut of);
-        of
+        self.name_files(of);
+        self.bills.name(of);
+        self.budgets.name(of);
+        root
     }
 
     fn name_files(&self, of: &mut Registry) {
@@ -213,9 +227,13 @@ impl Metrics {
     }
 
     /// All metrics as Prometheus reads them.
-    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files) -> String {
+    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files, today: &Today) -> String {
+        if let Some(today) = today {
+            self.costs.set(today);
+        }
         self.look_at(&hub.view());
         self.bills.look_at(&hub.view(), clock::now());
+        self.budgets.look_at(&hub.view());
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));

@@ -1,7 +1,7 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
-//! - `approvals`: what sessions wait with for a person, as people read it.
+//! - `approvals`: what sessions wait with for a person, as people read it. `asking`: the hub and the store, asked.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
@@ -17,6 +17,7 @@ pub mod api;
 mod approvals;
 mod archive;
 mod aside;
+mod asking;
 mod auth;
 mod backup;
 pub mod cli;
@@ -106,6 +107,7 @@ impl Supervisor {
         view.policies = Arc::new(config.policies.clone());
         view.dependencies = Arc::new(config.dependencies.clone());
         view.approval_limits = config.approvals;
+        view.take_terms(config.budgets.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
@@ -208,6 +210,7 @@ impl Supervisor {
         self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Terms(config.budgets.clone())).await?;
         self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
         self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
         self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;

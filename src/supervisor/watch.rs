@@ -15,6 +15,7 @@ use crate::base::clock::{self, Stopwatch, Time};
 use crate::base::{id, memory};
 use crate::protocol::command::CommandId;
 use crate::protocol::session::Activity;
+use crate::rules::alert::is_due;
 use crate::rules::watch::{Limits, Verdict};
 
 /// Between two looks.
@@ -62,10 +63,19 @@ pub async fn watch(shared: Shared, limits: LimitsInForce) {
             );
             look_at_nodes(&shared.hub.view(), &limits, began, clock::now(), &mut found);
         }
-        if tell(&shared, found).await.is_err() {
+        if tell(&shared, found).await.is_err() || remind(&shared, limits.reminder).await.is_err() {
             return;
         }
     }
+}
+
+/// Has what people are to hear of again said again.
+async fn remind(shared: &Shared, every: Duration) -> Result<(), super::hub::Stopped> {
+    let (view, now) = (shared.hub.view(), clock::now());
+    for alert in view.alerts.values().filter(|alert| is_due(alert, every, now)) {
+        shared.hub.send(Input::Remind(alert.id)).await?;
+    }
+    Ok(())
 }
 
 /// How long the hub takes to answer: a question about a command that does not exist waits for all that came before.

@@ -8,10 +8,10 @@ use hal_o_swarm::protocol::frame::{Broken, FromAgent, Greeting, ToAgent};
 use crate::fixture;
 
 /// Frames that a supervisor sends; all others come from an agent.
-const FROM_SUPERVISOR: [&str; 5] = ["welcome", "ack", "command", "cancel", "watch"];
+const FROM_SUPERVISOR: [&str; 7] = ["welcome", "ack", "command", "cancel", "watch", "cover", "lease"];
 
 /// Each type that this version speaks must have a file.
-const OUR_TYPES: [&str; 13] = [
+const OUR_TYPES: [&str; 16] = [
     "hello",
     "welcome",
     "events",
@@ -24,6 +24,9 @@ const OUR_TYPES: [&str; 13] = [
     "snapshot",
     "live",
     "watch",
+    "cover",
+    "lease_request",
+    "lease",
     "greeting",
 ];
 

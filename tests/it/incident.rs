@@ -9,12 +9,16 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::doctor::stage::Machine;
+use crate::patience::{PATIENCE, wait_until};
 use crate::world::{TOKEN, World, text};
 
 /// Runs `halctl incident`: exit code and all it printed.
 fn incident(world: &World, words: &[&str]) -> (i32, String) {
     let folder = world.path().join("incidents");
     let mut command = world.hal(&["ctl", "incident"]);
+    // Nobody listens at port 1 where the scene has no supervisor.
+    let url = if world.has_supervisor() { world.url("http") } else { "http://127.0.0.1:1".to_owned() };
+    command.env("HALCTL_SUPERVISOR_URL", url).env("HALCTL_AUTH_TOKEN", TOKEN);
     let output =
         command.args(words).env("HALCTL_INCIDENT_FOLDER", folder).env("USER", "ada").output().unwrap();
     let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
@@ -26,6 +30,73 @@ fn done(world: &World, words: &[&str]) -> String {
     let (code, said) = incident(world, words);
     assert_eq!(code, 0, "{said}");
     said
+}
+
+/// The alert of an incident, and how often an event and a line of the log have told of it.
+fn alert(world: &World, status: &str) -> Result<Value, String> {
+    let reply = world.get(&format!("/api/v1/alerts?name=incident.open&status={status}"));
+    reply.body["data"].get(0).cloned().ok_or_else(|| reply.body.to_string())
+}
+
+fn told(world: &World) -> (usize, usize) {
+    let events = world.get("/api/v1/events?type=alert.raised&limit=1000").body;
+    let of_it =
+        events["data"].as_array().unwrap().iter().filter(|one| one["data"]["name"] == "incident.open");
+    (of_it.count(), world.supervisor().said().matches("alert incident.open of inc-").count())
+}
+
+#[test]
+fn an_open_incident_is_said_again_until_it_is_closed() {
+    let mut world = World::empty();
+    let mut config = world.supervisor_config(0);
+    config["alerts"] = json!({"reminder": "1s"});
+    let path = world.write("supervisor.json", &config.to_string());
+    world.start_supervisor_by(world.hal(&["supervisor", "--config", &path.to_string_lossy()]));
+    world.wait_for_supervisor();
+    done(&world, &["open", "--severity", "high", "web-1 does not come back"]);
+    let first = alert(&world, "firing").unwrap();
+    assert_eq!((&first["severity"], &first["text"]), (&json!("high"), &json!("web-1 does not come back")));
+    let id = first["id"].to_string();
+    world.ctl_says(&["alerts", "ack", &id]);
+    let count = || alert(&world, "acknowledged").map(|now| now["count"].as_u64().unwrap());
+    wait_until("it was said twice again, though somebody knows", PATIENCE, || match count()? {
+        0..3 => Err(format!("{:?}", count())),
+        _ => Ok(()),
+    });
+    let (events, lines) = told(&world);
+    assert!(events >= 3 && lines >= 3, "each time an event and a line: {events} {lines}");
+
+    let updated = done(&world, &["update", "--severity", "critical", "the disk has failed"]);
+    assert!(!updated.contains("nobody is reminded"), "{updated}");
+    let worse = alert(&world, "firing").unwrap();
+    assert_eq!(worse["text"], "web-1 does not come back: the disk has failed");
+    assert_eq!((&worse["id"], &worse["severity"]), (&first["id"], &json!("critical")));
+
+    done(&world, &["close", "another disk"]);
+    let over = alert(&world, "resolved").unwrap();
+    assert_eq!(over["text"], "web-1 does not come back: another disk");
+    assert!(alert(&world, "open").is_err());
+    let audit =
+        world.request(reqwest::Method::GET, "/api/v1/events?type=alert.resolved", Some(TOKEN), &[], None);
+    assert!(audit.body.to_string().contains("another disk"), "{}", audit.body);
+
+    // One that nobody could be told of is told with its next line.
+    world.end_supervisor();
+    let alone = done(&world, &["open", "nobody hears"]);
+    assert!(alone.contains("nobody is reminded of it"), "{alone}");
+    world.start_supervisor_by(world.hal(&["supervisor", "--config", &path.to_string_lossy()]));
+    world.wait_for_supervisor();
+    assert!(alert(&world, "open").is_err());
+    done(&world, &["note", "the supervisor is back"]);
+    assert_eq!(alert(&world, "open").unwrap()["text"], "nobody hears");
+    let refused = world.request(
+        reqwest::Method::POST,
+        "/api/v1/alerts",
+        Some(TOKEN),
+        &[],
+        Some(&json!({"name": "node.offline", "about": "web-1", "severity": "low", "text": "x"})),
+    );
+    assert_eq!(refused.status, reqwest::StatusCode::BAD_REQUEST, "{refused:?}");
 }
 
 /// The one file of the one incident.

@@ -2,10 +2,12 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `approval`: what a session waits with for a person, and whether the answer arrived.
+//! - `chat`: what people are told in Discord and Slack, press and type there; `stand_in` plays those services.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
 //! - `fault`: what networks, disks, clocks and bad peers do to all of it.
+//! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
@@ -13,6 +15,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
+//! - `policy`, `lifecycle`: what steps in by itself; a session that hands its work over, a halt, projects that wait.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
@@ -26,6 +29,8 @@
 mod agent;
 mod alert;
 mod approval;
+mod budget;
+mod chat;
 mod command;
 mod config;
 mod cost;
@@ -41,12 +46,15 @@ mod frames;
 mod fuzz;
 mod gate;
 mod incident;
+mod lifecycle;
 mod mirror;
 mod node;
+
 mod opencode;
 mod opencode_home;
 mod patience;
 mod peer;
+mod policy;
 mod program;
 mod provider;
 mod recording;

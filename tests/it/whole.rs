@@ -22,9 +22,13 @@ pub struct Whole {
 impl Whole {
     /// A supervisor, and the node `web-1` whose project `shop` has a true opencode.
     pub fn begin(permission: Value) -> Self {
+        Self::begin_in(World::supervised(), permission)
+    }
+
+    /// The same with a supervisor that runs already.
+    pub fn begin_in(mut world: World, permission: Value) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
-        let mut world = World::supervised();
         world.environment = home.environment();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut config = world.agent_config("web-1", "shop");
@@ -70,7 +74,7 @@ impl Whole {
     }
 
     /// What halctl says of tokens and cost is what the model billed.
-    fn is_billed(&self, id: &str) {
+    pub fn is_billed(&self, id: &str) {
         let bill = self.model.bill(id);
         wait_until("the cost is the bill", PATIENCE, || {
             let session = self.world.data(&format!("/api/v1/sessions/{id}"));

@@ -197,6 +197,11 @@ impl World {
         self.supervisor.take().expect("the scene has started it").kill()
     }
 
+    /// True while the scene has a supervisor.
+    pub fn has_supervisor(&self) -> bool {
+        self.supervisor.is_some()
+    }
+
     /// The running supervisor.
     pub fn supervisor(&self) -> &Program {
         self.supervisor.as_ref().expect("the scene has started it")

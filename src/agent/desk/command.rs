@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::deed;
+use super::lease::{Hold, Leases};
 use super::line::{Lines, Place};
-use super::stand;
-use super::{Held, View};
+use super::{Held, Say, View};
+use super::{deed, lease, stand};
 use crate::agent::backend::{Backend, BackendError, Deed, Settled};
 use crate::agent::backends::Backends;
 use crate::agent::outbox::Outbox;
@@ -23,6 +23,8 @@ use crate::agent::project::Projects;
 use crate::base::clock;
 use crate::protocol::command::{CommandId, CommandState, Verb};
 use crate::protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent, Stood};
+use crate::protocol::lease::{Cover, Lease};
+use crate::protocol::node::ProjectName;
 use crate::protocol::session::{Activity, SessionId};
 use crate::store::journal::{Change, CommandRecord};
 
@@ -35,15 +37,6 @@ const RECORD_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of an outcome that are kept.
 const MAX_OUTPUT: usize = 256 * 1024;
 
-/// A frame for the supervisor. It is not said before the events up to `after_seq`.
-#[derive(Clone, Debug)]
-pub struct Say {
-    /// The last event that must have gone before; 0: none.
-    pub after_seq: u64,
-    /// What to say.
-    pub frame: FromAgent,
-}
-
 /// What the supervisor wants.
 #[derive(Debug)]
 pub enum Order {
@@ -51,6 +44,10 @@ pub enum Order {
     Do(CommandFrame),
     /// That this is dropped, when it has not begun.
     Drop(CommandId),
+    /// Which sessions need a lease.
+    Cover(Cover),
+    /// The answer to a request for money.
+    Lease(Lease),
 }
 
 /// What commands are carried out with.
@@ -66,6 +63,8 @@ pub struct Means {
     pub view: watch::Receiver<View>,
     /// Where answers go.
     pub says: mpsc::Sender<Say>,
+    /// The money for turns.
+    pub leases: Leases,
 }
 
 /// The commands in hand.
@@ -104,6 +103,8 @@ impl Commands {
                 order = orders.recv() => match order {
                     Some(Order::Do(frame)) => self.take(frame, &ended_in).await,
                     Some(Order::Drop(id)) => self.cancel(&id),
+                    Some(Order::Cover(cover)) => self.means.leases.heed_cover(cover).await,
+                    Some(Order::Lease(lease)) => self.means.leases.heed(&lease).await,
                     None => break,
                 },
             }
@@ -229,16 +230,20 @@ async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, mut place:
     let outcome = match (verb, place.wait().await) {
         (None, _) => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
         (_, Err(why)) => Outcome::no(CommandState::Failed, why),
-        (Some(verb), Ok(())) => carry_out(means, &record.frame, verb).await,
+        (Some(verb), Ok(())) => carry_out(means, &record.frame, verb, &place).await,
     };
     // The place is kept until the outcome is stored.
     means.conclude(record, outcome).await;
     place.leave().await;
 }
 
-async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb) -> Outcome {
+async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb, place: &Place) -> Outcome {
     let (backend, deed) = match means.prepare(frame, verb) {
         Ok(prepared) => prepared,
+        Err(why) => return Outcome::no(CommandState::Failed, why),
+    };
+    let hold = match means.borrow(&deed, place).await {
+        Ok(hold) => hold,
         Err(why) => return Outcome::no(CommandState::Failed, why),
     };
     let before = deed::session_of(frame).and_then(|id| means.view.borrow().sessions.get(&id).cloned());
@@ -247,7 +252,11 @@ async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb) -> Outcome {
         Some(directory) => stand::of(&directory).await,
         None => None,
     };
+    let creates = matches!(deed, Deed::Create { .. });
     let outcome = act(means, frame, &backend, deed, before).await;
+    let created = creates && outcome.state == CommandState::Done;
+    let session = created.then(|| SessionId::new(&outcome.output));
+    means.leases.release(hold, session, &means.view).await;
     Outcome { stood, ..outcome }
 }
 
@@ -300,6 +309,24 @@ impl Means {
             .get(kind)
             .ok_or_else(|| format!("no project of this node uses {} any more", kind.as_str()))?;
         Ok((backend, deed))
+    }
+
+    /// Waits until there is money for what begins a turn. An answer goes on with one that has it.
+    async fn borrow(&self, deed: &Deed, place: &Place) -> Result<Hold, String> {
+        let (root, project) = match deed {
+            Deed::Create { directory, prompt, .. } if !prompt.is_empty() => {
+                let project = self.projects.of_directory(directory);
+                (None, project.unwrap_or_else(|| ProjectName::new(directory)))
+            }
+            Deed::Prompt { session_id, .. } => {
+                let view = self.view.borrow();
+                let Some(held) = view.sessions.get(session_id) else { return Ok(Hold::none()) };
+                let root = lease::root_of(&view.sessions, &held.record.session);
+                (Some(root), held.record.session.project.clone())
+            }
+            _ => return Ok(Hold::none()),
+        };
+        self.leases.borrow(root.as_ref(), &project, place.dropped()).await
     }
 
     /// Waits until the events that show the deed are stored, so that whoever looks after the result sees them. A

@@ -107,6 +107,20 @@ impl Place {
         if self.cancelled.is_cancelled() { Err(CANCELLED) } else { Ok(()) }
     }
 
+    /// Resolves with the reason when it is not wanted any more.
+    pub(super) async fn dropped(&self) -> &'static str {
+        let killed = async {
+            match &self.line {
+                Some(line) => line.killed.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = killed => KILLED,
+            () = self.cancelled.cancelled() => CANCELLED,
+        }
+    }
+
     /// Gives the place up once everybody before is through, so that nobody behind overtakes them.
     pub(super) async fn leave(self) {
         let Some(InLine { before: Some(before), through, .. }) = self.line else { return };

@@ -5,10 +5,11 @@
 //!                        command --Deed--> backend, and what came of it --> outbox (stored) --> Say
 //! ```
 //! - `command`: the life of a command on this node.
-//! - `deed`: what a command means for a backend; `line`: the order of prompts.
+//! - `deed`: what a command means for a backend; `line`: the order of prompts; `lease`: the money for them.
 
 pub mod command;
 mod deed;
+pub mod lease;
 mod line;
 mod shorten;
 mod stand;
@@ -29,11 +30,12 @@ use super::project::{Projects, Turned};
 use crate::base::clock::{self, Time};
 use crate::base::id;
 use crate::protocol::event::raw;
-use crate::protocol::frame::{Live, MAX_EVENT_BYTES, Watch};
+use crate::protocol::frame::{FromAgent, Live, MAX_EVENT_BYTES, Watch};
 use crate::protocol::node::{NodeId, ProjectName};
 use crate::protocol::session::{Activity, Session, SessionId};
 use crate::rules;
 use crate::store::journal::{Change, NewEvent, SessionRecord};
+use lease::Leases;
 use shorten::shorten;
 
 /// Reports folded and stored together at most.
@@ -68,6 +70,15 @@ impl From<SessionRecord> for Known {
     }
 }
 
+/// A frame for the supervisor. It is not said before the events up to `after_seq`.
+#[derive(Clone, Debug)]
+pub struct Say {
+    /// The last event that must have gone before; 0: none.
+    pub after_seq: u64,
+    /// What to say.
+    pub frame: FromAgent,
+}
+
 /// What the desk works with.
 #[derive(Debug)]
 pub struct Desk {
@@ -83,6 +94,8 @@ pub struct Desk {
     pub live: mpsc::Sender<Live>,
     /// Where the picture is shown.
     pub view: watch::Sender<View>,
+    /// The money for turns.
+    pub leases: Leases,
     /// Whether a backend was last said to work: echo, opencode.
     pub health: [Option<Option<String>>; 2],
 }
@@ -149,7 +162,10 @@ impl Desk {
                         batch.live.push(Live { session_id, kind, data });
                     }
                 }
-                Heard::Picture(seen) => self.compare(kind, seen, sessions, batch),
+                Heard::Picture(seen) => {
+                    self.compare(kind, seen, sessions, batch);
+                    batch.changes.extend(self.leases.give_back_old(sessions, kind.as_str()));
+                }
                 Heard::Health(error) => self.health(kind, error, batch),
             }
         }
@@ -171,9 +187,14 @@ impl Desk {
                 let directory = happening.directory.unwrap_or_default();
                 self.hold_new(kind, id, &directory, at)
             });
+            let before = (held.record.session.tokens, held.record.session.cost_micros);
             held.fold(&happening.kind, &data, at);
             held.record.mark = happening.mark.or(held.record.mark);
             project = Some(held.record.session.project.clone());
+            if self.leases.is_on() {
+                let session = held.record.session.clone();
+                self.leases.debit(sessions, &session, (&happening.kind, &data), before);
+            }
             batch.touched.insert(id.clone());
         }
         batch.changes.push(Change::Append(NewEvent {
@@ -251,6 +272,9 @@ impl Desk {
     async fn store(&self, batch: Batch, sessions: &imbl::HashMap<SessionId, Held>) -> Result<(), Closed> {
         let mut changes = batch.changes;
         if !changes.is_empty() {
+            if self.leases.is_on() {
+                changes.extend(self.leases.settle(sessions, batch.touched.iter()));
+            }
             let touched = batch.touched.iter().filter_map(|id| sessions.get(id));
             changes.extend(touched.map(|held| Change::Session(Box::new(held.record.clone()))));
             let as_of_seq = self.outbox.write(changes).await?;

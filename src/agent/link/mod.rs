@@ -21,15 +21,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::desk::View;
-use super::desk::command::{Order, Say};
+use super::desk::command::Order;
+use super::desk::{Say, View};
 use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
 use crate::base::backoff::Backoff;
 use crate::base::notify;
 use crate::base::secret::Secret;
-use crate::protocol::frame::{Live, Watch};
+use crate::protocol::frame::{FromAgent, Live, Watch};
 use crate::protocol::node::NodeId;
 use dial::{Dial, DialError};
 use talk::Parting;
@@ -213,6 +213,11 @@ impl Link {
     }
 
     fn keep(&mut self, say: Say) {
+        if let FromAgent::LeaseRequest(ask) = &say.frame {
+            // What was asked before and not said is out of date.
+            let is_old = |one: &Say| matches!(&one.frame, FromAgent::LeaseRequest(old) if old.lease_id == ask.lease_id);
+            self.pending.retain(|one| !is_old(one));
+        }
         if self.pending.len() >= MAX_PENDING {
             self.pending.pop_front();
         }

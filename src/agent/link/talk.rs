@@ -27,6 +27,7 @@ use crate::protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
     PROTOCOL, Snapshot, ToAgent, Welcome,
 };
+use crate::protocol::lease::CAPABILITY;
 use crate::protocol::session::Activity;
 use crate::store::journal::{Change, JournalError, Span};
 
@@ -140,7 +141,7 @@ impl Link {
             node_id: self.means.node_id.clone(),
             hostname: sysinfo::System::host_name().unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: Vec::new(),
+            capabilities: vec![CAPABILITY.to_owned()],
             incarnation: span.incarnation.clone(),
             first_seq: span.first,
             last_seq: span.last,
@@ -333,6 +334,8 @@ impl Talk<'_> {
             ToAgent::Watch(watch) => {
                 self.link.means.watched.send_replace(watch);
             }
+            ToAgent::Cover(cover) => self.hand_on(Order::Cover(cover)).await,
+            ToAgent::Lease(lease) => self.hand_on(Order::Lease(lease)).await,
             ToAgent::Welcome(_) | ToAgent::Other(_) => {}
         }
     }

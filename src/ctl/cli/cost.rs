@@ -76,6 +76,8 @@ Examples:
     },
     /// Show how fetching the bills of each provider goes: last success, lag, error
     Status,
+    /// Print the most that can still be spent right now, and why: budgets and what is lent
+    Exposure,
     /// Have the bills of all providers fetched now
     Update,
     /// Compare what providers bill with what sessions have used, and say what to look at next

@@ -22,6 +22,9 @@ pub enum SessionVerb {
         /// Only those that are running, idle, waiting, retrying, error, unreachable or ended
         #[arg(long, value_parser = status)]
         status: Option<Status>,
+        /// Those that were archived, too
+        #[arg(long)]
+        all: bool,
         /// How many at most; by default all of them
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
@@ -66,6 +69,9 @@ Example:
     /// The verbs that change a session.
     #[command(flatten)]
     Act(ActVerb),
+    /// The verbs of its life beyond its turns.
+    #[command(flatten)]
+    Life(LifeVerb),
 }
 
 /// What can be asked of a session's node.
@@ -187,6 +193,87 @@ Example:
         /// One answer for each question, in order
         #[arg(required = true, value_name = "ANSWER")]
         answers: Vec<String>,
+    },
+}
+
+/// What can be done with a session beyond its turns.
+#[derive(Debug, Subcommand)]
+pub enum LifeVerb {
+    /// End a session and begin another that goes on with its work; prints the new one's id
+    #[command(after_help = "\
+The session is asked to write .context/PROGRESS.md and CURRENT_TASK.md and to commit, gets a minute for it, and is ended.
+Another one begins with where it stopped. The old conversation is kept: see `continued_by` and `continues`.")]
+    Restart {
+        /// The session's id.
+        id: String,
+        /// Do not ask it to write down where it stands
+        #[arg(long)]
+        no_handover: bool,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// What else the new session is told
+        text: Option<String>,
+    },
+    /// Stop the running turn, and keep policies away until a person says something to the session, or `unpause`
+    Pause {
+        /// The session's id.
+        id: String,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Let policies touch a paused session again, without saying anything to it
+    Unpause {
+        /// The session's id.
+        id: String,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Leave a session out of lists; `sessions list --all` shows it
+    Archive {
+        /// The session's id.
+        id: String,
+        /// Show it in lists again
+        #[arg(long)]
+        undo: bool,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+    /// Label a session, so that policies can choose by it
+    Label {
+        /// The session's id.
+        id: String,
+        /// Labels to take away
+        #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+        remove: Vec<String>,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
+        /// Labels to add
+        #[arg(value_name = "LABEL")]
+        add: Vec<String>,
+    },
+    /// The big red button: stop all turns and begin none until released
+    #[command(after_help = "\
+Examples:
+  halctl sessions halt --all
+  halctl sessions halt --project shop --release")]
+    Halt {
+        /// Everything
+        #[arg(long, required_unless_present = "project", conflicts_with = "project")]
+        all: bool,
+        /// Only this project
+        #[arg(long)]
+        project: Option<String>,
+        /// Let it go on
+        #[arg(long)]
+        release: bool,
+        /// How to ask.
+        #[command(flatten)]
+        act: ActArgs,
     },
 }
 

@@ -74,7 +74,7 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
     }
 }
 
-async fn start(
+pub(super) async fn start(
     client: &Client,
     screen: &mut Screen,
     request: CommandRequest,
@@ -105,7 +105,7 @@ async fn start(
 }
 
 /// Asks something of one session, and says what came of it.
-async fn tell(
+pub(super) async fn tell(
     client: &Client,
     screen: &mut Screen,
     verb: Verb,
@@ -137,7 +137,7 @@ async fn wait_after(client: &Client, screen: &mut Screen, id: &str, asked: &Wait
     Ok(())
 }
 
-fn request(verb: Verb, args: Map<String, Value>, act: ActArgs) -> Result<CommandRequest, Failure> {
+pub(super) fn request(verb: Verb, args: Map<String, Value>, act: ActArgs) -> Result<CommandRequest, Failure> {
     if act.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
         let sentence =
             format!("--timeout is at most {} s; `halctl sessions wait` waits longer", MAX_TIMEOUT.as_secs());

@@ -25,8 +25,8 @@ pub const CHANNEL_FAILING: &str = "channel.failing";
 /// The alert of a notice that was given up.
 pub const NOTICE_UNDELIVERED: &str = "notice.undelivered";
 
-/// The route that is there when no other is.
-pub const DEFAULT: &str = "alert.severity >= high";
+/// The route that is there when no other is: what matters much, and who waits for an answer.
+pub const DEFAULT: &str = "alert.severity >= high || alert.name == \"session.waiting\"";
 
 /// Everything that decides who is told what.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::facts::{AlertFacts, CostFacts, EventFacts, NodeFacts, SessionFacts};
 
 /// Events that a route may name alone.
-pub const EVENTS: [&str; 44] = [
+pub const EVENTS: [&str; 45] = [
     "agent.restarted",
     "approval.answered",
     "approval.asked",
     "approval.lapsed",
     "approval.settled",
+    "approval.snoozed",
     "approval.time_up",
     "approval.undelivered",
     "backend.started",
@@ -56,13 +57,16 @@ pub const EVENTS: [&str; 44] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 30] = [
+pub const ALERTS: [&str; 33] = [
     "agent.restarts",
+    "approval.overtaken",
+    "approval.undelivered",
     "backup.damaged",
     "backup.failed",
     "backup.late",
     "backup.size",
     "channel.failing",
+    "channel.shut_out",
     "clock.jumped",
     "connections.refused",
     "disk.full",

@@ -5,6 +5,7 @@
 //!   EVENTS    number    ->  event      1, 2, 3 .. without holes; trimmed from the front
 //!   SESSIONS  name      ->  the sum of its events and the backend's mark, written with the events it sums up
 //!   COMMANDS  name      ->  as received, and what came of it
+//!   LEASES    name      ->  money that was lent for a turn, as JSON; and for whom it is needed
 //! ```
 //! One [`Writer`] (the outbox thread) and any number of readers share the file through [`Journal`].
 
@@ -33,6 +34,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sessions");
 const COMMANDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("commands");
+const LEASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("leases");
 const META_KEY: &str = "state";
 
 /// Permissions of the file.

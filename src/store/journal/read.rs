@@ -2,10 +2,10 @@
 
 use redb::{ReadableTable, TableError};
 
-use super::row::EventRow;
+use super::row::{self, EventRow};
 use super::{
-    COMMANDS, CommandRecord, EVENTS, Journal, JournalError, META, META_KEY, MetaRow, SESSIONS, SessionRecord,
-    Span,
+    COMMANDS, CommandRecord, EVENTS, Journal, JournalError, LEASES, META, META_KEY, MetaRow, SESSIONS,
+    SessionRecord, Span,
 };
 use crate::protocol::command::CommandId;
 use crate::protocol::event::Event;
@@ -30,6 +30,23 @@ impl Journal {
             last: meta.next_seq - 1,
             epoch: meta.epoch,
         }))
+    }
+
+    /// What was lent to this node and was not given back, and for whom it is needed, by name, as JSON. A row that cannot
+    /// be read is empty: that something was lent is all that matters then.
+    pub fn leases(&self) -> Result<Vec<(String, String)>, JournalError> {
+        let handle = self.handle();
+        let transaction = self.begin_read(&handle)?;
+        let table = match transaction.open_table(LEASES) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(failed)?,
+        };
+        let entries = table.iter().map_err(failed)?.map(|entry| {
+            let (name, bytes) = entry.map_err(failed)?;
+            let json = row::open_lease(name.value(), bytes.value()).unwrap_or_default();
+            Ok((name.value().to_owned(), json))
+        });
+        entries.collect()
     }
 
     /// The events that follow number `seq`, without holes, at most `most` of them and `most_bytes` bytes of stored

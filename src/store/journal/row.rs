@@ -262,6 +262,15 @@ impl CommandRecord {
     }
 }
 
+/// A lease, or for whom one is needed: JSON.
+pub(super) fn seal_lease(name: &str, json: &str) -> Result<Vec<u8>, JournalError> {
+    Place { table: "leases", key: name.as_bytes() }.seal(&json)
+}
+
+pub(super) fn open_lease(name: &str, bytes: &[u8]) -> Result<String, JournalError> {
+    Place { table: "leases", key: name.as_bytes() }.open::<String>(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -332,6 +341,9 @@ mod tests {
         assert_eq!(SessionRecord::decode("ses_1", &bytes).unwrap(), session());
         let bytes = stored("journal-command.1");
         assert_eq!(CommandRecord::decode("cmd_1", &bytes).unwrap(), command());
+        let lease = r#"{"session":"ses_1","project":"shop","granted":true}"#;
+        assert_eq!(open_lease("0199", &stored("journal-lease.1")).unwrap(), lease);
+        assert_eq!(seal_lease("0199", lease).unwrap(), stored("journal-lease.1"));
     }
 
     #[test]

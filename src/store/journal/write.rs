@@ -7,9 +7,10 @@ use redb::{Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, T
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::row::EventRow;
+use super::row::{self, EventRow};
 use super::{
-    COMMANDS, CommandRecord, EVENTS, Journal, JournalError, META, META_KEY, MetaRow, SESSIONS, SessionRecord,
+    COMMANDS, CommandRecord, EVENTS, Journal, JournalError, LEASES, META, META_KEY, MetaRow, SESSIONS,
+    SessionRecord,
 };
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
@@ -83,6 +84,8 @@ pub enum Change {
     Command(Box<CommandRecord>),
     /// An event that cannot be read is replaced, at its number, by a `gap` event that says so.
     Mend(u64),
+    /// Money that was lent, or for whom it is needed, by its name, as JSON; `None`: it is given back.
+    Lease(String, Option<String>),
     /// The epoch of the supervisor's welcome: who holds the newest one is this node.
     Epoch(u64),
 }
@@ -249,6 +252,7 @@ impl Writer {
                 events: transaction.open_table(EVENTS).map_err(failed)?,
                 sessions: transaction.open_table(SESSIONS).map_err(failed)?,
                 commands: transaction.open_table(COMMANDS).map_err(failed)?,
+                leases: transaction.open_table(LEASES).map_err(failed)?,
             };
             work(&mut tables, &mut meta)?;
             let mut table = transaction.open_table(META).map_err(failed)?;
@@ -283,6 +287,7 @@ struct Tables<'t> {
     events: Events<'t>,
     sessions: Table<'t, &'static str, &'static [u8]>,
     commands: Table<'t, &'static str, &'static [u8]>,
+    leases: Table<'t, &'static str, &'static [u8]>,
 }
 
 impl Tables<'_> {
@@ -302,6 +307,13 @@ impl Tables<'_> {
             }
             Change::Mend(seq) => self.mend(*seq, meta, now)?,
             Change::Epoch(epoch) => meta.epoch = *epoch,
+            Change::Lease(name, Some(json)) => {
+                let bytes = row::seal_lease(name, json)?;
+                self.leases.insert(name.as_str(), bytes.as_slice()).map_err(failed)?;
+            }
+            Change::Lease(name, None) => {
+                self.leases.remove(name.as_str()).map_err(failed)?;
+            }
         }
         Ok(())
     }

@@ -1,20 +1,26 @@
 //! `GET /api/v1/alerts`, and saying that one knows.
 
-use axum::Extension;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, given, one, page};
-use crate::protocol::alert::{Alert, AlertState, Severity};
+use crate::protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::input::Input;
+use crate::supervisor::hub::input::{Input, OfIncident};
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
+
+/// Bytes of an incident's name.
+const MOST_ABOUT: usize = 256;
+
+/// Bytes of a sentence on how it stands, as `halctl incident` takes them.
+const MOST_TEXT: usize = 33 * 1024;
 
 /// Which alerts.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -99,6 +105,37 @@ pub async fn acknowledge(
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Acknowledge { id: number(&id)?, actor, address, reply }).await?;
     one(answer.await.map_err(|_| Stopped)??)
+}
+
+/// Reports how an incident stands that people work on: it is an alert until it is over, said again every quarter of an
+/// hour while nothing is reported. The same again is fine.
+#[utoipa::path(post, path = "/api/v1/alerts", request_body = AlertRequest, responses((status = 200, body = Answer<Alert>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn report(
+    State(shared): State<Shared>,
+    Extension(Actor { name: actor, address }): Extension<Actor>,
+    body: Result<Json<AlertRequest>, JsonRejection>,
+) -> Answered<Alert> {
+    let request = body?.0;
+    sensible(&request)?;
+    let (reply, answer) = oneshot::channel();
+    shared.hub.send(Input::Incident(Box::new(OfIncident { request, actor, address, reply }))).await?;
+    one(answer.await.map_err(|_| Stopped)??)
+}
+
+fn sensible(request: &AlertRequest) -> Result<(), ApiError> {
+    if request.name != INCIDENT_OPEN {
+        let sentence = format!("name is {:?}: people raise {INCIDENT_OPEN:?} only", request.name);
+        return Err(ApiError::validation(sentence));
+    }
+    for (key, text, most) in [("about", &request.about, MOST_ABOUT), ("text", &request.text, MOST_TEXT)] {
+        if text.is_empty() || text.len() > most {
+            return Err(ApiError::validation(format!(
+                "{key} has {} bytes: expected 1 to {most}",
+                text.len()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn number(id: &str) -> Result<u64, ApiError> {

@@ -4,12 +4,14 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod budget;
 pub mod channel;
 pub mod command;
 pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod policy;
 pub mod provider;
 pub mod route;
 pub mod session;
@@ -22,9 +24,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asking;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::panic::contained;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::store::StoreError;
 
@@ -52,11 +54,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(node::get))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
+        .routes(routes!(policy::list))
+        .routes(routes!(policy::explain))
+        .routes(routes!(policy::halts))
         .routes(routes!(event::list))
         .routes(routes!(command::list, command::ask))
         .routes(routes!(command::get))
         .routes(routes!(command::cancel))
-        .routes(routes!(alert::list))
+        .routes(routes!(alert::list, alert::report))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
         .routes(routes!(silence::list, silence::begin))
@@ -71,6 +76,10 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
         .routes(routes!(approval::snooze))
+        .routes(routes!(budget::list))
+        .routes(routes!(budget::get, budget::set, budget::remove))
+        .routes(routes!(budget::raise))
+        .routes(routes!(budget::exposure))
         .routes(routes!(archive::list))
         .routes(routes!(archive::search))
         .routes(routes!(archive::restore))
@@ -114,16 +123,8 @@ pub async fn reading<T: Send + 'static>(
     shared: &Shared,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let (shared, store) = (shared.clone(), shared.hub.store().clone());
-    let look = tokio::task::spawn_blocking(move || contained(|| read(&shared)));
-    match look.await {
-        Ok(Ok(Err(error))) if error.is_damage() => {
-            store.suspect();
-            Err(error.into())
-        }
-        Ok(Ok(answer)) => Ok(answer?),
-        _ => Err(ApiError::internal("the store is damaged here; the supervisor's log says where")),
-    }
+    let all = shared.clone();
+    asking::reading(&shared.hub, move |_| read(&all)).await
 }
 
 /// An empty parameter is the same as none.

@@ -29,6 +29,8 @@ pub struct SessionQuery {
     status: Option<String>,
     /// Helpers of this session only.
     parent_id: Option<String>,
+    /// `true`: those that were archived, too.
+    all: Option<bool>,
     /// At most so many; default 100, at most 1000.
     limit: Option<usize>,
     /// `meta.next_cursor` of the page before.
@@ -86,6 +88,7 @@ struct Filter {
     project: Option<String>,
     parent_id: Option<String>,
     status: Vec<Status>,
+    all: bool,
 }
 
 impl Filter {
@@ -102,6 +105,7 @@ impl Filter {
             project: given(query.project.clone()),
             parent_id: given(query.parent_id.clone()),
             status: status.collect::<Result<_, _>>()?,
+            all: query.all.unwrap_or(false),
         })
     }
 
@@ -112,6 +116,7 @@ impl Filter {
                 .parent_id
                 .as_ref()
                 .is_none_or(|id| session.parent_id.as_ref().is_some_and(|one| one.as_str() == id))
+            && (self.all || view.marks_of(session).archived.is_none())
             && (self.status.is_empty() || self.status.contains(&view.status_of(session).0))
     }
 }

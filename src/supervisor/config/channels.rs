@@ -1,16 +1,17 @@
 //! `channels`: the ways to people. One file for each kind.
 
+mod chat;
 mod email;
 mod pagerduty;
 mod webhook;
 
 use std::time::Duration;
 
+pub use chat::{Discord, Power, Rights, Slack};
 pub use email::{Email, Encryption};
 pub use pagerduty::PagerDuty;
 pub use webhook::Webhook;
 
-use super::later;
 use crate::base::config::{Section, Value};
 use crate::base::secret::Secret;
 
@@ -48,6 +49,10 @@ pub enum Kind {
     Email(Email),
     /// PagerDuty's events.
     PagerDuty(PagerDuty),
+    /// A bot on Discord.
+    Discord(Discord),
+    /// An app on Slack.
+    Slack(Slack),
 }
 
 impl Kind {
@@ -57,6 +62,8 @@ impl Kind {
             Self::Webhook(_) => "webhook",
             Self::Email(_) => "email",
             Self::PagerDuty(_) => "pagerduty",
+            Self::Discord(_) => "discord",
+            Self::Slack(_) => "slack",
         }
     }
 }
@@ -64,9 +71,15 @@ impl Kind {
 /// Reads the section: every channel that is configured and not switched off.
 pub fn read(root: &Section<'_>) -> Vec<Channel> {
     root.section("channels", |channels| {
-        later::chat(channels);
         let mut found = Vec::new();
         let mut put = |channel: Option<Channel>| found.extend(channel);
+        // What is told here can be answered here, one by one.
+        put(channels.section("discord", |section| {
+            one(section, "discord", Duration::ZERO, |it| chat::discord(it).map(Kind::Discord))
+        }));
+        put(channels.section("slack", |section| {
+            one(section, "slack", Duration::ZERO, |it| chat::slack(it).map(Kind::Slack))
+        }));
         put(channels
             .section("n8n", |section| one(section, "n8n", GROUP, |it| webhook::read(it).map(Kind::Webhook))));
         put(channels

@@ -36,7 +36,7 @@ pub(super) fn read(root: &Section<'_>) -> CostConfig {
             cost.problem("model_rates", format!("names more than {MOST_PRICES} prices"));
         }
         let subscriptions = cost.items("subscriptions").iter().filter_map(Value::text).collect();
-        let (bills, prices) = provider::read(cost);
+        let (bills, prices) = provider::read(cost, rates);
         own.extend(prices);
         CostConfig { prices: Prices::new(own, subscriptions), bills }
     })

@@ -6,19 +6,6 @@ use crate::base::config::{Section, Value};
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
 
-/// `channels.discord` and `channels.slack`.
-pub(super) fn chat(channels: &Section<'_>) {
-    channels.section("discord", |discord| {
-        let _ = discord.text("guild_id");
-        discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
-        unused_secret(discord, "bot_token", "no message goes to Discord");
-    });
-    channels.section("slack", |slack| {
-        slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
-        unused_secret(slack, "bot_token", "no message goes to Slack");
-    });
-}
-
 /// `security.audit` and `security.token_rotation`.
 pub(super) fn security(section: &Section<'_>) {
     section.section("token_rotation", |rotation| {
@@ -60,21 +47,9 @@ fn wholes(section: &Section<'_>, keys: &[&'static str]) {
     }
 }
 
-fn texts(section: &Section<'_>, keys: &[&'static str]) {
-    for key in keys {
-        let _ = section.text(key);
-    }
-}
-
 fn unused_flag(section: &Section<'_>, consequence: &str) {
     if section.flag("enabled") {
         unused(section, "enabled", consequence);
-    }
-}
-
-fn unused_secret(section: &Section<'_>, key: &'static str, consequence: &str) {
-    if section.secret(key).is_some() {
-        unused(section, key, consequence);
     }
 }
 

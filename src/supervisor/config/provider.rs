@@ -63,7 +63,10 @@ pub struct Access {
 }
 
 /// Reads the keys; the prices that the predecessor's files name among them are given back.
-pub(super) fn read(cost: &Section<'_>) -> (Bills, Vec<Price>) {
+pub(super) fn read(
+    cost: &Section<'_>,
+    rates: impl Fn(&str, &Section<'_>) -> Vec<Price>,
+) -> (Bills, Vec<Price>) {
     let default = Bills::default();
     let whole = |key, least: u64, most: u64| {
         let given = cost.whole(key, 0..=MOST).filter(|number| *number > 0 || least == 0);
@@ -82,7 +85,7 @@ pub(super) fn read(cost: &Section<'_>) -> (Bills, Vec<Price>) {
     cost.section("providers", |providers| {
         for provider in Provider::ALL {
             let access = providers.section(provider.as_str(), |section| {
-                prices.extend(super::cost::rates(provider.as_str(), section));
+                prices.extend(rates(provider.as_str(), section));
                 access(provider, section)
             });
             bills.providers.extend(access.map(|access| (provider, access)));

@@ -27,6 +27,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("dependencies", old.dependencies != new.dependencies),
         ("policies", old.policies != new.policies),
         ("alerts", old.alerts != new.alerts),
+        ("budgets", old.budgets != new.budgets),
         ("routes", old.routes != new.routes),
         ("channels", old.channels != new.channels),
         ("approvals", old.approvals != new.approvals),

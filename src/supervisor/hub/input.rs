@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::notice::Happening;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
+use crate::protocol::budget::{Budget, BudgetChange};
 use crate::protocol::command::{Command, CommandId, CommandRequest};
 use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
+use crate::protocol::lease::LeaseRequest;
 use crate::protocol::node::NodeId;
 use crate::protocol::provider::{DayBill, Provider};
 use crate::rules::route::Routing;
@@ -183,6 +185,19 @@ pub struct Symptom {
     pub severity: Severity,
     /// One sentence when it is not well; `None` when it is.
     pub text: Option<String>,
+}
+
+/// What people report of an incident.
+#[derive(Debug)]
+pub struct OfIncident {
+    /// How it stands.
+    pub request: protocol::alert::AlertRequest,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub address: String,
+    /// The alert as it is then.
+    pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
 }
 
 /// What happens to approvals, beside an answer, which is a command.
@@ -362,10 +377,43 @@ pub enum Input {
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
+    /// A node needs money for a turn.
+    Lease {
+        /// Over which connection.
+        from: From,
+        /// For what.
+        ask: LeaseRequest,
+    },
+    /// What the configuration says of budgets.
+    Terms(rules::budget::Terms),
+    /// Somebody changes a budget.
+    Budget {
+        /// How.
+        change: BudgetChange,
+        /// Who, and from where.
+        by: (String, String),
+        /// The budget as it is then.
+        reply: oneshot::Sender<Result<Budget, NotAccepted>>,
+    },
     /// Something happens to notices on their way out.
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
+    /// An edge keeps something for the next time, or does not any more.
+    Remember {
+        /// Of which kind.
+        kind: &'static str,
+        /// Under which key.
+        key: String,
+        /// What; `None`: nothing.
+        value: Option<serde_json::Value>,
+        /// Told when it is stored.
+        reply: oneshot::Sender<bool>,
+    },
+    /// People report how an incident stands.
+    Incident(Box<OfIncident>),
+    /// It is time to say this alert again.
+    Remind(u64),
     /// Something happens to approvals.
     Approval(OfApprovals),
     /// A provider was asked what it bills.
@@ -383,6 +431,7 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Terms(_)
             | Self::Prices(_)
             | Self::Policies(_)
             | Self::Dependencies(_)
@@ -393,7 +442,10 @@ impl Input {
             | Self::Acknowledge { .. }
             | Self::Notice(_)
             | Self::Routing(_)
+            | Self::Incident(_)
+            | Self::Remind(_)
             | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
@@ -408,6 +460,8 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Lease { .. }
+            | Self::Budget { .. }
             | Self::Billed(_)
             | Self::Tick => false,
         }

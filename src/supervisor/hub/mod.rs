@@ -14,6 +14,7 @@ pub mod facts;
 mod handle;
 mod heal;
 pub mod input;
+pub mod money;
 pub mod notice;
 mod replace;
 mod returned;
@@ -319,6 +320,9 @@ impl<T: Tally> Owner<T> {
             Effect::Acknowledged(reply, answer) => {
                 let _ = reply.send(answer);
             }
+            Effect::Budget(reply, answer) => {
+                let _ = reply.send(answer);
+            }
             Effect::Snoozed(reply, answer) => {
                 let _ = reply.send(answer);
             }
@@ -406,8 +410,8 @@ impl<T: Tally> Owner<T> {
     fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
         // Not kept in the store, so it holds whatever became of the rest.
-        let routing = work.view.routing.clone();
-        self.show(View { routing, ..View::clone(&self.view.load()) });
+        let (routing, approval_limits) = (work.view.routing.clone(), work.view.approval_limits);
+        self.show(View { routing, approval_limits, ..View::clone(&self.view.load()) });
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.fail(error, &why);
@@ -416,32 +420,10 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
-                Effect::Changed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Attach { reply, .. } => {
-                    let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
-                }
-                Effect::Edited(reply) | Effect::Replace(_, reply) => {
-                    let _ = reply.send(Err(why.clone()));
-                }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);
                 }
-                Effect::Tell(..)
-                | Effect::Close(..)
-                | Effect::Detach(_)
-                | Effect::Ended(_)
-                | Effect::Queued
-                | Effect::Settled(..)
-                | Effect::Suspect(_)
-                | Effect::Alert(_) => {}
-                Effect::Acknowledged(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Snoozed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
+                other => other.not_stored(&why),
             }
         }
         for node in work.waiting {

@@ -11,18 +11,22 @@ use serde::de::DeserializeOwned;
 
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
+use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
 use crate::rules::approval::Limits;
+use crate::rules::budget::Terms;
 use crate::rules::command::Place;
 use crate::rules::dependency::Dependencies;
+use crate::rules::lease::Loan;
 use crate::rules::policy::facts::Facts;
 use crate::rules::policy::settings::Policies;
 use crate::rules::price::Prices;
 use crate::rules::route::Routing;
+use crate::store::budget::LEASE;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::policy::{FACTS, HALT, HALT_ALL, MARKS};
@@ -53,6 +57,8 @@ pub struct NodeState {
     pub held: u64,
     /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
     pub command_credit: u64,
+    /// Whether its agent asks for leases.
+    pub takes_leases: bool,
     /// The host of another agent that claims to be this node, as long as this one is connected.
     pub impostor: Option<String>,
 }
@@ -69,6 +75,7 @@ impl NodeState {
             clock_ahead_ms: 0,
             held,
             command_credit: 0,
+            takes_leases: false,
             impostor: None,
         }
     }
@@ -148,6 +155,12 @@ pub struct View {
     pub next_alert: u64,
     /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
     pub state: OrdMap<String, Arc<StateRecord>>,
+    /// What the configuration says of budgets.
+    pub terms: Arc<Terms>,
+    /// Every budget: of the configuration, and set by people.
+    pub budgets: Arc<[Budget]>,
+    /// What is lent to nodes.
+    pub loans: OrdMap<String, Arc<Loan>>,
     /// What tokens cost.
     pub prices: Arc<Prices>,
     /// Who is told what.
@@ -196,6 +209,9 @@ impl View {
             open_alerts: OrdMap::new(),
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            terms: Arc::default(),
+            budgets: Arc::default(),
+            loans: OrdMap::new(),
             prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
             routing: Arc::default(),
             approval_limits: Limits::default(),
@@ -210,6 +226,7 @@ impl View {
         for (id, facts) in facts {
             view.watched.insert(id, Arc::new(Watched { facts, due: Some(Time::default()) }));
         }
+        view.loans = view.all_kept::<Loan>(LEASE).map(|(id, loan)| (id.to_owned(), Arc::new(loan))).collect();
         for alert in loaded.alerts {
             view.put_alert(alert);
         }
@@ -237,6 +254,10 @@ impl View {
             approval_limits: self.approval_limits,
             prices: self.prices.clone(),
             routing: self.routing.clone(),
+            terms: self.terms.clone(),
+            budgets: self.budgets.clone(),
+            policies: self.policies.clone(),
+            dependencies: self.dependencies.clone(),
             ..Self::of(loaded)
         }
     }
@@ -401,6 +422,7 @@ impl View {
             error: session.error.clone(),
             todo: session.todo.clone(),
             events: session.events,
+            marks: self.marks_of(session),
         }
     }
 

@@ -4,10 +4,13 @@
 //! The queue is the hub's and durable. A sender that was killed between sending and storing that it has sent sends
 //! again, with the same identity ([`crate::protocol::notice::Notice::id`]), by which the far side can tell.
 
+mod chat;
+mod discord;
 mod email;
 mod guard;
 mod http;
 mod pagerduty;
+mod slack;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -17,8 +20,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::discord::Discord;
 use self::email::Email;
 use self::pagerduty::PagerDuty;
+use self::slack::Slack;
 use self::webhook::Webhook;
 use super::config::channels::{self as config, Kind};
 use super::hub::input::{Input, Severity, Symptom};
@@ -55,21 +60,42 @@ pub enum Channel {
     Email(Email),
     /// PagerDuty's events.
     PagerDuty(PagerDuty),
+    /// A bot on Discord.
+    Discord(Arc<Discord>),
+    /// An app on Slack.
+    Slack(Arc<Slack>),
 }
 
 impl Channel {
     /// As configured; an error says what on this machine stands in the way.
-    fn of(kind: &Kind) -> Result<Self, String> {
+    fn of(name: &str, kind: &Kind, hub: &Hub) -> Result<Self, String> {
         match kind {
+            Kind::Discord(config) => Discord::new(name, config, hub).map(|it| Self::Discord(Arc::new(it))),
+            Kind::Slack(config) => Slack::new(name, config, hub).map(|it| Self::Slack(Arc::new(it))),
             Kind::PagerDuty(config) => PagerDuty::new(config).map(Self::PagerDuty),
             Kind::Webhook(config) => Webhook::new(config).map(Self::Webhook),
             Kind::Email(config) => Email::new(config).map(Self::Email),
         }
     }
 
+    /// Begins to hear what people say there, where they can say something.
+    fn listen(&self, tasks: &Tasks, stop: &CancellationToken) {
+        match self {
+            Self::Discord(discord) => {
+                tasks.spawn_cuttable(discord.clone().listen(tasks.clone(), stop.clone()));
+            }
+            Self::Slack(slack) => {
+                tasks.spawn_cuttable(slack.clone().listen(tasks.clone(), stop.clone()));
+            }
+            Self::Webhook(_) | Self::Email(_) | Self::PagerDuty(_) => {}
+        }
+    }
+
     /// Tries to deliver a notice, once.
     pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
         match self {
+            Self::Discord(discord) => discord.deliver(parcel).await,
+            Self::Slack(slack) => slack.deliver(parcel).await,
             Self::Webhook(webhook) => webhook.deliver(parcel).await,
             Self::Email(email) => email.deliver(parcel).await,
             Self::PagerDuty(pagerduty) => pagerduty.deliver(parcel).await,
@@ -104,10 +130,11 @@ impl Outbound {
             if running.contains_key(&config.name) {
                 continue;
             }
-            match Channel::of(&config.kind) {
+            match Channel::of(&config.name, &config.kind, hub) {
                 Ok(channel) => {
                     let (channel, stop) = (Arc::new(channel), CancellationToken::new());
                     let sender = Sender::new(hub.clone(), config, channel.clone());
+                    channel.listen(tasks, &stop);
                     let stopped = stop.clone();
                     tasks.spawn_cuttable(async move {
                         let _ = stopped.run_until_cancelled(sender.run()).await;

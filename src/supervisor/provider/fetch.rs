@@ -1,16 +1,14 @@
 //! All pages of one provider's answers. What may help is tried again, after the pause that the provider asks for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
-use super::google;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
 use crate::base::clock::Time;
-use crate::protocol::provider::{DayBill, Provider};
+use crate::protocol::provider::Provider;
 use crate::rules::provider::trouble::{Again, Trouble};
 use crate::rules::provider::{Days, Page, anthropic, openai};
 use crate::supervisor::config::provider::{Access, Bills};
@@ -29,9 +27,6 @@ const MOST_STARTS: u32 = 3;
 
 /// A pause that is waited for with the request; a longer one ends the try.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// All of a try, pauses and pages together.
-const WHOLE: Duration = Duration::from_secs(600);
 
 /// A try that has failed.
 #[derive(Debug)]
@@ -72,30 +67,12 @@ impl<'a> Fetcher<'a> {
         Some(Self { provider, access, bills, http })
     }
 
-    /// Everything the provider tells of these days.
-    pub async fn all(&self, days: (Time, Time), now: Time) -> Result<BTreeMap<String, DayBill>, Failed> {
-        let sum = async {
-            match self.provider {
-                Provider::Anthropic => {
-                    self.reports(
-                        days,
-                        [(anthropic::COST, anthropic::costs), (anthropic::USAGE, anthropic::usage)],
-                    )
-                    .await
-                }
-                Provider::OpenAi => {
-                    self.reports(days, [(openai::COST, openai::costs), (openai::USAGE, openai::usage)]).await
-                }
-                Provider::Google => google::rows(self, days, now).await,
-            }
+    /// Everything that the reports tell of these days.
+    pub async fn reports(&self, days: (Time, Time)) -> Result<Days, Trouble> {
+        let reports: [(&str, Reader); 2] = match self.provider {
+            Provider::OpenAi => [(openai::COST, openai::costs), (openai::USAGE, openai::usage)],
+            _ => [(anthropic::COST, anthropic::costs), (anthropic::USAGE, anthropic::usage)],
         };
-        let late =
-            || Trouble::unreachable(self.provider, "it has not answered everything within ten minutes");
-        let sum = tokio::time::timeout(WHOLE, sum).await.unwrap_or_else(|_| Err(late()))?;
-        Ok(sum.bills(self.provider, now))
-    }
-
-    async fn reports(&self, days: (Time, Time), reports: [(&str, Reader); 2]) -> Result<Days, Trouble> {
         let mut sum = Days::default();
         for (path, read) in reports {
             let mut starts = 1;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use self::fetch::Fetcher;
+use self::fetch::{Failed, Fetcher};
 use super::config::CostConfig;
 use super::hub::input::{Billed, Input, Severity, Symptom};
 use super::hub::view::View;
@@ -23,12 +23,16 @@ use crate::base::backoff::Backoff;
 use crate::base::clock::{self, Time};
 use crate::base::task::Tasks;
 use crate::protocol::provider::{DayBill, Provider, ProviderStatus, Standing, Tries};
+use crate::rules::provider::trouble::Trouble;
 use crate::rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
 use crate::rules::reconcile;
 use crate::store::bill;
 
 /// After a failure it is tried again after this at first, and never later than the next time anyway.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// All of a try, pauses and pages together.
+const WHOLE: Duration = Duration::from_secs(600);
 
 /// People who wait for an update of one provider at the same time.
 const WAITING: usize = 64;
@@ -192,12 +196,12 @@ impl One {
         let tries: Tries = view.kept(bill::PROVIDER, self.provider.as_str()).unwrap_or_default();
         let now = clock::now();
         let fetched = match Fetcher::new(self.provider, &settings.bills) {
-            Some(fetcher) => fetcher.all(window(self.provider, tries.last_success, now), now).await,
+            Some(fetcher) => all(&fetcher, window(self.provider, tries.last_success, now), now).await,
             None => return Ok(None),
         };
         let (least, outcome) = match fetched {
             Ok(bills) => (None, Ok(bills)),
-            Err(fetch::Failed { text, wait, for_ever }) => {
+            Err(Failed { text, wait, for_ever }) => {
                 tracing::warn!(provider = self.provider.as_str(), "cost update failed: {text}");
                 let severity = if for_ever { Severity::High } else { Severity::Medium };
                 (Some(wait), Err((severity, text)))
@@ -248,4 +252,21 @@ impl One {
         let provider = self.provider;
         self.settings.wait_for(|settings| settings.bills.providers.contains_key(&provider)).await.map(drop)
     }
+}
+
+/// Everything the provider tells of these days.
+async fn all(
+    fetcher: &Fetcher<'_>,
+    days: (Time, Time),
+    now: Time,
+) -> Result<BTreeMap<String, DayBill>, Failed> {
+    let sum = async {
+        match fetcher.provider {
+            Provider::Google => google::rows(fetcher, days, now).await,
+            Provider::Anthropic | Provider::OpenAi => fetcher.reports(days).await,
+        }
+    };
+    let late = || Trouble::unreachable(fetcher.provider, "it has not answered everything within ten minutes");
+    let sum = tokio::time::timeout(WHOLE, sum).await.unwrap_or_else(|_| Err(late()))?;
+    Ok(sum.bills(fetcher.provider, now))
 }

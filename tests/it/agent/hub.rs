@@ -221,7 +221,9 @@ impl Link {
                 book.snapshots.push(snapshot);
             }
             FromAgent::Live(live) => book.live.push(live),
-            FromAgent::Hello(_) | FromAgent::Other(_) => panic!("not expected: {frame:?}"),
+            FromAgent::Hello(_) | FromAgent::LeaseRequest(_) | FromAgent::Other(_) => {
+                panic!("not expected: {frame:?}")
+            }
         }
         true
     }

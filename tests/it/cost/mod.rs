@@ -1,3 +1,4 @@
 //! What sessions use, to the millionth of a dollar. The oracle is the fake model's own book.
 
+mod report;
 mod turns;

@@ -151,6 +151,7 @@ pub fn a_session(id: &str, status: Status) -> SessionView {
         error: None,
         todo: Vec::new(),
         events: 0,
+        marks: Default::default(),
     }
 }
 

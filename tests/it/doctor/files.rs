@@ -147,3 +147,25 @@ fn a_missing_backup_is_made() {
         |entry: &fs::DirEntry| stamped(entry) && !entry.file_name().to_string_lossy().contains(".2020");
     assert_eq!(fs::read_dir(&folder).unwrap().flatten().filter(is_new).count(), 1);
 }
+
+#[test]
+fn sessions_that_somebody_has_deleted_are_missed_and_not_brought_back() {
+    let machine = Machine::around(World::with_node());
+    let pid = machine.world.supervisor().pid();
+    machine.unit("hal-supervisor", "active", "running", &format!("MainPID={pid}\n"));
+    let id = machine.world.start_session("shop", "say hello");
+    machine.world.wait_for_session(&id, "idle");
+    machine.world.until_mirrored();
+    machine.world.ctl_says(&["backup", "now"]);
+    let well = machine.doctor(&[]);
+    assert!(!well.has("sessions.missing") && !well.all.contains("was not asked"), "{}", well.all);
+    machine.world.sql("DELETE FROM sessions");
+    machine.world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
+    let said = machine.doctor(&[]);
+    let missing = said.found("sessions.missing", "high", "Lost Session Data");
+    assert!(
+        missing["what"].to_string().contains("holds 1 sessions, and the supervisor knows 0"),
+        "{missing:#}"
+    );
+    assert!(missing["fix"].is_null(), "somebody may have wanted it: {missing:#}");
+}

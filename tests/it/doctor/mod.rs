@@ -75,6 +75,27 @@ fn a_supervisor_that_is_down_is_restarted_only_when_somebody_says_so() {
 }
 
 #[test]
+fn before_each_step_a_person_is_asked_and_only_a_yes_counts() {
+    let mut machine = Machine::supervised();
+    machine.crash("");
+    for typed in ["\n", "n\n", "yes, perhaps\n"] {
+        let (code, said) = machine.typing(&["doctor", "--fix"], typed);
+        assert!(said.contains("Shall halctl restart hal-supervisor? [y/N]"), "{said}");
+        assert!(said.contains("fix: restart hal-supervisor: not done"), "{said}");
+        assert_eq!((code, machine.orders()), (3, Vec::new()), "{said}");
+    }
+    let (code, said) = machine.typing(&["doctor", "--fix"], "y\n");
+    let asked = said.find("Shall halctl restart").unwrap();
+    assert!(
+        said.find("SUPERVISOR PROCESS").or(said.find("Supervisor Process Crashed")).unwrap() < asked,
+        "{said}"
+    );
+    assert!(said.contains("fix: restart hal-supervisor: helped"), "{said}");
+    assert_eq!(code, 0, "{said}");
+    machine.serves();
+}
+
+#[test]
 fn a_fix_that_does_not_help_is_a_failure() {
     let mut machine = Machine::supervised();
     machine.crash("");

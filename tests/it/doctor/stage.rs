@@ -1,9 +1,11 @@
 //! A machine for doctor: a world with stand-ins for systemctl, journalctl and the firewalls in front of its PATH.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -161,6 +163,24 @@ impl Machine {
 
     /// Runs halctl with what names this machine's files, and nothing that names a supervisor.
     pub fn halctl(&self, words: &[&str]) -> Output {
+        self.command(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs `halctl` on a terminal, where somebody types this: its exit code and what the terminal shows.
+    pub fn typing(&self, words: &[&str], typed: &str) -> (i32, String) {
+        let halctl = self.command(words);
+        let line: Vec<_> = [halctl.get_program()].into_iter().chain(halctl.get_args()).collect();
+        let line = line.join(OsStr::new(" "));
+        let mut script = Command::new("script");
+        script.arg("-qec").arg(line).arg("/dev/null").env_clear().current_dir(self.world.path());
+        script.envs(halctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        script.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = script.wait_with_output().unwrap();
+        (output.status.code().unwrap(), text(&output.stdout))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let path = |name: &'static str| match self.configs.contains(&name) {
             true => self.config(name),
             false => PathBuf::from("/nowhere/config.json"),
@@ -168,7 +188,7 @@ impl Machine {
         let (supervisor, agent) = (path("supervisor.json"), path("web-1.json"));
         let mut command = self.world.hal(&["ctl"]);
         command.args(words).arg("--supervisor-config").arg(supervisor).arg("--agent-config").arg(agent);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
+        command
     }
 
     /// What doctor says.

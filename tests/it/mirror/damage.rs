@@ -28,6 +28,14 @@ const BOTH: u64 = 8;
 
 const PAGE: u64 = 4096;
 
+/// What the API reads from the disk for the picture. Of events there are fewer than two pages: the first and the last
+/// one are all.
+const FROM_DISK: [&str; 3] = [
+    "/api/v1/events?limit=1000&order=asc",
+    "/api/v1/events?limit=1000&order=desc",
+    "/api/v1/commands?limit=100",
+];
+
 /// How long the comparison of both may take, which heals what nothing has read.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -134,13 +142,15 @@ impl Pristine {
         wait_until("all is shown as it was", LONG, || {
             log.push_str(&self.start_again_if_it_ended());
             // A row that cannot be read is an error until it is healed.
-            let page = |order: &str| {
-                let path = format!("/api/v1/events?limit=1000&order={order}");
-                self.world.try_request(Method::GET, &path, Some(TOKEN), &[], None)
+            let whole = |path: &str| {
+                let reply = self.world.try_request(Method::GET, path, Some(TOKEN), &[], None);
+                reply.is_ok_and(|reply| reply.status.is_success())
             };
-            // Fewer than two pages: the first and the last one are all.
-            let whole = |order| page(order).is_ok_and(|reply| reply.status.is_success());
-            if whole("asc") && whole("desc") { Ok(()) } else { Err(self.world.supervisor().said()) }
+            if FROM_DISK.iter().all(|path| whole(path)) {
+                Ok(())
+            } else {
+                Err(self.world.supervisor().said())
+            }
         });
         let early = self.picture_now();
         log.push_str(&self.until_compared());

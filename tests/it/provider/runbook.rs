@@ -88,22 +88,9 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
     let text = alert["text"].as_str().unwrap();
     assert!(text.contains("claude-opus-5 it bills $10.00, counted are $3.00"), "{alert}");
 
-    // What the operator sees, and what of it can be typed as it stands.
-    let output = scene.world.ctl(&["cost", "reconcile"]);
-    let (said, steps) = (crate::world::text(&output.stdout), crate::world::text(&output.stderr));
-    assert!(said.contains("verdict: discrepancy") && said.contains("verdict: equal"), "{said}");
-    assert!(
-        steps.contains("difference $7.00: $4.00 used outside of this fleet, $3.00 nothing explains"),
-        "{steps}"
-    );
-    let again = text.rsplit("halctl ").next().unwrap().split(' ').collect::<Vec<_>>();
-    assert!(scene.world.ctl_says(&again).contains("model: claude-opus-5"), "{again:?}");
+    the_operator_sees_it(&scene, text);
 
-    // The provider corrects its bill: no difference, no alert.
-    only(&scene, vec![line("claude-opus-5-20260301", 3, 600)]);
-    assert_eq!(scene.update()["status"], "ok");
-    assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
-    // Haiku and sonnet, which are not on the bill any more, are differences now; so they are corrected, too.
+    // The provider corrects its bill, for which it is asked again: no difference, no alert.
     only(
         &scene,
         vec![
@@ -113,7 +100,84 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
         ],
     );
     assert_eq!(scene.update()["status"], "ok");
+    assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
     assert_eq!(scene.open_alert("cost.discrepancy"), None);
     let said = crate::world::text(&scene.world.ctl(&["cost", "reconcile"]).stderr);
     assert!(said.contains("agree") && said.contains("halctl cost status"), "{said}");
+}
+
+/// What is shown, and that what of it is to be typed can be typed as it stands.
+fn the_operator_sees_it(scene: &Scene, text: &str) {
+    let output = scene.world.ctl(&["cost", "reconcile"]);
+    let (said, steps) = (crate::world::text(&output.stdout), crate::world::text(&output.stderr));
+    assert!(said.contains("verdict: discrepancy") && said.contains("verdict: equal"), "{said}");
+    assert!(
+        steps.contains("difference $7.00: $4.00 used outside of this fleet, $3.00 nothing explains"),
+        "{steps}"
+    );
+    let again = text.rsplit("halctl ").next().unwrap().split(' ').collect::<Vec<_>>();
+    assert!(scene.world.ctl_says(&again).contains("model: claude-opus-5"), "{again:?}");
+}
+
+/// The commands of the runbook's section, each in one line, word for word.
+fn lines() -> Vec<String> {
+    let play = include_str!("../../fixtures/runbook/costs.txt").replace("\\\n", "");
+    let typed = play.lines().filter_map(|line| line.strip_prefix("$ "));
+    typed.map(str::to_owned).collect()
+}
+
+/// Types a line in this world, which has other paths and another port than a machine.
+fn types(scene: &mut Scene, line: &str) -> String {
+    let world = &scene.world;
+    let here = |text: &str| text.replace("8420", &world.port().to_string());
+    match line.trim_start_matches("sudo ").split(' ').next().unwrap() {
+        "journalctl" => world.supervisor().said(),
+        "halctl" => {
+            let words: Vec<String> = line.split(' ').skip(1).map(here).collect();
+            world.ctl_says(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+        "nano" => {
+            scene.write_config(KEY);
+            String::new()
+        }
+        "systemctl" => {
+            scene.world.end_supervisor();
+            let path = scene.world.path().join("supervisor.json");
+            let command = scene.world.hal(&["supervisor", "--config", &path.to_string_lossy()]);
+            scene.world.start_supervisor_by(command);
+            scene.world.wait_for_supervisor();
+            String::new()
+        }
+        _ => {
+            let folder = world.path().join("supervisor").to_string_lossy().into_owned();
+            let config = world.path().join("supervisor.json").to_string_lossy().into_owned();
+            let line = line.replace("/var/lib/hal-o-swarm", &folder);
+            let line = line.replace("/etc/hal-o-swarm/supervisor.config.json", &config);
+            let done = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert!(done.status.success(), "{line}: {}", crate::world::text(&done.stderr));
+            crate::world::text(&done.stdout)
+        }
+    }
+}
+
+#[test]
+fn the_runbooks_lines_show_a_wrong_key_and_bring_the_bills_when_it_is_right() {
+    let mut scene = Scene::with_key("anthropic", "sk-ant-api03-wrong", 7);
+    used(&scene, &[("claude-opus-5", 2, 600, Some(3.0))]);
+    assert_eq!(scene.update()["status"], "failing");
+    let mut said = Vec::new();
+    // What curl says is said by the machine of the runbook; here is no way to the outside.
+    for line in lines().iter().filter(|line| !line.starts_with("curl")) {
+        let shown = types(&mut scene, line);
+        said.push(shown);
+    }
+    assert_eq!(said.len(), 8, "{said:?}");
+    let told = said[0].lines().filter(|line| line.to_lowercase().contains("cost"));
+    assert!(told.filter(|line| line.contains("answered 401")).count() >= 1, "{}", said[0]);
+    assert!(said[1].contains("|anthropic|claude-opus-5|"), "{}", said[1]);
+    assert!(said[2].contains("sk-ant-api03-wrong"), "{}", said[2]);
+    assert!(said[5].contains("total_cost: "), "{}", said[5]);
+    assert!(!said[6].contains("ERROR"), "{}", said[6]);
+    assert_eq!((&scene.status()["status"], super::sums(&scene.bills())), (&json!("ok"), scene.expected()));
+    assert_eq!(scene.open_alert("cost.update_failed"), None);
 }

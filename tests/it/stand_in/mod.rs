@@ -1,8 +1,11 @@
 //! Stand-ins for what is outside: small servers of our own on loopback that speak the same protocol, write down what they
 //! were told, and fail when a scene says so. Those for channels count their connections: the oracle of what was not reached.
 
+pub mod discord;
 pub mod http;
 pub mod provider;
+mod served;
+pub mod slack;
 pub mod smtp;
 
 use std::collections::VecDeque;

@@ -1,10 +1,12 @@
 //! A backend that follows words in the prompt: the demo for people without a coding agent, and the stand-in of tests.
 //!
-//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `burst N`
+//! `say TEXT`, `run SECONDS`, `ask COMMAND`, `question TEXT`, `fail MESSAGE`, `cost USD`, `tokens IN OUT`, `bad COMMAND` (a command that fails),
+//! `edit FILE`, `compact`, `done THING` (a thing to do that is done), `burst N`
 //! (ticks, as fast as they are taken), `pace N PER_SECOND` (the same, so many a second at most), several of them in
 //! lines or separated by `;`. It reports the same events in the same shapes as a true coding
 //! agent. What it knows lives in this process: a turn dies with it, and the picture it gives at its next start says so.
 
+mod ledger;
 mod report;
 mod script;
 mod turn;
@@ -21,6 +23,7 @@ use crate::base::clock;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
 use crate::rules;
+use ledger::Ledger;
 use report::Voice;
 use turn::{Answer, Turn};
 
@@ -47,6 +50,7 @@ struct Shared {
     remembered: Memory,
     stopping: CancellationToken,
     turns: TaskTracker,
+    ledger: Ledger,
 }
 
 /// A session here.
@@ -99,6 +103,7 @@ impl Echo {
             remembered: memory,
             stopping: CancellationToken::new(),
             turns: TaskTracker::new(),
+            ledger: Ledger::of_environment(),
         });
         let picture = shared.remembered.values().map(|known| as_it_is_now(&known.session)).collect();
         let first = Arc::clone(&shared);

@@ -25,6 +25,14 @@ pub(super) enum Step {
     Cost(u64),
     /// Use this many tokens in and out.
     Tokens(u64, u64),
+    /// Run this, and see it fail.
+    Bad(String),
+    /// Change this file, by name only.
+    Edit(String),
+    /// Shorten the conversation.
+    Compact,
+    /// Have done this thing.
+    Done(String),
     /// Report this many ticks.
     Burst(u64),
     /// Report this many ticks, so many a second.
@@ -57,6 +65,10 @@ fn word(line: &str) -> Option<Step> {
             let (input, output) = rest.split_once(char::is_whitespace)?;
             Step::Tokens(input.parse().ok()?, output.trim().parse().ok()?)
         }
+        "bad" => Step::Bad(text()?),
+        "edit" => Step::Edit(text()?),
+        "compact" if rest.is_empty() => Step::Compact,
+        "done" => Step::Done(text()?),
         "burst" => Step::Burst(count(rest)?),
         "pace" => {
             let (ticks, per_second) = rest.split_once(char::is_whitespace)?;

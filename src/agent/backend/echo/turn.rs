@@ -96,8 +96,18 @@ impl<'a> Turn<'a> {
             Step::Ask(command) => return self.ask_permission(&command).await,
             Step::Question(text) => return self.ask_question(&text).await,
             Step::Fail(message) => return Outcome::Failed(message),
-            Step::Cost(micros) => self.cost_micros += micros,
+            Step::Cost(micros) => self.bill(micros).await,
             Step::Tokens(input, output) => self.spend(input, output),
+            Step::Bad(command) => {
+                let tool = Tool::new(command);
+                tool.ended(&self.voice, &self.message, 1).await;
+            }
+            Step::Edit(file) => self.voice.say("file.edited", json!({ "file": file })).await,
+            Step::Compact => self.voice.say("session.compacted", json!({})).await,
+            Step::Done(thing) => {
+                let todo = json!({"content": thing, "status": "completed", "priority": "medium"});
+                self.voice.say("todo.updated", json!({"todos": [todo]})).await;
+            }
             Step::Burst(count) => return self.burst(count).await,
             Step::Pace(count, per_second) => return self.pace(count, per_second).await,
         }
@@ -112,6 +122,13 @@ impl<'a> Turn<'a> {
         } else {
             None
         }
+    }
+
+    /// What is billed is in the ledger before anybody is told, as it is with a provider.
+    async fn bill(&mut self, micros: u64) {
+        self.cost_micros += micros;
+        self.shared.ledger.write(self.id, micros);
+        self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
     }
 
     fn spend(&mut self, input: u64, output: u64) {
@@ -347,6 +364,14 @@ impl Tool {
         let time = json!({"start": self.start, "end": clock::now().0});
         let state = json!({"status": "completed", "input": self.input(), "output": output,
             "title": self.command, "metadata": {"exit": 0}, "time": time});
+        self.show(voice, message, state).await;
+    }
+
+    /// It ran to its end, and says by its exit how that was.
+    async fn ended(&self, voice: &Voice, message: &str, exit: i32) {
+        let time = json!({"start": self.start, "end": clock::now().0});
+        let state = json!({"status": "completed", "input": self.input(), "output": "",
+            "title": self.command, "metadata": {"exit": exit}, "time": time});
         self.show(voice, message, state).await;
     }
 

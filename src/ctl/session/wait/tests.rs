@@ -34,6 +34,7 @@ fn view(status: Status) -> SessionView {
         error: (status == Status::Error).then(|| "APIError: no".into()),
         todo: Vec::new(),
         events: 0,
+        marks: Default::default(),
     }
 }
 

@@ -27,12 +27,17 @@ impl Work {
         if is_new {
             self.view.next_alert += 1;
         }
+        self.say_alert(alert, at);
+        self.forget_old_alerts();
+    }
+
+    /// An event and a line of the log tell of it.
+    pub(super) fn say_alert(&mut self, alert: Alert, at: Time) {
         self.tell_alert("alert.raised", &alert, at);
         let about = if alert.about.is_empty() { String::new() } else { format!(" of {}", alert.about) };
         let (name, severity, text) = (&alert.name, alert.severity.as_str(), &alert.text);
         self.effects.push(Effect::Alert(format!("alert {name}{about} ({severity}): {text}")));
         self.put_alert(alert);
-        self.forget_old_alerts();
     }
 
     /// It is so no more, if it was.
@@ -90,7 +95,7 @@ impl Work {
         self.effects.push(Effect::Acknowledged(reply, Ok(answer)));
     }
 
-    fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
+    pub(super) fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
         // What an alert is about may be a node, whose events are found by its name.
         let node = match self.view.nodes.contains_key(alert.about.as_str()) {
             true => NodeId::new(&alert.about),

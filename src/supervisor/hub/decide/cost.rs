@@ -3,21 +3,24 @@
 use super::Work;
 use crate::protocol::event::EventView;
 use crate::protocol::session::{Session, SessionId};
+use crate::rules::budget::of_unknown;
 use crate::rules::ledger::{Before, Bill, Entry, Heard};
 use crate::rules::price::micros;
 use crate::store::cost::{CostChange, CostRecord, LEDGER};
 
 impl Work {
     /// Adds to the ledger what an event has added to its session, which is as the event says already.
-    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) {
+    /// Gives what that is worth for budgets, in micro-dollars: tokens without a price count at one that is too high.
+    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) -> u64 {
         if !heard.matters() {
-            return;
+            return 0;
         }
-        let (bill, entries) = self.bill(session, heard);
+        let (bill, entries, more) = self.bill(session, heard);
         for entry in &entries {
             self.enter(CostChange::at(row_of(session, entry), entry));
         }
         show(session, &bill);
+        more
     }
 
     /// Takes note of an event whose costs came back with it from a store that was set aside.
@@ -44,7 +47,7 @@ impl Work {
     }
 
     /// The bill of a session after an event, remembered, and what the event changes.
-    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>) {
+    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>, u64) {
         let known: Option<Bill> = self.view.kept(LEDGER, session.id.as_str());
         let before = known.unwrap_or_else(|| Bill::begin(&heard.before));
         let mut bill = before.clone();
@@ -52,8 +55,15 @@ impl Work {
         if bill != before {
             self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
         }
-        (bill, entries)
+        let more = worth(&bill, self.view.terms.unknown_micros)
+            .saturating_sub(worth(&before, self.view.terms.unknown_micros));
+        (bill, entries, more)
     }
+}
+
+/// What a bill counts for in budgets.
+fn worth(bill: &Bill, unknown_micros: u64) -> u64 {
+    micros(bill.sum.picos).saturating_add(of_unknown(bill.sum.unpriced, unknown_micros))
 }
 
 /// A session of which the backend tells no money shows what the price table says, and nothing where it says nothing.

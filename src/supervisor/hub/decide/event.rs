@@ -11,6 +11,7 @@ use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
 use crate::protocol::frame::{Ack, Events, ToAgent};
+use crate::protocol::lease;
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
@@ -85,10 +86,13 @@ impl Work {
             "gap" => self.alert_gap(node, &event.data, at),
             "journal.blocked" => self.alert_blocked(node, &event.data, at),
             "agent.restarted" => self.alert_restarts(node, &event.data, at),
+            lease::ENDED => self.lease_ended(node, &event.data, at),
+            lease::INTERRUPTED => self.interrupted(node, &event.data, at),
             _ => {}
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
+        let mut spent = None;
         let mut routed = None;
         let session_id = match event.session_id {
             None => String::new(),
@@ -120,7 +124,10 @@ impl Work {
                     received: timestamp,
                     before,
                 };
-                self.charge(session, &heard);
+                let micros = self.charge(session, &heard);
+                if micros > 0 && !self.view.budgets.is_empty() {
+                    spent = Some((session.clone(), micros));
+                }
                 self.view.tail.push(record.no, seq);
                 routed = self.routes_events().then(|| session.clone());
                 let id = session.id.to_string();
@@ -144,6 +151,10 @@ impl Work {
         self.batch.events.push(event);
         if let Some(event) = routed_event {
             self.route_event(&event, routed.as_ref(), at);
+        }
+        // What is told of it has its place after it.
+        if let Some((session, micros)) = spent {
+            self.spend(&session, micros, timestamp);
         }
     }
 

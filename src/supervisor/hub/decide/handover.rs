@@ -207,11 +207,11 @@ impl Work {
 
     fn link(&mut self, old: &SessionRecord, new: &SessionId, at: Time) {
         let mut marks = self.marks(&old.session.id);
-        marks.continued_by = Some(new.clone());
+        marks.continued_by = Some(new.to_string());
         self.keep(MARKS, old.session.id.as_str(), &marks, at);
         let labels = marks.labels;
         let mut marks = self.marks(new);
-        marks.continues = Some(old.session.id.clone());
+        marks.continues = Some(old.session.id.to_string());
         marks.labels = labels;
         self.keep(MARKS, new.as_str(), &marks, at);
     }

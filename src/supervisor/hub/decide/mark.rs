@@ -10,14 +10,19 @@ use super::policy::ACTOR;
 use super::{dependency, handover};
 use crate::base::clock::Time;
 use crate::base::id;
+use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Activity, SessionId};
+use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
 use crate::store::policy::{HALT, HALT_ALL, MARKS};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::input::NotAccepted;
+
+/// The name of the alert that work is halted.
+const HALTED: &str = "work.halted";
 
 /// Labels of a session at most.
 const MOST_LABELS: usize = 32;
@@ -141,10 +146,14 @@ impl Work {
         let what = if command.project.is_empty() { "everything" } else { key };
         if release {
             self.forget(HALT, key);
+            self.well_again(HALTED, &command.project, at);
             self.note(&NodeId::new(""), "halt.released", &data, at);
         } else {
             let said = self.view.kept(HALT, key).unwrap_or(Said { by: by.clone(), at });
             self.keep(HALT, key, &said, at);
+            let text = format!("{what} is halted by {} since {}: no turn runs or begins", said.by, said.at);
+            let (name, about, severity) = (HALTED, command.project.as_str(), Severity::Medium);
+            self.see(&Seen { name, about, severity, text: &text, lasting: true }, at);
             self.note(&NodeId::new(""), "halt.set", &data, at);
             self.cancel_halted(at);
             self.stop_halted(at);

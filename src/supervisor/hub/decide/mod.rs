@@ -4,6 +4,7 @@
 
 mod alert;
 pub mod approval;
+mod budget;
 mod clock;
 mod command;
 mod cost;
@@ -11,6 +12,8 @@ mod dependency;
 mod edit;
 mod event;
 mod handover;
+mod incident;
+mod lease;
 mod mark;
 mod node;
 mod notice;
@@ -51,6 +54,9 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
+
+/// What edges may have kept of one kind: threads of sessions that nobody speaks in any more are not missed.
+const MOST_REMEMBERED: usize = 2_000;
 
 /// The name of the alert of a full disk.
 const DISK_FULL: &str = "disk.full";
@@ -127,11 +133,21 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::Remember { kind, key, value, reply } => {
+                self.remember(kind, &key, value.as_ref(), at);
+                self.effects.push(Effect::Settled(reply, true));
+            }
+            Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
+            Input::Terms(terms) => self.terms(terms),
+            Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
             Input::Notice(happening) => self.notice(happening, at),
             Input::Routing(routing) => self.view.routing = routing,
+            Input::Incident(reported) => self.incident(*reported, at),
+            Input::Remind(id) => self.remind(id, at),
             Input::Approval(happening) => self.approval(happening, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
+                self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
                 self.end_silences(at);
@@ -178,6 +194,21 @@ impl Work {
     /// Keeps this under this kind and key from now on.
     pub fn keep(&mut self, kind: &str, key: &str, value: &impl Serialize, at: Time) {
         self.put_state(state::name(kind, key), Some(StateRecord::new(value, at)));
+    }
+
+    /// Keeps what an edge wants kept; of one kind a bounded number, and the oldest goes first.
+    fn remember(&mut self, kind: &str, key: &str, value: Option<&Value>, at: Time) {
+        let Some(value) = value else { return self.forget(kind, key) };
+        self.keep(kind, key, value, at);
+        let begin = state::name(kind, "");
+        let of_kind = self.view.state.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
+        let oldest =
+            of_kind.clone().min_by_key(|(_, record)| record.changed_at).map(|(name, _)| name.clone());
+        if of_kind.count() > MOST_REMEMBERED
+            && let Some(oldest) = oldest
+        {
+            self.put_state(oldest, None);
+        }
     }
 
     /// Does not keep it any more.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
+use crate::protocol::lease;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
@@ -71,8 +72,10 @@ impl Work {
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
+        let takes_leases = hello.capabilities.iter().any(|one| one == lease::CAPABILITY);
         let state = NodeState {
             online: true,
+            takes_leases,
             last_heard: at,
             resources: old.map(|old| old.resources).unwrap_or_default(),
             held: hello.last_seq,
@@ -83,8 +86,12 @@ impl Work {
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
+        if takes_leases {
+            self.tell_cover(&node);
+        }
         if is_other {
             self.give_up_commands(&node, at);
+            self.forfeit_leases(&node, at);
         }
         if !begin_anew {
             self.send_open_commands(&node, at);

@@ -1,0 +1,57 @@
+//! What policies know and decide of a session, as `halctl policies explain` and the API show it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::mark::Said;
+use crate::base::clock::Time;
+
+/// One policy's word on a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Word {
+    /// Which policy.
+    pub policy: String,
+    /// `act`, `exhausted` (it would, and has acted as often as it may) or `none`.
+    pub decision: String,
+    /// Why.
+    pub why: String,
+    /// From when on that can be otherwise without any event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The situation that it acted on last.
+    #[serde(default)]
+    pub acted_on: String,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted_at: Option<String>,
+    /// How often since the count began.
+    #[serde(default)]
+    pub count: u32,
+}
+
+/// All that policies know of a session, and what each would do with it now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The session.
+    pub session_id: String,
+    /// The facts, by name.
+    #[schema(value_type = Object)]
+    pub facts: serde_json::Value,
+    /// What each policy says.
+    pub policies: Vec<Word>,
+}
+
+/// What is halted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Halt {
+    /// Which project; empty: everything.
+    pub project: String,
+    /// By whom, and since when.
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+/// A time as text, for what may be absent.
+pub fn moment(at: Option<Time>) -> Option<String> {
+    at.map(|at| at.to_string())
+}

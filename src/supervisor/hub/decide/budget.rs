@@ -1,0 +1,288 @@
+//! Budgets: what is spent of them, what is lent, and who is told.
+//!
+//! Everything is in the `state` table before it is acted on: a lease is committed before its node hears of it.
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::alert::Severity;
+use crate::protocol::budget::{Budget, BudgetChange, Scope, dollars};
+use crate::protocol::frame::ToAgent;
+use crate::protocol::node::NodeId;
+use crate::protocol::session::{Session, SessionId};
+use crate::rules::alert::Seen;
+use crate::rules::budget::{self, Terms};
+use crate::rules::command::Refused;
+use crate::store::audit::AuditRecord;
+use crate::store::budget::{BUDGET, SPENT};
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::NotAccepted;
+use crate::supervisor::hub::money::Key;
+
+/// The alert of a budget of which a warning fraction is spent.
+const WARNING: &str = "budget.warning";
+
+/// The alert of a budget that is spent.
+const REACHED: &str = "budget.reached";
+
+/// Who answers whoever changed a budget.
+pub type Reply = oneshot::Sender<Result<Budget, NotAccepted>>;
+
+impl Work {
+    /// Takes over what the configuration says of budgets.
+    pub(super) fn terms(&mut self, terms: Terms) {
+        self.view.take_terms(terms);
+        self.tell_covers();
+    }
+
+    /// The list of all budgets may have changed: nodes are told who needs a lease.
+    pub(super) fn renew_budgets(&mut self) {
+        let all = self.view.list_budgets();
+        if *all != *self.view.budgets {
+            self.view.budgets = all.into();
+            self.tell_covers();
+        }
+    }
+
+    fn tell_covers(&mut self) {
+        let online = self.view.nodes.values().filter(|node| node.online && node.takes_leases);
+        let nodes: Vec<NodeId> = online.map(|node| node.record.id.clone()).collect();
+        for node in nodes {
+            self.tell_cover(&node);
+        }
+    }
+
+    /// Tells a node which of its sessions need a lease.
+    pub(super) fn tell_cover(&mut self, node: &NodeId) {
+        let cover = budget::cover(&self.view.budgets, node.as_str(), self.view.terms.unknown_micros);
+        self.effects.push(Effect::Tell(node.clone(), ToAgent::Cover(cover)));
+    }
+
+    /// Counts what a session has used: it moves from what is lent to what is spent.
+    pub(super) fn spend(&mut self, session: &Session, micros: u64, at: Time) {
+        let root = self.view.root_of(session);
+        self.report(session, &root, micros, at);
+        self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |counter| {
+            counter.spent = counter.spent.saturating_add(micros);
+        });
+    }
+
+    /// Changes the counters of all budgets that hold for a session.
+    pub(super) fn count(
+        &mut self,
+        node: &str,
+        project: &str,
+        root: Option<&SessionId>,
+        at: Time,
+        change: impl Fn(&mut budget::Counter),
+    ) {
+        let budgets = self.view.budgets.clone();
+        for budget in budgets.iter().filter(|budget| budget::covers(budget, node, project)) {
+            let Some(key) = Key::of(budget, root) else { continue };
+            let mut counter = self.view.counter(budget, &key, at);
+            change(&mut counter);
+            self.tell_news(budget, &key, &mut counter, at);
+            self.keep(SPENT, key.as_str(), &counter, at);
+        }
+    }
+
+    fn tell_news(&mut self, budget: &Budget, key: &Key, counter: &mut budget::Counter, at: Time) {
+        let Some(percent) = counter.news(budget) else { return };
+        counter.told = percent;
+        let (name, severity) = match percent {
+            100 => (REACHED, Severity::High),
+            _ => (WARNING, Severity::Medium),
+        };
+        let text = match percent {
+            100 => spent_text(budget, key, counter),
+            _ => format!(
+                "{percent}% of budget {} are spent: ${} of ${} {}",
+                budget.name,
+                dollars(counter.spent),
+                dollars(counter.limit(budget)),
+                when(budget, counter)
+            ),
+        };
+        self.see(&Seen { name, about: key.as_str(), severity, text: &text, lasting: true }, at);
+        if percent == 100 {
+            self.well_again(WARNING, key.as_str(), at);
+        }
+    }
+
+    /// A turn was refused: whoever has acknowledged the alert, or missed it, finds it open.
+    pub(super) fn tell_refused(&mut self, name: &str, root: Option<&SessionId>, at: Time) {
+        let budgets = self.view.budgets.clone();
+        let Some(budget) = budgets.iter().find(|budget| budget.name == name) else { return };
+        let Some(key) = Key::of(budget, root) else { return };
+        if self.view.open_alert(REACHED, key.as_str()).is_some() {
+            return;
+        }
+        let counter = self.view.counter(budget, &key, at);
+        let text = spent_text(budget, &key, &counter);
+        let seen =
+            Seen { name: REACHED, about: key.as_str(), severity: Severity::High, text: &text, lasting: true };
+        self.see(&seen, at);
+    }
+
+    /// Alerts of budgets that have money again are over: raised, or another period.
+    pub(super) fn look_after_budgets(&mut self, at: Time) {
+        self.renew_budgets();
+        let open = self.view.open_alerts.keys();
+        let open: Vec<(String, String)> =
+            open.filter(|(name, _)| [WARNING, REACHED].contains(&name.as_str())).cloned().collect();
+        for (name, about) in open {
+            let key = Key::named(about.clone());
+            let budgets = self.view.budgets.clone();
+            let counter = budgets
+                .iter()
+                .find(|budget| budget.name == key.budget())
+                .map(|budget| self.view.counter(budget, &key, at));
+            let is_told = |counter: &budget::Counter| match name.as_str() {
+                REACHED => counter.told == 100,
+                _ => (1..100).contains(&counter.told),
+            };
+            if !counter.is_some_and(|counter| is_told(&counter)) {
+                self.well_again(&name, &about, at);
+            }
+        }
+    }
+
+    /// Somebody changes a budget.
+    pub(super) fn change_budget(
+        &mut self,
+        change: BudgetChange,
+        (actor, ip): (String, String),
+        reply: Reply,
+        at: Time,
+    ) {
+        let (action, args) = match &change {
+            BudgetChange::Set(budget) => ("set budget", json!(budget)),
+            BudgetChange::Remove(_) => ("remove budget", json!({})),
+            BudgetChange::Raise { by_micros, session, .. } => {
+                ("raise budget", json!({"by_micros": by_micros, "session_id": session}))
+            }
+        };
+        let answer = match change {
+            BudgetChange::Set(budget) => self.set_budget(budget, at),
+            BudgetChange::Remove(name) => self.remove_budget(&name),
+            BudgetChange::Raise { name, by_micros, session } => {
+                self.raise_budget(&name, by_micros, session, at)
+            }
+        };
+        if let Ok(budget) = &answer {
+            self.batch.audit.push(AuditRecord {
+                id: id::fresh(),
+                at,
+                actor,
+                action: action.to_owned(),
+                target: budget.name.clone(),
+                args: args.to_string(),
+                result: "done".to_owned(),
+                ip,
+                ..AuditRecord::default()
+            });
+            self.look_after_budgets(at);
+        }
+        self.effects.push(Effect::Budget(reply, answer.map_err(NotAccepted::Refused)));
+    }
+
+    fn set_budget(&mut self, budget: Budget, at: Time) -> Result<Budget, Refused> {
+        if let Some(fault) = budget::fault(&budget) {
+            return Err(Refused::Invalid(fault));
+        }
+        self.not_of_config(
+            &budget.name,
+            "changed there; raise it for this period with halctl budgets raise",
+        )?;
+        self.keep(BUDGET, &budget.name, &budget, at);
+        Ok(budget)
+    }
+
+    fn remove_budget(&mut self, name: &str) -> Result<Budget, Refused> {
+        let budget = self.view.find_budget(name)?;
+        self.not_of_config(name, "removed there")?;
+        self.forget(BUDGET, name);
+        let begin = format!("{name}/");
+        let counters = self.view.all_kept::<serde_json::Value>(SPENT);
+        let keys =
+            counters.map(|(key, _)| key.to_owned()).filter(|key| key == name || key.starts_with(&begin));
+        for key in keys.collect::<Vec<_>>() {
+            self.forget(SPENT, &key);
+        }
+        Ok(budget)
+    }
+
+    fn not_of_config(&self, name: &str, what: &str) -> Result<(), Refused> {
+        if self.view.terms.budgets.iter().all(|budget| budget.name != name) {
+            return Ok(());
+        }
+        Err(Refused::Invalid(format!("budget {name} stands in the configuration and can only be {what}")))
+    }
+
+    fn raise_budget(
+        &mut self,
+        name: &str,
+        by: u64,
+        session: Option<SessionId>,
+        at: Time,
+    ) -> Result<Budget, Refused> {
+        let budget = self.view.find_budget(name)?;
+        if by == 0 {
+            return Err(Refused::Invalid("raise it by more than $0".to_owned()));
+        }
+        if let Some(session) = session.as_ref().filter(|id| !self.view.sessions.contains_key(*id)) {
+            return Err(Refused::NoSuch(format!("no session {session}")));
+        }
+        let Some(key) = Key::of(&budget, session.as_ref()) else {
+            return Err(Refused::Invalid(format!(
+                "budget {name} is for each session: say for which (--session ID)"
+            )));
+        };
+        let mut counter = self.view.counter(&budget, &key, at);
+        counter.raised = counter.raised.saturating_add(by);
+        // Whoever raises it knows how it stands.
+        counter.told = 0;
+        counter.told = counter.news(&budget).unwrap_or(0);
+        self.keep(SPENT, key.as_str(), &counter, at);
+        Ok(budget)
+    }
+}
+
+fn when(budget: &Budget, counter: &budget::Counter) -> String {
+    match (&budget.scope, counter.period.as_str()) {
+        (scope, "") => format!("({scope})"),
+        (scope, period) => format!("in {period} ({scope})"),
+    }
+}
+
+/// What a person must know, and how to go on.
+fn spent_text(budget: &Budget, key: &Key, counter: &budget::Counter) -> String {
+    use crate::protocol::budget::AtLimit;
+    let consequence = match budget.at_limit {
+        AtLimit::Notify => "work goes on",
+        AtLimit::FinishTurn => "turns that run are finished, and none begins",
+        AtLimit::Pause => "turns are interrupted, and none begins",
+        AtLimit::Stop => "turns are interrupted and their sessions ended, and none begins",
+    };
+    let name = &budget.name;
+    let of_session = match (&budget.scope, key.session()) {
+        (Scope::Session, Some(session)) => format!(" --session {session}"),
+        _ => String::new(),
+    };
+    let which = key.session().unwrap_or("ID");
+    let how = match budget.at_limit {
+        AtLimit::Notify => String::new(),
+        _ => format!(
+            ". To go on: halctl budgets raise {name} --by 1.00{of_session}, then halctl sessions resume {which}"
+        ),
+    };
+    format!(
+        "budget {name} is spent: ${} of ${} {}; {consequence}{how}",
+        dollars(counter.spent),
+        dollars(counter.limit(budget)),
+        when(budget, counter)
+    )
+}

@@ -1,0 +1,170 @@
+//! Leases: asked for, lent, and given back. See `protocol::lease`.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::alert::Severity;
+use crate::protocol::budget::dollars;
+use crate::protocol::frame::ToAgent;
+use crate::protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict};
+use crate::protocol::node::NodeId;
+use crate::protocol::session::{Session, SessionId};
+use crate::rules::alert::Seen;
+use crate::rules::lease::{Judged, Loan, judge};
+use crate::store::budget::LEASE;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::From;
+
+/// Leases of one node at most: as many as it takes commands at a time.
+const MOST_OF_A_NODE: usize = 2048;
+
+impl Work {
+    /// A node asks for money, for more, or for more time.
+    pub(super) fn lease_asked(&mut self, from: &From, ask: &LeaseRequest, at: Time) {
+        if self.current(from).is_none() {
+            return;
+        }
+        let node = &from.node;
+        let known = self.view.loans.get(&ask.lease_id).cloned();
+        let is_full = self.view.loans.values().filter(|loan| loan.node == *node).count() >= MOST_OF_A_NODE;
+        if known.as_ref().map_or(is_full, |loan| loan.node != *node) {
+            return;
+        }
+        let session = ask.session_id.as_ref().map(|local| self.public_id(local, node));
+        let mut loan = known.as_deref().cloned().unwrap_or_else(|| Loan {
+            id: ask.lease_id.clone(),
+            node: node.clone(),
+            project: ask.project.clone(),
+            // A supervisor that was restored does not know what it has lent.
+            lent: ask.lent_micros,
+            began: at,
+            ..Loan::default()
+        });
+        loan.session = session.or(loan.session);
+        loan.used = loan.used.max(ask.used_micros);
+        let terms = self.view.terms.clone();
+        // The last answer was lost: what it said is said again, and no more is lent.
+        let is_repeated = ask.lent_micros < loan.lent;
+        let asked = LeaseRequest { more: ask.more && !is_repeated, ..ask.clone() };
+        let rooms = self.view.rooms(&loan, at);
+        let judged = judge(&rooms, &asked, terms.lease_micros, loan.lent > 0 || loan.used > 0);
+        if judged.verdict == Verdict::Granted {
+            loan.lent = loan.lent.saturating_add(judged.more);
+            loan.expires = at.plus(terms.lease_for);
+            self.put_loan(loan.clone(), at);
+        } else if known.is_some() {
+            self.put_loan(loan.clone(), at);
+        }
+        if judged.verdict == Verdict::Refused {
+            self.tell_refused(&judged.budget, loan.session.as_ref(), at);
+        }
+        self.answer_lease(node, ask, &loan, judged);
+    }
+
+    fn answer_lease(&mut self, node: &NodeId, ask: &LeaseRequest, loan: &Loan, judged: Judged) {
+        let terms = &self.view.terms;
+        let lease = Lease {
+            lease_id: ask.lease_id.clone(),
+            verdict: judged.verdict,
+            micros: loan.lent,
+            used_micros: loan.reported,
+            size_micros: terms.lease_micros,
+            ttl_ms: u64::try_from(terms.lease_for.as_millis()).unwrap_or(u64::MAX),
+            asked_ms: ask.asked_ms,
+            at_limit: judged.at_limit,
+            budget: judged.budget,
+            why: judged.why,
+        };
+        self.effects.push(Effect::Tell(node.clone(), ToAgent::Lease(lease)));
+    }
+
+    /// What a session was charged with is not outstanding any more.
+    pub(super) fn report(&mut self, session: &Session, root: &SessionId, micros: u64, at: Time) {
+        let of_root = |loan: &&Arc<Loan>| loan.session.as_ref() == Some(root);
+        // One for a session that is being created: its name comes with the node's next word.
+        let unnamed = |loan: &&Arc<Loan>| {
+            loan.session.is_none() && loan.node == session.node_id && loan.project == session.project
+        };
+        let loans = &self.view.loans;
+        let Some(loan) = loans.values().find(of_root).or_else(|| loans.values().find(unnamed)) else {
+            return;
+        };
+        let loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
+        if loan.reported > loan.used && loan.reported >= loan.lent {
+            // The price is known here alone: without this word the node would let the turn go on.
+            let (lease_id, micros) = (loan.id.clone(), loan.lent);
+            let lease = Lease { lease_id, micros, used_micros: loan.reported, ..Lease::default() };
+            self.effects.push(Effect::Tell(loan.node.clone(), ToAgent::Lease(lease)));
+        }
+        self.put_loan(loan, at);
+    }
+
+    /// A node gives a lease back, after all events of what was used.
+    pub(super) fn lease_ended(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let Some(end) = read::<LeaseEnd>(data) else { return };
+        let Some(loan) = self.view.loans.get(&end.lease_id).filter(|loan| loan.node == *node).cloned() else {
+            return;
+        };
+        self.end_loan(&loan, &end, at);
+    }
+
+    /// The journal that knew of a node's leases is not there any more: what was lent counts as spent.
+    pub(super) fn forfeit_leases(&mut self, node: &NodeId, at: Time) {
+        let lost: Vec<_> = self.view.loans.values().filter(|loan| loan.node == *node).cloned().collect();
+        for loan in lost {
+            self.end_loan(&loan, &LeaseEnd { lost: true, ..LeaseEnd::default() }, at);
+        }
+    }
+
+    fn end_loan(&mut self, loan: &Loan, end: &LeaseEnd, at: Time) {
+        self.forget(LEASE, &loan.id);
+        self.view.loans.remove(&loan.id);
+        let lost = loan.forfeited(end);
+        if lost > 0 {
+            let (node, project) = (loan.node.as_str(), loan.project.as_str());
+            self.count(node, project, loan.session.as_ref(), at, |counter| {
+                counter.spent = counter.spent.saturating_add(lost);
+                counter.forfeited = counter.forfeited.saturating_add(lost);
+            });
+        }
+    }
+
+    /// A node has interrupted a turn: a person is asked.
+    pub(super) fn interrupted(&mut self, node: &NodeId, data: &RawValue, at: Time) {
+        let Some(told) = read::<Interrupted>(data) else { return };
+        let session = self.public_id(&told.session_id, node);
+        let raise = match told.budget.as_str() {
+            "" => String::new(),
+            name => format!("look at halctl budgets get {name}, raise it if need be, then "),
+        };
+        let text = format!(
+            "session {session} on node {node} was interrupted after ${} of the ${} lent to it: {}. To go on: \
+             {raise}halctl sessions resume {session}",
+            dollars(told.used_micros),
+            dollars(told.lent_micros),
+            told.why
+        );
+        let about = session.to_string();
+        let seen = Seen {
+            name: "budget.interrupted",
+            about: &about,
+            severity: Severity::High,
+            text: &text,
+            lasting: false,
+        };
+        self.see(&seen, at);
+    }
+
+    fn put_loan(&mut self, loan: Loan, at: Time) {
+        self.keep(LEASE, &loan.id, &loan, at);
+        self.view.loans.insert(loan.id.clone(), Arc::new(loan));
+    }
+}
+
+fn read<T: DeserializeOwned>(data: &RawValue) -> Option<T> {
+    serde_json::from_str(data.get()).ok()
+}
