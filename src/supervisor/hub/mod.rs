@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
-use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::input::{Asked, Greeted, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
@@ -307,11 +307,7 @@ impl<T: Tally> Owner<T> {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Attach { node, link, reply, greeted, replaced } => {
-                self.attach(&link, greeted, reply);
-                if let Some(old) = self.links.insert(node, link) {
-                    tracing::warn!("{replaced}");
-                    old.close.close(replaced);
-                }
+                self.attach(node, link, (reply, greeted), replaced);
             }
             Effect::Refuse(reply, reason) => {
                 let _ = reply.send(Err(reason));
@@ -368,7 +364,13 @@ impl<T: Tally> Owner<T> {
         }
     }
 
-    fn attach(&self, link: &Link, greeted: input::Greeted, reply: oneshot::Sender<input::Greeted>) {
+    fn attach(
+        &mut self,
+        node: NodeId,
+        link: Link,
+        (reply, greeted): (oneshot::Sender<Greeted>, Greeted),
+        replaced: String,
+    ) {
         if let Ok(welcome) = &greeted {
             let _ = link.frames.try_send(self.stamped(ToAgent::Welcome(welcome.clone())));
         }
@@ -376,6 +378,10 @@ impl<T: Tally> Owner<T> {
             let _ = link.frames.try_send(ToAgent::Watch(self.watching.clone()));
         }
         let _ = reply.send(greeted);
+        if let Some(old) = self.links.insert(node, link) {
+            tracing::warn!("{replaced}");
+            old.close.close(replaced);
+        }
     }
 
     fn tell(&self, node: &NodeId, frame: ToAgent) {

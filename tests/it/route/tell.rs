@@ -137,7 +137,7 @@ fn routes_test_tells_which_route_fits_and_why_others_do_not() {
         "routes": [
             {"name": "shop", "match": "event.type == 'session.error' && event.project == 'shop'", "channels": ["ops"]},
             {"name": "other", "match": "event.type == 'session.error' && event.project == 'other'"},
-            {"name": "idle", "match": "session.error && stuck > 1s", "dedupe": "project", "severity": "critical"},
+            {"name": "idle", "match": "session.unreachable && stuck > 1s", "dedupe": "project", "severity": "critical"},
             {"name": "severe", "match": "alert.severity >= critical"},
         ],
     });

@@ -94,10 +94,26 @@ impl Work {
         sent
     }
 
+    /// What was not sent yet about the same is said as it is now, at the time it would have been. False: there is nothing.
+    fn renew(&mut self, channel: &str, notice: &Notice, hold: &Hold, at: Time) -> bool {
+        let is_unsent = |row: &Queued| row.state == NoticeState::Waiting && row.tries == 0;
+        let known = self.view.queue(channel).find(|row| is_unsent(row) && row.is_about(&notice.subject));
+        let Some(known) = known else { return false };
+        let place = key(channel, known.no);
+        let mut row = match leave(known.clone(), &notice.subject) {
+            Some(rest) => join(rest, notice),
+            None => Queued { notice: Notice { id: known.notice.id.clone(), ..notice.clone() }, ..known },
+        };
+        row.not_before = row.not_before.min(hold.until.max(at));
+        self.keep(QUEUED, &place, &row, at);
+        self.effects.push(Effect::Queued);
+        true
+    }
+
     /// Puts a notice into a queue; one of the same name that waits there takes it in.
     fn queue(&mut self, channel: &str, notice: &Notice, hold: Hold, group: Duration, at: Time) {
-        if notice.kind.is_first() {
-            self.withdraw(channel, &notice.subject, at);
+        if notice.kind.is_first() && self.renew(channel, notice, &hold, at) {
+            return;
         }
         let mut lately = self.lately(channel);
         let name = format!("{} {}", notice.kind.as_str(), notice.name);
@@ -120,7 +136,7 @@ impl Work {
             .map_or(hold.clone(), |end| hold.or_until(end, "others of the same name may follow (group)"));
         let planned = hold.until.max(at);
         let last = self.view.queue(channel).last().map_or(0, |queued| queued.no);
-        self.make_room(channel);
+        self.make_room(channel, at);
         let row = Queued {
             no: last + 1,
             channel: channel.to_owned(),
@@ -146,15 +162,23 @@ impl Work {
         self.view.kept(LATELY, channel).unwrap_or_default()
     }
 
-    fn make_room(&mut self, channel: &str) {
-        let rows: Vec<(u64, NoticeState)> = self.view.queue(channel).map(|row| (row.no, row.state)).collect();
+    fn make_room(&mut self, channel: &str, at: Time) {
+        let rows: Vec<Queued> = self.view.queue(channel).collect();
         if rows.len() < MOST_QUEUED {
             return;
         }
-        let undelivered = rows.iter().find(|(_, state)| *state == NoticeState::Undelivered);
-        if let Some((no, _)) = undelivered.or(rows.first()) {
-            self.forget(QUEUED, &key(channel, *no));
+        let undelivered = rows.iter().find(|row| row.state == NoticeState::Undelivered);
+        let Some(row) = undelivered.or(rows.first()) else { return };
+        self.forget(QUEUED, &key(channel, row.no));
+        if row.state == NoticeState::Waiting {
+            self.note_undelivered(row, "the queue of the channel is full", at);
         }
+    }
+
+    fn note_undelivered(&mut self, row: &Queued, why: &str, at: Time) {
+        let (notice, channel) = (&row.notice, &row.channel);
+        let data = json!({"channel": channel, "id": notice.id, "name": notice.name, "alert": notice.alert, "why": why});
+        self.note(&NodeId::new(""), NOTICE_UNDELIVERED, &data, at);
     }
 
     /// Something happens to a notice on its way out.
@@ -210,12 +234,8 @@ impl Work {
             Delivery::Refused { why } => {
                 row.state = NoticeState::Undelivered;
                 row.why = why;
-                let data = json!({
-                    "channel": row.channel, "id": row.notice.id, "name": row.notice.name, "alert": row.notice.alert,
-                    "why": row.why,
-                });
                 self.keep(QUEUED, &place, &row, at);
-                self.note(&NodeId::new(""), NOTICE_UNDELIVERED, &data, at);
+                self.note_undelivered(&row, &row.why, at);
                 self.alert_undelivered(&row, at);
             }
         }
