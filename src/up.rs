@@ -157,6 +157,8 @@ impl Place {
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
             retention: Retention::default(),
+            channels: Vec::new(),
+            routes: Vec::new(),
             alerts: Limits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),
@@ -176,6 +178,7 @@ impl Place {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            fingerprint: String::new(),
         }
     }
 

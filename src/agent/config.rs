@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::config::machine::{certificates, makeable_folder};
-use crate::base::config::{self, Purpose, Reading, Section, Source, token};
+use crate::base::config::{self, Purpose, Reading, Report, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub opencode: OpencodeConfig,
     /// How long acknowledged events are kept.
     pub journal: JournalConfig,
+    /// The SHA-256 of the file it was read from.
+    pub fingerprint: String,
 }
 
 /// A project as configured.
@@ -116,12 +118,16 @@ impl Default for JournalConfig {
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
 pub fn read(path: &Path, purpose: Purpose) -> Reading<Config> {
-    config::read(path, purpose, build)
+    config::read(path, purpose, build).map(identified)
 }
 
 /// Reads what was in a file.
 pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
-    config::parse(file, purpose, build)
+    config::parse(file, purpose, build).map(identified)
+}
+
+fn identified((config, report): (Config, Report)) -> (Config, Report) {
+    (Config { fingerprint: report.fingerprint.clone(), ..config }, report)
 }
 
 /// Every key there is, as `tool_paths.opencode` or `projects[].name`.
@@ -144,6 +150,7 @@ fn build(root: &Section<'_>) -> Config {
             port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         },
         journal: root.section("journal", journal),
+        fingerprint: String::new(),
     }
 }
 

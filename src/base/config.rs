@@ -72,11 +72,12 @@ pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T)
 
 /// Reads what was in a file; see [`read`].
 pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
-    parse::parse(file, purpose, build)
+    let (value, report) = parse::parse(file, purpose, build)?;
+    Ok((value, Report { fingerprint: backup::fingerprint(file.bytes), ..report }))
 }
 
 /// The bytes of a file, and its mode bits.
-fn load(path: &Path) -> Result<(Vec<u8>, u32), String> {
+pub fn load(path: &Path) -> Result<(Vec<u8>, u32), String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mode = file.metadata().map_err(cannot)?.mode();

@@ -57,6 +57,10 @@ struct Options {
     /// Keep a copy of a file that can be started with as PATH.backup, with its owner and permissions, and exit.
     #[arg(long, conflicts_with = "validate")]
     keep_backup: bool,
+    /// With --keep-backup: only a configuration whose SHA-256 stands in this file, as hal-agent writes it to
+    /// $RUNTIME_DIRECTORY/vouched once a supervisor has welcomed it.
+    #[arg(long, value_name = "FILE", requires = "keep_backup", hide = true)]
+    vouched_by: Option<PathBuf>,
     /// Print a configuration file with every key explained, ready to be edited.
     #[arg(long)]
     print_sample_config: bool,
@@ -83,7 +87,7 @@ impl<C> Daemon<C> {
             return self.validate(&options.config).map(Order::Print);
         }
         if options.keep_backup {
-            return self.keep_backup(&options.config).map(Order::Print);
+            return self.keep_backup(&options.config, options.vouched_by.as_deref()).map(Order::Print);
         }
         self.start(options).map(Order::Start)
     }
@@ -111,11 +115,16 @@ impl<C> Daemon<C> {
     }
 
     /// What is absent on this machine keeps no daemon from starting, so it does not keep the file from being kept.
-    fn keep_backup(&self, path: &Path) -> Result<String, Failure> {
-        self.read_file(path, Purpose::Run)?;
-        let kept = backup::keep(path);
+    fn keep_backup(&self, path: &Path, vouched_by: Option<&Path>) -> Result<String, Failure> {
+        if vouched_by.is_none() {
+            self.read_file(path, Purpose::Run)?;
+        }
+        let kept = backup::keep(path, vouched_by);
         let kept = kept.with_context(|| format!("cannot keep a copy of {}", path.display()))?;
-        Ok(format!("{}\n", kept.display()))
+        Ok(match kept {
+            Some(copy) => format!("{}\n", copy.display()),
+            None => format!("{} is not kept: no supervisor has welcomed it yet\n", path.display()),
+        })
     }
 
     fn start(&self, options: Options) -> Result<Start<C>, Failure> {

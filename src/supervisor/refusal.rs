@@ -23,6 +23,11 @@ impl ApiError {
         Self { status, refusal: Refusal { error: error.into(), code } }
     }
 
+    /// The sentence for people.
+    pub fn sentence(&self) -> &str {
+        &self.refusal.error
+    }
+
     /// 401.
     pub fn unauthorized(error: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Code::AuthRequired, error)

@@ -164,3 +164,59 @@ fn the_last_good_configuration_is_kept() {
     assert_eq!(keep().status.code(), Some(78));
     assert_eq!(std::fs::read(&backup).unwrap(), good, "what is no good does not replace what is");
 }
+
+/// What root's helper says of the agent's configuration, and what is kept beside it.
+fn keeps_the_agents(world: &World) -> (String, Option<String>) {
+    let path = |name: &str| world.path().join(name).to_string_lossy().into_owned();
+    let (config, vouched) = (path("web-1.json"), path("run/vouched"));
+    let mut command = world.hal(&["agent", "--config", &config, "--keep-backup", "--vouched-by", &vouched]);
+    let said = command.output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let kept = std::fs::read_to_string(format!("{config}.backup")).ok();
+    (String::from_utf8_lossy(&said.stdout).into_owned(), kept)
+}
+
+#[test]
+fn an_agents_configuration_is_kept_once_a_supervisor_has_welcomed_it() {
+    let mut world = World::supervised();
+    std::fs::create_dir_all(world.path().join("run")).unwrap();
+    std::fs::create_dir_all(world.path().join("web-1/shop")).unwrap();
+    let run = world.path().join("run").to_string_lossy().into_owned();
+    world.environment = vec![("RUNTIME_DIRECTORY".to_owned(), run)];
+    let right = world.agent_config("web-1", "shop");
+    let mut wrong = right.clone();
+    wrong["auth_token"] = json!("another-token-that-no-supervisor-has-ever-known-0123456789");
+    world.start_agent_with("web-1", &wrong);
+    world.agent("web-1").line_with("token");
+    let (said, kept) = keeps_the_agents(&world);
+    assert!(said.contains("no supervisor has welcomed it") && kept.is_none(), "{said} {kept:?}");
+
+    world.write("web-1.json", &right.to_string());
+    world.agent("web-1").signal(Signal::HUP);
+    world.wait_for_node("web-1", "online");
+    let good = right.to_string();
+    wait_until("the configuration that was welcomed is kept", PATIENCE, || {
+        let (said, kept) = keeps_the_agents(&world);
+        if kept.as_ref() == Some(&good) { Ok(()) } else { Err(format!("{said} {kept:?}")) }
+    });
+
+    // Changed, and not even read; then read, while the link of the other token still stands.
+    world.write("web-1.json", &wrong.to_string());
+    assert_eq!(keeps_the_agents(&world).1.as_ref(), Some(&good));
+    world.agent("web-1").signal(Signal::HUP);
+    wait_until("the other token is taken over", PATIENCE, || {
+        let said = world.agent("web-1").said();
+        if said.matches("reloaded").count() == 2 { Ok(()) } else { Err(said) }
+    });
+    assert_eq!(keeps_the_agents(&world).1.as_ref(), Some(&good), "another token has not proved itself");
+
+    // What else a standing link takes over is good with it.
+    let mut named = right;
+    named["projects"][0]["name"] = json!("blog");
+    world.write("web-1.json", &named.to_string());
+    world.agent("web-1").signal(Signal::HUP);
+    wait_until("the configuration with another project is kept", PATIENCE, || {
+        let (said, kept) = keeps_the_agents(&world);
+        if kept == Some(named.to_string()) { Ok(()) } else { Err(format!("{said} {kept:?}")) }
+    });
+}

@@ -23,6 +23,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         supervisor_url: new.supervisor_url.clone(),
         auth_token: new.auth_token.clone(),
         projects: new.projects.clone(),
+        fingerprint: new.fingerprint.clone(),
         ..old.clone()
     };
     Reload::of(config, &taken, &left)

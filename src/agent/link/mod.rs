@@ -3,11 +3,13 @@
 //! - `dial`: address, TLS, handshake, and why it did not work.
 //! - `late`: how long commands were on their way.
 //! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number.
+//! - `vouch`: a configuration that has led to a welcome is good.
 
 mod dial;
 mod identity;
 mod late;
 mod talk;
+mod vouch;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -77,12 +79,18 @@ pub struct Target {
     pub url: String,
     /// What it asks for.
     pub token: Secret,
+    /// The SHA-256 of the configuration that says so.
+    pub fingerprint: String,
 }
 
 impl Target {
     /// As configured.
     pub fn of(config: &Config) -> Self {
-        Self { url: config.supervisor_url.clone(), token: config.auth_token.clone() }
+        Self {
+            url: config.supervisor_url.clone(),
+            token: config.auth_token.clone(),
+            fingerprint: config.fingerprint.clone(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Link;
 use super::dial::Socket;
 use super::late::Welcomed;
+use super::vouch;
 use crate::agent::desk::command::Order;
 use crate::base::{clock, notify};
 use crate::protocol::frame::{
@@ -231,6 +232,7 @@ impl Talk<'_> {
     fn greet(&mut self, lost_at: Option<Instant>) {
         let url = &self.link.dial.target.url;
         notify::status(&format!("connected to {url}"));
+        vouch::vouch_for(&self.link.dial.target.fingerprint);
         match lost_at {
             None => tracing::info!("connected to the supervisor at {url}"),
             Some(at) => {
@@ -295,8 +297,13 @@ impl Talk<'_> {
                 _ = heartbeat.tick() => self.heartbeat_due = true,
                 Ok(()) = projects.changed() => self.snapshot_due = true,
                 Ok(()) = self.link.means.target.changed() => {
-                    if self.link.means.target.borrow().url != self.link.dial.target.url {
+                    let target = self.link.means.target.borrow().clone();
+                    if target.url != self.link.dial.target.url {
                         return Err(Break::Again);
+                    }
+                    // Another token proves itself at the next welcome only.
+                    if target.token == self.link.dial.target.token {
+                        vouch::vouch_for(&target.fingerprint);
                     }
                 }
                 _ = ping.tick() => {

@@ -97,6 +97,8 @@ pub struct Report {
     pub file: String,
     /// What was found; empty: all is well.
     pub findings: Vec<Finding>,
+    /// The SHA-256 of what was read; empty when nothing was.
+    pub fingerprint: String,
 }
 
 impl Report {
@@ -113,7 +115,7 @@ impl Report {
             suggestion: None,
             excerpt: None,
         };
-        Self { file, findings: vec![finding] }
+        Self { file, findings: vec![finding], fingerprint: String::new() }
     }
 
     /// True when something keeps the program from running.

@@ -159,7 +159,7 @@ fn report(path: &Path, source: &str, reader: Reader) -> Report {
             excerpt: note.range.map(|range| excerpt(source, range, is_shown)),
         })
         .collect();
-    Report { file, findings }
+    Report { file, findings, fingerprint: String::new() }
 }
 
 fn place(source: &str, at: usize) -> Place {

@@ -169,6 +169,8 @@ pub struct Files {
     pub aside: Vec<(PathBuf, Duration)>,
     /// Backups, the newest first: age and size.
     pub backups: Vec<(PathBuf, Duration, u64)>,
+    /// Sessions in the newest backup.
+    pub backup_sessions: Option<u64>,
     /// Whether they are made, and how often.
     pub backup_every: Option<Duration>,
     /// Whether there is anything to back up.
@@ -277,6 +279,8 @@ pub struct Opencode {
 pub struct Told {
     /// All nodes.
     pub nodes: Vec<Node>,
+    /// How many sessions it knows.
+    pub sessions: Option<u64>,
     /// Alerts that are not over.
     pub alerts: Vec<Alert>,
     /// Seconds by which the mirror is behind.

@@ -19,7 +19,7 @@ use super::finding::Finding;
 type Check = fn(&Facts) -> Vec<Finding>;
 
 /// All questions, by the word under which their answers are told apart.
-const CHECKS: [(&str, Check); 22] = [
+const CHECKS: [(&str, Check); 23] = [
     ("processes run", daemon::down),
     ("configurations are valid", daemon::config),
     ("configurations have a copy", daemon::copy),
@@ -32,6 +32,7 @@ const CHECKS: [(&str, Check); 22] = [
     ("files are the service's own", store::owners),
     ("store and mirror are whole", store::damage),
     ("nothing was set aside lately", store::aside),
+    ("no session is missing", store::sessions),
     ("backups are fresh", store::backups),
     ("disks have room", store::disks),
     ("the port is the supervisor's", way::port),

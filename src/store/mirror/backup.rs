@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::apply::Standing;
+use super::apply::{Standing, count};
 use super::classify::{Found, immutable, look};
 use super::file::{Look, remove_sides, side};
 use super::salvage::is_whole;
@@ -224,6 +224,11 @@ pub fn copy(from: &Connection, to: &Path, ends: &AtomicBool) -> Result<(), Store
     target.close().map_err(|(_, error)| error)?;
     remove_sides(to);
     File::open(to).and_then(|file| file.sync_all()).map_err(failed)
+}
+
+/// How many sessions a copy of a mirror holds; `None` when that cannot be read.
+pub fn sessions(path: &Path) -> Option<u64> {
+    count(&immutable(path).ok()?, "sessions").ok()
 }
 
 /// Looks through a copy of a mirror: every page, and whether all rows are there. Gives what it says of itself.

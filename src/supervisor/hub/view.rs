@@ -21,6 +21,8 @@ use crate::rules::command::Place;
 use crate::rules::dependency::Dependencies;
 use crate::rules::policy::facts::Facts;
 use crate::rules::policy::settings::Policies;
+use crate::rules::price::Prices;
+use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
 use crate::store::policy::{FACTS, HALT, HALT_ALL, MARKS};
@@ -146,6 +148,10 @@ pub struct View {
     pub next_alert: u64,
     /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
     pub state: OrdMap<String, Arc<StateRecord>>,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
+    /// Who is told what.
+    pub routing: Arc<Routing>,
     /// How long approvals wait.
     pub approval_limits: Limits,
     /// Index entries that are not merged yet.
@@ -190,6 +196,8 @@ impl View {
             open_alerts: OrdMap::new(),
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
+            routing: Arc::default(),
             approval_limits: Limits::default(),
             tail: loaded.tail,
             policies: Arc::default(),
@@ -224,7 +232,13 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        Self { began: self.began, approval_limits: self.approval_limits, ..Self::of(loaded) }
+        Self {
+            began: self.began,
+            approval_limits: self.approval_limits,
+            prices: self.prices.clone(),
+            routing: self.routing.clone(),
+            ..Self::of(loaded)
+        }
     }
 
     /// Puts a session in place of what was known of it.

@@ -44,6 +44,7 @@ impl Machine {
             projects: vec![echo_project("shop", &project)],
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            fingerprint: String::new(),
         };
         Self { folder, config }
     }

@@ -12,7 +12,7 @@ use super::Place;
 use crate::base::clock::{Time, now};
 use crate::ctl::cli::duration;
 use crate::ctl::doctor::facts::{Config, Files};
-use crate::store::mirror::backup::{Rules, list};
+use crate::store::mirror::backup::{Rules, list, sessions};
 
 /// How a SQLite file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -46,6 +46,7 @@ pub async fn look(
         mirror,
         ..Files::default()
     };
+    files.backup_sessions = files.backups.first().and_then(|(newest, ..)| sessions(newest));
     if !is_running && files.has_data {
         match check(place, config, &files.mirror, &store).await {
             Ok(problems) => files.problems = problems,

@@ -77,6 +77,8 @@ fn iptables(text: &str, port: u16, chain: &str) -> Option<String> {
             ["-A", name, ..] if *name == chain => {
                 let all = ["-p", "-s", "-d", "-i", "-o", "-m"].iter().all(|flag| after(flag).is_none());
                 let is_it = after("--dport") == Some(port.to_string().as_str()) || all;
+                // A rule for some addresses says nothing of the others.
+                let is_it = is_it && ["-s", "-d", "-i", "-o"].iter().all(|flag| after(flag).is_none());
                 match after("-j") {
                     Some("DROP" | "REJECT") if is_it => return Some(line.to_owned()),
                     Some("ACCEPT") if is_it => return None,
@@ -123,6 +125,8 @@ mod tests {
         let allow = "-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 8420 -j ACCEPT\n";
         assert_eq!(iptables(allow, 8420, "INPUT"), None);
         assert_eq!(iptables(allow, 8421, "INPUT").unwrap(), "-P INPUT DROP");
+        let one = "-P INPUT DROP\n-A INPUT -s 10.0.0.9/32 -p tcp -m tcp --dport 8420 -j ACCEPT\n";
+        assert_eq!(iptables(one, 8420, "INPUT").unwrap(), "-P INPUT DROP", "one address is not all");
         let all = "-P INPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable\n";
         assert!(iptables(all, 8420, "INPUT").is_some());
         assert_eq!(iptables(drop, 8420, "OUTPUT"), None);

@@ -18,6 +18,7 @@ use crate::ctl::discover::{self, Origin, Target, read_url};
 use crate::ctl::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
 use crate::protocol::alert::Alert;
 use crate::protocol::node::Node;
+use crate::protocol::session::Session;
 
 /// How long a name may take to be resolved, and a connection to be made.
 const STEP: Duration = Duration::from_secs(5);
@@ -229,5 +230,7 @@ async fn ask(client: &Client, mirror_lag: f64) -> Result<Told, Failure> {
     let nodes = client.get::<Vec<Node>>(&["nodes"], &Query::new()).await?.data;
     let open = vec![("status", "open".to_owned())];
     let alerts: Vec<Alert> = client.pages("alerts", open, Some(MOST_ALERTS), MOST_ALERTS).all().await?;
-    Ok(Told { nodes, alerts, mirror_lag })
+    let one = vec![("limit", "1".to_owned())];
+    let sessions = client.get::<Vec<Session>>(&["sessions"], &one).await?.meta.map(|meta| meta.total);
+    Ok(Told { nodes, sessions, alerts, mirror_lag })
 }

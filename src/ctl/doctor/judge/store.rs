@@ -120,6 +120,29 @@ pub fn aside(facts: &Facts) -> Vec<Finding> {
     found
 }
 
+/// Sessions that the newest backup holds and the supervisor does not. None of ours removes a session: somebody has.
+pub fn sessions(facts: &Facts) -> Vec<Finding> {
+    let Some((files, _)) = files(facts) else { return Vec::new() };
+    let known = facts.told.as_ref().and_then(|told| told.sessions);
+    let (Some(saved), Some(known)) = (files.backup_sessions, known) else { return Vec::new() };
+    if known >= saved {
+        return Vec::new();
+    }
+    let (mirror, newest) = (files.mirror.display(), files.backups.first());
+    let newest = newest.map(|(path, ..)| path.display().to_string()).unwrap_or_default();
+    let what = format!("the newest backup holds {saved} sessions, and the supervisor knows {known}");
+    let finding = Finding::new("sessions.missing", Severity::High, Incident::LostData, what)
+        .shown([format!("backup {newest}")])
+        .helped([
+            // Somebody may have wanted it so: who has done it comes before the remedy.
+            format!("sqlite3 {mirror} 'SELECT * FROM audit_log ORDER BY seq DESC LIMIT 20;'"),
+            "sudo systemctl stop hal-supervisor".to_owned(),
+            format!("sudo cp {newest} {mirror}"),
+            "sudo systemctl start hal-supervisor".to_owned(),
+        ]);
+    vec![finding]
+}
+
 /// Backups that are missing, old, or strange.
 pub fn backups(facts: &Facts) -> Vec<Finding> {
     let Some((files, runs)) = files(facts) else { return Vec::new() };

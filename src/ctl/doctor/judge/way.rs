@@ -1,7 +1,7 @@
 //! The way to the supervisor: ports, names, firewalls, tokens, clocks.
 
 use crate::ctl::doctor::facts::{End, Facts, Kind, Reach, Whose};
-use crate::ctl::doctor::finding::{Finding, Incident};
+use crate::ctl::doctor::finding::{Finding, Incident, Remedy};
 use crate::protocol::alert::Severity;
 
 /// A supervisor that runs where nothing listens, or a port that somebody else has.
@@ -144,6 +144,10 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
     )
 }
 
+fn is_unit_here(facts: &Facts) -> bool {
+    facts.daemons.iter().any(|daemon| daemon.kind == Kind::Supervisor && daemon.unit.is_some())
+}
+
 /// A supervisor that answers, but not well.
 pub fn answer(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -175,6 +179,8 @@ pub fn answer(facts: &Facts) -> Vec<Finding> {
             found.push(
                 Finding::new("supervisor.slow", severity, Incident::Latency, what)
                     .shown([format!("{url}readyz took {} ms", reach.took.as_millis())])
+                    // It takes a second and loses nothing.
+                    .fixed(is_unit_here(facts).then_some(Remedy::Restart("hal-supervisor")))
                     .helped([
                         "uptime",
                         "top -p \"$(pgrep -d, -f hal-supervisor)\" -b -n 1",

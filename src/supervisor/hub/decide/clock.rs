@@ -39,6 +39,7 @@ impl Work {
             command.expires_at = moved(command.expires_at);
             self.put_command(command);
         }
+        self.move_notices(by, at);
         self.move_policies(by, at);
         self.move_approvals(moved, at);
         let nowhere = NodeId::new("");

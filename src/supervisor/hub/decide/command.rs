@@ -48,7 +48,7 @@ impl Work {
             self.effects.push(Effect::Answer(asked.reply, answer));
             return;
         }
-        let claim = match self.claim(&mut asked.request) {
+        let claim = match self.claim_answer(&mut asked.request) {
             Claim::Same(command) => return self.effects.push(Effect::Answer(asked.reply, Ok(command))),
             Claim::Late(why) => {
                 return self.effects.push(Effect::Answer(asked.reply, Err(NotAccepted::Late(why))));
