@@ -108,7 +108,7 @@ impl Slack {
                 }
             }
         };
-        let _ = stop.run_until_cancelled(listening).await;
+        let _ = Box::pin(stop.run_until_cancelled(listening)).await;
     }
 
     fn shut_out(&self, why: &str) {
