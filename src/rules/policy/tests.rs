@@ -109,9 +109,9 @@ fn a_command_that_fails_is_counted_once_for_each_call_until_a_file_changes() {
 fn stuck_needs_failures_time_and_tokens_together() {
     let mut tale = Tale::new();
     tale.busy();
-    (0..5).for_each(|call| {
-        tale.bad(&call.to_string());
-    });
+    for call in ["1", "2", "3", "4", "5"] {
+        tale.bad(call);
+    }
     let rule = rule(Name::Stuck);
     assert!(why_not(tale.ask(&rule, None, 3600)).contains("only 0 tokens"));
     tale.say("session.updated", &json!({"info": {"tokens": {"input": 30_000}}}));
@@ -151,7 +151,7 @@ fn a_provider_that_says_when_is_taken_at_its_word() {
     let rule = rule(Name::RateLimited);
     assert!(why_not(tale.ask(&rule, None, 899)).contains("takes requests again at"));
     assert_eq!(step(tale.ask(&rule, None, 900)).act, Act::Prompt);
-    assert!(why_not(tale.ask(&super::tests::rule(Name::ResumeOnIdle), None, 9_000)).contains("rate_limited"));
+    assert!(why_not(tale.ask(&self::rule(Name::ResumeOnIdle), None, 9_000)).contains("rate_limited"));
 }
 
 #[test]

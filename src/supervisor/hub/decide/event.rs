@@ -119,9 +119,7 @@ impl Work {
                 }
                 self.view.tail.push(record.no, seq);
                 routed = self.routes_events().then(|| session.clone());
-                let id = session.id.to_string();
-                self.fold(record, &event.kind, &event.data, timestamp);
-                id
+                self.fold(record, &event.kind, &event.data, timestamp)
             }
         };
         let event = EventView {

@@ -35,13 +35,14 @@ impl Work {
         all.iter().for_each(|id| self.look_again(id));
     }
 
-    /// Adds an event to a session's facts.
-    pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) {
+    /// Adds an event to a session's facts; gives the session's name.
+    pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) -> String {
         let id = &record.session.id;
         let watched = Arc::make_mut(self.view.watched.entry(id.clone()).or_default());
         if watched.facts.fold(&record.session, kind, data, at) {
             self.told.insert(id.clone());
         }
+        id.to_string()
     }
 
     /// Keeps what events have told, and lets the policies look at their sessions.
@@ -196,13 +197,13 @@ impl Work {
         let session = &record.session;
         let (seq, timestamp) = self.next_place(at);
         let data = raw(data);
-        self.fold(record, kind, &data, timestamp);
+        let session_id = self.fold(record, kind, &data, timestamp);
         self.view.tail.push(record.no, seq);
         self.batch.events.push(EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
-            session_id: session.id.to_string(),
+            session_id,
             node_id: session.node_id.clone(),
             project: session.project.to_string(),
             data,
