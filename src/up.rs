@@ -18,6 +18,8 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::rules::dependency::Dependencies;
+use crate::rules::policy::settings::Policies;
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
@@ -155,7 +157,11 @@ impl Place {
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
             retention: Retention::default(),
+            channels: Vec::new(),
+            routes: Vec::new(),
             alerts: Limits::default(),
+            policies: Policies::default(),
+            dependencies: Dependencies::default(),
             approvals: crate::rules::approval::Limits::default(),
             cost: supervisor_config::CostConfig::default(),
             tls: None,

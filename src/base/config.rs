@@ -77,7 +77,7 @@ pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>
 }
 
 /// The bytes of a file, and its mode bits.
-fn load(path: &Path) -> Result<(Vec<u8>, u32), String> {
+pub fn load(path: &Path) -> Result<(Vec<u8>, u32), String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mode = file.metadata().map_err(cannot)?.mode();

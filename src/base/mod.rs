@@ -6,6 +6,7 @@
 //! - `backoff`: how long to wait before trying again.
 //! - `secret`: text that never prints itself.
 //! - `memory`: how much of it this process uses and may use.
+//! - `money`: exact amounts of US dollars.
 //! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
@@ -32,6 +33,7 @@ pub mod file;
 pub mod id;
 pub mod log;
 pub mod memory;
+pub mod money;
 pub mod nearest;
 pub mod notify;
 pub mod os;

@@ -1,11 +1,12 @@
 //! `halctl alerts`.
 
-use super::cli::AlertVerb;
+use super::cli::tell::{AlertVerb, SilenceVerb};
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use crate::base::exit::Failure;
 use crate::protocol::alert::{Alert, AlertState, Severity};
+use crate::protocol::silence::{Silence, SilenceRequest};
 
 /// Alerts in one page of the list.
 const PAGE: usize = 1000;
@@ -33,6 +34,36 @@ pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Resul
             }
             Ok(())
         }
+        AlertVerb::Silence { verb } => silence(verb.unwrap_or(SilenceVerb::List), client, screen).await,
+    }
+}
+
+async fn silence(verb: SilenceVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    match verb {
+        SilenceVerb::List => {
+            let all = client.get::<Vec<Silence>>(&["silences"], &Query::new()).await?.data;
+            screen.list(&all, "No silences. Begin one with: halctl alerts silence add NAME --for 1h")
+        }
+        SilenceVerb::Add { matches, span, reason } => {
+            let asked = SilenceRequest { matches, seconds: span.as_secs(), reason };
+            screen.one(&client.post_with::<Silence>(&["silences"], &asked).await?.data)
+        }
+        SilenceVerb::Expire { id } => {
+            screen.one(&client.post::<Silence>(&["silences", &id, "expire"]).await?.data)
+        }
+    }
+}
+
+impl Record for Silence {
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("id", &self.id),
+            Field::new("matches", &self.matches),
+            Field::moment("until", self.until),
+            Field::new("by", &self.by),
+            Field::moment("created_at", self.created_at).wide(),
+            Field::new("reason", &self.reason).long(),
+        ]
     }
 }
 

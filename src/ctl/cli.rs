@@ -1,9 +1,11 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
 pub mod approval;
+pub mod cost;
 pub mod operate;
 pub mod session;
 pub mod store;
+pub mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +66,7 @@ pub struct Global {
     /// The token itself; other users of this machine can see it.
     #[arg(long, global = true, value_name = "TOKEN", hide = true)]
     pub auth_token: Option<String>,
-    /// How to print: table, wide, lines (`key: value  key: value`), json, yaml or name; by default a table on a
+    /// How to print: table, wide, lines (`key: value  key: value`), csv, json, yaml or name; by default a table on a
     /// terminal and lines into a pipe
     #[arg(short, long, global = true, value_enum, env = "HALCTL_OUTPUT", value_name = "HOW")]
     #[arg(hide_possible_values = true, hide_env_values = true)]
@@ -93,6 +95,8 @@ pub enum Output {
     Wide,
     /// One line for each record: `key: value  key: value`.
     Lines,
+    /// Comma-separated values, with the fields' names in the first line.
+    Csv,
     /// What the supervisor answered.
     Json,
     /// The same as YAML.
@@ -130,7 +134,13 @@ pub enum Noun {
     Commands(CommandVerb),
     /// What a person should see: what is wrong, since when, and who knows
     #[command(visible_alias = "alert", subcommand)]
-    Alerts(AlertVerb),
+    Alerts(tell::AlertVerb),
+    /// The ways to people: Discord, Slack, e-mail, PagerDuty, webhooks; and what waits on them
+    #[command(visible_alias = "channel", subcommand)]
+    Channels(tell::ChannelVerb),
+    /// Who is told what, and why
+    #[command(visible_alias = "route", subcommand)]
+    Routes(tell::RouteVerb),
     /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
@@ -143,6 +153,16 @@ pub enum Noun {
     /// What a store that was set aside holds and the present one lacks
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// What sessions have used, and what providers bill
+    #[command(
+        visible_alias = "costs",
+        after_help = "\
+Examples:
+  halctl cost today
+  halctl cost month --by project
+  halctl cost --from 2026-11-01 --to 2026-11-15 --by model -o csv"
+    )]
+    Cost(cost::Cost),
     /// Look at this machine as the runbook does: what is wrong, what shows it, what helps; and do what is safe
     #[command(after_help = operate::DOCTOR_HELP)]
     Doctor(operate::Doctor),
@@ -255,44 +275,6 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
-    },
-}
-
-/// What can be done with alerts.
-#[derive(Debug, Subcommand)]
-pub enum AlertVerb {
-    /// List alerts that are not over, newest first
-    #[command(
-        visible_alias = "ls",
-        after_help = "\
-Examples:
-  halctl alerts list --severity high
-  halctl alerts list --status all --name node.offline"
-    )]
-    List {
-        /// Only those `firing`, `acknowledged`, `resolved`, `open` (not resolved), or `all`
-        #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
-        status: String,
-        /// Only those at least so severe: low, medium, high or critical
-        #[arg(long, value_name = "SEVERITY", value_parser = severity)]
-        severity: Option<Severity>,
-        /// Only those of this kind, such as node.offline
-        #[arg(long)]
-        name: Option<String>,
-        /// How many at most; 0: all of them
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-    },
-    /// Show one alert
-    Get {
-        /// The alert's id.
-        id: String,
-    },
-    /// Say that you know: what happened once is over with that, what lasts is not told again
-    Ack {
-        /// The alerts' ids.
-        #[arg(required = true)]
-        ids: Vec<String>,
     },
 }
 

@@ -19,6 +19,9 @@ use crate::protocol::command::{CommandRequest, CommandView};
 /// A connection that is not there after this long will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a far side has to say takes no longer, and the supervisor says so before.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// How long an answer to a question may take: the largest pages come from the supervisor's disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -97,6 +100,22 @@ impl Client {
     /// Asks for a change that does no harm when it is asked for twice.
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
         let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request).await)
+    }
+
+    /// The same, with something to say.
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl serde::Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(ANSWER_TIMEOUT);
+        self.answer(exchange(request.json(body)).await)
+    }
+
+    /// The same, of what takes as long as a far side does.
+    pub async fn post_slow<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Answer<T>, Failure> {
+        let request = self.request(&self.http, Method::POST, path, &Query::new()).timeout(SLOW_TIMEOUT);
         self.answer(exchange(request).await)
     }
 

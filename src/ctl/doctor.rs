@@ -156,7 +156,7 @@ fn show(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
     match screen.output() {
         Output::Table | Output::Wide => screen.write(&report.page(screen.color())),
         Output::Json | Output::Yaml => screen.structured(report),
-        Output::Lines | Output::Name => {
+        Output::Lines | Output::Name | Output::Csv => {
             report.notes.iter().for_each(|note| screen.say(&format!("note: {note}")));
             for fixed in &report.fixes {
                 screen.say(&format!("fix: {}: {}", fixed.what, fixed.outcome));

@@ -4,7 +4,7 @@
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `backup`, `archive`, `store`: the nouns.
+//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `backup`, `archive`, `store`, `cost`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `config`, `completions`: halctl itself.
@@ -13,11 +13,13 @@ mod alert;
 mod approval;
 mod archive;
 mod backup;
+mod channel;
 pub mod cli;
 mod client;
 mod command;
 mod completions;
 mod config;
+mod cost;
 pub mod discover;
 mod doctor;
 mod event;
@@ -25,6 +27,7 @@ mod feed;
 mod incident;
 mod node;
 pub mod print;
+mod route;
 mod scrub;
 mod session;
 mod store;
@@ -68,10 +71,13 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Events(verb) => event::run(verb, &client(&global, around)?, screen).await,
         Noun::Alerts(verb) => alert::run(verb, &client(&global, around)?, screen).await,
+        Noun::Channels(verb) => channel::run(verb, &client(&global, around)?, screen).await,
+        Noun::Routes(verb) => route::run(verb, &client(&global, around)?, screen).await,
         Noun::Approvals(verb) => approval::run(verb, &client(&global, around)?, screen).await,
         Noun::Archive(verb) => archive::run(verb, &client(&global, around)?, screen).await,
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,
+        Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
     }
 }

@@ -66,6 +66,7 @@ impl Screen {
             Output::Json => self.json(&items),
             Output::Yaml => self.yaml(&items),
             Output::Name => items.iter().try_for_each(|item| self.write(&format!("{}\n", item.name()))),
+            Output::Csv => self.csv(items),
             Output::Lines => items.iter().try_for_each(|item| self.line(item)),
             Output::Table | Output::Wide if items.is_empty() => {
                 self.say(none);
@@ -84,6 +85,7 @@ impl Screen {
             Output::Json => self.json(item),
             Output::Yaml => self.yaml(item),
             Output::Name => self.write(&format!("{}\n", item.name())),
+            Output::Csv => self.csv(std::slice::from_ref(item)),
             Output::Lines => self.line(item),
             Output::Table | Output::Wide => {
                 let text = record::sheet(item, now(), self.color);
@@ -114,6 +116,7 @@ impl Screen {
                 self.yaml(item)?;
             }
             Output::Name => self.write(&format!("{}\n", item.name()))?,
+            Output::Csv => self.write(&record::csv_line(&item.fields(), Field::csv))?,
             Output::Lines => self.line(item)?,
             Output::Table | Output::Wide => {
                 let text = record::row(item, self.color);
@@ -137,6 +140,14 @@ impl Screen {
     pub fn say(&mut self, sentence: &str) {
         // A person who closed standard error does not want to hear it.
         let _ = writeln!(self.aside, "{}", text::clean(sentence));
+    }
+
+    fn csv<T: Record>(&mut self, items: &[T]) -> Result<(), Failure> {
+        let rows: Vec<Vec<Field>> = items.iter().map(Record::fields).collect();
+        if let Some(first) = rows.first().filter(|_| self.headers) {
+            self.write(&record::csv_line(first, |field| field.key.to_owned()))?;
+        }
+        rows.iter().try_for_each(|row| self.write(&record::csv_line(row, Field::csv)))
     }
 
     fn line<T: Record>(&mut self, item: &T) -> Result<(), Failure> {

@@ -45,11 +45,23 @@ pub enum Verb {
     AnswerQuestion,
     /// Look at a session in its backend and report its status word.
     SessionStatus,
+    /// End a session and begin another that goes on with its work: `args.handover?` (default true), `args.prompt?`.
+    RestartSession,
+    /// Stop the turn, and keep policies away until a person goes on.
+    PauseSession,
+    /// Let policies touch a paused session again, without saying anything to it.
+    ReleaseSession,
+    /// Leave a session out of lists: `args.undo?`.
+    ArchiveSession,
+    /// Label a session: `args.add?`, `args.remove?` (lists of words).
+    LabelSession,
+    /// Stop all turns of a project, or all, and begin none until released: `args.release?`.
+    HaltWork,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 7] = [
+    pub const ALL: [Verb; 13] = [
         Self::CreateSession,
         Self::PromptSession,
         Self::AbortSession,
@@ -57,6 +69,12 @@ impl Verb {
         Self::AnswerPermission,
         Self::AnswerQuestion,
         Self::SessionStatus,
+        Self::RestartSession,
+        Self::PauseSession,
+        Self::ReleaseSession,
+        Self::ArchiveSession,
+        Self::LabelSession,
+        Self::HaltWork,
     ];
 
     /// The word on the wire.
@@ -69,6 +87,12 @@ impl Verb {
             Self::AnswerPermission => "answer_permission",
             Self::AnswerQuestion => "answer_question",
             Self::SessionStatus => "session_status",
+            Self::RestartSession => "restart_session",
+            Self::PauseSession => "pause_session",
+            Self::ReleaseSession => "release_session",
+            Self::ArchiveSession => "archive_session",
+            Self::LabelSession => "label_session",
+            Self::HaltWork => "halt_work",
         }
     }
 
@@ -81,6 +105,9 @@ impl Verb {
             "abort" => "abort_session",
             "kill" => "kill_session",
             "status" => "session_status",
+            "restart" | "handover" => "restart_session",
+            "pause" => "pause_session",
+            "halt" => "halt_work",
             other => other,
         };
         Self::ALL.into_iter().find(|verb| verb.as_str() == plain)
@@ -88,7 +115,20 @@ impl Verb {
 
     /// True when it is meant for one existing session.
     pub fn needs_session(self) -> bool {
-        self != Self::CreateSession
+        !matches!(self, Self::CreateSession | Self::HaltWork)
+    }
+
+    /// True when the supervisor carries it out, and no node is told.
+    pub fn stays_here(self) -> bool {
+        matches!(
+            self,
+            Self::RestartSession
+                | Self::PauseSession
+                | Self::ReleaseSession
+                | Self::ArchiveSession
+                | Self::LabelSession
+                | Self::HaltWork
+        )
     }
 }
 

@@ -182,6 +182,19 @@ pub struct CommandResult {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Where the session's directory stood just before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<Stood>,
+}
+
+/// Where a directory under version control stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stood {
+    /// The commit that is checked out.
+    pub commit: String,
+    /// True when files differ from it.
+    #[serde(default)]
+    pub is_dirty: bool,
 }
 
 /// The agent lives, and this is how its machine is.

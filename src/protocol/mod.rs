@@ -2,9 +2,12 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
-//! - `alert`: what a person should see. `approval`: what a session waits with for a person.
+//! - `alert`: what a person should see. `notice`: how it is told, by way of a `channel`. `silence`: what nobody is told.
+//! - `approval`: what a session waits with for a person.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
+//! - `cost`: what sessions have used.
+//! - `provider`: what model providers bill.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
 //!
@@ -16,10 +19,16 @@ pub mod api;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod ctl_file;
 pub mod event;
 pub mod frame;
+pub mod mark;
 pub mod node;
+pub mod notice;
+pub mod provider;
 pub mod session;
+pub mod silence;
 pub mod store;

@@ -22,6 +22,9 @@ pub enum Refused {
     /// What it names does not exist.
     #[error("{0}")]
     NoSuch(String),
+    /// Work is halted.
+    #[error("{0}")]
+    Halted(String),
 }
 
 /// A node as far as it matters to where a command goes.
@@ -62,6 +65,8 @@ pub fn accept(
             .session(&id)
             .ok_or_else(|| Refused::NoSuch(no_such("session", &request.session_id, known.session_names())))?;
         (session.node_id.clone(), session.project.to_string(), Some(id))
+    } else if verb == Verb::HaltWork {
+        (NodeId::new(""), halted_project(project, known)?, None)
     } else {
         (node_for(project, &request.node_id, known)?, project.clone(), None)
     };
@@ -150,6 +155,16 @@ pub fn local_id(public: &SessionId, node: &NodeId) -> SessionId {
         Some(local) => SessionId::new(local),
         None => public.clone(),
     }
+}
+
+/// The project that is to be halted; empty: everything.
+fn halted_project(project: &str, known: &impl Known) -> Result<String, Refused> {
+    let nodes = known.nodes();
+    let mut names = nodes.iter().flat_map(|node| node.projects.iter().map(|one| one.name.as_str()));
+    if project.is_empty() || names.clone().any(|one| one == project) {
+        return Ok(project.to_owned());
+    }
+    Err(Refused::NoSuch(no_such("project", project, &mut names)))
 }
 
 fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, Refused> {

@@ -3,15 +3,32 @@
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
+//! - `route`: who is told of it, and when.
+//! - `address`: where a webhook may go.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert.
+//! - `ledger`: what an event adds to the ledger of costs.
+//! - `provider`: what providers answer, read as bills.
+//! - `reconcile`: what we count against what they bill.
+//! - `dependency`: which project waits for which, and when one is complete.
+//! - `policy`: what steps in by itself, when, and why.
+//! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
 
+pub mod address;
 pub mod alert;
 pub mod approval;
 pub mod command;
+pub mod dependency;
+pub mod ledger;
 pub mod node;
+pub mod notice;
+pub mod policy;
 pub mod price;
+pub mod provider;
+pub mod reconcile;
+pub mod report;
+pub mod route;
 pub mod session;
 pub mod watch;

@@ -225,7 +225,7 @@ mod tests {
     fn the_embedded_prices_are_whole_and_dated() {
         let prices = embedded();
         assert!(prices.len() >= 30, "{}", prices.len());
-        for price in &prices {
+        for price in prices.iter().filter(|price| price.provider != "echo") {
             assert!(price.rates.input > 0 && price.rates.output > price.rates.input, "{price:?}");
             assert!(
                 price.from.len() == 10 && !price.source.is_empty() && !price.provider.is_empty(),

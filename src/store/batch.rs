@@ -9,7 +9,7 @@ use super::alert::AlertRow;
 use super::audit::{AuditRecord, note_outcomes};
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
-use super::cost::CostRecord;
+use super::cost::{CostChange, CostRecord};
 use super::node::{NodeRecord, NodeRow};
 use super::session::{SessionRecord, SessionRow};
 use super::sheet::edit;
@@ -38,8 +38,8 @@ pub struct Batch {
     pub keys: Vec<(String, KeyRecord)>,
     /// Entries to merge into the index of events by session, sorted.
     pub index: Vec<(u32, u64)>,
-    /// What was used since, to be added up.
-    pub costs: BTreeMap<String, CostRecord>,
+    /// What changes in the ledger of costs.
+    pub costs: BTreeMap<String, CostChange>,
     /// Alerts as they are now; `None`: it is not kept any more.
     pub alerts: BTreeMap<u64, Option<Alert>>,
     /// What the supervisor keeps for itself, by name; `None`: it is not kept any more.
@@ -146,23 +146,20 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
 
 fn write_costs(
     txn: &WriteTransaction,
-    costs: &BTreeMap<String, CostRecord>,
+    costs: &BTreeMap<String, CostChange>,
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     if costs.is_empty() {
         return Ok(());
     }
     let mut table = txn.open_table(COSTS)?;
-    for (key, more) in costs {
+    for (key, change) in costs {
         let known = table.get(key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), key));
-        let sum = match known.transpose()? {
-            Some(mut sum) => {
-                sum.add(more);
-                sum
-            }
-            None => more.clone(),
+        let sum = change.on(known.transpose()?);
+        match sum.is_nothing() {
+            true => table.remove(key.as_str())?,
+            false => table.insert(key.as_str(), row::seal(&sum, key).as_slice())?,
         };
-        table.insert(key.as_str(), row::seal(&sum, key).as_slice())?;
         changes.push(Change::Put(change::Kind::Cost, key.clone()));
     }
     Ok(())

@@ -68,6 +68,11 @@ pub(super) fn session_of(bytes: &[u8], seq: u64) -> Result<String, StoreError> {
     open(bytes, seq).map(|row| row.session_id.to_owned())
 }
 
+/// The identity of a stored event.
+pub(super) fn id_of(bytes: &[u8], seq: u64) -> Result<&str, StoreError> {
+    open(bytes, seq).map(|row| row.id)
+}
+
 /// A stored event.
 pub(super) fn view(bytes: &[u8], seq: u64) -> Result<EventView, StoreError> {
     open(bytes, seq)?.view(seq)

@@ -177,7 +177,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-node.2", row::seal(&NodeRow::from(&node), "web-1")),
         ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
         ("supervisor-key.1", row::seal(&key, "token\0k")),
-        ("supervisor-cost.1", row::seal(&cost(), cost().key())),
+        ("supervisor-cost.2", row::seal(&cost(), cost().key())),
         ("supervisor-audit.1", row::seal(&audit(), 3)),
         ("supervisor-alert.1", row::seal(&AlertRow::from(&alert()), 4)),
         ("supervisor-state.1", row::seal(&kept(), "halt/shop")),
@@ -194,7 +194,11 @@ fn cost() -> CostRecord {
         session_id: "ses_1".into(),
         node_id: "web-1".into(),
         tokens: [1, 2, 3, 4, 5],
-        micros: Some(500_000),
+        picos: Some(500_000_000_000),
+        estimated: 6,
+        equivalent: 7,
+        unpriced: 8,
+        unreported: 9,
     }
 }
 
@@ -253,7 +257,9 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(command.into_command("c1").unwrap().error.as_deref(), Some("no such session"));
     assert_eq!(row::open::<KeyRecord>(&read("supervisor-key.1"), "token\0k").unwrap().command, "c1");
     assert_eq!(row::open::<Change>(&read("supervisor-change.1"), 5).unwrap(), Change::Events(1, 9));
-    assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), cost());
+    assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.2"), cost().key()).unwrap(), cost());
+    let first = CostRecord { estimated: 0, equivalent: 0, unpriced: 0, unreported: 0, ..cost() };
+    assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), first);
     assert_eq!(row::open::<AuditRecord>(&read("supervisor-audit.1"), 3).unwrap(), audit());
     assert_eq!(row::open::<StateRecord>(&read("supervisor-state.1"), "halt/shop").unwrap(), kept());
     let read = row::open::<AlertRow>(&read("supervisor-alert.1"), 4).unwrap();

@@ -13,6 +13,7 @@
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
+//! - `state`: small words that the supervisor keeps for itself; `policy`: those of policies and lifecycle.
 //! - `returned`: events that came back, and may be said again.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `turn`: who may have the mirror's files open.
@@ -26,6 +27,7 @@ pub mod archive;
 pub mod audit;
 mod ballast;
 mod batch;
+pub mod bill;
 mod cache;
 pub mod change;
 pub mod check;
@@ -36,12 +38,14 @@ pub mod dice;
 #[cfg(test)]
 pub mod disk;
 pub mod event;
+pub mod found;
 mod fresh;
 pub mod hub;
 pub mod index;
 pub mod journal;
 pub mod mirror;
 pub mod node;
+pub mod policy;
 #[cfg(test)]
 pub mod power;
 #[cfg(test)]
@@ -52,6 +56,7 @@ pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;
+pub mod spent;
 pub mod state;
 pub(crate) mod suspect;
 mod tables;

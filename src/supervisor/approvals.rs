@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
+use super::hub::Hub;
 use super::hub::view::View;
-use super::shared::Shared;
 use crate::protocol::approval::{Approval, ApprovalView, Question};
 use crate::protocol::event::EventView;
 use crate::store::StoreError;
@@ -60,9 +60,9 @@ struct Part {
 }
 
 /// The approval with what its session's events tell. Reads the store, so on a thread that may block.
-pub fn whole(shared: &Shared, approval: Approval) -> Result<ApprovalView, StoreError> {
+pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> {
     let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
-    let view = shared.hub.view();
+    let view = hub.view();
     let Some(record) = view.sessions.get(&found.approval.session_id) else { return Ok(found) };
     let kinds = ["permission.asked", "question.asked", "message.part.updated"];
     let mut query = EventQuery {
@@ -78,7 +78,7 @@ pub fn whole(shared: &Shared, approval: Approval) -> Result<ApprovalView, StoreE
     };
     let mut asked = None;
     for _ in 0..PAGES {
-        let page = look(shared, &query, &view)?;
+        let page = look(hub, &query, &view)?;
         for event in &page {
             if read_event(&mut found, &mut asked, event) {
                 return Ok(found);
@@ -92,8 +92,8 @@ pub fn whole(shared: &Shared, approval: Approval) -> Result<ApprovalView, StoreE
     Ok(found)
 }
 
-fn look(shared: &Shared, query: &EventQuery, view: &View) -> Result<Vec<EventView>, StoreError> {
-    Ok(shared.hub.store().read()?.events(query, &view.tail)?.events)
+fn look(hub: &Hub, query: &EventQuery, view: &View) -> Result<Vec<EventView>, StoreError> {
+    Ok(hub.store().read()?.events(query, &view.tail)?.events)
 }
 
 /// Takes from an event what it tells, newest first. True when nothing more is wanted. `asked` is the message that

@@ -1,14 +1,20 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
 //! - `tls`: the certificate is tried before anything is started.
+//! - `channels`: the ways to people.
+//! - `routes`: who is told what.
 //! - `cost`: what tokens cost, and what the providers bill.
+//! - `provider`: whose bills are fetched.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
 mod approvals;
+pub mod channels;
 mod cost;
 mod later;
+pub mod provider;
 mod reload;
+mod routes;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -20,6 +26,9 @@ use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::approval;
+use crate::rules::dependency::{self, Dependencies};
+use crate::rules::policy::settings::{self as policies, Policies};
+use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::{Retention, Types};
@@ -63,6 +72,14 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: Limits,
+    /// The ways to people.
+    pub channels: Vec<channels::Channel>,
+    /// Who is told what.
+    pub routes: Vec<Route>,
+    /// What steps in by itself.
+    pub policies: Policies,
+    /// Which project waits for which.
+    pub dependencies: Dependencies,
     /// How long approvals wait.
     pub approvals: approval::Limits,
     /// What tokens cost.
@@ -104,6 +121,12 @@ impl Config {
     pub fn store_path(&self) -> PathBuf {
         self.database.with_extension("redb")
     }
+
+    /// Who is told what.
+    pub fn routing(&self) -> Routing {
+        let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
+        Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
+    }
 }
 
 /// Reads the file. Ends in the configuration and what to warn of, or in everything that is wrong.
@@ -136,13 +159,27 @@ fn build(root: &Section<'_>) -> Config {
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let alerts = root.section("alerts", alerts);
+    let channels = channels::read(root);
+    let routes = routes::read(root, &channels);
     let approvals = root.section("approvals", approvals::read);
-    later::channels(root);
+    let policies = policies::read(root);
+    let dependencies = dependency::read(root);
     let cost = cost::read(root);
-    later::policies(root);
     later::credentials(root);
-    later::others(root);
-    Config { server, database, backup, retention, alerts, approvals, cost, tls }
+    Config {
+        server,
+        database,
+        backup,
+        retention,
+        alerts,
+        policies,
+        dependencies,
+        approvals,
+        channels,
+        routes,
+        cost,
+        tls,
+    }
 }
 
 fn server(section: &Section<'_>) -> ServerConfig {

@@ -1,5 +1,8 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
 
+mod bills;
+mod cost;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,9 +15,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::bills::Bills;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
+use crate::base::clock;
 use crate::protocol::command::Command;
+use crate::protocol::cost::CostReport;
 use crate::protocol::session::Status;
 use crate::store::mirror::Health;
 use crate::store::mirror::backup::Saved;
@@ -68,6 +74,8 @@ pub struct Metrics {
     disk: Family<Word, Gauge<f64, AtomicU64>>,
     disk_free: Gauge<f64, AtomicU64>,
     kept: Gauge<f64, AtomicU64>,
+    costs: cost::Costs,
+    bills: Bills,
 }
 
 /// What files are there, for whoever asks now.
@@ -82,6 +90,9 @@ pub struct Files {
     /// Whether it was looked through and found good.
     pub is_good: bool,
 }
+
+/// What was used today, for whoever asks now; `None`: the store cannot be read.
+pub type Today = Option<CostReport>;
 
 /// The hub's own counters.
 #[derive(Clone, Debug)]
@@ -133,6 +144,8 @@ impl Default for Metrics {
             disk: Family::default(),
             disk_free: Gauge::default(),
             kept: Gauge::default(),
+            costs: cost::Costs::default(),
+            bills: Bills::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -144,7 +157,9 @@ impl Metrics {
     /// All metrics under their names.
     fn named(&self) -> Registry {
         let (metrics, hub) = (self, &self.counts);
-        let mut of = Registry::with_prefix("hal_o_swarm");
+        let mut root = Registry::default();
+        self.costs.name(&mut root);
+        let of = root.sub_registry_with_prefix("hal_o_swarm");
         of.register("events", "Durable events committed", hub.events.clone());
         of.register("commits", "Transactions committed", hub.commits.clone());
         of.register("commit_failures", "Transactions that failed", hub.failures.clone());
@@ -169,8 +184,9 @@ impl Metrics {
             "How often all rows of supervisor.db were compared with the store's since it was opened",
             metrics.mirror_comparisons.clone(),
         );
-        self.name_files(&mut of);
-        of
+        self.name_files(of);
+        self.bills.name(of);
+        root
     }
 
     fn name_files(&self, of: &mut Registry) {
@@ -206,8 +222,12 @@ impl Metrics {
     }
 
     /// All metrics as Prometheus reads them.
-    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files) -> String {
+    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files, today: &Today) -> String {
+        if let Some(today) = today {
+            self.costs.set(today);
+        }
         self.look_at(&hub.view());
+        self.bills.look_at(&hub.view(), clock::now());
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));

@@ -1,12 +1,14 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
-//! - `approvals`: what sessions wait with for a person, as people read it.
+//! - `approvals`: what sessions wait with for a person, as people read it. `asking`: the hub and the store, asked.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
+//! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
+//! - `outbound`: the ways to people. `lookout`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes.
 //! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
 
@@ -15,6 +17,7 @@ pub mod api;
 mod approvals;
 mod archive;
 mod aside;
+mod asking;
 mod auth;
 mod backup;
 pub mod cli;
@@ -23,9 +26,12 @@ mod denied;
 mod gate;
 pub mod hub;
 mod live;
+mod lookout;
 mod metrics;
 mod mirror;
 pub mod offline;
+mod outbound;
+mod provider;
 mod pulse;
 mod refusal;
 pub mod run;
@@ -96,6 +102,10 @@ impl Supervisor {
             )?;
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
+        view.prices = Arc::new(config.cost.prices.clone());
+        view.routing = Arc::new(config.routing());
+        view.policies = Arc::new(config.policies.clone());
+        view.dependencies = Arc::new(config.dependencies.clone());
         view.approval_limits = config.approvals;
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
         if let Some(set_aside) = set_aside {
@@ -123,12 +133,16 @@ impl Supervisor {
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
         }
+        shared.outbound.set(&config.channels, &shared.hub, &shared.tasks);
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
+        shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
+        let looking = lookout::watch(shared.clone());
+        shared.tasks.spawn_cuttable(async move { drop(looking.await) });
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
@@ -189,9 +203,15 @@ impl Supervisor {
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
         self.shared.archive.set_rules(config.retention.clone());
+        self.shared.providers.set(&config.cost);
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
+        self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
+        self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
+        self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
+        self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
+        self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())

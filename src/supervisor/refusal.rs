@@ -23,6 +23,11 @@ impl ApiError {
         Self { status, refusal: Refusal { error: error.into(), code } }
     }
 
+    /// The sentence for people.
+    pub fn sentence(&self) -> &str {
+        &self.refusal.error
+    }
+
     /// 401.
     pub fn unauthorized(error: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Code::AuthRequired, error)
@@ -78,6 +83,7 @@ impl From<NotAccepted> for ApiError {
         match why {
             NotAccepted::Refused(Refused::Invalid(_)) => Self::validation(text),
             NotAccepted::Refused(Refused::NoSuch(_)) => Self::not_found(text),
+            NotAccepted::Refused(Refused::Halted(_)) => Self::new(StatusCode::CONFLICT, Code::Conflict, text),
             NotAccepted::KeyTaken(_) | NotAccepted::NotOpen(_) | NotAccepted::Late(_) => {
                 Self::new(StatusCode::CONFLICT, Code::Conflict, text)
             }

@@ -14,6 +14,8 @@ use super::denied::Denied;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
+use super::outbound::Outbound;
+use super::provider::Providers;
 use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
@@ -62,10 +64,14 @@ pub struct Shared {
     pub merging: Arc<Mutex<()>>,
     /// Work that takes long.
     pub works: Works,
+    /// Who fetches what providers bill.
+    pub providers: Providers,
     /// Live events.
     pub live: Switchboard,
     /// Whether new connections can be taken.
     pub accepting: Accepting,
+    /// The ways to people.
+    pub outbound: Outbound,
     /// Everything that runs.
     pub tasks: Tasks,
     /// Who was denied.
@@ -85,8 +91,10 @@ impl Shared {
             metrics,
             merging: Arc::default(),
             works: Works::default(),
+            providers: Providers::default(),
             live: Switchboard::default(),
             accepting: Accepting::default(),
+            outbound: Outbound::default(),
             tasks,
             denied: Arc::default(),
             refusals: Arc::default(),

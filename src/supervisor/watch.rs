@@ -182,7 +182,7 @@ async fn tell(shared: &Shared, found: Found) -> Result<(), super::hub::Stopped> 
     for (name, about, verdict) in news {
         let (severity, text) =
             verdict.map_or_else(Default::default, |(severity, text)| (severity, Some(text)));
-        shared.hub.send(Input::Symptom(Symptom { name, about, severity, text })).await?;
+        shared.hub.send(Input::Symptom(Symptom { name: name.to_owned(), about, severity, text })).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! - `world`: starts the true programs on free ports; `program`, `peer`, `stream`, `patience` are its parts.
 //! - `approval`: what a session waits with for a person, and whether the answer arrived.
+//! - `chat`: what people are told in Discord and Slack, press and type there; `stand_in` plays those services.
 //! - `node`, `session`, `event`, `command`: what people do and see. `survive`: the same while things are killed.
 //! - `fault`: killed at random and at every sync, with a ledger outside that says what must be left.
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
@@ -9,12 +10,15 @@
 //! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
+//! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
+//! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
 //! - `tidy`: the house keeps its own rules.
 
@@ -23,8 +27,10 @@
 mod agent;
 mod alert;
 mod approval;
+mod chat;
 mod command;
 mod config;
+mod cost;
 mod ctl;
 mod doctor;
 mod documents;
@@ -44,11 +50,14 @@ mod opencode_home;
 mod patience;
 mod peer;
 mod program;
+mod provider;
 mod recording;
+mod route;
 mod service;
 mod session;
 mod session_rules;
 mod source;
+mod stand_in;
 mod stream;
 mod survive;
 mod tidy;

@@ -28,6 +28,7 @@ pub const CONTEXT_LIMIT: u64 = 100_000;
 /// The fake model, running in this process on a port of its own until it is dropped.
 pub struct FakeModel {
     ledger: fake_model::Ledger,
+    book: tempfile::NamedTempFile,
     /// Where it listens, for example `http://127.0.0.1:40001`.
     pub url: String,
     stop: Option<oneshot::Sender<()>>,
@@ -56,7 +57,8 @@ pub struct Billed {
 impl FakeModel {
     /// Starts it.
     pub fn start() -> Self {
-        let ledger = fake_model::Ledger::default();
+        let book = tempfile::NamedTempFile::new().unwrap();
+        let ledger = fake_model::Ledger::kept_in(book.reopen().unwrap());
         let router = fake_model::router(ledger.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -72,7 +74,7 @@ impl FakeModel {
             });
         });
         let url = format!("http://{}", told.recv().unwrap());
-        Self { ledger, url, stop: Some(stop), thread: Some(thread) }
+        Self { ledger, book, url, stop: Some(stop), thread: Some(thread) }
     }
 
     /// What a session was billed so far.
@@ -87,6 +89,12 @@ impl FakeModel {
             cost_micros: bill.cost_micros,
             title_calls: bill.title_calls,
         }
+    }
+
+    /// A line for every call so far: see `fake_model::Ledger::kept_in`.
+    pub fn book(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.book.path()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The sessions that were billed.

@@ -29,7 +29,7 @@ const FENCES: [(&str, &[&str]); 6] = [
     ("postcard", &["src/store/"]),
     ("rusqlite", &["src/store/"]),
     ("axum", &["src/supervisor/"]),
-    ("tokio_tungstenite", &["src/agent/link"]),
+    ("tokio_tungstenite", &["src/agent/link", "src/supervisor/outbound/slack/"]),
     ("clap", &COMMAND_LINES),
 ];
 

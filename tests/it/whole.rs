@@ -15,16 +15,20 @@ use crate::world::World;
 pub struct Whole {
     pub world: World,
     pub home: OpencodeHome,
-    model: FakeModel,
-    port: u16,
+    pub model: FakeModel,
+    pub port: u16,
 }
 
 impl Whole {
     /// A supervisor, and the node `web-1` whose project `shop` has a true opencode.
     pub fn begin(permission: Value) -> Self {
+        Self::begin_in(World::supervised(), permission)
+    }
+
+    /// The same with a supervisor that runs already.
+    pub fn begin_in(mut world: World, permission: Value) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
-        let mut world = World::supervised();
         world.environment = home.environment();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut config = world.agent_config("web-1", "shop");

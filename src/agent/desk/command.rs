@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::deed;
 use super::line::{Lines, Place};
+use super::stand;
 use super::{Held, View};
 use crate::agent::backend::{Backend, BackendError, Deed, Settled};
 use crate::agent::backends::Backends;
@@ -21,7 +22,7 @@ use crate::agent::outbox::Outbox;
 use crate::agent::project::Projects;
 use crate::base::clock;
 use crate::protocol::command::{CommandId, CommandState, Verb};
-use crate::protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent};
+use crate::protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent, Stood};
 use crate::protocol::session::{Activity, SessionId};
 use crate::store::journal::{Change, CommandRecord};
 
@@ -152,7 +153,7 @@ impl Commands {
             return self.means.acknowledge(id).await;
         }
         match self.means.outbox.command(&id) {
-            Ok(Some(record)) if record.state.is_final() => return self.means.say_result(&record).await,
+            Ok(Some(record)) if record.state.is_final() => return self.means.say_result(&record, None).await,
             Ok(Some(_)) => return self.means.acknowledge(id).await,
             Ok(None) => {}
             Err(error) => {
@@ -190,15 +191,16 @@ struct Outcome {
     state: CommandState,
     output: String,
     error: Option<String>,
+    stood: Option<Stood>,
 }
 
 impl Outcome {
     fn done(output: String) -> Self {
-        Self { state: CommandState::Done, output, error: None }
+        Self { state: CommandState::Done, output, error: None, stood: None }
     }
 
     fn no(state: CommandState, why: impl Into<String>) -> Self {
-        Self { state, output: String::new(), error: Some(why.into()) }
+        Self { state, output: String::new(), error: Some(why.into()), stood: None }
     }
 }
 
@@ -240,6 +242,22 @@ async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb) -> Outcome {
         Err(why) => return Outcome::no(CommandState::Failed, why),
     };
     let before = deed::session_of(frame).and_then(|id| means.view.borrow().sessions.get(&id).cloned());
+    let directory = before.as_ref().map(|held| held.record.session.directory.clone());
+    let stood = match directory.filter(|_| deed::steps_in(frame, verb)) {
+        Some(directory) => stand::of(&directory).await,
+        None => None,
+    };
+    let outcome = act(means, frame, &backend, deed, before).await;
+    Outcome { stood, ..outcome }
+}
+
+async fn act(
+    means: &Means,
+    frame: &CommandFrame,
+    backend: &Backend,
+    deed: Deed,
+    before: Option<Held>,
+) -> Outcome {
     match backend.carry_out(&frame.command_id, deed.clone()).await {
         Ok(output) => {
             means.recorded(&deed, &output, before.as_ref()).await;
@@ -320,7 +338,7 @@ impl Means {
         record.output = bounded(outcome.output);
         record.error = outcome.error.map(bounded);
         if self.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_ok() {
-            self.say_result(&record).await;
+            self.say_result(&record, outcome.stood).await;
         }
     }
 
@@ -328,7 +346,7 @@ impl Means {
         self.say(0, FromAgent::CommandAck(CommandAck { command_id })).await;
     }
 
-    async fn say_result(&self, record: &CommandRecord) {
+    async fn say_result(&self, record: &CommandRecord, stood: Option<Stood>) {
         let is_done = record.state == CommandState::Done;
         let result = CommandResult {
             command_id: Some(record.frame.command_id.clone()),
@@ -336,6 +354,7 @@ impl Means {
             state: Some(record.state),
             output: record.output.clone(),
             error: record.error.clone(),
+            stood,
         };
         let after_seq = *self.outbox.last().borrow();
         self.say(after_seq, FromAgent::CommandResult(result)).await;

@@ -41,6 +41,12 @@ pub(super) fn read(
     Ok((kind, of_session(frame, verb, session_id)?))
 }
 
+/// True when it stops something, or whoever asks wants to know where the session stood.
+pub(super) fn steps_in(frame: &CommandFrame, verb: Verb) -> bool {
+    let is_asked = frame.args.get("note_stood").and_then(Value::as_bool).unwrap_or(false);
+    is_asked || matches!(verb, Verb::KillSession | Verb::AbortSession)
+}
+
 /// The words that can be asked, for whoever asks another.
 pub(super) fn unknown_verb(word: &str) -> String {
     let known: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
@@ -73,6 +79,7 @@ fn of_session(frame: &CommandFrame, verb: Verb, session_id: SessionId) -> Result
         },
         Verb::AnswerQuestion => Deed::AnswerQuestion { session_id, request_id, answers: answers(args)? },
         Verb::SessionStatus | Verb::CreateSession => Deed::Look { session_id },
+        _ => return Err(format!("{} is for the supervisor, not for a node", verb.as_str())),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod command;
 mod deed;
 mod line;
 mod shorten;
+mod stand;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -25,7 +25,7 @@ pub fn read(section: &Section<'_>) -> Secret {
         }
         (Some(token), None) => checked(section, "auth_token", token),
         (None, Some(file)) => from_file(section, &file),
-        (None, None) => match credential() {
+        (None, None) => match credential("auth_token") {
             Some(file) => from_file(section, &file),
             None => {
                 demand(section);
@@ -35,9 +35,9 @@ pub fn read(section: &Section<'_>) -> Secret {
     }
 }
 
-/// The token that systemd hands over: `LoadCredential=auth_token:PATH` in the unit.
-fn credential() -> Option<PathBuf> {
-    let file = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("auth_token");
+/// What systemd hands over: `LoadCredential=NAME:PATH` in the unit.
+pub fn credential(name: &str) -> Option<PathBuf> {
+    let file = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
     file.is_file().then_some(file)
 }
 
@@ -52,20 +52,39 @@ fn demand(section: &Section<'_>) {
 }
 
 fn from_file(section: &Section<'_>, file: &Path) -> Secret {
+    match text_of(section, "auth_token_file", file) {
+        Some(token) if !token.is_empty() => checked(section, "auth_token_file", token),
+        Some(_) => {
+            section.problem("auth_token_file", format!("holds no token; {MAKE}"));
+            Secret::default()
+        }
+        None => Secret::default(),
+    }
+}
+
+/// The secret that a file holds, which `key` of a section names. What is wrong with it is noted there.
+pub fn secret_in(section: &Section<'_>, key: &'static str, file: &Path) -> Option<Secret> {
+    let secret = text_of(section, key, file)?;
+    if secret.is_empty() {
+        section.problem(key, "the file is empty: expected the secret alone in it");
+        return None;
+    }
+    Some(secret)
+}
+
+fn text_of(section: &Section<'_>, key: &'static str, file: &Path) -> Option<Secret> {
     match super::load(file) {
-        Err(sentence) => section.problem("auth_token_file", sentence),
+        Err(sentence) => {
+            section.problem(key, sentence);
+            None
+        }
         Ok((bytes, mode)) => {
             if mode & super::OTHERS_READ != 0 {
-                section.warn("auth_token_file", super::reader::OPEN_TO_ALL);
+                section.warn(key, super::reader::OPEN_TO_ALL);
             }
-            let text = String::from_utf8_lossy(&bytes);
-            if !text.trim().is_empty() {
-                return checked(section, "auth_token_file", Secret::new(text.trim()));
-            }
-            section.problem("auth_token_file", format!("holds no token; {MAKE}"));
+            Some(Secret::new(String::from_utf8_lossy(&bytes).trim()))
         }
     }
-    Secret::default()
 }
 
 fn checked(section: &Section<'_>, key: &'static str, token: Secret) -> Secret {

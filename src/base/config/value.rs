@@ -169,6 +169,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// True for a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.found, Some(ast::Value::Array(_)))
+    }
+
     /// The values of an object whose keys are free names.
     pub fn entries(&self) -> Vec<(String, Value<'a>)> {
         let entry = |name: &str, found| {
@@ -219,6 +224,34 @@ impl<'a> Value<'a> {
     /// Notes a problem with this value.
     pub fn problem(&self, expectation: impl Into<String>) {
         self.note(Severity::Problem, expectation.into(), None);
+    }
+
+    /// Notes a problem with a part of this text, given as a range of its bytes, and what was probably meant there.
+    pub fn problem_within(
+        &self,
+        part: std::ops::Range<usize>,
+        expectation: impl Into<String>,
+        meant: Option<String>,
+    ) {
+        let whole = self.place.clone();
+        let is_plain = match self.found {
+            // As long as it is without quotes: nothing in it is escaped.
+            Some(ast::Value::StringLit(text)) => text.value.len() + 2 == whole.len(),
+            _ => false,
+        };
+        let range = match is_plain && part.end + 2 <= whole.len() {
+            true => whole.start + 1 + part.start..whole.start + 1 + part.end,
+            false => whole,
+        };
+        let key = self.key.here.clone();
+        self.reader.note(Note {
+            severity: Severity::Problem,
+            range: Some(range),
+            key,
+            value: self.shown_value(),
+            expectation: expectation.into(),
+            suggestion: meant,
+        });
     }
 
     /// Notes that what this names is absent on this machine: a problem for `--validate`, a warning at run time.

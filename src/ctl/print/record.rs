@@ -117,6 +117,14 @@ impl Field {
         }
     }
 
+    /// The value for a spreadsheet: what is empty stays so.
+    pub fn csv(&self) -> String {
+        match &self.value {
+            Value::Text(text) if text.is_empty() => String::new(),
+            _ => self.text(),
+        }
+    }
+
     /// The value as a table shows it.
     pub fn short(&self, now: Time) -> String {
         match (&self.brief, &self.value) {
@@ -132,6 +140,21 @@ pub fn line(record: &impl Record) -> String {
     let parts: Vec<_> =
         record.fields().iter().map(|field| format!("{}: {}", field.key, field.text())).collect();
     format!("{}\n", parts.join("  "))
+}
+
+/// A line of comma-separated values. What a spreadsheet would take for a formula is marked as text.
+pub fn csv_line(fields: &[Field], value: impl Fn(&Field) -> String) -> String {
+    let cell = |field: &Field| {
+        let text = value(field);
+        let text = if text.starts_with(['=', '+', '@']) { format!("'{text}") } else { text };
+        if text.contains([',', '"', '\'', '\n']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text
+        }
+    };
+    let cells: Vec<String> = fields.iter().map(cell).collect();
+    format!("{}\n", cells.join(","))
 }
 
 /// A record as a sheet: a line for each field, names in one column, times both exact and relative.
@@ -211,6 +234,13 @@ mod tests {
             "id: s1  node_id: web-1  title: two\\nlines  since: 1970-01-01T00:00:01.000Z  error: -\n"
         );
         assert_eq!(Thing.name(), "s1");
+    }
+
+    #[test]
+    fn a_spreadsheet_gets_values_and_no_formulas() {
+        let fields = [Field::new("a", "=1+1"), Field::new("b", "x, \"y\""), Field::new("c", "")];
+        assert_eq!(csv_line(&fields, Field::csv), "\"'=1+1\",\"x, \"\"y\"\"\",\n");
+        assert_eq!(csv_line(&fields, |field| field.key.to_owned()), "a,b,c\n");
     }
 
     #[test]

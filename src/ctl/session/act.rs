@@ -98,7 +98,7 @@ async fn start(
             }
         }
         // Alone, so that `id=$(halctl sessions start ..)` works.
-        Output::Lines | Output::Name => screen.write(&format!("{id}\n"))?,
+        Output::Lines | Output::Name | Output::Csv => screen.write(&format!("{id}\n"))?,
     }
     screen.flush()?;
     wait_after(client, screen, &id, &wait).await

@@ -301,7 +301,8 @@ fn dateless(key: &str) -> &str {
 }
 
 fn total(cost: &CostRecord) -> i128 {
-    cost.tokens.iter().map(|kind| i128::from(*kind)).sum::<i128>() + i128::from(cost.micros.unwrap_or(0))
+    let counts = [cost.picos.unwrap_or(0), cost.equivalent, cost.unpriced, cost.unreported];
+    cost.tokens.iter().chain(&counts).map(|count| i128::from(*count)).sum()
 }
 
 fn sum_costs(of: &dyn Source, see: &mut dyn FnMut(&str, &CostRecord)) -> Result<(), StoreError> {
@@ -316,8 +317,8 @@ fn sum_costs(of: &dyn Source, see: &mut dyn FnMut(&str, &CostRecord)) -> Result<
 fn more_there(there: &Reader<'_>, here: &Reader<'_>, key: &str) -> Result<Option<CostRecord>, StoreError> {
     let Some(mut more) = there.cost(key)? else { return Ok(None) };
     if let Some(known) = here.cost(key)? {
-        more.tokens = std::array::from_fn(|kind| more.tokens[kind].saturating_sub(known.tokens[kind]));
-        more.micros = more.micros.map(|micros| micros.saturating_sub(known.micros.unwrap_or(0)));
+        let known = known.worth();
+        more.set(&more.worth().minus(&known));
     }
     Ok((total(&more) > 0).then_some(more))
 }

@@ -15,6 +15,7 @@ use crate::base::clock::Time;
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::Session;
+use crate::rules::price;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
@@ -134,11 +135,15 @@ pub fn of_cost(key: &str, cost: &CostRecord) -> Line {
         text(&cost.model),
         text(&cost.date),
         whole(cost.tokens.iter().fold(0, |sum, kind| sum.saturating_add(*kind))),
-        dollars(cost.micros),
+        exact_dollars(cost.picos),
         text(&cost.project),
         text(&cost.session_id),
         text(&cost.node_id),
-        Cell::Text(json!({"tokens": cost.tokens, "micros": cost.micros}).to_string()),
+        Cell::Text(
+            json!({"tokens": cost.tokens, "picos": cost.picos, "estimated": cost.estimated,
+                "equivalent": cost.equivalent, "unpriced": cost.unpriced, "unreported": cost.unreported})
+            .to_string(),
+        ),
     ]
 }
 
@@ -312,7 +317,11 @@ fn already_says(kind: Kind, fields: &Fields, column: &str, cell: &Cell) -> bool 
             *cell == whole(sum)
         }
         (Kind::Session, "cost") => *cell == dollars(fields.get("cost_micros").and_then(Value::as_u64)),
-        (Kind::Cost, "cost_usd") => *cell == dollars(fields.get("micros").and_then(Value::as_u64)),
+        (Kind::Cost, "cost_usd") => {
+            let picos = fields.get("picos").and_then(Value::as_u64);
+            // As it was written, or as an older version wrote the same money.
+            *cell == exact_dollars(picos) || *cell == dollars(picos.map(price::micros))
+        }
         (Kind::Node, "last_heartbeat" | "timestamp") => true,
         _ => false,
     }
@@ -327,7 +336,7 @@ fn set(kind: Kind, into: &mut Fields, column: &str, cell: &Cell) -> Result<(), S
         (Kind::Node, "last_heartbeat" | "timestamp") => ("last_heard", moment_of(cell)?),
         (Kind::Session | Kind::Cost, "tokens") => ("tokens", json!([whole_of(cell)?, 0, 0, 0, 0])),
         (Kind::Session, "cost") => ("cost_micros", micros_of(cell)?),
-        (Kind::Cost, "cost_usd") => ("micros", micros_of(cell)?),
+        (Kind::Cost, "cost_usd") => ("picos", picos_of(cell)?),
         (Kind::Session, "timestamp") => ("active_at", moment_of(cell)?),
         (Kind::Command | Kind::Alert | Kind::State, "timestamp") => ("changed_at", moment_of(cell)?),
         (Kind::Alert, "count") => (column, whole_of(cell)?.into()),
@@ -423,6 +432,15 @@ fn micros_of(cell: &Cell) -> Result<Value, String> {
     }
 }
 
+fn picos_of(cell: &Cell) -> Result<Value, String> {
+    match cell {
+        Cell::Null => Ok(Value::Null),
+        Cell::Integer(dollars) if *dollars >= 0 => Ok(price::picos(*dollars as f64).into()),
+        Cell::Real(dollars) if price::picos(*dollars).is_some() => Ok(price::picos(*dollars).into()),
+        _ => Err("is no amount of dollars".into()),
+    }
+}
+
 fn cell_text(cell: &Cell) -> Result<String, String> {
     match cell {
         Cell::Text(text) => Ok(text.clone()),
@@ -440,6 +458,11 @@ fn text(text: &str) -> Cell {
 /// SQLite's numbers have a sign; none of ours comes near it.
 fn whole(number: u64) -> Cell {
     Cell::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Dollars of a ledger that counts in smaller parts than millionths.
+fn exact_dollars(picos: Option<u64>) -> Cell {
+    picos.map_or(Cell::Null, |picos| Cell::Real(picos as f64 / price::DOLLAR as f64))
 }
 
 fn dollars(micros: Option<u64>) -> Cell {

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
-use super::{Answered, bounded, command, given, one, page, reading};
+use super::{Answered, bounded, given, one, page, reading};
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::approval::{
     AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SnoozeRequest,
 };
 use crate::protocol::session::AskKind;
 use crate::supervisor::approvals::whole;
+use crate::supervisor::asking;
 use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::decide::approval::request;
@@ -67,7 +68,7 @@ pub async fn list(
     found.truncate(limit);
     look(&shared, &actor, &headers, found.iter()).await?;
     let shown = reading(&shared, move |shared| {
-        found.into_iter().map(|one| whole(shared, one)).collect::<Result<Vec<_>, _>>()
+        found.into_iter().map(|one| whole(&shared.hub, one)).collect::<Result<Vec<_>, _>>()
     });
     let shown = shown.await?;
     let next_cursor = shown.last().filter(|_| more).map(|last| last.approval.id.to_string());
@@ -119,7 +120,7 @@ pub async fn answer(
     fits(&approval, &reply)?;
     let mut request = request(&approval, &reply, way(&headers));
     request.timeout = timeout;
-    command::carry_out(&shared, actor, request).await?;
+    asking::command(&shared.hub, (actor.name, actor.address), request).await?;
     shown(&shared, &id).await
 }
 
@@ -169,7 +170,7 @@ fn find(shared: &Shared, id: &str) -> Result<Approval, ApiError> {
 
 async fn shown(shared: &Shared, id: &str) -> Answered<ApprovalView> {
     let approval = find(shared, id)?;
-    one(reading(shared, move |shared| whole(shared, approval)).await?)
+    one(reading(shared, move |shared| whole(&shared.hub, approval)).await?)
 }
 
 /// Notes on the receipts who has looked, unless that stands there.

@@ -8,27 +8,20 @@ use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, given, one, page, reading};
-use crate::base::id;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::store::command::CommandQuery;
+use crate::supervisor::asking;
 use crate::supervisor::auth::Actor;
-use crate::supervisor::hub::input::{Asked, Input};
+use crate::supervisor::hub::input::Input;
 use crate::supervisor::hub::view::show_command;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
-
-/// How long an answer waits for the outcome when the caller does not say.
-const DEFAULT_WAIT: u64 = 30;
-
-/// How long it waits at most, in seconds.
-const MAX_WAIT: u64 = 600;
 
 /// How long the answer to a cancel waits for the node's word.
 const CANCEL_WAIT: Duration = Duration::from_secs(3);
@@ -84,7 +77,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/api/v1/commands/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<CommandView> {
     let id = CommandId::from(id);
-    match find(&shared, id.clone()).await? {
+    match asking::find(&shared.hub, id.clone()).await? {
         Some(command) => one(show_command(&command)),
         None => Err(ApiError::not_found(format!("no command {id}"))),
     }
@@ -105,22 +98,8 @@ pub async fn ask(
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
-    one(show_command(&carry_out(&shared, actor, request).await?))
-}
-
-/// Hands a request to the hub, and gives the command as it ended, or as it is when the time to wait is over.
-pub async fn carry_out(shared: &Shared, actor: Actor, request: CommandRequest) -> Result<Command, ApiError> {
-    let wait = Duration::from_secs(request.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
-    let (command, ended) = store(shared, actor, request).await?;
-    let ended = if command.state.is_final() {
-        Some(command.clone())
-    } else {
-        outcome(shared, &command, ended, wait).await?
-    };
-    match ended {
-        Some(command) => Ok(command),
-        None => Ok(find(shared, command.id.clone()).await?.unwrap_or(command)),
-    }
+    let by = (actor.name, actor.address);
+    one(show_command(&asking::command(&shared.hub, by, request).await?))
 }
 
 /// Drops a command that has not begun. One that its node may have already is left to the node; the answer waits a
@@ -132,7 +111,7 @@ pub async fn cancel(
     Path(id): Path<String>,
 ) -> Answered<CommandView> {
     let id = CommandId::from(id);
-    let found = find(&shared, id.clone()).await?;
+    let found = asking::find(&shared.hub, id.clone()).await?;
     found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
     let (reply, answer) = oneshot::channel();
     let Actor { name: actor, address } = actor;
@@ -141,53 +120,7 @@ pub async fn cancel(
     if command.state.is_final() {
         return one(show_command(&command));
     }
-    let ended = end_of(&shared, command.id.clone()).await?;
-    let ended = outcome(&shared, &command, ended, CANCEL_WAIT).await?;
+    let ended = asking::end_of(&shared.hub, command.id.clone()).await?;
+    let ended = asking::outcome(&shared.hub, &command, ended, CANCEL_WAIT).await?;
     one(show_command(&ended.unwrap_or(command)))
-}
-
-/// Hands the request to the hub and gives the stored command, and what resolves at its end.
-async fn store(
-    shared: &Shared,
-    Actor { name: actor, address }: Actor,
-    request: CommandRequest,
-) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
-    let id = CommandId::from(id::fresh());
-    let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, actor, address, id: id.clone(), earlier: None, reply };
-    shared.hub.send(Input::Command(Box::new(asked))).await?;
-    // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
-    let ended = end_of(shared, id.clone()).await?;
-    let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
-    // The key may stand for an earlier command.
-    let ended = if command.id == id { ended } else { end_of(shared, command.id.clone()).await? };
-    Ok((command, ended))
-}
-
-async fn end_of(shared: &Shared, id: CommandId) -> Result<oneshot::Receiver<Command>, ApiError> {
-    let (reply, ended) = oneshot::channel();
-    shared.hub.send(Input::Await { id, reply }).await?;
-    Ok(ended)
-}
-
-/// The command when it has ended in time.
-async fn outcome(
-    shared: &Shared,
-    command: &Command,
-    ended: oneshot::Receiver<Command>,
-    wait: Duration,
-) -> Result<Option<Command>, ApiError> {
-    match timeout(wait, ended).await {
-        Ok(Ok(command)) => Ok(Some(command)),
-        // Not open any more: it ended before we asked.
-        Ok(Err(_)) => find(shared, command.id.clone()).await,
-        Err(_) => Ok(None),
-    }
-}
-
-async fn find(shared: &Shared, id: CommandId) -> Result<Option<Command>, ApiError> {
-    if let Some(open) = shared.hub.view().commands.get(&id) {
-        return Ok(Some(Command::clone(open)));
-    }
-    reading(shared, move |shared| shared.hub.store().read()?.command(&id)).await
 }

@@ -9,8 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cost::add_up;
+use super::reading;
 use crate::base::clock::{self, Time};
 use crate::base::panic::contained;
+use crate::rules::report::Period;
 use crate::store::mirror;
 use crate::store::usage::{Usage, together};
 use crate::supervisor::metrics::Files;
@@ -120,5 +123,11 @@ async fn files(shared: &Shared) -> Files {
 /// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
 pub async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now(), &files(&shared).await)).into_response()
+    let files = files(&shared).await;
+    let today = Period::named("today", clock::now());
+    let costs = match today {
+        Some(today) => reading(&shared, |shared| add_up(shared, today)).await.ok(),
+        None => None,
+    };
+    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now(), &files, &costs)).into_response()
 }

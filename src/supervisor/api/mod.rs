@@ -4,11 +4,16 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod backup;
+pub mod channel;
 pub mod command;
+pub mod cost;
 pub mod event;
 pub mod health;
 pub mod node;
+pub mod provider;
+pub mod route;
 pub mod session;
+pub mod silence;
 pub mod store;
 pub mod stream;
 
@@ -17,9 +22,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asking;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::panic::contained;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::store::StoreError;
 
@@ -54,6 +59,14 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(alert::list, alert::report))
         .routes(routes!(alert::get))
         .routes(routes!(alert::acknowledge))
+        .routes(routes!(silence::list, silence::begin))
+        .routes(routes!(silence::expire))
+        .routes(routes!(channel::list))
+        .routes(routes!(channel::queue))
+        .routes(routes!(channel::test))
+        .routes(routes!(channel::retry))
+        .routes(routes!(route::list))
+        .routes(routes!(route::test))
         .routes(routes!(approval::list))
         .routes(routes!(approval::get))
         .routes(routes!(approval::answer))
@@ -63,6 +76,13 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(cost::of_days))
+        .routes(routes!(cost::of_period))
+        .routes(routes!(cost::prices))
+        .routes(routes!(provider::status))
+        .routes(routes!(provider::update))
+        .routes(routes!(provider::bills))
+        .routes(routes!(provider::reconcile))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))
@@ -94,16 +114,8 @@ pub async fn reading<T: Send + 'static>(
     shared: &Shared,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let (shared, store) = (shared.clone(), shared.hub.store().clone());
-    let look = tokio::task::spawn_blocking(move || contained(|| read(&shared)));
-    match look.await {
-        Ok(Ok(Err(error))) if error.is_damage() => {
-            store.suspect();
-            Err(error.into())
-        }
-        Ok(Ok(answer)) => Ok(answer?),
-        _ => Err(ApiError::internal("the store is damaged here; the supervisor's log says where")),
-    }
+    let all = shared.clone();
+    asking::reading(&shared.hub, move |_| read(&all)).await
 }
 
 /// An empty parameter is the same as none.

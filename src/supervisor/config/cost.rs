@@ -1,6 +1,6 @@
 //! `cost`: what tokens cost where the program's own prices do not say it right, and what the providers bill.
 
-use super::later;
+use super::provider::{self, Bills};
 use crate::base::config::{Section, Value};
 use crate::rules::price::{DEAREST, Price, Prices, per_million};
 
@@ -18,11 +18,13 @@ const ALWAYS: &str = "0001-01-01";
 pub struct CostConfig {
     /// All prices in force.
     pub prices: Prices,
+    /// Whose bills are fetched.
+    pub bills: Bills,
 }
 
 impl Default for CostConfig {
     fn default() -> Self {
-        Self { prices: Prices::new(Vec::new(), Vec::new()) }
+        Self { prices: Prices::new(Vec::new(), Vec::new()), bills: Bills::default() }
     }
 }
 
@@ -34,8 +36,9 @@ pub(super) fn read(root: &Section<'_>) -> CostConfig {
             cost.problem("model_rates", format!("names more than {MOST_PRICES} prices"));
         }
         let subscriptions = cost.items("subscriptions").iter().filter_map(Value::text).collect();
-        own.extend(later::cost(cost));
-        CostConfig { prices: Prices::new(own, subscriptions) }
+        let (bills, prices) = provider::read(cost, rates);
+        own.extend(prices);
+        CostConfig { prices: Prices::new(own, subscriptions), bills }
     })
 }
 

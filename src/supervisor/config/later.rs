@@ -2,78 +2,9 @@
 //! a warning, so that nobody believes in an alert or a limit that does not exist.
 
 use crate::base::config::{Section, Value};
-use crate::rules::price::Price;
 
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;
-
-/// `channels`: where messages go.
-pub(super) fn channels(root: &Section<'_>) {
-    root.section("channels", |channels| {
-        channels.section("discord", |discord| {
-            let _ = discord.text("guild_id");
-            discord.section("channels", |names| texts(names, &["alerts", "dev-log", "build-log"]));
-            unused_secret(discord, "bot_token", "no message goes to Discord");
-        });
-        channels.section("slack", |slack| {
-            slack.section("channels", |names| texts(names, &["alerts", "dev-log"]));
-            unused_secret(slack, "bot_token", "no message goes to Slack");
-        });
-        channels.section("n8n", |n8n| unused_secret(n8n, "webhook_url", "no message goes to n8n"));
-    });
-}
-
-/// `cost.providers` and what goes with it: what the providers bill. The prices that it names are given back.
-pub(super) fn cost(cost: &Section<'_>) -> Vec<Price> {
-    wholes(cost, &["poll_interval_minutes", "request_timeout_seconds", "max_retries", "backoff_base_ms"]);
-    cost.section("providers", |providers| {
-        ["anthropic", "openai"]
-            .into_iter()
-            .flat_map(|name| providers.section(name, |section| provider(name, section)))
-            .collect()
-    })
-}
-
-fn provider(name: &str, section: &Section<'_>) -> Vec<Price> {
-    const KEYS: [&str; 3] = ["api_key", "admin_api_key", "org_api_key"];
-    let _ = section.text("base_url");
-    // All are read before one is chosen: every key must be known.
-    let given: Vec<_> = KEYS.into_iter().filter(|key| section.secret(key).is_some()).collect();
-    let enabled = section.value("enabled").and_then(|value| value.flag());
-    match (enabled, given.first()) {
-        (Some(true), None) => {
-            section.problem("enabled", "expected api_key, admin_api_key or org_api_key beside it");
-        }
-        (Some(true), Some(_)) => unused(section, "enabled", "no bill is fetched from this provider"),
-        (None, Some(key)) => unused(section, key, "no bill is fetched from this provider"),
-        _ => {}
-    }
-    super::cost::rates(name, section)
-}
-
-/// `policies`: rules that step in by themselves.
-pub(super) fn policies(root: &Section<'_>) {
-    root.section("policies", |policies| {
-        wholes(policies, &["check_interval_seconds"]);
-        policies.section("resume_on_idle", |policy| {
-            wholes(policy, &["idle_threshold_seconds"]);
-            self::policy(policy, "no idle session is resumed");
-        });
-        policies.section("restart_on_compaction", |policy| {
-            wholes(policy, &["token_threshold"]);
-            self::policy(policy, "no session is restarted");
-        });
-        policies.section("kill_on_cost", |policy| {
-            policy.value("cost_threshold_usd").and_then(|threshold| threshold.amount());
-            self::policy(policy, "no session is stopped for its cost");
-        });
-    });
-}
-
-fn policy(section: &Section<'_>, consequence: &str) {
-    wholes(section, &["max_retries", "retry_reset_seconds"]);
-    unused_flag(section, consequence);
-}
 
 /// `security.audit` and `security.token_rotation`.
 pub(super) fn security(section: &Section<'_>) {
@@ -110,38 +41,15 @@ fn env(section: &Section<'_>) {
     }
 }
 
-/// `routes` and `dependencies`, whatever they hold.
-pub(super) fn others(root: &Section<'_>) {
-    let _ = root.items("routes");
-    let keys = [("routes", "no event is routed"), ("dependencies", "sessions do not wait for one another")];
-    for (key, consequence) in keys {
-        if root.value(key).is_some_and(|value| value.asks_for_something()) {
-            unused(root, key, consequence);
-        }
-    }
-}
-
 fn wholes(section: &Section<'_>, keys: &[&'static str]) {
     for key in keys {
         let _ = section.whole(key, 0..=MOST);
     }
 }
 
-fn texts(section: &Section<'_>, keys: &[&'static str]) {
-    for key in keys {
-        let _ = section.text(key);
-    }
-}
-
 fn unused_flag(section: &Section<'_>, consequence: &str) {
     if section.flag("enabled") {
         unused(section, "enabled", consequence);
-    }
-}
-
-fn unused_secret(section: &Section<'_>, key: &'static str, consequence: &str) {
-    if section.secret(key).is_some() {
-        unused(section, key, consequence);
     }
 }
 

@@ -53,8 +53,39 @@ pub enum Effect {
     Watch(Watch),
     /// The answer to whoever acknowledged an alert.
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
+    /// The answer to whoever sends notices.
+    Settled(oneshot::Sender<bool>, bool),
+    /// Something is to be sent.
+    Queued,
     /// The answer to whoever snoozed an approval.
     Snoozed(oneshot::Sender<Result<Approval, NotAccepted>>, Result<Approval, NotAccepted>),
     /// The log says what a person should see.
     Alert(String),
+}
+
+impl Effect {
+    /// Its batch was not stored: whoever waits is told why.
+    pub fn not_stored(self, why: &str) {
+        let refused = || NotAccepted::NotStored(why.to_owned());
+        match self {
+            Self::Answer(reply, _) | Self::Changed(reply, _) => drop(reply.send(Err(refused()))),
+            Self::Acknowledged(reply, _) => drop(reply.send(Err(refused()))),
+            Self::Snoozed(reply, _) => drop(reply.send(Err(refused()))),
+            Self::Attach { reply, .. } => {
+                drop(reply.send(Err(format!("the supervisor cannot write to its store: {why}"))));
+            }
+            Self::Edited(reply) | Self::Replace(_, reply) => drop(reply.send(Err(why.to_owned()))),
+            Self::Refuse(..)
+            | Self::Tell(..)
+            | Self::Close(..)
+            | Self::Detach(_)
+            | Self::Wait(..)
+            | Self::Ended(_)
+            | Self::Watch(_)
+            | Self::Queued
+            | Self::Suspect(_)
+            | Self::Settled(..)
+            | Self::Alert(_) => {}
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::notice::Happening;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
@@ -13,6 +16,8 @@ use crate::protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
 use crate::protocol::node::NodeId;
+use crate::protocol::provider::{DayBill, Provider};
+use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -117,6 +122,17 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
+/// What came of asking a provider.
+#[derive(Debug)]
+pub struct Billed {
+    /// Which.
+    pub provider: Provider,
+    /// Its bills by day; or what went wrong, and how much that matters.
+    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
+    /// Told when it is stored, or why it is not.
+    pub reply: oneshot::Sender<Result<(), String>>,
+}
+
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -160,7 +176,7 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
     /// Of which kind.
-    pub name: &'static str,
+    pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
     /// How much it matters.
@@ -334,8 +350,14 @@ pub enum Input {
     Suspect(String),
     /// Somebody began or ceased to watch.
     Watching(Watch),
+    /// Other policies are in force.
+    Policies(Box<rules::policy::settings::Policies>),
+    /// Other projects wait for one another.
+    Dependencies(rules::dependency::Dependencies),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
+    /// What tokens cost was reloaded.
+    Prices(Box<rules::price::Prices>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -357,8 +379,25 @@ pub enum Input {
     Incident(Box<OfIncident>),
     /// It is time to say this alert again.
     Remind(u64),
+    /// Something happens to notices on their way out.
+    Notice(Happening),
+    /// The routes were reloaded.
+    Routing(Arc<Routing>),
+    /// An edge keeps something for the next time, or does not any more.
+    Remember {
+        /// Of which kind.
+        kind: &'static str,
+        /// Under which key.
+        key: String,
+        /// What; `None`: nothing.
+        value: Option<serde_json::Value>,
+        /// Told when it is stored.
+        reply: oneshot::Sender<bool>,
+    },
     /// Something happens to approvals.
     Approval(OfApprovals),
+    /// A provider was asked what it bills.
+    Billed(Box<Billed>),
     /// Time passes.
     Tick,
     /// Merge what is unmerged, commit, and end.
@@ -372,6 +411,9 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Liveness(_)
+            | Self::Prices(_)
+            | Self::Policies(_)
+            | Self::Dependencies(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
@@ -379,7 +421,10 @@ impl Input {
             | Self::Acknowledge { .. }
             | Self::Incident(_)
             | Self::Remind(_)
+            | Self::Notice(_)
+            | Self::Routing(_)
             | Self::Approval(_)
+            | Self::Remember { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }
@@ -394,6 +439,7 @@ impl Input {
             | Self::Cancel { .. }
             | Self::Return { .. }
             | Self::Audit(_)
+            | Self::Billed(_)
             | Self::Tick => false,
         }
     }

@@ -10,8 +10,11 @@
 pub mod approval;
 pub mod decide;
 pub mod effect;
+pub mod facts;
+mod handle;
 mod heal;
 pub mod input;
+pub mod notice;
 mod replace;
 mod returned;
 pub mod room;
@@ -27,8 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
-use self::input::{Alert, Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
-use self::room::{Room, Share, Taken};
+use self::input::{Asked, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
@@ -39,7 +42,6 @@ use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
 use crate::rules::node::Liveness;
 use crate::store::StoreError;
-use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
 
@@ -83,6 +85,7 @@ pub struct Hub {
     room: Room,
     view: Arc<ArcSwap<View>>,
     committed: watch::Receiver<u64>,
+    queued: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     store: Arc<Store>,
 }
@@ -108,6 +111,7 @@ impl Hub {
     fn with_owner<T: Tally>(store: Store, view: View, liveness: Liveness, tally: T) -> (Self, Owner<T>) {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
         let (committed, committed_seen) = watch::channel(view.last_seq);
+        let (queued, queued_seen) = watch::channel(0);
         let (health, health_seen) = watch::channel(Health::default());
         let published = Arc::new(ArcSwap::from_pointee(view));
         let store = Arc::new(store);
@@ -116,6 +120,7 @@ impl Hub {
             store: store.clone(),
             view: published.clone(),
             committed,
+            queued,
             health,
             liveness,
             links: HashMap::new(),
@@ -132,6 +137,7 @@ impl Hub {
             room: Room::default(),
             view: published,
             committed: committed_seen,
+            queued: queued_seen,
             health: health_seen,
             store,
         };
@@ -158,59 +164,6 @@ impl Hub {
         let timed = Timed { clock: clock::read(), input };
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
     }
-
-    /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
-    pub fn raise(&self, alert: Alert) {
-        let text = alert.text.clone();
-        let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
-        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
-            tracing::error!("{text}");
-        }
-    }
-
-    /// Writes down who did what. Where the queue is full it is only logged: whoever is denied must not hold up others.
-    pub fn audit(&self, record: AuditRecord) {
-        let AuditRecord { actor, action, target, .. } = record.clone();
-        let timed = Timed { clock: clock::read(), input: Input::Audit(Box::new(record)) };
-        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
-            tracing::warn!(actor, action, target, "not written to the audit log: the queue is full");
-        }
-    }
-
-    /// The room for what a new connection says.
-    pub fn share_of_room(&self) -> Share {
-        self.room.share()
-    }
-
-    /// The present state.
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
-    }
-
-    /// The last committed event; changes with every commit that holds events.
-    pub fn committed(&self) -> watch::Receiver<u64> {
-        self.committed.clone()
-    }
-
-    /// How the hub is.
-    pub fn health(&self) -> Health {
-        self.health.borrow().clone()
-    }
-
-    /// How full the input queue is: 0 empty, 1 full.
-    pub fn pressure(&self) -> f64 {
-        1.0 - self.inputs.capacity() as f64 / INPUT_QUEUE as f64
-    }
-
-    /// The store, for reading.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
-    /// Tells the hub to merge, commit and end. What is sent afterwards is refused.
-    pub async fn stop(&self) {
-        let _ = self.send(Input::Stop).await;
-    }
 }
 
 /// The thread's own state.
@@ -219,6 +172,7 @@ struct Owner<T> {
     store: Arc<Store>,
     view: Arc<ArcSwap<View>>,
     committed: watch::Sender<u64>,
+    queued: watch::Sender<u64>,
     health: watch::Sender<Health>,
     liveness: Liveness,
     links: HashMap<NodeId, Link>,
@@ -368,6 +322,10 @@ impl<T: Tally> Owner<T> {
                 let _ = reply.send(Err(reason));
             }
             Effect::Alert(text) => tracing::error!("{text}"),
+            Effect::Queued => self.queued.send_modify(|count| *count += 1),
+            Effect::Settled(reply, is_right) => {
+                let _ = reply.send(is_right);
+            }
             Effect::Acknowledged(reply, answer) => {
                 let _ = reply.send(answer);
             }
@@ -437,6 +395,9 @@ impl<T: Tally> Owner<T> {
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
     fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
+        // Not kept in the store, so it holds whatever became of the rest.
+        let (routing, approval_limits) = (work.view.routing.clone(), work.view.approval_limits);
+        self.show(View { routing, approval_limits, ..View::clone(&self.view.load()) });
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.fail(error, &why);
@@ -445,30 +406,10 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
-                Effect::Changed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Attach { reply, .. } => {
-                    let _ = reply.send(Err(format!("the supervisor cannot write to its store: {why}")));
-                }
-                Effect::Edited(reply) | Effect::Replace(_, reply) => {
-                    let _ = reply.send(Err(why.clone()));
-                }
                 Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
                     self.carry_out(effect);
                 }
-                Effect::Tell(..)
-                | Effect::Close(..)
-                | Effect::Detach(_)
-                | Effect::Ended(_)
-                | Effect::Suspect(_)
-                | Effect::Alert(_) => {}
-                Effect::Acknowledged(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
-                Effect::Snoozed(reply, _) => {
-                    let _ = reply.send(Err(NotAccepted::NotStored(why.clone())));
-                }
+                other => other.not_stored(&why),
             }
         }
         for node in work.waiting {

@@ -101,6 +101,7 @@ impl Stage {
             state: None,
             output: "s1".into(),
             error: None,
+            stood: None,
         };
         Input::CommandResult { from, id: command.id.clone(), result }
     }

@@ -12,13 +12,20 @@ use serde::de::DeserializeOwned;
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::command::{Command, CommandId, CommandView};
+use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
 use crate::rules::approval::Limits;
 use crate::rules::command::Place;
+use crate::rules::dependency::Dependencies;
+use crate::rules::policy::facts::Facts;
+use crate::rules::policy::settings::Policies;
+use crate::rules::price::Prices;
+use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
+use crate::store::policy::{FACTS, HALT, HALT_ALL, MARKS};
 use crate::store::session::SessionRecord;
 use crate::store::state::{self, StateRecord};
 use crate::store::tail::Tail;
@@ -141,10 +148,31 @@ pub struct View {
     pub next_alert: u64,
     /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
     pub state: OrdMap<String, Arc<StateRecord>>,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
+    /// Who is told what.
+    pub routing: Arc<Routing>,
     /// How long approvals wait.
     pub approval_limits: Limits,
     /// Index entries that are not merged yet.
     pub tail: Tail,
+    /// The policies in force.
+    pub policies: Arc<Policies>,
+    /// Projects that wait for others.
+    pub dependencies: Arc<Dependencies>,
+    /// When they last looked for what is due.
+    pub policies_looked: Time,
+    /// What policies know of sessions that have not ended.
+    pub watched: HashMap<SessionId, Arc<Watched>>,
+}
+
+/// What policies know of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// What its events told.
+    pub facts: Facts,
+    /// When to look at it again if no event comes.
+    pub due: Option<Time>,
 }
 
 impl View {
@@ -168,9 +196,20 @@ impl View {
             open_alerts: OrdMap::new(),
             next_alert: 1,
             state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
+            routing: Arc::default(),
             approval_limits: Limits::default(),
             tail: loaded.tail,
+            policies: Arc::default(),
+            dependencies: Arc::default(),
+            policies_looked: Time::default(),
+            watched: HashMap::new(),
         };
+        let facts: Vec<(SessionId, Facts)> =
+            view.all_kept(FACTS).map(|(id, facts)| (SessionId::new(id), facts)).collect();
+        for (id, facts) in facts {
+            view.watched.insert(id, Arc::new(Watched { facts, due: Some(Time::default()) }));
+        }
         for alert in loaded.alerts {
             view.put_alert(alert);
         }
@@ -193,7 +232,13 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        Self { began: self.began, approval_limits: self.approval_limits, ..Self::of(loaded) }
+        Self {
+            began: self.began,
+            approval_limits: self.approval_limits,
+            prices: self.prices.clone(),
+            routing: self.routing.clone(),
+            ..Self::of(loaded)
+        }
     }
 
     /// Puts a session in place of what was known of it.
@@ -255,6 +300,17 @@ impl View {
     pub fn open_alert(&self, name: &str, about: &str) -> Option<&Arc<Alert>> {
         let id = self.open_alerts.get(&(name.to_owned(), about.to_owned()))?;
         self.alerts.get(id)
+    }
+
+    /// The halt that holds for a project, with what was halted, if there is one.
+    pub fn halt_of(&self, project: &str) -> Option<(String, Said)> {
+        [HALT_ALL, project].into_iter().find_map(|key| Some((key.to_owned(), self.kept(HALT, key)?)))
+    }
+
+    /// The marks of a session, a halt that holds for it among them.
+    pub fn marks_of(&self, session: &Session) -> Marks {
+        let marks: Marks = self.kept(MARKS, session.id.as_str()).unwrap_or_default();
+        Marks { halted: self.halt_of(session.project.as_str()).map(|(_, said)| said), ..marks }
     }
 
     /// What is kept of this kind under this key; `None`: nothing, or not in this shape.

@@ -16,7 +16,7 @@ use super::script::Answer;
 
 /// Streams the answer and bills it at its end; a call whose reader has gone is not billed. `size` is about how many
 /// tokens the request has.
-pub fn respond(answer: Answer, size: u64, account: Account) -> Response {
+pub fn respond(answer: Answer, size: u64, mut account: Account) -> Response {
     let written = u64::try_from(answer.pieces.len()).unwrap_or(u64::MAX) + 5;
     let reasoned = u64::try_from(answer.thought.split_whitespace().count()).unwrap_or(u64::MAX);
     let usage =

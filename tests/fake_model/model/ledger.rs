@@ -1,9 +1,12 @@
 //! What the fake model has billed, by session.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Prices in tenths of a millionth of a US dollar per token: 3, 15 and 0.3 US dollars for a million.
 const INPUT_PRICE: u64 = 30;
@@ -52,6 +55,7 @@ pub struct Ledger(Arc<Mutex<Books>>);
 struct Books {
     bills: BTreeMap<String, Bill>,
     failures: HashMap<(String, String), u32>,
+    file: Option<File>,
 }
 
 /// Where one call is billed when it has been answered.
@@ -59,6 +63,8 @@ pub struct Account {
     ledger: Ledger,
     session: String,
     title: bool,
+    size: u64,
+    is_charged: bool,
 }
 
 impl Ledger {
@@ -67,9 +73,17 @@ impl Ledger {
         self.books().bills.clone()
     }
 
-    /// The account of a call.
-    pub fn account(&self, session: &str, title: bool) -> Account {
-        Account { ledger: self.clone(), session: session.into(), title }
+    /// A ledger that also writes a line for every call into a file, as JSON: whose it was, what was used, and the price
+    /// in tenths of a millionth of a US dollar. A call that was cut off has a line too; nobody paid for it here.
+    pub fn kept_in(file: File) -> Self {
+        let ledger = Self::default();
+        ledger.books().file = Some(file);
+        ledger
+    }
+
+    /// The account of a call whose request has about so many tokens.
+    pub fn account(&self, session: &str, title: bool, size: u64) -> Account {
+        Account { ledger: self.clone(), session: session.into(), title, size, is_charged: false }
     }
 
     /// Counts a failure of this line in this session; true while it is one of the first `times`.
@@ -87,8 +101,10 @@ impl Ledger {
 
 impl Account {
     /// Bills the call. To be called before the usage is sent, so that whoever has seen it finds it in the ledger.
-    pub fn charge(&self, usage: Usage) {
+    pub fn charge(&mut self, usage: Usage) {
+        self.is_charged = true;
         let mut books = self.ledger.books();
+        books.note(self, usage);
         let bill = books.bills.entry(self.session.clone()).or_default();
         if self.title {
             bill.title_calls += 1;
@@ -103,6 +119,24 @@ impl Account {
         let whole =
             Usage { input: bill.input, output: bill.output, cached: bill.cached, reasoning: bill.reasoning };
         bill.cost_micros = (tenths(whole) + 5) / 10;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !self.is_charged {
+            self.ledger.books().note(self, Usage { input: self.size, ..Usage::default() });
+        }
+    }
+}
+
+impl Books {
+    fn note(&mut self, account: &Account, usage: Usage) {
+        let line = json!({"session": account.session, "title": account.title, "cut": !account.is_charged,
+            "tokens": [usage.input, usage.output, usage.reasoning, usage.cached], "tenths": tenths(usage)});
+        if let Some(file) = &mut self.file {
+            writeln!(file, "{line}").expect("the fake model keeps its book");
+        }
     }
 }
 

@@ -40,7 +40,7 @@ async fn complete(State(ledger): State<Ledger>, headers: HeaderMap, body: Bytes)
         }
         Step::Hang => std::future::pending().await,
         Step::Answer(answer) => {
-            let bill = ledger.account(session, conversation.is_title());
+            let bill = ledger.account(session, conversation.is_title(), size);
             answer::respond(answer, size, bill)
         }
     }

@@ -8,6 +8,7 @@ use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::{Alert, AlertState};
 use crate::protocol::node::NodeId;
+use crate::protocol::notice::{Notice, NoticeKind};
 use crate::rules::alert::{self, Seen};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
@@ -50,6 +51,7 @@ impl Work {
     /// An edge has looked at something that can be well or not.
     pub(super) fn symptom(&mut self, symptom: &Symptom, at: Time) {
         let Symptom { name, about, severity, text } = symptom;
+        let name = name.as_str();
         match text {
             Some(text) => {
                 let severity = *severity;
@@ -104,6 +106,35 @@ impl Work {
             "status": alert.status.as_str(), "text": alert.text, "by": alert.acknowledged_by,
         });
         self.note(&node, kind, &data, at);
+        self.tell_people(&self.notice_of(alert, node, at), at);
+    }
+
+    /// What people are told of an alert.
+    fn notice_of(&self, alert: &Alert, node: NodeId, at: Time) -> Notice {
+        let kind = match alert.status {
+            AlertState::Firing => NoticeKind::Raised,
+            AlertState::Acknowledged => NoticeKind::Acknowledged,
+            AlertState::Resolved => NoticeKind::Resolved,
+        };
+        let about = if alert.about.is_empty() { String::new() } else { format!(" ({})", alert.about) };
+        let session = self.view.sessions.get(alert.about.as_str()).map(|record| &record.session);
+        Notice {
+            kind,
+            name: alert.name.clone(),
+            severity: alert.severity,
+            title: format!("{}{about}", alert.name),
+            text: alert.text.clone(),
+            about: alert.about.clone(),
+            node: session.map_or(node.to_string(), |it| it.node_id.to_string()),
+            session: session.map(|it| it.id.to_string()).unwrap_or_default(),
+            project: session.map(|it| it.project.to_string()).unwrap_or_default(),
+            subject: self.subject("alert", &alert.id.to_string()),
+            alert: Some(alert.id),
+            by: alert.acknowledged_by.clone(),
+            count: alert.count,
+            created_at: at,
+            ..Notice::default()
+        }
     }
 
     pub(super) fn put_alert(&mut self, alert: Alert) {
@@ -112,6 +143,7 @@ impl Work {
     }
 
     pub(super) fn drop_alert(&mut self, id: u64) {
+        self.forget_told(&self.subject("alert", &id.to_string()));
         self.batch.alerts.insert(id, None);
         self.view.remove_alert(id);
     }

@@ -13,6 +13,7 @@ use crate::protocol::alert::Severity;
 use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::event::{EventView, raw};
+use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::session::{Activity, Ask, AskKind, Session, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::approval::{self, Due, Verdict};
@@ -104,7 +105,7 @@ impl Work {
 
     /// What a request is, should it be an answer. One that does not say to which request gets its name, so that the
     /// node cannot take it for another.
-    pub(super) fn claim(&self, request: &mut CommandRequest) -> Claim {
+    pub(super) fn claim_answer(&self, request: &mut CommandRequest) -> Claim {
         let Some(reply) = Verb::parse(&request.verb).and_then(|verb| reply_of(verb, &request.args)) else {
             return Claim::None;
         };
@@ -176,6 +177,43 @@ impl Work {
         self.tell_approval("approval.answered", &answered, &json!({}), at);
     }
 
+    /// What people are told of an approval.
+    fn notice_of_approval(&self, kind: NoticeKind, approval: &Approval, at: Time) -> Notice {
+        let last = approval.receipt.last();
+        let how = match (&approval.answer, last) {
+            (Some(given), _) => format!("{} by {} over {}", given.reply.words(), given.by, given.over),
+            (None, Some(step)) if kind == NoticeKind::Answered => step.note.clone(),
+            _ => String::new(),
+        };
+        let (title, text) = match kind {
+            NoticeKind::Answered => (format!("session {} goes on", approval.session_id), how),
+            _ => {
+                let word = match approval.kind {
+                    AskKind::Permission => "asks for leave",
+                    AskKind::Question => "asks a question",
+                };
+                (format!("session {} {word}", approval.session_id), approval.what.clone())
+            }
+        };
+        Notice {
+            kind,
+            name: "session.waiting".to_owned(),
+            severity: Severity::Medium,
+            title,
+            text,
+            about: approval.session_id.to_string(),
+            node: approval.node_id.to_string(),
+            session: approval.session_id.to_string(),
+            project: approval.project.to_string(),
+            subject: self.subject("question", approval.id.as_str()),
+            question: Some(approval.id.to_string()),
+            by: approval.answer.as_ref().map(|given| given.by.clone()).unwrap_or_default(),
+            count: 1,
+            created_at: at,
+            ..Notice::default()
+        }
+    }
+
     /// Follows an answer to its node.
     pub(super) fn follow_answer(&mut self, command: &Command) {
         if !matches!(command.verb, Verb::AnswerPermission | Verb::AnswerQuestion) {
@@ -243,6 +281,7 @@ impl Work {
         let new = approval::open(name, ask, session, limits, at);
         self.put_approval(&new, at);
         self.tell_approval("approval.asked", &new, &json!({}), at);
+        self.tell_people(&self.notice_of_approval(NoticeKind::Asked, &new, at), at);
     }
 
     fn move_on(&mut self, known: &Approval, session: Option<&Session>, at: Time) {
@@ -274,6 +313,7 @@ impl Work {
                     let awake = Approval { snoozed_until: Time::default(), ..known.clone() };
                     self.put_approval(&awake, at);
                     self.tell_approval("approval.asked", &awake, &json!({"again": true}), at);
+                    self.tell_people(&self.notice_of_approval(NoticeKind::Asked, &awake, at), at);
                 }
                 Due::TimeUp => self.time_is_up(&known, at),
             }
@@ -335,6 +375,7 @@ impl Work {
         }
         self.forget(OPEN, id);
         self.keep(OVER, id, approval, at);
+        self.tell_people(&self.notice_of_approval(NoticeKind::Answered, approval, at), at);
         let past: Vec<ApprovalId> = self.view.past_approvals().into_iter().map(|one| one.id).collect();
         for old in past.iter().take(past.len().saturating_sub(KEPT)) {
             self.forget(OVER, old.as_str());

@@ -39,6 +39,8 @@ impl Work {
             command.expires_at = moved(command.expires_at);
             self.put_command(command);
         }
+        self.move_notices(by, at);
+        self.move_policies(by, at);
         self.move_approvals(moved, at);
         let nowhere = NodeId::new("");
         self.note(&nowhere, "clock.jumped", &json!({"by_ms": by}), at);

@@ -10,7 +10,8 @@ use super::Work;
 use super::approval::Claim;
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
-use crate::protocol::command::{Command, CommandId, CommandState, Verb};
+use crate::protocol::approval::{Approval, Reply};
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
 use crate::rules::command::{accept, conclude, frame, lapses, meaning};
@@ -47,7 +48,7 @@ impl Work {
             self.effects.push(Effect::Answer(asked.reply, answer));
             return;
         }
-        let claim = match self.claim(&mut asked.request) {
+        let claim = match self.claim_answer(&mut asked.request) {
             Claim::Same(command) => return self.effects.push(Effect::Answer(asked.reply, Ok(command))),
             Claim::Late(why) => {
                 return self.effects.push(Effect::Answer(asked.reply, Err(NotAccepted::Late(why))));
@@ -55,27 +56,74 @@ impl Work {
             Claim::First(approval, reply) => Some((approval, reply)),
             Claim::None => None,
         };
-        let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at)
+        let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at);
+        let answer = accepted
             .map_err(NotAccepted::from)
-            .and_then(|command| self.has_room(command));
-        let answer = accepted.map(|mut command| {
-            if self.may_send(&command) {
-                command.state = CommandState::Sent;
-                let asks = ToAgent::Command(frame(&command, at));
-                self.effects.push(Effect::Tell(command.node_id.clone(), asks));
-            }
-            if let Some(key) = &command.idempotency_key {
-                let record = KeyRecord { command: command.id.to_string(), meaning };
-                self.batch.keys.push((scoped_key(&command.actor, key), record));
-            }
-            self.batch.audit.push(AuditRecord { ip: asked.address.clone(), ..record(&command, at) });
-            if let Some((approval, reply)) = claim {
-                self.give(*approval, reply, &command, at);
-            }
-            self.put_command(command.clone());
-            command
-        });
+            .and_then(|command| self.take_in(command, meaning, &asked.address, claim, at));
         self.effects.push(Effect::Answer(asked.reply, answer));
+    }
+
+    /// Takes a new command of the supervisor's own in, and sends it when its node can take it.
+    pub(super) fn order(
+        &mut self,
+        request: &CommandRequest,
+        actor: &str,
+        id: CommandId,
+        at: Time,
+    ) -> Result<Command, NotAccepted> {
+        let command = accept(request, actor, id, &self.view, at)?;
+        self.take_in(command, Sha256::digest(meaning(request)).into(), "", None, at)
+    }
+
+    fn take_in(
+        &mut self,
+        command: Command,
+        meaning: [u8; 32],
+        address: &str,
+        claim: Option<(Box<Approval>, Reply)>,
+        at: Time,
+    ) -> Result<Command, NotAccepted> {
+        self.check_halt(&command)?;
+        let mut command = self.has_room(command)?;
+        if command.verb.stays_here() {
+            command.state = CommandState::Running;
+        } else if self.may_send(&command) {
+            command.state = CommandState::Sent;
+            let asks = ToAgent::Command(frame(&command, at));
+            self.effects.push(Effect::Tell(command.node_id.clone(), asks));
+        }
+        if let Some(key) = &command.idempotency_key {
+            let record = KeyRecord { command: command.id.to_string(), meaning };
+            self.batch.keys.push((scoped_key(&command.actor, key), record));
+        }
+        self.batch.audit.push(AuditRecord { ip: address.to_owned(), ..record(&command, at) });
+        if let Some((approval, reply)) = claim {
+            self.give(*approval, reply, &command, at);
+        }
+        self.note_person(&command, at);
+        self.put_command(command.clone());
+        if command.verb.stays_here()
+            && let Some(outcome) = self.carry_out_here(&command, at)
+        {
+            command = self.end_here(command, outcome, at);
+        }
+        Ok(command)
+    }
+
+    /// Ends a command that no node was told of.
+    pub(super) fn end_here(
+        &mut self,
+        command: Command,
+        outcome: Result<String, String>,
+        at: Time,
+    ) -> Command {
+        let (state, output, error) = match outcome {
+            Ok(output) => (CommandState::Done, output, None),
+            Err(error) => (CommandState::Failed, String::new(), Some(error)),
+        };
+        let command = Command { state, output, error, changed_at: at, ..command };
+        self.put_command(command.clone());
+        command
     }
 
     /// The answer when the key was used before: that command, unless it came to nothing and may be tried again.
@@ -186,7 +234,9 @@ impl Work {
 
     /// The journal that would know what became of them is not there any more: asking again could do them twice.
     pub(super) fn give_up_commands(&mut self, node: &NodeId, at: Time) {
-        let given = |one: &&Arc<Command>| one.node_id == *node && one.state != CommandState::Queued;
+        let given = |one: &&Arc<Command>| {
+            one.node_id == *node && one.state != CommandState::Queued && !one.verb.stays_here()
+        };
         let open: Vec<Arc<Command>> = self.view.commands.values().filter(given).cloned().collect();
         for command in open {
             let error = format!(
@@ -208,7 +258,7 @@ impl Work {
             .view
             .commands
             .values()
-            .filter(|command| command.node_id == *node)
+            .filter(|command| command.node_id == *node && !command.verb.stays_here())
             .map(|command| Command::clone(command))
             .collect();
         for command in open {
@@ -249,6 +299,9 @@ impl Work {
             return;
         };
         let mut ended = conclude(command, result, at);
+        if let Some(stood) = &result.stood {
+            self.note_stood(&ended, stood, at);
+        }
         if ended.verb == Verb::CreateSession && ended.state == CommandState::Done {
             let session = self.public_id(&ended.output.as_str().into(), node);
             ended.output = session.to_string();
@@ -287,6 +340,8 @@ impl Work {
         self.batch.commands.insert(command.id.to_string(), command.clone());
         if command.state.is_final() {
             self.view.commands.remove(&command.id);
+            self.policy_command_ended(&command, command.changed_at);
+            self.handover_part_ended(&command, command.changed_at);
             self.effects.push(Effect::Ended(command));
         } else {
             self.view.commands.insert(command.id.clone(), Arc::new(command));

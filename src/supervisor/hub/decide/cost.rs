@@ -1,33 +1,79 @@
-//! What a session has used since its last event, by day: the ledger of costs.
+//! The ledger of costs: what a session's events add to it, and what is remembered so that nothing is added twice.
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::session::{Session, Tokens};
-use crate::store::cost::CostRecord;
+use crate::protocol::event::EventView;
+use crate::protocol::session::{Session, SessionId};
+use crate::rules::ledger::{Before, Bill, Entry, Heard};
+use crate::rules::price::micros;
+use crate::store::cost::{CostChange, CostRecord, LEDGER};
 
 impl Work {
-    /// Adds to the ledger what an event has added to its session. `before` is what the session had used until then.
-    /// Sums that a backend corrects downwards are not taken back: the day they were spent on is not known any more.
-    pub(super) fn charge(&mut self, session: &Session, before: (Tokens, Option<u64>), at: Time) {
-        if before == (session.tokens, session.cost_micros) {
+    /// Adds to the ledger what an event has added to its session, which is as the event says already.
+    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) {
+        if !heard.matters() {
             return;
         }
-        let kinds = |tokens: &Tokens| {
-            [tokens.input, tokens.output, tokens.reasoning, tokens.cache_read, tokens.cache_write]
+        let (bill, entries) = self.bill(session, heard);
+        for entry in &entries {
+            self.enter(CostChange::at(row_of(session, entry), entry));
+        }
+        show(session, &bill);
+    }
+
+    /// Takes note of an event whose costs came back with it from a store that was set aside.
+    pub(super) fn note_billed(&mut self, event: &EventView) {
+        let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)).cloned() else {
+            return;
         };
-        let (now, then) = (kinds(&session.tokens), kinds(&before.0));
-        let model = session.model.as_ref();
-        let more = CostRecord {
-            date: at.to_string().split('T').next().unwrap_or_default().to_owned(),
-            provider: model.map(|model| model.provider.clone()).unwrap_or_default(),
-            model: model.map(|model| model.id.clone()).unwrap_or_default(),
-            project: session.project.to_string(),
-            session_id: session.id.to_string(),
-            node_id: session.node_id.to_string(),
-            tokens: std::array::from_fn(|kind| now[kind].saturating_sub(then[kind])),
-            micros: session.cost_micros.map(|now| now.saturating_sub(before.1.unwrap_or(0))),
+        let heard = Heard {
+            kind: &event.kind,
+            data: event.data.get(),
+            occurred: event.occurred_at,
+            received: event.timestamp,
+            before: Before::of(&record.session),
         };
-        let key = more.key();
-        self.batch.costs.entry(key).and_modify(|sum| sum.add(&more)).or_insert(more);
+        if heard.matters() {
+            self.bill(&record.session, &heard);
+        }
+    }
+
+    /// Changes a row of the ledger.
+    pub(super) fn enter(&mut self, change: CostChange) {
+        let key = change.more.key();
+        self.batch.costs.entry(key).and_modify(|sum| sum.and(&change)).or_insert(change);
+    }
+
+    /// The bill of a session after an event, remembered, and what the event changes.
+    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>) {
+        let known: Option<Bill> = self.view.kept(LEDGER, session.id.as_str());
+        let before = known.unwrap_or_else(|| Bill::begin(&heard.before));
+        let mut bill = before.clone();
+        let entries = bill.take(session, heard, &self.view.prices);
+        if bill != before {
+            self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
+        }
+        (bill, entries)
+    }
+}
+
+/// A session of which the backend tells no money shows what the price table says, and nothing where it says nothing.
+fn show(session: &mut Session, bill: &Bill) {
+    let sum = &bill.sum;
+    if sum.estimated > 0 {
+        session.cost_micros = Some(micros(sum.picos));
+    } else if sum.unpriced > 0 && !sum.is_known {
+        session.cost_micros = None;
+    }
+}
+
+fn row_of(session: &Session, entry: &Entry) -> CostRecord {
+    CostRecord {
+        date: entry.place.day.clone(),
+        provider: entry.place.provider.clone(),
+        model: entry.place.model.clone(),
+        project: session.project.to_string(),
+        session_id: session.id.to_string(),
+        node_id: session.node_id.to_string(),
+        ..CostRecord::default()
     }
 }

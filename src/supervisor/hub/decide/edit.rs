@@ -122,6 +122,7 @@ impl Work {
             (None, Some(known)) => {
                 self.view.remove_session(&known.session.id);
                 self.view.gone_sessions.insert(known.session.id.clone(), known.no);
+                self.forget_session(&known.session.id);
                 self.batch.sessions.remove(edit.key.as_str());
                 self.batch.edits.gone.push((Kind::Session, edit.key.clone()));
             }

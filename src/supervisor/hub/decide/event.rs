@@ -14,6 +14,7 @@ use crate::protocol::frame::{Ack, Events, ToAgent};
 use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
 use crate::rules;
+use crate::rules::ledger::{Before, Heard};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Severity};
@@ -88,6 +89,7 @@ impl Work {
         }
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
+        let mut routed = None;
         let session_id = match event.session_id {
             None => String::new(),
             Some(local) => {
@@ -99,7 +101,7 @@ impl Work {
                         place.insert(record)
                     }
                 };
-                let before = (record.session.tokens, record.session.cost_micros);
+                let before = Before::of(&record.session);
                 // An event names the parent as its node does.
                 let parent = record.session.parent_id.take();
                 rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
@@ -111,12 +113,22 @@ impl Work {
                 {
                     session.backend.clone_from(&project.backend);
                 }
-                self.charge(session, before, timestamp);
+                let heard = Heard {
+                    kind: &event.kind,
+                    data: event.data.get(),
+                    occurred: event.occurred_at,
+                    received: timestamp,
+                    before,
+                };
+                self.charge(session, &heard);
                 self.view.tail.push(record.no, seq);
-                session.id.to_string()
+                routed = self.routes_events().then(|| session.clone());
+                let id = session.id.to_string();
+                self.fold(record, &event.kind, &event.data, timestamp);
+                id
             }
         };
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: event.id,
             kind: event.kind,
@@ -127,7 +139,11 @@ impl Work {
             timestamp,
             occurred_at: event.occurred_at,
             node_seq: event.seq,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, routed.as_ref(), at);
+        }
+        self.batch.events.push(event);
     }
 
     /// A node says that it may have missed something, or had to drop it.

@@ -7,11 +7,19 @@ pub mod approval;
 mod clock;
 mod command;
 mod cost;
+mod dependency;
 mod edit;
 mod event;
+mod handover;
 mod incident;
+mod mark;
 mod node;
+mod notice;
+mod policy;
+mod provider;
 mod returned;
+mod route;
+mod silence;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -45,6 +53,9 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
 
+/// What edges may have kept of one kind: threads of sessions that nobody speaks in any more are not missed.
+const MOST_REMEMBERED: usize = 2_000;
+
 /// The name of the alert of a full disk.
 const DISK_FULL: &str = "disk.full";
 
@@ -67,6 +78,8 @@ pub struct Work {
     pub returned: HashSet<String>,
     /// The numbers of events that may come back under them, since nobody else has them.
     pub free: HashSet<u64>,
+    /// Sessions of which the present input has told policies something.
+    told: BTreeSet<SessionId>,
 }
 
 impl Work {
@@ -81,6 +94,7 @@ impl Work {
             liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -106,6 +120,9 @@ impl Work {
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
+            Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
+            Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
+            Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -116,15 +133,27 @@ impl Work {
             }
             Input::Incident(reported) => self.incident(*reported, at),
             Input::Remind(id) => self.remind(id, at),
+            Input::Remember { kind, key, value, reply } => {
+                self.remember(kind, &key, value.as_ref(), at);
+                self.effects.push(Effect::Settled(reply, true));
+            }
+            Input::Notice(happening) => self.notice(happening, at),
+            Input::Routing(routing) => self.view.routing = routing,
             Input::Approval(happening) => self.approval(happening, at),
+            Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.expire(at);
                 self.drop_silent(at);
+                self.end_silences(at);
+                self.stop_halted(at);
+                self.go_on_with_handovers(at);
+                self.consider_due(at);
                 self.approvals_due(at);
             }
             Input::Stop => self.merge_tail(),
         }
         self.follow_asks(at);
+        self.consider_told(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
@@ -161,6 +190,21 @@ impl Work {
         self.put_state(state::name(kind, key), Some(StateRecord::new(value, at)));
     }
 
+    /// Keeps what an edge wants kept; of one kind a bounded number, and the oldest goes first.
+    fn remember(&mut self, kind: &str, key: &str, value: Option<&Value>, at: Time) {
+        let Some(value) = value else { return self.forget(kind, key) };
+        self.keep(kind, key, value, at);
+        let begin = state::name(kind, "");
+        let of_kind = self.view.state.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
+        let oldest =
+            of_kind.clone().min_by_key(|(_, record)| record.changed_at).map(|(name, _)| name.clone());
+        if of_kind.count() > MOST_REMEMBERED
+            && let Some(oldest) = oldest
+        {
+            self.put_state(oldest, None);
+        }
+    }
+
     /// Does not keep it any more.
     pub fn forget(&mut self, kind: &str, key: &str) {
         self.put_state(state::name(kind, key), None);
@@ -191,7 +235,7 @@ impl Work {
     /// Writes an event of the supervisor's own about a node.
     fn note(&mut self, node: &NodeId, kind: &str, data: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        self.batch.events.push(EventView {
+        let event = EventView {
             seq,
             id: id::fresh(),
             kind: kind.to_owned(),
@@ -202,7 +246,11 @@ impl Work {
             timestamp,
             occurred_at: at,
             node_seq: 0,
-        });
+        };
+        if self.routes_events() {
+            self.route_event(&event, None, at);
+        }
+        self.batch.events.push(event);
     }
 
     /// Closes a node's connection and writes down why.

@@ -9,6 +9,7 @@ use crate::protocol::event::EventView;
 use crate::protocol::session::SessionId;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
+use crate::store::cost::CostChange;
 use crate::store::mirror::bring::Portion;
 use crate::store::returned;
 use crate::store::session::SessionRecord;
@@ -52,7 +53,7 @@ impl Work {
             self.put_command(command);
         }
         for more in portion.costs {
-            self.batch.costs.entry(more.key()).and_modify(|sum| sum.add(&more)).or_insert(more);
+            self.enter(CostChange::of(more));
         }
         self.batch.keys.extend(portion.keys);
         self.batch.audit.extend(portion.audit);
@@ -85,6 +86,7 @@ impl Work {
     }
 
     fn bring_event(&mut self, event: EventView, at: Time) {
+        self.note_billed(&event);
         if let Some(name) = returned::name(&event) {
             self.view.returned_nodes.insert(event.node_id.clone());
             self.batch.returned.push(name);

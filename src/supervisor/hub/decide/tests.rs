@@ -290,6 +290,7 @@ fn a_failure_is_no_answer_to_the_next_attempt_but_a_success_is() {
             state: Some(state),
             output: "s9".into(),
             error: None,
+            stood: None,
         };
         stage.play(vec![Input::CommandResult { from, id: first.id.clone(), result }]);
         stage.now += 1;
@@ -304,6 +305,7 @@ fn a_failure_is_no_answer_to_the_next_attempt_but_a_success_is() {
             state: None,
             output: String::new(),
             error: None,
+            stood: None,
         };
         stage.play(vec![Input::CommandResult { from, id: second.id, result }]);
         if !again {
@@ -346,6 +348,7 @@ fn whoever_asks_for_an_outcome_in_the_batch_that_brings_it_is_not_sent_away_befo
         state: Some(CommandState::Done),
         output: "s1".into(),
         error: None,
+        stood: None,
     };
     let (reply, mut ended) = oneshot::channel();
     let mut work = Work::on(&stage.view, LIVENESS);
@@ -684,3 +687,5 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     assert!(!batch.state.contains_key("halts/x"), "it makes no sense");
     assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 5)]);
 }
+
+mod day;

@@ -1,0 +1,124 @@
+//! What may be typed about who is told what: `halctl alerts`, `halctl channels`, `halctl routes`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{duration, severity};
+use crate::protocol::alert::Severity;
+
+/// What can be done with alerts.
+#[derive(Debug, Subcommand)]
+pub enum AlertVerb {
+    /// List alerts that are not over, newest first
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Examples:
+  halctl alerts list --severity high
+  halctl alerts list --status all --name node.offline"
+    )]
+    List {
+        /// Only those `firing`, `acknowledged`, `resolved`, `open` (not resolved), or `all`
+        #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
+        status: String,
+        /// Only those at least so severe: low, medium, high or critical
+        #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+        severity: Option<Severity>,
+        /// Only those of this kind, such as node.offline
+        #[arg(long)]
+        name: Option<String>,
+        /// How many at most; 0: all of them
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one alert
+    Get {
+        /// The alert's id.
+        id: String,
+    },
+    /// Say that you know: what happened once is over with that, what lasts is not told again
+    Ack {
+        /// The alerts' ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Tell nobody of some alerts for a while; without anything behind it, list the silences
+    #[command(after_help = "\
+Alerts are raised and shown as ever, and told when the silence is over if they are still so.
+
+Examples:
+  halctl alerts silence add node.offline --for 2h --reason \"the network is being moved\"
+  halctl alerts silence add 'alert.about == \"web-1\"' --for 30m
+  halctl alerts silence list
+  halctl alerts silence expire 019ac1d0-6b3e-7c3e-9c57-5a3e0d1f2b4c")]
+    Silence {
+        /// What to do with silences; `list` when nothing is said.
+        #[command(subcommand)]
+        verb: Option<SilenceVerb>,
+    },
+}
+
+/// What can be done with silences.
+#[derive(Debug, Subcommand)]
+pub enum SilenceVerb {
+    /// List silences that hold
+    #[command(visible_alias = "ls")]
+    List,
+    /// Begin one
+    Add {
+        /// Which alerts: a name such as node.offline or disk.*, or a rule such as 'alert.severity < high'.
+        matches: String,
+        /// For how long
+        #[arg(long = "for", default_value = "1h", value_name = "TIME", value_parser = duration)]
+        span: Duration,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End one before its time
+    Expire {
+        /// The silence's id.
+        id: String,
+    },
+}
+
+/// What can be done with channels.
+#[derive(Debug, Subcommand)]
+pub enum ChannelVerb {
+    /// List the ways to people, what waits on each, and what could not be delivered
+    #[command(visible_alias = "ls")]
+    List,
+    /// Send a trial through a channel and tell what became of it
+    #[command(
+        after_help = "Example:\n  halctl channels test pagerduty\n\nExit codes: 0 the far side has taken it; 1 it has not."
+    )]
+    Test {
+        /// The channel.
+        name: String,
+    },
+    /// Show what waits on a channel and what could not be delivered, oldest first
+    Queue {
+        /// The channel.
+        name: String,
+    },
+    /// Try again what could not be delivered
+    Retry {
+        /// The channel.
+        name: String,
+    },
+}
+
+/// What can be done with routes.
+#[derive(Debug, Subcommand)]
+pub enum RouteVerb {
+    /// List who is told what
+    #[command(visible_alias = "ls")]
+    List,
+    /// Tell which routes an event or an alert takes, and why it does not take the others
+    #[command(after_help = "Examples:\n  halctl routes test 1042\n  halctl routes test alert:7")]
+    Test {
+        /// The number or the id of an event (halctl events list -o wide), or `alert:` and the number of an alert.
+        id: String,
+    },
+}

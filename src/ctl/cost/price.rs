@@ -1,0 +1,39 @@
+//! `halctl cost prices`: what tokens cost, from which day on, and who said so.
+
+use crate::base::exit::Failure;
+use crate::ctl::client::{Client, Query};
+use crate::ctl::print::Screen;
+use crate::ctl::print::record::{Field, Record, Tone};
+use crate::protocol::cost::ModelPrice;
+
+/// Shows them, or those whose model holds this word.
+pub async fn run(model: Option<String>, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    let mut prices = client.get::<Vec<ModelPrice>>(&["cost", "prices"], &Query::new()).await?.data;
+    prices.retain(|price| model.as_deref().is_none_or(|word| price.model.contains(word)));
+    screen.list(&prices, "No price is known of such a model. Say one in cost.model_rates.")
+}
+
+impl Record for ModelPrice {
+    fn fields(&self) -> Vec<Field> {
+        let dollars = |usd: f64| format!("${usd}");
+        let above = match (self.above_tokens, self.above_input, self.above_output) {
+            (Some(tokens), Some(input), Some(output)) => {
+                format!("over {tokens} tokens: {} and {}", dollars(input), dollars(output))
+            }
+            _ => String::new(),
+        };
+        let paid = if self.is_subscribed { "subscription" } else { "by use" };
+        vec![
+            Field::new("model", &self.model),
+            Field::new("provider", &self.provider),
+            Field::new("from", &self.from),
+            Field::new("input", dollars(self.input)),
+            Field::new("output", dollars(self.output)),
+            Field::new("cache_read", dollars(self.cache_read)),
+            Field::new("cache_write", dollars(self.cache_write)),
+            Field::new("above", above).wide(),
+            Field::new("paid", paid).tone(if self.is_subscribed { Tone::Busy } else { Tone::Plain }),
+            Field::new("source", &self.source).long(),
+        ]
+    }
+}

@@ -1,0 +1,43 @@
+//! `halctl routes`.
+
+use super::cli::tell::RouteVerb;
+use super::client::{Client, Query};
+use super::print::Screen;
+use super::print::record::{Field, Record, Tone};
+use crate::base::exit::Failure;
+use crate::protocol::channel::RouteView;
+
+/// Carries out one of the verbs.
+pub async fn run(verb: RouteVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    let none = "No routes, since there is no channel; see channels in the configuration";
+    match verb {
+        RouteVerb::List => {
+            let all = client.get::<Vec<RouteView>>(&["routes"], &Query::new()).await?.data;
+            screen.list(&all, none)
+        }
+        RouteVerb::Test { id } => {
+            let all = client.post::<Vec<RouteView>>(&["routes", "test", &id]).await?.data;
+            screen.list(&all, none)
+        }
+    }
+}
+
+impl Record for RouteView {
+    fn fields(&self) -> Vec<Field> {
+        let mut fields = vec![Field::new("name", &self.name)];
+        if let Some(fits) = self.fits {
+            let (word, tone) = if fits { ("yes", Tone::Good) } else { ("no", Tone::Quiet) };
+            fields.push(Field::new("fits", word).tone(tone));
+        }
+        fields.extend([
+            Field::new("channels", self.channels.join(",")),
+            Field::new("asked_of", &self.asked_of),
+            Field::new("severity", &self.severity),
+            Field::new("match", &self.matches),
+        ]);
+        if self.fits.is_some() {
+            fields.push(Field::new("why", &self.why).long());
+        }
+        fields
+    }
+}

@@ -1,0 +1,446 @@
+//! What a session's events add to the ledger of costs: each call of a model once, on the day on which it was answered.
+//!
+//! A backend tells of a call with its answer (an assistant's message), again and again while it grows, and once more
+//! after anything that went wrong in between. So what was counted of a message is remembered, and only the difference
+//! is added. What a backend tells of its session's sum beyond its messages is counted too, on the day it was told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::price::{MICRO, Prices, picos};
+use crate::base::clock::Time;
+use crate::protocol::session::{Activity, Session, Tokens};
+
+/// Messages of a session that may still change or come late. Older ones count as told: a message that was not among
+/// the last so many has long been answered.
+pub const RECENT: usize = 8;
+
+/// Days on which something beyond the messages was told that a late message may yet explain.
+const RESTS: usize = 4;
+
+/// Characters kept of a name that a backend gives; a longer one is no name.
+const MAX_NAME: usize = 200;
+
+/// How opencode calls a session until a model has found a title for it.
+const UNTITLED: [&str; 2] = ["New session - ", "Child session - "];
+
+/// What was used, as it was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Tokens: input, output, reasoning, read from and written to the cache.
+    pub tokens: [u64; 5],
+    /// Money that the backend told, as `rules::price` counts it; 0 where it told none.
+    pub told: u64,
+    /// Calls of which it told nothing at all: they were cut off, or no usage came with the answer.
+    pub unreported: u64,
+}
+
+impl Used {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            tokens: std::array::from_fn(|kind| self.tokens[kind].saturating_add(other.tokens[kind])),
+            told: self.told.saturating_add(other.told),
+            unreported: self.unreported.saturating_add(other.unreported),
+        }
+    }
+
+    fn minus(&self, other: &Self) -> Self {
+        Self {
+            tokens: std::array::from_fn(|kind| self.tokens[kind].saturating_sub(other.tokens[kind])),
+            told: self.told.saturating_sub(other.told),
+            unreported: self.unreported.saturating_sub(other.unreported),
+        }
+    }
+
+    fn most(&self, other: &Self) -> Self {
+        Self {
+            tokens: std::array::from_fn(|kind| self.tokens[kind].max(other.tokens[kind])),
+            told: self.told.max(other.told),
+            unreported: self.unreported.max(other.unreported),
+        }
+    }
+}
+
+/// Where it belongs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The day in UTC, `YYYY-MM-DD`.
+    pub day: String,
+    /// Who served the model.
+    pub provider: String,
+    /// What it is called there.
+    pub model: String,
+}
+
+/// A message, or the rest of a day, as it was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Counted {
+    /// The message; empty for a rest.
+    id: String,
+    /// When it was answered, in milliseconds.
+    at: i64,
+    place: Place,
+    /// Money that the backend told.
+    told: u64,
+    /// What it came to then: prices may change before the next word about it.
+    worth: Worth,
+}
+
+/// What is remembered of a session between its events: bounded, whatever it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bill {
+    /// The last messages, in the order in which they were first told.
+    recent: Vec<Counted>,
+    /// Those that are no longer among them were answered by then.
+    floor: i64,
+    /// All messages together.
+    messages: Used,
+    /// The most that the backend said its session has used.
+    told: Used,
+    /// What of that no message has told, by the day it was told on.
+    rests: Vec<Counted>,
+    /// What all of it came to.
+    pub sum: Worth,
+}
+
+/// What usage came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worth {
+    /// Tokens: input, output, reasoning, read from and written to the cache.
+    pub tokens: [u64; 5],
+    /// Money, as `rules::price` counts it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub picos: u64,
+    /// True when that is known of something: nothing known is not zero.
+    pub is_known: bool,
+    /// The part of the money that comes from a price table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated: u64,
+    /// What would have been paid without a subscription; not in the money.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub equivalent: u64,
+    /// Tokens of which nobody knows the price.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unpriced: u64,
+    /// Calls of which the backend told nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreported: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Worth {
+    /// What usage comes to at these prices. A backend that tells no money, or none for tokens it has used, does not
+    /// know the price; whoever knows that a model is free says so in `cost.model_rates`.
+    pub fn of(used: &Used, place: &Place, prices: &Prices) -> Self {
+        let [input, output, reasoning, cache_read, cache_write] = used.tokens;
+        let tokens = Tokens { input, output, reasoning, cache_read, cache_write };
+        let blank = Self { tokens: used.tokens, unreported: used.unreported, ..Self::default() };
+        let total = tokens.total();
+        if total == 0 && used.told == 0 {
+            return blank;
+        }
+        let price = || prices.find(&place.provider, &place.model, &place.day).map(|price| price.of(&tokens));
+        let known = (used.told > 0).then_some(used.told);
+        if prices.is_subscribed(&place.provider) {
+            return match known.or_else(price) {
+                Some(equivalent) => Self { equivalent, is_known: true, ..blank },
+                None => Self { unpriced: total, is_known: true, ..blank },
+            };
+        }
+        match (known, known.is_none().then(price).flatten()) {
+            (Some(picos), _) => Self { picos, is_known: true, ..blank },
+            (None, Some(picos)) => Self { picos, estimated: picos, is_known: true, ..blank },
+            (None, None) => Self { unpriced: total, ..blank },
+        }
+    }
+
+    /// This and another.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add, self.is_known || other.is_known)
+    }
+
+    /// This without another that is in it.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_sub, self.is_known)
+    }
+
+    fn with(&self, other: &Self, join: fn(u64, u64) -> u64, is_known: bool) -> Self {
+        Self {
+            tokens: std::array::from_fn(|kind| join(self.tokens[kind], other.tokens[kind])),
+            picos: join(self.picos, other.picos),
+            is_known,
+            estimated: join(self.estimated, other.estimated),
+            equivalent: join(self.equivalent, other.equivalent),
+            unpriced: join(self.unpriced, other.unpriced),
+            unreported: join(self.unreported, other.unreported),
+        }
+    }
+}
+
+/// What an event changes: at this place, this is gone and that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where.
+    pub place: Place,
+    /// What is not so any more.
+    pub gone: Worth,
+    /// What is so now.
+    pub now: Worth,
+}
+
+/// An event as the ledger sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// Its type.
+    pub kind: &'a str,
+    /// Its data.
+    pub data: &'a str,
+    /// When it happened, as its node says.
+    pub occurred: Time,
+    /// When it came to us: nothing that was used is younger.
+    pub received: Time,
+    /// What its session was before.
+    pub before: Before,
+}
+
+/// What of a session must be known from before an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    used: Used,
+    is_untitled: bool,
+    was_busy: bool,
+}
+
+impl Before {
+    /// What a session is now, before an event is added to it.
+    pub fn of(session: &Session) -> Self {
+        let Tokens { input, output, reasoning, cache_read, cache_write } = session.tokens;
+        Self {
+            used: Used {
+                tokens: [input, output, reasoning, cache_read, cache_write],
+                told: session.cost_micros.unwrap_or(0).saturating_mul(MICRO),
+                unreported: 0,
+            },
+            is_untitled: is_untitled(&session.title),
+            was_busy: session.activity != Activity::Idle,
+        }
+    }
+}
+
+fn is_untitled(title: &str) -> bool {
+    UNTITLED.iter().any(|one| title.starts_with(one))
+}
+
+impl Heard<'_> {
+    /// True for the types of which the ledger wants to know.
+    pub fn matters(&self) -> bool {
+        matches!(self.kind, "message.updated" | "session.created" | "session.updated")
+            || (self.kind == "session.interrupted" && self.before.was_busy)
+    }
+}
+
+impl Bill {
+    /// The bill of a session of which nothing is remembered: what it had used before is in the ledger already, as its
+    /// sum was counted once.
+    pub fn begin(before: &Before) -> Self {
+        Self { messages: before.used, told: before.used, ..Self::default() }
+    }
+
+    /// Adds an event to the bill of a session that is as it says already. Gives what changes in the ledger.
+    pub fn take(&mut self, session: &Session, heard: &Heard<'_>, prices: &Prices) -> Vec<Entry> {
+        let Ok(data) = serde_json::from_str::<Value>(heard.data) else { return Vec::new() };
+        let mut entries = Vec::new();
+        match heard.kind {
+            "message.updated" => self.message(session, &data["info"], heard, prices, &mut entries),
+            "session.interrupted" if heard.before.was_busy => {
+                let id = format!("cut {}", heard.occurred.0);
+                let used = Used { unreported: 1, ..Used::default() };
+                self.count(id, heard.occurred.0, place_of(session, day(heard)), used, prices, &mut entries);
+            }
+            "session.created" | "session.updated" => {
+                if heard.before.is_untitled && !is_untitled(&session.title) {
+                    // A model found the title, and no backend tells what that has cost.
+                    let used = Used { unreported: 1, ..Used::default() };
+                    let place = place_of(session, day(heard));
+                    self.count("title".into(), heard.occurred.0, place, used, prices, &mut entries);
+                }
+                let info = &data["info"];
+                let said = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: 0 };
+                self.told = self.told.most(&said);
+            }
+            _ => {}
+        }
+        self.settle(session, heard, prices, &mut entries);
+        for Entry { gone, now, .. } in &entries {
+            self.sum = self.sum.plus(now).minus(gone);
+        }
+        entries
+    }
+
+    fn message(
+        &mut self,
+        session: &Session,
+        info: &Value,
+        heard: &Heard<'_>,
+        prices: &Prices,
+        entries: &mut Vec<Entry>,
+    ) {
+        let text = |key: &str| info[key].as_str().filter(|text| text.len() <= MAX_NAME).unwrap_or_default();
+        let id = text("id");
+        if text("role") != "assistant" || id.is_empty() {
+            return;
+        }
+        let completed = info["time"]["completed"].as_i64();
+        let at = completed.unwrap_or(heard.occurred.0);
+        let used = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: unreported(info) };
+        // The copy of a message that another session was billed for: this one was forked from that.
+        let is_copy = !session.directory.is_empty() && completed.is_some_and(|at| at < session.started_at.0);
+        if is_copy && !self.recent.iter().any(|one| one.id == id) {
+            self.messages = self.messages.plus(&Used { unreported: 0, ..used });
+            self.remember(Counted { id: id.into(), at, ..Counted::default() });
+            return;
+        }
+        let place = Place {
+            day: day_of(Time(at.min(heard.received.0))),
+            provider: text("providerID").to_owned(),
+            model: text("modelID").to_owned(),
+        };
+        self.count(id.to_owned(), at, place, used, prices, entries);
+    }
+
+    /// Counts a message, or what has changed of it.
+    fn count(
+        &mut self,
+        id: String,
+        at: i64,
+        place: Place,
+        used: Used,
+        prices: &Prices,
+        entries: &mut Vec<Entry>,
+    ) {
+        let known = self.recent.iter().position(|one| one.id == id);
+        match known {
+            Some(known) if self.recent[known].used() == used => {}
+            // A copy stays one.
+            Some(known) if self.recent[known].place == Place::default() => {}
+            Some(known) => {
+                let worth = Worth::of(&used, &place, prices);
+                let old = &mut self.recent[known];
+                entries.push(Entry { place: old.place.clone(), gone: old.worth, now: Worth::default() });
+                entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
+                self.messages = self.messages.minus(&old.used()).plus(&used);
+                (old.place, old.told, old.worth, old.at) = (place, used.told, worth, at);
+            }
+            None if used.is_nothing() || at <= self.floor => {}
+            None => {
+                let worth = Worth::of(&used, &place, prices);
+                entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
+                self.messages = self.messages.plus(&used);
+                self.remember(Counted { id, at, place, told: used.told, worth });
+            }
+        }
+    }
+
+    fn remember(&mut self, counted: Counted) {
+        self.recent.push(counted);
+        if self.recent.len() > RECENT {
+            self.floor = self.floor.max(self.recent.remove(0).at);
+        }
+    }
+
+    /// Counts what the backend told beyond its messages, and takes back what a late message has explained.
+    fn settle(&mut self, session: &Session, heard: &Heard<'_>, prices: &Prices, entries: &mut Vec<Entry>) {
+        let counted = self.rests.iter().fold(Used::default(), |sum, rest| sum.plus(&rest.used()));
+        let beyond = Used { unreported: 0, ..self.told.minus(&self.messages) };
+        let more = beyond.minus(&counted);
+        let mut less = counted.minus(&beyond);
+        for rest in self.rests.iter_mut().rev() {
+            if less.is_nothing() {
+                break;
+            }
+            let used = rest.used();
+            rest.put(used.minus(&less), prices, entries);
+            less = less.minus(&used);
+        }
+        if !more.is_nothing() {
+            let place = place_of(session, day(heard));
+            if self.rests.last().is_none_or(|last| last.place != place) {
+                self.rests.push(Counted { place, ..Counted::default() });
+            }
+            if let Some(rest) = self.rests.last_mut() {
+                let used = rest.used().plus(&more);
+                rest.put(used, prices, entries);
+            }
+        }
+        self.rests.retain(|rest| !rest.used().is_nothing());
+        if self.rests.len() > RESTS {
+            // No message will explain it any more: it counts as one that was told.
+            let old = self.rests.remove(0);
+            self.messages = self.messages.plus(&old.used());
+        }
+    }
+}
+
+impl Counted {
+    fn used(&self) -> Used {
+        Used { tokens: self.worth.tokens, told: self.told, unreported: self.worth.unreported }
+    }
+
+    fn put(&mut self, used: Used, prices: &Prices, entries: &mut Vec<Entry>) {
+        let worth = Worth::of(&used, &self.place, prices);
+        entries.push(Entry { place: self.place.clone(), gone: self.worth, now: worth });
+        (self.told, self.worth) = (used.told, worth);
+    }
+}
+
+/// 1 when the answer came without usage, though a model has worked for it. A provider that refuses bills nothing.
+fn unreported(info: &Value) -> u64 {
+    let is_refused = info["error"]["data"]["statusCode"].as_u64().is_some_and(|code| code >= 400);
+    let has_ended = info["finish"].is_string() || info["error"].is_object();
+    let is_blank = kinds(&info["tokens"]) == [0; 5] && money(info) == 0;
+    u64::from(is_blank && has_ended && !is_refused)
+}
+
+fn place_of(session: &Session, day: String) -> Place {
+    let model = session.model.clone().unwrap_or_default();
+    Place { day, provider: model.provider, model: model.id }
+}
+
+fn day(heard: &Heard<'_>) -> String {
+    day_of(heard.occurred.min(heard.received))
+}
+
+/// The day in UTC.
+pub fn day_of(at: Time) -> String {
+    at.to_string().split('T').next().unwrap_or_default().to_owned()
+}
+
+fn money(info: &Value) -> u64 {
+    info["cost"].as_f64().and_then(picos).unwrap_or(0)
+}
+
+fn kinds(info: &Value) -> [u64; 5] {
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    [
+        count(&info["input"]),
+        count(&info["output"]),
+        count(&info["reasoning"]),
+        count(&info["cache"]["read"]),
+        count(&info["cache"]["write"]),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

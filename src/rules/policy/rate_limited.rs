@@ -1,0 +1,25 @@
+//! A session that the provider had enough of: it goes on when the provider takes requests again.
+
+use super::facts::{Doing, Facts};
+use super::settings::Limits;
+use super::{Judged, later, not};
+use crate::base::clock::Time;
+
+/// A coding agent that tries again by itself has this long to do so, in seconds.
+const GRACE: u64 = 60;
+
+pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
+    let opens = match facts.doing {
+        Doing::Retrying => later(facts.opens.unwrap_or(facts.since).max(facts.since), GRACE),
+        Doing::Idle if facts.limited && !facts.stopped => match facts.opens {
+            Some(opens) if opens > facts.since => opens,
+            _ => later(facts.since, limits.window_seconds),
+        },
+        _ => return not("no provider holds it up"),
+    };
+    if now < opens {
+        return Judged::Not(format!("the provider takes requests again at {opens}"), Some(opens));
+    }
+    let why = format!("the provider had enough, and takes requests again since {opens}");
+    Judged::Is(format!("limited@{}", facts.since.0), why)
+}

@@ -1,0 +1,35 @@
+//! A session that stands still before its work is done. What was stopped from outside is not taken up again.
+
+use super::facts::{Doing, Facts, is_done};
+use super::settings::Limits;
+use super::{Judged, later, not};
+use crate::base::clock::Time;
+use crate::protocol::session::Session;
+
+pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts, now: Time) -> Judged {
+    if facts.doing != Doing::Idle {
+        return not("a turn runs");
+    }
+    if facts.turns == 0 {
+        return not("it was never asked for anything");
+    }
+    if facts.stopped {
+        return not("its turn was stopped from outside");
+    }
+    if facts.limited {
+        return not("the provider had enough: that is for rate_limited");
+    }
+    let open = session.todo.iter().filter(|one| !is_done(&one.status)).count();
+    if limits.only_with_open_todo && open == 0 {
+        return not("nothing is left on its list of things to do");
+    }
+    let due = later(facts.since, limits.idle_seconds);
+    if now < due {
+        return Judged::Not(
+            format!("it is idle since {}, which is too long at {due}", facts.since),
+            Some(due),
+        );
+    }
+    let why = format!("it is idle since {}, with {open} things to do", facts.since);
+    Judged::Is(format!("idle@{}", facts.since.0), why)
+}

@@ -1,0 +1,210 @@
+//! Routes: which channel is told what, and when.
+//!
+//! - `matcher`: what a route is for. `facts`, `words`: what it can ask about. `hours`: when nobody is told.
+//! - `silence`: what nobody is told for a while.
+
+pub mod facts;
+pub mod hours;
+pub mod matcher;
+pub mod silence;
+pub mod words;
+
+use std::time::Duration;
+
+use self::facts::{AlertFacts, Facts};
+use self::hours::Quiet;
+use self::matcher::{Matcher, Scope};
+use crate::base::clock::Time;
+use crate::protocol::alert::Severity;
+use crate::protocol::notice::Notice;
+
+/// The alert of a channel that delivers nothing.
+pub const CHANNEL_FAILING: &str = "channel.failing";
+
+/// How the name of an alert begins that a route raises; its own name follows.
+const RAISED_BY: &str = "route.";
+
+/// The route that is there when no other is.
+pub const DEFAULT: &str = "alert.severity >= high";
+
+/// Everything that decides who is told what.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Routing {
+    /// Every route, in the order of the file.
+    pub routes: Vec<Route>,
+    /// Every configured channel.
+    pub channels: Vec<Way>,
+}
+
+/// A channel, as far as routes need to know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Its name.
+    pub name: String,
+    /// Notices of the same name within this time are one.
+    pub group: Duration,
+}
+
+/// What one alert of a route is about: events that say the same are one alert while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dedupe {
+    /// One for each session.
+    Session,
+    /// One for each node.
+    Node,
+    /// One for each project.
+    Project,
+    /// One.
+    Route,
+}
+
+/// A rule that carries what happens to channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub matcher: Matcher,
+    /// To whom; empty: to every channel.
+    pub channels: Vec<String>,
+    /// How much it matters, when the route raises an alert itself.
+    pub severity: Severity,
+    /// It must be so for so long before anybody is told.
+    pub dwell: Duration,
+    /// What was told is not told again within this.
+    pub cooldown: Duration,
+    /// What counts as the same.
+    pub dedupe: Dedupe,
+    /// When nobody is told.
+    pub quiet: Option<Quiet>,
+}
+
+/// Why a notice waits, and until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// Until when; a time that is past: it does not wait.
+    pub until: Time,
+    /// Why; empty: it does not wait.
+    pub why: String,
+}
+
+impl Hold {
+    /// The later of the two.
+    #[must_use]
+    pub fn or_until(self, until: Time, why: &str) -> Self {
+        if until > self.until { Self { until, why: why.to_owned() } } else { self }
+    }
+}
+
+/// Whether a route is for something, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Fits,
+    /// It is not, for this reason.
+    Not(String),
+}
+
+impl Route {
+    /// The name of the alert that it raises.
+    pub fn alert(&self) -> String {
+        format!("{RAISED_BY}{}", self.name)
+    }
+
+    /// True when it raises alerts itself, from what happens or from how things stand.
+    pub fn raises(&self) -> bool {
+        self.matcher.scope() != Scope::Alert
+    }
+
+    /// Whether an alert of this name is carried by this route.
+    pub fn carries(&self, facts: &Facts) -> Verdict {
+        let Some(alert) = &facts.alert else { return Verdict::Not("it is no alert".to_owned()) };
+        if alert.name == self.alert() {
+            return Verdict::Fits;
+        }
+        if self.raises() {
+            return Verdict::Not(format!("it carries only alerts that it raises itself ({})", self.alert()));
+        }
+        self.verdict(facts)
+    }
+
+    /// Whether what happens is what the route is for.
+    pub fn verdict(&self, facts: &Facts) -> Verdict {
+        match self.matcher.is_so(facts) {
+            Ok(true) => Verdict::Fits,
+            Ok(false) => Verdict::Not(format!("{} is not so", self.matcher.text())),
+            Err(why) => Verdict::Not(format!("{} cannot be asked here: {why}", self.matcher.text())),
+        }
+    }
+
+    /// What the alert of this route is about.
+    pub fn about<'a>(&self, node: &'a str, session: &'a str, project: &'a str) -> &'a str {
+        match self.dedupe {
+            Dedupe::Session if session.is_empty() => node,
+            Dedupe::Session => session,
+            Dedupe::Node => node,
+            Dedupe::Project => project,
+            Dedupe::Route => "",
+        }
+    }
+
+    fn hold(&self, severity: Severity, last: Option<Time>, at: Time) -> Hold {
+        let mut hold = Hold::default();
+        if !self.dwell.is_zero() {
+            hold = hold.or_until(at.plus(self.dwell), "it must be so for a while first (dwell)");
+        }
+        if let Some(last) = last {
+            hold = hold.or_until(last.plus(self.cooldown), "the same was told a short while ago (cooldown)");
+        }
+        if let Some(quiet) = self.quiet.as_ref().filter(|quiet| severity < quiet.except)
+            && let Some(until) = quiet.until(at.max(hold.until))
+        {
+            hold = hold.or_until(until, "it is quiet then (quiet hours)");
+        }
+        // A wait that is over is none.
+        if hold.until <= at { Hold::default() } else { hold }
+    }
+}
+
+impl Routing {
+    /// Which channels are told this, and when. `last` tells when a channel was last told the same.
+    pub fn places(
+        &self,
+        notice: &Notice,
+        facts: &Facts,
+        last: impl Fn(&str) -> Option<Time>,
+        at: Time,
+    ) -> Vec<(String, Hold)> {
+        let fitting: Vec<&Route> =
+            self.routes.iter().filter(|it| it.carries(facts) == Verdict::Fits).collect();
+        let mut places = Vec::new();
+        for way in &self.channels {
+            // A channel that fails cannot say so itself.
+            if notice.name == CHANNEL_FAILING && notice.about == way.name {
+                continue;
+            }
+            let routes = fitting.iter().filter(|route| route.reaches(&way.name));
+            let hold = routes
+                .map(|route| route.hold(notice.severity, last(&way.name), at))
+                .min_by_key(|it| it.until);
+            places.extend(hold.map(|hold| (way.name.clone(), hold)));
+        }
+        places
+    }
+}
+
+impl Route {
+    /// True when it carries to this channel.
+    pub fn reaches(&self, channel: &str) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|name| name == channel)
+    }
+}
+
+/// What a rule can ask about an alert.
+pub fn of_alert(name: &str, about: &str, severity: Severity, text: &str) -> AlertFacts {
+    let number = Severity::ALL.iter().position(|one| *one == severity).map_or(1, |at| at as i64 + 1);
+    AlertFacts { name: name.to_owned(), about: about.to_owned(), severity: number, text: text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! Silences: alerts that nobody is told of for a while, though they are raised and shown as ever.
+
+use super::facts::Facts;
+use super::matcher::{Matcher, Mistake, Scope};
+use crate::base::clock::Time;
+use crate::protocol::silence::Silence;
+
+/// True when this silence holds for an alert.
+pub fn holds(silence: &Silence, facts: &Facts, at: Time) -> bool {
+    silence.until > at
+        && Matcher::parse(&silence.matches).is_ok_and(|matcher| matcher.is_so(facts).unwrap_or_default())
+}
+
+/// Refuses what is not about alerts.
+pub fn check(matches: &str) -> Result<(), Mistake> {
+    let matcher = Matcher::parse(matches)?;
+    if matcher.scope() == Scope::Alert {
+        return Ok(());
+    }
+    let sentence =
+        "is about no alert; a silence is for alerts, such as node.offline or alert.about == \"web-1\"";
+    Err(Mistake { range: 0..matches.len(), sentence: sentence.to_owned(), meant: None })
+}

@@ -1,0 +1,98 @@
+//! `/api/v1/routes`: who is told what, and which routes something takes.
+
+use axum::extract::{Path, State};
+
+use super::{Answered, page, reading};
+use crate::base::clock;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::channel::RouteView;
+use crate::protocol::event::EventView;
+use crate::protocol::notice::Notice;
+use crate::rules::route::facts::Facts;
+use crate::rules::route::matcher::Scope;
+use crate::rules::route::{Route, Verdict};
+use crate::supervisor::hub::view::View;
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// Every route, in the order of the file.
+#[utoipa::path(get, path = "/api/v1/routes", responses((status = 200, body = Answer<Vec<RouteView>>), (status = 401, body = Refusal)))]
+pub async fn list(State(shared): State<Shared>) -> Answered<Vec<RouteView>> {
+    let view = shared.hub.view();
+    many(view.routing.routes.iter().map(|route| show(&view, route)).collect())
+}
+
+/// Which routes an event takes, or an alert (`alert:42`), and why the others do not.
+#[utoipa::path(post, path = "/api/v1/routes/test/{id}", params(("id" = String, Path, description = "the number or the id of an event, or `alert:` and the number of an alert")), responses((status = 200, body = Answer<Vec<RouteView>>), (status = 404, body = Refusal)))]
+pub async fn test(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Vec<RouteView>> {
+    let view = shared.hub.view();
+    let facts = match id.strip_prefix("alert:") {
+        Some(number) => of_alert(&view, number)?,
+        None => {
+            let wanted = id.clone();
+            let found =
+                reading(&shared, move |shared| shared.hub.store().read()?.event_called(&wanted)).await?;
+            let event: EventView = found.ok_or_else(|| ApiError::not_found(format!("no event {id}")))?;
+            view.facts_of_event(&event, None, clock::now())
+        }
+    };
+    let routes = view.routing.routes.iter();
+    many(routes.map(|route| tested(show(&view, route), verdict(route, &facts))).collect())
+}
+
+fn many(routes: Vec<RouteView>) -> Answered<Vec<RouteView>> {
+    let total = routes.len() as u64;
+    page(routes, Meta { total, ..Meta::default() })
+}
+
+fn of_alert(view: &View, number: &str) -> Result<Facts, ApiError> {
+    let alert = number.parse().ok().and_then(|id: u64| view.alerts.get(&id));
+    let alert = alert.ok_or_else(|| ApiError::not_found(format!("no alert {number}")))?;
+    let notice = Notice {
+        name: alert.name.clone(),
+        about: alert.about.clone(),
+        severity: alert.severity,
+        text: alert.text.clone(),
+        node: alert.about.clone(),
+        session: alert.about.clone(),
+        ..Notice::default()
+    };
+    Ok(view.facts_of(&notice, clock::now()))
+}
+
+fn verdict(route: &Route, facts: &Facts) -> Verdict {
+    match (route.matcher.scope(), facts.event.is_some()) {
+        (Scope::Event, true) => route.verdict(facts),
+        (Scope::Alert, true) => Verdict::Not("it is for alerts; this is an event".to_owned()),
+        (Scope::Session | Scope::Node | Scope::Fleet, true) => {
+            Verdict::Not("it is asked of how things stand, not of events".to_owned())
+        }
+        (_, false) => route.carries(facts),
+    }
+}
+
+fn tested(view: RouteView, verdict: Verdict) -> RouteView {
+    match verdict {
+        Verdict::Fits => RouteView { fits: Some(true), why: format!("{} is so", view.matches), ..view },
+        Verdict::Not(why) => RouteView { fits: Some(false), why, ..view },
+    }
+}
+
+fn show(view: &View, route: &Route) -> RouteView {
+    let asked_of = match route.matcher.scope() {
+        Scope::Alert => "alert",
+        Scope::Event => "event",
+        Scope::Session => "session",
+        Scope::Node => "node",
+        Scope::Fleet => "fleet",
+    };
+    let channels = view.routing.channels.iter().filter(|way| route.reaches(&way.name));
+    RouteView {
+        name: route.name.clone(),
+        matches: route.matcher.text().to_owned(),
+        asked_of: asked_of.to_owned(),
+        channels: channels.map(|way| way.name.clone()).collect(),
+        severity: if route.raises() { route.severity.as_str().to_owned() } else { String::new() },
+        ..RouteView::default()
+    }
+}

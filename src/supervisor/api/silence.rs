@@ -1,0 +1,99 @@
+//! `/api/v1/silences`: alerts that nobody is told of for a while.
+
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use tokio::sync::oneshot;
+
+use super::{Answered, one, page};
+use crate::base::clock;
+use crate::base::id;
+use crate::base::nearest::no_such;
+use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::silence::{Silence, SilenceRequest};
+use crate::rules::route::silence::check;
+use crate::supervisor::auth::Actor;
+use crate::supervisor::hub::input::Input;
+use crate::supervisor::hub::notice::{Happening, SILENCE};
+use crate::supervisor::refusal::ApiError;
+use crate::supervisor::shared::Shared;
+
+/// Nobody should be silent for ever.
+const LONGEST: u64 = 30 * 86_400;
+
+/// Characters of a reason.
+const MOST_REASON: usize = 500;
+
+/// Silences that hold.
+#[utoipa::path(get, path = "/api/v1/silences", responses((status = 200, body = Answer<Vec<Silence>>), (status = 401, body = Refusal)))]
+pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Silence>> {
+    let all = all(&shared);
+    let total = all.len() as u64;
+    page(all, Meta { total, ..Meta::default() })
+}
+
+/// Tells nobody of some alerts for a while. They are raised and shown as ever, and told when it is over if they are still
+/// so.
+#[utoipa::path(post, path = "/api/v1/silences", request_body = SilenceRequest, responses((status = 200, body = Answer<Silence>), (status = 400, body = Refusal)))]
+pub async fn begin(
+    State(shared): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    body: Result<Json<SilenceRequest>, JsonRejection>,
+) -> Answered<Silence> {
+    let Json(asked) = body?;
+    if let Err(mistake) = check(&asked.matches) {
+        let at = asked.matches.get(mistake.range).unwrap_or(&asked.matches);
+        let meant = mistake.meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        return Err(ApiError::validation(format!("{at:?}: {}{meant}", mistake.sentence)));
+    }
+    if asked.seconds == 0 || asked.seconds > LONGEST {
+        return Err(ApiError::validation(format!("seconds is {}: expected 1 to {LONGEST}", asked.seconds)));
+    }
+    if asked.reason.chars().count() > MOST_REASON {
+        return Err(ApiError::validation(format!("reason is longer than {MOST_REASON} characters")));
+    }
+    let at = clock::now();
+    let silence = Silence {
+        id: id::fresh(),
+        matches: asked.matches,
+        reason: asked.reason,
+        by: actor.name,
+        created_at: at,
+        until: at.plus(Duration::from_secs(asked.seconds)),
+    };
+    let (reply, answer) = oneshot::channel();
+    let happening = Happening::Silence((silence.clone(), actor.address), reply);
+    shared.hub.send(Input::Notice(happening)).await?;
+    match answer.await {
+        Ok(true) => one(silence),
+        Ok(false) => {
+            Err(ApiError::validation("there are too many silences; end some: halctl alerts silence list"))
+        }
+        Err(_) => Err(ApiError::internal("the silence could not be stored")),
+    }
+}
+
+/// Ends a silence before its time.
+#[utoipa::path(post, path = "/api/v1/silences/{id}/expire", params(("id" = String, Path)), responses((status = 200, body = Answer<Silence>), (status = 404, body = Refusal)))]
+pub async fn expire(
+    State(shared): State<Shared>,
+    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Answered<Silence> {
+    let all = all(&shared);
+    let Some(silence) = all.iter().find(|silence| silence.id == id).cloned() else {
+        return Err(ApiError::not_found(no_such("silence", &id, all.iter().map(|it| it.id.as_str()))));
+    };
+    let (reply, answer) = oneshot::channel();
+    shared.hub.send(Input::Notice(Happening::Unsilence { id, actor, address, reply })).await?;
+    match answer.await {
+        Ok(_) => one(silence),
+        Err(_) => Err(ApiError::internal("the end of the silence could not be stored")),
+    }
+}
+
+fn all(shared: &Shared) -> Vec<Silence> {
+    shared.hub.view().all_kept::<Silence>(SILENCE).map(|(_, silence)| silence).collect()
+}

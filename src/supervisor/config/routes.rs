@@ -1,0 +1,154 @@
+//! `routes`: who is told what, and when.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+use super::channels::Channel;
+use crate::base::config::{Section, Value};
+use crate::base::nearest::nearest;
+use crate::protocol::alert::Severity;
+use crate::rules::route::hours::Quiet;
+use crate::rules::route::matcher::Matcher;
+use crate::rules::route::{DEFAULT, Dedupe, Route};
+
+/// Of a dwell or a cooldown: what was told lately is remembered for a day.
+const SPAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+
+/// What was told is not told again within this, unless the file says otherwise.
+const COOLDOWN: Duration = Duration::from_secs(600);
+
+/// Routes in a file: each is asked of every event or alert.
+const MOST_ROUTES: usize = 100;
+
+const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+
+/// Reads the list. Without one, what matters much goes to every channel.
+pub(super) fn read(root: &Section<'_>, channels: &[Channel]) -> Vec<Route> {
+    let items = root.items("routes");
+    if let Some(beyond) = items.get(MOST_ROUTES) {
+        beyond.problem(format!("there are more than {MOST_ROUTES} routes; join some of them"));
+    }
+    let mut routes: Vec<Route> = Vec::new();
+    for (nth, item) in items.iter().enumerate() {
+        let names: Vec<String> = routes.iter().map(|route| route.name.clone()).collect();
+        routes.extend(item.section(|section| route(section, nth, &names, channels)));
+    }
+    if items.is_empty() && !channels.is_empty() {
+        routes.extend(Matcher::parse(DEFAULT).ok().map(|matcher| plain("default".to_owned(), matcher)));
+    }
+    routes
+}
+
+fn plain(name: String, matcher: Matcher) -> Route {
+    Route {
+        name,
+        matcher,
+        channels: Vec::new(),
+        severity: Severity::High,
+        dwell: Duration::ZERO,
+        cooldown: COOLDOWN,
+        dedupe: Dedupe::Session,
+        quiet: None,
+    }
+}
+
+fn route(section: &Section<'_>, nth: usize, names: &[String], channels: &[Channel]) -> Option<Route> {
+    let span = |key| section.value(key).and_then(|value: Value<'_>| value.duration(SPAN));
+    section.require(
+        "match",
+        "what the route is for, such as \"session.error\" or \"session.idle && stuck > 5m\"",
+    );
+    let matcher = section.value("match").and_then(|value| matcher(&value));
+    let name = section.text("name").filter(|name| !name.is_empty()).unwrap_or_else(|| (nth + 1).to_string());
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        section.problem("name", "expected a name of letters, digits, '-' and '_'");
+    } else if names.contains(&name) {
+        section.problem("name", "is the name of another route, too; call one of them otherwise");
+    }
+    let to: Vec<String> =
+        section.items("channels").iter().filter_map(|value| channel(value, channels)).collect();
+    let severity = section.value("severity").and_then(|it| it.choice(&SEVERITIES)).and_then(Severity::parse);
+    let dedupe =
+        match section.value("dedupe").and_then(|it| it.choice(&["session", "node", "project", "route"])) {
+            Some("node") => Dedupe::Node,
+            Some("project") => Dedupe::Project,
+            Some("route") => Dedupe::Route,
+            _ => Dedupe::Session,
+        };
+    let (dwell, cooldown) = (span("dwell").unwrap_or_default(), span("cooldown").unwrap_or(COOLDOWN));
+    let quiet = section.section("quiet_hours", quiet);
+    let route = plain(name, matcher?);
+    Some(Route {
+        channels: to,
+        severity: severity.unwrap_or(Severity::High),
+        dwell,
+        cooldown,
+        dedupe,
+        quiet,
+        ..route
+    })
+}
+
+fn matcher(value: &Value<'_>) -> Option<Matcher> {
+    let text = value.text()?;
+    match Matcher::parse(&text) {
+        Ok(matcher) => Some(matcher),
+        Err(mistake) => {
+            value.problem_within(mistake.range, mistake.sentence, mistake.meant);
+            None
+        }
+    }
+}
+
+fn channel(value: &Value<'_>, channels: &[Channel]) -> Option<String> {
+    let name = value.text()?;
+    if channels.iter().any(|channel| channel.name == name) {
+        return Some(name);
+    }
+    let names = channels.iter().map(|channel| channel.name.as_str());
+    let meant = nearest(&name, names.clone()).map(str::to_owned);
+    let known: Vec<&str> = names.collect();
+    let sentence = match known.as_slice() {
+        [] => "no channel is configured; see channels".to_owned(),
+        known => format!("no channel has this name; there are {}", known.join(", ")),
+    };
+    value.problem_within(0..name.len(), sentence, meant);
+    None
+}
+
+fn quiet(section: &Section<'_>) -> Option<Quiet> {
+    let time = |key: &'static str| {
+        let value = section.value(key)?;
+        let text = value.text()?;
+        let time = civil::Time::strptime("%H:%M", &text).ok();
+        if time.is_none() {
+            value.problem("expected a time of day such as \"22:00\"");
+        }
+        time
+    };
+    let (from, to) = (time("from"), time("to"));
+    let zone = section.value("timezone").and_then(|value| {
+        let zone = TimeZone::get(&value.text()?).ok();
+        if zone.is_none() {
+            value.problem("expected the name of a time zone such as \"Europe/Berlin\" or \"UTC\"");
+        }
+        zone
+    });
+    let except = section.value("except").and_then(|it| it.choice(&SEVERITIES)).and_then(Severity::parse);
+    match (from, to) {
+        (Some(from), Some(to)) => Some(Quiet {
+            from,
+            to,
+            zone: zone.unwrap_or_else(TimeZone::system),
+            except: except.unwrap_or(Severity::Critical),
+        }),
+        (None, None) => None,
+        _ => {
+            section.problem("from", "expected both from and to, such as \"22:00\" and \"07:00\"");
+            None
+        }
+    }
+}

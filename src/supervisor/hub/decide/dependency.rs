@@ -1,0 +1,86 @@
+//! A project that is complete lets those begin that wait for it, once for each time it is completed.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::Work;
+use super::policy::object;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::alert::Severity;
+use crate::protocol::command::{CommandId, CommandRequest, Verb};
+use crate::protocol::session::SessionId;
+use crate::rules::alert::Seen;
+use crate::rules::dependency::{Wait, completes};
+use crate::store::policy::{BEGUN, COMPLETE};
+use crate::store::session::SessionRecord;
+
+/// Who begins what waited.
+pub const ACTOR: &str = "dependency";
+
+impl Work {
+    /// Looks whether a session has completed its project.
+    pub(super) fn note_completion(&mut self, id: &SessionId, at: Time) {
+        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let project = record.session.project.to_string();
+        let concerns = |wait: &Wait| wait.after.contains(&project);
+        if !completes(&record.session) || !self.view.dependencies.values().any(concerns) {
+            return;
+        }
+        let known: Option<String> = self.view.kept(COMPLETE, &project);
+        if known.as_deref() == Some(id.as_str()) {
+            return;
+        }
+        self.keep(COMPLETE, &project, &id.as_str(), at);
+        self.note_session(&record, "project.completed", &json!({"project": project}), at);
+        let waiting: Vec<(String, Wait)> = self
+            .view
+            .dependencies
+            .iter()
+            .filter(|(_, wait)| concerns(wait))
+            .map(|(name, wait)| (name.clone(), wait.clone()))
+            .collect();
+        for (name, wait) in waiting {
+            self.let_begin(&record, &name, &wait, at);
+        }
+    }
+
+    fn let_begin(&mut self, record: &SessionRecord, project: &str, wait: &Wait, at: Time) {
+        let complete: BTreeMap<String, String> = wait
+            .after
+            .iter()
+            .filter_map(|one| Some((one.clone(), self.view.kept::<String>(COMPLETE, one)?)))
+            .collect();
+        let begun = self.view.kept::<BTreeMap<String, String>>(BEGUN, project);
+        if complete.len() < wait.after.len() || begun.as_ref() == Some(&complete) {
+            return;
+        }
+        self.keep(BEGUN, project, &complete, at);
+        let names = wait.after.join(", ");
+        let started = (!wait.prompt.is_empty()).then(|| {
+            let by: Vec<&str> = complete.values().map(String::as_str).collect();
+            let request = CommandRequest {
+                verb: Verb::CreateSession.as_str().to_owned(),
+                project: project.to_owned(),
+                args: object(json!({"prompt": wait.prompt})),
+                idempotency_key: format!("{project}/{}", by.join("+")),
+                ..CommandRequest::default()
+            };
+            self.order(&request, ACTOR, CommandId::from(id::fresh()), at)
+        });
+        let (command, trouble) = match started {
+            Some(Ok(command)) => (Some(command.id), None),
+            Some(Err(why)) => (None, Some(why.to_string())),
+            None => (None, None),
+        };
+        let data = json!({"project": project, "after": complete, "command_id": command, "error": trouble});
+        self.note_session(record, "project.ready", &data, at);
+        if command.is_none() {
+            let because = trouble.map_or_else(String::new, |why| format!("; it could not be started: {why}"));
+            let text = format!("project {project} can begin: {names} complete{because}");
+            let (name, severity) = ("project.ready", Severity::Low);
+            self.see(&Seen { name, about: project, severity, text: &text, lasting: false }, at);
+        }
+    }
+}

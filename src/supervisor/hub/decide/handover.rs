@@ -1,0 +1,283 @@
+//! A restart: the session is asked to write down where it stands, gets a while for it, is ended, and another one begins
+//! with what it wrote. Each step is a command, and where it stands is kept, so that a supervisor that is killed in
+//! between goes on from there.
+//!
+//! ```text
+//!   asked --(idle, or its time is over)--> ending --(ended)--> starting --(begun)--> linked
+//! ```
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Work;
+use super::policy::object;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use crate::protocol::frame::Stood;
+use crate::protocol::session::{Activity, Session, SessionId};
+use crate::rules::policy::facts::{Doing, Facts, is_done};
+use crate::store::policy::{HANDOVER, MARKS};
+use crate::store::session::SessionRecord;
+
+/// Who orders the steps.
+pub const ACTOR: &str = "handover";
+
+/// How long a session may take to write down where it stands.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A session that is idle for less may be between two turns.
+const REST: Duration = Duration::from_secs(1);
+
+const WRITE_DOWN: &str = "Another session will go on with your work. Stop here. Write into .context/PROGRESS.md what is \
+     done, what you have learned and which ways lead nowhere, and into CURRENT_TASK.md what you are at and the next \
+     steps. Commit both with everything that belongs to your work. Do nothing else.";
+
+/// A restart under way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Handover {
+    /// The command that asked for it.
+    command: CommandId,
+    step: Step,
+    /// When the step is over whatever happens.
+    until: Time,
+    /// The step's own command.
+    part: Option<CommandId>,
+    /// What the new session is told besides.
+    prompt: String,
+    /// Whether the old one was asked to write.
+    has_asked: bool,
+    /// Where it stood.
+    stop: Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Step {
+    Asked,
+    Ending,
+    Starting,
+}
+
+/// Where a session stopped.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Stop {
+    message: String,
+    said: String,
+    commit: Option<String>,
+}
+
+impl Work {
+    /// Begins a restart.
+    pub(super) fn begin_handover(&mut self, record: &SessionRecord, command: &Command, at: Time) {
+        let session = &record.session;
+        let id = &session.id;
+        if self.view.kept::<Handover>(HANDOVER, id.as_str()).is_some() {
+            let why = format!("session {id} hands its work over already");
+            self.end_here(command.clone(), Err(why), at);
+            return;
+        }
+        let is_wanted = command.args.get("handover").and_then(Value::as_bool).unwrap_or(true);
+        let is_over = matches!(session.activity, Activity::Ended(_));
+        let prompt = command.args.get("prompt").and_then(Value::as_str).unwrap_or_default();
+        let mut handover = Handover {
+            command: command.id.clone(),
+            step: Step::Asked,
+            until: at,
+            part: None,
+            prompt: prompt.to_owned(),
+            // Whoever waits for a person cannot hear.
+            has_asked: is_wanted && !is_over && session.asks.is_empty(),
+            stop: Stop::default(),
+        };
+        self.note_session(record, "session.handover", &json!({"step": "begun", "by": command.actor}), at);
+        if handover.has_asked {
+            handover.until = at.plus(PATIENCE);
+            let asked = self.part(record, Verb::PromptSession, json!({"message": WRITE_DOWN}), &handover, at);
+            handover.part = asked.ok().map(|command| command.id);
+        }
+        self.keep(HANDOVER, id.as_str(), &handover, at);
+    }
+
+    /// Takes the next steps of those that can.
+    pub(super) fn go_on_with_handovers(&mut self, at: Time) {
+        let all: Vec<(SessionId, Handover)> =
+            self.view.all_kept(HANDOVER).map(|(id, handover)| (SessionId::new(id), handover)).collect();
+        for (id, handover) in all {
+            let Some(record) = self.view.sessions.get(&id).cloned() else {
+                self.forget(HANDOVER, id.as_str());
+                continue;
+            };
+            let is_over = matches!(record.session.activity, Activity::Ended(_));
+            match handover.step {
+                Step::Asked if is_over || self.has_written(&id, &handover, at) => {
+                    self.end_old(&record, handover, at);
+                }
+                Step::Ending if is_over => self.start_new(&record, handover, at),
+                _ => {}
+            }
+        }
+    }
+
+    /// True when the session has written, or had its time.
+    fn has_written(&self, id: &SessionId, handover: &Handover, at: Time) -> bool {
+        let is_heard = handover.part.as_ref().is_none_or(|part| !self.view.commands.contains_key(part));
+        let rests =
+            self.view.watched.get(id).is_none_or(|watched| {
+                watched.facts.doing == Doing::Idle && at >= watched.facts.since.plus(REST)
+            });
+        at >= handover.until || (is_heard && rests)
+    }
+
+    fn end_old(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
+        let facts: Facts =
+            self.view.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
+        handover.stop = Stop { message: facts.message, said: facts.said, commit: None };
+        handover.step = Step::Ending;
+        match self.part(record, Verb::KillSession, json!({}), &handover, at) {
+            Ok(command) => handover.part = Some(command.id),
+            Err(why) => return self.end_handover(record, &handover, Err(why), at),
+        }
+        self.keep(HANDOVER, record.session.id.as_str(), &handover, at);
+    }
+
+    fn start_new(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
+        let session = &record.session;
+        handover.step = Step::Starting;
+        let model = session.model.as_ref().map(|model| format!("{}/{}", model.provider, model.id));
+        let args = json!({"prompt": first_words(session, &handover), "title": session.title, "model": model});
+        match self.part(record, Verb::CreateSession, args, &handover, at) {
+            Ok(command) => handover.part = Some(command.id),
+            Err(why) => return self.end_handover(record, &handover, Err(why), at),
+        }
+        self.keep(HANDOVER, session.id.as_str(), &handover, at);
+    }
+
+    /// Orders a step.
+    fn part(
+        &mut self,
+        record: &SessionRecord,
+        verb: Verb,
+        args: Value,
+        handover: &Handover,
+        at: Time,
+    ) -> Result<Command, String> {
+        let session = &record.session;
+        let is_new = verb == Verb::CreateSession;
+        let request = CommandRequest {
+            verb: verb.as_str().to_owned(),
+            project: if is_new { session.project.to_string() } else { String::new() },
+            node_id: if is_new { session.node_id.to_string() } else { String::new() },
+            session_id: if is_new { String::new() } else { session.id.to_string() },
+            args: object(args),
+            idempotency_key: format!("{}/{}/{}", session.id, handover.command, verb.as_str()),
+            ..CommandRequest::default()
+        };
+        let ordered = self.order(&request, ACTOR, CommandId::from(id::fresh()), at);
+        ordered.map_err(|why| format!("{} was not taken: {why}", verb.as_str()))
+    }
+
+    /// A step's command has ended.
+    pub(super) fn handover_part_ended(&mut self, command: &Command, at: Time) {
+        let key = command.idempotency_key.as_deref().filter(|_| command.actor == ACTOR);
+        let Some((id, _)) = key.and_then(|key| key.split_once('/')) else { return };
+        let Some(handover) = self.view.kept::<Handover>(HANDOVER, id) else { return };
+        let Some(record) = self.view.sessions.get(&SessionId::new(id)).cloned() else { return };
+        let why = || {
+            let why = command.error.clone().unwrap_or_default();
+            format!("{} is {}: {why}", command.verb.as_str(), command.state.as_str())
+        };
+        match (command.verb, command.state) {
+            (Verb::CreateSession, CommandState::Done) => {
+                self.link(&record, &SessionId::new(&command.output), at);
+                self.end_handover(&record, &handover, Ok(command.output.clone()), at);
+            }
+            (Verb::CreateSession, _) => {
+                let why = format!("session {id} was ended, and none goes on with its work: {}", why());
+                self.end_handover(&record, &handover, Err(why), at);
+            }
+            (Verb::KillSession, state) if state != CommandState::Done => {
+                self.end_handover(&record, &handover, Err(why()), at);
+            }
+            _ => {}
+        }
+    }
+
+    fn link(&mut self, old: &SessionRecord, new: &SessionId, at: Time) {
+        let mut marks = self.marks(&old.session.id);
+        marks.continued_by = Some(new.clone());
+        self.keep(MARKS, old.session.id.as_str(), &marks, at);
+        let labels = marks.labels;
+        let mut marks = self.marks(new);
+        marks.continues = Some(old.session.id.clone());
+        marks.labels = labels;
+        self.keep(MARKS, new.as_str(), &marks, at);
+    }
+
+    fn end_handover(
+        &mut self,
+        record: &SessionRecord,
+        handover: &Handover,
+        outcome: Result<String, String>,
+        at: Time,
+    ) {
+        self.forget(HANDOVER, record.session.id.as_str());
+        let data = json!({"step": "over", "continued_by": outcome.as_ref().ok(), "error": outcome.as_ref().err(),
+            "message_id": handover.stop.message, "commit": handover.stop.commit});
+        self.note_session(record, "session.handover", &data, at);
+        let asked = self.view.commands.get(&handover.command).map(|command| Command::clone(command));
+        if let Some(command) = asked {
+            self.end_here(command, outcome, at);
+        }
+    }
+
+    /// Where a session stood when a command of the supervisor's own stepped in.
+    pub(super) fn note_stood(&mut self, command: &Command, stood: &Stood, at: Time) {
+        let Some(id) = &command.session_id else { return };
+        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let message = self.view.watched.get(id).map(|watched| watched.facts.message.clone());
+        let data = json!({"command_id": command.id, "command": command.verb.as_str(), "by": command.actor,
+            "commit": stood.commit, "is_dirty": stood.is_dirty, "message_id": message});
+        self.note_session(&record, "session.stood", &data, at);
+        let kept = self.view.kept::<Handover>(HANDOVER, id.as_str());
+        if let Some(mut handover) = kept.filter(|_| command.actor == ACTOR) {
+            handover.stop.commit = Some(stood.commit.clone());
+            self.keep(HANDOVER, id.as_str(), &handover, at);
+        }
+    }
+}
+
+/// What the new session is told first.
+fn first_words(session: &Session, handover: &Handover) -> String {
+    let stop = &handover.stop;
+    let mut words = format!("You go on with the work of session {} in this project.\n", session.id);
+    let mut line = |text: String| words.extend([text.as_str(), "\n"]);
+    if !session.title.is_empty() {
+        line(format!("Its task: {}", session.title));
+    }
+    if !stop.message.is_empty() {
+        line(format!("It stopped at message {}.", stop.message));
+    }
+    if let Some(commit) = &stop.commit {
+        line(format!("The project's directory stood at commit {commit} then."));
+    }
+    if !stop.said.is_empty() {
+        line(format!("The last it said: {}", stop.said));
+    }
+    let open = session.todo.iter().filter(|one| !is_done(&one.status));
+    open.for_each(|one| line(format!("Still to do: {}", one.content)));
+    line(match handover.has_asked {
+        true => "Read .context/PROGRESS.md and CURRENT_TASK.md first: it was asked to write down there where it \
+                 stands. Then go on with the task."
+            .to_owned(),
+        false => "Read .context/PROGRESS.md and CURRENT_TASK.md first, if they are there; it was not asked to write \
+                  down where it stands. Then look at the directory, and go on with the task."
+            .to_owned(),
+    });
+    if !handover.prompt.is_empty() {
+        line(handover.prompt.clone());
+    }
+    words
+}

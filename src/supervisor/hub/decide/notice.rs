@@ -1,0 +1,263 @@
+//! What people are told: a notice goes into the queue of each channel that a route names, and leaves it when it is
+//! delivered or given up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::node::NodeId;
+use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
+use crate::rules::notice::{join, leave};
+use crate::rules::route::{Hold, silence};
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::notice::{Delivery, Happening, LATELY, QUEUED, TOLD, Ticket, Told, key};
+
+/// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.
+const MOST_QUEUED: usize = 1_000;
+
+/// What was told lately is remembered for so long: no window of a route or channel is longer.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+
+/// And so much of it for each channel; the oldest goes first.
+const MOST_REMEMBERED: usize = 500;
+
+/// What a channel was told lately, by name and by name and subject.
+type Lately = BTreeMap<String, Time>;
+
+impl Work {
+    /// Tells people, through the channels that the routes name.
+    pub(super) fn tell_people(&mut self, notice: &Notice, at: Time) {
+        let routing = self.view.routing.clone();
+        if routing.channels.is_empty() {
+            return;
+        }
+        match notice.kind {
+            NoticeKind::Raised | NoticeKind::Asked | NoticeKind::Digest | NoticeKind::Test => {
+                let facts = self.view.facts_of(notice, at);
+                // What a channel knows and is told again has grown worse, unless it has happened again.
+                let last = |channel: &str| {
+                    let grew = notice.count < 2 && self.view.told(channel, &notice.subject).is_some();
+                    if grew { None } else { self.lately(channel).get(&same(notice)).copied() }
+                };
+                let places = routing.places(notice, &facts, last, at);
+                let silent = self.silences().find(|one| silence::holds(one, &facts, at));
+                for (channel, mut hold) in places {
+                    if let Some(silence) = &silent {
+                        hold = hold.or_until(silence.until, &super::silence::why(silence));
+                    }
+                    let group = routing.channels.iter().find(|way| way.name == channel).map(|way| way.group);
+                    self.queue(&channel, notice, hold, group.unwrap_or_default(), at);
+                }
+            }
+            NoticeKind::Acknowledged | NoticeKind::Resolved | NoticeKind::Answered => {
+                for way in &routing.channels {
+                    self.tell_the_end(&way.name, notice, way.group, at);
+                }
+            }
+        }
+    }
+
+    /// What belongs together at a far side that many supervisors may tell things.
+    pub(super) fn subject(&self, kind: &str, id: &str) -> String {
+        format!("{}-{kind}-{id}", self.view.store_id)
+    }
+
+    /// Whoever was told that it began is told how it went on; whoever was not yet is not told at all.
+    fn tell_the_end(&mut self, channel: &str, notice: &Notice, group: Duration, at: Time) {
+        let mut begun = self.view.told(channel, &notice.subject).is_some();
+        begun |= self.withdraw(channel, &notice.subject, at);
+        if begun {
+            self.queue(channel, notice, Hold::default(), group, at);
+        }
+    }
+
+    /// Takes what was not sent yet about this out of a queue. True when something about it may have been sent.
+    fn withdraw(&mut self, channel: &str, subject: &str, at: Time) -> bool {
+        let rows: Vec<Queued> = self.view.queue(channel).filter(|row| row.is_about(subject)).collect();
+        let mut sent = false;
+        for row in rows.into_iter().filter(|row| row.state == NoticeState::Waiting) {
+            let place = key(channel, row.no);
+            match row.tries {
+                0 => match leave(row, subject) {
+                    Some(rest) => self.keep(QUEUED, &place, &rest, at),
+                    None => self.forget(QUEUED, &place),
+                },
+                _ => sent = true,
+            }
+        }
+        sent
+    }
+
+    /// Puts a notice into a queue; one of the same name that waits there takes it in.
+    fn queue(&mut self, channel: &str, notice: &Notice, hold: Hold, group: Duration, at: Time) {
+        if notice.kind.is_first() {
+            self.withdraw(channel, &notice.subject, at);
+        }
+        let mut lately = self.lately(channel);
+        let name = format!("{} {}", notice.kind.as_str(), notice.name);
+        let window = lately.get(&name).map(|last| last.plus(group)).filter(|_| !group.is_zero());
+        let host = self.view.queue(channel).find(|row| {
+            let is_open = row.state == NoticeState::Waiting && row.tries == 0 && row.not_before > at;
+            let is_same = row.notice.kind == notice.kind && row.notice.name == notice.name;
+            // Nobody waits for others longer than the window.
+            is_open
+                && is_same
+                && !group.is_zero()
+                && row.not_before >= hold.until
+                && row.not_before <= hold.until.max(at).plus(group)
+        });
+        if let Some(host) = host {
+            let place = key(channel, host.no);
+            return self.keep(QUEUED, &place, &join(host, notice), at);
+        }
+        let hold = window
+            .map_or(hold.clone(), |end| hold.or_until(end, "others of the same name may follow (group)"));
+        let planned = hold.until.max(at);
+        let last = self.view.queue(channel).last().map_or(0, |queued| queued.no);
+        self.make_room(channel);
+        let row = Queued {
+            no: last + 1,
+            channel: channel.to_owned(),
+            notice: Notice { id: id::fresh(), ..notice.clone() },
+            not_before: hold.until,
+            why: hold.why,
+            ..Queued::default()
+        };
+        self.keep(QUEUED, &key(channel, row.no), &row, at);
+        lately.retain(|_, told| at.since(*told) < REMEMBERED);
+        while lately.len() >= MOST_REMEMBERED
+            && let Some(oldest) = lately.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
+        {
+            lately.remove(&oldest);
+        }
+        lately.insert(name, planned);
+        lately.insert(same(notice), planned);
+        self.keep(LATELY, channel, &lately, at);
+        self.effects.push(Effect::Queued);
+    }
+
+    fn lately(&self, channel: &str) -> Lately {
+        self.view.kept(LATELY, channel).unwrap_or_default()
+    }
+
+    fn make_room(&mut self, channel: &str) {
+        let rows: Vec<(u64, NoticeState)> = self.view.queue(channel).map(|row| (row.no, row.state)).collect();
+        if rows.len() < MOST_QUEUED {
+            return;
+        }
+        let undelivered = rows.iter().find(|(_, state)| *state == NoticeState::Undelivered);
+        if let Some((no, _)) = undelivered.or(rows.first()) {
+            self.forget(QUEUED, &key(channel, *no));
+        }
+    }
+
+    /// Something happens to a notice on its way out.
+    pub(super) fn notice(&mut self, happening: Happening, at: Time) {
+        let (reply, is_right) = match happening {
+            Happening::Claim(ticket, reply) => (reply, self.claim_notice(&ticket, at)),
+            Happening::Report(ticket, delivery, reply) => (reply, self.settle_notice(&ticket, delivery, at)),
+            Happening::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
+            Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
+            Happening::Unsilence { id, actor, address, reply } => {
+                (reply, self.unsilence(&id, (&actor, address), at))
+            }
+        };
+        self.effects.push(Effect::Settled(reply, is_right));
+    }
+
+    fn retry_notices(&mut self, channel: &str, at: Time) -> bool {
+        let given_up = |row: &Queued| row.state == NoticeState::Undelivered;
+        let rows: Vec<Queued> = self.view.queue(channel).filter(given_up).collect();
+        for mut row in rows {
+            row.state = NoticeState::Waiting;
+            row.not_before = at;
+            self.keep(QUEUED, &key(channel, row.no), &row, at);
+        }
+        self.effects.push(Effect::Queued);
+        self.view.routing.channels.iter().any(|way| way.name == channel)
+    }
+
+    fn queued(&self, ticket: &Ticket) -> Option<Queued> {
+        let row: Queued = self.view.kept(QUEUED, &key(&ticket.channel, ticket.no))?;
+        (row.notice.id == ticket.id && row.state == NoticeState::Waiting).then_some(row)
+    }
+
+    fn claim_notice(&mut self, ticket: &Ticket, at: Time) -> bool {
+        let Some(mut row) = self.queued(ticket) else { return false };
+        row.tries = row.tries.saturating_add(1);
+        self.keep(QUEUED, &key(&ticket.channel, ticket.no), &row, at);
+        true
+    }
+
+    fn settle_notice(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
+        let Some(mut row) = self.queued(ticket) else { return false };
+        let place = key(&ticket.channel, ticket.no);
+        match delivery {
+            Delivery::Delivered { reference } => {
+                self.forget(QUEUED, &place);
+                self.remember_told(&row, reference, at);
+            }
+            Delivery::Later { why, .. } => {
+                row.why = why;
+                self.keep(QUEUED, &place, &row, at);
+            }
+            Delivery::Refused { why } => {
+                row.state = NoticeState::Undelivered;
+                row.why = why;
+                let data = json!({
+                    "channel": row.channel, "id": row.notice.id, "name": row.notice.name, "alert": row.notice.alert,
+                    "why": row.why,
+                });
+                self.note(&NodeId::new(""), "notice.undelivered", &data, at);
+                self.keep(QUEUED, &place, &row, at);
+            }
+        }
+        true
+    }
+
+    fn remember_told(&mut self, row: &Queued, reference: String, at: Time) {
+        // What was told of many at once cannot be changed for one of them.
+        let reference = if row.parts.is_empty() { reference } else { String::new() };
+        for subject in row.subjects() {
+            let place = format!("{}/{subject}", row.channel);
+            match row.notice.kind {
+                NoticeKind::Raised | NoticeKind::Asked => {
+                    self.keep(TOLD, &place, &Told { reference: reference.clone(), at }, at);
+                }
+                NoticeKind::Resolved | NoticeKind::Answered => self.forget(TOLD, &place),
+                NoticeKind::Acknowledged | NoticeKind::Digest | NoticeKind::Test => {}
+            }
+        }
+    }
+
+    /// Forgets that anybody was told about this.
+    pub(super) fn forget_told(&mut self, subject: &str) {
+        for way in &self.view.routing.clone().channels {
+            self.forget(TOLD, &format!("{}/{subject}", way.name));
+        }
+    }
+
+    /// The clock was set: what waits for a time waits as long as before.
+    pub(super) fn move_notices(&mut self, by: i64, at: Time) {
+        let rows: Vec<Queued> = self
+            .view
+            .all_kept::<Queued>(QUEUED)
+            .map(|(_, row)| row)
+            .filter(|row| row.not_before.0 > at.0 - by)
+            .collect();
+        for mut row in rows {
+            row.not_before = Time(row.not_before.0.saturating_add(by));
+            self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+        }
+        self.effects.push(Effect::Queued);
+    }
+}
+
+/// What counts as the same for a cooldown.
+fn same(notice: &Notice) -> String {
+    format!("{} {} | {}", notice.kind.as_str(), notice.name, notice.about)
+}

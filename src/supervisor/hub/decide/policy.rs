@@ -1,0 +1,268 @@
+//! Policies: the facts follow each event, the rules decide on them, and what they decide is an event, a memory and a
+//! command of the same transaction.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::alert::Severity;
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use crate::protocol::event::{EventView, raw};
+use crate::protocol::mark::Marks;
+use crate::protocol::session::SessionId;
+use crate::rules::alert::Seen;
+use crate::rules::policy::facts::{Doing, Facts};
+use crate::rules::policy::settings::{Act, Policies};
+use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
+use crate::store::policy::{FACTS, HANDOVER, MARKS, MEMORY};
+use crate::store::session::SessionRecord;
+use crate::supervisor::hub::input::NotAccepted;
+use crate::supervisor::hub::view::Watched;
+
+/// How the actor of a policy's commands begins.
+pub const ACTOR: &str = "policy:";
+
+impl Work {
+    /// Other policies are in force from now on: everything is looked at anew.
+    pub(super) fn set_policies(&mut self, policies: Policies) {
+        self.view.policies = Arc::new(policies);
+        self.view.policies_looked = Time::default();
+        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
+        all.iter().for_each(|id| self.look_again(id));
+    }
+
+    /// Adds an event to a session's facts.
+    pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) {
+        let id = &record.session.id;
+        let watched = Arc::make_mut(self.view.watched.entry(id.clone()).or_default());
+        if watched.facts.fold(&record.session, kind, data, at) {
+            self.told.insert(id.clone());
+        }
+    }
+
+    /// Keeps what events have told, and lets the policies look at their sessions.
+    pub(super) fn consider_told(&mut self, at: Time) {
+        for id in std::mem::take(&mut self.told) {
+            let Some(watched) = self.view.watched.get(&id).cloned() else { continue };
+            if watched.facts.doing == Doing::Ended {
+                // A new turn begins with new facts.
+                self.view.watched.remove(&id);
+                self.forget(FACTS, id.as_str());
+                continue;
+            }
+            self.keep(FACTS, id.as_str(), &watched.facts, at);
+            self.note_completion(&id, at);
+            self.consider(&id, at);
+        }
+    }
+
+    /// Lets the policies look at what is due.
+    pub(super) fn consider_due(&mut self, at: Time) {
+        let policies = self.view.policies.clone();
+        if !policies.any() || at < self.view.policies_looked.plus(policies.check_interval()) {
+            return;
+        }
+        self.view.policies_looked = at;
+        let is_due = |watched: &Watched| watched.due.is_some_and(|due| due <= at);
+        let due: Vec<SessionId> =
+            self.view.watched.iter().filter(|(_, one)| is_due(one)).map(|(id, _)| id.clone()).collect();
+        due.iter().for_each(|id| self.consider(id, at));
+    }
+
+    /// Something beside its events has changed.
+    pub(super) fn look_again(&mut self, id: &SessionId) {
+        if let Some(watched) = self.view.watched.get_mut(id) {
+            Arc::make_mut(watched).due = Some(Time::default());
+        }
+    }
+
+    fn consider(&mut self, id: &SessionId, at: Time) {
+        let policies = self.view.policies.clone();
+        let Some(record) = self.view.sessions.get(id).cloned().filter(|_| policies.any()) else { return };
+        let Some(watched) = self.view.watched.get(id).cloned() else { return };
+        let marks: Marks = self.view.marks_of(&record.session);
+        let memories: Memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
+        let beside = self.view.beside(&record.session, &marks);
+        let subject = Subject { session: &record.session, facts: &watched.facts, beside };
+        let look = look(&policies, &subject, &memories, at);
+        if let Some(watched) = self.view.watched.get_mut(id) {
+            Arc::make_mut(watched).due = look.next;
+        }
+        for (name, decision) in look.decisions {
+            match decision {
+                Decision::Act(step) => self.step_in(&record, &watched.facts, &step, at),
+                Decision::Exhausted { situation, why, .. } => {
+                    self.exhausted(&record, name, (&situation, &why), at);
+                }
+                Decision::None { .. } => {}
+            }
+        }
+    }
+
+    /// What a policy has decided: the event, the memory and the command belong to one transaction.
+    fn step_in(&mut self, record: &SessionRecord, facts: &Facts, step: &Step, at: Time) {
+        let id = &record.session.id;
+        let asked = (!step.dry_run).then(|| self.ask_for(id, step, at));
+        let (command, refused) = match asked {
+            Some(Ok(command)) => (Some(command), None),
+            Some(Err(why)) => (None, Some(why.to_string())),
+            None => (None, None),
+        };
+        let data = json!({
+            "policy": step.policy.as_str(), "act": step.act.as_str(), "situation": step.situation, "why": step.why,
+            "attempt": step.attempt, "dry_run": step.dry_run, "command_id": command.map(|command| command.id),
+            "refused": refused, "message_id": facts.message, "facts": facts.table(&record.session),
+        });
+        self.note_session(record, "policy.decided", &data, at);
+        let failed = data["refused"].is_string();
+        self.memorize(id, step.policy, at, |memory| *memory = Memory { failed, ..remember(step, at) });
+        if let Some(watched) = self.view.watched.get_mut(id).filter(|_| !step.dry_run) {
+            let watched = Arc::make_mut(watched);
+            watched.facts.acted(at);
+            watched.due = Some(at);
+            let facts = watched.facts.clone();
+            self.keep(FACTS, id.as_str(), &facts, at);
+        }
+    }
+
+    fn ask_for(&mut self, id: &SessionId, step: &Step, at: Time) -> Result<Command, NotAccepted> {
+        let (verb, args) = match step.act {
+            Act::Prompt => (Verb::PromptSession, json!({"message": step.message, "note_stood": true})),
+            Act::Abort => (Verb::AbortSession, json!({})),
+            Act::Pause => (Verb::PauseSession, json!({})),
+            Act::Kill => (Verb::KillSession, json!({})),
+            Act::Restart => (Verb::RestartSession, json!({"reason": step.why})),
+        };
+        let request = CommandRequest {
+            verb: verb.as_str().to_owned(),
+            session_id: id.to_string(),
+            args: object(args),
+            idempotency_key: format!("{id}/{}", step.situation),
+            ..CommandRequest::default()
+        };
+        let actor = format!("{ACTOR}{}", step.policy.as_str());
+        self.order(&request, &actor, CommandId::from(id::fresh()), at)
+    }
+
+    /// A policy may not act any more, though it would: a person should know.
+    fn exhausted(&mut self, record: &SessionRecord, name: Name, (situation, why): (&str, &str), at: Time) {
+        let id = &record.session.id;
+        let data = json!({"policy": name.as_str(), "situation": situation, "why": why});
+        self.note_session(record, "policy.exhausted", &data, at);
+        self.memorize(id, name, at, |memory| memory.told = true);
+        let text = format!(
+            "policy {} leaves session {id} to a person, as it has acted as often as it may: {why}",
+            name.as_str()
+        );
+        let seen = Seen {
+            name: "policy.exhausted",
+            about: id.as_str(),
+            severity: Severity::Medium,
+            text: &text,
+            lasting: false,
+        };
+        self.see(&seen, at);
+    }
+
+    /// What a policy asked for has ended. What came to nothing may be tried again; what may have been done may not.
+    pub(super) fn policy_command_ended(&mut self, command: &Command, at: Time) {
+        let word = command.actor.strip_prefix(ACTOR);
+        let name = word.and_then(|word| Name::ALL.into_iter().find(|name| name.as_str() == word));
+        let (Some(name), Some(id)) = (name, &command.session_id) else { return };
+        if !matches!(command.state, CommandState::Failed | CommandState::Expired) {
+            return;
+        }
+        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let situation = command.idempotency_key.as_deref().and_then(|key| key.split_once('/'));
+        let data = json!({"policy": name.as_str(), "situation": situation.map(|(_, situation)| situation),
+            "command_id": command.id, "error": command.error});
+        self.note_session(&record, "policy.failed", &data, at);
+        self.memorize(id, name, at, |memory| memory.failed = true);
+        self.look_again(id);
+    }
+
+    fn memorize(&mut self, id: &SessionId, name: Name, at: Time, change: impl FnOnce(&mut Memory)) {
+        let mut memories: Memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
+        change(memories.entry(name).or_default());
+        self.keep(MEMORY, id.as_str(), &memories, at);
+    }
+
+    /// Writes an event of the supervisor's own about a session.
+    pub(super) fn note_session(&mut self, record: &SessionRecord, kind: &str, data: &Value, at: Time) {
+        let session = &record.session;
+        let (seq, timestamp) = self.next_place(at);
+        let data = raw(data);
+        self.fold(record, kind, &data, timestamp);
+        self.view.tail.push(record.no, seq);
+        self.batch.events.push(EventView {
+            seq,
+            id: id::fresh(),
+            kind: kind.to_owned(),
+            session_id: session.id.to_string(),
+            node_id: session.node_id.clone(),
+            project: session.project.to_string(),
+            data,
+            timestamp,
+            occurred_at: at,
+            node_seq: 0,
+        });
+    }
+
+    /// The clock was set: what policies measure in time moves along.
+    pub(super) fn move_policies(&mut self, by: i64, at: Time) {
+        let watched: Vec<(SessionId, Watched)> =
+            self.view.watched.iter().map(|(id, one)| (id.clone(), Watched::clone(one))).collect();
+        for (id, mut one) in watched {
+            one.facts.move_by(by);
+            one.due = Some(Time::default());
+            self.keep(FACTS, id.as_str(), &one.facts, at);
+            self.view.watched.insert(id, Arc::new(one));
+        }
+        let memories: Vec<(String, Memories)> =
+            self.view.all_kept(MEMORY).map(|(id, memories)| (id.to_owned(), memories)).collect();
+        for (id, mut memories) in memories {
+            memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by));
+            self.keep(MEMORY, &id, &memories, at);
+        }
+        self.view.policies_looked = Time::default();
+    }
+
+    /// A session is gone for good.
+    pub(super) fn forget_session(&mut self, id: &SessionId) {
+        self.view.watched.remove(id);
+        [FACTS, MEMORY, MARKS, HANDOVER].iter().for_each(|kind| self.forget(kind, id.as_str()));
+    }
+
+    /// What is kept of a session's marks.
+    pub(super) fn marks(&self, id: &SessionId) -> Marks {
+        self.view.kept(MARKS, id.as_str()).unwrap_or_default()
+    }
+}
+
+/// The fields of a JSON object.
+pub(super) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+impl crate::supervisor::hub::view::View {
+    /// What a policy knows of a session beside its events.
+    pub fn beside<'a>(&self, session: &crate::protocol::session::Session, marks: &'a Marks) -> Beside<'a> {
+        let node = self.nodes.get(session.node_id.as_str()).filter(|node| node.online);
+        let shown = self.show_session(session);
+        let own = session.cost_micros.unwrap_or(0);
+        Beside {
+            online: node.map(|node| node.record.connected_at),
+            is_behind: node.is_some_and(|node| node.held > node.record.committed),
+            labels: &marks.labels,
+            helpers_micros: shown.cost_micros.unwrap_or(0).saturating_sub(own),
+            halted: marks.halted.as_ref().map(|said| said.by.as_str()),
+        }
+    }
+}

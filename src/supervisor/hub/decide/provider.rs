@@ -1,0 +1,59 @@
+//! What a provider bills: a day's bill takes the place of an earlier one, and a failure is an alert until it is over.
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::provider::{DayBill, Provider, Tries};
+use crate::rules::alert::Seen;
+use crate::rules::provider::{UPDATE_FAILED, replaced};
+use crate::store::bill;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::input::Billed;
+
+impl Work {
+    /// Somebody has asked a provider what it bills.
+    pub(super) fn billed(&mut self, Billed { provider, outcome, reply }: Billed, at: Time) {
+        let name = provider.as_str();
+        let mut tries: Tries = self.view.kept(bill::PROVIDER, name).unwrap_or_default();
+        tries.last_try = at;
+        match outcome {
+            Ok(bills) => {
+                tries.last_success = at;
+                tries.failures = 0;
+                tries.error.clear();
+                for (date, bill) in &bills {
+                    self.keep_bill(provider, date, bill, at);
+                }
+                self.drop_old_bills(provider);
+                self.well_again(UPDATE_FAILED, name, at);
+            }
+            Err((severity, text)) => {
+                tries.failures = tries.failures.saturating_add(1);
+                let sentence =
+                    format!("what {name} bills cannot be fetched: {text}; how it stands: halctl cost status");
+                let seen =
+                    Seen { name: UPDATE_FAILED, about: name, severity, text: &sentence, lasting: true };
+                self.see(&seen, at);
+                tries.error = text;
+            }
+        }
+        self.keep(bill::PROVIDER, name, &tries, at);
+        self.effects.push(Effect::Edited(reply));
+    }
+
+    fn keep_bill(&mut self, provider: Provider, date: &str, new: &DayBill, at: Time) {
+        let key = bill::key(provider.as_str(), date);
+        let old: Option<DayBill> = self.view.kept(bill::BILL, &key);
+        if let Some(bill) = replaced(old.as_ref(), new) {
+            self.keep(bill::BILL, &key, &bill, at);
+        }
+    }
+
+    fn drop_old_bills(&mut self, provider: Provider) {
+        let begin = bill::key(provider.as_str(), "");
+        let keys = self.view.all_kept::<serde::de::IgnoredAny>(bill::BILL).map(|(key, _)| key.to_owned());
+        let own: Vec<String> = keys.filter(|key| key.starts_with(&begin)).collect();
+        for key in own.iter().take(own.len().saturating_sub(bill::KEPT_DAYS)) {
+            self.forget(bill::BILL, key);
+        }
+    }
+}

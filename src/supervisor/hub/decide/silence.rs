@@ -1,0 +1,92 @@
+//! Silences: nobody is told of some alerts for a while.
+
+use serde_json::json;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::base::id;
+use crate::protocol::notice::{NoticeState, Queued};
+use crate::protocol::silence::Silence;
+use crate::rules::route::silence::holds;
+use crate::store::audit::AuditRecord;
+use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::notice::{QUEUED, SILENCE, key};
+
+/// Silences at a time: each is asked of every alert.
+const MOST: usize = 200;
+
+/// How the reason of a notice begins that a silence holds back.
+const SILENCED: &str = "silenced";
+
+/// What is said of a notice that a silence holds back.
+pub(super) fn why(silence: &Silence) -> String {
+    format!("{SILENCED} by {}: {}", silence.by, silence.reason)
+}
+
+impl Work {
+    pub(super) fn silences(&self) -> impl Iterator<Item = Silence> {
+        self.view.all_kept::<Silence>(SILENCE).map(|(_, silence)| silence)
+    }
+
+    /// Holds back what was not sent yet, too. False when there are too many.
+    pub(super) fn silence(&mut self, (silence, address): &(Silence, String), at: Time) -> bool {
+        if self.silences().count() >= MOST {
+            return false;
+        }
+        self.keep(SILENCE, &silence.id, silence, at);
+        for mut row in self.unsent() {
+            if holds(silence, &self.view.facts_of(&row.notice, at), at) && row.not_before < silence.until {
+                row.not_before = silence.until;
+                row.why = why(silence);
+                self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+            }
+        }
+        self.audit_silence("silence alerts", silence, (&silence.by, address.clone()), at);
+        true
+    }
+
+    /// Ends a silence before its time. False when there is none.
+    pub(super) fn unsilence(&mut self, id: &str, by: (&str, String), at: Time) -> bool {
+        let Some(silence) = self.view.kept::<Silence>(SILENCE, id) else { return false };
+        self.forget(SILENCE, id);
+        let said = why(&silence);
+        for mut row in self.unsent().into_iter().filter(|row| row.why == said) {
+            row.not_before = at;
+            row.why.clear();
+            self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+        }
+        self.effects.push(Effect::Queued);
+        self.audit_silence("end silence", &silence, by, at);
+        true
+    }
+
+    /// Forgets silences that are over.
+    pub(super) fn end_silences(&mut self, at: Time) {
+        let over: Vec<String> =
+            self.silences().filter(|silence| silence.until <= at).map(|it| it.id).collect();
+        for id in over {
+            self.forget(SILENCE, &id);
+        }
+    }
+
+    fn unsent(&self) -> Vec<Queued> {
+        let rows = self.view.all_kept::<Queued>(QUEUED).map(|(_, row)| row);
+        rows.filter(|row| row.tries == 0 && row.state == NoticeState::Waiting && row.notice.kind.is_first())
+            .collect()
+    }
+
+    fn audit_silence(&mut self, action: &str, silence: &Silence, (actor, ip): (&str, String), at: Time) {
+        self.batch.audit.push(AuditRecord {
+            id: id::fresh(),
+            at,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            target: silence.id.clone(),
+            args: json!({"matches": silence.matches, "until": silence.until.to_string(), "reason": silence.reason}).to_string(),
+            result: "done".to_owned(),
+            error: None,
+            duration_ms: None,
+            ip,
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! What the edges ask of the hub without waiting for it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::input::{Alert, INPUT_QUEUE, Input, Timed};
+use super::room::Share;
+use super::view::View;
+use super::{Health, Hub, Waiting};
+use crate::base::clock;
+use crate::store::audit::AuditRecord;
+use crate::store::hub::Store;
+
+impl Hub {
+    /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
+    pub fn raise(&self, alert: Alert) {
+        let text = alert.text.clone();
+        let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::error!("{text}");
+        }
+    }
+
+    /// Writes down who did what. Where the queue is full it is only logged: whoever is denied must not hold up others.
+    pub fn audit(&self, record: AuditRecord) {
+        let AuditRecord { actor, action, target, .. } = record.clone();
+        let timed = Timed { clock: clock::read(), input: Input::Audit(Box::new(record)) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::warn!(actor, action, target, "not written to the audit log: the queue is full");
+        }
+    }
+
+    /// The room for what a new connection says.
+    pub fn share_of_room(&self) -> Share {
+        self.room.share()
+    }
+
+    /// The present state.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// The last committed event; changes with every commit that holds events.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
+    /// Changes whenever there is something to be sent to people.
+    pub fn queued(&self) -> watch::Receiver<u64> {
+        self.queued.clone()
+    }
+
+    /// How the hub is.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// How full the input queue is: 0 empty, 1 full.
+    pub fn pressure(&self) -> f64 {
+        1.0 - self.inputs.capacity() as f64 / INPUT_QUEUE as f64
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Tells the hub to merge, commit and end. What is sent afterwards is refused.
+    pub async fn stop(&self) {
+        let _ = self.send(Input::Stop).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! What happens to notices on their way out, and where the hub keeps them.
+//!
+//! A sender claims a notice before it sends it for the first time, and reports what became of it. Both are stored before
+//! it goes on: a notice that was claimed may have been sent, so nothing else becomes of it but the report. After a kill
+//! in between it is sent again under the same identity.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::view::View;
+use crate::base::clock::Time;
+use crate::protocol::notice::{Notice, Queued};
+use crate::protocol::silence::Silence;
+
+/// The kind of state of a queued notice; its key is [`key`].
+pub const QUEUED: &str = "notice";
+
+/// The kind of state of what a channel was told and may be told the end of; its key is `CHANNEL/SUBJECT`.
+pub const TOLD: &str = "told";
+
+/// The kind of state of what a channel was told lately; its key is the channel.
+pub const LATELY: &str = "lately";
+
+/// The kind of state of a silence; its key is its identity.
+pub const SILENCE: &str = "silence";
+
+/// What became of one try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The far side has it.
+    Delivered {
+        /// What the far side calls it, such as a message's id; empty: it does not say.
+        reference: String,
+    },
+    /// Not now: it is tried again.
+    Later {
+        /// No earlier than after this, as the far side says.
+        after: Option<Duration>,
+        /// Why, in a few words without secrets.
+        why: String,
+    },
+    /// Trying again would not help.
+    Refused {
+        /// Why, in a few words without secrets.
+        why: String,
+    },
+}
+
+/// Which notice in which queue. The identity guards against a place that was used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The channel.
+    pub channel: String,
+    /// The place in its queue.
+    pub no: u64,
+    /// The identity of the notice.
+    pub id: String,
+}
+
+/// What a channel was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// What the far side calls it.
+    pub reference: String,
+    /// When.
+    pub at: Time,
+}
+
+/// A notice as a channel gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parcel {
+    /// What is told.
+    pub notice: Notice,
+    /// What the far side calls the first notice of the same subject, when it has one: what it may change instead of
+    /// saying something new.
+    pub earlier: Option<String>,
+}
+
+/// What happens to notices.
+#[derive(Debug)]
+pub enum Happening {
+    /// A sender is about to send one. It is told whether it may.
+    Claim(Ticket, oneshot::Sender<bool>),
+    /// A sender has tried. It is told when that is stored.
+    Report(Ticket, Delivery, oneshot::Sender<bool>),
+    /// Somebody, from this address, wants nobody to be told of some alerts for a while. Told whether it is so.
+    Silence((Silence, String), oneshot::Sender<bool>),
+    /// Somebody ends a silence before its time. Told whether there was one.
+    Unsilence {
+        /// Which.
+        id: String,
+        /// Who.
+        actor: String,
+        /// From where.
+        address: String,
+        /// The answer.
+        reply: oneshot::Sender<bool>,
+    },
+    /// What was given up on this channel is tried again.
+    Retry(String, oneshot::Sender<bool>),
+}
+
+/// The key of a queued notice: keys sort as their places do.
+pub fn key(channel: &str, no: u64) -> String {
+    format!("{channel}/{no:012}")
+}
+
+impl View {
+    /// The queue of a channel, in its order.
+    pub fn queue<'a>(&'a self, channel: &str) -> impl Iterator<Item = Queued> + use<'a> {
+        let begin = crate::store::state::name(QUEUED, &format!("{channel}/"));
+        let rows = self.state.range(begin.clone()..);
+        rows.take_while(move |(name, _)| name.starts_with(&begin))
+            .filter_map(|(_, record)| serde_json::from_str(&record.data).ok())
+    }
+
+    /// What this channel was told about this subject.
+    pub fn told(&self, channel: &str, subject: &str) -> Option<Told> {
+        self.kept(TOLD, &format!("{channel}/{subject}"))
+    }
+}

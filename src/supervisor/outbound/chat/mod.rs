@@ -1,0 +1,421 @@
+//! What people ask for from a chat: the same words, rights and answers whichever chat it is.
+//!
+//! A chat says who asks ([`Person`]) and what ([`Wish`]); this carries it out as the API would, in that person's name,
+//! and gives the words to answer with.
+
+mod words;
+
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use tokio::sync::oneshot;
+
+pub use words::{Card, Look, card, cut};
+
+use crate::base::{clock, id};
+use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, ApprovalView, Reply};
+use crate::protocol::command::{CommandRequest, CommandState, Verb};
+use crate::protocol::session::{AskKind, SessionId};
+use crate::store::audit::AuditRecord;
+use crate::supervisor::approvals::whole;
+use crate::supervisor::asking::{self, reading};
+use crate::supervisor::config::channels::Power;
+use crate::supervisor::hub::Hub;
+use crate::supervisor::hub::decide::approval::request;
+use crate::supervisor::hub::input::{Input, OfApprovals};
+use crate::supervisor::refusal::ApiError;
+
+/// How long a chat waits for a node's word; then it says that it is under way.
+const WAIT: Duration = Duration::from_secs(8);
+
+/// For how long the button puts something off.
+pub const SNOOZE: Duration = Duration::from_secs(15 * 60);
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// For the audit log, such as `discord:ada`.
+    pub name: String,
+    /// Their identity over there, which they cannot choose.
+    pub address: String,
+    /// Which chat, such as `discord`.
+    pub over: &'static str,
+    /// What they may do; `None`: nothing.
+    pub power: Option<Power>,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// How things stand.
+    Status,
+    /// The sessions.
+    Sessions,
+    /// The nodes.
+    Nodes,
+    /// What was spent.
+    Cost,
+    /// The end of a session's log.
+    Logs(String),
+    /// Say something to a session.
+    Say(String, String),
+    /// Stop a session's work.
+    Kill(String),
+    /// Begin a session anew, with a handover.
+    Restart(String),
+    /// Start a session.
+    Start {
+        /// In which project.
+        project: String,
+        /// With which words.
+        prompt: String,
+        /// On which node; empty: the one that has the project.
+        node: String,
+    },
+    /// Answer what a session waits with: its approval, or the session's name.
+    Answer(String, Reply),
+    /// Choose this one of the answers to a question.
+    Choose(String, usize),
+    /// Put it off.
+    Snooze(String, Duration),
+    /// Know of an alert.
+    Acknowledge(u64),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The words.
+    pub text: String,
+    /// False when it was refused or failed.
+    pub went_well: bool,
+}
+
+impl Said {
+    fn well(text: impl Into<String>) -> Self {
+        Self { text: text.into(), went_well: true }
+    }
+
+    fn badly(text: impl Into<String>) -> Self {
+        Self { text: text.into(), went_well: false }
+    }
+}
+
+impl Wish {
+    /// Reads a word and what was given with it by name.
+    pub fn read(word: &str, given: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let need = |name: &str| {
+            let text = given(name).filter(|text| !text.trim().is_empty());
+            text.ok_or_else(|| format!("`{word}` needs {name}: {}", usage(word)))
+        };
+        let or = |name: &str, default: &str| {
+            given(name).filter(|text| !text.is_empty()).unwrap_or(default.to_owned())
+        };
+        Ok(match word {
+            "status" => Self::Status,
+            "sessions" => Self::Sessions,
+            "nodes" => Self::Nodes,
+            "cost" => Self::Cost,
+            "logs" => Self::Logs(need("session")?),
+            "resume" => Self::Say(need("session")?, or("text", "continue")),
+            "inject" => Self::Say(need("session")?, need("text")?),
+            "kill" => Self::Kill(need("session")?),
+            "restart" => Self::Restart(need("session")?),
+            "start" => {
+                Self::Start { project: need("project")?, prompt: need("prompt")?, node: or("node", "") }
+            }
+            "approve" => Self::Answer(need("id")?, Reply::Once),
+            "deny" => Self::Answer(need("id")?, Reply::Reject { message: or("message", "") }),
+            "ack" => {
+                let number = need("alert")?;
+                Self::Acknowledge(
+                    number.parse().map_err(|_| format!("an alert's id is a number, not {number:?}"))?,
+                )
+            }
+            other => {
+                return Err(format!("there is no {other:?}; there is {}", WORDS.map(|one| one.0).join(", ")));
+            }
+        })
+    }
+
+    /// Reads what a button carries.
+    pub fn of_button(text: &str) -> Option<Self> {
+        let (word, id) = text.split_once(':')?;
+        Some(match word {
+            "approve" => Self::Answer(id.to_owned(), Reply::Once),
+            "always" => Self::Answer(id.to_owned(), Reply::Always),
+            "deny" => Self::Answer(id.to_owned(), Reply::Reject { message: String::new() }),
+            "snooze" => Self::Snooze(id.to_owned(), SNOOZE),
+            "ack" => Self::Acknowledge(id.parse().ok()?),
+            "choose" => {
+                let (number, id) = id.split_once(':')?;
+                Self::Choose(id.to_owned(), number.parse().ok()?)
+            }
+            _ => return None,
+        })
+    }
+
+    /// What one must be allowed to do for it.
+    pub fn needs(&self) -> Power {
+        match self {
+            Self::Status | Self::Sessions | Self::Nodes | Self::Cost | Self::Logs(_) => Power::View,
+            Self::Say(..) | Self::Answer(..) | Self::Choose(..) | Self::Snooze(..) | Self::Acknowledge(_) => {
+                Power::Answer
+            }
+            Self::Kill(_) | Self::Restart(_) | Self::Start { .. } => Power::Manage,
+        }
+    }
+
+    /// The approval that it is about.
+    pub fn approval(&self) -> Option<&str> {
+        match self {
+            Self::Answer(id, _) | Self::Choose(id, _) | Self::Snooze(id, _) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// A parameter of a word: its name, what it is, and whether it is needed.
+pub type Parameter = (&'static str, &'static str, bool);
+
+/// Every word, what it does, and its parameters in their order.
+pub const WORDS: [(&str, &str, &[Parameter]); 13] = [
+    ("status", "How things stand", &[]),
+    ("sessions", "Sessions that are not over, those that wait first", &[]),
+    ("nodes", "Machines and whether they are connected", &[]),
+    ("cost", "What the sessions have cost", &[]),
+    ("logs", "The end of a session's log", &[SESSION]),
+    (
+        "resume",
+        "Let a stopped session go on",
+        &[SESSION, ("text", "What to say; by default: continue", false)],
+    ),
+    ("inject", "Say something to a session", &[SESSION, ("text", "What to say", true)]),
+    ("restart", "End a session and begin a new one that takes over from it", &[SESSION]),
+    ("kill", "Stop a session's work; its conversation is kept", &[SESSION]),
+    (
+        "start",
+        "Start a session",
+        &[
+            ("project", "The project to work in", true),
+            ("prompt", "What to do", true),
+            ("node", "On this node; needed only when several have the project", false),
+        ],
+    ),
+    ("approve", "Allow what a session waits with", &[ID]),
+    ("deny", "Do not allow it", &[ID, ("message", "What the session is told", false)]),
+    ("ack", "Say that you know of an alert", &[("alert", "The alert's number", true)]),
+];
+
+const SESSION: Parameter = ("session", "The session's id", true);
+const ID: Parameter = ("id", "The approval's id, or the session's", true);
+
+fn usage(word: &str) -> String {
+    let found = WORDS.iter().find(|(name, ..)| *name == word);
+    let parameters = found.map(|(_, _, parameters)| *parameters).unwrap_or_default();
+    let each = parameters.iter().map(|(name, _, needed)| {
+        if *needed { name.to_uppercase() } else { format!("[{}]", name.to_uppercase()) }
+    });
+    std::iter::once(word.to_owned()).chain(each).collect::<Vec<_>>().join(" ")
+}
+
+/// Carries out what a person asks for, if they may.
+pub async fn carry_out(hub: &Hub, person: &Person, wish: Wish) -> Said {
+    if person.power < Some(wish.needs()) {
+        return denied(hub, person, &wish);
+    }
+    let done = match wish {
+        Wish::Status => Ok(Said::well(words::status(&hub.view()))),
+        Wish::Sessions => Ok(Said::well(words::sessions(&hub.view()))),
+        Wish::Nodes => Ok(Said::well(words::nodes(&hub.view()))),
+        Wish::Cost => Ok(Said::well(words::cost(&hub.view()))),
+        Wish::Logs(session) => logs(hub, &session).await,
+        Wish::Say(session, text) => {
+            let args = Map::from_iter([("message".to_owned(), json!(text))]);
+            tell(hub, person, of_session(Verb::PromptSession.as_str(), &session, args), "has got it").await
+        }
+        Wish::Kill(session) => {
+            let request = of_session(Verb::KillSession.as_str(), &session, Map::new());
+            tell(hub, person, request, "was killed; its conversation is kept").await
+        }
+        Wish::Restart(session) => {
+            tell(hub, person, of_session("restart_session", &session, Map::new()), "is restarted").await
+        }
+        Wish::Start { project, prompt, node } => start(hub, person, project, prompt, node).await,
+        Wish::Answer(id, reply) => answer(hub, person, &id, reply).await,
+        Wish::Choose(id, number) => choose(hub, person, &id, number).await,
+        Wish::Snooze(id, time) => snooze(hub, person, &id, time).await,
+        Wish::Acknowledge(alert) => acknowledge(hub, person, alert).await,
+    };
+    done.unwrap_or_else(|error| Said::badly(error.sentence()))
+}
+
+fn denied(hub: &Hub, person: &Person, wish: &Wish) -> Said {
+    let needed = wish.needs().as_str();
+    hub.audit(AuditRecord {
+        id: id::fresh(),
+        at: clock::now(),
+        actor: person.name.clone(),
+        action: "denied".to_owned(),
+        target: wish.approval().unwrap_or_default().to_owned(),
+        args: json!({"over": person.over, "needs": needed}).to_string(),
+        result: "failed".to_owned(),
+        error: Some(format!("{} may not do this", person.name)),
+        duration_ms: None,
+        ip: person.address.clone(),
+    });
+    Said::badly(format!(
+        "You may not do this: it needs the right to {needed}. Who may do what stands in channels.{} of the \
+         supervisor's configuration; you are {}.",
+        person.over, person.address
+    ))
+}
+
+fn by(person: &Person) -> (String, String) {
+    (person.name.clone(), person.address.clone())
+}
+
+fn of_session(verb: &str, session: &str, args: Map<String, serde_json::Value>) -> CommandRequest {
+    CommandRequest {
+        verb: verb.to_owned(),
+        session_id: session.trim().to_owned(),
+        args,
+        timeout: Some(WAIT.as_secs()),
+        ..CommandRequest::default()
+    }
+}
+
+async fn tell(hub: &Hub, person: &Person, request: CommandRequest, done: &str) -> Result<Said, ApiError> {
+    let session = request.session_id.clone();
+    let command = asking::command(hub, by(person), request).await?;
+    Ok(match command.state {
+        CommandState::Done => Said::well(format!("Session `{session}` {done}.")),
+        _ => words::outcome(&command),
+    })
+}
+
+async fn start(
+    hub: &Hub,
+    person: &Person,
+    project: String,
+    prompt: String,
+    node: String,
+) -> Result<Said, ApiError> {
+    let request = CommandRequest {
+        verb: Verb::CreateSession.as_str().to_owned(),
+        project,
+        node_id: node,
+        args: Map::from_iter([("prompt".to_owned(), json!(prompt))]),
+        timeout: Some(WAIT.as_secs()),
+        ..CommandRequest::default()
+    };
+    let command = asking::command(hub, by(person), request).await?;
+    Ok(match command.state {
+        CommandState::Done => Said::well(format!("Session `{}` has begun.", command.output.trim())),
+        _ => words::outcome(&command),
+    })
+}
+
+/// The approval of this name, or what the session of this name waits with.
+fn find(hub: &Hub, id: &str) -> Result<Approval, ApiError> {
+    let view = hub.view();
+    let of_session = || {
+        let mut waiting = view.approvals_of(&SessionId::new(id));
+        waiting.sort_by_key(|one| !one.state.wants_answer());
+        waiting.into_iter().next()
+    };
+    view.approval(id).or_else(of_session).ok_or_else(|| {
+        ApiError::not_found(format!(
+            "there is no approval {id}, and no session of that name waits for anything"
+        ))
+    })
+}
+
+async fn answer(hub: &Hub, person: &Person, id: &str, reply: Reply) -> Result<Said, ApiError> {
+    let approval = find(hub, id.trim())?;
+    if approval.kind == AskKind::Question && matches!(reply, Reply::Once | Reply::Always) {
+        return Ok(Said::badly(format!(
+            "This is a question: press one of its answers, or `halctl approvals answer {} TEXT`.",
+            approval.id
+        )));
+    }
+    let mut request = request(&approval, &reply, person.over);
+    request.timeout = Some(WAIT.as_secs());
+    asking::command(hub, by(person), request).await?;
+    let now = find(hub, approval.id.as_str())?;
+    let session = &now.session_id;
+    Ok(match now.state {
+        ApprovalState::Reached | ApprovalState::Settled => {
+            Said::well(format!("Session `{session}`: {}.", reply.words()))
+        }
+        ApprovalState::Undelivered | ApprovalState::Lapsed => {
+            let why = now.receipt.last().map(|step| step.note.clone()).unwrap_or_default();
+            Said::badly(format!("The answer to session `{session}` did not arrive: {why}"))
+        }
+        ApprovalState::Answered | ApprovalState::Waiting => Said::well(format!(
+            "Session `{session}`: {}; on its way to node {}, which has not taken it yet.",
+            reply.words(),
+            now.node_id
+        )),
+    })
+}
+
+async fn choose(hub: &Hub, person: &Person, id: &str, number: usize) -> Result<Said, ApiError> {
+    let view = approval(hub, id).await?;
+    let chosen = view.questions.first().and_then(|question| question.options.get(number));
+    let Some(chosen) = chosen.map(|choice| choice.label.clone()) else {
+        return Ok(Said::badly("This answer is not known any more; see `halctl approvals get`."));
+    };
+    answer(hub, person, id, Reply::Answers { answers: vec![vec![chosen]] }).await
+}
+
+async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<Said, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    let happening = OfApprovals::Snooze {
+        id: find(hub, id)?.id,
+        seconds: time.as_secs(),
+        by: person.name.clone(),
+        address: person.address.clone(),
+        over: person.over.to_owned(),
+        reply,
+    };
+    hub.send(Input::Approval(happening)).await?;
+    let asleep = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    Ok(Said::well(format!("Session `{}` is told again at {}.", asleep.session_id, asleep.snoozed_until)))
+}
+
+async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiError> {
+    let (reply, answer) = oneshot::channel();
+    let (actor, address) = (person.name.clone(), person.address.clone());
+    hub.send(Input::Acknowledge { id, actor, address, reply }).await?;
+    let alert = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    Ok(Said::well(format!("Alert {id} ({}): {} knows of it.", alert.name, alert.acknowledged_by)))
+}
+
+async fn logs(hub: &Hub, session: &str) -> Result<Said, ApiError> {
+    let session = SessionId::new(session.trim());
+    let view = hub.view();
+    let Some(record) = view.sessions.get(&session) else {
+        return Ok(Said::badly(format!("There is no session `{session}`.")));
+    };
+    let (id, no) = (session.to_string(), record.no);
+    let page = reading(hub, move |hub| words::last_events(hub, (id, no))).await?;
+    Ok(Said::well(words::log(&page)))
+}
+
+/// An approval as it is shown.
+pub async fn approval(hub: &Hub, id: &str) -> Result<ApprovalView, ApiError> {
+    let approval = find(hub, id)?;
+    reading(hub, move |hub| whole(hub, approval)).await
+}
+
+/// Notes on a receipt that a channel has delivered it.
+pub async fn note_delivered(hub: &Hub, id: &str, channel: &str, over: &str) {
+    let happening = OfApprovals::Seen {
+        ids: vec![ApprovalId::new(id)],
+        by: channel.to_owned(),
+        over: over.to_owned(),
+        note: "delivered".to_owned(),
+    };
+    let _ = hub.send(Input::Approval(happening)).await;
+}

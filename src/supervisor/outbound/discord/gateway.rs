@@ -1,0 +1,278 @@
+//! The gateway: what people type and press arrives here, is carried out in their name, and answered.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::{ConfigBuilder, Intents, Message, Shard, ShardId};
+
+use super::rest::Trouble;
+use super::{Discord, dress};
+use crate::base::cause::chain;
+use crate::base::task::Tasks;
+use crate::protocol::notice::Notice;
+use crate::supervisor::config::channels::Power;
+use crate::supervisor::hub::input::{Alert, Severity};
+use crate::supervisor::outbound::chat::{self, Person, Said, Wish, carry_out};
+
+/// Interactions that are worked on at once; more wait, and Discord tells their people that it took too long.
+const AT_ONCE: usize = 16;
+
+/// The answer that only whoever asked can see.
+const ONLY_THEM: u32 = 64;
+
+/// A frame of the gateway, as far as it is read here.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    t: Option<String>,
+    #[serde(borrow)]
+    d: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    application: Application,
+}
+
+#[derive(Deserialize)]
+struct Application {
+    id: String,
+}
+
+/// Something typed or pressed. Fields that Discord may leave out are not insisted on.
+#[derive(Clone, Debug, Deserialize)]
+struct Interaction {
+    id: String,
+    token: String,
+    application_id: String,
+    #[serde(rename = "type")]
+    kind: u8,
+    #[serde(default)]
+    guild_id: Option<String>,
+    #[serde(default)]
+    channel_id: Option<String>,
+    #[serde(default)]
+    member: Option<Member>,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Member {
+    user: User,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct User {
+    id: String,
+    username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Data {
+    name: String,
+    custom_id: String,
+    options: Vec<Given>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Given {
+    name: String,
+    value: Value,
+}
+
+const TYPED: u8 = 2;
+const PRESSED: u8 = 3;
+
+impl Discord {
+    /// Listens until told to stop, or until Discord does not let the bot in any more, which is an alert.
+    pub async fn listen(self: Arc<Self>, tasks: Tasks, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let mut shard = match self.shard().await {
+            Ok(shard) => shard,
+            Err(why) => return self.shut_out(&why),
+        };
+        let mut last = "it gave no reason".to_owned();
+        loop {
+            let Some(item) = stop.run_until_cancelled(shard.next()).await else { return };
+            match item {
+                None => return self.shut_out(&last),
+                Some(Ok(Message::Text(text))) => self.hear(&text, &tasks, &room).await,
+                Some(Ok(Message::Close(frame))) => {
+                    last = frame.map_or(last, |frame| format!("{} {}", frame.code, frame.reason));
+                    tracing::info!(channel = self.name, "Discord's gateway closed: {last}");
+                }
+                Some(Err(error)) => {
+                    let why = chain(&error);
+                    tracing::warn!(channel = self.name, "Discord's gateway: {why}");
+                }
+            }
+        }
+    }
+
+    /// A shard that is not connected yet. A stand-in says itself where its gateway is.
+    async fn shard(&self) -> Result<Shard, String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = ConfigBuilder::new(self.config.token.reveal().to_owned(), Intents::GUILDS);
+        if self.config.url.host_str() == Some("discord.com") {
+            return Ok(Shard::with_config(ShardId::ONE, builder.build()));
+        }
+        let mut patience = crate::base::backoff::Backoff::new(super::super::PAUSE.0, super::super::PAUSE.1);
+        loop {
+            match self.rest.call(Method::GET, "/gateway/bot", "/gateway/bot", &Value::Null).await {
+                Ok(found) => {
+                    let url = found["url"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+                    return Ok(Shard::with_config(ShardId::ONE, builder.proxy_url(url).build()));
+                }
+                Err(Trouble::Refused { why, .. }) => return Err(why),
+                Err(Trouble::Later { .. }) => tokio::time::sleep(patience.next_delay()).await,
+            }
+        }
+    }
+
+    fn shut_out(&self, why: &str) {
+        let text = format!(
+            "Discord does not let the bot of channel {} in: {why}. Nobody can answer from there; look at its bot_token, \
+             then reload",
+            self.name
+        );
+        self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
+    }
+
+    async fn hear(self: &Arc<Self>, text: &str, tasks: &Tasks, room: &Arc<Semaphore>) {
+        let Ok(Frame { t: Some(kind), d }) = serde_json::from_str(text) else { return };
+        match kind.as_str() {
+            "READY" => self.register(d).await,
+            "INTERACTION_CREATE" => match serde_json::from_str::<Interaction>(d.get()) {
+                Ok(asked) => {
+                    let Ok(place) = room.clone().acquire_owned().await else { return };
+                    let discord = self.clone();
+                    tasks.spawn(async move {
+                        discord.interact(asked).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => tracing::warn!(channel = self.name, "an interaction cannot be read: {error}"),
+            },
+            _ => {}
+        }
+    }
+
+    /// Says which commands there are, each time anew: it replaces what was registered before.
+    async fn register(&self, ready: &RawValue) {
+        let Ok(Ready { application }) = serde_json::from_str(ready.get()) else { return };
+        let path = format!("/applications/{}/guilds/{}/commands", application.id, self.config.guild);
+        if let Err(trouble) = self.rest.call(Method::PUT, &path, &path, &dress::commands()).await {
+            tracing::error!(channel = self.name, "the bot's commands could not be registered: {trouble:?}");
+        }
+    }
+
+    async fn interact(&self, asked: Interaction) {
+        let (person, wish) = match self.read(&asked) {
+            Ok(read) => read,
+            Err(why) => return self.reply_only_them(&asked, &why).await,
+        };
+        let is_look = wish.needs() == Power::View;
+        let first = match asked.kind {
+            PRESSED => json!({"type": 6}),
+            _ if is_look || person.power < Some(wish.needs()) => {
+                json!({"type": 5, "data": {"flags": ONLY_THEM}})
+            }
+            _ => json!({"type": 5}),
+        };
+        let path = format!("/interactions/{}/{}/callback", asked.id, asked.token);
+        // One that came too late is carried out all the same: whoever pressed meant it. The answer takes another way.
+        let in_time = self.rest.answer(Method::POST, &path, &first).await.is_ok();
+        let approval = wish.approval().map(str::to_owned);
+        let said = carry_out(&self.hub, &person, wish).await;
+        let answered = in_time && self.answer(&asked, &said, approval.as_deref(), is_look).await.is_ok();
+        if !answered {
+            self.answer_in_channel(&asked, &person, &said).await;
+        }
+    }
+
+    /// Who asks, and what for.
+    fn read(&self, asked: &Interaction) -> Result<(Person, Wish), String> {
+        let member = asked.member.as_ref().filter(|_| asked.guild_id.as_ref() == Some(&self.config.guild));
+        let member =
+            member.ok_or("This bot answers only on the server that its supervisor is configured for.")?;
+        let roles = member.roles.iter().map(String::as_str);
+        let person = Person {
+            name: format!("discord:{}", member.user.username),
+            address: format!("user {}", member.user.id),
+            over: "discord",
+            power: self.config.rights.of(&member.user.id, roles),
+        };
+        let wish = match asked.kind {
+            PRESSED => Wish::of_button(&asked.data.custom_id)
+                .ok_or("This button is not known; is the message from another bot or version?")?,
+            TYPED => {
+                let given = |name: &str| {
+                    let found = asked.data.options.iter().find(|given| given.name == name)?;
+                    found.value.as_str().map(str::to_owned)
+                };
+                Wish::read(&asked.data.name, given)?
+            }
+            _ => return Err("This is not known here.".to_owned()),
+        };
+        Ok((person, wish))
+    }
+
+    async fn reply_only_them(&self, asked: &Interaction, text: &str) {
+        let mut data = dress::plain(text);
+        data["flags"] = ONLY_THEM.into();
+        let path = format!("/interactions/{}/{}/callback", asked.id, asked.token);
+        let sent = self.rest.answer(Method::POST, &path, &json!({"type": 4, "data": data})).await;
+        if let Err(trouble) = sent {
+            tracing::warn!(channel = self.name, "nobody could be told {text:?}: {trouble:?}");
+        }
+    }
+
+    /// What came of it: a button's own message is changed; what only concerns whoever pressed is for their eyes.
+    async fn answer(
+        &self,
+        asked: &Interaction,
+        said: &Said,
+        approval: Option<&str>,
+        is_look: bool,
+    ) -> Result<(), Trouble> {
+        let hook = format!("/webhooks/{}/{}", asked.application_id, asked.token);
+        let original = format!("{hook}/messages/@original");
+        if asked.kind != PRESSED {
+            let body = if is_look { dress::lines(&said.text) } else { dress::plain(&said.text) };
+            return self.rest.answer(Method::PATCH, &original, &body).await.map(drop);
+        }
+        if let Some(id) = approval
+            && let Ok(approval) = chat::approval(&self.hub, id).await
+        {
+            let card = chat::card(&Notice::default(), Some(&approval));
+            self.rest.answer(Method::PATCH, &original, &dress::message(&card)).await?;
+        }
+        if said.went_well && approval.is_some() {
+            return Ok(());
+        }
+        let mut body = dress::plain(&said.text);
+        body["flags"] = ONLY_THEM.into();
+        self.rest.answer(Method::POST, &hook, &body).await.map(drop)
+    }
+
+    /// The token of the interaction is not good any more: the bot says it where it was asked.
+    async fn answer_in_channel(&self, asked: &Interaction, person: &Person, said: &Said) {
+        let Some(channel) = &asked.channel_id else { return };
+        let path = format!("/channels/{channel}/messages");
+        let name = person.name.trim_start_matches("discord:");
+        let body = dress::plain(&format!("{name}: {}", said.text));
+        if let Err(trouble) = self.rest.call(Method::POST, &path, &path, &body).await {
+            tracing::warn!(channel = self.name, "{name} could not be answered: {trouble:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The runbook's "cost data discrepancy": a difference made on purpose is found, explained, and told until it is over.
+
+use serde_json::{Value, json};
+
+use super::{Scene, ago};
+use crate::patience::{PATIENCE, wait_until};
+use crate::stand_in::provider::{KEY, Line};
+
+/// Rows of costs as sessions of the fleet would have left them.
+fn used(scene: &Scene, rows: &[(&str, i64, u64, Option<f64>)]) {
+    for (model, days, tokens, usd) in rows {
+        let usd = usd.map_or_else(|| "NULL".to_owned(), |usd| usd.to_string());
+        scene.world.sql(&format!(
+            "INSERT INTO costs (provider, model, date, tokens, cost_usd) VALUES ('{}', '{model}', '{}', {tokens}, {usd})",
+            scene.provider,
+            ago(*days)
+        ));
+    }
+    wait_until("the rows are in the store", PATIENCE, || {
+        let all = scene.world.data("/api/v1/cost/reconcile");
+        let lines = all["lines"].as_array().unwrap();
+        let ours: u64 = lines.iter().filter_map(|line| line["our_tokens"].as_u64()).sum();
+        let wanted: u64 = rows.iter().map(|row| row.2).sum();
+        if ours == wanted { Ok(()) } else { Err(format!("{ours} of {wanted} tokens")) }
+    });
+}
+
+fn line_of(scene: &Scene, model: &str) -> Value {
+    let path = format!("/api/v1/cost/reconcile?from={0}&to={0}", ago(2));
+    let all = scene.world.data(&path);
+    let lines = all["lines"].as_array().unwrap();
+    lines.iter().find(|line| line["model"] == model).unwrap_or_else(|| panic!("{model}: {all}")).clone()
+}
+
+fn only(scene: &Scene, lines: Vec<Line>) {
+    let mut facts = scene.stand.facts();
+    facts.days.clear();
+    facts.days.insert(ago(2), lines);
+}
+
+#[test]
+fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_corrected() {
+    let scene = Scene::with_key("anthropic", KEY, 0);
+    let line = |name, dollars: i64, tokens: u64| Line {
+        name,
+        nanos: dollars * 1_000_000_000,
+        tokens: [tokens, 0, 0, 0],
+    };
+    only(
+        &scene,
+        vec![
+            line("claude-opus-5-20260301", 10, 1000),
+            line("claude-haiku-4-5", 6, 600),
+            line("claude-sonnet-5", 4, 400),
+            line("Code Execution", 2, 0),
+        ],
+    );
+    assert_eq!(scene.update()["status"], "ok");
+    // Of opus: 400 tokens were not ours, and what is left is $3 too much. Of haiku: 300 tokens have no price. Sonnet agrees.
+    used(
+        &scene,
+        &[
+            ("claude-opus-5", 2, 600, Some(3.0)),
+            ("claude-haiku-4-5", 2, 300, Some(3.0)),
+            ("claude-haiku-4-5-20251001", 2, 300, None),
+            ("claude-sonnet-5", 2, 400, Some(4.0)),
+        ],
+    );
+    assert_eq!(scene.update()["status"], "ok");
+    let opus = line_of(&scene, "claude-opus-5");
+    assert_eq!(
+        (&opus["difference_micros"], &opus["unexplained_micros"]),
+        (&json!(7_000_000), &json!(3_000_000)),
+        "{opus}"
+    );
+    assert_eq!(opus["explained"], json!([{"reason": "outside_the_fleet", "micros": 4_000_000}]));
+    let haiku = line_of(&scene, "claude-haiku-4-5");
+    assert_eq!(haiku["explained"], json!([{"reason": "unknown_price", "micros": 3_000_000}]), "{haiku}");
+    let (sonnet, other) = (line_of(&scene, "claude-sonnet-5"), line_of(&scene, ""));
+    assert_eq!(
+        (&sonnet["difference_micros"], &other["unexplained_micros"]),
+        (&json!(0), &json!(0)),
+        "{sonnet} {other}"
+    );
+    let judged = [&opus, &haiku, &sonnet, &other].map(|line| line["is_discrepancy"].as_bool().unwrap());
+    assert_eq!(judged, [true, false, false, false]);
+    let alert = scene.open_alert("cost.discrepancy").expect("three dollars too much");
+    let text = alert["text"].as_str().unwrap();
+    assert!(text.contains("claude-opus-5 it bills $10.00, counted are $3.00"), "{alert}");
+
+    the_operator_sees_it(&scene, text);
+
+    // The provider corrects its bill, for which it is asked again: no difference, no alert.
+    only(
+        &scene,
+        vec![
+            line("claude-opus-5", 3, 600),
+            line("claude-haiku-4-5", 3, 600),
+            line("claude-sonnet-5", 4, 400),
+        ],
+    );
+    assert_eq!(scene.update()["status"], "ok");
+    assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
+    assert_eq!(scene.open_alert("cost.discrepancy"), None);
+    let said = crate::world::text(&scene.world.ctl(&["cost", "reconcile"]).stderr);
+    assert!(said.contains("agree") && said.contains("halctl cost status"), "{said}");
+}
+
+/// What is shown, and that what of it is to be typed can be typed as it stands.
+fn the_operator_sees_it(scene: &Scene, text: &str) {
+    let output = scene.world.ctl(&["cost", "reconcile"]);
+    let (said, steps) = (crate::world::text(&output.stdout), crate::world::text(&output.stderr));
+    assert!(said.contains("verdict: discrepancy") && said.contains("verdict: equal"), "{said}");
+    assert!(
+        steps.contains("difference $7.00: $4.00 used outside of this fleet, $3.00 nothing explains"),
+        "{steps}"
+    );
+    let again = text.rsplit("halctl ").next().unwrap().split(' ').collect::<Vec<_>>();
+    assert!(scene.world.ctl_says(&again).contains("model: claude-opus-5"), "{again:?}");
+}
