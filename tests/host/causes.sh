@@ -224,8 +224,7 @@ the_session_has_ended() {
 
 # Bills are to be fetched, with a key that the provider does not know.
 the_key_is_wrong() {
-    must "sed -i 's|^  // Copies of that file beside it|  \"cost\": {\n    \"poll_interval_minutes\": 60,\n    \"providers\": {\n      \"anthropic\": { \"enabled\": true, \"api_key\": \"sk-ant-wrong\" },\n    },\n  },\n&|' \
-              $etc/supervisor.config.json
+    must "sed -i 's|^      // \"anthropic\": { .*|      \"anthropic\": { \"enabled\": true, \"api_key\": \"sk-ant-wrong\" },|' $etc/supervisor.config.json
           hal-supervisor --validate; systemctl restart hal-supervisor; echo sk-ant-wrong >/root/api-key"
 }
 
