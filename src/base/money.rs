@@ -6,6 +6,12 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// A dollar, as money is counted.
+pub const DOLLAR: u64 = 1_000_000_000_000;
+
+/// A millionth of a dollar, as money is counted. A price of one dollar for a million tokens is this for each of them.
+pub const MICRO: u64 = 1_000_000;
+
 /// Digits after the point that are kept. Providers bill tokens of 0.00000001 dollars in amounts of seven to ten
 /// digits; what they write beyond twelve are zeros.
 const DIGITS: i32 = 12;
@@ -15,6 +21,17 @@ const IN_A_MICRO: i128 = 1_000_000;
 
 /// Larger than any bill, and small enough that no sum of them leaves an `i128`.
 const MOST: i128 = 1_000_000_000_000_000_000_000_000_000;
+
+/// Dollars as they are counted, rounded to the nearest; `None` for what is no amount.
+pub fn picos(dollars: f64) -> Option<u64> {
+    // What a row can hold: 18 million dollars.
+    (dollars.is_finite() && (0.0..18e6).contains(&dollars)).then(|| (dollars * DOLLAR as f64).round() as u64)
+}
+
+/// What was counted in millionths of a dollar, rounded to the nearest.
+pub fn micros(picos: u64) -> u64 {
+    picos / MICRO + u64::from(picos % MICRO >= MICRO / 2)
+}
 
 /// An amount in 10^-12 US dollars; less than zero for what is given back. Written as decimal text, such as `1.2378912`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

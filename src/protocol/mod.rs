@@ -7,7 +7,7 @@
 //! - `approval`: what a session waits with for a person.
 //! - `archive`: a file of rows that have left the store. `backup`: a copy of the mirror. `store`: what a store that was set
 //!   aside holds. As the HTTP API says them.
-//! - `cost`: what sessions have used.
+//! - `cost`: what sessions have used; `worth`: what one use came to.
 //! - `provider`: what model providers bill.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
@@ -36,3 +36,4 @@ pub mod provider;
 pub mod session;
 pub mod silence;
 pub mod store;
+pub mod worth;

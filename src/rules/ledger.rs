@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::price::{MICRO, Prices, picos};
 use crate::base::clock::Time;
 use crate::protocol::session::{Activity, Session, Tokens};
+use crate::protocol::worth::Worth;
 
 /// Messages of a session that may still change or come late. Older ones count as told: a message that was not among
 /// the last so many has long been answered.
@@ -109,83 +110,28 @@ pub struct Bill {
     pub sum: Worth,
 }
 
-/// What usage came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Worth {
-    /// Tokens: input, output, reasoning, read from and written to the cache.
-    pub tokens: [u64; 5],
-    /// Money, as `rules::price` counts it.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub picos: u64,
-    /// True when that is known of something: nothing known is not zero.
-    pub is_known: bool,
-    /// The part of the money that comes from a price table.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub estimated: u64,
-    /// What would have been paid without a subscription; not in the money.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub equivalent: u64,
-    /// Tokens of which nobody knows the price.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unpriced: u64,
-    /// Calls of which the backend told nothing.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unreported: u64,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl Worth {
-    /// What usage comes to at these prices. A backend that tells no money, or none for tokens it has used, does not
-    /// know the price; whoever knows that a model is free says so in `cost.model_rates`.
-    pub fn of(used: &Used, place: &Place, prices: &Prices) -> Self {
-        let [input, output, reasoning, cache_read, cache_write] = used.tokens;
-        let tokens = Tokens { input, output, reasoning, cache_read, cache_write };
-        let blank = Self { tokens: used.tokens, unreported: used.unreported, ..Self::default() };
-        let total = tokens.total();
-        if total == 0 && used.told == 0 {
-            return blank;
-        }
-        let price = || prices.find(&place.provider, &place.model, &place.day).map(|price| price.of(&tokens));
-        let known = (used.told > 0).then_some(used.told);
-        if prices.is_subscribed(&place.provider) {
-            return match known.or_else(price) {
-                Some(equivalent) => Self { equivalent, is_known: true, ..blank },
-                None => Self { unpriced: total, is_known: true, ..blank },
-            };
-        }
-        match (known, known.is_none().then(price).flatten()) {
-            (Some(picos), _) => Self { picos, is_known: true, ..blank },
-            (None, Some(picos)) => Self { picos, estimated: picos, is_known: true, ..blank },
-            (None, None) => Self { unpriced: total, ..blank },
-        }
+/// What usage comes to at these prices. A backend that tells no money, or none for tokens it has used, does not
+/// know the price; whoever knows that a model is free says so in `cost.model_rates`.
+fn worth_of(used: &Used, place: &Place, prices: &Prices) -> Worth {
+    let [input, output, reasoning, cache_read, cache_write] = used.tokens;
+    let tokens = Tokens { input, output, reasoning, cache_read, cache_write };
+    let blank = Worth { tokens: used.tokens, unreported: used.unreported, ..Worth::default() };
+    let total = tokens.total();
+    if total == 0 && used.told == 0 {
+        return blank;
     }
-
-    /// This and another.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        self.with(other, u64::saturating_add, self.is_known || other.is_known)
+    let price = || prices.find(&place.provider, &place.model, &place.day).map(|price| price.of(&tokens));
+    let known = (used.told > 0).then_some(used.told);
+    if prices.is_subscribed(&place.provider) {
+        return match known.or_else(price) {
+            Some(equivalent) => Worth { equivalent, is_known: true, ..blank },
+            None => Worth { unpriced: total, is_known: true, ..blank },
+        };
     }
-
-    /// This without another that is in it.
-    #[must_use]
-    pub fn minus(&self, other: &Self) -> Self {
-        self.with(other, u64::saturating_sub, self.is_known)
-    }
-
-    fn with(&self, other: &Self, join: fn(u64, u64) -> u64, is_known: bool) -> Self {
-        Self {
-            tokens: std::array::from_fn(|kind| join(self.tokens[kind], other.tokens[kind])),
-            picos: join(self.picos, other.picos),
-            is_known,
-            estimated: join(self.estimated, other.estimated),
-            equivalent: join(self.equivalent, other.equivalent),
-            unpriced: join(self.unpriced, other.unpriced),
-            unreported: join(self.unreported, other.unreported),
-        }
+    match (known, known.is_none().then(price).flatten()) {
+        (Some(picos), _) => Worth { picos, is_known: true, ..blank },
+        (None, Some(picos)) => Worth { picos, estimated: picos, is_known: true, ..blank },
+        (None, None) => Worth { unpriced: total, ..blank },
     }
 }
 
@@ -336,7 +282,7 @@ impl Bill {
             // A copy stays one.
             Some(known) if self.recent[known].place == Place::default() => {}
             Some(known) => {
-                let worth = Worth::of(&used, &place, prices);
+                let worth = worth_of(&used, &place, prices);
                 let old = &mut self.recent[known];
                 entries.push(Entry { place: old.place.clone(), gone: old.worth, now: Worth::default() });
                 entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
@@ -345,7 +291,7 @@ impl Bill {
             }
             None if used.is_nothing() || at <= self.floor => {}
             None => {
-                let worth = Worth::of(&used, &place, prices);
+                let worth = worth_of(&used, &place, prices);
                 entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
                 self.messages = self.messages.plus(&used);
                 self.remember(Counted { id, at, place, told: used.told, worth });
@@ -399,7 +345,7 @@ impl Counted {
     }
 
     fn put(&mut self, used: Used, prices: &Prices, entries: &mut Vec<Entry>) {
-        let worth = Worth::of(&used, &self.place, prices);
+        let worth = worth_of(&used, &self.place, prices);
         entries.push(Entry { place: self.place.clone(), gone: self.worth, now: worth });
         (self.told, self.worth) = (used.told, worth);
     }

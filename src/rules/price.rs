@@ -5,30 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::base::money::{DOLLAR, MICRO, micros, picos};
 use crate::protocol::session::Tokens;
-
-/// A dollar, as money is counted.
-pub const DOLLAR: u64 = 1_000_000_000_000;
-
-/// A millionth of a dollar, as money is counted. A price of one dollar for a million tokens is this for each of them.
-pub const MICRO: u64 = 1_000_000;
 
 /// The most that a million tokens may cost, in dollars: a thousand times the dearest model there is.
 pub const DEAREST: f64 = 1_000_000.0;
 
 /// The prices that come with the program.
 const EMBEDDED: &str = include_str!("../../assets/prices.json");
-
-/// Dollars as they are counted, rounded to the nearest; `None` for what is no amount.
-pub fn picos(dollars: f64) -> Option<u64> {
-    // What a row can hold: 18 million dollars.
-    (dollars.is_finite() && (0.0..18e6).contains(&dollars)).then(|| (dollars * DOLLAR as f64).round() as u64)
-}
-
-/// What was counted in millionths of a dollar, rounded to the nearest.
-pub fn micros(picos: u64) -> u64 {
-    picos / MICRO + u64::from(picos % MICRO >= MICRO / 2)
-}
 
 /// What one token of each kind costs, in millionths of a millionth of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::ledger::{Worth, day_of};
+use super::ledger::day_of;
 use super::price::{DOLLAR, MICRO};
 use crate::base::clock::Time;
 use crate::protocol::cost::{Amount, CostReport, Day, Forecast, Part, PeriodBefore};
 use crate::protocol::session::Tokens;
+use crate::protocol::worth::Worth;
 
 /// Days before today from which a forecast is made.
 const LATELY: u64 = 14;

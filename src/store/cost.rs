@@ -6,13 +6,13 @@ use super::StoreError;
 use super::reader::Reader;
 use super::row::{self, Row};
 use super::tables::COSTS;
-use crate::rules::ledger::{Entry, Worth};
-use crate::rules::price::MICRO;
+use crate::base::money::MICRO;
+use crate::protocol::worth::Worth;
 
 /// The kind of state under which the bill of a session is kept: what of its messages is in the ledger of costs already.
 pub const LEDGER: &str = "ledger";
 
-/// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `rules::price`.
+/// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `base::money`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CostRecord {
@@ -129,9 +129,9 @@ impl CostChange {
     }
 
     /// A change of the ledger, at the place that `at` names.
-    pub fn at(mut at: CostRecord, entry: &Entry) -> Self {
-        at.set(&entry.now);
-        Self { more: at, less: entry.gone }
+    pub fn at(mut at: CostRecord, gone: Worth, now: &Worth) -> Self {
+        at.set(now);
+        Self { more: at, less: gone }
     }
 
     /// This and another one under the same key.

@@ -5,7 +5,7 @@ use super::cost::CostRecord;
 use super::reader::Reader;
 use super::row;
 use super::tables::COSTS;
-use crate::rules::price::MICRO;
+use crate::base::money::MICRO;
 
 impl Reader<'_> {
     /// Millionths of a US dollar that are known to have been spent on a day, as `YYYY-MM-DD`.

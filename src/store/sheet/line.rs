@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 use super::moment;
 use super::schema::Table;
 use crate::base::clock::Time;
+use crate::base::money;
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::Session;
-use crate::rules::price;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
@@ -320,7 +320,7 @@ fn already_says(kind: Kind, fields: &Fields, column: &str, cell: &Cell) -> bool 
         (Kind::Cost, "cost_usd") => {
             let picos = fields.get("picos").and_then(Value::as_u64);
             // As it was written, or as an older version wrote the same money.
-            *cell == exact_dollars(picos) || *cell == dollars(picos.map(price::micros))
+            *cell == exact_dollars(picos) || *cell == dollars(picos.map(money::micros))
         }
         (Kind::Node, "last_heartbeat" | "timestamp") => true,
         _ => false,
@@ -435,8 +435,8 @@ fn micros_of(cell: &Cell) -> Result<Value, String> {
 fn picos_of(cell: &Cell) -> Result<Value, String> {
     match cell {
         Cell::Null => Ok(Value::Null),
-        Cell::Integer(dollars) if *dollars >= 0 => Ok(price::picos(*dollars as f64).into()),
-        Cell::Real(dollars) if price::picos(*dollars).is_some() => Ok(price::picos(*dollars).into()),
+        Cell::Integer(dollars) if *dollars >= 0 => Ok(money::picos(*dollars as f64).into()),
+        Cell::Real(dollars) if money::picos(*dollars).is_some() => Ok(money::picos(*dollars).into()),
         _ => Err("is no amount of dollars".into()),
     }
 }
@@ -462,7 +462,7 @@ fn whole(number: u64) -> Cell {
 
 /// Dollars of a ledger that counts in smaller parts than millionths.
 fn exact_dollars(picos: Option<u64>) -> Cell {
-    picos.map_or(Cell::Null, |picos| Cell::Real(picos as f64 / price::DOLLAR as f64))
+    picos.map_or(Cell::Null, |picos| Cell::Real(picos as f64 / money::DOLLAR as f64))
 }
 
 fn dollars(micros: Option<u64>) -> Cell {

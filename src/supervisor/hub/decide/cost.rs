@@ -17,7 +17,7 @@ impl Work {
         }
         let (bill, entries, more) = self.bill(session, heard);
         for entry in &entries {
-            self.enter(CostChange::at(row_of(session, entry), entry));
+            self.enter(CostChange::at(row_of(session, entry), entry.gone, &entry.now));
         }
         show(session, &bill);
         more
