@@ -82,6 +82,7 @@ pub struct Known {
     /// Interactions whose first answer comes too late, and those whose token is over afterwards.
     pub too_late: BTreeSet<String>,
     pub expired: BTreeSet<String>,
+    cuts_before_next: bool,
     closed_until: Option<Instant>,
     buckets: BTreeMap<String, VecDeque<Instant>>,
     nonces: BTreeMap<String, String>,
@@ -197,9 +198,9 @@ impl Discord {
             .expect("a bot is connected");
     }
 
-    /// Cuts the connection without a word.
-    pub fn cut(&self) {
-        self.known().line().try_send(Line::Cut).expect("a bot is connected");
+    /// Cuts the connection just before the next thing is said, which is lost with it.
+    pub fn cut_before_next(&self) {
+        self.known().cuts_before_next = true;
     }
 
     /// Closes it with this number.
@@ -233,6 +234,9 @@ impl Known {
         let frame = json!({"op": 0, "s": self.sequence, "t": kind, "d": data}).to_string();
         self.sent.push((self.sequence, frame.clone()));
         if let Some(line) = &self.line {
+            if std::mem::take(&mut self.cuts_before_next) {
+                line.try_send(Line::Cut).expect("a bot is connected");
+            }
             let _ = line.try_send(Line::Say(frame));
         }
     }
