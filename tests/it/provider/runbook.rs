@@ -103,12 +103,16 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
     );
     assert_eq!(scene.update()["status"], "ok");
     assert_eq!(line_of(&scene, "claude-opus-5")["difference_micros"], 0);
+    until_over(&scene);
+    let said = crate::world::text(&scene.world.ctl(&["cost", "reconcile"]).stderr);
+    assert!(said.contains("agree") && said.contains("halctl cost status"), "{said}");
+}
+
+fn until_over(scene: &Scene) {
     wait_until("nobody is told any more", PATIENCE, || match scene.open_alert("cost.discrepancy") {
         None => Ok(()),
         Some(open) => Err(open.to_string()),
     });
-    let said = crate::world::text(&scene.world.ctl(&["cost", "reconcile"]).stderr);
-    assert!(said.contains("agree") && said.contains("halctl cost status"), "{said}");
 }
 
 /// What is shown, and that what of it is to be typed can be typed as it stands.
