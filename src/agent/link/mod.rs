@@ -2,12 +2,14 @@
 //!
 //! - `dial`: address, TLS, handshake, and why it did not work.
 //! - `late`: how long commands were on their way.
-//! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number.
+//! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number. `picture`: all sessions in one
+//!   frame.
 //! - `vouch`: a configuration that has led to a welcome is good.
 
 mod dial;
 mod identity;
 mod late;
+mod picture;
 mod talk;
 mod vouch;
 

@@ -20,15 +20,14 @@ use tokio_util::sync::CancellationToken;
 use super::Link;
 use super::dial::Socket;
 use super::late::Welcomed;
-use super::vouch;
+use super::{picture, vouch};
 use crate::agent::desk::command::Order;
 use crate::base::{clock, notify};
 use crate::protocol::frame::{
-    Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FRAME_BYTES,
-    PROTOCOL, Snapshot, ToAgent, Welcome,
+    Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PROTOCOL, ToAgent,
+    Welcome,
 };
 use crate::protocol::lease::CAPABILITY;
-use crate::protocol::session::Activity;
 use crate::store::journal::{Change, JournalError, Span};
 
 /// Frames written but not yet taken by the socket. Short, so that an answer never waits behind many batches.
@@ -409,7 +408,7 @@ impl Talk<'_> {
         } else {
             return self.batch().await;
         };
-        Ok(fitting(&frame))
+        Ok(picture::fitting(&frame))
     }
 
     async fn batch(&mut self) -> Result<Option<Message>, Break> {
@@ -437,7 +436,7 @@ impl Talk<'_> {
         }
         let last = last.seq;
         let frame = FromAgent::Events(Events { incarnation: self.span.incarnation.clone(), events });
-        let Some(message) = fitting(&frame) else {
+        let Some(message) = picture::fitting(&frame) else {
             return Err(Break::lost("a batch of events is larger than a frame may be"));
         };
         self.sent = last;
@@ -446,32 +445,10 @@ impl Talk<'_> {
         Ok(Some(message))
     }
 
-    /// The picture; when it is too large for a frame, of the sessions heard of last.
+    /// The picture of this node's sessions.
     fn snapshot(&self) -> Message {
-        let view = self.link.means.view.borrow();
-        let mut sessions: Vec<_> = view
-            .sessions
-            .values()
-            .map(|held| held.record.session.clone())
-            .filter(|session| !matches!(session.activity, Activity::Ended(_)))
-            .collect();
-        drop(view);
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.active_at));
-        let (as_of_seq, projects) = (self.as_of_seq(), self.link.means.projects.list());
-        let mut snapshot = Snapshot { as_of_seq, projects, sessions };
-        loop {
-            let count = snapshot.sessions.len();
-            let frame = FromAgent::Snapshot(snapshot);
-            if let Some(message) = fitting(&frame) {
-                return message;
-            }
-            let FromAgent::Snapshot(whole) = frame else { unreachable!("it was made one line above") };
-            snapshot = whole;
-            snapshot.sessions.truncate(count / 2);
-            if count == 0 {
-                snapshot.projects.clear();
-            }
-        }
+        let sessions = picture::open_sessions(&self.link.means.view.borrow());
+        picture::message(self.as_of_seq(), self.link.means.projects.list(), sessions)
     }
 
     async fn close(&mut self) -> Result<(), Break> {
@@ -479,16 +456,6 @@ impl Talk<'_> {
         let _cut = self.out.send_timeout(Message::Close(None), FINISH_TIMEOUT).await;
         Ok(())
     }
-}
-
-/// A message of at most [`MAX_FRAME_BYTES`].
-fn fitting(frame: &FromAgent) -> Option<Message> {
-    let text = frame.encode(clock::now());
-    if text.len() <= MAX_FRAME_BYTES {
-        return Some(Message::text(text));
-    }
-    tracing::warn!(bytes = text.len(), "a frame is larger than a frame may be and was not sent");
-    None
 }
 
 fn every(period: Duration) -> Interval {

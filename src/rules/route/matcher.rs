@@ -369,7 +369,6 @@ mod tests {
         let scope = |text: &str| Matcher::parse(text).unwrap_or_else(|it| panic!("{text}: {it:?}")).scope();
         assert_eq!(scope("session.error"), Scope::Event);
         assert_eq!(scope("node.offline"), Scope::Alert);
-        assert_eq!(scope("agent-md.updated"), Scope::Event);
         assert_eq!(scope("disk.*"), Scope::Alert);
         assert_eq!(scope("alert.severity >= high"), Scope::Alert);
         assert_eq!(scope("event.type == 'session.error' && session.project == \"shop\""), Scope::Event);
@@ -381,6 +380,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_shown_where_it_is() {
+        assert!(mistake("agent-md.updated").1.contains("no event or alert has this name"), "no subtraction");
         let (word, sentence, meant) = mistake("sesion.idle && stuck > 5m");
         assert_eq!((word.as_str(), meant.as_deref()), ("sesion", Some("session")), "{sentence}");
         let (word, _, meant) = mistake("stuck > 10m && session.idel");
