@@ -24,7 +24,8 @@ fn a_true_turn_is_interrupted_at_the_limit() {
     whole.wait(&id, "idle");
     let bill = whole.model.bill(&id);
     println!("--- the model billed {} of {LIMIT} micro-dollars in {} calls", bill.cost_micros, bill.calls);
-    let step = bill.cost_micros / bill.calls.max(1);
+    // The mean and half of it: the conversation grows, and so does what each call costs.
+    let step = bill.cost_micros / bill.calls.max(1) * 3 / 2;
     assert!(bill.cost_micros > 0 && bill.cost_micros <= LIMIT + step, "{bill:?}");
     let budget = wait_until("all is accounted for", PATIENCE, || {
         let budget = whole.world.data("/api/v1/budgets/each")[0].clone();
@@ -33,7 +34,7 @@ fn a_true_turn_is_interrupted_at_the_limit() {
     // opencode tells of a step when its tools are through and goes on at once: what the call that was cut off has cost is
     // in the model's bill alone.
     let spent = budget["spent_micros"].as_u64().unwrap();
-    assert!(spent > 0 && spent <= LIMIT && bill.cost_micros - spent <= step + 1, "{budget} {bill:?}");
+    assert!(spent > 0 && spent <= LIMIT && bill.cost_micros - spent <= step, "{budget} {bill:?}");
     let (_, sentence) = whole.world.ctl_fails(&["sessions", "prompt", &id, "say more"]);
     assert!(sentence.contains("budget each"), "{sentence}");
     whole.world.ctl_says(&["budgets", "raise", "each", "--by", "1", "--session", &id]);

@@ -21,6 +21,11 @@ fn told(world: &World) -> Vec<Vec<Value>> {
         event.as_object_mut().unwrap().remove("seq");
     }
     picture[3].sort_by_key(|event| (event["timestamp"].to_string(), event["id"].to_string()));
+    // A supervisor that takes in how a session ended says once more what that means to its approval.
+    let mut lapsed = BTreeSet::new();
+    picture[3].retain(|event| {
+        event["type"] != "approval.lapsed" || lapsed.insert(event["data"]["requestID"].to_string())
+    });
     picture
 }
 

@@ -104,9 +104,9 @@ fn backups_that_fail_are_counted_and_after_two_intervals_there_is_an_alert() {
 /// The store as a version before the last change of its shape left it: without one table.
 fn make_older(store: &Path) {
     let database = redb::Database::open(store).unwrap();
-    let gone: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("gone");
+    let state: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("state");
     let txn = database.begin_write().unwrap();
-    assert!(txn.delete_table(gone).unwrap(), "the table was there");
+    assert!(txn.delete_table(state).unwrap(), "the table was there");
     txn.commit().unwrap();
 }
 
@@ -140,7 +140,7 @@ fn a_backup_is_made_before_the_store_changes_its_shape_and_without_it_nothing_ch
             txn.list_tables().unwrap().map(|table| redb::TableHandle::name(&table).to_owned()).collect();
         names
     };
-    assert!(!tables(&world.store()).contains(&"gone".to_owned()), "its shape was not changed");
+    assert!(!tables(&world.store()).contains(&"state".to_owned()), "its shape was not changed");
     fs::remove_dir_all(obstacle).unwrap();
     fs::write(world.store(), old).unwrap();
 
@@ -153,7 +153,7 @@ fn a_backup_is_made_before_the_store_changes_its_shape_and_without_it_nothing_ch
     assert_eq!(sqlite(&newest(&world), "SELECT count(*) FROM events").unwrap(), said.to_string());
     // It is made once.
     world.end_supervisor();
-    assert!(tables(&world.store()).contains(&"gone".to_owned()));
+    assert!(tables(&world.store()).contains(&"state".to_owned()));
     world.start_supervisor();
     assert_eq!(backups(&world).len(), 1);
 }

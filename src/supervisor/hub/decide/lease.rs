@@ -90,7 +90,10 @@ impl Work {
             loan.session.is_none() && loan.node == session.node_id && loan.project == session.project
         };
         let loans = &self.view.loans;
-        let Some(loan) = loans.values().find(of_root).or_else(|| loans.values().find(unnamed)) else {
+        // Whose it is cannot be told, so it goes to the one that has most left: no lease is charged with more than it was
+        // lent as long as there is one that holds it.
+        let fullest = || loans.values().filter(unnamed).max_by_key(|loan| loan.outstanding());
+        let Some(loan) = loans.values().find(of_root).or_else(fullest) else {
             return;
         };
         let loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
