@@ -5,6 +5,8 @@
 //! ```
 //! Usage moves from outstanding to spent; only the end of a lease, said after all its usage, makes the rest free again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Time;
@@ -39,6 +41,8 @@ pub struct Loan {
     pub lent: u64,
     /// What the session was charged with since.
     pub reported: u64,
+    /// The part of that which sessions have used whose own lease was not known yet.
+    pub for_others: BTreeMap<SessionId, u64>,
     /// What the node has seen being used.
     pub used: u64,
     /// When it began.

@@ -44,6 +44,10 @@ impl Work {
             began: at,
             ..Loan::default()
         });
+        if let Some(named) = session.clone().filter(|_| loan.session.is_none()) {
+            loan.reported = loan.reported.saturating_add(self.charged_to_others(&loan, &named, at));
+            loan.for_others.remove(&named);
+        }
         loan.session = session.or(loan.session);
         loan.used = loan.used.max(ask.used_micros);
         let terms = self.view.terms.clone();
@@ -96,14 +100,32 @@ impl Work {
         let Some(loan) = loans.values().find(of_root).or_else(fullest) else {
             return;
         };
-        let loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
-        if loan.reported > loan.used && loan.reported >= loan.lent {
+        let mut loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
+        if loan.session.is_none() {
+            let charged = loan.for_others.entry(root.clone()).or_default();
+            *charged = charged.saturating_add(micros);
+        } else if loan.reported > loan.used && loan.reported >= loan.lent {
             // The price is known here alone: without this word the node would let the turn go on.
             let (lease_id, micros) = (loan.id.clone(), loan.lent);
             let lease = Lease { lease_id, micros, used_micros: loan.reported, ..Lease::default() };
             self.effects.push(Effect::Tell(loan.node.clone(), ToAgent::Lease(lease)));
         }
         self.put_loan(loan, at);
+    }
+
+    /// A lease whose session is known now is charged with what that session has used, and others no longer are.
+    fn charged_to_others(&mut self, own: &Loan, session: &SessionId, at: Time) -> u64 {
+        let is_charged = |loan: &&Arc<Loan>| loan.id != own.id && loan.for_others.contains_key(session);
+        let charged: Vec<Loan> =
+            self.view.loans.values().filter(is_charged).map(|loan| Loan::clone(loan)).collect();
+        let mut sum: u64 = 0;
+        for mut loan in charged {
+            let micros = loan.for_others.remove(session).unwrap_or(0);
+            loan.reported = loan.reported.saturating_sub(micros);
+            sum = sum.saturating_add(micros);
+            self.put_loan(loan, at);
+        }
+        sum
     }
 
     /// A node gives a lease back, after all events of what was used.
