@@ -119,23 +119,28 @@ impl Scrub {
             found.compare(&reader, table, cells, &newer)?;
         }
         drop(reader);
-        if !self.may_forget(&found, store, desk) {
+        if !self.may_believe(&found, store, desk) {
             self.last = before;
             return Ok(Todo::default());
         }
-        found.heal(store, desk)
+        found.heal(desk)
     }
 
-    /// A page of the store that was damaged can read as one with fewer rows, without an error. So rows that it does not
-    /// have are not taken out of the mirror on its word: not before it was opened again, and all its pages were whole.
-    fn may_forget(&mut self, found: &Found, store: &Store, desk: &dyn Desk) -> bool {
-        if found.beyond == 0 {
+    /// A page of the store that was damaged can read as one with fewer rows, without an error; and where the index is
+    /// wrong, what leads to its entries may be. So rows that the store does not have are not taken out of the mirror on
+    /// its word, nor entries made right one by one: not before it was opened again, and all its pages were whole.
+    fn may_believe(&mut self, found: &Found, store: &Store, desk: &dyn Desk) -> bool {
+        if found.beyond == 0 && found.entries.is_empty() {
             return true;
         }
         let opened = store.replaced();
         if self.suspected.is_none() {
             self.suspected = Some(opened);
-            desk.suspect(format!("the store does not have {} rows that supervisor.db has", found.beyond));
+            let what = match found.beyond {
+                0 => format!("{} entries of the store's index are not what was written", found.entries.len()),
+                beyond => format!("the store does not have {beyond} rows that supervisor.db has"),
+            };
+            desk.suspect(what);
         }
         let is_looked_at = self.suspected != Some(opened);
         if is_looked_at {
@@ -147,12 +152,16 @@ impl Scrub {
     /// The store's own index, after all tables.
     fn look_at_index(&mut self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
         let (last, wrong) = store.read()?.misindexed(self.entry, STEP.0)?;
+        let found = Found { entries: wrong, ..Found::default() };
+        if !self.may_believe(&found, store, desk) {
+            return Ok(Todo::default());
+        }
         self.entry = last;
         if last.is_none() {
             (self.table, self.last, self.pause) = (0, None, REST.1);
             self.rounds += 1;
         }
-        Found { entries: wrong, ..Found::default() }.heal(store, desk)
+        found.heal(desk)
     }
 }
 
@@ -220,10 +229,9 @@ fn number(cell: Option<&Cell>) -> u64 {
     }
 }
 
-/// Makes entries of the store's index right. The page they were on was not what was written: the next start looks at all.
-fn heal_index(entries: &[Entry], store: &Store, desk: &dyn Desk) -> Result<(), StoreError> {
+/// Makes entries of the store's index right.
+fn heal_index(entries: &[Entry], desk: &dyn Desk) -> Result<(), StoreError> {
     let Some((_, first)) = entries.first() else { return Ok(()) };
-    store.suspect();
     let edit = |(no, seq): &Entry| Edit { kind: Kind::Event, key: seq.to_string(), deed: Deed::Index(*no) };
     desk.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
     let text = format!(
@@ -303,9 +311,9 @@ impl Found {
         }
     }
 
-    fn heal(self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
+    fn heal(self, desk: &dyn Desk) -> Result<Todo, StoreError> {
         let Self { again, edits, entries, .. } = self;
-        heal_index(&entries, store, desk)?;
+        heal_index(&entries, desk)?;
         let mirrors = again.ranges.len() + again.rows.len();
         if mirrors > 0 {
             let first = again.ranges.first().map(|(seq, _)| format!("event {seq}"));

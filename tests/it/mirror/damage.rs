@@ -137,8 +137,7 @@ impl Pristine {
 
     /// Starts on damaged files and compares, in the API and afterwards in both files. True when it was noticed.
     fn is_healed(&mut self) -> Result<bool, String> {
-        self.world.start_supervisor();
-        let mut log = String::new();
+        let mut log = self.start();
         wait_until("all is shown as it was", LONG, || {
             log.push_str(&self.start_again_if_it_ended());
             // A row that cannot be read is an error until it is healed.
@@ -175,7 +174,7 @@ impl Pristine {
             // In a page that nobody has read, or in a part of one that holds nothing: the next start heals what a check
             // has found.
             noticed = true;
-            self.world.start_supervisor();
+            self.start();
             self.until_compared();
             self.world.end_supervisor();
         }
@@ -197,7 +196,22 @@ impl Pristine {
             return String::new();
         }
         let said = self.world.supervisor().said();
-        self.world.start_supervisor();
+        said + &self.start()
+    }
+
+    /// Starts the supervisor; once more when the library finds no sense in a page while it starts.
+    fn start(&mut self) -> String {
+        self.world.start_supervisor_by(self.world.supervisor_command());
+        let ended = wait_until("it is ready, or has ended", LONG, || {
+            match (self.world.supervisor_mut().ended(), self.world.supervisor_is_ready()) {
+                (Some(_), _) => Ok(true),
+                (None, ready) => ready.map(|()| false),
+            }
+        });
+        let said = self.world.supervisor().said();
+        if ended {
+            self.world.start_supervisor();
+        }
         said
     }
 
