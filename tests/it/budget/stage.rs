@@ -17,7 +17,7 @@ pub const LIMIT: u64 = 1_000_000;
 pub const LEASE: u64 = 50_000;
 
 /// Fifty turns of a debug build on a machine that others are using.
-pub const LONG: Duration = Duration::from_secs(180);
+pub const LONG: Duration = Duration::from_secs(300);
 
 pub struct Fleet {
     pub world: World,
