@@ -177,6 +177,15 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Millionths of a US dollar that are known to have been spent on a day, as `YYYY-MM-DD`.
+    pub fn spent_on(&self, day: &str) -> Result<u64, StoreError> {
+        let mut sum: u64 = 0;
+        self.each_cost(day, day, &mut |record| sum = sum.saturating_add(record.picos.unwrap_or(0)))?;
+        Ok(sum / MICRO)
+    }
+}
+
 /// The day with which the ledger's own keys begin.
 fn day_of_key(key: &str) -> Option<&str> {
     let (day, _) = key.split_once('|')?;

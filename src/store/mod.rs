@@ -57,7 +57,6 @@ pub mod returned;
 pub mod row;
 pub mod session;
 pub mod sheet;
-pub mod spent;
 pub mod state;
 pub(crate) mod suspect;
 mod tables;
