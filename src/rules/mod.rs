@@ -12,7 +12,7 @@
 //! - `provider`: what providers answer, read as bills.
 //! - `reconcile`: what we count against what they bill.
 //! - `dependency`: which project waits for which, and when one is complete.
-//! - `policy`: what steps in by itself, when, and why.
+//! - `handover`: where a restart is. `policy`: what steps in by itself, when, and why.
 //! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
 //! - `command`: who a command is for, and the steps of its life.
@@ -23,6 +23,7 @@ pub mod approval;
 pub mod budget;
 pub mod command;
 pub mod dependency;
+pub mod handover;
 pub mod lease;
 pub mod ledger;
 pub mod node;

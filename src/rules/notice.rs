@@ -1,9 +1,22 @@
 //! Notices of the same name that become one, and come apart again.
 
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Time;
 use crate::protocol::notice::{Notice, Part, Queued};
 
 /// Parts whose sentences are shown; of the rest only the number is.
 const SHOWN: usize = 20;
+
+/// What a channel was told. Stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// What the far side calls it.
+    pub reference: String,
+    /// When.
+    pub at: Time,
+}
 
 /// A notice that waits takes another one in.
 pub fn join(mut host: Queued, other: &Notice) -> Queued {

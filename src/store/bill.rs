@@ -1,11 +1,5 @@
 //! Under which names the supervisor keeps what providers bill: see [`super::state`].
 
-/// The kind of a day's bill; its key is [`key`].
-pub const BILL: &str = "bill";
-
-/// The kind of how fetching the bills of a provider goes; its key is the provider.
-pub const PROVIDER: &str = "provider";
-
 /// Days of bills that are kept for each provider: a year and the month before, to compare with.
 pub const KEPT_DAYS: usize = 400;
 

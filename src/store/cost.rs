@@ -9,9 +9,6 @@ use super::tables::COSTS;
 use crate::base::money::MICRO;
 use crate::protocol::worth::Worth;
 
-/// The kind of state under which the bill of a session is kept: what of its messages is in the ledger of costs already.
-pub const LEDGER: &str = "ledger";
-
 /// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `base::money`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -28,7 +28,6 @@ pub mod audit;
 mod ballast;
 mod batch;
 pub mod bill;
-pub mod budget;
 mod cache;
 pub mod change;
 pub mod check;
@@ -46,7 +45,6 @@ pub mod index;
 pub mod journal;
 pub mod mirror;
 pub mod node;
-pub mod policy;
 #[cfg(test)]
 pub mod power;
 #[cfg(test)]

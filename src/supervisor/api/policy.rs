@@ -6,12 +6,11 @@ use super::session::unknown;
 use super::{Answered, one};
 use crate::base::clock::{self, Time};
 use crate::protocol::api::{Answer, Refusal};
-use crate::protocol::mark::Said;
 use crate::protocol::policy::{Explanation, Halt, Word, moment};
 use crate::protocol::session::SessionId;
 use crate::rules::policy::settings::{Policies, Rule};
-use crate::rules::policy::{Decision, Memories, Memory, Subject, decide};
-use crate::store::policy::{HALT, HALT_ALL, MEMORY};
+use crate::rules::policy::{Decision, Memory, Subject, decide};
+use crate::supervisor::hub::kept::{HALT_ALL, MEMORY};
 use crate::supervisor::shared::Shared;
 
 /// The policies in force.
@@ -28,7 +27,7 @@ pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> An
     let session = &record.session;
     let facts = view.watched.get(&id).map(|watched| watched.facts.clone()).unwrap_or_default();
     let marks = view.marks_of(session);
-    let memories: Memories = view.kept(MEMORY, id.as_str()).unwrap_or_default();
+    let memories = view.kept(MEMORY, id.as_str()).unwrap_or_default();
     let subject = Subject { session, facts: &facts, beside: view.beside(session, &marks) };
     let now = clock::now();
     let words = view.policies.rules.iter().map(|rule| word(rule, &subject, memories.get(&rule.name), now));
@@ -59,7 +58,7 @@ fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) 
 #[utoipa::path(get, path = "/api/v1/halts", responses((status = 200, body = Answer<Vec<Halt>>), (status = 401, body = Refusal)))]
 pub async fn halts(State(shared): State<Shared>) -> Answered<Vec<Halt>> {
     let view = shared.hub.view();
-    let halts = view.all_kept::<Said>(HALT).map(|(key, said)| {
+    let halts = view.halts().map(|(key, said)| {
         let project = if key == HALT_ALL { String::new() } else { key.to_owned() };
         Halt { project, said }
     });

@@ -16,7 +16,8 @@ use crate::protocol::silence::{Silence, SilenceRequest};
 use crate::rules::route::silence::check;
 use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::notice::{Happening, SILENCE};
+use crate::supervisor::hub::kept::SILENCE;
+use crate::supervisor::hub::notice::Happening;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -95,5 +96,5 @@ pub async fn expire(
 }
 
 fn all(shared: &Shared) -> Vec<Silence> {
-    shared.hub.view().all_kept::<Silence>(SILENCE).map(|(_, silence)| silence).collect()
+    shared.hub.view().all_kept(SILENCE).map(|(_, silence)| Silence::clone(silence)).collect()
 }

@@ -1,14 +1,9 @@
 //! What the view knows of approvals.
 
+use super::kept::{Kind, OPEN, OVER};
 use super::view::View;
 use crate::protocol::approval::Approval;
 use crate::protocol::session::SessionId;
-
-/// What is kept of approvals of which something may still become.
-pub(super) const OPEN: &str = "approval";
-
-/// What is kept of those that are over.
-pub(super) const OVER: &str = "approval-over";
 
 impl View {
     /// An approval, open or over.
@@ -33,8 +28,9 @@ impl View {
         found
     }
 
-    fn sorted(&self, kind: &str) -> Vec<Approval> {
-        let mut found: Vec<Approval> = self.all_kept(kind).map(|(_, approval)| approval).collect();
+    fn sorted(&self, kind: Kind<Approval>) -> Vec<Approval> {
+        let mut found: Vec<Approval> =
+            self.all_kept(kind).map(|(_, approval)| Approval::clone(approval)).collect();
         found.sort_by(|one, other| (one.asked_at, &one.id).cmp(&(other.asked_at, &other.id)));
         found
     }

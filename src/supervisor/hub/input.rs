@@ -399,14 +399,12 @@ pub enum Input {
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
-    /// An edge keeps something for the next time, or does not any more.
-    Remember {
-        /// Of which kind.
-        kind: &'static str,
-        /// Under which key.
+    /// A chat keeps the thread of a session for the next time, or does not any more.
+    Thread {
+        /// `CHANNEL/SESSION`.
         key: String,
-        /// What; `None`: nothing.
-        value: Option<serde_json::Value>,
+        /// What the chat calls it; `None`: there is none any more.
+        thread: Option<String>,
         /// Told when it is stored.
         reply: oneshot::Sender<bool>,
     },
@@ -445,7 +443,7 @@ impl Input {
             | Self::Incident(_)
             | Self::Remind(_)
             | Self::Approval(_)
-            | Self::Remember { .. }
+            | Self::Thread { .. }
             | Self::Edits { .. }
             | Self::Move { .. }
             | Self::Replace { .. }

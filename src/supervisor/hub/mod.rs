@@ -14,11 +14,13 @@ pub mod facts;
 mod handle;
 mod heal;
 pub mod input;
+pub mod kept;
 pub mod money;
 pub mod notice;
 mod replace;
 mod returned;
 pub mod room;
+mod stored;
 pub mod view;
 
 use std::collections::HashMap;

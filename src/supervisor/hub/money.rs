@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::kept::{BUDGET, LEASE, SPENT};
 use super::view::View;
 use crate::base::clock::Time;
 use crate::base::nearest::no_such;
@@ -12,7 +13,6 @@ use crate::rules;
 use crate::rules::budget::{Counter, Terms, covers, next_period, period_of};
 use crate::rules::command::Refused;
 use crate::rules::lease::{Loan, Room};
-use crate::store::budget::{BUDGET, SPENT};
 
 /// How far up helpers of helpers are followed; further is a loop.
 const MAX_DEPTH: usize = 16;
@@ -51,6 +51,11 @@ impl Key {
     }
 }
 
+/// What stands for a budget whose row cannot be read: nobody knows its limit, so there is none left.
+fn unreadable_budget(name: &str) -> Budget {
+    Budget { name: name.to_owned(), scope: Scope::Fleet, at_limit: AtLimit::FinishTurn, ..Budget::default() }
+}
+
 impl View {
     /// Takes over what the configuration says of budgets.
     pub fn take_terms(&mut self, terms: Terms) {
@@ -61,7 +66,8 @@ impl View {
     /// Every budget: of the configuration, and set by people, where the configuration has none of that name.
     pub fn list_budgets(&self) -> Vec<Budget> {
         let of_config = &self.terms.budgets;
-        let own = self.all_kept::<Budget>(BUDGET).map(|(_, budget)| budget);
+        let own = self.all_kept(BUDGET).map(|(_, budget)| Budget::clone(budget));
+        let own = own.chain(self.unreadable_of(BUDGET).map(unreadable_budget));
         let own = own.filter(|budget| of_config.iter().all(|other| other.name != budget.name));
         of_config.iter().cloned().chain(own).collect()
     }
@@ -79,7 +85,11 @@ impl View {
 
     /// What is spent in the period of this moment.
     pub fn counter(&self, budget: &Budget, key: &Key, at: Time) -> Counter {
-        let kept: Counter = self.kept(SPENT, key.as_str()).unwrap_or_default();
+        if self.is_unreadable(SPENT, key.as_str()) {
+            let period = period_of(budget.period, at);
+            return Counter { period, spent: budget.limit_micros, ..Counter::default() };
+        }
+        let kept = self.kept(SPENT, key.as_str()).unwrap_or_default();
         kept.in_period(&period_of(budget.period, at))
     }
 
@@ -102,6 +112,8 @@ impl View {
     /// How all budgets stand that hold for a loan.
     pub fn rooms(&self, loan: &Loan, at: Time) -> Vec<Room> {
         let holds = self.budgets.iter().filter(|one| covers(one, loan.node.as_str(), loan.project.as_str()));
+        // How much of it is lent by a lease that cannot be read is not known: all of it may be.
+        let is_known = self.unreadable_of(LEASE).all(|id| id == loan.id);
         let room = |budget: &Budget| {
             let (unspent, outstanding) = match Key::of(budget, loan.session.as_ref()) {
                 Some(key) => (self.counter(budget, &key, at).left(budget), self.outstanding(budget, &key)),
@@ -111,7 +123,7 @@ impl View {
                 name: budget.name.clone(),
                 // What it has itself comes free for others, never for it.
                 left: unspent.saturating_sub(loan.outstanding()),
-                free: unspent.saturating_sub(outstanding),
+                free: if is_known { unspent.saturating_sub(outstanding) } else { 0 },
                 at_limit: budget.at_limit,
             }
         };
@@ -122,7 +134,7 @@ impl View {
     pub fn all_budgets(&self, at: Time) -> Vec<BudgetView> {
         let show = |budget: &Budget| match budget.scope {
             Scope::Session => {
-                let keys = self.keys_of(budget);
+                let keys = self.counted_keys(budget);
                 let each: Vec<_> = keys.iter().map(|key| self.show_budget(budget, Some(key), at)).collect();
                 if each.is_empty() { vec![self.show_budget(budget, None, at)] } else { each }
             }
@@ -131,8 +143,8 @@ impl View {
         self.budgets.iter().flat_map(show).collect()
     }
 
-    fn keys_of(&self, budget: &Budget) -> Vec<Key> {
-        let counted = self.all_kept::<Counter>(SPENT).map(|(key, _)| Key::named(key.to_owned()));
+    fn counted_keys(&self, budget: &Budget) -> Vec<Key> {
+        let counted = self.keys_of(SPENT).map(|key| Key::named(key.to_owned()));
         let counted = counted.filter(|key| key.budget() == budget.name);
         let lent = self.loans.values().filter_map(|loan| Key::of(budget, loan.session.as_ref()));
         let all: BTreeMap<String, Key> =

@@ -6,25 +6,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::kept::{QUEUED, TOLD};
 use super::view::View;
-use crate::base::clock::Time;
 use crate::protocol::notice::{Notice, Queued};
 use crate::protocol::silence::Silence;
-
-/// The kind of state of a queued notice; its key is [`key`].
-pub const QUEUED: &str = "notice";
-
-/// The kind of state of what a channel was told and may be told the end of; its key is `CHANNEL/SUBJECT`.
-pub const TOLD: &str = "told";
-
-/// The kind of state of what a channel was told lately; its key is the channel.
-pub const LATELY: &str = "lately";
-
-/// The kind of state of a silence; its key is its identity.
-pub const SILENCE: &str = "silence";
+use crate::rules::notice::Told;
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,16 +45,6 @@ pub struct Ticket {
     pub no: u64,
     /// The identity of the notice.
     pub id: String,
-}
-
-/// What a channel was told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Told {
-    /// What the far side calls it.
-    pub reference: String,
-    /// When.
-    pub at: Time,
 }
 
 /// A notice as a channel gets it.
@@ -111,14 +89,22 @@ pub fn key(channel: &str, no: u64) -> String {
 impl View {
     /// The queue of a channel, in its order.
     pub fn queue<'a>(&'a self, channel: &str) -> impl Iterator<Item = Queued> + use<'a> {
-        let begin = crate::store::state::name(QUEUED, &format!("{channel}/"));
-        let rows = self.state.range(begin.clone()..);
-        rows.take_while(move |(name, _)| name.starts_with(&begin))
-            .filter_map(|(_, record)| serde_json::from_str(&record.data).ok())
+        let begin = format!("{channel}/");
+        let rows = self.all_kept_from(QUEUED, &begin);
+        rows.take_while(move |(key, _)| key.starts_with(&begin)).map(|(_, row)| Queued::clone(row))
+    }
+
+    /// The last place in the queue of a channel that is taken, be it by a row that cannot be read; 0: none is.
+    pub fn last_place(&self, channel: &str) -> u64 {
+        let begin = format!("{channel}/");
+        let places = self.keys_of(QUEUED).filter_map(|key| key.strip_prefix(&begin)?.parse().ok());
+        places.max().unwrap_or(0)
     }
 
     /// What this channel was told about this subject.
     pub fn told(&self, channel: &str, subject: &str) -> Option<Told> {
-        self.kept(TOLD, &format!("{channel}/{subject}"))
+        let key = format!("{channel}/{subject}");
+        // Whoever may have been told is told the end, too.
+        self.kept(TOLD, &key).or_else(|| self.is_unreadable(TOLD, &key).then(Told::default))
     }
 }

@@ -7,13 +7,12 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
-use serde::de::DeserializeOwned;
 
+use super::kept::{FACTS, Kept, LEASE};
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId, CommandView};
-use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
@@ -26,12 +25,9 @@ use crate::rules::policy::facts::Facts;
 use crate::rules::policy::settings::Policies;
 use crate::rules::price::Prices;
 use crate::rules::route::Routing;
-use crate::store::budget::LEASE;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
-use crate::store::policy::{FACTS, HALT, HALT_ALL, MARKS};
 use crate::store::session::SessionRecord;
-use crate::store::state::{self, StateRecord};
 use crate::store::tail::Tail;
 
 /// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
@@ -153,8 +149,10 @@ pub struct View {
     pub(super) open_alerts: OrdMap<(String, String), u64>,
     /// The number of the next one.
     pub next_alert: u64,
-    /// What the supervisor keeps for itself, by kind and key: see [`crate::store::state`].
-    pub state: OrdMap<String, Arc<StateRecord>>,
+    /// What the supervisor keeps for itself, by kind and key: see [`super::kept`].
+    pub state: OrdMap<String, Arc<Kept>>,
+    /// The names of those rows of it that cannot be read.
+    pub unreadable: OrdSet<String>,
     /// What the configuration says of budgets.
     pub terms: Arc<Terms>,
     /// Every budget: of the configuration, and set by people.
@@ -208,7 +206,8 @@ impl View {
             alerts: OrdMap::new(),
             open_alerts: OrdMap::new(),
             next_alert: 1,
-            state: loaded.state.into_iter().map(|(name, record)| (name, Arc::new(record))).collect(),
+            state: OrdMap::new(),
+            unreadable: OrdSet::new(),
             terms: Arc::default(),
             budgets: Arc::default(),
             loans: OrdMap::new(),
@@ -221,12 +220,16 @@ impl View {
             policies_looked: Time::default(),
             watched: HashMap::new(),
         };
+        for (name, record) in loaded.state {
+            let kept = Kept::read(&name, record);
+            view.put_state(name, Some(kept));
+        }
         let facts: Vec<(SessionId, Facts)> =
-            view.all_kept(FACTS).map(|(id, facts)| (SessionId::new(id), facts)).collect();
+            view.all_kept(FACTS).map(|(id, facts)| (SessionId::new(id), Facts::clone(facts))).collect();
         for (id, facts) in facts {
             view.watched.insert(id, Arc::new(Watched { facts, due: Some(Time::default()) }));
         }
-        view.loans = view.all_kept::<Loan>(LEASE).map(|(id, loan)| (id.to_owned(), Arc::new(loan))).collect();
+        view.loans = view.all_kept(LEASE).map(|(id, loan)| (id.to_owned(), loan.clone())).collect();
         for alert in loaded.alerts {
             view.put_alert(alert);
         }
@@ -321,31 +324,6 @@ impl View {
     pub fn open_alert(&self, name: &str, about: &str) -> Option<&Arc<Alert>> {
         let id = self.open_alerts.get(&(name.to_owned(), about.to_owned()))?;
         self.alerts.get(id)
-    }
-
-    /// The halt that holds for a project, with what was halted, if there is one.
-    pub fn halt_of(&self, project: &str) -> Option<(String, Said)> {
-        [HALT_ALL, project].into_iter().find_map(|key| Some((key.to_owned(), self.kept(HALT, key)?)))
-    }
-
-    /// The marks of a session, a halt that holds for it among them.
-    pub fn marks_of(&self, session: &Session) -> Marks {
-        let marks: Marks = self.kept(MARKS, session.id.as_str()).unwrap_or_default();
-        Marks { halted: self.halt_of(session.project.as_str()).map(|(_, said)| said), ..marks }
-    }
-
-    /// What is kept of this kind under this key; `None`: nothing, or not in this shape.
-    pub fn kept<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<T> {
-        serde_json::from_str(&self.state.get(&state::name(kind, key))?.data).ok()
-    }
-
-    /// Everything that is kept of this kind in this shape, by its key, in order.
-    pub fn all_kept<T: DeserializeOwned>(&self, kind: &str) -> impl Iterator<Item = (&str, T)> {
-        let begin = state::name(kind, "");
-        let entries = self.state.range(begin.clone()..);
-        entries
-            .map_while(move |(name, record)| Some((name.strip_prefix(&begin)?, &record.data)))
-            .filter_map(|(key, data)| Some((key, serde_json::from_str(data).ok()?)))
     }
 
     /// A node as the API shows it.

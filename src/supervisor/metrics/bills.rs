@@ -8,9 +8,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::base::clock::Time;
-use crate::protocol::provider::{DayBill, Provider, Tries};
+use crate::protocol::provider::Provider;
 use crate::rules::provider::{day_of, total};
 use crate::store::bill;
+use crate::supervisor::hub::kept::{BILL, PROVIDER};
 use crate::supervisor::hub::view::View;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -38,11 +39,11 @@ impl Bills {
     /// Looks at the providers that were tried.
     pub fn look_at(&self, view: &View, now: Time) {
         for provider in Provider::ALL.map(Provider::as_str) {
-            let Some(tries) = view.kept::<Tries>(bill::PROVIDER, provider) else { continue };
+            let Some(tries) = view.kept(PROVIDER, provider) else { continue };
             let of = Of { provider };
             self.last_success.get_or_create(&of).set(tries.last_success.0 as f64 / 1e3);
             self.failures.get_or_create(&of).set(i64::from(tries.failures));
-            let today = view.kept::<DayBill>(bill::BILL, &bill::key(provider, &day_of(now)));
+            let today = view.kept(BILL, &bill::key(provider, &day_of(now)));
             self.today.get_or_create(&of).set(today.map_or(0.0, |bill| total(&bill).micros() as f64 / 1e6));
         }
     }

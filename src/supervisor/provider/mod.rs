@@ -22,11 +22,12 @@ use super::hub::{Hub, Stopped};
 use crate::base::backoff::Backoff;
 use crate::base::clock::{self, Time};
 use crate::base::task::Tasks;
-use crate::protocol::provider::{DayBill, Provider, ProviderStatus, Standing, Tries};
+use crate::protocol::provider::{DayBill, Provider, ProviderStatus, Standing};
 use crate::rules::provider::trouble::Trouble;
 use crate::rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
 use crate::rules::reconcile;
 use crate::store::bill;
+use crate::supervisor::hub::kept::{BILL, PROVIDER};
 
 /// After a failure it is tried again after this at first, and never later than the next time anyway.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -108,7 +109,7 @@ impl Providers {
     pub fn statuses(&self, view: &View, now: Time) -> Vec<ProviderStatus> {
         let on = self.settings();
         let status = |provider: Provider| {
-            let tries = view.kept::<Tries>(bill::PROVIDER, provider.as_str());
+            let tries = view.kept(PROVIDER, provider.as_str());
             let days = bills_of(view, provider, "", "~");
             let status = match &tries {
                 _ if !on.bills.providers.contains_key(&provider) => Standing::Off,
@@ -134,8 +135,9 @@ impl Providers {
 /// The bills of a provider from a day to a day, both included.
 pub fn bills_of(view: &View, provider: Provider, from: &str, to: &str) -> BTreeMap<String, DayBill> {
     let begin = bill::key(provider.as_str(), "");
-    let all = view.all_kept::<DayBill>(bill::BILL);
-    let own = all.filter_map(|(key, bill)| Some((key.strip_prefix(&begin)?.to_owned(), bill)));
+    let all = view.all_kept(BILL);
+    let own =
+        all.filter_map(|(key, bill)| Some((key.strip_prefix(&begin)?.to_owned(), DayBill::clone(bill))));
     own.filter(|(date, _)| from <= date.as_str() && date.as_str() <= to).collect()
 }
 
@@ -193,7 +195,7 @@ impl One {
     /// Fetches once and tells the hub. `None`: it went well; else what the provider wants us to wait at least.
     async fn fetch(&self, settings: &CostConfig) -> Result<Option<Duration>, Stopped> {
         let view = self.hub.view();
-        let tries: Tries = view.kept(bill::PROVIDER, self.provider.as_str()).unwrap_or_default();
+        let tries = view.kept(PROVIDER, self.provider.as_str()).unwrap_or_default();
         let now = clock::now();
         let fetched = match Fetcher::new(self.provider, &settings.bills) {
             Some(fetcher) => all(&fetcher, window(self.provider, tries.last_success, now), now).await,

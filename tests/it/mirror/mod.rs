@@ -30,5 +30,6 @@ mod runbook;
 mod scrub;
 pub mod stage;
 mod start;
+mod state;
 mod steady;
 mod watch;

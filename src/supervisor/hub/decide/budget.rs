@@ -17,9 +17,9 @@ use crate::rules::alert::Seen;
 use crate::rules::budget::{self, Terms};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
-use crate::store::budget::{BUDGET, SPENT};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::NotAccepted;
+use crate::supervisor::hub::kept::{BUDGET, SPENT};
 use crate::supervisor::hub::money::Key;
 
 /// The alert of a budget of which a warning fraction is spent.
@@ -206,9 +206,8 @@ impl Work {
         self.not_of_config(name, "removed there")?;
         self.forget(BUDGET, name);
         let begin = format!("{name}/");
-        let counters = self.view.all_kept::<serde_json::Value>(SPENT);
         let keys =
-            counters.map(|(key, _)| key.to_owned()).filter(|key| key == name || key.starts_with(&begin));
+            self.view.keys_of(SPENT).map(str::to_owned).filter(|key| key == name || key.starts_with(&begin));
         for key in keys.collect::<Vec<_>>() {
             self.forget(SPENT, &key);
         }

@@ -6,7 +6,8 @@ use crate::protocol::session::{Session, SessionId};
 use crate::rules::budget::of_unknown;
 use crate::rules::ledger::{Before, Bill, Entry, Heard};
 use crate::rules::price::micros;
-use crate::store::cost::{CostChange, CostRecord, LEDGER};
+use crate::store::cost::{CostChange, CostRecord};
+use crate::supervisor::hub::kept::LEDGER;
 
 impl Work {
     /// Adds to the ledger what an event has added to its session, which is as the event says already.
@@ -48,7 +49,7 @@ impl Work {
 
     /// The bill of a session after an event, remembered, and what the event changes.
     fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>, u64) {
-        let known: Option<Bill> = self.view.kept(LEDGER, session.id.as_str());
+        let known = self.view.kept(LEDGER, session.id.as_str());
         let before = known.unwrap_or_else(|| Bill::begin(&heard.before));
         let mut bill = before.clone();
         let entries = bill.take(session, heard, &self.view.prices);

@@ -13,8 +13,8 @@ use crate::protocol::command::{CommandId, CommandRequest, Verb};
 use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::dependency::{Wait, completes};
-use crate::store::policy::{BEGUN, COMPLETE};
 use crate::store::session::SessionRecord;
+use crate::supervisor::hub::kept::{BEGUN, COMPLETE};
 
 /// Who begins what waited.
 pub const ACTOR: &str = "dependency";
@@ -28,11 +28,11 @@ impl Work {
         if !completes(&record.session) || !self.view.dependencies.values().any(concerns) {
             return;
         }
-        let known: Option<String> = self.view.kept(COMPLETE, &project);
+        let known = self.view.kept(COMPLETE, &project);
         if known.as_deref() == Some(id.as_str()) {
             return;
         }
-        self.keep(COMPLETE, &project, &id.as_str(), at);
+        self.keep(COMPLETE, &project, &id.to_string(), at);
         self.note_session(&record, "project.completed", &json!({"project": project}), at);
         let waiting: Vec<(String, Wait)> = self
             .view
@@ -47,13 +47,14 @@ impl Work {
     }
 
     fn let_begin(&mut self, record: &SessionRecord, project: &str, wait: &Wait, at: Time) {
-        let complete: BTreeMap<String, String> = wait
-            .after
-            .iter()
-            .filter_map(|one| Some((one.clone(), self.view.kept::<String>(COMPLETE, one)?)))
-            .collect();
-        let begun = self.view.kept::<BTreeMap<String, String>>(BEGUN, project);
-        if complete.len() < wait.after.len() || begun.as_ref() == Some(&complete) {
+        let complete: BTreeMap<String, String> =
+            wait.after.iter().filter_map(|one| Some((one.clone(), self.view.kept(COMPLETE, one)?))).collect();
+        let begun = self.view.kept(BEGUN, project);
+        // What cannot be read may say that these completions have let it go already.
+        if self.view.is_unreadable(BEGUN, project)
+            || complete.len() < wait.after.len()
+            || begun.as_ref() == Some(&complete)
+        {
             return;
         }
         self.keep(BEGUN, project, &complete, at);

@@ -10,8 +10,8 @@ use crate::protocol::command::Command;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::store::state::StateRecord;
 use crate::supervisor::hub::effect::Effect;
+use crate::supervisor::hub::kept::Kept;
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {
@@ -85,7 +85,7 @@ impl Work {
                 true
             }
             Kind::State => {
-                let known = self.view.state.get(&edit.key).map(|record| StateRecord::clone(record));
+                let known = self.view.state.get(&edit.key).map(|kept| kept.record.clone());
                 self.batch.state.extend(known.map(|record| (edit.key.clone(), Some(record))));
                 true
             }
@@ -159,8 +159,13 @@ impl Work {
 
     fn edit_state(&mut self, edit: &Edit) -> Result<(), String> {
         let known = self.view.state.get(&edit.key).cloned();
-        let record = edit.of_state(known.as_deref())?;
-        self.put_state(edit.key.clone(), record);
+        let record = edit.of_state(known.as_deref().map(|kept| &kept.record))?;
+        let kept = record.map(|record| Kept::read(&edit.key, record));
+        if let Some(Err(why)) = kept.as_ref().map(|kept| &kept.value) {
+            return Err(format!("data makes no sense: {why}"));
+        }
+        self.put_state(edit.key.clone(), kept);
+        self.view.look_at_loan(&edit.key);
         Ok(())
     }
 

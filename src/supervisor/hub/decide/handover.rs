@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Work;
@@ -18,9 +17,10 @@ use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::frame::Stood;
 use crate::protocol::session::{Activity, Session, SessionId};
+use crate::rules::handover::{Handover, Step, Stop};
 use crate::rules::policy::facts::{Doing, Facts, is_done};
-use crate::store::policy::{HANDOVER, MARKS};
 use crate::store::session::SessionRecord;
+use crate::supervisor::hub::kept::{HANDOVER, MARKS};
 
 /// Who orders the steps.
 pub const ACTOR: &str = "handover";
@@ -35,46 +35,12 @@ const WRITE_DOWN: &str = "Another session will go on with your work. Stop here. 
      done, what you have learned and which ways lead nowhere, and into CURRENT_TASK.md what you are at and the next \
      steps. Commit both with everything that belongs to your work. Do nothing else.";
 
-/// A restart under way.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Handover {
-    /// The command that asked for it.
-    command: CommandId,
-    step: Step,
-    /// When the step is over whatever happens.
-    until: Time,
-    /// The step's own command.
-    part: Option<CommandId>,
-    /// What the new session is told besides.
-    prompt: String,
-    /// Whether the old one was asked to write.
-    has_asked: bool,
-    /// Where it stood.
-    stop: Stop,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Step {
-    Asked,
-    Ending,
-    Starting,
-}
-
-/// Where a session stopped.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Stop {
-    message: String,
-    said: String,
-    commit: Option<String>,
-}
-
 impl Work {
     /// Begins a restart.
     pub(super) fn begin_handover(&mut self, record: &SessionRecord, command: &Command, at: Time) {
         let session = &record.session;
         let id = &session.id;
-        if self.view.kept::<Handover>(HANDOVER, id.as_str()).is_some() {
+        if self.view.is_kept(HANDOVER, id.as_str()) {
             let why = format!("session {id} hands its work over already");
             self.end_here(command.clone(), Err(why), at);
             return;
@@ -103,8 +69,11 @@ impl Work {
 
     /// Takes the next steps of those that can.
     pub(super) fn go_on_with_handovers(&mut self, at: Time) {
-        let all: Vec<(SessionId, Handover)> =
-            self.view.all_kept(HANDOVER).map(|(id, handover)| (SessionId::new(id), handover)).collect();
+        let all: Vec<(SessionId, Handover)> = self
+            .view
+            .all_kept(HANDOVER)
+            .map(|(id, one)| (SessionId::new(id), Handover::clone(one)))
+            .collect();
         for (id, handover) in all {
             let Some(record) = self.view.sessions.get(&id).cloned() else {
                 self.forget(HANDOVER, id.as_str());
@@ -183,7 +152,7 @@ impl Work {
     pub(super) fn handover_part_ended(&mut self, command: &Command, at: Time) {
         let key = command.idempotency_key.as_deref().filter(|_| command.actor == ACTOR);
         let Some((id, _)) = key.and_then(|key| key.split_once('/')) else { return };
-        let Some(handover) = self.view.kept::<Handover>(HANDOVER, id) else { return };
+        let Some(handover) = self.view.kept(HANDOVER, id) else { return };
         let Some(record) = self.view.sessions.get(&SessionId::new(id)).cloned() else { return };
         let why = || {
             let why = command.error.clone().unwrap_or_default();
@@ -241,7 +210,7 @@ impl Work {
         let data = json!({"command_id": command.id, "command": command.verb.as_str(), "by": command.actor,
             "commit": stood.commit, "is_dirty": stood.is_dirty, "message_id": message});
         self.note_session(&record, "session.stood", &data, at);
-        let kept = self.view.kept::<Handover>(HANDOVER, id.as_str());
+        let kept = self.view.kept(HANDOVER, id.as_str());
         if let Some(mut handover) = kept.filter(|_| command.actor == ACTOR) {
             handover.stop.commit = Some(stood.commit.clone());
             self.keep(HANDOVER, id.as_str(), &handover, at);

@@ -15,9 +15,9 @@ use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::lease::{Judged, Loan, judge};
-use crate::store::budget::LEASE;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::From;
+use crate::supervisor::hub::kept::LEASE;
 
 /// Leases of one node at most: as many as it takes commands at a time.
 const MOST_OF_A_NODE: usize = 2048;
@@ -132,6 +132,10 @@ impl Work {
     pub(super) fn lease_ended(&mut self, node: &NodeId, data: &RawValue, at: Time) {
         let Some(end) = read::<LeaseEnd>(data) else { return };
         let Some(loan) = self.view.loans.get(&end.lease_id).filter(|loan| loan.node == *node).cloned() else {
+            // Its node knows what it was, and it is over.
+            if self.view.is_unreadable(LEASE, &end.lease_id) {
+                self.forget(LEASE, &end.lease_id);
+            }
             return;
         };
         self.end_loan(&loan, &end, at);

@@ -17,9 +17,9 @@ use crate::protocol::node::NodeId;
 use crate::protocol::session::{Activity, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
-use crate::store::policy::{HALT, HALT_ALL, MARKS};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::input::NotAccepted;
+use crate::supervisor::hub::kept::{HALT, HALT_ALL, MARKS};
 
 /// The name of the alert that work is halted.
 const HALTED: &str = "work.halted";
@@ -72,6 +72,7 @@ impl Work {
     /// A person goes on with a session.
     pub(super) fn release(&mut self, record: &SessionRecord, actor: &str, at: Time) {
         let id = &record.session.id;
+        self.renew_unreadable(id);
         let mut marks = self.marks(id);
         if marks.paused.take().is_some() {
             self.keep_marks(id, &marks, at);
@@ -149,7 +150,7 @@ impl Work {
             self.well_again(HALTED, &command.project, at);
             self.note(&NodeId::new(""), "halt.released", &data, at);
         } else {
-            let said = self.view.kept(HALT, key).unwrap_or(Said { by: by.clone(), at });
+            let said = self.view.halt(key).unwrap_or(Said { by: by.clone(), at });
             self.keep(HALT, key, &said, at);
             let text = format!("{what} is halted by {} since {}: no turn runs or begins", said.by, said.at);
             let (name, about, severity) = (HALTED, command.project.as_str(), Severity::Medium);
@@ -196,7 +197,7 @@ impl Work {
 
     /// Stops turns that run though their project is halted: those of now, and those that a node comes back with.
     pub(super) fn stop_halted(&mut self, at: Time) {
-        if self.view.all_kept::<Said>(HALT).next().is_none() {
+        if !self.view.any_kept(HALT) {
             return;
         }
         let asked: HashSet<SessionId> = (self.view.commands.values())

@@ -13,6 +13,7 @@ mod edit;
 mod event;
 mod handover;
 mod incident;
+mod kept;
 mod lease;
 mod mark;
 mod node;
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 
 use super::effect::Effect;
 use super::input::{Alert, From, Input, Timed};
+use super::kept::{Kept, Kind as StateKind, THREAD};
 use super::view::{NodeState, View};
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
@@ -43,7 +45,7 @@ use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::node::NodeRecord;
-use crate::store::state::{self, StateRecord};
+use crate::store::state;
 use crate::store::tail::MERGE_AT;
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
@@ -55,8 +57,8 @@ const MOST_CREDIT: u64 = 1024 * 1024;
 /// One agent's share at least: a batch must fit.
 const LEAST_CREDIT: u64 = 64 * 1024;
 
-/// What edges may have kept of one kind: threads of sessions that nobody speaks in any more are not missed.
-const MOST_REMEMBERED: usize = 2_000;
+/// Threads of chats that are kept: those of sessions that nobody speaks in any more are not missed.
+const MOST_THREADS: usize = 2_000;
 
 /// The name of the alert of a full disk.
 const DISK_FULL: &str = "disk.full";
@@ -133,8 +135,8 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
-            Input::Remember { kind, key, value, reply } => {
-                self.remember(kind, &key, value.as_ref(), at);
+            Input::Thread { key, thread, reply } => {
+                self.keep_thread(&key, thread.as_ref(), at);
                 self.effects.push(Effect::Settled(reply, true));
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
@@ -147,6 +149,7 @@ impl Work {
             Input::Approval(happening) => self.approval(happening, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
+                self.look_after_kept(at);
                 self.look_after_budgets(at);
                 self.expire(at);
                 self.drop_silent(at);
@@ -192,19 +195,19 @@ impl Work {
     }
 
     /// Keeps this under this kind and key from now on.
-    pub fn keep(&mut self, kind: &str, key: &str, value: &impl Serialize, at: Time) {
-        self.put_state(state::name(kind, key), Some(StateRecord::new(value, at)));
+    pub fn keep<T: Clone + Serialize>(&mut self, kind: StateKind<T>, key: &str, value: &T, at: Time) {
+        self.put_state(state::name(kind.name, key), Some(Kept::new(kind, value, at)));
     }
 
-    /// Keeps what an edge wants kept; of one kind a bounded number, and the oldest goes first.
-    fn remember(&mut self, kind: &str, key: &str, value: Option<&Value>, at: Time) {
-        let Some(value) = value else { return self.forget(kind, key) };
-        self.keep(kind, key, value, at);
-        let begin = state::name(kind, "");
-        let of_kind = self.view.state.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
+    /// Keeps the thread of a session in a chat; a bounded number of them, and the oldest goes first.
+    fn keep_thread(&mut self, key: &str, thread: Option<&String>, at: Time) {
+        let Some(thread) = thread else { return self.forget(THREAD, key) };
+        self.keep(THREAD, key, thread, at);
+        let begin = state::name(THREAD.name, "");
+        let threads = self.view.state.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
         let oldest =
-            of_kind.clone().min_by_key(|(_, record)| record.changed_at).map(|(name, _)| name.clone());
-        if of_kind.count() > MOST_REMEMBERED
+            threads.clone().min_by_key(|(_, kept)| kept.record.changed_at).map(|(name, _)| name.clone());
+        if threads.count() > MOST_THREADS
             && let Some(oldest) = oldest
         {
             self.put_state(oldest, None);
@@ -212,15 +215,13 @@ impl Work {
     }
 
     /// Does not keep it any more.
-    pub fn forget(&mut self, kind: &str, key: &str) {
-        self.put_state(state::name(kind, key), None);
+    pub fn forget<T>(&mut self, kind: StateKind<T>, key: &str) {
+        self.put_state(state::name(kind.name, key), None);
     }
 
-    fn put_state(&mut self, name: String, record: Option<StateRecord>) {
-        let known = match &record {
-            Some(record) => self.view.state.insert(name.clone(), std::sync::Arc::new(record.clone())),
-            None => self.view.state.remove(&name),
-        };
+    fn put_state(&mut self, name: String, kept: Option<Kept>) {
+        let record = kept.as_ref().map(|kept| kept.record.clone());
+        let known = self.view.put_state(name.clone(), kept);
         if record.is_some() || known.is_some() {
             self.batch.state.insert(name, record);
         }

@@ -1,7 +1,6 @@
 //! What people are told: a notice goes into the queue of each channel that a route names, and leaves it when it is
 //! delivered or given up.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,10 +12,11 @@ use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
 use crate::rules::alert::Seen;
-use crate::rules::notice::{join, leave};
+use crate::rules::notice::{Told, join, leave};
 use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::notice::{Delivery, Happening, LATELY, QUEUED, TOLD, Ticket, Told, key};
+use crate::supervisor::hub::kept::{LATELY, Lately, QUEUED, TOLD};
+use crate::supervisor::hub::notice::{Delivery, Happening, Ticket, key};
 
 /// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.
 const MOST_QUEUED: usize = 1_000;
@@ -26,9 +26,6 @@ const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 /// And so much of it for each channel; the oldest goes first.
 const MOST_REMEMBERED: usize = 500;
-
-/// What a channel was told lately, by name and by name and subject.
-type Lately = BTreeMap<String, Time>;
 
 impl Work {
     /// Tells people, through the channels that the routes name.
@@ -135,7 +132,7 @@ impl Work {
         let hold = window
             .map_or(hold.clone(), |end| hold.or_until(end, "others of the same name may follow (group)"));
         let planned = hold.until.max(at);
-        let last = self.view.queue(channel).last().map_or(0, |queued| queued.no);
+        let last = self.view.last_place(channel);
         self.make_room(channel, at);
         let row = Queued {
             no: last + 1,
@@ -208,7 +205,7 @@ impl Work {
     }
 
     fn queued(&self, ticket: &Ticket) -> Option<Queued> {
-        let row: Queued = self.view.kept(QUEUED, &key(&ticket.channel, ticket.no))?;
+        let row = self.view.kept(QUEUED, &key(&ticket.channel, ticket.no))?;
         (row.notice.id == ticket.id && row.state == NoticeState::Waiting).then_some(row)
     }
 
@@ -278,8 +275,8 @@ impl Work {
     pub(super) fn move_notices(&mut self, by: i64, at: Time) {
         let rows: Vec<Queued> = self
             .view
-            .all_kept::<Queued>(QUEUED)
-            .map(|(_, row)| row)
+            .all_kept(QUEUED)
+            .map(|(_, row)| Queued::clone(row))
             .filter(|row| row.not_before.0 > at.0 - by)
             .collect();
         for mut row in rows {

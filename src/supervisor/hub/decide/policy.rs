@@ -18,9 +18,10 @@ use crate::rules::alert::Seen;
 use crate::rules::policy::facts::{Doing, Facts};
 use crate::rules::policy::settings::{Act, Policies};
 use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
-use crate::store::policy::{FACTS, HANDOVER, MARKS, MEMORY};
 use crate::store::session::SessionRecord;
+use crate::store::state;
 use crate::supervisor::hub::input::NotAccepted;
+use crate::supervisor::hub::kept::{FACTS, HANDOVER, MARKS, MEMORY};
 use crate::supervisor::hub::view::Watched;
 
 /// How the actor of a policy's commands begins.
@@ -55,7 +56,9 @@ impl Work {
                 self.forget(FACTS, id.as_str());
                 continue;
             }
-            self.keep(FACTS, id.as_str(), &watched.facts, at);
+            if !self.view.is_unreadable(FACTS, id.as_str()) {
+                self.keep(FACTS, id.as_str(), &watched.facts, at);
+            }
             self.note_completion(&id, at);
             self.consider(&id, at);
         }
@@ -85,8 +88,12 @@ impl Work {
         let policies = self.view.policies.clone();
         let Some(record) = self.view.sessions.get(id).cloned().filter(|_| policies.any()) else { return };
         let Some(watched) = self.view.watched.get(id).cloned() else { return };
+        // What they did before, and how often, is not known.
+        if self.view.is_unreadable(MEMORY, id.as_str()) || self.view.is_unreadable(FACTS, id.as_str()) {
+            return;
+        }
         let marks: Marks = self.view.marks_of(&record.session);
-        let memories: Memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
+        let memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
         let beside = self.view.beside(&record.session, &marks);
         let subject = Subject { session: &record.session, facts: &watched.facts, beside };
         let look = look(&policies, &subject, &memories, at);
@@ -187,7 +194,7 @@ impl Work {
     }
 
     fn memorize(&mut self, id: &SessionId, name: Name, at: Time, change: impl FnOnce(&mut Memory)) {
-        let mut memories: Memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
+        let mut memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
         change(memories.entry(name).or_default());
         self.keep(MEMORY, id.as_str(), &memories, at);
     }
@@ -224,7 +231,7 @@ impl Work {
             self.view.watched.insert(id, Arc::new(one));
         }
         let memories: Vec<(String, Memories)> =
-            self.view.all_kept(MEMORY).map(|(id, memories)| (id.to_owned(), memories)).collect();
+            self.view.all_kept(MEMORY).map(|(id, known)| (id.to_owned(), Memories::clone(known))).collect();
         for (id, mut memories) in memories {
             memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by));
             self.keep(MEMORY, &id, &memories, at);
@@ -232,15 +239,27 @@ impl Work {
         self.view.policies_looked = Time::default();
     }
 
+    /// A person goes on with a session: what of its facts and memories cannot be read begins anew.
+    pub(super) fn renew_unreadable(&mut self, id: &SessionId) {
+        for kind in [FACTS.name, MEMORY.name] {
+            let name = state::name(kind, id.as_str());
+            if self.view.unreadable.contains(&name) {
+                self.put_state(name, None);
+            }
+        }
+    }
+
     /// A session is gone for good.
     pub(super) fn forget_session(&mut self, id: &SessionId) {
         self.view.watched.remove(id);
-        [FACTS, MEMORY, MARKS, HANDOVER].iter().for_each(|kind| self.forget(kind, id.as_str()));
+        [FACTS.name, MEMORY.name, MARKS.name, HANDOVER.name]
+            .iter()
+            .for_each(|kind| self.put_state(state::name(kind, id.as_str()), None));
     }
 
     /// What is kept of a session's marks.
     pub(super) fn marks(&self, id: &SessionId) -> Marks {
-        self.view.kept(MARKS, id.as_str()).unwrap_or_default()
+        self.view.own_marks(id)
     }
 }
 

@@ -2,18 +2,19 @@
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::provider::{DayBill, Provider, Tries};
+use crate::protocol::provider::{DayBill, Provider};
 use crate::rules::alert::Seen;
 use crate::rules::provider::{UPDATE_FAILED, replaced};
 use crate::store::bill;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::Billed;
+use crate::supervisor::hub::kept::{BILL, PROVIDER};
 
 impl Work {
     /// Somebody has asked a provider what it bills.
     pub(super) fn billed(&mut self, Billed { provider, outcome, reply }: Billed, at: Time) {
         let name = provider.as_str();
-        let mut tries: Tries = self.view.kept(bill::PROVIDER, name).unwrap_or_default();
+        let mut tries = self.view.kept(PROVIDER, name).unwrap_or_default();
         tries.last_try = at;
         match outcome {
             Ok(bills) => {
@@ -36,24 +37,24 @@ impl Work {
                 tries.error = text;
             }
         }
-        self.keep(bill::PROVIDER, name, &tries, at);
+        self.keep(PROVIDER, name, &tries, at);
         self.effects.push(Effect::Edited(reply));
     }
 
     fn keep_bill(&mut self, provider: Provider, date: &str, new: &DayBill, at: Time) {
         let key = bill::key(provider.as_str(), date);
-        let old: Option<DayBill> = self.view.kept(bill::BILL, &key);
+        let old = self.view.kept(BILL, &key);
         if let Some(bill) = replaced(old.as_ref(), new) {
-            self.keep(bill::BILL, &key, &bill, at);
+            self.keep(BILL, &key, &bill, at);
         }
     }
 
     fn drop_old_bills(&mut self, provider: Provider) {
         let begin = bill::key(provider.as_str(), "");
-        let keys = self.view.all_kept::<serde::de::IgnoredAny>(bill::BILL).map(|(key, _)| key.to_owned());
+        let keys = self.view.keys_of(BILL).map(str::to_owned);
         let own: Vec<String> = keys.filter(|key| key.starts_with(&begin)).collect();
         for key in own.iter().take(own.len().saturating_sub(bill::KEPT_DAYS)) {
-            self.forget(bill::BILL, key);
+            self.forget(BILL, key);
         }
     }
 }

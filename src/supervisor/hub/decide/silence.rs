@@ -10,7 +10,8 @@ use crate::protocol::silence::Silence;
 use crate::rules::route::silence::holds;
 use crate::store::audit::AuditRecord;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::notice::{QUEUED, SILENCE, key};
+use crate::supervisor::hub::kept::{QUEUED, SILENCE};
+use crate::supervisor::hub::notice::key;
 
 /// Silences at a time: each is asked of every alert.
 const MOST: usize = 200;
@@ -25,7 +26,7 @@ pub(super) fn why(silence: &Silence) -> String {
 
 impl Work {
     pub(super) fn silences(&self) -> impl Iterator<Item = Silence> {
-        self.view.all_kept::<Silence>(SILENCE).map(|(_, silence)| silence)
+        self.view.all_kept(SILENCE).map(|(_, silence)| Silence::clone(silence))
     }
 
     /// Holds back what was not sent yet, too. False when there are too many.
@@ -47,8 +48,11 @@ impl Work {
 
     /// Ends a silence before its time. False when there is none.
     pub(super) fn unsilence(&mut self, id: &str, by: (&str, String), at: Time) -> bool {
-        let Some(silence) = self.view.kept::<Silence>(SILENCE, id) else { return false };
+        let known = self.view.kept(SILENCE, id);
+        let is_there = known.is_some() || self.view.is_unreadable(SILENCE, id);
         self.forget(SILENCE, id);
+        let unreadable = || Silence { id: id.to_owned(), ..Silence::default() };
+        let Some(silence) = is_there.then(|| known.unwrap_or_else(unreadable)) else { return false };
         let said = why(&silence);
         for mut row in self.unsent().into_iter().filter(|row| row.why == said) {
             row.not_before = at;
@@ -70,7 +74,7 @@ impl Work {
     }
 
     fn unsent(&self) -> Vec<Queued> {
-        let rows = self.view.all_kept::<Queued>(QUEUED).map(|(_, row)| row);
+        let rows = self.view.all_kept(QUEUED).map(|(_, row)| Queued::clone(row));
         rows.filter(|row| row.tries == 0 && row.state == NoticeState::Waiting && row.notice.kind.is_first())
             .collect()
     }

@@ -7,6 +7,7 @@ use crate::base::clock::Reading;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
+use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
@@ -14,6 +15,7 @@ use crate::store::change::Kind;
 use crate::store::hub::Loaded;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
+use crate::supervisor::hub::kept::{HALT, MARKS};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -669,23 +671,32 @@ fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
 fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     let mut stage = Stage::new();
     let mut work = Work::on(&stage.view, LIVENESS);
-    work.keep("halt", "shop", &1, Time(1));
-    work.keep("halt", "site", &2, Time(1));
-    work.keep("halts", "x", &3, Time(1));
+    let said = |by: &str| Said { by: by.into(), at: Time(1) };
+    work.keep(HALT, "shop", &said("ada"), Time(1));
+    work.keep(HALT, "site", &said("bob"), Time(1));
+    work.keep(MARKS, "x", &Marks { paused: Some(said("ada")), ..Marks::default() }, Time(1));
     assert_eq!(work.batch.state.len(), 3);
     stage.view = work.view;
-    assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 1), ("site", 2)]);
-    assert_eq!(stage.view.kept::<u64>("halt", "site"), Some(2));
+    let halts = |stage: &Stage| -> Vec<(String, Said)> {
+        stage.view.all_kept(HALT).map(|(key, said)| (key.to_owned(), Said::clone(said))).collect()
+    };
+    assert_eq!(halts(&stage), [("shop".into(), said("ada")), ("site".into(), said("bob"))]);
+    assert_eq!(stage.view.kept(HALT, "site"), Some(said("bob")));
     let edit = |key: &str, deed| Edit { kind: Kind::State, key: key.into(), deed };
     let set = |data: &str| Deed::Set(vec![("data".into(), data.to_owned().into())]);
-    let list =
-        vec![edit("halt/site", Deed::Drop), edit("halt/shop", set("5")), edit("halts/x", set("no JSON"))];
+    let eve = r#"{"by":"eve","at":"1970-01-01T00:00:00.001Z"}"#;
+    let list = vec![
+        edit("halt/site", Deed::Drop),
+        edit("halt/shop", set(eve)),
+        edit("session.marks/x", set("no JSON")),
+    ];
     let reply = oneshot::channel().0;
     let batch = stage.play(vec![Input::Edits { edits: Edits { list, done: 3 }, reply }]);
     assert_eq!(batch.state["halt/site"], None);
-    assert_eq!(batch.state["halt/shop"].as_ref().unwrap().data, "5");
-    assert!(!batch.state.contains_key("halts/x"), "it makes no sense");
-    assert_eq!(stage.view.all_kept::<u64>("halt").collect::<Vec<_>>(), [("shop", 5)]);
+    assert_eq!(batch.state["halt/shop"].as_ref().unwrap().data, eve);
+    assert!(!batch.state.contains_key("session.marks/x"), "it makes no sense");
+    assert_eq!(halts(&stage), [("shop".into(), said("eve"))]);
 }
 
 mod day;
+mod unreadable;

@@ -20,10 +20,8 @@ use crate::protocol::notice::{Notice, NoticeKind};
 use crate::supervisor::config::channels;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
+use crate::supervisor::hub::kept::THREAD;
 use crate::supervisor::hub::notice::{Delivery, Parcel};
-
-/// The kind of state of the thread of a session; its key is `CHANNEL/SESSION`.
-pub(super) const THREAD: &str = "thread";
 
 /// Characters of a thread's name.
 const MOST_NAME: usize = 100;
@@ -115,7 +113,7 @@ impl Discord {
             return Ok((self.config.alerts.clone(), false));
         }
         let key = self.key(&notice.session);
-        if let Some(known) = self.hub.view().kept::<String>(THREAD, &key) {
+        if let Some(known) = self.hub.view().kept(THREAD, &key) {
             return Ok((known, true));
         }
         let thread = self.begin_thread(notice).await?;
@@ -148,9 +146,8 @@ impl Discord {
 
     async fn remember_thread(&self, session: &str, thread: Option<String>) {
         let (reply, stored) = oneshot::channel();
-        let (kind, key) = (THREAD, self.key(session));
-        let value = thread.map(Value::String);
-        if self.hub.send(Input::Remember { kind, key, value, reply }).await.is_ok() {
+        let key = self.key(session);
+        if self.hub.send(Input::Thread { key, thread, reply }).await.is_ok() {
             let _ = stored.await;
         }
     }

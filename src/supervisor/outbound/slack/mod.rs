@@ -20,10 +20,8 @@ use crate::protocol::notice::{Notice, NoticeKind};
 use crate::supervisor::config::channels;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
+use crate::supervisor::hub::kept::THREAD;
 use crate::supervisor::hub::notice::{Delivery, Parcel};
-
-/// The kind of state of the thread of a session; its key is `CHANNEL/SESSION`.
-const THREAD: &str = "thread";
 
 /// Slack takes about one message a second for a channel.
 const PACE: Duration = Duration::from_secs(1);
@@ -140,7 +138,7 @@ impl Slack {
             return Ok(None);
         }
         let key = format!("{}/{}", self.name, notice.session);
-        if let Some(known) = self.hub.view().kept::<String>(THREAD, &key) {
+        if let Some(known) = self.hub.view().kept(THREAD, &key) {
             return Ok(Some(known));
         }
         let place = match notice.project.as_str() {
@@ -155,9 +153,8 @@ impl Slack {
 
     async fn remember_thread(&self, session: &str, thread: Option<String>) {
         let (reply, stored) = oneshot::channel();
-        let (kind, key) = (THREAD, format!("{}/{session}", self.name));
-        let value = thread.map(Value::String);
-        if self.hub.send(Input::Remember { kind, key, value, reply }).await.is_ok() {
+        let key = format!("{}/{session}", self.name);
+        if self.hub.send(Input::Thread { key, thread, reply }).await.is_ok() {
             let _ = stored.await;
         }
     }

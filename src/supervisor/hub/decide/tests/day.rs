@@ -5,12 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::*;
-use crate::protocol::mark::Marks;
 use crate::rules::policy::Name;
 use crate::rules::policy::replay::{Replay, Would};
 use crate::rules::policy::settings::{Policies, Scope};
-use crate::store::policy::{HANDOVER, MARKS};
 use crate::store::tail::Tail;
+use crate::supervisor::hub::kept::{HANDOVER, MARKS};
 
 const SESSIONS: usize = 200;
 const MINUTE: i64 = 60_000;
@@ -201,7 +200,7 @@ impl Day {
             gone_sessions: Vec::new(),
             returned_nodes: BTreeSet::new(),
             open_commands: view.commands.values().map(|one| (**one).clone()).collect(),
-            state: view.state.iter().map(|(name, one)| (name.clone(), (**one).clone())).collect(),
+            state: view.state.iter().map(|(name, one)| (name.clone(), one.record.clone())).collect(),
             tail: Tail::default(),
         };
         self.stage.view = View::of(loaded);
@@ -351,8 +350,8 @@ fn each_policy_acts_once_on_each_situation_and_never_where_it_must_not() {
     assert_eq!(told("prompt_session"), acts("prompt") + acts("restart"));
     assert_eq!(told("kill_session"), acts("kill") + acts("restart"));
     assert_eq!((told("create_session"), told("abort_session")), (acts("restart"), 0));
-    assert_eq!(day.stage.view.all_kept::<Value>(HANDOVER).count(), 0, "all have handed over");
-    let linked = day.stage.view.all_kept::<Marks>(MARKS).filter(|(_, marks)| marks.continued_by.is_some());
+    assert_eq!(day.stage.view.all_kept(HANDOVER).count(), 0, "all have handed over");
+    let linked = day.stage.view.all_kept(MARKS).filter(|(_, marks)| marks.continued_by.is_some());
     assert_eq!(linked.count(), acts("restart"));
 }
 

@@ -1,0 +1,46 @@
+//! Rows of kept state that cannot be read: each is an alert that says which, why, and what holds meanwhile.
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::alert::Severity;
+use crate::rules::alert::Seen;
+use crate::supervisor::hub::kept::holds;
+
+/// The alert of a row that cannot be read; it is about the row's name.
+const UNREADABLE: &str = "state.unreadable";
+
+/// Rows that have an alert of their own at a time; `store check` names all of them.
+const MOST_NAMED: usize = 100;
+
+impl Work {
+    /// Raises an alert for each row that cannot be read, and resolves those of rows that can be, or are gone.
+    pub(super) fn look_after_kept(&mut self, at: Time) {
+        let open = self.view.open_alerts.keys().filter(|(name, _)| name == UNREADABLE);
+        let over: Vec<String> = open
+            .filter(|(_, about)| !self.view.unreadable.contains(about))
+            .map(|(_, about)| about.clone())
+            .collect();
+        for about in over {
+            self.well_again(UNREADABLE, &about, at);
+        }
+        let new: Vec<String> = (self.view.unreadable.iter().take(MOST_NAMED))
+            .filter(|name| self.view.open_alert(UNREADABLE, name).is_none())
+            .cloned()
+            .collect();
+        for name in new {
+            self.raise_unreadable(&name, at);
+        }
+    }
+
+    fn raise_unreadable(&mut self, name: &str, at: Time) {
+        let row = self.view.state.get(name);
+        let Some(why) = row.and_then(|row| row.value.as_ref().err()) else { return };
+        let text = format!(
+            "the row {name:?} of the table state cannot be read: {why}. Until it can: {}",
+            holds(name)
+        );
+        let seen =
+            Seen { name: UNREADABLE, about: name, severity: Severity::High, text: &text, lasting: true };
+        self.see(&seen, at);
+    }
+}
