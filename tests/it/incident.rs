@@ -149,6 +149,36 @@ fn an_incident_has_a_life_and_wants_an_update_every_15_minutes() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+#[test]
+fn of_several_open_incidents_none_is_taken_for_the_one_that_is_meant() {
+    let world = World::empty();
+    done(&world, &["open", "web-1 does not come back"]);
+    done(&world, &["open", "the bill is too high"]);
+    let ids: Vec<String> = {
+        let all: Value = serde_json::from_str(&done(&world, &["list", "-o", "json"])).unwrap();
+        all.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids.len(), 2);
+    for words in
+        [vec!["close", "done"], vec!["update", "more"], vec!["note", "hm"], vec!["collect"], vec!["show"]]
+    {
+        let (code, refused) = incident(&world, &words);
+        assert_eq!(code, 2, "{words:?}: {refused}");
+        for part in ["2 incidents are open", "web-1 does not come back (opened by ada)", &ids[0], &ids[1]] {
+            assert!(refused.contains(part), "{words:?}: {part} is not in {refused}");
+        }
+    }
+    let open: Value = serde_json::from_str(&done(&world, &["list", "--open", "-o", "json"])).unwrap();
+    assert_eq!(open.as_array().map(Vec::len), Some(2), "none was closed");
+    assert!(
+        open.as_array().unwrap().iter().all(|one| one["timeline"].as_array().unwrap().len() == 1),
+        "{open}"
+    );
+    done(&world, &["close", "--id", &ids[0], "done"]);
+    let rest = done(&world, &["close", "done"]);
+    assert!(rest.contains(&ids[1]), "the one that is left is meant: {rest}");
+}
+
 /// Where a secret is planted, the text it is planted in, and the part of it that must not be left anywhere.
 const PLANTED: [(&str, &str, &str); 25] = [
     ("config", "/channels/discord/bot_token", "plain-discord-words"),

@@ -82,7 +82,7 @@ Example:
   sudo halctl incident collect
   tar -tzf /var/lib/hal-o-swarm/incidents/inc-20261126T101500Z/inc-20261126T101500Z.20261126T102000Z.tar.gz")]
     Collect {
-        /// The incident; by default the newest that is open.
+        /// The incident; by default the only one that is open.
         id: Option<String>,
         /// How far back events, commands and audit records go
         #[arg(long, default_value = "2h", value_name = "TIME", value_parser = duration)]
@@ -104,7 +104,7 @@ Example:
     Note {
         /// The sentence.
         text: String,
-        /// The incident; by default the newest that is open.
+        /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         /// Where.
@@ -121,7 +121,7 @@ Example:
         /// It matters so much now: low, medium, high or critical
         #[arg(long, value_name = "SEVERITY", value_parser = severity)]
         severity: Option<Severity>,
-        /// The incident; by default the newest that is open.
+        /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         /// Where.
@@ -135,7 +135,7 @@ Example:
     Close {
         /// What it was, and what helped.
         text: String,
-        /// The incident; by default the newest that is open.
+        /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         /// Where.
@@ -154,7 +154,7 @@ Example:
     },
     /// Show one with its timeline
     Show {
-        /// The incident; by default the newest that is open.
+        /// The incident; by default the only one that is open.
         id: Option<String>,
         /// Where.
         #[command(flatten)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::{Time, now};
 use crate::base::exit::{Exit, Failure};
 use crate::base::file;
+use crate::ctl::print::text::one_line;
 use crate::protocol::alert::Severity;
 use crate::protocol::api::rfc3339;
 
@@ -164,17 +165,9 @@ impl Book {
         Ok(incident)
     }
 
-    /// The incident of this name; without one, the newest that is open.
+    /// The incident of this name; without one, the only one that is open.
     pub fn find(&self, id: Option<&str>) -> Result<Incident, Failure> {
-        let Some(id) = id else {
-            let none = || {
-                Failure::say(
-                    Exit::NotFound,
-                    "no incident is open; begin one with: halctl incident open TITLE",
-                )
-            };
-            return self.list()?.into_iter().find(Incident::is_open).ok_or_else(none);
-        };
+        let Some(id) = id else { return self.only_open() };
         let is_name = id.starts_with("inc-") && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let path = self.folder.join(id).join(FILE);
         if !is_name || !path.exists() {
@@ -183,6 +176,27 @@ impl Book {
             return Err(Failure::say(Exit::NotFound, sentence));
         }
         read(&path).map_err(Failure::from)
+    }
+
+    /// The incident that is open. Of several, the newest may be somebody else's: they are named, and none is taken.
+    fn only_open(&self) -> Result<Incident, Failure> {
+        let mut open: Vec<Incident> = self.list()?.into_iter().filter(Incident::is_open).collect();
+        match (open.pop(), open.len()) {
+            (Some(only), 0) => Ok(only),
+            (None, _) => Err(Failure::say(
+                Exit::NotFound,
+                "no incident is open; begin one with: halctl incident open TITLE",
+            )),
+            (Some(oldest), others) => {
+                let mut sentence = format!("{} incidents are open, so say which by its id:", others + 1);
+                for incident in open.iter().chain([&oldest]) {
+                    let by = incident.timeline.first().map_or("", |first| first.by.as_str());
+                    let title = one_line(&incident.title);
+                    sentence.push_str(&format!("\n  {}  {title} (opened by {by})", incident.id));
+                }
+                Err(Failure::say(Exit::Usage, sentence))
+            }
+        }
     }
 
     /// All incidents, newest first.
