@@ -142,6 +142,13 @@ impl Store {
         Self::open_with(path, false, || Ok(()))
     }
 
+    /// Opens or makes a store that will be put in place of another under that one's name: it has no ballast of its own.
+    pub(super) fn open_draft(path: &Path) -> Result<Self, StoreError> {
+        let store = Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) };
+        store.prepare(|| Ok(()))?;
+        Ok(store)
+    }
+
     /// Opens the file and nothing more: what it holds may be damaged.
     pub(super) fn open_unread(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) })
@@ -167,6 +174,8 @@ impl Store {
         let store = Self { db: RwLock::new(Some(open_file(path, check)?)), ..Self::closed(path) };
         store.prepare(before_migration)?;
         store.ballast.keep();
+        // Earlier releases have left one beside each draft.
+        Ballast::of(&path.with_added_extension("new")).release();
         let loaded = store.load()?;
         Ok((store, loaded))
     }

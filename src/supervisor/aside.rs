@@ -18,7 +18,7 @@ use crate::store::StoreError;
 use crate::store::hub::Store;
 use crate::store::mirror::aside::{Aside, list};
 use crate::store::mirror::bring::{Portion, bring};
-use crate::store::mirror::compare::{Comparison, Selection};
+use crate::store::mirror::compare::{COMPARED, Comparison, Selection};
 use crate::store::mirror::differ::{Part, Shown, Side, differ, rows_of};
 use crate::store::sheet::schema::{TABLES, Table};
 
@@ -57,8 +57,9 @@ pub fn find(store: &Path, request: StoreRequest) -> Result<Wanted, String> {
         }));
     };
     let kind = |name: &String| {
-        let known = TABLES.iter().map(|table| table.name);
-        Table::named(name).map(|table| table.kind).ok_or_else(|| no_such("table", name, known))
+        let known = COMPARED.map(|kind| Table::of(kind).name);
+        let kind = Table::named(name).map(|table| table.kind).filter(|kind| COMPARED.contains(kind));
+        kind.ok_or_else(|| no_such("table", name, known))
     };
     let selection = Selection {
         tables: request.tables.iter().map(kind).collect::<Result<_, _>>()?,
@@ -129,8 +130,7 @@ pub fn merge(
     };
     let work = || {
         let there = Aside::open(&wanted.path)?;
-        let kinds: Vec<_> = TABLES.iter().map(|table| table.kind).collect();
-        progress.expect(rows_of(&kinds, &there)?);
+        progress.expect(rows_of(&COMPARED, &there)?);
         bring(Comparison::of(&there, &**hub.store(), progress), &wanted.selection, &mut hand_over)
     };
     contained(work).unwrap_or_else(|_| Err(StoreError::Surprising(wanted.path.clone())))?;

@@ -54,7 +54,7 @@ pub fn adopt(
     progress: &Progress,
 ) -> Result<Adopted, StoreError> {
     progress.expect(standing.events());
-    let (store, _) = Store::open(path)?;
+    let store = Store::open_draft(path)?;
     let mut adopted = Adopted::default();
     let mut numbers = BTreeMap::new();
     let committed = committed(connection)?;

@@ -23,6 +23,10 @@ use crate::store::sheet::schema::Table;
 use crate::store::tables::{AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
 use crate::store::{StoreError, event, row};
 
+/// The tables that are compared. What a supervisor keeps for itself, and its alerts, come to each of the two by itself.
+pub const COMPARED: [Kind; 6] =
+    [Kind::Event, Kind::Session, Kind::Node, Kind::Cost, Kind::Audit, Kind::Command];
+
 /// Rows looked at in one look, and bytes of them, about.
 const STEP: (usize, usize) = (2_000, 2 * 1024 * 1024);
 

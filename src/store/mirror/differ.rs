@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 
 use super::aside::Source;
-use super::compare::{Comparison, Selection, time_of};
+use super::compare::{COMPARED, Comparison, Selection, time_of};
 use super::salvage::fields_of;
 use crate::base::clock::Time;
 use crate::base::progress::Progress;
 use crate::store::StoreError;
 use crate::store::change::Kind;
 use crate::store::sheet::line::Fields;
-use crate::store::sheet::schema::{TABLES, Table};
+use crate::store::sheet::schema::Table;
 
 /// Which of the two has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,7 @@ pub fn differ(
     limit: usize,
     progress: &Progress,
 ) -> Result<Report, StoreError> {
-    let kinds: Vec<Kind> =
-        TABLES.iter().map(|table| table.kind).filter(|kind| selection.takes_table(*kind)).collect();
+    let kinds: Vec<Kind> = COMPARED.into_iter().filter(|kind| selection.takes_table(*kind)).collect();
     progress.expect(rows_of(&kinds, there)? + rows_of(&kinds, here)?);
     let mut report = Report::default();
     for kind in kinds {

@@ -88,6 +88,15 @@ fn what_a_restore_has_lost_is_shown_and_comes_back_once() {
     assert_eq!(world.ctl_fails(&["store", "diff", "--table", "event"]).0, 4);
 
     let found = diff(&world, &["--rows", "1000"]);
+    assert_eq!(found["unreadable"], 0, "both stores are whole");
+    let tables: Vec<&str> =
+        found["tables"].as_array().unwrap().iter().map(|one| one["table"].as_str().unwrap()).collect();
+    assert_eq!(tables, ["events", "sessions", "nodes", "costs", "audit_log", "commands"]);
+    let (code, said) = world.ctl_fails(&["store", "diff", "--table", "alerts"]);
+    assert!(code == 4 && said.contains("audit_log"), "what is not compared is said: {code} {said}");
+    let folder = fs::read_dir(world.mirror().parent().unwrap()).unwrap();
+    let names: Vec<String> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.contains(".new")), "nothing of the making stays behind: {names:?}");
     let events = of(&found, "events");
     assert_eq!(events["only_there"]["rows"], lost.len(), "{events}");
     assert!(
