@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::config::machine::{certificates, makeable_folder};
+use crate::base::config::service::{self, Looked};
 use crate::base::config::{self, Purpose, Reading, Report, Section, Source, token};
 use crate::base::secret::Secret;
 use crate::protocol::node::{NodeId, ProjectName};
@@ -178,8 +179,10 @@ fn supervisor_url(root: &Section<'_>) -> Option<String> {
 
 fn ca_file(root: &Section<'_>) -> Option<PathBuf> {
     let path = root.path("ca_file")?;
-    if let Err(sentence) = certificates(&path) {
-        root.problem("ca_file", sentence);
+    match service::look_into(&path, certificates) {
+        Looked::Read(_) => {}
+        Looked::Unseen(sentence) => root.warn("ca_file", sentence),
+        Looked::Wrong(sentence) => root.problem("ca_file", sentence),
     }
     Some(path)
 }

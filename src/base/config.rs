@@ -6,6 +6,7 @@
 //! - `section`, `value`: what a program asks of the file.
 //! - `backup`: the last file a daemon has started with.
 //! - `machine`: what the values name on this machine: folders, certificates.
+//! - `service`: for which user they are judged.
 //! - `token`: the shared token, in the file or beside it.
 //! - `unit`: durations and sizes as people write them.
 //! - `reload`: what a running daemon takes over from a changed file.
@@ -20,6 +21,7 @@ mod parse;
 mod reader;
 mod reload;
 mod section;
+pub mod service;
 pub mod token;
 pub mod unit;
 mod value;
@@ -66,6 +68,11 @@ pub struct Source<'a> {
 /// Reads a file. `build` asks for its keys; it is called twice, the first time with nothing in the file, to learn
 /// which keys there are. Ends in the value and what to warn of, or in everything that is wrong.
 pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
+    if purpose == Purpose::Validate
+        && let Some(Err(why)) = service::judged_for().map(|user| user.may(path, service::READ))
+    {
+        return Err(Report::about_file(path, format!("cannot be read by the service: {why}")));
+    }
     let (bytes, mode) = load(path).map_err(|sentence| Report::about_file(path, sentence))?;
     parse(&Source { path, bytes: &bytes, is_open_to_all: mode & OTHERS_READ != 0 }, purpose, build)
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::config::{Finding, Purpose, Reading, Report, Severity, backup};
+use super::config::{Finding, Purpose, Reading, Report, Severity, backup, service};
 use super::exit::{self, Exit, Failure};
 use super::log;
 
@@ -107,6 +107,7 @@ impl<C> Daemon<C> {
     }
 
     fn validate(&self, path: &Path) -> Result<String, Failure> {
+        service::judge_for_unit(self.name, path);
         let (_, report) = self.read_file(path, Purpose::Validate)?;
         print(&report);
         let warnings = report.summary();

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -139,6 +140,66 @@ fn a_project_that_vanished_does_not_keep_the_agent_from_running() {
     assert!(agent::config::parse(&file, Purpose::Validate).is_err());
     let (config, report) = agent::config::parse(&file, Purpose::Run).unwrap();
     assert_eq!((config.projects.len(), report.count(Severity::Warning)), (1, 1));
+}
+
+/// A configuration with TLS and a token in a file, and a stand-in for systemd whose unit runs on it as this user.
+fn service_room(user: &str) -> (TempDir, PathBuf) {
+    let room = room();
+    let path = room.path().join("supervisor.json");
+    let text = r#"{"server": {"auth_token_file": "token"}, "database": {"path": "data/x.db"}, "security": {"tls":
+        {"enabled": true, "cert_path": "cert.pem", "key_path": "key.pem"}}}"#;
+    fs::create_dir(room.path().join("data")).unwrap();
+    let mode = |name: &str, mode| {
+        fs::set_permissions(room.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write(&path, text);
+    for (name, bits) in [("", 0o755), ("supervisor.json", 0o644), ("cert.pem", 0o644), ("token", 0o644)] {
+        mode(name, bits);
+    }
+    let line = format!("/usr/bin/hal-supervisor --config {}", path.display());
+    let unit = format!("#!/bin/sh\necho 'ExecStart={{ argv[]={line} ; pid=0 }}'\necho User={user}\n");
+    write(&room.path().join("systemctl"), &unit);
+    mode("systemctl", 0o755);
+    (room, path)
+}
+
+/// What `--validate` says there.
+fn validated(room: &TempDir, config: &Path, as_nobody: bool) -> String {
+    let program = room.path().join("program");
+    if fs::hard_link(env!("CARGO_BIN_EXE_hal"), &program).is_err() {
+        fs::copy(env!("CARGO_BIN_EXE_hal"), &program).unwrap();
+    }
+    let mut command = Command::new(program);
+    command.args(["supervisor", "--validate", "--config"]).arg(config).env_remove("JOURNAL_STREAM");
+    let path = format!("{}:{}", room.path().display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).current_dir("/");
+    if as_nobody && rustix::process::geteuid().is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    said(&command.output().unwrap())
+}
+
+#[test]
+fn what_the_service_cannot_read_is_a_problem_whoever_validates() {
+    let (room, config) = service_room("nobody");
+    let output = validated(&room, &config, false);
+    assert!(output.contains("security.tls.key_path") && output.contains("nobody may not read"), "{output}");
+    assert!(output.contains("database.path") && output.contains("nobody may not write to"), "{output}");
+    assert!(output.ends_with("exit 78\n"), "{output}");
+}
+
+#[test]
+fn what_only_the_service_can_read_is_no_problem() {
+    let (room, config) = service_room("root");
+    let mode = |name: &str, mode| {
+        fs::set_permissions(room.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    ["key.pem", "token"].into_iter().for_each(|name| mode(name, 0o000));
+    mode("data", 0o555);
+    let output = validated(&room, &config, true);
+    mode("data", 0o755);
+    assert!(output.contains("warning: security.tls.key_path") && output.ends_with("exit 0\n"), "{output}");
+    assert!(output.contains("is for the service's user root, and was not looked into"), "{output}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{BackendKind, ProjectConfig};
-use crate::base::config::Section;
+use crate::base::config::{Section, service};
 use crate::protocol::node::ProjectName;
 
 /// Longer names do not fit a line of a table.
@@ -58,8 +58,15 @@ fn directory(section: &Section<'_>) -> Option<PathBuf> {
         section.problem("directory", "expected an absolute path, such as /home/me/project");
         return None;
     }
+    let user = service::judged_for();
+    if let Some(Err(why)) = user.map(|user| user.may(&path, service::LOOK_INTO)) {
+        section.absent("directory", format!("cannot be looked into by the service: {why}"));
+        return Some(path);
+    }
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() => {}
+        // The service goes where this user may not.
+        Err(error) if user.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied => {}
         Ok(_) => section.absent("directory", "is a file; expected a folder"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             section.absent("directory", "this folder does not exist");

@@ -6,6 +6,8 @@ use rustix::fs::{Access, access};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error, PemObject};
 
+use super::service;
+
 /// A folder that exists and can be written to.
 pub fn writable_folder(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
@@ -13,9 +15,22 @@ pub fn writable_folder(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(format!("its folder {shown} does not exist; make it with: mkdir -p {shown}"))
         }
+        // The service goes where this user may not; what it finds there cannot be told.
+        Err(_) if service::judged_for().is_some() && service::is_shut(folder, Access::EXISTS) => Ok(()),
         Err(error) => Err(format!("its folder {shown} cannot be looked at: {error}")),
         Ok(found) if !found.is_dir() => Err(format!("{shown} is not a folder")),
-        Ok(_) => access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        Ok(_) => may_write_into(folder),
+    }
+}
+
+/// Whether whoever it is judged for may make files in a folder.
+fn may_write_into(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    match service::judged_for() {
+        Some(user) => user
+            .may(folder, service::WRITE_INTO)
+            .map_err(|why| format!("its folder {shown} cannot be written to by the service: {why}")),
+        None => access(folder, Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| format!("its folder {shown} cannot be written to: {error}")),
     }
 }

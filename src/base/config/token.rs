@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Section;
+use super::service::{self, Looked};
 use crate::base::secret::Secret;
 
 /// Shorter tokens can be guessed; 32 characters of hexadecimal digits hold 128 random bits.
@@ -11,6 +12,9 @@ pub const LEAST_CHARS: usize = 32;
 /// Pieces of tokens in samples. Compared in lower case.
 const SAMPLE_PIECES: [&str; 7] =
     ["change_me", "change-me", "changeme", "replace", "example", "placeholder", "your_"];
+
+/// Stands for a secret that only the service can read, while a configuration is validated.
+const UNSEEN: &str = "(not looked at)";
 
 /// How to make a good one.
 const MAKE: &str = "make one with: openssl rand -hex 32";
@@ -53,6 +57,7 @@ fn demand(section: &Section<'_>) {
 
 fn from_file(section: &Section<'_>, file: &Path) -> Secret {
     match text_of(section, "auth_token_file", file) {
+        Some(token) if token.reveal() == UNSEEN => token,
         Some(token) if !token.is_empty() => checked(section, "auth_token_file", token),
         Some(_) => {
             section.problem("auth_token_file", format!("holds no token; {MAKE}"));
@@ -73,12 +78,16 @@ pub fn secret_in(section: &Section<'_>, key: &'static str, file: &Path) -> Optio
 }
 
 fn text_of(section: &Section<'_>, key: &'static str, file: &Path) -> Option<Secret> {
-    match super::load(file) {
-        Err(sentence) => {
+    match service::look_into(file, super::load) {
+        Looked::Wrong(sentence) => {
             section.problem(key, sentence);
             None
         }
-        Ok((bytes, mode)) => {
+        Looked::Unseen(sentence) => {
+            section.warn(key, sentence);
+            Some(Secret::new(UNSEEN))
+        }
+        Looked::Read((bytes, mode)) => {
             if mode & super::OTHERS_READ != 0 {
                 section.warn(key, super::reader::OPEN_TO_ALL);
             }

@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use super::TlsConfig;
 use crate::base::config::Section;
 use crate::base::config::machine::{certificates, pem_sentence};
+use crate::base::config::service::{self, Looked};
 
 /// Reads `security.tls`. `None`: TLS is off, or a problem was noted.
 pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {
@@ -33,9 +34,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {
 }
 
 fn try_pair(section: &Section<'_>, tls: &TlsConfig) {
-    let chain = certificates(&tls.cert_path).map_err(|sentence| section.problem("cert_path", sentence));
-    let key = private_key(&tls.key_path).map_err(|sentence| section.problem("key_path", sentence));
-    let (Ok(chain), Ok(key)) = (chain, key) else { return };
+    let chain = looked(section, "cert_path", service::look_into(&tls.cert_path, certificates));
+    let key = looked(section, "key_path", service::look_into(&tls.key_path, private_key));
+    let (Some(chain), Some(key)) = (chain, key) else { return };
     match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
         Ok(_) => {}
         Err(rustls::Error::InconsistentKeys(_)) => {
@@ -46,6 +47,16 @@ fn try_pair(section: &Section<'_>, tls: &TlsConfig) {
         }
         Err(error) => section.problem("key_path", format!("holds a key that cannot be used: {error}")),
     }
+}
+
+/// What was read of a file; what is to be said of it otherwise is noted.
+fn looked<T>(section: &Section<'_>, key: &'static str, looked: Looked<T>) -> Option<T> {
+    match looked {
+        Looked::Read(found) => return Some(found),
+        Looked::Unseen(sentence) => section.warn(key, sentence),
+        Looked::Wrong(sentence) => section.problem(key, sentence),
+    }
+    None
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
