@@ -54,6 +54,10 @@ struct Options {
     /// Check everything that can be checked without starting, print every problem, and exit 0 or 78.
     #[arg(long)]
     validate: bool,
+    /// Check whether a daemon could start with the file or take it over, as a reload does first, and exit 0 or 78. What is
+    /// absent and can be lived without is a warning.
+    #[arg(long, conflicts_with_all = ["validate", "keep_backup"])]
+    check: bool,
     /// Keep a copy of a file that can be started with as PATH.backup, with its owner and permissions, and exit.
     #[arg(long, conflicts_with = "validate")]
     keep_backup: bool,
@@ -85,6 +89,11 @@ impl<C> Daemon<C> {
         }
         if options.validate {
             return self.validate(&options.config).map(Order::Print);
+        }
+        if options.check {
+            let (_, report) = self.read_file(&options.config, Purpose::Run)?;
+            print(&report);
+            return Ok(Order::Print(String::new()));
         }
         if options.keep_backup {
             return self.keep_backup(&options.config, options.vouched_by.as_deref()).map(Order::Print);

@@ -165,6 +165,66 @@ fn the_last_good_configuration_is_kept() {
     assert_eq!(std::fs::read(&backup).unwrap(), good, "what is no good does not replace what is");
 }
 
+/// What `systemctl reload` does with a unit of ours, for this program and this file: the exit code of the line that
+/// failed, or 0.
+fn reload(world: &World, unit: &str, config: &Path, pid: u32) -> i32 {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd").join(unit);
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
+    assert!(lines.len() > 1, "{unit}");
+    for line in lines {
+        let words: Vec<&str> = line.trim_start_matches(['+', '-']).split(' ').collect();
+        let path = config.to_string_lossy();
+        let ended = match words[0].strip_prefix("/usr/bin/hal-") {
+            Some(role) => {
+                let args: Vec<&str> =
+                    words[1..].iter().map(|word| if word.starts_with('/') { &*path } else { word }).collect();
+                world.hal(&[&[role], args.as_slice()].concat()).output().unwrap().status
+            }
+            None => {
+                assert_eq!(words, ["/bin/kill", "-HUP", "$MAINPID"]);
+                std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap()
+            }
+        };
+        if !ended.success() && !line.starts_with(['-']) && !line.starts_with("+-") {
+            return ended.code().unwrap();
+        }
+    }
+    0
+}
+
+#[test]
+fn a_reload_of_a_broken_configuration_fails_and_a_good_one_is_kept() {
+    let world = World::with_node();
+    let path = world.path().join("supervisor.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    let pid = world.supervisor().pid();
+    assert_eq!(reload(&world, "hal-supervisor.service", &path, pid), 78);
+    assert!(!Path::new(&format!("{}.backup", path.display())).exists(), "what is no good is not kept");
+    let mut changed: serde_json::Value = serde_json::from_str(&good).unwrap();
+    changed["alerts"] = json!({"reminder": "7m"});
+    std::fs::write(&path, changed.to_string()).unwrap();
+    assert_eq!(reload(&world, "hal-supervisor.service", &path, pid), 0);
+    wait_until("it is reloaded", PATIENCE, || {
+        let said = world.supervisor().said();
+        if said.contains("reloaded") && said.contains("alerts") { Ok(()) } else { Err(said) }
+    });
+    let kept = std::fs::read_to_string(format!("{}.backup", path.display())).unwrap();
+    assert_eq!(kept, changed.to_string(), "a change that runs is not lost when the file is spoiled later");
+
+    let path = world.path().join("web-1.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let pid = world.agent("web-1").pid();
+    std::fs::write(&path, "{").unwrap();
+    assert_eq!(reload(&world, "hal-agent.service", &path, pid), 78);
+    // A folder that is away for a while keeps no agent from anything.
+    let mut changed: serde_json::Value = serde_json::from_str(&good).unwrap();
+    changed["projects"][0]["directory"] = json!("/no/such/folder");
+    std::fs::write(&path, changed.to_string()).unwrap();
+    assert_eq!(reload(&world, "hal-agent.service", &path, pid), 0);
+}
+
 /// What root's helper says of the agent's configuration, and what is kept beside it.
 fn keeps_the_agents(world: &World) -> (String, Option<String>) {
     let path = |name: &str| world.path().join(name).to_string_lossy().into_owned();

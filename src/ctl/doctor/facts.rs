@@ -121,6 +121,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The copy beside it.
     pub backup: Backup,
+    /// What would change when the copy took the place of the file, where that is refused.
+    pub difference: Vec<String>,
     /// The file of the token, when systemd hands it over.
     pub credential: Option<PathBuf>,
     /// What stands in it; of the copy when the file itself cannot be read.

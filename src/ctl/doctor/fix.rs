@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::facts::{Facts, Kind};
 use super::finding::{Finding, Remedy};
 use super::gather::{Place, database, gather, operator_target};
+use super::is_for_people;
 use super::judge::judge;
 use crate::base::clock::Stopwatch;
 use crate::base::exit::Failure;
@@ -60,6 +61,13 @@ pub async fn fix(
     let mut tried = BTreeSet::new();
     for remedy in remedies {
         let what = remedy.sentence();
+        // People have it on the page before this.
+        if let Remedy::RestoreConfig(path) = &remedy
+            && !is_for_people(screen)
+        {
+            let of_it = facts.daemons.iter().filter(|daemon| daemon.config.path == *path);
+            of_it.flat_map(|daemon| &daemon.config.difference).for_each(|line| screen.say(line));
+        }
         if !yes && !is_wanted(&what, screen) {
             done.push(Fixed { what, outcome: "not done".into() });
             continue;

@@ -6,6 +6,7 @@
 //! - `firewall`: rules that turn away what goes to a port.
 //! - `way`: the way to a supervisor, step by step, and what it says.
 
+mod difference;
 mod files;
 mod firewall;
 pub mod machine;
@@ -160,6 +161,9 @@ async fn config(
     if copy.exists() {
         let is_good = validate(place, kind, &copy).await.is_ok_and(|(is_good, _)| is_good);
         config.backup = if is_good { Backup::Good } else { Backup::Bad };
+        if is_good && config.problems.is_some() {
+            config.difference = difference::difference(place.scrub, path, &copy);
+        }
     }
     config
 }

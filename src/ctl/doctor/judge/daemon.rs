@@ -126,6 +126,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
                 Finding::new(name(daemon, "config"), severity, crashed(daemon.kind), what)
                     .shown(problems)
                     .shown(good.then(|| format!("{path}.backup is valid")))
+                    .shown(&config.difference)
                     .helped([validate])
                     .helped(restore)
                     .helped([start(daemon)])
