@@ -25,6 +25,7 @@ pub mod resources;
 pub mod run;
 pub mod setup;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,9 +121,14 @@ impl Agent {
         Ok(Self { config, outbox, journal_end, set_aside, restarts: None, sessions, leases, reload, reloads })
     }
 
+    /// Where it remembers its starts.
+    pub fn starts_file(&self) -> PathBuf {
+        self.config.data_dir.join("agent.starts")
+    }
+
     /// Tells the supervisor when this agent was started too often lately.
     pub fn count_start(&mut self) {
-        let file = self.config.data_dir.join("agent.starts");
+        let file = self.starts_file();
         match starts::note(&file, clock::now()) {
             Ok(told) => self.restarts = told,
             Err(error) => tracing::warn!(%error, "cannot note this start in {}", file.display()),

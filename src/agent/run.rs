@@ -10,9 +10,9 @@ use super::config::{self, Config};
 use super::{Agent, Reload};
 use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
-use crate::base::notify;
 use crate::base::signals::{Signal, Signals};
 use crate::base::task::Tasks;
+use crate::base::{notify, starts};
 
 /// How often the loop turns for nothing when systemd does not ask for it.
 const RARELY: Duration = Duration::from_secs(24 * 3600);
@@ -24,6 +24,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     notify::status("opening the journal");
     let mut agent = Agent::open(config.clone())?;
     agent.count_start();
+    let starts = agent.starts_file();
     tracing::info!(node = %config.node_id, supervisor = config.supervisor_url, "ready");
     let (door, tasks) = (agent.reload(), Tasks::new());
     notify::status("connecting to the supervisor");
@@ -43,6 +44,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
                     notify::ready_still();
                 }
                 Signal::Stop => {
+                    starts::note_end_of(&starts);
                     notify::stopping("coding agents end their work");
                     tracing::info!("stopping: coding agents end their work");
                     tasks.stop();

@@ -1,4 +1,6 @@
-//! How often a daemon was started lately, remembered in a small file beside its data.
+//! How often a daemon ended by itself lately and was started again, remembered in a small file beside its data.
+//!
+//! Whoever stops a daemon and starts it again means to: a run that ended as it was told to is not counted.
 
 use std::io;
 use std::path::Path;
@@ -19,21 +21,12 @@ const REMEMBERED: usize = 100;
 /// Only its owner reads it.
 const PRIVATE: u32 = 0o600;
 
-/// Notes a start. What it ends in is a sentence when there were too many.
+/// Notes a start. What it ends in is a sentence when there were too many that nobody asked for.
 pub fn note(file: &Path, now: Time) -> io::Result<Option<String>> {
-    let text = match std::fs::read_to_string(file) {
-        // What is no list of moments, as after a power cut, holds none.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
-            String::new()
-        }
-        read => read?,
-    };
-    let earlier = text.lines().filter_map(Time::parse);
+    let earlier = read(file)?.into_iter();
     let mut starts: Vec<Time> = earlier.filter(|at| *at <= now && now.since(*at) < WINDOW).collect();
     starts.push(now);
-    let kept = starts.iter().skip(starts.len().saturating_sub(REMEMBERED));
-    let lines: String = kept.map(|at| format!("{at}\n")).collect();
-    file::replace(file, lines.as_bytes(), PRIVATE)?;
+    write(file, &starts)?;
     let count = starts.len();
     Ok((count > MOST).then(|| {
         format!(
@@ -41,6 +34,39 @@ pub fn note(file: &Path, now: Time) -> io::Result<Option<String>> {
             WINDOW.as_secs() / 60
         )
     }))
+}
+
+/// Notes that this run ends as it was told to: its start counts no more.
+fn note_end(file: &Path) -> io::Result<()> {
+    let mut starts = read(file)?;
+    match starts.pop() {
+        Some(_) => write(file, &starts),
+        None => Ok(()),
+    }
+}
+
+/// [`note_end`], where nobody can do anything about a failure.
+pub fn note_end_of(file: &Path) {
+    if let Err(error) = note_end(file) {
+        tracing::warn!(%error, "cannot note in {} that this end was asked for", file.display());
+    }
+}
+
+fn read(file: &Path) -> io::Result<Vec<Time>> {
+    let text = match std::fs::read_to_string(file) {
+        // What is no list of moments, as after a power cut, holds none.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            String::new()
+        }
+        read => read?,
+    };
+    Ok(text.lines().filter_map(Time::parse).collect())
+}
+
+fn write(file: &Path, starts: &[Time]) -> io::Result<()> {
+    let kept = starts.iter().skip(starts.len().saturating_sub(REMEMBERED));
+    let lines: String = kept.map(|at| format!("{at}\n")).collect();
+    file::replace(file, lines.as_bytes(), PRIVATE)
 }
 
 #[cfg(test)]
@@ -60,5 +86,18 @@ mod tests {
         assert_eq!(told(200), None);
         std::fs::write(&file, b"\xff\xfe").unwrap();
         assert_eq!(told(1500), None);
+    }
+
+    #[test]
+    fn a_run_that_ends_as_it_was_told_to_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("supervisor.starts");
+        note_end(&file).unwrap();
+        for minute in 0..8 {
+            assert_eq!(note(&file, Time(60_000 * 100 + minute * 1000)).unwrap(), None, "by hand");
+            note_end(&file).unwrap();
+        }
+        let crashes = (10..14).map(|second| note(&file, Time(60_000 * 100 + second * 1000)).unwrap());
+        assert_eq!(crashes.map(|told| told.is_some()).collect::<Vec<_>>(), [false, false, false, true]);
     }
 }

@@ -42,6 +42,7 @@ mod watch;
 mod works;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -183,9 +184,14 @@ impl Supervisor {
         pulse::status(&self.shared)
     }
 
+    /// Where it remembers its starts.
+    fn starts_file(&self) -> PathBuf {
+        self.config.database.with_extension("starts")
+    }
+
     /// Raises an alert when it was started too often lately.
     fn count_start(&self) {
-        let file = self.config.database.with_extension("starts");
+        let file = self.starts_file();
         match starts::note(&file, clock::now()) {
             Ok(None) => {}
             Ok(Some(text)) => {

@@ -9,7 +9,7 @@ use super::config::{self, Config};
 use crate::base::daemon::{Start, reread};
 use crate::base::exit::Failure;
 use crate::base::signals::{Signal, Signals};
-use crate::base::{descriptors, file, notify};
+use crate::base::{descriptors, file, notify, starts};
 use crate::protocol::ctl_file::CtlFile;
 
 /// Permissions of the files for halctl: the supervisor's user writes, its group reads.
@@ -22,6 +22,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     notify::status("opening the store");
     let mut supervisor = Supervisor::start(start.config)?;
     supervisor.count_start();
+    let starts = supervisor.starts_file();
     let note =
         leave_note(&supervisor).context("cannot write the file by which halctl finds this supervisor")?;
     tracing::info!(
@@ -39,9 +40,14 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
                 notify::ready(&supervisor.status());
             }
             Signal::Stop => break,
-            Signal::StopNow => return Ok(()),
+            Signal::StopNow => {
+                starts::note_end_of(&starts);
+                return Ok(());
+            }
         }
     }
+    // Whatever comes of the end, it was asked for.
+    starts::note_end_of(&starts);
     tracing::info!("stopping");
     notify::stopping("ending what is under way");
     tokio::select! {
