@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => Exit::Done.into(),
+        Err(failure) if failure.is_silent() => failure.exit.into(),
         Err(failure) => {
             let priority = if log::is_under_systemd() { log::JOURNAL_ERROR } else { "" };
             // When standard error is closed there is nobody left to tell; the exit code stands.

@@ -56,6 +56,16 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
+    /// A failure of which everything was said already: nothing but the code is left to give.
+    pub fn was_said(exit: Exit) -> Self {
+        Self::say(exit, "")
+    }
+
+    /// True when there is nothing to print.
+    pub fn is_silent(&self) -> bool {
+        self.error.to_string().is_empty()
+    }
+
     /// A failure with a code and one sentence.
     pub fn say(exit: Exit, sentence: impl fmt::Display) -> Self {
         Self { exit, error: anyhow::anyhow!("{sentence}") }

@@ -55,8 +55,16 @@ impl Report {
         }
     }
 
-    /// As a page for people.
+    /// As a page for people, with the summary as its last line.
     pub fn page(&self, color: bool) -> String {
+        let tone = if self.healthy { Tone::Good } else { Tone::Bad };
+        let summary = self.summary();
+        let summary = if color { painted(&summary, tone) } else { summary };
+        format!("{}{summary}\n", self.findings_page(color))
+    }
+
+    /// The same without the summary.
+    fn findings_page(&self, color: bool) -> String {
         let paint = |text: &str, tone: Tone| if color { painted(text, tone) } else { text.to_owned() };
         let mut page = String::new();
         let mut write = |line: String| {
@@ -86,7 +94,6 @@ impl Report {
         self.fixes
             .iter()
             .for_each(|fixed| write(format!("fix: {}: {}", fixed.what, one_line(&fixed.outcome))));
-        write(paint(&self.summary(), if self.healthy { Tone::Good } else { Tone::Bad }));
         page
     }
 
@@ -121,7 +128,8 @@ pub async fn run(
     if asked.fix {
         if findings.iter().any(|finding| finding.fix.is_some()) && is_for_people(screen) {
             let before = Report::of(facts.clone(), findings.clone(), Vec::new());
-            screen.write(&before.page(screen.color()))?;
+            // The summary comes once, of how things stand in the end.
+            screen.write(&before.findings_page(screen.color()))?;
             screen.flush()?;
         }
         (fixes, facts, findings) = fix::fix(&place, facts, findings, asked.yes, screen).await;
@@ -132,6 +140,8 @@ pub async fn run(
     match vain {
         Some(fixed) => Err(Failure::say(Exit::Failed, format!("{}: {}", fixed.what, fixed.outcome))),
         None if report.healthy => Ok(()),
+        // The page for people ends with the summary.
+        None if is_for_people(screen) => Err(Failure::was_said(Exit::Unwell)),
         None => Err(Failure::say(Exit::Unwell, report.summary())),
     }
 }

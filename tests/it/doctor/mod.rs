@@ -200,8 +200,11 @@ fn a_pipe_gets_a_line_for_each_finding_and_a_person_a_page() {
     let lines = crate::world::text(&lines.stdout);
     let critical: Vec<&str> = lines.lines().filter(|line| line.contains("severity: critical")).collect();
     assert!(critical.len() == 1 && critical[0].starts_with("finding: supervisor.down  "), "{lines}");
-    let page = machine.halctl(&["doctor", "-o", "table", "--color", "always"]);
-    let page = crate::world::text(&page.stdout);
+    let shown = machine.halctl(&["doctor", "-o", "table", "--color", "always"]);
+    let page = crate::world::text(&shown.stdout);
+    let all = format!("{page}{}", crate::world::text(&shown.stderr));
+    assert_eq!(shown.status.code(), Some(3), "{all}");
+    assert_eq!(all.matches(", the worst critical").count(), 1, "the summary comes once:\n{all}");
     assert!(page.contains("\x1b[31mCRITICAL\x1b[0m  Supervisor Process Crashed"), "{page}");
     assert!(page.contains("    $ sudo systemctl restart hal-supervisor\n"), "{page}");
 }
