@@ -337,6 +337,24 @@ pub enum ConfigVerb {
         url: String,
         // The remembered files are the global `--token-file` and `--ca-file`.
     },
+    /// Forget what `config set` has remembered: all of it, or what is named
+    #[command(after_help = "Examples:\n  halctl config unset\n  halctl config unset ca-file")]
+    Unset {
+        /// What to forget; the URL takes the token of its supervisor along
+        #[arg(value_enum, value_name = "WHAT")]
+        what: Vec<Remembered>,
+    },
+}
+
+/// What `config set` remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Remembered {
+    /// The supervisor's URL, and the token with it.
+    Url,
+    /// The file that holds the token.
+    TokenFile,
+    /// The file of the authorities whose certificates are trusted.
+    CaFile,
 }
 
 /// A moment as it may be typed.

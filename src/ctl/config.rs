@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::cli::{ConfigVerb, Global};
+use super::cli::{ConfigVerb, Global, Remembered};
 use super::discover::{self, Origin, Surroundings, may_send, read_url};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
@@ -37,6 +37,7 @@ pub fn run(
             })
         }
         ConfigVerb::Set { url } => set(&url, global, around, screen),
+        ConfigVerb::Unset { what } => unset(&what, around, screen),
     }
 }
 
@@ -68,10 +69,17 @@ impl Record for Shown {
 
 /// Writes the user's file, keeping the keys it does not know.
 fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
-    let path = around.user_file().ok_or_else(|| {
-        Failure::say(Exit::BadConfig, "neither HOME nor XDG_CONFIG_HOME names a folder to remember it in")
-    })?;
+    let path = user_file(around)?;
     let new = read_url(url, &Origin::Flag("--url"))?;
+    // A word alone is more often a slip than a machine that answers at the port of the web.
+    if !url.contains("://") && new.port().is_none() {
+        let sentence = format!(
+            "--url {url:?} names neither a scheme nor a port, and was not remembered; for a supervisor on the machine \
+             {0} it is http://{0}:8420 or https://{0}:8420",
+            new.host_str().unwrap_or_default()
+        );
+        return Err(Failure::say(Exit::Usage, sentence));
+    }
     let mut keys = read(&path)?;
     let old = keys.get("url").and_then(Value::as_str).and_then(|old| read_url(old, &Origin::Default).ok());
     // The old token belongs to the old supervisor and must not be sent to the new one.
@@ -83,15 +91,45 @@ fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Screen) -
             keys.insert(key.into(), absolute(file)?.to_string_lossy().into());
         }
     }
-    write(&path, &keys).map_err(|error| {
-        let doing = format!("cannot write {}", path.display());
-        Failure::new(Exit::Failed, anyhow::Error::new(error).context(doing))
-    })?;
+    write(&path, &keys).map_err(|error| cannot_write(&path, error))?;
     screen.say(&format!("Remembered in {}.", path.display()));
     if forgot && global.token_file.is_none() {
         screen.say("The token remembered for the other supervisor was forgotten; name the new one with --token-file.");
     }
     Ok(())
+}
+
+/// Takes keys out of the user's file, which goes when nothing is left in it.
+fn unset(what: &[Remembered], around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
+    let path = user_file(around)?;
+    let mut keys = read(&path)?;
+    let names = |one: &Remembered| match one {
+        Remembered::Url => vec!["url", "token", "token_file"],
+        Remembered::TokenFile => vec!["token", "token_file"],
+        Remembered::CaFile => vec!["ca_file"],
+    };
+    let all = [Remembered::Url, Remembered::CaFile];
+    let what = if what.is_empty() { &all } else { what };
+    let gone: Vec<&str> = what.iter().flat_map(names).filter(|name| keys.remove(*name).is_some()).collect();
+    if gone.is_empty() {
+        screen.say(&format!("Nothing of it is remembered in {}.", path.display()));
+        return Ok(());
+    }
+    let written = if keys.is_empty() { fs::remove_file(&path) } else { write(&path, &keys) };
+    written.map_err(|error| cannot_write(&path, error))?;
+    screen.say(&format!("Forgotten in {}: {}.", path.display(), gone.join(", ")));
+    Ok(())
+}
+
+fn user_file(around: &Surroundings) -> Result<PathBuf, Failure> {
+    around.user_file().ok_or_else(|| {
+        Failure::say(Exit::BadConfig, "neither HOME nor XDG_CONFIG_HOME names a folder to remember it in")
+    })
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> Failure {
+    let doing = format!("cannot write {}", path.display());
+    Failure::new(Exit::Failed, anyhow::Error::new(error).context(doing))
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, Failure> {

@@ -144,6 +144,34 @@ async fn a_token_from_a_file_stays_with_its_supervisor() {
 }
 
 #[tokio::test]
+async fn what_is_remembered_makes_sense_and_can_be_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let around = [("XDG_CONFIG_HOME", folder.path().to_str().unwrap())];
+    let path = folder.path().join("hal-o-swarm/ctl.json");
+    for bogus in ["bogus", "bogus/", "supervisor.example", "", "htp://localhost:8420", "http://"] {
+        let refused = halctl_with(&around, &["config", "set", "--url", bogus]).await;
+        assert_eq!(refused.exit, Exit::Usage, "{bogus:?}: {}", refused.sentence);
+        assert!(!path.exists(), "{bogus:?} was remembered");
+    }
+    let keys =
+        || -> serde_json::Value { serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap() };
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let token = token.to_str().unwrap();
+    let set = ["config", "set", "--url", "box:8420", "--token-file", token, "--ca-file", token];
+    assert_eq!(halctl_with(&around, &set).await.exit, Exit::Done);
+    let text = std::fs::read_to_string(&path).unwrap().replacen('{', "{\"later\": 1,", 1);
+    std::fs::write(&path, text).unwrap();
+    let one = halctl_with(&around, &["config", "unset", "ca-file"]).await;
+    assert!(one.aside.contains("Forgotten") && one.aside.contains("ca_file"), "{}", one.aside);
+    assert_eq!(keys(), json!({"later": 1, "url": "box:8420", "token_file": token}));
+    assert_eq!(halctl_with(&around, &["config", "unset"]).await.exit, Exit::Done);
+    assert_eq!(keys(), json!({"later": 1}), "keys from the future are kept");
+    let none = halctl_with(&around, &["config", "unset"]).await;
+    assert!(none.exit == Exit::Done && none.aside.contains("Nothing of it"), "{}", none.aside);
+}
+
+#[tokio::test]
 async fn a_command_whose_answer_breaks_off_is_asked_again_as_the_same_command() {
     let stand = Stand::start().await;
     stand.facts().break_answers = 1;
