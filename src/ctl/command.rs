@@ -57,6 +57,10 @@ pub fn outcome(command: CommandView) -> Result<CommandView, Failure> {
     let because = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     let (exit, sentence) = match command.state {
         CommandState::Done => return Ok(command),
+        // The supervisor itself has done it, and for no one node.
+        CommandState::Failed if node_id.as_str().is_empty() => {
+            (Exit::Failed, format!("{verb} failed{because}"))
+        }
         CommandState::Failed => (Exit::Failed, format!("{verb} failed on node {node_id}{because}")),
         CommandState::Expired => (
             Exit::Failed,
@@ -73,6 +77,7 @@ pub fn outcome(command: CommandView) -> Result<CommandView, Failure> {
         state @ (CommandState::Queued | CommandState::Sent | CommandState::Running) => {
             let where_it_is = match state {
                 CommandState::Queued => format!("is queued until node {node_id} is online"),
+                _ if node_id.as_str().is_empty() => "has no outcome yet".to_owned(),
                 CommandState::Sent => format!("was sent to node {node_id}, which has not begun"),
                 _ => format!("is running on node {node_id}"),
             };
@@ -130,6 +135,16 @@ mod tests {
             expires_at: Time(2),
             timestamp: Time(3),
         }
+    }
+
+    #[test]
+    fn what_no_one_node_does_names_none() {
+        let of_all = |state| CommandView { verb: Verb::HaltWork, node_id: "".into(), ..command(state) };
+        let failed = outcome(of_all(CommandState::Failed)).unwrap_err().to_string();
+        assert_eq!(failed, "halt_work failed: no such model");
+        let runs = outcome(of_all(CommandState::Running)).unwrap_err();
+        assert_eq!(runs.exit, Exit::TimedOut);
+        assert_eq!(runs.to_string(), "halt_work has no outcome yet. See `halctl commands get c1`");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! - `handover`: where a restart is. `policy`: what steps in by itself, when, and why.
 //! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
+//! - `stop`: how a turn is stopped that does not want to.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod address;
@@ -35,4 +36,5 @@ pub mod reconcile;
 pub mod report;
 pub mod route;
 pub mod session;
+pub mod stop;
 pub mod watch;

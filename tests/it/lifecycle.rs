@@ -1,12 +1,19 @@
 //! A session hands its work over to another; a halt lasts; what is archived is out of the way; projects wait for others.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use hal_o_swarm::base::clock::now;
+use hal_o_swarm::protocol::event::{Event, raw};
+use hal_o_swarm::protocol::frame::{CommandResult, Events, FromAgent, Heartbeat, ToAgent};
 use serde_json::{Value, json};
 
 use crate::patience::{PATIENCE, wait_until};
+use crate::peer::Peer;
 use crate::whole::Whole;
-use crate::world::World;
+use crate::world::{TOKEN, World, text};
 
 /// The text of the first message that a person or program said to a session.
 fn first_prompt(world: &World, id: &str) -> String {
@@ -81,8 +88,11 @@ fn a_halt_stops_what_runs_and_lets_nothing_begin_until_it_is_released() {
     let mut world = World::with_node();
     let id = world.start_session("shop", "run 600");
     world.wait_for_session(&id, "running");
-    world.ctl_says(&["sessions", "halt", "--all"]);
-    world.wait_for_session(&id, "idle");
+    let halted = world.ctl(&["sessions", "halt", "--all"]);
+    let said = text(&halted.stderr);
+    assert!(halted.status.success() && said.contains("everything is halted: no turn runs"), "{said}");
+    let session = world.data(&format!("/api/v1/sessions/{id}"));
+    assert_eq!(session["status"], "idle", "it is said when it is so");
     for line in [
         vec!["sessions", "start", "--project", "shop", "say no"],
         vec!["sessions", "prompt", id.as_str(), "say no"],
@@ -109,6 +119,132 @@ fn a_halt_stops_what_runs_and_lets_nothing_begin_until_it_is_released() {
     world.ctl_says(&["sessions", "archive", &after]);
     assert!(!world.ctl_says(&["sessions", "list"]).contains(&after));
     assert!(world.ctl_says(&["sessions", "list", "--all"]).contains(&after));
+}
+
+/// A node with one session at work, `stuck`, that no abort stops. The turn is over when the node says so, and a kill
+/// helps only where it is willing.
+struct Stubborn {
+    /// Whether a kill helps.
+    yields: Arc<AtomicBool>,
+    /// What it was asked, in order.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stubborn {
+    fn join(world: &World) -> Self {
+        let (yields, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (kill_helps, heard) = (Arc::clone(&yields), Arc::clone(&asked));
+        let url = format!("{}/ws/agent", world.url("ws"));
+        world.run(async move {
+            let (mut peer, _) = Peer::join(&url, TOKEN, "mule").await;
+            let mut seq = 0;
+            let busy = json!({"sessionID": "stuck", "status": {"type": "busy"}});
+            peer.say(&event(&peer, &mut seq, "session.created", &json!({"info": {"id": "stuck"}})))
+                .await
+                .unwrap();
+            peer.say(&event(&peer, &mut seq, "session.status", &busy)).await.unwrap();
+            tokio::spawn(async move {
+                let mut beats = tokio::time::interval(Duration::from_secs(1));
+                loop {
+                    let frame = tokio::select! {
+                        frame = peer.hear() => frame,
+                        _ = beats.tick() => {
+                            peer.say(&FromAgent::Heartbeat(Heartbeat::default())).await.unwrap();
+                            continue;
+                        }
+                    };
+                    let Ok(frame) = frame else { return };
+                    let ToAgent::Command(command) = frame else { continue };
+                    heard.lock().unwrap().push(command.verb.clone());
+                    let is_done = command.verb == "kill_session" && kill_helps.load(Ordering::SeqCst);
+                    if is_done {
+                        let over = json!({"sessionID": "stuck", "reason": "killed"});
+                        peer.say(&event(&peer, &mut seq, "session.ended", &over)).await.unwrap();
+                    }
+                    let result = CommandResult {
+                        command_id: Some(command.command_id),
+                        status: if is_done { "success" } else { "failure" }.to_owned(),
+                        state: None,
+                        output: String::new(),
+                        error: (!is_done).then(|| "GET /permission answers 400".to_owned()),
+                        stood: None,
+                    };
+                    peer.say(&FromAgent::CommandResult(result)).await.unwrap();
+                }
+            });
+        });
+        world.wait_for_session("stuck", "running");
+        Self { yields, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn event(peer: &Peer, seq: &mut u64, kind: &str, data: &Value) -> FromAgent {
+    *seq += 1;
+    let event = Event {
+        seq: *seq,
+        id: format!("mule-{seq}"),
+        kind: kind.to_owned(),
+        session_id: Some("stuck".into()),
+        project: Some("shop".into()),
+        occurred_at: now(),
+        data: raw(data),
+    };
+    FromAgent::Events(Events { incarnation: peer.incarnation().to_owned(), events: vec![event] })
+}
+
+/// The text of an open alert of this name, if there is one.
+fn alert_text(world: &World, name: &str) -> Option<String> {
+    let alerts = world.data(&format!("/api/v1/alerts?name={name}&status=open"));
+    alerts[0]["text"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_halt_whose_turns_run_on_says_so_and_names_them() {
+    let world = World::supervised();
+    let mule = Stubborn::join(&world);
+    let (code, sentence) = world.ctl_fails(&["sessions", "halt", "--all"]);
+    assert_eq!(code, 1, "{sentence}");
+    for part in ["1 turn did not stop: session stuck on node mule", "GET /permission answers 400"] {
+        assert!(sentence.contains(part), "{part} is not in {sentence}");
+    }
+    assert!(!sentence.contains("on node :"), "no node is named that is none: {sentence}");
+    let asked = mule.asked();
+    assert_eq!(asked.first().map(String::as_str), Some("abort_session"));
+    assert_eq!(
+        asked.last().map(String::as_str),
+        Some("kill_session"),
+        "it was killed after a while: {asked:?}"
+    );
+    let halted = alert_text(&world, "work.halted").unwrap();
+    assert!(halted.contains("1 turn has not stopped yet"), "{halted}");
+    let left = alert_text(&world, "halt.incomplete").unwrap();
+    assert!(left.contains("session stuck on node mule"), "{left}");
+
+    mule.yields.store(true, Ordering::SeqCst);
+    let again = world.ctl(&["sessions", "halt", "--all"]);
+    let said = text(&again.stderr);
+    assert!(again.status.success() && said.contains("everything is halted: no turn runs"), "{said}");
+    assert_eq!(alert_text(&world, "halt.incomplete"), None, "it is over");
+    let halted = alert_text(&world, "work.halted").unwrap();
+    assert!(halted.ends_with("no turn runs or begins"), "{halted}");
+}
+
+#[test]
+fn a_pause_is_said_to_be_one_when_the_turn_has_stopped() {
+    let world = World::supervised();
+    let mule = Stubborn::join(&world);
+    let (code, sentence) = world.ctl_fails(&["sessions", "pause", "stuck"]);
+    assert_eq!(code, 1, "{sentence}");
+    assert!(sentence.contains("session stuck is paused") && sentence.contains("did not stop"), "{sentence}");
+    assert!(alert_text(&world, "halt.incomplete").is_some());
+    mule.yields.store(true, Ordering::SeqCst);
+    world.ctl_says(&["sessions", "pause", "stuck"]);
+    assert_eq!(world.data("/api/v1/sessions/stuck")["status"], "ended");
+    assert_eq!(alert_text(&world, "halt.incomplete"), None, "it is over");
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::protocol::command::Verb;
 /// How long a restart is waited for: the session has a minute to write down where it stands.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(150);
 
+/// How long it is waited for turns to stop: those that do not are killed after a while, and that is waited for too.
+const STOP_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// Carries out one of these verbs.
 pub async fn run(verb: LifeVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
@@ -27,6 +30,7 @@ pub async fn run(verb: LifeVerb, client: &Client, screen: &mut Screen) -> Result
             start(client, screen, request, WaitArgs::default()).await
         }
         LifeVerb::Pause { id, act } => {
+            let act = ActArgs { timeout: act.timeout.or(Some(STOP_TIMEOUT)), ..act };
             tell(client, screen, Verb::PauseSession, &id, Map::new(), act, "is paused").await
         }
         LifeVerb::Unpause { id, act } => {
@@ -46,6 +50,7 @@ pub async fn run(verb: LifeVerb, client: &Client, screen: &mut Screen) -> Result
         }
         LifeVerb::Halt { all: _, project, release, act } => {
             let args = Map::from_iter([("release".to_owned(), Value::from(release))]);
+            let act = ActArgs { timeout: act.timeout.or(Some(STOP_TIMEOUT)), ..act };
             let mut request = request(Verb::HaltWork, args, act)?;
             request.project = project.unwrap_or_default();
             let command = outcome(client.command(&request).await?)?;

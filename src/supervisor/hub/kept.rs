@@ -27,6 +27,7 @@ use crate::rules::ledger::Bill;
 use crate::rules::notice::Told;
 use crate::rules::policy::Memories;
 use crate::rules::policy::facts::Facts;
+use crate::rules::stop::Stopping;
 use crate::store::state::StateRecord;
 
 /// The key of a halt of everything: no project has this name.
@@ -101,6 +102,8 @@ kinds! {
     MEMORY: Memory(Memories) = "policy.memory", "no policy touches the session until a person goes on with it: halctl sessions resume";
     /// Sessions that hand their work over, by session.
     HANDOVER: Handover(Handover) = "session.handover", "the session is not restarted; end it, or start another one in its place";
+    /// Sessions whose turn is to stop and was not yet seen to have stopped, by session.
+    STOPPING: Stopping(Stopping) = "session.stopping", "the turn is stopped anew while its session is halted or paused";
     /// The session that completed a project last, by project.
     COMPLETE: Complete(String) = "project.complete", "the project counts as not completed until a session completes it again";
     /// The completions after which a project that waited for them was let go, by project.

@@ -404,6 +404,19 @@ impl View {
         }
     }
 
+    /// Sees a session and its helpers as far as a turn of theirs runs.
+    pub fn each_running(&self, id: &SessionId, see: &mut impl FnMut(&Session)) {
+        let mut running = |session: &Session| {
+            if matches!(session.activity, Activity::Busy | Activity::Retry(_)) {
+                see(session);
+            }
+        };
+        if let Some(record) = self.sessions.get(id) {
+            running(&record.session);
+        }
+        self.each_helper(id, id, MAX_DEPTH, &mut running);
+    }
+
     /// Each session has one parent, so those below `root` are a tree unless `root` is below itself.
     fn each_helper(&self, root: &SessionId, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
         if depth == 0 {

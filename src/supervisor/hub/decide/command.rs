@@ -342,6 +342,7 @@ impl Work {
             self.view.commands.remove(&command.id);
             self.policy_command_ended(&command, command.changed_at);
             self.handover_part_ended(&command, command.changed_at);
+            self.stop_part_ended(&command, command.changed_at);
             self.effects.push(Effect::Ended(command));
         } else {
             self.view.commands.insert(command.id.clone(), Arc::new(command));

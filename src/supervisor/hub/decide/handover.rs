@@ -28,6 +28,9 @@ pub const ACTOR: &str = "handover";
 /// How long a session may take to write down where it stands.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a session that was killed may take to be seen to have ended.
+const ENDING: Duration = Duration::from_secs(60);
+
 /// A session that is idle for less may be between two turns.
 const REST: Duration = Duration::from_secs(1);
 
@@ -85,6 +88,12 @@ impl Work {
                     self.end_old(&record, handover, at);
                 }
                 Step::Ending if is_over => self.start_new(&record, handover, at),
+                Step::Ending if !self.is_open(handover.part.as_ref()) && at >= handover.until => {
+                    let why = format!(
+                        "session {id} was killed, but is not seen to have ended; none goes on with its work"
+                    );
+                    self.end_handover(&record, &handover, Err(why), at);
+                }
                 _ => {}
             }
         }
@@ -92,7 +101,7 @@ impl Work {
 
     /// True when the session has written, or had its time.
     fn has_written(&self, id: &SessionId, handover: &Handover, at: Time) -> bool {
-        let is_heard = handover.part.as_ref().is_none_or(|part| !self.view.commands.contains_key(part));
+        let is_heard = !self.is_open(handover.part.as_ref());
         let rests =
             self.view.watched.get(id).is_none_or(|watched| {
                 watched.facts.doing == Doing::Idle && at >= watched.facts.since.plus(REST)
@@ -100,11 +109,15 @@ impl Work {
         at >= handover.until || (is_heard && rests)
     }
 
+    fn is_open(&self, part: Option<&CommandId>) -> bool {
+        part.is_some_and(|part| self.view.commands.contains_key(part))
+    }
+
     fn end_old(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
         let facts: Facts =
             self.view.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
         handover.stop = Stop { message: facts.message, said: facts.said, commit: None };
-        handover.step = Step::Ending;
+        (handover.step, handover.until) = (Step::Ending, at.plus(ENDING));
         match self.part(record, Verb::KillSession, json!({}), &handover, at) {
             Ok(command) => handover.part = Some(command.id),
             Err(why) => return self.end_handover(record, &handover, Err(why), at),

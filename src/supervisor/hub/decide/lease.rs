@@ -131,6 +131,7 @@ impl Work {
     /// A node gives a lease back, after all events of what was used.
     pub(super) fn lease_ended(&mut self, node: &NodeId, data: &RawValue, at: Time) {
         let Some(end) = read::<LeaseEnd>(data) else { return };
+        self.lease_stopped(&end.lease_id);
         let Some(loan) = self.view.loans.get(&end.lease_id).filter(|loan| loan.node == *node).cloned() else {
             // Its node knows what it was, and it is over.
             if self.view.is_unreadable(LEASE, &end.lease_id) {
@@ -171,7 +172,7 @@ impl Work {
             name => format!("look at halctl budgets get {name}, raise it if need be, then "),
         };
         let text = format!(
-            "session {session} on node {node} was interrupted after ${} of the ${} lent to it: {}. To go on: \
+            "session {session} on node {node} is interrupted after ${} of the ${} lent to it: {}. To go on: \
              {raise}halctl sessions resume {session}",
             dollars(told.used_micros),
             dollars(told.lent_micros),
@@ -186,6 +187,7 @@ impl Work {
             lasting: false,
         };
         self.see(&seen, at);
+        self.node_interrupts(&session, &told.lease_id, at);
     }
 
     fn put_loan(&mut self, loan: Loan, at: Time) {

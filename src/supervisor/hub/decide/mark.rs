@@ -1,47 +1,42 @@
 //! What people say about a session: paused, put away, labelled. And the big red button: a halt, which lasts until it is
 //! released.
 
-use std::collections::HashSet;
-
 use serde_json::json;
 
 use super::Work;
 use super::policy::ACTOR;
+use super::stop::{HALTED, HALTER, what_is_halted};
 use super::{dependency, handover};
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::alert::Severity;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use crate::protocol::command::{Command, CommandState, Verb};
+use crate::protocol::frame::{Cancel, ToAgent};
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Activity, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
+use crate::rules::stop::Cause;
 use crate::store::session::SessionRecord;
+use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::NotAccepted;
 use crate::supervisor::hub::kept::{HALT, HALT_ALL, MARKS};
 
-/// The name of the alert that work is halted.
-const HALTED: &str = "work.halted";
-
 /// Labels of a session at most.
 const MOST_LABELS: usize = 32;
-
-/// Who orders what a halt needs.
-pub const HALTER: &str = "halt";
 
 impl Work {
     /// Carries out what only the supervisor has to know. The outcome, or `None`: it goes on for a while.
     pub(super) fn carry_out_here(&mut self, command: &Command, at: Time) -> Option<Result<String, String>> {
         if command.verb == Verb::HaltWork {
-            return Some(Ok(self.halt(command, at)));
+            return self.halt(command, at);
         }
         let id = command.session_id.as_ref()?;
         let Some(record) = self.view.sessions.get(id).cloned() else {
             return Some(Err(format!("session {id} is gone")));
         };
         match command.verb {
-            Verb::PauseSession => Some(Ok(self.pause(&record, &command.actor, at))),
+            Verb::PauseSession => self.pause(&record, command, at),
             Verb::ReleaseSession => {
                 self.release(&record, &command.actor, at);
                 Some(Ok(String::new()))
@@ -55,18 +50,26 @@ impl Work {
         }
     }
 
-    /// The turn is stopped, and no policy touches the session until a person goes on with it.
-    fn pause(&mut self, record: &SessionRecord, actor: &str, at: Time) -> String {
-        let id = &record.session.id;
+    /// No policy touches the session until a person goes on with it, and its turn is stopped. The outcome, or `None`: it
+    /// is not known yet whether the turn stops.
+    fn pause(
+        &mut self,
+        record: &SessionRecord,
+        command: &Command,
+        at: Time,
+    ) -> Option<Result<String, String>> {
+        let (id, actor) = (&record.session.id, &command.actor);
         let mut marks = self.marks(id);
         if marks.paused.is_none() {
-            marks.paused = Some(Said { by: actor.to_owned(), at });
+            marks.paused = Some(Said { by: actor.clone(), at });
             self.keep(MARKS, id.as_str(), &marks, at);
             self.note_session(record, "session.paused", &json!({"by": actor}), at);
         }
-        self.stop_turn(record, actor, &format!("{id}/pause@{}", at.0), at);
+        self.try_stops_again(|session| session.id == *id, at);
+        self.stop_session(id, &Cause::Pause(id.clone()), at);
         self.look_again(id);
-        marks.paused.map_or_else(String::new, |said| format!("paused by {} at {}", said.by, said.at))
+        self.go_on_with_stops(at);
+        self.stop_outcome(command, at)
     }
 
     /// A person goes on with a session.
@@ -123,45 +126,34 @@ impl Work {
         }
     }
 
-    /// Stops a turn that runs.
-    fn stop_turn(&mut self, record: &SessionRecord, actor: &str, key: &str, at: Time) {
-        if !matches!(record.session.activity, Activity::Busy | Activity::Retry(_)) {
-            return;
-        }
-        let request = CommandRequest {
-            verb: Verb::AbortSession.as_str().to_owned(),
-            session_id: record.session.id.to_string(),
-            idempotency_key: key.to_owned(),
-            ..CommandRequest::default()
-        };
-        // One that is refused finds too many before it; the turn is looked at again while a halt lasts.
-        let _ = self.order(&request, actor, CommandId::from(id::fresh()), at);
-    }
-
-    /// Halts a project or everything, or lets it go on.
-    fn halt(&mut self, command: &Command, at: Time) -> String {
+    /// Halts a project or everything, or lets it go on. The outcome, or `None`: it is not known yet whether all turns
+    /// stop.
+    fn halt(&mut self, command: &Command, at: Time) -> Option<Result<String, String>> {
         let key = if command.project.is_empty() { HALT_ALL } else { &command.project };
         let release = command.args.get("release").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        let by = &command.actor;
-        let data = json!({"project": command.project, "by": by});
-        let what = if command.project.is_empty() { "everything" } else { key };
+        let (by, project) = (&command.actor, command.project.as_str());
+        let data = json!({"project": project, "by": by});
         if release {
             self.forget(HALT, key);
-            self.well_again(HALTED, &command.project, at);
+            self.well_again(HALTED, project, at);
             self.note(&NodeId::new(""), "halt.released", &data, at);
         } else {
             let said = self.view.halt(key).unwrap_or(Said { by: by.clone(), at });
             self.keep(HALT, key, &said, at);
-            let text = format!("{what} is halted by {} since {}: no turn runs or begins", said.by, said.at);
-            let (name, about, severity) = (HALTED, command.project.as_str(), Severity::Medium);
+            let text = self.halt_text(project, &said);
+            let (name, about, severity) = (HALTED, project, Severity::Medium);
             self.see(&Seen { name, about, severity, text: &text, lasting: true }, at);
             self.note(&NodeId::new(""), "halt.set", &data, at);
             self.cancel_halted(at);
-            self.stop_halted(at);
+            self.try_stops_again(|one| project.is_empty() || one.project.as_str() == project, at);
         }
         let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
         all.iter().for_each(|id| self.look_again(id));
-        format!("{what} {}", if release { "goes on" } else { "is halted" })
+        self.go_on_with_stops(at);
+        match release {
+            true => Some(Ok(format!("{} goes on", what_is_halted(project)))),
+            false => self.stop_outcome(command, at),
+        }
     }
 
     /// Why a command is refused while work is halted.
@@ -180,44 +172,26 @@ impl Work {
         ))))
     }
 
-    /// What was asked for and has not gone out is not begun any more.
+    /// What was asked for and has not gone out is not begun any more; a node that has it drops it unless it has begun.
     fn cancel_halted(&mut self, at: Time) {
-        let waiting: Vec<Command> = self
+        let open: Vec<Command> = self
             .view
             .commands
             .values()
-            .filter(|one| one.state == CommandState::Queued && self.check_halt(one).is_err())
+            .filter(|one| !one.verb.stays_here() && self.check_halt(one).is_err())
             .map(|one| Command::clone(one))
             .collect();
-        for command in waiting {
-            let error = Some("halted before it was sent; it had no effect".to_owned());
-            self.put_command(Command { state: CommandState::Failed, error, changed_at: at, ..command });
+        for mut command in open {
+            if command.state == CommandState::Queued {
+                command.state = CommandState::Failed;
+                command.error = Some("halted before it was sent; it had no effect".to_owned());
+            } else {
+                command.expires_at = command.expires_at.min(at);
+                let cancel = ToAgent::Cancel(Cancel { command_id: command.id.clone() });
+                self.effects.push(Effect::Tell(command.node_id.clone(), cancel));
+            }
+            self.put_command(Command { changed_at: at, ..command });
         }
-    }
-
-    /// Stops turns that run though their project is halted: those of now, and those that a node comes back with.
-    pub(super) fn stop_halted(&mut self, at: Time) {
-        if !self.view.any_kept(HALT) {
-            return;
-        }
-        let asked: HashSet<SessionId> = (self.view.commands.values())
-            .filter(|one| one.verb == Verb::AbortSession && one.actor == HALTER)
-            .filter_map(|one| one.session_id.clone())
-            .collect();
-        let running: Vec<_> = (self.view.sessions.values())
-            .filter(|one| matches!(one.session.activity, Activity::Busy | Activity::Retry(_)))
-            .filter(|one| self.view.halt_of(one.session.project.as_str()).is_some())
-            .filter(|one| !asked.contains(&one.session.id) && self.is_connected(&one.session.node_id))
-            .cloned()
-            .collect();
-        for record in running {
-            let key = format!("{}/halt@{}", record.session.id, at.0);
-            self.stop_turn(&record, HALTER, &key, at);
-        }
-    }
-
-    fn is_connected(&self, node: &NodeId) -> bool {
-        self.view.nodes.get(node).is_some_and(|node| node.online)
     }
 
     /// A person who says something to a paused session goes on with it.

@@ -23,6 +23,7 @@ mod provider;
 mod returned;
 mod route;
 mod silence;
+mod stop;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -84,6 +85,8 @@ pub struct Work {
     pub free: HashSet<u64>,
     /// Sessions of which the present input has told policies something.
     told: BTreeSet<SessionId>,
+    /// A turn that was to stop has stopped, or what was to stop it has ended.
+    stirred: bool,
 }
 
 impl Work {
@@ -99,6 +102,7 @@ impl Work {
             returned: HashSet::new(),
             free: HashSet::new(),
             told: BTreeSet::new(),
+            stirred: false,
         }
     }
 
@@ -154,7 +158,7 @@ impl Work {
                 self.expire(at);
                 self.drop_silent(at);
                 self.end_silences(at);
-                self.stop_halted(at);
+                self.go_on_with_stops(at);
                 self.go_on_with_handovers(at);
                 self.consider_due(at);
                 self.approvals_due(at);
@@ -163,6 +167,9 @@ impl Work {
         }
         self.follow_asks(at);
         self.consider_told(at);
+        if std::mem::take(&mut self.stirred) {
+            self.conclude_stops(at);
+        }
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Work;
+use super::{Work, stop};
 use crate::base::clock::Time;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::lease;
@@ -18,6 +18,7 @@ use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
+use crate::supervisor::hub::kept::STOPPING;
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {
@@ -254,6 +255,10 @@ impl Work {
         }
         let id = record.session.id.to_string();
         self.batch.edits.is_back(Kind::Session, &id);
+        if !stop::runs(&record.session) && self.view.is_kept(STOPPING, &id) {
+            self.forget(STOPPING, &id);
+            self.stirred = true;
+        }
         self.batch.sessions.insert(id, record.clone());
         self.view.put_session(record);
     }

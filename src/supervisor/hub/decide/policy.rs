@@ -21,7 +21,7 @@ use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subje
 use crate::store::session::SessionRecord;
 use crate::store::state;
 use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::kept::{FACTS, HANDOVER, MARKS, MEMORY};
+use crate::supervisor::hub::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
 use crate::supervisor::hub::view::Watched;
 
 /// How the actor of a policy's commands begins.
@@ -252,7 +252,7 @@ impl Work {
     /// A session is gone for good.
     pub(super) fn forget_session(&mut self, id: &SessionId) {
         self.view.watched.remove(id);
-        [FACTS.name, MEMORY.name, MARKS.name, HANDOVER.name]
+        [FACTS.name, MEMORY.name, MARKS.name, HANDOVER.name, STOPPING.name]
             .iter()
             .for_each(|kind| self.put_state(state::name(kind, id.as_str()), None));
     }
