@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use hal_o_swarm::base::daemon::{Order, VERSION, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
+use hal_o_swarm::base::harmless::clean;
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
 use hal_o_swarm::{agent, ctl, manual, supervisor, up};
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
         Err(failure) => {
             let priority = if log::is_under_systemd() { log::JOURNAL_ERROR } else { "" };
             // When standard error is closed there is nobody left to tell; the exit code stands.
-            let _ = writeln!(std::io::stderr(), "{priority}{program}: error: {failure}");
+            let _ =
+                writeln!(std::io::stderr(), "{priority}{program}: error: {}", clean(&failure.to_string()));
             failure.exit.into()
         }
     }

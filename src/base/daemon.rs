@@ -167,7 +167,8 @@ pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Reading<C>) -> Option<
             Some(config)
         }
         Err(report) => {
-            tracing::error!("reload: nothing changed, the file has problems:\n{}", report.text());
+            tracing::error!("reload: nothing changed, the file has problems:");
+            report.text().lines().for_each(|line| tracing::error!("{line}"));
             None
         }
     }

@@ -14,3 +14,8 @@ pub fn raise_limit() {
         tracing::warn!(%error, limit = now.current, "the limit of open files cannot be raised");
     }
 }
+
+/// How many may be open.
+pub fn limit() -> usize {
+    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}

@@ -1,4 +1,5 @@
-//! Writing small files whole: whoever reads one sees the old content or the new, never a part.
+//! Writing small files whole: whoever reads one sees the old content or the new, never a part. Opening files that others
+//! may have put there: never waiting for anybody, and never with rights that they do not have.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -29,6 +30,57 @@ pub fn replace_as(
     }
     written?;
     sync_folder(path)
+}
+
+/// Opens a file for reading where others may put theirs: a pipe would keep us waiting for ever, a device do anything.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    open_flagged(path, 0)
+}
+
+/// The same, and not by way of a symbolic link, which leads wherever its owner likes.
+pub fn open_here(path: &Path) -> io::Result<File> {
+    open_flagged(path, libc::O_NOFOLLOW)
+}
+
+fn open_flagged(path: &Path, flags: i32) -> io::Result<File> {
+    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => no_file("it is a symbolic link"),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file("it is not a regular file")) }
+}
+
+fn no_file(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// Opens a file whose path was read in a file of this user. One that he could not have read himself is refused: whoever
+/// has more rights must not use them for him.
+pub fn open_named(path: &Path, by: u32) -> io::Result<File> {
+    let file = open_regular(path)?;
+    if may_name(by, rustix::process::geteuid().as_raw(), file.metadata()?.uid()) {
+        return Ok(file);
+    }
+    let why = "it does not belong to the owner of the file that names it";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+/// Whether a file of `by` may name one of `owner` to be read by `reader`.
+fn may_name(by: u32, reader: u32, owner: u32) -> bool {
+    const ROOT: u32 = 0;
+    by == ROOT || by == reader || by == owner
+}
+
+/// Gives a file to a user and a group, as root may: the file itself, and only if it has no other name, by which it might
+/// belong elsewhere.
+pub fn give(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    let file = open_here(path)?;
+    if file.metadata()?.nlink() > 1 {
+        return Err(no_file("it has more than one name (hard links)"));
+    }
+    std::os::unix::fs::fchown(&file, Some(user), Some(group))
 }
 
 /// Makes a change of names in the folder of a file last.
@@ -66,8 +118,9 @@ pub fn give_to_owner(folder: &Path, begin: &str) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let is_ours = entry.file_name().to_string_lossy().starts_with(begin);
-        if is_ours && entry.metadata()?.uid() == 0 {
-            std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
+        let file = entry.metadata()?;
+        if is_ours && file.is_file() && file.uid() == 0 {
+            give(&entry.path(), owner.uid(), owner.gid())?;
         }
     }
     Ok(())
@@ -100,6 +153,47 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_nobody_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "x").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        assert!(open_here(&at("file")).is_ok() && open_regular(&at("link")).is_ok());
+        let why = |name| open_here(&at(name)).unwrap_err().to_string();
+        assert_eq!(why("link"), "it is a symbolic link");
+        assert_eq!(
+            (why("pipe"), why("")),
+            ("it is not a regular file".into(), "it is not a regular file".into())
+        );
+        assert!(open_regular(&at("pipe")).is_err());
+    }
+
+    #[test]
+    fn a_file_names_what_its_owner_may_read_and_nothing_else() {
+        let (root, service, ada) = (0, 990, 1000);
+        assert!(!may_name(service, root, root), "root must not read its own secrets for the service");
+        assert!(!may_name(service, ada, ada) && !may_name(ada, root, service));
+        assert!(may_name(service, root, service) && may_name(service, ada, service));
+        assert!(may_name(ada, ada, root) && may_name(root, ada, ada) && may_name(root, root, service));
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_not_given_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&path, "x").unwrap();
+        let own = path.metadata().unwrap();
+        give(&path, own.uid(), own.gid()).unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        assert!(give(&path, own.uid(), own.gid()).unwrap_err().to_string().contains("hard links"));
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        assert!(give(&path, own.uid(), own.gid()).is_err(), "what a link leads to is somebody else's");
+    }
 
     #[test]
     fn replaces_the_content_and_sets_the_mode() {

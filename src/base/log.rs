@@ -8,6 +8,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::harmless::OneLine;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -63,7 +65,7 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
 
 fn text() -> Box<dyn Layer<Registry> + Send + Sync> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Box::new(
-        tracing_subscriber::fmt::layer().with_ansi(colour).with_target(false).with_writer(std::io::stderr),
-    )
+    // The words of others in a line must not begin another one. Each is handed over as a whole.
+    let line = move || OneLine::new(std::io::stderr(), colour);
+    Box::new(tracing_subscriber::fmt::layer().with_ansi(colour).with_target(false).with_writer(line))
 }

@@ -10,7 +10,8 @@
 //! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
-//! - `file`: writing small files whole.
+//! - `file`: writing small files whole, and opening those that others may have put there.
+//! - `harmless`: foreign text that commands no terminal.
 //! - `os`: what the kernel offers and no safe crate wraps.
 //! - `descriptors`: how many files and connections may be open.
 //! - `panic`: what happens when the program finds itself wrong.
@@ -19,6 +20,7 @@
 //! - `starts`: how often a daemon was started lately.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
+//! - `tls`: whose certificates are trusted.
 //! - `log`: where log lines go.
 //! - `exit`: the exit codes that are documented.
 
@@ -30,6 +32,7 @@ pub mod daemon;
 pub mod descriptors;
 pub mod exit;
 pub mod file;
+pub mod harmless;
 pub mod id;
 pub mod log;
 pub mod memory;
@@ -44,3 +47,4 @@ pub mod secret;
 pub mod signals;
 pub mod starts;
 pub mod task;
+pub mod tls;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::cli::{self, Global, Output};
 use crate::base::clock::{Time, now};
 use crate::base::exit::{Exit, Failure};
+use crate::base::harmless;
 use record::{Field, Place, Record, Tone};
 
 /// Where a program's output goes.
@@ -65,7 +66,7 @@ impl Screen {
         match self.output {
             Output::Json => self.json(&items),
             Output::Yaml => self.yaml(&items),
-            Output::Name => items.iter().try_for_each(|item| self.write(&format!("{}\n", item.name()))),
+            Output::Name => items.iter().try_for_each(|item| self.named(item)),
             Output::Csv => self.csv(items),
             Output::Lines => items.iter().try_for_each(|item| self.line(item)),
             Output::Table | Output::Wide if items.is_empty() => {
@@ -84,7 +85,7 @@ impl Screen {
         match self.output {
             Output::Json => self.json(item),
             Output::Yaml => self.yaml(item),
-            Output::Name => self.write(&format!("{}\n", item.name())),
+            Output::Name => self.named(item),
             Output::Csv => self.csv(std::slice::from_ref(item)),
             Output::Lines => self.line(item),
             Output::Table | Output::Wide => {
@@ -108,14 +109,14 @@ impl Screen {
     pub fn next<T: Record + Serialize>(&mut self, item: &T) -> Result<(), Failure> {
         match self.output {
             Output::Json => {
-                let text = serde_json::to_string(item).map_err(unwritable)?;
+                let text = harmless::json(serde_json::to_string(item).map_err(unwritable)?);
                 self.write(&format!("{text}\n"))?;
             }
             Output::Yaml => {
                 self.write("---\n")?;
                 self.yaml(item)?;
             }
-            Output::Name => self.write(&format!("{}\n", item.name()))?,
+            Output::Name => self.named(item)?,
             Output::Csv => self.write(&record::csv_line(&item.fields(), Field::csv))?,
             Output::Lines => self.line(item)?,
             Output::Table | Output::Wide => {
@@ -126,8 +127,13 @@ impl Screen {
         self.flush()
     }
 
-    /// Prints text as it is. Whoever calls has made foreign text harmless; see [`text::clean`].
+    /// Prints text, which may carry colour. Whoever calls has made foreign text harmless; see [`text::clean`].
     pub fn write(&mut self, text: &str) -> Result<(), Failure> {
+        // The second set of control characters is never ours.
+        let is_foreign = |c: char| !c.is_ascii_control() && harmless::is_harmful(c);
+        if text.contains(is_foreign) {
+            return self.out.write_all(text.replace(is_foreign, "").as_bytes()).map_err(broken);
+        }
         self.out.write_all(text.as_bytes()).map_err(broken)
     }
 
@@ -150,6 +156,10 @@ impl Screen {
         rows.iter().try_for_each(|row| self.write(&record::csv_line(row, Field::csv)))
     }
 
+    fn named<T: Record>(&mut self, item: &T) -> Result<(), Failure> {
+        self.write(&format!("{}\n", text::one_line(&item.name())))
+    }
+
     fn line<T: Record>(&mut self, item: &T) -> Result<(), Failure> {
         let line = record::line(item);
         self.write(&line)
@@ -157,7 +167,7 @@ impl Screen {
 
     fn json<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(data).map_err(unwritable)?;
-        self.write(&text)?;
+        self.write(&harmless::json(text))?;
         self.write("\n")
     }
 
@@ -165,6 +175,10 @@ impl Screen {
         // By way of JSON, because an event's data is JSON text that only a JSON writer understands.
         let value = serde_json::to_value(data).map_err(unwritable)?;
         let text = yaml_serde::to_string(&value).map_err(unwritable)?;
+        // JSON is YAML, and can name what YAML would print as it is.
+        if text.contains(|c| !matches!(c, '\n' | '\t') && harmless::is_harmful(c)) {
+            return self.json(&value);
+        }
         self.write(&text)
     }
 
@@ -295,6 +309,36 @@ mod tests {
         let yaml: serde_json::Value =
             yaml_serde::from_str(&printed(Some(Output::Yaml), true, false)).unwrap();
         assert_eq!(json, yaml);
+    }
+
+    #[test]
+    fn no_shape_of_what_is_printed_commands_a_terminal() {
+        let foreign = "x\u{9b}2J\u{85}\u{202e}y\x1b[31m\nz\x7f";
+        let thing = Thing { id: foreign.into(), data: crate::protocol::event::raw(&[foreign]) };
+        for output in [
+            Output::Json,
+            Output::Yaml,
+            Output::Csv,
+            Output::Lines,
+            Output::Name,
+            Output::Table,
+            Output::Wide,
+        ] {
+            let paper = Paper::default();
+            let global = Global { output: Some(output), ..Global::default() };
+            let mut screen = Screen::to(&global, true, false, Box::new(paper.clone()), Box::new(io::sink()));
+            screen.list(std::slice::from_ref(&thing), "").unwrap();
+            screen.one(&thing).unwrap();
+            screen.next(&thing).unwrap();
+            let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+            let bad = text.chars().find(|c| *c != '\n' && harmless::is_harmful(*c));
+            assert_eq!(bad, None, "{output:?}: {text:?}");
+            if output == Output::Yaml {
+                let first = text.split("---\n").last().unwrap();
+                let yaml: serde_json::Value = yaml_serde::from_str(first).unwrap();
+                assert_eq!((&yaml["id"], &yaml["data"][0]), (&foreign.into(), &foreign.into()));
+            }
+        }
     }
 
     #[test]

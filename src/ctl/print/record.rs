@@ -135,18 +135,48 @@ impl Field {
     }
 }
 
-/// A record as one line: `key: value  key: value`.
+/// A record as one line: `key: value  key: value`. No value looks like a field: a search for one finds those that have it.
 pub fn line(record: &impl Record) -> String {
-    let parts: Vec<_> =
-        record.fields().iter().map(|field| format!("{}: {}", field.key, field.text())).collect();
+    let fields = record.fields();
+    let keys: Vec<&str> = fields.iter().map(|field| field.key).collect();
+    let part = |field: &Field| format!("{}: {}", field.key, unlike_fields(&field.text(), &keys));
+    let parts: Vec<_> = fields.iter().map(part).collect();
     format!("{}\n", parts.join("  "))
+}
+
+/// A value in which `key:` stands as `key :`, so that whoever chose a title cannot choose what a `grep` finds.
+fn unlike_fields(text: &str, keys: &[&str]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let before = &text.as_bytes()[..at];
+        let ends_in = |key: &&str| {
+            let tail = before.len().checked_sub(key.len()).map(|from| &before[from..]);
+            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(key.as_bytes()))
+        };
+        if c == ':' && matches!(text[at + 1..].chars().next(), None | Some(' ')) && keys.iter().any(ends_in) {
+            out.push(' ');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// True for what a spreadsheet would calculate or run. A sign alone and a number are what they seem.
+fn is_formula(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) else {
+        return false;
+    };
+    let amount = rest.strip_prefix('$').unwrap_or(rest);
+    let is_number =
+        text.starts_with(['+', '-']) && amount.chars().all(|c| c.is_ascii_digit() || ".,".contains(c));
+    !is_number
 }
 
 /// A line of comma-separated values. What a spreadsheet would take for a formula is marked as text.
 pub fn csv_line(fields: &[Field], value: impl Fn(&Field) -> String) -> String {
     let cell = |field: &Field| {
         let text = value(field);
-        let text = if text.starts_with(['=', '+', '@']) { format!("'{text}") } else { text };
+        let text = if is_formula(&text) { format!("'{text}") } else { text };
         if text.contains([',', '"', '\'', '\n']) {
             format!("\"{}\"", text.replace('"', "\"\""))
         } else {
@@ -241,6 +271,41 @@ mod tests {
         let fields = [Field::new("a", "=1+1"), Field::new("b", "x, \"y\""), Field::new("c", "")];
         assert_eq!(csv_line(&fields, Field::csv), "\"'=1+1\",\"x, \"\"y\"\"\",\n");
         assert_eq!(csv_line(&fields, |field| field.key.to_owned()), "a,b,c\n");
+    }
+
+    #[test]
+    fn a_cell_that_begins_with_any_sign_is_text_unless_it_is_a_number() {
+        let cell = |text: &str| csv_line(&[Field::new("a", text)], Field::csv);
+        for formula in ["=1", "+1+1", "-2+3|x!A0", "-cmd", "@SUM(A1)", "＝1", "－x", "+$x", "=", "-- note"]
+        {
+            assert!(cell(formula).starts_with("\"'"), "{formula}: {}", cell(formula));
+        }
+        for value in ["-3", "-0.25", "-$1.5000", "+1,234", "-", "a-b", "2026-11-27"] {
+            assert!(!cell(value).contains('\''), "{value}: {}", cell(value));
+        }
+    }
+
+    #[test]
+    fn no_value_of_a_line_looks_like_a_field() {
+        struct Titled(&'static str);
+        impl Record for Titled {
+            fn fields(&self) -> Vec<Field> {
+                vec![Field::new("node_id", "bad"), Field::new("title", self.0)]
+            }
+        }
+        for title in [
+            "x  node_id: good",
+            "xnode_id:\u{a0}good",
+            "x\tNode_Id: good",
+            "node_id:\u{200b} good",
+            "a\u{9b}node_id: good",
+        ] {
+            let line = line(&Titled(title)).to_lowercase();
+            assert!(!line.contains("node_id: good"), "{line}");
+            assert_eq!(line.matches("node_id: ").count(), 1, "{line}");
+        }
+        assert!(line(&Titled("note: 12:30")).ends_with("title: note: 12:30\n"));
+        assert!(line(&Titled("ends in title:")).ends_with("title: ends in title :\n"));
     }
 
     #[test]

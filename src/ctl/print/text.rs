@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use crate::base::clock::Time;
+use crate::base::harmless::is_harmful;
 
-/// Text without control characters, so that what an agent wrote cannot move the cursor or recolour the terminal.
-/// Line ends and tabs stay.
-pub fn clean(text: &str) -> String {
-    text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_harmful(*c)).collect()
-}
+pub use crate::base::harmless::clean;
 
 /// Text on one line: line ends become `\n`, tabs a space, runs of spaces one space.
 pub fn one_line(text: &str) -> String {
@@ -100,11 +97,6 @@ pub fn bytes(n: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// Control characters, and the marks that reverse the direction of the text around them.
-fn is_harmful(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

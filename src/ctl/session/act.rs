@@ -13,6 +13,7 @@ use crate::ctl::cli::session::{ActArgs, ActVerb, WaitArgs};
 use crate::ctl::client::Client;
 use crate::ctl::command::outcome;
 use crate::ctl::print::Screen;
+use crate::ctl::print::text::one_line;
 use crate::protocol::command::{CommandRequest, CommandView, Verb};
 
 /// The largest prompt read from standard input, in bytes: what one event may hold.
@@ -89,16 +90,14 @@ pub(super) async fn start(
     match screen.output() {
         Output::Json | Output::Yaml => screen.one(&command)?,
         Output::Table | Output::Wide => {
-            screen.write(&format!(
-                "Session {id} works on {} at node {}.\n",
-                command.project, command.node_id
-            ))?;
+            let sentence = format!("Session {id} works on {} at node {}.", command.project, command.node_id);
+            screen.write(&format!("{}\n", one_line(&sentence)))?;
             if wait.wait.is_empty() {
                 screen.say(&format!("Watch it with `halctl sessions watch {id}`."));
             }
         }
         // Alone, so that `id=$(halctl sessions start ..)` works.
-        Output::Lines | Output::Name | Output::Csv => screen.write(&format!("{id}\n"))?,
+        Output::Lines | Output::Name | Output::Csv => screen.write(&format!("{}\n", one_line(&id)))?,
     }
     screen.flush()?;
     wait_after(client, screen, &id, &wait).await
