@@ -3,16 +3,23 @@
 mod patient;
 mod trouble;
 
+use std::fs::File;
+use std::io::Read;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::discover::{Origin, Target, is_loopback};
 use crate::base::exit::{Exit, Failure};
+use crate::base::{file, tls};
 use crate::protocol::api::{Answer, Code};
 use crate::protocol::command::{CommandRequest, CommandView};
 
@@ -36,6 +43,9 @@ const STREAM_SILENCE: Duration = Duration::from_secs(45);
 
 /// The largest answer, in bytes: a page of a thousand events, most of them small.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// Bytes read of a file of authorities; all that a system trusts are 250 KB.
+const MAX_CA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Characters of an answer that is not ours shown in a sentence.
 const MAX_FOREIGN_TEXT: usize = 120;
@@ -362,18 +372,31 @@ fn builder(target: &Target) -> Result<reqwest::ClientBuilder, Failure> {
                 let place = format!("cannot use the certificate authority {} (from {from})", path.display());
                 Failure::new(Exit::BadConfig, error.context(place))
             };
-            let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
-            let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
-            if authorities.is_empty() {
+            let pem = authorities(path, from).map_err(|error| failed(error.into()))?;
+            let named = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let named = named.map_err(|error| failed(error.into()))?;
+            if named.is_empty() {
                 return Err(failed(anyhow::anyhow!("there is no certificate in it")));
             }
-            builder = builder.tls_certs_only(authorities);
+            let config = tls::client(named, RootCertStore::empty()).map_err(|error| failed(error.into()))?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         // Without TLS no authorities are needed, and a small machine may have none.
         None if target.url.scheme() == "http" => builder = builder.tls_certs_only([]),
         None => {}
     }
     Ok(builder)
+}
+
+/// What is in the file of an authority. A file that a file names may be anything; one that the caller names may be a pipe.
+fn authorities(path: &Path, from: &Origin) -> std::io::Result<Vec<u8>> {
+    let file = match from {
+        Origin::File(_) => file::open_regular(path)?,
+        _ => File::open(path)?,
+    };
+    let mut pem = Vec::new();
+    file.take(MAX_CA_BYTES).read_to_end(&mut pem)?;
+    Ok(pem)
 }
 
 fn unprepared(error: &reqwest::Error) -> Failure {

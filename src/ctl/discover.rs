@@ -3,16 +3,22 @@
 //!
 //! One rule protects tokens: a token that was *found* in such a file goes only to the URL of that file, or to a
 //! loopback address with the same port. A token that was *given* (flag or environment) goes where the caller says.
+//!
+//! Another protects the reader: root looks into files that a service may write. Such a file names only what belongs to
+//! its own owner, so that no service has root read for it.
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
 use super::cli::Global;
 use crate::base::exit::{Exit, Failure};
+use crate::base::file;
 use crate::base::secret::Secret;
 use crate::protocol::ctl_file::{self, CtlFile, DEFAULT_URL, MACHINE_FILE, MACHINE_GROUP};
 
@@ -106,6 +112,8 @@ struct Found {
     path: PathBuf,
     file: CtlFile,
     url: Url,
+    /// Whose file it is: it names only what its owner may read.
+    owner: u32,
 }
 
 /// Finds the supervisor. Fails when what was given cannot be used; a missing token is not a failure yet.
@@ -198,10 +206,11 @@ fn given_token(global: &Global, around: &Surroundings) -> Result<Option<(Secret,
         return Ok(Some((Secret::new(token.trim()), Origin::Flag("--auth-token"))));
     }
     if let Some(path) = &global.token_file {
-        return Ok(Some((read_token(path)?, Origin::Flag("--token-file"))));
+        return Ok(Some((read_token(path, File::open(path))?, Origin::Flag("--token-file"))));
     }
     if let Some(path) = around.variable("HALCTL_TOKEN_FILE") {
-        return Ok(Some((read_token(Path::new(&path))?, Origin::Variable("HALCTL_TOKEN_FILE"))));
+        let token = read_token(Path::new(&path), File::open(&path))?;
+        return Ok(Some((token, Origin::Variable("HALCTL_TOKEN_FILE"))));
     }
     let token = around.variable("HALCTL_AUTH_TOKEN").map(|token| token.to_string_lossy().trim().to_owned());
     Ok(token.map(|token| (Secret::new(token), Origin::Variable("HALCTL_AUTH_TOKEN"))))
@@ -231,7 +240,7 @@ fn found_token(
         let Some(path) = found.file.token_file.as_ref().map(|path| beside(&found.path, path)) else {
             continue;
         };
-        match read_token(&path) {
+        match read_token(&path, file::open_named(&path, found.owner)) {
             Ok(token) => return Ok(Some((token, Origin::File(path)))),
             Err(failure) => notes.push(format!("{failure}, which {} names.", found.path.display())),
         }
@@ -243,7 +252,7 @@ fn found_token(
 fn read_files(around: &Surroundings, spare: bool, notes: &mut Vec<String>) -> Result<Vec<Found>, Failure> {
     let mut files = Vec::new();
     if let Some(path) = around.user_file() {
-        match read_file(&path) {
+        match read_file(&path, file::open_regular) {
             Ok(found) => files.extend(found),
             Err(failure) if spare => notes.push(failure.to_string()),
             Err(failure) => return Err(failure),
@@ -251,7 +260,8 @@ fn read_files(around: &Surroundings, spare: bool, notes: &mut Vec<String>) -> Re
     }
     let others = [ctl_file::up_file(|name| around.variable(name)), Some(around.machine_file.clone())];
     for path in others.into_iter().flatten() {
-        match read_file(&path) {
+        // A person may keep his own file elsewhere. These are written by programs, which leave no links.
+        match read_file(&path, file::open_here) {
             Ok(found) => files.extend(found.filter(|found| found.file.pid.is_none_or(is_alive))),
             Err(failure) => notes.push(failure.to_string()),
         }
@@ -260,10 +270,11 @@ fn read_files(around: &Surroundings, spare: bool, notes: &mut Vec<String>) -> Re
 }
 
 /// Reads one file; `None` when there is none.
-fn read_file(path: &Path) -> Result<Option<Found>, Failure> {
+fn read_file(path: &Path, open: fn(&Path) -> std::io::Result<File>) -> Result<Option<Found>, Failure> {
     let bad = |why: String| Failure::say(Exit::BadConfig, format!("{}: {why}", path.display()));
-    let text = match read_bounded(path) {
-        Ok(text) => text,
+    let opened = open(path).and_then(|file| Ok((file.metadata()?.uid(), read_bounded(file)?)));
+    let (owner, text) = match opened {
+        Ok(opened) => opened,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
@@ -277,7 +288,7 @@ fn read_file(path: &Path) -> Result<Option<Found>, Failure> {
         .map_err(|error| bad(format!("is not a ctl file: {}", without_value(&error))))?;
     let url = file.url.as_deref().unwrap_or(DEFAULT_URL);
     let url = read_url(url, &Origin::File(path.to_owned()))?;
-    Ok(Some(Found { path: path.to_owned(), file, url }))
+    Ok(Some(Found { path: path.to_owned(), file, url, owner }))
 }
 
 /// The place and kind of a JSON error without the offending value, which may be a token.
@@ -286,8 +297,8 @@ fn without_value(error: &serde_json::Error) -> String {
     format!("{what} at line {}, column {}", error.line(), error.column())
 }
 
-fn read_token(path: &Path) -> Result<Secret, Failure> {
-    let text = read_bounded(path).map_err(|error| {
+fn read_token(path: &Path, opened: std::io::Result<File>) -> Result<Secret, Failure> {
+    let text = opened.and_then(read_bounded).map_err(|error| {
         Failure::say(Exit::NotAllowed, format!("cannot read the token file {}: {error}", path.display()))
     })?;
     let token = text.trim();
@@ -299,9 +310,9 @@ fn read_token(path: &Path) -> Result<Secret, Failure> {
     Ok(Secret::new(token))
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+fn read_bounded(file: File) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 

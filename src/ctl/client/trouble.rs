@@ -30,10 +30,22 @@ pub fn diagnose(error: &reqwest::Error, url: &Url) -> (String, String) {
     }
     if said(&["UnknownIssuer", "unknown issuer", "self-signed", "invalid peer certificate"]) {
         let why = chain.last().cloned().unwrap_or_default();
-        return (why, "Name the authority that signed its certificate with --ca-file FILE.".into());
+        return (
+            why,
+            "Name the authority that signed its certificate, or the certificate itself, with --ca-file FILE."
+                .into(),
+        );
     }
     if said(&["corrupt message", "InvalidContentType", "wrong version number"]) {
         return ("it does not speak TLS".into(), "Use ws:// or http:// if that is what it serves.".into());
+    }
+    if said(&["invalid HTTP version"]) {
+        let help = if url.scheme() == "http" {
+            "If it serves TLS, use wss:// or https://."
+        } else {
+            "Check the port."
+        };
+        return ("it does not speak HTTP".into(), help.into());
     }
     let help = if url.scheme() == "http" {
         "If it serves TLS, use wss:// or https://."

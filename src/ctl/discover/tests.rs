@@ -44,10 +44,22 @@ impl Home {
         self
     }
 
+    /// The machine's file is a pipe that nobody writes to.
+    fn machine_named_pipe(self) -> Self {
+        fs::remove_file(&self.around.machine_file).unwrap();
+        pipe(&self.around.machine_file);
+        self
+    }
+
     fn find(&self, url: Option<&str>) -> Target {
         let global = Global { supervisor_url: url.map(str::to_owned), ..Global::default() };
         find(&global, &self.around).unwrap()
     }
+}
+
+fn pipe(path: &Path) {
+    use rustix::fs::{CWD, FileType, mknodat};
+    mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
 }
 
 fn token(target: &Target) -> Option<&str> {
@@ -137,6 +149,28 @@ fn a_token_file_may_lie_beside_the_file_that_names_it() {
     let target = home.find(None);
     assert_eq!(token(&target), Some("beside"));
     assert_eq!(target.ca_file.unwrap().0, home.folder.path().join("machine/ca.pem"));
+}
+
+#[test]
+fn a_machine_file_that_is_a_link_or_a_pipe_is_not_followed() {
+    let home = Home::new().with("private.json", r#"{"url":"http://127.0.0.1:8420","token":"private"}"#);
+    let machine = home.around.machine_file.clone();
+    fs::create_dir_all(machine.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(home.folder.path().join("private.json"), &machine).unwrap();
+    let target = home.find(None);
+    assert_eq!((token(&target), target.notes.len()), (None, 1));
+    assert!(target.notes[0].contains("it is a symbolic link"), "{:?}", target.notes);
+    let home = home.machine_named_pipe();
+    assert!(home.find(None).notes[0].contains("it is not a regular file"));
+}
+
+#[test]
+fn a_token_file_that_is_a_pipe_is_told_and_not_waited_for() {
+    let home = Home::new().machine(r#"{"url":"http://127.0.0.1:8420","token_file":"../pipe"}"#);
+    pipe(&home.folder.path().join("pipe"));
+    let target = home.find(None);
+    assert!(target.token.is_none());
+    assert!(target.notes[0].contains("it is not a regular file"), "{:?}", target.notes);
 }
 
 #[test]

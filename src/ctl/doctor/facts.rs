@@ -233,6 +233,8 @@ pub enum End {
     Silence(String),
     /// TLS failed.
     Tls(String),
+    /// It speaks TLS, and was spoken to without.
+    WantsTls,
     /// Somebody else listens there.
     Stranger(String),
     /// It does not take the token; where that is from.

@@ -125,8 +125,9 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
 
 async fn carry_out(place: &Place<'_>, facts: &Facts, remedy: &Remedy) -> anyhow::Result<()> {
     match remedy {
-        Remedy::Own(path, (user, group)) => chown(path, Some(*user), Some(*group))
-            .with_context(|| format!("cannot give {} away", path.display())),
+        Remedy::Own(path, (user, group)) => {
+            file::give(path, *user, *group).with_context(|| format!("cannot give {} away", path.display()))
+        }
         Remedy::RestoreConfig(path) => restore_config(path),
         Remedy::RestoreStore(config) => restore_store(place, facts, config).await,
         Remedy::BackUp => {
@@ -179,5 +180,5 @@ async fn restore_store(place: &Place<'_>, facts: &Facts, config: &Path) -> anyho
     let mirror = database(&daemon.config);
     let folder = mirror.parent().map(fs::metadata).transpose()?.context("the database lies nowhere")?;
     // What root writes the service could not.
-    chown(&mirror, Some(folder.uid()), Some(folder.gid())).context("cannot give supervisor.db away")
+    file::give(&mirror, folder.uid(), folder.gid()).context("cannot give supervisor.db away")
 }

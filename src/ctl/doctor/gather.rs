@@ -263,7 +263,7 @@ pub fn token(config: &Config) -> Option<Secret> {
     }
     let named = section["auth_token_file"].as_str().and_then(|file| Some(config.path.parent()?.join(file)));
     let file = named.or_else(|| config.credential.clone())?;
-    machine::read(&file).ok().map(|text| Secret::new(text.trim()))
+    machine::read_named(&file, &config.path).ok().map(|text| Secret::new(text.trim()))
 }
 
 /// Whether an agent that belongs to this machine's supervisor shows its token.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Place;
 use crate::base::clock::{Time, now};
+use crate::base::file;
 use crate::ctl::cli::duration;
 use crate::ctl::doctor::facts::{Config, Files};
 use crate::store::mirror::backup::{Rules, list, sessions};
@@ -94,7 +95,7 @@ fn beside(mirror: &Path) -> Vec<PathBuf> {
 fn header(mirror: &Path) -> Option<String> {
     let mut first = Vec::new();
     let size = fs::metadata(mirror).ok()?.len();
-    fs::File::open(mirror).ok()?.take(SQLITE.len() as u64).read_to_end(&mut first).ok()?;
+    file::open_regular(mirror).ok()?.take(SQLITE.len() as u64).read_to_end(&mut first).ok()?;
     match first.as_slice() {
         [] => Some(format!("{}: it is empty", mirror.display())),
         SQLITE => None,
@@ -116,7 +117,9 @@ fn strangers(mirror: &Path, beside: &[PathBuf]) -> Vec<(PathBuf, u32, (u32, u32)
     let mut all: Vec<_> = beside
         .iter()
         .filter(is_used)
-        .filter_map(|path| Some((path.clone(), fs::metadata(path).ok()?.uid(), (folder.uid(), folder.gid()))))
+        .filter_map(|path| {
+            Some((path.clone(), fs::symlink_metadata(path).ok()?.uid(), (folder.uid(), folder.gid())))
+        })
         .filter(|(_, owner, (user, _))| owner != user)
         .collect();
     all.sort();

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::base::config::MAX_FILE_BYTES;
+use crate::base::file;
 use crate::ctl::doctor::facts::{Disk, Kind};
 
 /// A socket that listens, in the words of /proc/net/tcp.
@@ -15,18 +17,27 @@ const LISTENS: &str = "0A";
 /// Descriptors of one process that are looked at.
 const MOST_DESCRIPTORS: usize = 20_000;
 
-/// A small text file.
+/// A small text file. A daemon's user may have put anything in its place.
 pub fn read(path: &Path) -> Result<String, String> {
+    text(path, file::open_regular(path))
+}
+
+/// The same of a file that another one names: what is in it is used for whoever wrote that.
+pub fn read_named(path: &Path, by: &Path) -> Result<String, String> {
+    text(path, fs::metadata(by).and_then(|by| file::open_named(path, by.uid())))
+}
+
+fn text(path: &Path, opened: std::io::Result<fs::File>) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(cannot)?;
+    let file = opened.map_err(cannot)?;
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(cannot)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// True for a file that is there for others.
 pub fn is_closed(path: &Path) -> bool {
-    fs::File::open(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    file::open_regular(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// All processes, by number.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Place, database, machine, token};
 use crate::base::clock::{Stopwatch, Time, now};
 use crate::base::exit::Failure;
+use crate::base::tls;
 use crate::ctl::client::{Client, Query};
 use crate::ctl::discover::{self, Origin, Target, read_url};
 use crate::ctl::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
@@ -157,8 +158,11 @@ async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<C
     let ready = match look(&client, &mut reach).await {
         Ok(ready) => ready,
         Err(why) => {
-            reach.end =
-                if is_tls && !why.starts_with("it answered") { End::Tls(why) } else { End::Stranger(why) };
+            reach.end = match why {
+                why if is_tls && !why.starts_with("it answered") => End::Tls(why),
+                _ if !is_tls && speaks_tls(&reach).await => End::WantsTls,
+                why => End::Stranger(why),
+            };
             return (reach, None, 0.0);
         }
     };
@@ -190,6 +194,14 @@ async fn knock(url: &Url) -> Result<(), End> {
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Err(End::Refused),
         Ok(Err(error)) => Err(End::Silence(error.to_string())),
         Ok(Ok(_)) => Ok(()),
+    }
+}
+
+async fn speaks_tls(reach: &Reach) -> bool {
+    let host = reach.host.trim_matches(['[', ']']);
+    match timeout(STEP, TcpStream::connect((host, reach.port))).await {
+        Ok(Ok(stream)) => tls::is_spoken(stream).await,
+        _ => false,
     }
 }
 

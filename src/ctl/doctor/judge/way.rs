@@ -117,6 +117,14 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
             vec![format!("traceroute {host}"), format!("ssh {host} 'sudo ufw allow {port}/tcp'")],
         ),
         End::Tls(why) => ("tls", format!("{url} cannot be trusted: {why}"), vec![config]),
+        End::WantsTls => {
+            let better = url.replacen("http://", "wss://", 1);
+            let help = match reach.whose {
+                Whose::Agent => config,
+                Whose::Operator => format!("halctl config set --url {better}"),
+            };
+            ("tls", format!("{url} speaks TLS: use {better} (with wss://)"), vec![help])
+        }
         End::Stranger(why) => ("stranger", format!("{url} is no HAL-O-SWARM supervisor: {why}"), vec![there]),
         End::WrongToken(from) => (
             "token",
