@@ -308,7 +308,6 @@ impl House {
         let link = Link::new(link::Means {
             node_id: config.node_id.clone(),
             target: keeper.target.subscribe(),
-            ca_file: config.ca_file.clone(),
             outbox: keeper.outbox.clone(),
             view,
             projects: Arc::clone(&keeper.projects),

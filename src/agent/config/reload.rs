@@ -8,10 +8,10 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let taken = [
         ("supervisor_url", old.supervisor_url != new.supervisor_url),
         ("auth_token", old.auth_token != new.auth_token),
+        ("ca_file", old.ca_file != new.ca_file),
         ("projects", old.projects != new.projects),
     ];
     let left = [
-        ("ca_file", old.ca_file != new.ca_file),
         ("node_id", old.node_id != new.node_id),
         ("data_dir", old.data_dir != new.data_dir),
         ("tool_paths.opencode", old.opencode.binary != new.opencode.binary),
@@ -22,6 +22,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let config = Config {
         supervisor_url: new.supervisor_url.clone(),
         auth_token: new.auth_token.clone(),
+        ca_file: new.ca_file.clone(),
         projects: new.projects.clone(),
         fingerprint: new.fingerprint.clone(),
         ..old.clone()

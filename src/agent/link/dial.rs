@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use super::Target;
+use crate::base::tls;
 use crate::protocol::frame::MAX_FRAME_BYTES;
 use crate::protocol::node::NodeId;
 
@@ -43,7 +44,6 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(super) struct Dial {
     pub target: Target,
     pub node_id: NodeId,
-    pub ca_file: Option<PathBuf>,
 }
 
 /// Why there is no link.
@@ -62,6 +62,23 @@ pub(super) enum DialError {
     Token { url: String },
     #[error("what answers at {url} is no supervisor: it said {status}")]
     Answer { url: String, status: String },
+    #[error("{url} sends everybody to {to}: if the supervisor is there, name it in supervisor_url")]
+    Elsewhere { url: String, to: String },
+    #[error(
+        "something between this agent and the supervisor at {url} drops the header Upgrade{between}: it must pass \
+         Upgrade and Connection on (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+         proxy_set_header Connection \"upgrade\";)"
+    )]
+    NoUpgrade { url: String, between: String },
+    #[error("the supervisor at {url} speaks TLS: use wss:// in supervisor_url")]
+    SpeaksTls { url: String },
+    #[error("what answers at {url} speaks no TLS: use ws:// in supervisor_url if that is what it serves")]
+    SpeaksPlain { url: String },
+    #[error(
+        "the certificate of the supervisor at {url} is not trusted ({why}): name the authority that signed it, or \
+         the certificate itself, in ca_file"
+    )]
+    Untrusted { url: String, why: String },
     #[error("certificates of ca_file {} cannot be read: {why}", path.display())]
     CaFile { path: PathBuf, why: String },
     #[error("cannot reach the supervisor at {url}: {why}")]
@@ -89,13 +106,17 @@ impl Dial {
             .max_frame_size(Some(MAX_FRAME_BYTES))
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES);
+        let uri = request.uri().clone();
         let dialled = async {
-            let stream = reach(request.uri()).await?;
+            let stream = reach(&uri).await?;
             tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), Some(connector))
                 .await
         };
         match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
             Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(WsError::Protocol(ProtocolError::HttparseError(_)))) if self.speaks_tls(&uri).await => {
+                Err(DialError::SpeaksTls { url: self.target.url.clone() })
+            }
             Ok(Err(error)) => Err(self.failed(error)),
             Err(_) => Err(DialError::Timeout { url: self.target.url.clone() }),
         }
@@ -109,8 +130,35 @@ impl Dial {
             WsError::Http(answer) if matches!(answer.status().as_u16(), 401 | 403) => {
                 DialError::Token { url }
             }
-            WsError::Http(answer) => DialError::Answer { url, status: answer.status().to_string() },
-            other => DialError::Other { url, why: other.to_string() },
+            WsError::Http(answer) => {
+                let (status, headers) = (answer.status(), answer.headers());
+                let said = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+                // A supervisor answers a request for no WebSocket itself; one of an earlier version greets it.
+                let is_greeting =
+                    answer.body().as_ref().is_some_and(|body| body.starts_with(b"hal-o-swarm "));
+                match said(header::LOCATION).filter(|_| status.is_redirection()) {
+                    Some(to) => DialError::Elsewhere { url, to },
+                    None if status.as_u16() == 426 || is_greeting => {
+                        DialError::NoUpgrade { url, between: between(headers) }
+                    }
+                    None => DialError::Answer { url, status: status.to_string() },
+                }
+            }
+            other => match other.to_string() {
+                why if why.contains("InvalidContentType") => DialError::SpeaksPlain { url },
+                why if why.contains("invalid peer certificate") => {
+                    let why = why.rsplit(": ").next().unwrap_or_default().to_owned();
+                    DialError::Untrusted { url, why }
+                }
+                why => DialError::Other { url, why },
+            },
+        }
+    }
+
+    async fn speaks_tls(&self, uri: &Uri) -> bool {
+        match reach(uri).await {
+            Ok(stream) => tls::is_spoken(stream).await,
+            Err(_) => false,
         }
     }
 
@@ -118,23 +166,22 @@ impl Dial {
     fn tls(&self) -> Result<Connector, DialError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = &self.ca_file {
+        let mut named = Vec::new();
+        if let Some(path) = &self.target.ca_file {
             let failed = |why: String| DialError::CaFile { path: path.clone(), why };
-            for certificate in
-                CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?
-            {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-            }
+            let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            named = all.map_err(|error| failed(error.to_string()))?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::client(named, roots);
+        let config = config.map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?;
         Ok(Connector::Rustls(Arc::new(config)))
     }
+}
+
+/// What an answer that came by way of others tells of them. A supervisor sends neither header.
+fn between(headers: &HeaderMap) -> String {
+    let named = [header::VIA, header::SERVER].map(|name| headers.get(name)?.to_str().ok());
+    named.into_iter().flatten().next().map(|name| format!(" (it calls itself {name:?})")).unwrap_or_default()
 }
 
 /// A connection to the host of an address.
@@ -176,6 +223,35 @@ fn address(url: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn dial(url: &str) -> Dial {
+        let (token, fingerprint) = (crate::base::secret::Secret::new("t"), String::new());
+        let target = Target { url: url.to_owned(), token, ca_file: None, fingerprint };
+        Dial { target, node_id: NodeId::from("n") }
+    }
+
+    fn answered(head: &str, body: &str) -> String {
+        let mut parts = head.split(' ');
+        let mut answer = tokio_tungstenite::tungstenite::http::Response::builder();
+        answer = answer.status(parts.next().unwrap().parse::<u16>().unwrap());
+        for header in parts {
+            let (name, value) = header.split_once('=').unwrap();
+            answer = answer.header(name, value);
+        }
+        let answer = answer.body(Some(body.as_bytes().to_vec())).unwrap();
+        dial("ws://hub").failed(WsError::Http(answer.into())).to_string()
+    }
+
+    #[test]
+    fn whoever_is_in_between_is_named() {
+        let said = answered("426 server=nginx/1.27", "");
+        assert!(said.contains("drops the header Upgrade (it calls itself \"nginx/1.27\")"), "{said}");
+        let said = answered("200", "hal-o-swarm 0.1.0: agents connect here");
+        assert!(said.contains("drops the header Upgrade: it must pass"), "{said}");
+        let said = answered("308 location=https://hub/", "");
+        assert!(said.contains("sends everybody to https://hub/"), "{said}");
+        assert!(answered("502", "").contains("502 Bad Gateway"));
+    }
 
     #[test]
     fn four_schemes_mean_two_and_the_door_is_the_default() {

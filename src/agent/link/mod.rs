@@ -81,6 +81,8 @@ pub struct Target {
     pub url: String,
     /// What it asks for.
     pub token: Secret,
+    /// Certificates to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// The SHA-256 of the configuration that says so.
     pub fingerprint: String,
 }
@@ -91,6 +93,7 @@ impl Target {
         Self {
             url: config.supervisor_url.clone(),
             token: config.auth_token.clone(),
+            ca_file: config.ca_file.clone(),
             fingerprint: config.fingerprint.clone(),
         }
     }
@@ -103,8 +106,6 @@ pub struct Means {
     pub node_id: NodeId,
     /// Whom to reach.
     pub target: watch::Receiver<Target>,
-    /// Certificates to trust beside the system's.
-    pub ca_file: Option<PathBuf>,
     /// What is stored.
     pub outbox: Outbox,
     /// What sessions are.
@@ -126,11 +127,7 @@ pub struct Means {
 impl Link {
     /// Ready to dial.
     pub fn new(means: Means) -> Self {
-        let dial = Dial {
-            target: means.target.borrow().clone(),
-            node_id: means.node_id.clone(),
-            ca_file: means.ca_file.clone(),
-        };
+        let dial = Dial { target: means.target.borrow().clone(), node_id: means.node_id.clone() };
         Self {
             dial,
             means,

@@ -299,8 +299,9 @@ impl Talk<'_> {
                     if target.url != self.link.dial.target.url {
                         return Err(Break::Again);
                     }
-                    // Another token proves itself at the next welcome only.
-                    if target.token == self.link.dial.target.token {
+                    // Another token or authority proves itself at the next welcome only.
+                    let now = &self.link.dial.target;
+                    if target.token == now.token && target.ca_file == now.ca_file {
                         vouch::vouch_for(&target.fingerprint);
                     }
                 }
