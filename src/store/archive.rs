@@ -222,10 +222,10 @@ fn free_name(folder: &Path, name: &str, draft: &Path) -> io::Result<PathBuf> {
     let fresh = fs::read(draft)?;
     let mut path = folder.join(format!("{name}{END}"));
     for nth in 2.. {
-        match fs::read(&path) {
+        match fs::symlink_metadata(&path).and_then(|there| Ok(there.is_file() && fs::read(&path)? == fresh)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            Ok(there) if there == fresh => break,
-            Ok(_) => path = folder.join(format!("{name}.{nth}{END}")),
+            Ok(true) => break,
+            Ok(false) => path = folder.join(format!("{name}.{nth}{END}")),
             Err(error) => return Err(error),
         }
     }
@@ -252,6 +252,8 @@ fn named(path: &Path) -> Option<Archive> {
     let mut parts = name.split('.');
     let (table, times, seqs) =
         (parts.next()?, parts.next()?.split_once('-')?, parts.next()?.split_once('-')?);
+    // Whatever else has such a name is none: a pipe would keep whoever searches waiting for ever.
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     let restored = fs::metadata(mark_of(path)).and_then(|mark| mark.modified());
     let is_recent = |at: SystemTime| at.elapsed().is_ok_and(|passed| passed < RESTORED_FOR);
     Some(Archive {
@@ -259,14 +261,14 @@ fn named(path: &Path) -> Option<Archive> {
         kind: Table::named(table)?.kind,
         times: (Time::of_stamp(times.0)?, Time::of_stamp(times.1)?),
         seqs: (seqs.0.parse().ok()?, seqs.1.parse().ok()?),
-        bytes: fs::metadata(path).ok()?.len(),
+        bytes: found.len(),
         is_restored: restored.is_ok_and(is_recent),
     })
 }
 
 /// Shows every row of an archive until told to stop. Fails when its bytes are not those that were written.
 pub fn read(path: &Path, mut see: impl FnMut(Map<String, Value>) -> bool) -> io::Result<()> {
-    for line in BufReader::new(MultiGzDecoder::new(BufReader::new(File::open(path)?))).lines() {
+    for line in BufReader::new(MultiGzDecoder::new(BufReader::new(file::open_here(path)?))).lines() {
         let row = serde_json::from_str(&line?).map_err(io::Error::from)?;
         if !see(row) {
             break;
@@ -338,6 +340,22 @@ mod tests {
             writer.add(&Old::audit(*seq, &record)).unwrap();
         }
         writer.finish(folder).unwrap()
+    }
+
+    #[test]
+    fn only_files_are_archives() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = write(folder.path(), &[1, 2, 3]);
+        let named = |seqs: &str| {
+            whole.with_file_name(format!("audit_log.20261121T000000Z-20261121T000001Z.{seqs}.jsonl.gz"))
+        };
+        rustix::fs::mknodat(rustix::fs::CWD, named("4-5"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        std::os::unix::fs::symlink(&whole, named("6-7")).unwrap();
+        fs::create_dir(named("8-9")).unwrap();
+        let paths: Vec<PathBuf> = list(folder.path()).into_iter().map(|one| one.path).collect();
+        assert_eq!(paths, std::slice::from_ref(&whole));
+        assert!(read(&named("4-5"), |_| true).is_err(), "one that was put there in between");
     }
 
     #[test]

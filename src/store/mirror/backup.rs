@@ -191,7 +191,9 @@ pub fn list(mirror: &Path) -> Vec<Saved> {
     let mut all: Vec<Saved> = entries
         .filter_map(|entry| {
             let at = Time::of_stamp(entry.file_name().to_str()?.strip_prefix(&start)?)?;
-            Some(Saved { path: entry.path(), at, bytes: entry.metadata().ok()?.len() })
+            // Whatever else has such a name is none.
+            let found = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some(Saved { path: entry.path(), at, bytes: found.len() })
         })
         .collect();
     all.sort_by_key(|saved| std::cmp::Reverse(saved.at));
@@ -201,7 +203,7 @@ pub fn list(mirror: &Path) -> Vec<Saved> {
 /// The newest backup of a mirror that is there, by the name that operators know.
 pub fn newest(mirror: &Path) -> Option<PathBuf> {
     let newest = side(mirror, NEWEST);
-    if fs::metadata(&newest).is_ok_and(|file| file.len() > 0) {
+    if fs::metadata(&newest).is_ok_and(|file| file.is_file() && file.len() > 0) {
         return Some(newest);
     }
     list(mirror).into_iter().next().map(|saved| saved.path)

@@ -15,7 +15,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::distrust::distrust;
 use crate::base::clock::Stopwatch;
+use crate::base::file::open_regular;
 use crate::base::os;
 
 /// How long our own statements wait for an operator's write in the window's stead.
@@ -299,6 +301,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    distrust(&connection)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -311,7 +314,7 @@ fn log_of(path: &Path) -> u64 {
 
 /// True when nobody has a file open.
 pub fn is_free(path: &Path) -> bool {
-    let Ok(file) = fs::File::open(path) else { return true };
+    let Ok(file) = open_regular(path) else { return true };
     let taken = os::lease(file.as_raw_fd());
     let _ = os::release(file.as_raw_fd());
     taken.map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |()| true)

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::Desk;
 use super::apply::Standing;
 use super::classify::immutable;
+use super::distrust::distrust;
 use super::file::is_busy;
 use super::ops;
 use crate::base::cause::chain;
@@ -40,6 +41,7 @@ fn try_take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Result<C
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    distrust(&connection)?;
     connection.busy_timeout(BUSY)?;
     match connection.execute_batch("BEGIN IMMEDIATE") {
         Err(error) if is_busy(&error) => return Err(error.into()),

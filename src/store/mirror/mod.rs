@@ -13,7 +13,7 @@
 //! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
 //! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
 //!
-//! - `start`: which of the two files is the truth. `classify`: what lies there. `adopt`, `level`: a store from a mirror.
+//! - `start`: which of the two files is the truth. `classify`: what lies there; `distrust`: how it is opened. `adopt`, `level`: a store from a mirror.
 //! - `run`: the thread; `run/other`: other files in place of ours; `run/tell`: how it is. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it; `late`: those in a file that is being made anew.
 //! - `aside`: stores that were set aside; `compare`, `differ`: what they hold that the present one lacks; `bring`: the same, to come back.
 //! - `scrub`: both compared, slowly, and healed. `heal`: a store with rows that cannot be read, at the start. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
@@ -27,6 +27,7 @@ mod build;
 mod classify;
 pub mod compare;
 pub mod differ;
+mod distrust;
 mod feed;
 mod file;
 mod heal;
