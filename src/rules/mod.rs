@@ -2,6 +2,7 @@
 //! by the same rules.
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
+//! - `naming`: how long names from outside may be.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
 //! - `route`: who is told of it, and when.
@@ -27,6 +28,7 @@ pub mod dependency;
 pub mod handover;
 pub mod lease;
 pub mod ledger;
+pub mod naming;
 pub mod node;
 pub mod notice;
 pub mod policy;

@@ -72,15 +72,24 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
 }
 
 /// The sentence for whoever shows no valid token.
-pub fn refusal(shown: Shown) -> &'static str {
+fn refusal(shown: Shown) -> &'static str {
     match shown {
         Shown::Nothing => "a token is required: send it as `Authorization: Bearer TOKEN`",
         _ => "the token is not this supervisor's: compare auth_token on both machines",
     }
 }
 
+/// Counts a refusal, and lets a wrong token wait for its turn.
+pub async fn refuse(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) -> ApiError {
+    note_refusal(shared, door, source, shown);
+    if shown == Shown::Wrong {
+        shared.throttle.wait(source).await;
+    }
+    ApiError::unauthorized(refusal(shown))
+}
+
 /// Counts a refusal and mentions its source in the log, once in a while.
-pub fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
+fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
     shared.metrics.refused_tokens.get_or_create(&Word { word: door }).inc();
     if shown != Shown::Wrong {
         return;
@@ -102,16 +111,19 @@ pub async fn require(
 ) -> Response {
     let shown = shown(&shared, request.headers(), None);
     if shown != Shown::Valid {
-        note_refusal(&shared, "api", source.ip(), shown);
-        return ApiError::unauthorized(refusal(shown)).into_response();
+        return refuse(&shared, "api", source.ip(), shown).await.into_response();
     }
+    let place = shared.entrance.is_known(source);
     if !origin_is_allowed(&shared, request.headers()) {
         return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
             .into_response();
     }
     let address = source.ip().to_canonical().to_string();
     request.extensions_mut().insert(Actor { name: "token".into(), address });
-    next.run(request).await
+    let response = next.run(request).await;
+    // Its body was read, or will not be.
+    place.inspect(|place| place.is_whole());
+    response
 }
 
 /// Requests without an `Origin` come from no web page; others must be of our own host or listed.

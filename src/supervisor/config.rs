@@ -150,12 +150,13 @@ pub fn known_keys() -> BTreeSet<String> {
 }
 
 fn build(root: &Section<'_>) -> Config {
-    let mut server = root.section("server", server);
-    let database = root.section("database", database);
-    let (tls, more_origins) = root.section("security", |security| {
+    let ((tls, is_clear), more_origins) = root.section("security", |security| {
         later::security(security);
-        (security.section("tls", tls::read), origins(security, "origin_allowlist"))
+        let tls = security.section("tls", |tls| (tls::read(tls), !tls.flag("enabled")));
+        (tls, origins(security, "origin_allowlist"))
     });
+    let mut server = root.section("server", |section| server(section, is_clear));
+    let database = root.section("database", database);
     for origin in more_origins {
         if !server.allowed_origins.contains(&origin) {
             server.allowed_origins.push(origin);
@@ -189,7 +190,7 @@ fn build(root: &Section<'_>) -> Config {
     }
 }
 
-fn server(section: &Section<'_>) -> ServerConfig {
+fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
     let port = section.whole("port", 0..=u16::MAX).unwrap_or(DEFAULT_PORT);
     let http_port = section.whole("http_port", 0..=u16::MAX).filter(|port| *port != 0);
     if http_port == Some(port) {
@@ -198,8 +199,19 @@ fn server(section: &Section<'_>) -> ServerConfig {
     let heartbeat_seconds = section
         .whole("heartbeat_interval_sec", 1..=MOST_HEARTBEAT_SECONDS)
         .unwrap_or(DEFAULT_HEARTBEAT_SECONDS);
+    let bind = bind(section).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    if is_clear && !bind.is_loopback() {
+        let reach = if bind.is_unspecified() { "all addresses of this machine" } else { "the network" };
+        section.warn(
+            "bind",
+            format!(
+                "listens on {reach} without TLS: whoever is on the way reads the token, prompts and code; turn on \
+                 security.tls, or listen on 127.0.0.1 behind a VPN or a proxy with TLS"
+            ),
+        );
+    }
     ServerConfig {
-        bind: bind(section).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        bind,
         port,
         http_port,
         auth_token: token::read(section),

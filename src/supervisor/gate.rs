@@ -1,18 +1,20 @@
 //! The agents' door: one task for each connection, between its WebSocket and the hub.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::auth::{self, Shown};
+use super::entrance::Place;
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::hub::room::Share;
 use super::live::LiveView;
@@ -63,11 +65,7 @@ pub async fn enter(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Ok(upgrade) = upgrade else {
-        let text =
-            concat!("hal-o-swarm ", env!("CARGO_PKG_VERSION"), ": agents connect here, the API is /api/v1\n");
-        return text.into_response();
-    };
+    let Ok(upgrade) = upgrade else { return no_upgrade(&headers) };
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -77,22 +75,40 @@ pub async fn enter(
         Shown::Nothing => {
             upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet)
         }
-        Shown::Wrong => {
-            auth::note_refusal(&shared, "agent", source.ip(), Shown::Wrong);
-            ApiError::unauthorized(auth::refusal(Shown::Wrong)).into_response()
-        }
+        Shown::Wrong => auth::refuse(&shared, "agent", source.ip(), Shown::Wrong).await.into_response(),
         Shown::Valid if !auth::origin_is_allowed(&shared, &headers) => {
             ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response()
         }
         Shown::Valid => {
             let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
             let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
+            let place = shared.entrance.is_known(source);
             upgrade.on_upgrade(move |socket| async move {
                 let room = shared.hub.share_of_room();
-                Conversation { shared, address: source.to_string(), named, room }.hold(socket).await;
+                let address = source.to_string();
+                Conversation { shared, address, named, room, place }.hold(socket).await;
             })
         }
     }
+}
+
+/// Who asks for no WebSocket is told what this is; one that looks as if it had asked, until somebody in between took the
+/// header away, is told that.
+fn no_upgrade(headers: &HeaderMap) -> Response {
+    let is_agent = headers.contains_key("x-node-id") || headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    if !is_agent {
+        let text =
+            concat!("hal-o-swarm ", env!("CARGO_PKG_VERSION"), ": agents connect here, the API is /api/v1\n");
+        return text.into_response();
+    }
+    let text = concat!(
+        "hal-o-swarm ",
+        env!("CARGO_PKG_VERSION"),
+        ": this request came without the headers Upgrade and Connection that ask for a WebSocket; a proxy in between \
+         must pass them on\n"
+    );
+    let asks = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
+    (StatusCode::UPGRADE_REQUIRED, asks, text).into_response()
 }
 
 /// Whoever shows no token learns that the way is open, and nothing else.
@@ -149,6 +165,8 @@ struct Conversation {
     address: String,
     named: Option<NodeId>,
     room: Share,
+    /// Where it is told that a message is whole.
+    place: Option<Arc<Place>>,
 }
 
 /// A frame that came in.
@@ -260,13 +278,18 @@ impl Conversation {
     /// The next frame that means something. Cutting it loses nothing: it awaits only the socket.
     async fn frame(&self, socket: &mut WebSocket) -> Result<Heard, End> {
         loop {
-            match socket.recv().await {
+            let heard = socket.recv().await;
+            self.place.as_ref().inspect(|place| place.is_whole());
+            match heard {
                 None => return Err(End::gone("the connection ended")),
                 Some(Err(error)) => return Err(self.broken_off(&error)),
                 Some(Ok(Message::Text(text))) => {
                     let bytes = text.len();
                     return match FromAgent::decode(&text) {
-                        Ok((request_id, frame)) => Ok(Heard { request_id, frame, bytes }),
+                        Ok((request_id, mut frame)) => {
+                            rules::naming::shorten(&mut frame);
+                            Ok(Heard { request_id, frame, bytes })
+                        }
                         Err(broken) => {
                             self.count_refused(broken.label());
                             Err(End::broken(broken.to_string()))

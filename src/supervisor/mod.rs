@@ -5,12 +5,12 @@
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log.
+//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the ways to people. `lookout`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes.
-//! - `tls`, `server`: the listeners; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
+//! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
 
 mod accept;
 pub mod api;
@@ -23,6 +23,7 @@ mod backup;
 pub mod cli;
 pub mod config;
 mod denied;
+mod entrance;
 mod gate;
 pub mod hub;
 mod live;
@@ -37,6 +38,7 @@ mod refusal;
 pub mod run;
 mod server;
 mod shared;
+mod throttle;
 mod tls;
 mod watch;
 mod works;
@@ -127,10 +129,10 @@ impl Supervisor {
         let shared = Shared::new(hub, &mirror, Doors::of(&config.server), metrics, Tasks::new());
         shared.archive.set_rules(config.retention.clone());
         let handle = Handle::new();
-        server::serve(listener, tls.clone(), server::whole(&shared), handle.clone(), &shared)?;
+        server::serve(listener, tls.clone(), server::whole, handle.clone(), &shared)?;
         if let Some(people) = people {
             listeners.push(people.local_addr()?);
-            server::serve(people, tls.clone(), server::people_only(&shared), handle.clone(), &shared)?;
+            server::serve(people, tls.clone(), server::people_only, handle.clone(), &shared)?;
         }
         if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
             tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
@@ -177,6 +179,11 @@ impl Supervisor {
             }
         };
         tokio::time::timeout(limit, online).await.is_ok()
+    }
+
+    /// Where it listens, as configured.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How it is, in a line.

@@ -27,6 +27,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
         leave_note(&supervisor).context("cannot write the file by which halctl finds this supervisor")?;
     tracing::info!(
         url = supervisor.local_url(),
+        listens = %supervisor.address(),
         store = %supervisor.config().store_path().display(),
         halctl = %note.display(),
         "ready"

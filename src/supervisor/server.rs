@@ -12,6 +12,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsConfig;
 
+use super::entrance::{Door, Entrance};
 use super::refusal::ApiError;
 use super::shared::Shared;
 use super::{api, auth, gate};
@@ -21,6 +22,9 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// A connection sends its first request within this time.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
+/// And each further one within this time after the answer before: a connection that nobody uses is closed.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// Takes the address, or says who may have it.
 pub fn bind(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
@@ -69,11 +73,14 @@ fn finish(router: Router<Shared>, shared: &Shared) -> Router {
 pub fn serve(
     listener: TcpListener,
     tls: Option<RustlsConfig>,
-    router: Router,
+    router: fn(&Shared) -> Router,
     handle: Handle<SocketAddr>,
     shared: &Shared,
 ) -> anyhow::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // Each listener has its own: two connections from one address and port are two only by where they came in.
+    let shared = &shared.at(Entrance::default());
+    let entrance = shared.entrance.clone();
+    let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
     let tasks = shared.tasks.clone();
     let (accepting, hub) = (shared.accepting.clone(), shared.hub.clone());
     let note = move |from: Option<&SocketAddr>, error: &std::io::Error| {
@@ -84,19 +91,21 @@ pub fn serve(
     };
     match tls {
         Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener, tls)?
-                .map(|acceptor| acceptor.acceptor(NoDelayAcceptor::new()))
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?
+                .map(|acceptor| Door::new(acceptor.acceptor(NoDelayAcceptor::new()), entrance))
                 .handle(handle)
                 .accept_error_handler(note)
                 .first_request_timeout(FIRST_REQUEST);
+            server.http_builder().http1().header_read_timeout(IDLE);
             tasks.spawn(async move { ended(server.serve(service).await) });
         }
         None => {
-            let server = axum_server::from_tcp(listener)?
-                .acceptor(NoDelayAcceptor::new())
+            let mut server = axum_server::from_tcp(listener)?
+                .acceptor(Door::new(NoDelayAcceptor::new(), entrance))
                 .handle(handle)
                 .accept_error_handler(note)
                 .first_request_timeout(FIRST_REQUEST);
+            server.http_builder().http1().header_read_timeout(IDLE);
             tasks.spawn(async move { ended(server.serve(service).await) });
         }
     }

@@ -11,11 +11,13 @@ use super::accept::Accepting;
 use super::archive::Archivist;
 use super::config::ServerConfig;
 use super::denied::Denied;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::provider::Providers;
+use super::throttle::Throttle;
 use super::works::Works;
 use crate::base::clock::{self, Time};
 use crate::base::secret::SecretDigest;
@@ -68,6 +70,8 @@ pub struct Shared {
     pub providers: Providers,
     /// Live events.
     pub live: Switchboard,
+    /// Who came in by this listener.
+    pub entrance: Entrance,
     /// Whether new connections can be taken.
     pub accepting: Accepting,
     /// The ways to people.
@@ -76,6 +80,8 @@ pub struct Shared {
     pub tasks: Tasks,
     /// Who was denied.
     pub denied: Arc<Denied>,
+    /// How often whoever is denied may try again.
+    pub throttle: Arc<Throttle>,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
 }
 
@@ -93,12 +99,19 @@ impl Shared {
             works: Works::default(),
             providers: Providers::default(),
             live: Switchboard::default(),
+            entrance: Entrance::default(),
             accepting: Accepting::default(),
             outbound: Outbound::default(),
             tasks,
             denied: Arc::default(),
+            throttle: Arc::default(),
             refusals: Arc::default(),
         }
+    }
+
+    /// The same, as those see it who came in by one listener.
+    pub fn at(&self, entrance: Entrance) -> Self {
+        Self { entrance, ..self.clone() }
     }
 
     /// True when a refusal of this source should be logged: the first one, and then now and then.

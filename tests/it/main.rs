@@ -8,7 +8,7 @@
 //! - `agent`: a true agent alone with a stand-in supervisor: cut links, restarts, damage.
 //! - `fault`: what networks, disks, clocks and bad peers do to all of it.
 //! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
-//! - `gate`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
+//! - `gate`, `strangers`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
@@ -64,6 +64,7 @@ mod session;
 mod session_rules;
 mod source;
 mod stand_in;
+mod strangers;
 mod stream;
 mod survive;
 mod tidy;

@@ -1,6 +1,8 @@
 //! `GET /api/v1/sessions`.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::ops::Bound;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -11,14 +13,17 @@ use super::{Answered, bounded, given, one, page};
 use crate::base::clock::Time;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
+use crate::protocol::mark::Marks;
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
 use crate::rules::command::Known;
+use crate::store::policy::MARKS;
+use crate::store::session::SessionRecord;
 use crate::supervisor::hub::view::View;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
 /// Which sessions.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SessionQuery {
     /// Of this node.
@@ -45,26 +50,12 @@ pub async fn list(
 ) -> Answered<Vec<SessionView>> {
     let query = query?.0;
     let limit = bounded(query.limit);
-    let filter = Filter::of(&query)?;
-    let after = given(query.cursor).map(|cursor| place(&cursor)).transpose()?;
     let view = shared.hub.view();
-    let (mut data, mut total, mut next_cursor) = (Vec::new(), 0, None);
-    for (age, id) in &view.by_age {
-        let Some(record) = view.sessions.get(id) else { continue };
-        if !filter.matches(&view, &record.session) {
-            continue;
-        }
-        total += 1;
-        if after.as_ref().is_some_and(|(last, last_id)| (age, id) <= (last, last_id)) {
-            continue;
-        }
-        if data.len() < limit {
-            data.push(view.show_session(&record.session));
-        } else if next_cursor.is_none() {
-            next_cursor = data.last().map(|last| format!("{}.{}", last.started_at.0, last.id));
-        }
-    }
-    page(data, Meta { total, limit: Some(limit as u64), next_cursor })
+    let filter = Filter::of(&query, &view)?;
+    let after = given(query.cursor).map(|cursor| place(&cursor)).transpose()?;
+    let (data, next_cursor) = filter.page(&view, after, limit);
+    let data = data.into_iter().map(|record| view.show_session(&record.session)).collect();
+    page(data, Meta { total: filter.count(&view), limit: Some(limit as u64), next_cursor })
 }
 
 /// One session.
@@ -88,11 +79,12 @@ struct Filter {
     project: Option<String>,
     parent_id: Option<String>,
     status: Vec<Status>,
-    all: bool,
+    /// Those that were put away, unless they are wanted too.
+    archived: HashSet<SessionId>,
 }
 
 impl Filter {
-    fn of(query: &SessionQuery) -> Result<Self, ApiError> {
+    fn of(query: &SessionQuery, view: &View) -> Result<Self, ApiError> {
         let words = given(query.status.clone()).unwrap_or_default();
         let status = words.split(',').map(str::trim).filter(|word| !word.is_empty()).map(|word| {
             Status::parse(word).ok_or_else(|| {
@@ -105,8 +97,36 @@ impl Filter {
             project: given(query.project.clone()),
             parent_id: given(query.parent_id.clone()),
             status: status.collect::<Result<_, _>>()?,
-            all: query.all.unwrap_or(false),
+            archived: if query.all.unwrap_or(false) { HashSet::new() } else { archived(view) },
         })
+    }
+
+    /// A page from the place after a session on. Nothing before it is looked at.
+    fn page<'a>(
+        &self,
+        view: &'a View,
+        after: Option<Place>,
+        limit: usize,
+    ) -> (Vec<&'a SessionRecord>, Option<String>) {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = view.by_age.range((begin, Bound::Unbounded));
+        let records = all.filter_map(|(_, id)| view.sessions.get(id).map(|record| &**record));
+        let mut wanted = records.filter(|record| self.matches(view, &record.session));
+        let data: Vec<&SessionRecord> = wanted.by_ref().take(limit).collect();
+        let last = data.last().filter(|_| wanted.next().is_some());
+        let cursor = last.map(|last| format!("{}.{}", last.session.started_at.0, last.session.id));
+        (data, cursor)
+    }
+
+    /// How many there are on all pages. Where all are wanted they are not counted one by one.
+    fn count(&self, view: &View) -> u64 {
+        let is_any = self.node_id.is_none() && self.project.is_none() && self.parent_id.is_none();
+        let count = if is_any && self.status.is_empty() {
+            view.sessions.len() - self.archived.iter().filter(|id| view.sessions.contains_key(*id)).count()
+        } else {
+            view.sessions.values().filter(|record| self.matches(view, &record.session)).count()
+        };
+        count as u64
     }
 
     fn matches(&self, view: &View, session: &Session) -> bool {
@@ -116,13 +136,86 @@ impl Filter {
                 .parent_id
                 .as_ref()
                 .is_none_or(|id| session.parent_id.as_ref().is_some_and(|one| one.as_str() == id))
-            && (self.all || view.marks_of(session).archived.is_none())
+            && !self.archived.contains(&session.id)
             && (self.status.is_empty() || self.status.contains(&view.status_of(session).0))
     }
 }
 
-fn place(cursor: &str) -> Result<(Reverse<Time>, SessionId), ApiError> {
+/// Sessions that were put away; they are few, and each look into the marks of one reads a text.
+fn archived(view: &View) -> HashSet<SessionId> {
+    let marked = view.all_kept::<Marks>(MARKS);
+    marked.filter(|(_, marks)| marks.archived.is_some()).map(|(id, _)| SessionId::new(id)).collect()
+}
+
+/// Where a session stands among all of them.
+type Place = (Reverse<Time>, SessionId);
+
+fn place(cursor: &str) -> Result<Place, ApiError> {
     let parts = cursor.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
     let (at, id) = parts.ok_or_else(|| ApiError::validation("cursor is not one of ours"))?;
     Ok((Reverse(Time(at)), SessionId::new(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::mark::Said;
+    use crate::store::hub::Store;
+    use crate::store::state::{StateRecord, name};
+
+    fn view(sessions: u32) -> View {
+        let folder = tempfile::tempdir().unwrap();
+        let (_store, loaded) = Store::open(&folder.path().join("supervisor.redb")).unwrap();
+        let mut view = View::of(loaded);
+        for no in 1..=sessions {
+            let (node, project) = (format!("n{}", no % 3).into(), format!("p{}", no % 2).into());
+            // Some begin in the same millisecond.
+            let session = Session::new(format!("s.{no}").into(), node, project, Time(i64::from(no / 4)));
+            view.put_session(SessionRecord { no, session });
+        }
+        view
+    }
+
+    fn put_away(view: &mut View, id: &str) {
+        let marks = Marks { archived: Some(Said { by: "x".into(), at: Time(1) }), ..Marks::default() };
+        let data = serde_json::to_string(&marks).unwrap();
+        let record = StateRecord { data, ..StateRecord::default() };
+        view.state.insert(name(MARKS, id), record.into());
+    }
+
+    /// All pages of a list, which all tell the same total.
+    fn all(view: &View, query: &SessionQuery, limit: usize) -> (Vec<String>, u64) {
+        let filter = Filter::of(query, view).unwrap();
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let (data, next) = filter.page(view, after, limit);
+            assert!(data.len() <= limit && (next.is_none() || data.len() == limit));
+            found.extend(data.iter().map(|record| record.session.id.to_string()));
+            match next {
+                Some(cursor) => after = Some(place(&cursor).unwrap()),
+                None => return (found, filter.count(view)),
+            }
+        }
+    }
+
+    #[test]
+    fn pages_are_the_list_whatever_their_size_and_their_total_is_its_length() {
+        let mut view = view(50);
+        put_away(&mut view, "s.7");
+        put_away(&mut view, "s.of.another.day");
+        let queries = [
+            SessionQuery::default(),
+            SessionQuery { all: Some(true), ..SessionQuery::default() },
+            SessionQuery { project: Some("p1".into()), ..SessionQuery::default() },
+            SessionQuery { status: Some("ended".into()), ..SessionQuery::default() },
+        ];
+        for (query, expected) in queries.iter().zip([49, 50, 24, 0]) {
+            let (whole, total) = all(&view, query, 1000);
+            assert_eq!((whole.len(), total), (expected, expected as u64), "{query:?}");
+            assert!(whole.first().is_none_or(|first| first.starts_with("s.")), "{whole:?}");
+            for limit in [1, 7, 49, 50] {
+                assert_eq!(all(&view, query, limit).0, whole, "{query:?} by {limit}");
+            }
+        }
+    }
 }

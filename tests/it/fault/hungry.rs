@@ -179,8 +179,8 @@ fn a_supervisor_out_of_descriptors_keeps_its_agents_and_recovers() {
     world.start_agent("web-1", "shop");
     let pid = world.supervisor().pid();
     let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let crowd: Vec<TcpStream> =
-        (0..2 * LIMIT).map(|_| TcpStream::connect(("127.0.0.1", world.port())).unwrap()).collect();
+    // Each shows the token and then says no more: those who show none would be sent away.
+    let crowd: Vec<TcpStream> = (0..2 * LIMIT).map(|_| ask_and_forget(&world, "/api/v1/health")).collect();
     wait_until("it has none left", PATIENCE, || {
         let open = open();
         if open >= LIMIT { Ok(()) } else { Err(format!("{open} of {LIMIT}")) }
