@@ -38,15 +38,18 @@ struct Entry {
     real: Option<PathBuf>,
     directory_error: Option<String>,
     backend_error: Option<String>,
+    /// Why the backend cannot work in this directory, although it runs.
+    place_error: Option<String>,
 }
 
 impl Entry {
     fn new(config: ProjectConfig) -> Self {
-        Self { config, real: None, directory_error: None, backend_error: None }
+        Self { config, real: None, directory_error: None, backend_error: None, place_error: None }
     }
 
     fn error(&self) -> Option<String> {
-        self.directory_error.clone().or_else(|| self.backend_error.clone())
+        let errors = [&self.directory_error, &self.backend_error, &self.place_error];
+        errors.into_iter().find_map(Clone::clone)
     }
 
     fn covers(&self, directory: &Path) -> bool {
@@ -124,6 +127,17 @@ impl Projects {
         })
     }
 
+    /// Notes whether a backend can work in one directory; says which projects changed by that.
+    pub fn note_place(&self, kind: BackendKind, directory: &str, error: Option<&str>) -> Vec<Turned> {
+        let directory = Path::new(directory);
+        self.change(|entry| {
+            let is_there = entry.config.directory == directory || entry.real.as_deref() == Some(directory);
+            if entry.config.backend == kind && is_there {
+                entry.place_error = error.map(str::to_owned);
+            }
+        })
+    }
+
     /// Takes another list, keeping what is known of projects that stay. Check afterwards.
     pub fn replace(&self, configs: Vec<ProjectConfig>) {
         let mut entries = self.write();
@@ -168,7 +182,10 @@ impl Projects {
 fn look(directory: &Path) -> Result<PathBuf, String> {
     let shown = directory.display();
     match std::fs::canonicalize(directory) {
-        Ok(real) if real.is_dir() => Ok(real),
+        Ok(real) if real.is_dir() => match std::fs::read_dir(&real) {
+            Ok(_) => Ok(real),
+            Err(error) => Err(format!("directory {shown} cannot be read: {error}")),
+        },
         Ok(_) => Err(format!("{shown} is not a directory")),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(format!("directory {shown} does not exist")),
         Err(error) => Err(format!("directory {shown} cannot be opened: {error}")),
@@ -257,5 +274,23 @@ mod tests {
         assert_eq!(turned[0].error.as_deref(), Some("echo does not run: gone"));
         assert_eq!(projects.list()[0].error, turned[0].error);
         assert_eq!(projects.note_backend(BackendKind::Echo, None)[0].error, None);
+    }
+
+    #[test]
+    fn a_directory_that_the_backend_cannot_work_in_is_an_error_of_its_project_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let [shop, blog] = ["shop", "blog"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&shop).unwrap();
+        std::fs::create_dir(&blog).unwrap();
+        let projects = Projects::new(vec![config("shop", &shop), config("blog", &blog)]);
+        projects.check();
+        let place = shop.to_str().unwrap();
+        assert!(projects.note_place(BackendKind::Opencode, place, Some("bad")).is_empty());
+        let turned = projects.note_place(BackendKind::Echo, place, Some("bad"));
+        assert_eq!(turned, [Turned { name: "shop".into(), error: Some("bad".into()) }]);
+        // That the backend runs says nothing of this directory, and the other one is well.
+        assert!(projects.note_backend(BackendKind::Echo, None).is_empty());
+        assert_eq!(projects.list()[1].error, None);
+        assert_eq!(projects.note_place(BackendKind::Echo, place, None)[0].error, None);
     }
 }

@@ -26,7 +26,16 @@ impl Whole {
     }
 
     /// The same with a supervisor that runs already.
-    pub fn begin_in(mut world: World, permission: Value) -> Self {
+    pub fn begin_in(world: World, permission: Value) -> Self {
+        Self::begin_with(world, permission, |_, _| {})
+    }
+
+    /// The same with the agent's configuration changed by `change`.
+    pub fn begin_with(
+        mut world: World,
+        permission: Value,
+        change: impl FnOnce(&mut Value, &OpencodeHome),
+    ) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
         world.environment = home.environment();
@@ -36,6 +45,7 @@ impl Whole {
         config["projects"][0]["backend"] = json!("opencode");
         config["tool_paths"] = json!({"opencode": home.binary()});
         config["opencode_port"] = json!(port);
+        change(&mut config, &home);
         world.start_agent_with("web-1", &config);
         world.wait_for_node("web-1", "online");
         wait_until("opencode is up", PATIENCE, || match world.count_events("type=backend.started") {
@@ -122,6 +132,41 @@ fn an_operator_supervises_a_true_coding_agent_and_steps_in() {
     assert!(whole.holds_all_of(&recording) > 30);
     let count = whole.world.ctl_says(&["sessions", "list"]).lines().count();
     assert_eq!(count, 3);
+}
+
+#[test]
+fn what_is_wrong_with_one_project_or_one_request_is_no_matter_of_the_others() {
+    let permission = json!({"*": "allow", "webfetch": "ask"});
+    let whole = Whole::begin_with(World::supervised(), permission, |config, home| {
+        let broken = home.project("broken");
+        std::fs::write(broken.join("opencode.json"), "{ \"model\": ").unwrap();
+        let project = json!({"name": "broken", "directory": broken, "backend": "opencode"});
+        config["projects"].as_array_mut().unwrap().push(project);
+    });
+    wait_until("the project is in error", PATIENCE, || {
+        let projects = whole.world.data("/api/v1/nodes/web-1")["projects"].clone();
+        let error_of = |name: &str| {
+            let project = projects.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+            project["error"].as_str().unwrap_or_default().to_owned()
+        };
+        let why = error_of("broken");
+        let is_so = why.contains("broken/opencode.json") && why.contains("ValueExpected");
+        if is_so && error_of("shop").is_empty() { Ok(()) } else { Err(projects.to_string()) }
+    });
+
+    // opencode 1.18 asks for this and then cannot list what waits in the whole project.
+    let fetching = whole.start(r#"tool webfetch {"url": "http://127.0.0.1:9/nothing", "format": "text"}"#);
+    whole.wait(&fetching, "waiting");
+    let slow = whole.start("slow 400 50");
+    whole.wait(&slow, "running");
+    whole.world.ctl_says(&["sessions", "abort", &slow]);
+    whole.wait(&slow, "idle");
+    whole.world.ctl_says(&["sessions", "deny", &fetching]);
+    whole.wait(&fetching, "idle");
+    whole.world.ctl_says(&["sessions", "prompt", &fetching, "slow 400 50"]);
+    whole.wait(&fetching, "running");
+    whole.world.ctl_says(&["sessions", "halt", "--all"]);
+    whole.wait(&fetching, "idle");
 }
 
 #[test]

@@ -9,7 +9,8 @@
 pub mod echo;
 pub mod opencode;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -98,6 +99,20 @@ pub enum Heard {
     /// The backend was looked at as a whole, after each (re)connect: sessions as they are there. The desk compares
     /// them with its record and writes what is missing. `node_id`, `project` and `backend` are filled in by the desk.
     Picture(Vec<Session>),
+    /// A part of that picture: what could not be looked at is `unseen` and stays as it is recorded.
+    Part {
+        /// Sessions as they are there.
+        seen: Vec<Session>,
+        /// Sessions that may be there.
+        unseen: HashSet<SessionId>,
+    },
+    /// A project's directory can be worked in (`None`) or not (`Some(why)`), whatever becomes of the others.
+    Place {
+        /// As it is configured.
+        directory: String,
+        /// Why not.
+        error: Option<String>,
+    },
     /// The backend as a whole works (`None`) or does not (`Some(why)`, with the last lines of its output).
     Health(Option<String>),
 }
@@ -162,6 +177,14 @@ pub enum BackendError {
     /// The backend refused.
     #[error("{0}")]
     Refused(String),
+    /// A file that a person wrote cannot be read.
+    #[error("{} cannot be read by the coding agent: {why}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It did not answer in time; whether the deed was done is not known.
     #[error("{backend} did not answer within {seconds} s while {doing}")]
     Silent {

@@ -14,7 +14,7 @@ mod line;
 mod shorten;
 mod stand;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,8 +163,13 @@ impl Desk {
                     }
                 }
                 Heard::Picture(seen) => {
-                    self.compare(kind, seen, sessions, batch);
+                    self.compare(kind, seen, &HashSet::new(), sessions, batch);
                     batch.changes.extend(self.leases.give_back_old(sessions, kind.as_str()));
+                }
+                Heard::Part { seen, unseen } => self.compare(kind, seen, &unseen, sessions, batch),
+                Heard::Place { directory, error } => {
+                    let turned = self.projects.note_place(kind, &directory, error.as_deref());
+                    batch.changes.extend(turned.into_iter().map(project_event));
                 }
                 Heard::Health(error) => self.health(kind, error, batch),
             }
@@ -220,6 +225,7 @@ impl Desk {
         &self,
         kind: BackendKind,
         seen: Vec<Session>,
+        unseen: &HashSet<SessionId>,
         sessions: &mut imbl::HashMap<SessionId, Held>,
         batch: &mut Batch,
     ) {
@@ -236,6 +242,7 @@ impl Desk {
             .values()
             .map(|held| &held.record.session)
             .filter(|session| session.backend == kind.as_str() && !present.contains(&session.id))
+            .filter(|session| !unseen.contains(&session.id))
             .filter(|session| !matches!(session.activity, Activity::Ended(_)))
             .map(|session| session.id.clone())
             .collect();

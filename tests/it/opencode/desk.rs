@@ -1,6 +1,6 @@
 //! A desk for scenes: takes every report of a backend and keeps what it adds up to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ pub struct Record {
     pub pictures: Vec<Vec<Session>>,
     pub health: Vec<Option<String>>,
     pub live: Vec<(String, Value)>,
+    /// What could not be looked at in the last picture that was not whole.
+    pub unseen: HashSet<SessionId>,
+    /// Why a directory cannot be worked in, or that it can, as it was said last.
+    pub places: HashMap<String, Option<String>>,
     marks: HashMap<SessionId, u64>,
 }
 
@@ -90,6 +94,11 @@ impl Record {
                 self.live.push((kind, serde_json::from_str(data.get()).unwrap()))
             }
             Heard::Picture(sessions) => self.take_picture(sessions),
+            Heard::Part { seen, unseen } => {
+                self.unseen = unseen;
+                self.take_picture(seen);
+            }
+            Heard::Place { directory, error } => drop(self.places.insert(directory, error)),
             Heard::Health(health) => self.health.push(health),
         }
     }

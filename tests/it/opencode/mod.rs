@@ -1,5 +1,6 @@
 //! A true opencode behind the backend, with the fake model behind it.
 
+mod apart;
 mod cut;
 mod desk;
 mod life;
@@ -7,3 +8,4 @@ mod record;
 mod stage;
 mod steer;
 mod turn;
+mod version;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
@@ -26,6 +26,8 @@ pub struct Stage {
     pub desk: Desk,
     pub tasks: Tasks,
     pub project: PathBuf,
+    /// The directories of other projects beside it.
+    pub others: Vec<PathBuf>,
     pub port: u16,
     pub model: FakeModel,
     pub home: OpencodeHome,
@@ -42,18 +44,33 @@ impl Stage {
         Self::set_through(permission, |home, _| home.binary().to_owned()).await
     }
 
+    /// With other projects beside, made by `others`.
+    pub async fn set_among(others: impl FnOnce(&OpencodeHome) -> Vec<PathBuf>) -> Self {
+        Self::build(json!({"*": "allow"}), others, |home, _| home.binary().to_owned()).await
+    }
+
     /// With another program in the place of opencode's, made by `program` for the home and opencode's port.
     pub async fn set_through(permission: Value, program: impl FnOnce(&OpencodeHome, u16) -> PathBuf) -> Self {
+        Self::build(permission, |_| Vec::new(), program).await
+    }
+
+    async fn build(
+        permission: Value,
+        others: impl FnOnce(&OpencodeHome) -> Vec<PathBuf>,
+        program: impl FnOnce(&OpencodeHome, u16) -> PathBuf,
+    ) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
         let project = home.project("web");
+        let others = others(&home);
         let (desk, reports) = Desk::start();
         let tasks = Tasks::new();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(home.path("agent")).unwrap();
         let binary = program(&home, port);
-        let backend = open(&home, binary, &project, port, Memory::new(), reports, &tasks);
-        let stage = Self { backend, desk, tasks, project, port, model, home };
+        let directories = [vec![project.clone()], others.clone()].concat();
+        let backend = open(&home, binary, directories, port, Memory::new(), reports, &tasks);
+        let stage = Self { backend, desk, tasks, project, others, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
     }
@@ -65,7 +82,7 @@ impl Stage {
         self.backend = open(
             &self.home,
             self.home.binary().to_owned(),
-            &self.project,
+            [vec![self.project.clone()], self.others.clone()].concat(),
             self.port,
             memory,
             reports,
@@ -93,8 +110,13 @@ impl Stage {
 
     /// The deed that begins a session.
     pub fn create(&self, prompt: &str) -> Deed {
+        self.create_in(&self.project, prompt)
+    }
+
+    /// The deed that begins a session in another project.
+    pub fn create_in(&self, directory: &Path, prompt: &str) -> Deed {
         Deed::Create {
-            directory: self.project.to_str().unwrap().into(),
+            directory: directory.to_str().unwrap().into(),
             prompt: prompt.into(),
             title: String::new(),
             model: String::new(),
@@ -136,6 +158,12 @@ impl Stage {
         wait_until(&format!("{count} processes {what:?}"), || look() == count).await;
     }
 
+    /// Changes what opencode has stored; it must not run.
+    pub fn tamper(&self, statements: &str) {
+        let file = self.home.path(".local/share/opencode/opencode.db");
+        rusqlite::Connection::open(file).unwrap().execute_batch(statements).unwrap();
+    }
+
     /// Ends everything, and sees to it that nothing is left.
     pub async fn strike(self) {
         self.backend.stop().await;
@@ -166,7 +194,7 @@ impl Drop for Stage {
 fn open(
     home: &OpencodeHome,
     binary: PathBuf,
-    project: &std::path::Path,
+    directories: Vec<PathBuf>,
     port: u16,
     memory: Memory,
     reports: Reports,
@@ -176,7 +204,7 @@ fn open(
         binary: Some(binary),
         port,
         data_dir: home.path("agent"),
-        directories: vec![project.to_owned()],
+        directories,
         environment: home.environment(),
     };
     Backend::Opencode(Opencode::open(config, memory, reports, tasks))

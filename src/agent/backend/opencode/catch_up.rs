@@ -46,7 +46,7 @@ pub async fn missed(
     let limit = LIST_MAX.to_string();
     let query = [("limit", limit.as_str()), ("archived", "true")];
     let listing = Call::new("/experimental/session", "listing all sessions").with(&query);
-    let sessions: Vec<SessionInfo> = client.get(listing).await?;
+    let sessions: Vec<SessionInfo> = client.list(listing).await?;
     if sessions.len() >= LIST_MAX {
         return Err(BackendError::Refused(format!(
             "opencode holds more than {NAMED_MAX} sessions, too many to ask it for missed events; delete old ones"
@@ -55,7 +55,7 @@ pub async fn missed(
     let since = if tracker.last_id.is_empty() { None } else { Some(hear::time_of(&tracker.last_id, now)) };
     let wanted = wanted(&sessions, &directories.existing(), tracker, since);
     let asking = Call::new("/sync/history", "asking for missed events");
-    let mut events: Vec<Stored> = client.post(asking, &Value::Object(wanted)).await?;
+    let mut events: Vec<Stored> = client.post_for_list(asking, &Value::Object(wanted)).await?;
     // Identities sort by time; in the history of one session the numbers do too.
     events.sort_by(|one, other| one.id.cmp(&other.id).then(one.seq.cmp(&other.seq)));
     let place =

@@ -1,5 +1,6 @@
 //! Calls to a running opencode, each with a time limit. What goes wrong becomes one sentence.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,8 +9,10 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
+use super::causes::Causes;
 use crate::agent::backend::BackendError;
 use crate::base::secret::Secret;
 
@@ -38,6 +41,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     password: Secret,
+    /// What its log says of failures.
+    pub causes: Causes,
 }
 
 /// One call.
@@ -79,16 +84,30 @@ impl<'a> Call<'a> {
 
 impl Client {
     /// A client of the server at `base`, for example `http://127.0.0.1:4096`.
-    pub fn new(base: String, password: Secret) -> Result<Self, reqwest::Error> {
+    pub fn new(base: String, password: Secret, causes: Causes) -> Result<Self, reqwest::Error> {
         // Whoever comes first decides for the process, and every part of this program decides the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base, password })
+        Ok(Self { http, base, password, causes })
     }
 
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, BackendError> {
         self.read(call, self.request(Method::GET, call)).await
+    }
+
+    /// Reads a list, each entry for itself: one that is damaged is no reason to do without the others.
+    pub async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, BackendError> {
+        Ok(each(self.get(call).await?, call))
+    }
+
+    /// Has something done and reads the list that is the answer, each entry for itself.
+    pub async fn post_for_list<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+        body: &Value,
+    ) -> Result<Vec<T>, BackendError> {
+        Ok(each(self.post(call, body).await?, call))
     }
 
     /// Has something done and reads the answer.
@@ -99,13 +118,14 @@ impl Client {
     /// Has something done whose answer does not matter.
     pub async fn tell(&self, call: Call<'_>, body: &Value) -> Result<(), BackendError> {
         let request = self.request(Method::POST, call).json(body);
-        within(call, async { accepted(call, sent(request, call).await?).await.map(drop) }).await
+        within(call, async { self.accepted(call, sent(request, call).await?).await.map(drop) }).await
     }
 
     /// Opens the stream of events of all directories.
     pub async fn events(&self) -> Result<Response, BackendError> {
         let call = Call::new("/global/event", "opening its event stream").within(STREAM_LIMIT);
-        within(call, async { accepted(call, sent(self.request(Method::GET, call), call).await?).await }).await
+        within(call, async { self.accepted(call, sent(self.request(Method::GET, call), call).await?).await })
+            .await
     }
 
     fn request(&self, method: Method, call: Call<'_>) -> RequestBuilder {
@@ -126,7 +146,7 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, BackendError> {
         within(call, async {
-            let answer = accepted(call, sent(request, call).await?).await?;
+            let answer = self.accepted(call, sent(request, call).await?).await?;
             let is_json = answer
                 .headers()
                 .get(CONTENT_TYPE)
@@ -147,6 +167,26 @@ impl Client {
             })
         })
         .await
+    }
+    async fn accepted(&self, call: Call<'_>, answer: Response) -> Result<Response, BackendError> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = body(answer, call).await.unwrap_or_default();
+        if let Some(error) = unreadable(&body) {
+            return Err(error);
+        }
+        let mut said = reason(&body).unwrap_or_else(|| status.to_string());
+        if let Some(reference) = reference(&body)
+            && let Some(cause) = self.causes.of(&reference).await
+        {
+            said = cause;
+        }
+        Err(match status {
+            StatusCode::NOT_FOUND => BackendError::NoSuch(format!("opencode knows no such thing: {said}")),
+            _ => BackendError::Refused(format!("opencode refused while {}: {said}", call.doing)),
+        })
     }
 }
 
@@ -174,19 +214,6 @@ fn broken(call: Call<'_>, began: Instant) -> BackendError {
     BackendError::Silent { backend: NAME, seconds: began.elapsed().as_secs(), doing: call.doing }
 }
 
-async fn accepted(call: Call<'_>, answer: Response) -> Result<Response, BackendError> {
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let said = reason(&body(answer, call).await.unwrap_or_default());
-    let said = said.unwrap_or_else(|| status.to_string());
-    Err(match status {
-        StatusCode::NOT_FOUND => BackendError::NoSuch(format!("opencode knows no such thing: {said}")),
-        _ => BackendError::Refused(format!("opencode refused while {}: {said}", call.doing)),
-    })
-}
-
 async fn body(mut answer: Response, call: Call<'_>) -> Result<BytesMut, BackendError> {
     let (mut out, began) = (BytesMut::new(), Instant::now());
     while let Some(chunk) = answer.chunk().await.map_err(|_| broken(call, began))? {
@@ -200,6 +227,64 @@ async fn body(mut answer: Response, call: Call<'_>) -> Result<BytesMut, BackendE
         out.extend_from_slice(&chunk);
     }
     Ok(out)
+}
+
+/// The entries that can be read.
+fn each<T: DeserializeOwned>(entries: Vec<Box<RawValue>>, call: Call<'_>) -> Vec<T> {
+    let all = entries.len();
+    let mut why = None;
+    let read =
+        |entry: Box<RawValue>| serde_json::from_str(entry.get()).map_err(|error| why = Some(error)).ok();
+    let out: Vec<T> = entries.into_iter().filter_map(read).collect();
+    if let Some(why) = why {
+        let count = all - out.len();
+        tracing::warn!("{count} of {all} entries of opencode cannot be read while {}: {why}", call.doing);
+    }
+    out
+}
+
+/// An error body that names a file which a person has to mend.
+fn unreadable(body: &[u8]) -> Option<BackendError> {
+    #[derive(Deserialize)]
+    struct Failure {
+        name: String,
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        path: PathBuf,
+        message: Option<String>,
+        #[serde(default)]
+        issues: Vec<Issue>,
+    }
+    #[derive(Deserialize)]
+    struct Issue {
+        #[serde(default)]
+        path: Vec<Value>,
+        #[serde(default)]
+        message: String,
+    }
+    let Failure { name, data } = serde_json::from_slice(body).ok()?;
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let issue = |issue: &Issue| {
+        format!("{}: {}", issue.path.iter().map(word).collect::<Vec<_>>().join("."), issue.message)
+    };
+    let why = match (data.issues.as_slice(), &data.message) {
+        // The message repeats the whole file, and names the errors at its end.
+        ([], Some(message)) => {
+            let errors = message.rsplit_once("--- Errors ---").map_or(message.as_str(), |(_, errors)| errors);
+            errors.trim().trim_end_matches("--- End ---").trim().replace('\n', "; ")
+        }
+        ([], None) => name,
+        (issues, _) => issues.iter().map(issue).collect::<Vec<_>>().join("; "),
+    };
+    Some(BackendError::Unreadable { file: data.path, why: why.chars().take(ERROR_MAX).collect() })
+}
+
+/// The name of the line in opencode's log that says more.
+fn reference(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    Some(body.get("data")?.get("ref")?.as_str()?.to_owned())
 }
 
 /// What an error body says.
@@ -222,6 +307,20 @@ fn reason(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_what_is_wrong() {
+        let text = |body: &[u8]| unreadable(body).unwrap().to_string();
+        let json = br#"{"name":"ConfigJsonError","data":{"path":"/p/opencode.json","message":"\n--- JSONC Input ---\n{ \"model\": \n\n--- Errors ---\nValueExpected at line 2, column 1\nCloseBraceExpected at line 2, column 1\n--- End ---"}}"#;
+        assert_eq!(
+            text(json),
+            "/p/opencode.json cannot be read by the coding agent: ValueExpected at line 2, column 1; \
+             CloseBraceExpected at line 2, column 1"
+        );
+        let kind = br#"{"name":"ConfigInvalidError","data":{"path":"/p/opencode.json","issues":[{"path":["model"],"message":"Expected string, got 7"}]}}"#;
+        assert!(text(kind).ends_with(": model: Expected string, got 7"));
+        assert!(unreadable(br#"{"name":"NotFoundError","data":{"message":"Session not found"}}"#).is_none());
+    }
 
     #[test]
     fn the_reason_is_found_in_the_shapes_of_errors() {

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::client::{Call, Client};
 use super::halt::{abort, family, kill};
-use super::look::{self, Doings};
+use super::look::{self, Doings, is_plain};
 use super::prompt::{Wish, create, prompt};
 use super::words::AskInfo;
-use super::{Shared, Up, existing};
+use super::{FOREIGN, Shared, Up, existing};
 use crate::agent::backend::{BackendError, Deed};
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{AskKind, SessionId};
@@ -15,8 +15,17 @@ use crate::rules::session as rules;
 
 /// Carries out a deed; see [`super::super::Backend::carry_out`].
 pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+    // opencode is not started anew for a mended configuration while it is asked for something.
+    let _in_hand = shared.in_hand.read().await;
     let up = shared.up().await?;
-    let outcome = perform(shared, &up, command, deed).await;
+    let begins_turn = matches!(deed, Deed::Create { .. } | Deed::Prompt { .. });
+    let outcome = match up.client.causes.is_foreign() {
+        true if begins_turn => Err(foreign()),
+        _ => perform(shared, &up, command, deed).await,
+    };
+    if begins_turn && outcome.is_err() && up.client.causes.is_foreign() {
+        return Err(foreign());
+    }
     if let Err(BackendError::Silent { .. }) = &outcome {
         shared.doubtful().insert(command.clone(), up.mark);
     }
@@ -35,10 +44,11 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
             existing(&info.directory)?;
             prompt(shared, client, command, &info, &message, Wish::default()).await.map(|()| String::new())
         }
-        Deed::Abort { session_id } => abort(client, &session_id).await,
+        Deed::Abort { session_id } => abort(shared, client, &session_id).await,
         Deed::Kill { session_id } => kill(shared, up, &session_id).await,
         Deed::AnswerPermission { session_id, request_id, reply, message } => {
-            let ask = waiting(client, &session_id, request_id.as_deref(), AskKind::Permission).await?;
+            let ask =
+                waiting(shared, client, &session_id, request_id.as_deref(), AskKind::Permission).await?;
             let path = format!("/permission/{}/reply", ask.id);
             let body = match (reply.as_str(), message.as_str()) {
                 ("reject", message) if !message.is_empty() => json!({"reply": reply, "message": message}),
@@ -48,7 +58,7 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
             Ok(format!("{reply}: {}", ask.what))
         }
         Deed::AnswerQuestion { session_id, request_id, answers } => {
-            let ask = waiting(client, &session_id, request_id.as_deref(), AskKind::Question).await?;
+            let ask = waiting(shared, client, &session_id, request_id.as_deref(), AskKind::Question).await?;
             // No answer at all: the question is turned down.
             let (deed, body, word) = match answers.is_empty() {
                 true => ("reject", json!({}), "rejected"),
@@ -59,7 +69,7 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
             Ok(format!("{word}: {}", ask.what))
         }
         Deed::Look { session_id } => {
-            let session = look::one(client, &session_id, &shared.directories).await?;
+            let session = look::one(client, &session_id, &shared.asks, &shared.directories).await?;
             Ok(rules::status(&session).as_str().into())
         }
     }
@@ -72,14 +82,20 @@ struct Waiting {
     what: String,
 }
 
+/// Why nothing new is begun: 1.x answers every new session and every prompt with an error then.
+fn foreign() -> BackendError {
+    BackendError::Refused(format!("opencode can begin nothing: {FOREIGN}"))
+}
+
 async fn waiting(
+    shared: &Shared,
     client: &Client,
     session: &SessionId,
     request: Option<&str>,
     kind: AskKind,
 ) -> Result<Waiting, BackendError> {
-    let info = look::find(client, session).await?;
-    let doings = Doings::of(client, &info.directory).await?;
+    let info = look::at_least(client, session).await?;
+    let doings = Doings::at_least(client, &shared.asks, &info.directory).await?;
     // Its helpers' requests are asked on its behalf.
     let mut asks: Vec<&AskInfo> = Vec::new();
     for id in family(client, &info).await {
@@ -90,13 +106,29 @@ async fn waiting(
         AskKind::Question => "question",
     };
     let found = asks.iter().find(|ask| request.is_none_or(|request| request == ask.id));
+    let found = match (found, request, doings.unlisted(kind)) {
+        // Nobody heard of it and it cannot be listed: opencode says whether there is such a one.
+        (None, Some(request), Some(_)) if is_plain(request) => {
+            return Ok(Waiting { id: request.into(), what: request.into(), directory: info.directory });
+        }
+        (found, _, _) => found,
+    };
     let found = found.ok_or_else(|| {
         BackendError::NoSuch(match (request, asks.first()) {
             (Some(request), Some(other)) => {
                 format!("session {session} does not wait for {word} {request} but for {}", other.id)
             }
-            _ => format!("session {session} waits for no {word}"),
+            _ => match doings.unlisted(kind) {
+                Some(why) => {
+                    format!("no {word} was heard of for session {session}, and they cannot be listed: {why}")
+                }
+                None => format!("session {session} waits for no {word}"),
+            },
         })
     })?;
-    Ok(Waiting { id: found.id.clone(), what: found.what(), directory: info.directory.clone() })
+    let directory = match (&found.directory, info.directory.is_empty()) {
+        (Some(heard), true) => heard.clone(),
+        _ => info.directory.clone(),
+    };
+    Ok(Waiting { id: found.id.clone(), what: found.what(), directory })
 }

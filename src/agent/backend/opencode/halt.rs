@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::broadcast::Receiver;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{Call, Client, NAME};
-use super::look::{self, Doings};
+use super::look::{self, Turns};
 use super::prompt::hear_of;
 use super::tools::{sweep_tools, tools};
 use super::words::SessionInfo;
@@ -28,42 +29,49 @@ const KILL_IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the turn has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Stops the running turn, if there is one.
-pub async fn abort(client: &Client, id: &SessionId) -> Result<String, BackendError> {
-    let info = look::find(client, id).await?;
-    let was_busy = Doings::of(client, &info.directory).await?.is_busy(&info.id);
+/// Stops the running turn, if there is one. That needs nothing but the session's name.
+pub async fn abort(shared: &Shared, client: &Client, id: &SessionId) -> Result<String, BackendError> {
+    let info = look::at_least(client, id).await?;
+    let was_busy = Turns::of(client, &info.directory).await.map(|turns| turns.is_busy(&info.id));
+    let mut notes = shared.notes.subscribe();
     let path = format!("/session/{id}/abort");
     client.tell(Call::new(&path, "stopping the turn").within(ABORT_LIMIT), &json!({})).await?;
-    if !is_idle_within(client, &family(client, &info).await, &info.directory, IDLE_LIMIT).await {
+    let family = family(client, &info).await;
+    if !is_over_within(client, &mut notes, &family, &info.directory, IDLE_LIMIT).await {
         return Err(BackendError::Silent {
             backend: NAME,
             seconds: IDLE_LIMIT.as_secs(),
             doing: "stopping the turn; kill the session to end it by force",
         });
     }
-    Ok(if was_busy { "the turn was stopped" } else { "no turn was running" }.into())
+    Ok(match was_busy {
+        Ok(true) => "the turn was stopped",
+        Ok(false) => "no turn was running",
+        Err(_) => "no turn runs any more",
+    }
+    .into())
 }
 
 /// Stops the turn and ends its processes; the conversation is kept. Tells what was done.
 pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, BackendError> {
     let client = &up.client;
-    let info = look::find(client, id).await?;
+    let info = look::at_least(client, id).await?;
     let directory = PathBuf::from(&info.directory);
     let family = family(client, &info).await;
     // Seen while their parents still live: a process that hides its mark is found by its descent.
     let (mark, pid, place) = (up.mark.clone(), up.pid, directory.clone());
     let seen = tokio::task::spawn_blocking(move || tools(&mark, pid, &place)).await.unwrap_or_default();
-    let mut notes = shared.notes.subscribe();
+    let (mut notes, mut over) = (shared.notes.subscribe(), shared.notes.subscribe());
     let path = format!("/session/{id}/abort");
     let call = Call::new(&path, "stopping the turn").within(KILL_ABORT_LIMIT);
     let mut said = Vec::new();
     let aborted = client.tell(call, &json!({})).await.is_ok();
-    if !is_idle_within(client, &family, &info.directory, KILL_IDLE_LIMIT).await {
+    if !is_over_within(client, &mut over, &family, &info.directory, KILL_IDLE_LIMIT).await {
         let call =
             Call::new("/instance/dispose", "ending everything in the directory").about(&info.directory);
         client.tell(call, &json!({})).await?;
         said.push("everything in its directory was stopped, as the turn would not".to_owned());
-        if !is_idle_within(client, &family, &info.directory, KILL_IDLE_LIMIT).await {
+        if !is_over_within(client, &mut over, &family, &info.directory, KILL_IDLE_LIMIT).await {
             return Err(BackendError::Refused(format!("opencode cannot stop the turn of session {id}")));
         }
     }
@@ -72,12 +80,22 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
         let is_it = |note: &Note| matches!(note, Note::Idle(idle) if idle == id);
         let _ = timeout(KILL_IDLE_LIMIT, hear_of(&mut notes, is_it)).await;
     }
-    let others = Doings::of(client, &info.directory).await?;
-    if let Some(other) = others.busy().find(|other| !family.iter().any(|own| own == other)) {
-        said.push(format!("processes it may have left were not ended, as session {other} works there too"));
-    } else {
-        let ended = sweep_tools(up, directory, seen).await;
-        said.push(format!("{ended} processes were ended"));
+    let others = Turns::of(client, &info.directory).await;
+    let other =
+        |turns: &Turns| turns.busy().find(|one| !family.iter().any(|own| own == one)).map(str::to_owned);
+    match others.as_ref().map(other) {
+        _ if info.directory.is_empty() => {
+            said.push("processes it may have left were not ended, as its directory is not known".into());
+        }
+        Err(error) => said.push(format!(
+            "processes it may have left were not ended, as it cannot be seen who else works there: {error}"
+        )),
+        Ok(Some(other)) => said
+            .push(format!("processes it may have left were not ended, as session {other} works there too")),
+        Ok(None) => {
+            let ended = sweep_tools(up, directory, seen).await;
+            said.push(format!("{ended} processes were ended"));
+        }
     }
     report_killed(shared, &info).await;
     Ok(said.join("; "))
@@ -112,13 +130,26 @@ pub async fn family(client: &Client, info: &SessionInfo) -> Vec<String> {
     out
 }
 
-async fn is_idle_within(client: &Client, sessions: &[String], directory: &str, limit: Duration) -> bool {
+/// Waits until no turn of a family runs: opencode says so, or where it cannot, its events do.
+async fn is_over_within(
+    client: &Client,
+    notes: &mut Receiver<Note>,
+    family: &[String],
+    directory: &str,
+    limit: Duration,
+) -> bool {
     let deadline = Instant::now() + limit;
     loop {
-        if let Ok(doings) = Doings::of(client, directory).await
-            && !sessions.iter().any(|id| doings.is_busy(id))
-        {
-            return true;
+        match Turns::of(client, directory).await {
+            Ok(turns) if !family.iter().any(|id| turns.is_busy(id)) => return true,
+            Ok(_) | Err(BackendError::Silent { .. }) => {}
+            Err(_) => {
+                let is_it = |note: &Note| match note {
+                    Note::Idle(idle) => family.first().is_some_and(|own| own == idle.as_str()),
+                    _ => false,
+                };
+                return matches!(timeout_at(deadline, hear_of(notes, is_it)).await, Ok(Some(_)));
+            }
         }
         if Instant::now() >= deadline {
             return false;

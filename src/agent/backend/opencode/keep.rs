@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
 use super::processes;
-use super::server::Server;
+use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
-use super::{Link, Shared, Up};
+use super::{FOREIGN, Link, Shared, Up, version};
 use crate::agent::backend::{Heard, Memory};
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
@@ -34,6 +36,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 enum Ending {
     /// We were told to stop, or nobody listens any more.
     Stopped,
+    /// It is to read again what was mended.
+    Renewed,
     /// It ended by itself, or had to be ended; why.
     Lost(String),
 }
@@ -82,8 +86,21 @@ impl Keeper<'_> {
             let why = match started {
                 Ok(server) => match self.attend(server).await {
                     Ending::Stopped => return,
+                    Ending::Renewed => {
+                        sweep(&mark).await;
+                        continue;
+                    }
                     Ending::Lost(why) => why,
                 },
+                Err(error @ StartError::Version { .. }) => {
+                    // No start will change that, and each would change what the right one needs.
+                    self.down(chain(&error)).await;
+                    let program = program_of(&self.shared.config);
+                    tokio::select! {
+                        () = self.shared.stop.cancelled() => return,
+                        () = version::replaced(&program) => continue,
+                    }
+                }
                 Err(error) => chain(&error),
             };
             // Its tools have outlived it, and what they do leads nowhere any more.
@@ -110,6 +127,7 @@ impl Keeper<'_> {
     /// Listens to a running opencode until it ends or we are to stop.
     async fn attend(&mut self, mut server: Server) -> Ending {
         tracing::info!("opencode {} is running", server.version);
+        self.shared.asks.clear();
         let client = server.client.clone();
         let up =
             Up { client: client.clone(), mark: server.mark.clone(), pid: server.pid().unwrap_or_default() };
@@ -127,13 +145,19 @@ impl Keeper<'_> {
                 () = shared.stop.cancelled() => break Ending::Stopped,
                 why = server.ended() => return Ending::Lost(why),
                 Ok(()) = is_ready.changed() => {
-                    let is_news = said.replace(None) != Some(None);
-                    if is_news && shared.reports.send(Heard::Health(None)).await.is_err() {
+                    let state = client.causes.is_foreign().then(|| FOREIGN.to_owned());
+                    if !say(shared, said, state).await {
+                        break Ending::Stopped;
+                    }
+                }
+                () = client.causes.turn_foreign(), if !matches!(said, Some(Some(_))) => {
+                    if !say(shared, said, Some(FOREIGN.to_owned())).await {
                         break Ending::Stopped;
                     }
                 }
                 end = &mut listening => break match end {
                     EndOfStream::Broken(why) => Ending::Lost(format!("its event stream cannot be read: {why}")),
+                    EndOfStream::Mended => Ending::Renewed,
                     EndOfStream::Disposed | EndOfStream::DeskGone => Ending::Stopped,
                 },
             }
@@ -141,7 +165,7 @@ impl Keeper<'_> {
         if matches!(ending, Ending::Stopped) {
             // Its last events are still heard.
             tokio::select! {
-                () = dispose(&client) => {}
+                () = dispose(shared, &client) => {}
                 _ = &mut listening => {}
             }
         }
@@ -152,16 +176,32 @@ impl Keeper<'_> {
     async fn down(&mut self, why: String) {
         tracing::warn!("opencode is not running: {why}");
         self.shared.link.send_replace(Link::Down(why.clone()));
-        let is_news = self.said.replace(Some(why.clone())) != Some(Some(why.clone()));
-        if is_news {
-            // Without a desk there is nobody to tell.
-            let _ = self.shared.reports.send(Heard::Health(Some(why))).await;
-        }
+        // Without a desk there is nobody to tell.
+        let _ = say(self.shared, &mut self.said, Some(why)).await;
+    }
+}
+
+/// Reports its health when that is news. False when nobody takes reports any more.
+async fn say(shared: &Shared, said: &mut Option<Option<String>>, state: Option<String>) -> bool {
+    let is_news = said.replace(state.clone()) != Some(state.clone());
+    !is_news || shared.reports.send(Heard::Health(state)).await.is_ok()
+}
+
+async fn dispose_one(client: &Client, place: String) {
+    let call = Call::new("/instance/dispose", "ending its turns").about(&place).within(DISPOSE_LIMIT);
+    if let Err(error) = client.tell(call, &json!({})).await {
+        tracing::warn!("opencode did not end its turns in {place}: {error}");
     }
 }
 
 /// Has opencode abort its turns and end their tools, which it does not do when it is merely ended.
-async fn dispose(client: &Client) {
+async fn dispose(shared: &Shared, client: &Client) {
+    if shared.places.is_any_slow() {
+        // What ends all of them waits for each; where one hangs, each is ended by itself.
+        let fit = shared.places.fit(&shared.directories.existing());
+        join_all(fit.into_iter().map(|place| dispose_one(client, place).boxed())).await;
+        return sleep(LAST_WORDS).await;
+    }
     let call = Call::new("/global/dispose", "ending its turns").within(DISPOSE_LIMIT);
     if let Err(error) = client.tell(call, &json!({})).await {
         tracing::warn!("opencode did not end its turns: {error}");

@@ -5,9 +5,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
 use super::Directories;
-use super::client::{CALL_LIMIT, Call, Client};
-use super::words::{AskInfo, Message, SessionInfo, StatusInfo};
+use super::asks::Asks;
+use super::client::{CALL_LIMIT, Call, Client, NAME};
+use super::tracker::Tracker;
+use super::words::{AskInfo, Health, Message, SessionInfo, StatusInfo};
 use crate::agent::backend::BackendError;
 use crate::base::clock::{Time, now};
 use crate::protocol::node::{NodeId, ProjectName};
@@ -17,36 +24,117 @@ use crate::rules::session as rules;
 /// Sessions looked at per directory, the latest first; older ones have nothing new to say.
 pub const SESSIONS_MAX: usize = 500;
 
+/// Directories that are looked at at the same time.
+const AT_ONCE: usize = 8;
+
+/// How long a look at one directory may take: the others wait for it. One that takes longer is asked about beside them.
+const PLACE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long opencode may take to say that it is well: it loads nothing for that.
+const HEALTH_LIMIT: Duration = Duration::from_secs(10);
+
 /// Why a session is in error whose turn was cut off by the end of opencode.
 pub const CUT_OFF: &str = "the coding agent stopped in mid-turn";
 
-/// What is going on in one directory.
+/// What turns run in one directory.
 #[derive(Debug, Default)]
-pub struct Doings {
-    statuses: HashMap<String, StatusInfo>,
-    permissions: Vec<AskInfo>,
-    questions: Vec<AskInfo>,
-}
+pub struct Turns(HashMap<String, StatusInfo>);
 
-impl Doings {
+impl Turns {
     /// Asks opencode.
     pub async fn of(client: &Client, directory: &str) -> Result<Self, BackendError> {
-        let call = |path, doing| Call::new(path, doing).about(directory);
-        Ok(Self {
-            statuses: client.get(call("/session/status", "looking at its sessions")).await?,
-            permissions: client.get(call("/permission", "looking at its permissions")).await?,
-            questions: client.get(call("/question", "looking at its questions")).await?,
-        })
+        if directory.is_empty() {
+            return Err(BackendError::Refused("the session's directory is not known".into()));
+        }
+        let call = Call::new("/session/status", "looking at its sessions").about(directory);
+        let statuses: HashMap<String, Box<RawValue>> = client.get(call).await?;
+        Ok(Self(statuses.into_iter().map(|(id, status)| (id, StatusInfo::read(&status))).collect()))
     }
 
     /// True while a turn of that session runs.
     pub fn is_busy(&self, session: &str) -> bool {
-        self.statuses.get(session).is_some_and(StatusInfo::is_busy)
+        self.0.get(session).is_some_and(StatusInfo::is_busy)
     }
 
     /// Sessions whose turn runs.
     pub fn busy(&self) -> impl Iterator<Item = &str> {
-        self.statuses.iter().filter(|(_, status)| status.is_busy()).map(|(id, _)| id.as_str())
+        self.0.iter().filter(|(_, status)| status.is_busy()).map(|(id, _)| id.as_str())
+    }
+}
+
+/// What is going on in one directory.
+#[derive(Debug, Default)]
+pub struct Doings {
+    /// `None`: opencode cannot say.
+    turns: Option<Turns>,
+    permissions: Vec<AskInfo>,
+    questions: Vec<AskInfo>,
+    /// Why requests of a kind are known from events only.
+    unlisted: Vec<(AskKind, String)>,
+}
+
+impl Doings {
+    /// Asks opencode. What it cannot list is taken from what its events said.
+    pub async fn of(client: &Client, asks: &Asks, directory: &str) -> Result<Self, BackendError> {
+        let turns = Some(Turns::of(client, directory).await?);
+        let mut out = Self { turns, ..Self::default() };
+        for kind in [AskKind::Permission, AskKind::Question] {
+            out.list(client, asks, directory, kind).await?;
+        }
+        Ok(out)
+    }
+
+    /// The same, when something must be done whatever opencode can say.
+    pub async fn at_least(client: &Client, asks: &Asks, directory: &str) -> Result<Self, BackendError> {
+        match Self::of(client, asks, directory).await {
+            Err(error @ BackendError::Down { .. }) => Err(error),
+            Err(error) => {
+                let why = error.to_string();
+                let kinds = [AskKind::Permission, AskKind::Question];
+                let unlisted = kinds.into_iter().map(|kind| (kind, why.clone())).collect();
+                let [permissions, questions] = kinds.map(|kind| asks.of(kind));
+                Ok(Self { turns: None, permissions, questions, unlisted })
+            }
+            doings => doings,
+        }
+    }
+
+    /// Lists the requests of a kind. One that opencode cannot put into words breaks the list of the whole directory.
+    async fn list(
+        &mut self,
+        client: &Client,
+        asks: &Asks,
+        directory: &str,
+        kind: AskKind,
+    ) -> Result<(), BackendError> {
+        let call = match kind {
+            AskKind::Permission => Call::new("/permission", "looking at its permissions"),
+            AskKind::Question => Call::new("/question", "looking at its questions"),
+        };
+        let found = match client.get::<Vec<Box<RawValue>>>(call.about(directory)).await {
+            Ok(entries) => entries.iter().filter_map(|entry| AskInfo::read(entry)).collect(),
+            Err(error @ (BackendError::Down { .. } | BackendError::Silent { .. })) => return Err(error),
+            Err(error) => {
+                tracing::debug!("what waits in {directory} is known from events only: {error}");
+                self.unlisted.push((kind, error.to_string()));
+                asks.of(kind)
+            }
+        };
+        match kind {
+            AskKind::Permission => self.permissions = found,
+            AskKind::Question => self.questions = found,
+        }
+        Ok(())
+    }
+
+    /// Why requests of this kind cannot be listed, when they cannot.
+    pub fn unlisted(&self, kind: AskKind) -> Option<&str> {
+        self.unlisted.iter().find(|(other, _)| *other == kind).map(|(_, why)| why.as_str())
+    }
+
+    /// True unless it is known that no turn of that session runs.
+    fn may_be_busy(&self, session: &str) -> bool {
+        self.turns.as_ref().is_none_or(|turns| turns.is_busy(session))
     }
 
     /// What the session waits for, oldest first. opencode forgets to take back what it asked before an abort, so only
@@ -57,13 +145,13 @@ impl Doings {
             AskKind::Question => &self.questions,
         };
         let mut out: Vec<_> =
-            all.iter().filter(|ask| ask.session_id == session && self.is_busy(session)).collect();
+            all.iter().filter(|ask| ask.session_id == session && self.may_be_busy(session)).collect();
         out.sort_by(|one, other| one.id.cmp(&other.id));
         out
     }
 
     fn activity(&self, session: &str) -> Activity {
-        match self.statuses.get(session) {
+        match self.turns.as_ref().and_then(|turns| turns.0.get(session)) {
             Some(status) if status.kind == "retry" => Activity::Retry(Retry {
                 attempt: status.attempt,
                 message: status.message.clone(),
@@ -89,51 +177,141 @@ impl Doings {
     }
 }
 
-/// Looks at the sessions of all projects, and at those that are `known` beside them, each with its directory; what is
-/// not in the picture is no more. `believed` are the sessions a turn was last heard of: for them the last message
-/// tells whether it came to its end.
-pub async fn picture(
-    client: &Client,
-    directories: &Directories,
-    believed: &HashSet<SessionId>,
-    known: &HashMap<SessionId, String>,
-) -> Result<Vec<Session>, BackendError> {
-    let mut out: Vec<Session> = Vec::new();
-    for directory in directories.existing() {
-        let infos = sessions(client, &directory).await?;
-        let doings = Doings::of(client, &directory).await?;
-        out.extend(infos.iter().map(|info| session(info, &doings, directories)));
-    }
-    let listed: HashSet<SessionId> = out.iter().map(|session| session.id.clone()).collect();
-    let quiet = Doings::default();
-    for id in known.keys().filter(|id| !listed.contains(*id)) {
-        // Older than those that are listed, or in a place where nothing can run any more.
-        match find(client, id).await {
-            Ok(info) if Path::new(&info.directory).is_dir() => {
-                let doings = Doings::of(client, &info.directory).await?;
-                out.push(session(&info, &doings, directories));
+/// What a look has shown.
+#[derive(Debug, Default)]
+pub struct Sight {
+    /// Sessions as they are there.
+    pub sessions: Vec<Session>,
+    /// Known sessions that could not be looked at; they may be there.
+    pub unseen: HashSet<SessionId>,
+    /// Directories that could not be looked at, and why.
+    pub failed: Vec<(String, BackendError)>,
+}
+
+/// What a look needs.
+#[derive(Clone, Copy)]
+pub struct Looker<'a> {
+    /// Who is asked.
+    pub client: &'a Client,
+    /// The projects' directories.
+    pub directories: &'a Directories,
+    /// What events said of requests.
+    pub asks: &'a Asks,
+    /// What the stream has told so far.
+    pub tracker: &'a Tracker,
+}
+
+impl<'a> Looker<'a> {
+    /// Looks at the sessions in `places`, which are directories of projects. What the tracker knows and is neither in
+    /// the picture nor unseen is no more. The error is one of opencode as a whole.
+    pub async fn look_at(self, places: &[String]) -> Result<Sight, BackendError> {
+        let mut sight = Sight::default();
+        let look = |place: &String| self.look_at_one(place.clone()).boxed();
+        let looks: Vec<BoxFuture<'a, _>> = places.iter().map(look).collect();
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+        for (place, outcome) in looks {
+            match outcome {
+                Ok(sessions) => sight.sessions.extend(sessions),
+                Err(error @ BackendError::Down { .. }) => return Err(error),
+                Err(error) => sight.failed.push((place, error)),
             }
-            Ok(info) => out.push(session(&info, &quiet, directories)),
-            Err(BackendError::NoSuch(_)) => {}
-            Err(error) => return Err(error),
+        }
+        let is_silent = |(_, error): &(String, BackendError)| matches!(error, BackendError::Silent { .. });
+        if let Some(at) = sight.failed.iter().position(is_silent)
+            && !is_well(self.client).await
+        {
+            return Err(sight.failed.swap_remove(at).1);
+        }
+        self.look_for_others(places, &mut sight).await?;
+        for session in &mut sight.sessions {
+            if self.tracker.busy.contains(&session.id) && session.activity == Activity::Idle {
+                complete(self.client, session).await?;
+            }
+        }
+        Ok(sight)
+    }
+
+    async fn look_at_one(self, place: String) -> (String, Result<Vec<Session>, BackendError>) {
+        let work = async {
+            let infos = sessions(self.client, &place).await?;
+            let doings = Doings::of(self.client, self.asks, &place).await?;
+            Ok(infos.iter().map(|info| session(info, &doings, self.directories)).collect())
+        };
+        let seconds = PLACE_LIMIT.as_secs();
+        let silent = BackendError::Silent { backend: NAME, seconds, doing: "loading the directory" };
+        let outcome = timeout(PLACE_LIMIT, work).await.unwrap_or(Err(silent));
+        (place, outcome)
+    }
+
+    /// Known sessions that are older than those that are listed, or in a place where nothing can run any more.
+    async fn look_for_others(self, places: &[String], sight: &mut Sight) -> Result<(), BackendError> {
+        let listed: HashSet<SessionId> = sight.sessions.iter().map(|session| session.id.clone()).collect();
+        let projects = self.directories.existing();
+        let mut doings: HashMap<String, Option<Doings>> = HashMap::new();
+        for (id, directory) in self.tracker.directories.iter().filter(|(id, _)| !listed.contains(*id)) {
+            let is_of = |place: &String| place == directory;
+            let has_failed = sight.failed.iter().any(|(place, _)| place == directory);
+            if has_failed || (projects.iter().any(is_of) && !places.iter().any(is_of)) {
+                sight.unseen.insert(id.clone());
+                continue;
+            }
+            let info = match find(self.client, id).await {
+                Ok(info) => info,
+                Err(BackendError::NoSuch(_)) => continue,
+                Err(error @ BackendError::Down { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!("session {id} cannot be looked at: {error}");
+                    sight.unseen.insert(id.clone());
+                    continue;
+                }
+            };
+            if !doings.contains_key(&info.directory) {
+                let found = self.doings_elsewhere(&info.directory).await?;
+                doings.insert(info.directory.clone(), found);
+            }
+            match doings.get(&info.directory).and_then(Option::as_ref) {
+                Some(doings) => sight.sessions.push(session(&info, doings, self.directories)),
+                None => drop(sight.unseen.insert(id.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes on in a directory that may be no project's any more; `None` when that cannot be told.
+    async fn doings_elsewhere(self, directory: &str) -> Result<Option<Doings>, BackendError> {
+        if !Path::new(directory).is_dir() {
+            return Ok(Some(Doings { turns: Some(Turns::default()), ..Doings::default() }));
+        }
+        match timeout(PLACE_LIMIT, Doings::of(self.client, self.asks, directory)).await {
+            Ok(Ok(doings)) => Ok(Some(doings)),
+            Ok(Err(error @ BackendError::Down { .. })) => Err(error),
+            Ok(Err(error)) => {
+                tracing::warn!("sessions in {directory} cannot be looked at: {error}");
+                Ok(None)
+            }
+            Err(_) => {
+                tracing::warn!("opencode does not get ready in {directory}");
+                Ok(None)
+            }
         }
     }
-    for session in &mut out {
-        if believed.contains(&session.id) && session.activity == Activity::Idle {
-            complete(client, session).await?;
-        }
-    }
-    Ok(out)
+}
+
+/// True when opencode as a whole answers.
+pub async fn is_well(client: &Client) -> bool {
+    let call = Call::new("/global/health", "asking for its health").within(HEALTH_LIMIT);
+    client.get::<Health>(call).await.is_ok()
 }
 
 /// One session as it is now.
 pub async fn one(
     client: &Client,
     id: &SessionId,
+    asks: &Asks,
     directories: &Directories,
 ) -> Result<Session, BackendError> {
     let info = find(client, id).await?;
-    let doings = Doings::of(client, &info.directory).await?;
+    let doings = Doings::of(client, asks, &info.directory).await?;
     let mut session = session(&info, &doings, directories);
     if session.activity == Activity::Idle {
         complete(client, &mut session).await?;
@@ -145,8 +323,7 @@ pub async fn one(
 pub async fn find(client: &Client, id: &SessionId) -> Result<SessionInfo, BackendError> {
     // A name of another form makes opencode stumble instead of saying that there is none.
     let no_such = || BackendError::NoSuch(format!("opencode has no session {id}"));
-    let is_plain = id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !id.as_str().starts_with("ses_") || !is_plain {
+    if !id.as_str().starts_with("ses_") || !is_plain(id.as_str()) {
         return Err(no_such());
     }
     let path = format!("/session/{id}");
@@ -156,6 +333,23 @@ pub async fn find(client: &Client, id: &SessionId) -> Result<SessionInfo, Backen
     })
 }
 
+/// True for what may be a name of opencode's.
+pub fn is_plain(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What is known of a session to which something must be done, at least its name. One whose record is damaged can be
+/// stopped and answered all the same.
+pub async fn at_least(client: &Client, id: &SessionId) -> Result<SessionInfo, BackendError> {
+    match find(client, id).await {
+        Err(BackendError::Refused(why)) => {
+            tracing::warn!("session {id} is known by its name only: {why}");
+            Ok(SessionInfo { id: id.to_string(), ..SessionInfo::default() })
+        }
+        found => found,
+    }
+}
+
 /// The sessions of one directory, the latest first.
 pub async fn sessions(client: &Client, directory: &str) -> Result<Vec<SessionInfo>, BackendError> {
     let limit = SESSIONS_MAX.to_string();
@@ -163,7 +357,7 @@ pub async fn sessions(client: &Client, directory: &str) -> Result<Vec<SessionInf
     // The first call about a directory makes opencode load it.
     let call =
         Call::new("/session", "listing its sessions").about(directory).with(&query).within(2 * CALL_LIMIT);
-    client.get(call).await
+    client.list(call).await
 }
 
 /// The last message of a session.
@@ -175,7 +369,16 @@ pub async fn last_message(client: &Client, id: &SessionId) -> Result<Option<Mess
 }
 
 async fn complete(client: &Client, session: &mut Session) -> Result<(), BackendError> {
-    let Some(Message { info }) = last_message(client, &session.id).await? else { return Ok(()) };
+    let info = match last_message(client, &session.id).await {
+        Ok(Some(Message { info })) => info,
+        Ok(None) => return Ok(()),
+        Err(error @ BackendError::Down { .. }) => return Err(error),
+        Err(error) => {
+            // That its turn is over is known; only how is not.
+            session.error = Some(format!("how its last turn ended cannot be read: {error}"));
+            return Ok(());
+        }
+    };
     // A turn that ended has a complete answer; one that was cut off has none, or only the question.
     if info.role == "user" || info.time.completed.is_none() {
         session.error = Some(CUT_OFF.into());

@@ -7,15 +7,21 @@
 //!              |                        <--- look, catch_up  what was missed
 //!              '--- /global/event ---> stream -- hear (the rule) --> reports
 //! ```
+//! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
+//! - `version`: whether a program is one that is understood, before it is started.
+//!
 //! Everything it starts carries a mark in its environment (see `processes`), so that nothing can be left behind.
 
+mod asks;
 mod catch_up;
+mod causes;
 mod client;
 mod deeds;
 mod halt;
 mod hear;
 mod keep;
 mod look;
+mod places;
 mod processes;
 mod prompt;
 mod server;
@@ -23,6 +29,7 @@ mod settle;
 mod stream;
 mod tools;
 mod tracker;
+mod version;
 mod words;
 
 use std::collections::HashMap;
@@ -33,7 +40,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +48,9 @@ use crate::agent::backend::{BackendError, Deed, Memory, Reports, Settled};
 use crate::base::task::Tasks;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::SessionId;
+use asks::Asks;
 use client::{Client, NAME};
+use places::Places;
 
 /// How long a deed waits for an opencode that is being started.
 const START_PATIENCE: Duration = Duration::from_secs(45);
@@ -51,6 +60,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Notes on their way to deeds that wait for them. A deed that falls behind looks for itself.
 const NOTES_MAX: usize = 1024;
+
+/// What is wrong when OpenCode 2 has changed the database of a 1.x, and the way out.
+const FOREIGN: &str = "its database was changed by a start of OpenCode 2, and 1.x can begin nothing in it any more: \
+    give 1.x one of its own (OPENCODE_DB=/an/absolute/path/opencode.db in the environment of this program), or put back \
+    a copy from before";
 
 /// How opencode is to be run.
 #[derive(Clone)]
@@ -80,6 +94,12 @@ struct Shared {
     notes: broadcast::Sender<Note>,
     /// Commands that were not answered in time, with the mark of the run that was asked: it may still do them.
     doubtful: Mutex<HashMap<CommandId, String>>,
+    /// What waits for an answer, as events said it.
+    asks: Asks,
+    /// Directories that cannot be worked in.
+    places: Places,
+    /// Read by every deed while it is done.
+    in_hand: RwLock<()>,
     /// Tells the keeper to end everything.
     stop: CancellationToken,
     /// True once everything has ended.
@@ -131,6 +151,9 @@ impl Opencode {
             link: watch::Sender::new(Link::Starting),
             notes: broadcast::Sender::new(NOTES_MAX),
             doubtful: Mutex::default(),
+            asks: Asks::default(),
+            places: Places::default(),
+            in_hand: RwLock::default(),
             stop: tasks.child_stop(),
             ended: watch::Sender::new(false),
         });
@@ -141,6 +164,20 @@ impl Opencode {
     /// Works in other directories from now on. Sessions of directories that are gone go on where they are.
     pub(crate) fn work_in(&self, directories: &[PathBuf]) {
         self.0.directories.replace(directories);
+        self.0.places.keep_only(&self.0.directories.existing());
+    }
+
+    /// Why the program cannot be used, when that can be told without starting it: it is not there, or it is of another
+    /// version. `None` is looked for on PATH.
+    pub async fn unfit(binary: Option<PathBuf>) -> Option<String> {
+        let config = OpenConfig {
+            binary,
+            port: 0,
+            data_dir: PathBuf::new(),
+            directories: Vec::new(),
+            environment: Vec::new(),
+        };
+        server::check(&config).await.err().map(|error| error.to_string())
     }
 
     pub(crate) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {

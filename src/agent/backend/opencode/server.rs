@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::OpenConfig;
+use super::causes::Causes;
 use super::client::{Call, Client};
 use super::processes::MARK;
+use super::version;
 use super::words::Health;
 use crate::agent::backend::BackendError;
 use crate::base::id::fresh_secret;
@@ -30,6 +33,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long it may take to end after SIGTERM; it takes a fifth of a second.
 const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// Bytes of a line that are read: its log puts a cause at the end.
+const LINE_MAX: usize = 16 * 1024;
 
 /// Lines of its output that are kept for errors, and characters of each.
 const TAIL_LINES: usize = 20;
@@ -74,9 +80,17 @@ pub enum StartError {
     Unhealthy(#[source] BackendError),
     /// It speaks another protocol.
     #[error(
-        "this is opencode {0}, and only 1.x is understood; {INSTALL}, or name that one in tool_paths.opencode"
+        "{} is opencode {version}, and only 1.x is understood; install that beside it, with a database of its own, \
+         with: npm install --prefix ~/opencode-1 opencode-ai@1.18, then name ~/opencode-1/node_modules/.bin/opencode in \
+         tool_paths.opencode (or put its folder first on PATH) and set OPENCODE_DB=~/opencode-1/opencode.db",
+        program.display()
     )]
-    Version(String),
+    Version {
+        /// What it says of itself.
+        version: String,
+        /// Which program.
+        program: PathBuf,
+    },
 }
 
 /// A running opencode.
@@ -95,33 +109,33 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it is healthy.
     pub async fn start(config: &OpenConfig, mark: String) -> Result<Self, StartError> {
-        let program =
-            config.binary.as_ref().map_or_else(|| "opencode".into(), |path| path.clone().into_os_string());
+        check(config).await?;
+        let program = program_of(config);
         let password = Secret::new(fresh_secret());
         let mut child = spawn(config, &program, &mark, &password)?;
-        let output = Tail::default();
+        let (output, causes) = (Tail::default(), Causes::default());
         let (address, mut listening) = watch::channel(None);
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(output.clone().read(stdout, Some(address)));
+            tokio::spawn(output.clone().read(stdout, Some(address), None));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(output.clone().read(stderr, None));
+            tokio::spawn(output.clone().read(stderr, None, Some(causes.clone())));
         }
         let base = match address_of(&mut child, &output, &mut listening).await {
             Ok(base) => base,
             Err(error) => {
                 let _ = child.kill().await;
-                return Err(other_version(config, &program).await.unwrap_or(error));
+                return Err(error);
             }
         };
         let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
-        let client = Client::new(base, password).map_err(no_client)?;
+        let client = Client::new(base, password, causes).map_err(no_client)?;
         let health: Health = client
             .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
             .await
             .map_err(StartError::Unhealthy)?;
         if !health.version.starts_with("1.") {
-            return Err(StartError::Version(health.version));
+            return Err(StartError::Version { version: health.version, program: program.into() });
         }
         Ok(Self { child, output, client, mark, version: health.version })
     }
@@ -215,13 +229,18 @@ fn base_command(config: &OpenConfig, program: &OsString) -> Command {
     command
 }
 
-/// After a start that went wrong: whether this is an opencode that we do not understand.
-async fn other_version(config: &OpenConfig, program: &OsString) -> Option<StartError> {
-    let output =
-        timeout(START_LIMIT, base_command(config, program).arg("--version").output()).await.ok()?.ok()?;
-    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let number = version.starts_with(|first: char| first.is_ascii_digit());
-    (number && !version.starts_with("1.")).then_some(StartError::Version(version))
+/// Refuses a program that is not there or not understood, without starting it.
+pub async fn check(config: &OpenConfig) -> Result<(), StartError> {
+    let program = program_of(config);
+    match version::is_there(&program) {
+        false => Err(StartError::Missing { program }),
+        true => version::check(&program, base_command(config, &program)).await,
+    }
+}
+
+/// The program, by its path or to be looked for on PATH.
+pub fn program_of(config: &OpenConfig) -> OsString {
+    config.binary.as_ref().map_or_else(|| "opencode".into(), |path| path.clone().into_os_string())
 }
 
 fn outcome(status: io::Result<ExitStatus>) -> String {
@@ -234,7 +253,12 @@ struct Tail(Arc<Mutex<VecDeque<String>>>);
 
 impl Tail {
     /// Reads to the end; tells the address it listens on when it says so.
-    async fn read(self, pipe: impl AsyncRead + Unpin, address: Option<watch::Sender<Option<String>>>) {
+    async fn read(
+        self,
+        pipe: impl AsyncRead + Unpin,
+        address: Option<watch::Sender<Option<String>>>,
+        causes: Option<Causes>,
+    ) {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         // A line longer than is shown is cut while it is read, so that no output can fill the memory.
@@ -244,12 +268,16 @@ impl Tail {
             }
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let piece = &bytes[..end.unwrap_or(bytes.len())];
-            let room = (4 * TAIL_WIDTH).saturating_sub(line.len());
+            let room = LINE_MAX.saturating_sub(line.len());
             line.extend_from_slice(&piece[..piece.len().min(room)]);
             let used = end.map_or(bytes.len(), |end| end + 1);
             pipe.consume(used);
             if end.is_some() {
-                self.take(&String::from_utf8_lossy(&line), address.as_ref());
+                let text = String::from_utf8_lossy(&line);
+                if let Some(causes) = &causes {
+                    causes.hear(&text);
+                }
+                self.take(&text, address.as_ref());
                 line.clear();
             }
         }

@@ -2,7 +2,7 @@
 
 use super::client::{Call, Client};
 use super::halt::report_killed;
-use super::look::{self, Doings};
+use super::look::{self, Doings, Turns};
 use super::prompt::{is_made_by, is_message_of};
 use super::words::Message;
 use super::{Shared, real, text};
@@ -63,14 +63,14 @@ async fn look_for(
         },
         Deed::Abort { session_id } => {
             let info = look::find(client, session_id).await?;
-            match Doings::of(client, &info.directory).await?.is_busy(&info.id) {
+            match Turns::of(client, &info.directory).await?.is_busy(&info.id) {
                 false => Settled::Done("no turn is running".into()),
                 true => Settled::Unknown,
             }
         }
         Deed::Kill { session_id } => {
             let info = look::find(client, session_id).await?;
-            if Doings::of(client, &info.directory).await?.is_busy(&info.id) {
+            if Turns::of(client, &info.directory).await?.is_busy(&info.id) {
                 return Ok(Settled::Unknown);
             }
             // Its processes have ended with the opencode that ran them.
@@ -78,10 +78,10 @@ async fn look_for(
             Settled::Done("nothing of it is running".into())
         }
         Deed::AnswerPermission { session_id, request_id, .. } => {
-            still_waits(client, session_id, request_id.as_deref(), AskKind::Permission).await?
+            still_waits(shared, client, session_id, request_id.as_deref(), AskKind::Permission).await?
         }
         Deed::AnswerQuestion { session_id, request_id, .. } => {
-            still_waits(client, session_id, request_id.as_deref(), AskKind::Question).await?
+            still_waits(shared, client, session_id, request_id.as_deref(), AskKind::Question).await?
         }
         Deed::Look { .. } => Settled::NotDone,
     })
@@ -97,13 +97,14 @@ async fn has_prompt(client: &Client, command: &CommandId, session: &SessionId) -
 
 /// A request that still waits was not answered; one that does not may have been answered by another.
 async fn still_waits(
+    shared: &Shared,
     client: &Client,
     session: &SessionId,
     request: Option<&str>,
     kind: AskKind,
 ) -> Result<Settled, BackendError> {
     let info = look::find(client, session).await?;
-    let doings = Doings::of(client, &info.directory).await?;
+    let doings = Doings::of(client, &shared.asks, &info.directory).await?;
     let waits =
         request.is_some_and(|request| doings.waiting(&info.id, kind).iter().any(|ask| ask.id == request));
     Ok(if waits { Settled::NotDone } else { Settled::Unknown })

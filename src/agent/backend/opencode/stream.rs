@@ -10,15 +10,16 @@ use futures_util::{Stream, StreamExt};
 use serde_json::json;
 use serde_json::value::RawValue;
 use sse_stream::SseByteStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::catch_up::{Missed, missed};
 use super::client::{Call, Client};
 use super::hear::{self, Fate, Frame, Payload, Twin};
-use super::look::picture;
+use super::look::{Looker, Sight};
+use super::places::{News, Watch};
 use super::tracker::Tracker;
 use super::words::{ErrorInfo, Providers, StatusInfo};
-use super::{Note, Shared};
+use super::{Link, Note, Shared};
 use crate::agent::backend::{HEARD_QUEUE, Happening, Heard};
 use crate::base::backoff::Backoff;
 use crate::base::clock::now;
@@ -37,6 +38,9 @@ const OPEN_TRIES: u32 = 6;
 /// Bytes of one event: the longest hold the differences of many files. Twice as long ones have not been seen.
 const FRAME_MAX: usize = 32 * 1024 * 1024;
 
+/// Nothing is about to begin when no session was heard of for this long.
+const QUIET: Duration = Duration::from_secs(3);
+
 /// Live events are left out when the desk is this far behind: nobody promised to keep them.
 const LIVE_ROOM: usize = HEARD_QUEUE / 4;
 
@@ -50,6 +54,8 @@ pub enum EndOfStream {
     DeskGone,
     /// We are stopping, and opencode said that it has ended everything it was doing.
     Disposed,
+    /// What was wrong with a directory was mended, and nothing runs: it is to be started again.
+    Mended,
     /// The stream cannot be opened any more.
     Broken(String),
 }
@@ -63,6 +69,8 @@ pub struct Listener<'a> {
     tracker: &'a mut Tracker,
     /// An event that waits for its twin.
     held: Option<(Option<String>, Payload)>,
+    /// When a session was heard of last.
+    heard_at: Instant,
     /// Events of this stream that could not be read.
     unreadable: u64,
     /// What models can hold, by provider and name.
@@ -72,7 +80,15 @@ pub struct Listener<'a> {
 impl<'a> Listener<'a> {
     /// A listener with nothing heard yet.
     pub fn new(shared: &'a Shared, client: &'a Client, tracker: &'a mut Tracker) -> Self {
-        Self { shared, client, tracker, held: None, unreadable: 0, limits: HashMap::new() }
+        Self {
+            shared,
+            client,
+            tracker,
+            held: None,
+            heard_at: Instant::now(),
+            unreadable: 0,
+            limits: HashMap::new(),
+        }
     }
 
     /// Listens until it comes to its end. `is_ready` is called each time the picture has been reported.
@@ -127,26 +143,94 @@ impl<'a> Listener<'a> {
                 self.report(own_event("gap", data)).await?;
             }
         }
-        let tracker = &*self.tracker;
-        let seen = picture(self.client, &self.shared.directories, &tracker.busy, &tracker.directories).await;
-        let seen = seen.map_err(|error| Failure::Why(error.to_string()))?;
-        let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).collect();
+        // Those that are known to fail are asked about beside the others, so that nothing waits for them.
+        let fit = self.shared.places.fit(&self.shared.directories.existing());
+        self.look_at(&fit).await
+    }
+
+    /// Reports what sessions do in some of the projects' directories.
+    async fn look_at(&mut self, places: &[String]) -> Result<(), Failure> {
+        let shared = self.shared;
+        let (directories, asks) = (&shared.directories, &shared.asks);
+        let looker = Looker { client: self.client, directories, asks, tracker: self.tracker };
+        let sight = looker.look_at(places).await.map_err(|error| Failure::Why(error.to_string()))?;
+        let Sight { sessions: seen, unseen, failed } = sight;
+        let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).chain(&unseen).collect();
         self.tracker.keep_only(&there);
         for session in &seen {
             self.tracker.set_busy(&session.id, session.activity != Activity::Idle);
             let directory = super::text(super::real(session.directory.as_ref()));
             self.tracker.directories.insert(session.id.clone(), directory);
         }
-        self.report(Heard::Picture(seen)).await?;
+        for place in places.iter().filter(|place| !failed.iter().any(|(other, _)| other == *place)) {
+            if shared.places.answers(place) {
+                self.report_place(place, None).await?;
+            }
+        }
+        for (place, error) in &failed {
+            if let Some(why) = shared.places.fails(place, error) {
+                self.report_place(place, Some(why)).await?;
+            }
+        }
+        let is_whole = unseen.is_empty() && failed.is_empty();
+        self.report(if is_whole { Heard::Picture(seen) } else { Heard::Part { seen, unseen } }).await?;
         Ok(())
+    }
+
+    async fn report_place(&self, place: &str, error: Option<String>) -> Result<(), EndOfStream> {
+        match &error {
+            Some(why) => tracing::warn!("{why}"),
+            None => tracing::info!("opencode works in {place} again"),
+        }
+        self.report(Heard::Place { directory: self.shared.directories.configured(place), error }).await
+    }
+
+    /// What there is to say of a directory that was asked about again.
+    async fn take_news(&mut self, news: News) -> Result<Option<String>, EndOfStream> {
+        match news {
+            News::Answers(place) => {
+                self.release(None).await?;
+                match self.look_at(&[place]).await {
+                    Ok(()) => Ok(None),
+                    Err(Failure::End(end)) => Err(end),
+                    Err(Failure::Why(why)) => Ok(Some(why)),
+                }
+            }
+            News::Fails(place, Some(why)) => self.report_place(&place, Some(why)).await.map(|()| None),
+            News::Fails(_, None) => Ok(None),
+            News::Mended => {
+                let is_quiet = self.tracker.busy.is_empty() && self.heard_at.elapsed() > QUIET;
+                // A deed in hand may be about to begin a turn.
+                let Ok(_nobody) = self.shared.in_hand.try_write() else { return Ok(None) };
+                if !is_quiet {
+                    return Ok(None);
+                }
+                self.shared.link.send_replace(Link::Starting);
+                self.shared.places.read_again();
+                tracing::info!("opencode is started again, as what it could not read has changed");
+                Err(EndOfStream::Mended)
+            }
+        }
     }
 
     /// Reads until the stream breaks, and tells why it did.
     async fn read(&mut self, mut events: Events) -> Result<String, EndOfStream> {
         self.unreadable = 0;
+        let shared = self.shared;
+        let mut watch = Watch::new(self.client, &shared.places, &shared.directories);
+        let mut last = Instant::now();
         loop {
             let patience = if self.held.is_some() { TWIN_PATIENCE } else { SILENCE_MAX };
-            let event = match timeout(patience, events.next()).await {
+            let next = tokio::select! {
+                biased;
+                next = timeout_at(last + patience, events.next()) => next,
+                news = watch.next() => match self.take_news(news).await? {
+                    Some(why) => return Ok(why),
+                    None => continue,
+                },
+            };
+            last = Instant::now();
+            let event = match next {
                 Ok(Some(Ok(event))) => event,
                 Err(_) if self.held.is_some() => {
                     self.release(None).await?;
@@ -191,6 +275,9 @@ impl<'a> Listener<'a> {
         }
         let Some(properties) = &payload.properties else { return Ok(()) };
         self.tracker.heard(&payload.id);
+        if hear::session_of(properties).is_some() {
+            self.heard_at = Instant::now();
+        }
         match hear::fate(&payload.kind, properties) {
             Fate::Dropped => Ok(()),
             Fate::Live => self.report_live(&payload),
@@ -298,6 +385,7 @@ impl<'a> Listener<'a> {
         data: &RawValue,
     ) -> Vec<Note> {
         let Some(session) = session else { return Vec::new() };
+        self.shared.asks.hear(kind, directory, data);
         if let Some(directory) = directory.filter(|_| !self.tracker.directories.contains_key(session)) {
             self.tracker.directories.insert(session.clone(), directory.to_owned());
         }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// A session as `GET /session` lists it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct SessionInfo {
     /// Its name.
     pub id: String,
@@ -98,6 +99,12 @@ pub struct StatusInfo {
 }
 
 impl StatusInfo {
+    /// Reads one. Sessions without a turn are not listed, so that one of another form is busy.
+    pub fn read(entry: &RawValue) -> Self {
+        let busy = || Self { kind: "busy".into(), attempt: 0, message: String::new(), next: 0 };
+        serde_json::from_str(entry.get()).unwrap_or_else(|_| busy())
+    }
+
     /// True while a turn runs or waits for its provider.
     pub fn is_busy(&self) -> bool {
         self.kind != "idle"
@@ -124,9 +131,33 @@ pub struct AskInfo {
     /// What a question asks.
     #[serde(default)]
     pub questions: Vec<QuestionInfo>,
+    /// The directory it was asked in, where an event said it.
+    #[serde(skip)]
+    pub directory: Option<String>,
 }
 
 impl AskInfo {
+    /// Reads one. Who asks and its name are enough to answer it, when the rest is of another form.
+    pub fn read(entry: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Bare {
+            id: String,
+            #[serde(rename = "sessionID")]
+            session_id: String,
+        }
+        let bare = |Bare { id, session_id }| Self {
+            id,
+            session_id,
+            permission: String::new(),
+            patterns: Vec::new(),
+            metadata: Map::new(),
+            questions: Vec::new(),
+            directory: None,
+        };
+        let whole = serde_json::from_str(entry.get()).ok();
+        whole.or_else(|| serde_json::from_str(entry.get()).ok().map(bare))
+    }
+
     /// What is asked, in one line.
     pub fn what(&self) -> String {
         if !self.questions.is_empty() {
@@ -266,7 +297,7 @@ pub struct Stored {
     #[serde(rename = "type")]
     pub kind: String,
     /// What the stream calls `properties`.
-    pub data: Box<serde_json::value::RawValue>,
+    pub data: Box<RawValue>,
 }
 
 impl Providers {
