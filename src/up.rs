@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::agent::Agent;
+use crate::agent::backend::opencode::Opencode;
 use crate::agent::config::{self as agent_config, BackendKind, JournalConfig, OpencodeConfig, ProjectConfig};
 use crate::base::daemon::VERSION;
 use crate::base::exit::{self, Exit, Failure};
@@ -75,6 +76,14 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let place = Place::prepare(&options)?;
     let backend = options.backend.unwrap_or_else(choose_backend);
+    if backend == BackendKind::Opencode
+        && let Some(why) = Opencode::unfit(None).await
+    {
+        return Err(Failure::say(
+            Exit::Failed,
+            format!("{why}; or try hal without a coding agent: hal up --backend echo"),
+        ));
+    }
     let projects = projects(&options.projects, backend)?;
     let supervisor = Supervisor::start(place.supervisor_config(options.port))?;
     let names: Vec<String> = projects.iter().map(|project| project.name.to_string()).collect();

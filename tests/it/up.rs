@@ -101,3 +101,29 @@ fn a_killed_one_is_started_again() {
     begin(&world, "say second");
     assert!(ctl(&world, &["sessions", "list", "-o", "name"]).contains(&first));
 }
+
+#[test]
+fn opencode_2_on_the_path_is_said_instead_of_ready() {
+    let world = World::empty();
+    let folder = world.path().join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("opencode");
+    std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && echo opencode v2.0.18\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let data = world.path().join("up-data");
+    let args = ["up", "--data", &data.to_string_lossy(), "--port", "0"];
+    let output = world.hal(&args).env("PATH", path).current_dir(world.path()).output().unwrap();
+    let (said, why) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}\n{why}");
+    assert_eq!(said, "", "it is not ready");
+    assert!(why.contains("opencode 2.0.18, and only 1.x is understood"), "{why}");
+    assert!(why.contains("opencode-ai@1.18") && why.contains("hal up --backend echo"), "the way out: {why}");
+
+    let empty = world.path().join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    let args = [args.as_slice(), &["--backend", "opencode"]].concat();
+    let output = world.hal(&args).env("PATH", &empty).current_dir(world.path()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    assert!(text(&output.stderr).contains("npm install -g opencode-ai@1.18"), "{}", text(&output.stderr));
+}
