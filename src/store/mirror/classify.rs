@@ -96,7 +96,7 @@ fn within<T>(
     work: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let stop = connection.get_interrupt_handle();
-    let (done, over) = std::sync::mpsc::channel::<()>();
+    let (done, over) = std::sync::mpsc::sync_channel::<()>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {

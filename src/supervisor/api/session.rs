@@ -13,11 +13,10 @@ use super::{Answered, bounded, given, one, page};
 use crate::base::clock::Time;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::mark::Marks;
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
 use crate::rules::command::Known;
-use crate::store::policy::MARKS;
 use crate::store::session::SessionRecord;
+use crate::supervisor::hub::kept::MARKS;
 use crate::supervisor::hub::view::View;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
@@ -141,9 +140,9 @@ impl Filter {
     }
 }
 
-/// Sessions that were put away; they are few, and each look into the marks of one reads a text.
+/// Sessions that were put away.
 fn archived(view: &View) -> HashSet<SessionId> {
-    let marked = view.all_kept::<Marks>(MARKS);
+    let marked = view.all_kept(MARKS);
     marked.filter(|(_, marks)| marks.archived.is_some()).map(|(id, _)| SessionId::new(id)).collect()
 }
 
@@ -159,9 +158,10 @@ fn place(cursor: &str) -> Result<Place, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::mark::Said;
+    use crate::protocol::mark::{Marks, Said};
     use crate::store::hub::Store;
-    use crate::store::state::{StateRecord, name};
+    use crate::store::state::name;
+    use crate::supervisor::hub::kept::Kept;
 
     fn view(sessions: u32) -> View {
         let folder = tempfile::tempdir().unwrap();
@@ -178,9 +178,7 @@ mod tests {
 
     fn put_away(view: &mut View, id: &str) {
         let marks = Marks { archived: Some(Said { by: "x".into(), at: Time(1) }), ..Marks::default() };
-        let data = serde_json::to_string(&marks).unwrap();
-        let record = StateRecord { data, ..StateRecord::default() };
-        view.state.insert(name(MARKS, id), record.into());
+        view.put_state(name(MARKS.name, id), Some(Kept::new(MARKS, &marks, Time(1))));
     }
 
     /// All pages of a list, which all tell the same total.

@@ -273,7 +273,9 @@ fn unreadable(body: &[u8]) -> Option<BackendError> {
         // The message repeats the whole file, and names the errors at its end.
         ([], Some(message)) => {
             let errors = message.rsplit_once("--- Errors ---").map_or(message.as_str(), |(_, errors)| errors);
-            errors.trim().trim_end_matches("--- End ---").trim().replace('\n', "; ")
+            // Below each error the line is shown, indented.
+            let is_error = |line: &&str| !line.is_empty() && !line.starts_with([' ', '-']);
+            errors.lines().filter(is_error).collect::<Vec<_>>().join("; ")
         }
         ([], None) => name,
         (issues, _) => issues.iter().map(issue).collect::<Vec<_>>().join("; "),

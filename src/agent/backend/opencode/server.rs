@@ -232,9 +232,12 @@ fn base_command(config: &OpenConfig, program: &OsString) -> Command {
 /// Refuses a program that is not there or not understood, without starting it.
 pub async fn check(config: &OpenConfig) -> Result<(), StartError> {
     let program = program_of(config);
-    match version::is_there(&program) {
-        false => Err(StartError::Missing { program }),
-        true => version::check(&program, base_command(config, &program)).await,
+    if !version::is_there(&program) {
+        return Err(StartError::Missing { program });
+    }
+    match version::other(&program, base_command(config, &program)).await {
+        Some((version, program)) => Err(StartError::Version { version, program }),
+        None => Ok(()),
     }
 }
 

@@ -12,8 +12,6 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::server::StartError;
-
 /// How long it may take to say its version: as long as any start of it, which is seconds on a busy machine.
 const SAY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -43,23 +41,17 @@ impl Print {
     }
 }
 
-/// Refuses a program of another major version. One that does not say its version is not refused: that it cannot be
-/// used will be seen when it is started.
-pub async fn check(program: &OsString, command: Command) -> Result<(), StartError> {
-    let Some(print) = Print::of(program) else { return Ok(()) };
+/// The version and the path of a program of another major version. One that does not say its version is let through:
+/// that it cannot be used will be seen when it is started.
+pub async fn other(program: &OsString, command: Command) -> Option<(String, PathBuf)> {
+    let print = Print::of(program)?;
     let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let version = match asked {
         Some((other, version)) if other == print => version,
-        _ => match ask(command).await {
-            Some(version) => version,
-            None => return Ok(()),
-        },
+        _ => ask(command).await?,
     };
     *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = Some((print.clone(), version.clone()));
-    match version.starts_with("1.") {
-        true => Ok(()),
-        false => Err(StartError::Version { version, program: print.path }),
-    }
+    (!version.starts_with("1.")).then_some((version, print.path))
 }
 
 /// True when there is a program of that name.
