@@ -3,14 +3,34 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A moment: milliseconds since 1970 in UTC. Printed as RFC 3339.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Read from outside it is one that a calendar holds, or [`Time::default`], which means that nobody knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Time(pub i64);
 
 impl Time {
+    /// The first moment that RFC 3339 can say.
+    pub const FIRST: Time = Time(-62_135_596_800_000);
+
+    /// The last one, at every offset from UTC.
+    pub const LAST: Time = Time(253_402_207_199_999);
+
+    /// What somebody else says a moment is, in milliseconds since 1970. One that no calendar holds (microseconds taken
+    /// for milliseconds, for example) is none: nobody knows when it was.
+    pub fn said(milliseconds: i64) -> Time {
+        Some(Time(milliseconds)).filter(|at| at.is_in_calendar()).unwrap_or_default()
+    }
+
+    /// True when RFC 3339 can say it.
+    pub fn is_in_calendar(self) -> bool {
+        (Time::FIRST..=Time::LAST).contains(&self)
+    }
+
     /// Whole seconds since 1970.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -18,17 +38,19 @@ impl Time {
 
     /// How long ago `earlier` was; zero when it is in the future.
     pub fn since(self, earlier: Time) -> Duration {
-        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// This moment moved forward.
+    /// This moment moved forward, to the end of the calendar at most.
     pub fn plus(self, duration: Duration) -> Time {
-        Time(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        let by = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Time(self.0.saturating_add(by)).clamp(Time::FIRST, Time::LAST)
     }
 
-    /// This moment moved back.
+    /// This moment moved back, to the beginning of the calendar at most.
     pub fn minus(self, duration: Duration) -> Time {
-        Time(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        let by = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Time(self.0.saturating_sub(by)).clamp(Time::FIRST, Time::LAST)
     }
 
     /// As part of a file's name: `20261126T074915Z`.
@@ -51,6 +73,37 @@ impl Time {
     /// Reads an RFC 3339 moment; `None` when the text is not one.
     pub fn parse(text: &str) -> Option<Time> {
         text.parse::<jiff::Timestamp>().ok().map(|at| Time(at.as_millisecond()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Milliseconds;
+        impl Visitor<'_> for Milliseconds {
+            type Value = Time;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("milliseconds since 1970")
+            }
+
+            fn visit_i64<E>(self, said: i64) -> Result<Time, E> {
+                Ok(Time::said(said))
+            }
+
+            fn visit_u64<E>(self, said: u64) -> Result<Time, E> {
+                Ok(Time::said(i64::try_from(said).unwrap_or(i64::MAX)))
+            }
+
+            fn visit_f64<E>(self, said: f64) -> Result<Time, E> {
+                // What is too large stays at the largest number.
+                Ok(Time::said(said as i64))
+            }
+        }
+        if input.is_human_readable() {
+            input.deserialize_any(Milliseconds)
+        } else {
+            input.deserialize_i64(Milliseconds)
+        }
     }
 }
 
@@ -104,5 +157,38 @@ impl Stopwatch {
     /// How long since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_calendar_holds_is_a_time_that_nobody_knows() {
+        let read = |text: &str| serde_json::from_str::<Time>(text).unwrap();
+        assert_eq!(read("1795450273123"), Time(1_795_450_273_123));
+        for text in ["1795450273123000", "-9223372036854775808", "18446744073709551615", "1e300"] {
+            assert_eq!(read(text), Time::default(), "{text}");
+        }
+        assert!(serde_json::from_str::<Time>("\"tomorrow\"").is_err());
+    }
+
+    #[test]
+    fn no_step_leads_out_of_the_calendar() {
+        let long = Duration::from_secs(u64::MAX);
+        assert_eq!((Time(0).plus(long), Time(0).minus(long)), (Time::LAST, Time::FIRST));
+        let little = Duration::from_millis(1);
+        for at in [Time(i64::MAX), Time::LAST] {
+            assert_eq!(at.plus(little), Time::LAST);
+        }
+        for at in [Time(i64::MIN), Time::FIRST] {
+            assert_eq!(at.minus(little), Time::FIRST);
+        }
+        assert_eq!(Time(i64::MIN).since(Time(i64::MAX)), Duration::ZERO);
+        assert_eq!(Time(i64::MAX).since(Time(i64::MIN)), Duration::from_millis(i64::MAX.unsigned_abs()));
+        for end in [Time::FIRST, Time::LAST] {
+            assert_eq!(Time::parse(&end.to_string()), Some(end));
+        }
     }
 }

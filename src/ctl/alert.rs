@@ -41,7 +41,7 @@ pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Resul
 async fn silence(verb: SilenceVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
         SilenceVerb::List => {
-            let all = client.get::<Vec<Silence>>(&["silences"], &Query::new()).await?.data;
+            let all = client.list::<Silence>(&["silences"], &Query::new()).await?;
             screen.list(&all, "No silences. Begin one with: halctl alerts silence add NAME --for 1h")
         }
         SilenceVerb::Add { matches, span, reason } => {

@@ -12,12 +12,12 @@ use crate::protocol::archive::{Archive, ArchivedRow};
 pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
         ArchiveVerb::List => {
-            let all = client.get::<Vec<Archive>>(&["archives"], &Query::new()).await?.data;
+            let all = client.list::<Archive>(&["archives"], &Query::new()).await?;
             screen.list(&all, "No archives. Nothing was too old yet, or `retention` is not configured.")
         }
         ArchiveVerb::Search { text, limit } => {
             let query = vec![("text", text), ("limit", limit.to_string())];
-            let found = client.get::<Vec<ArchivedRow>>(&["archives", "search"], &query).await?.data;
+            let found = client.list::<ArchivedRow>(&["archives", "search"], &query).await?;
             screen.list(&found, "No archived row holds this.")
         }
         ArchiveVerb::Restore { name } => screen.one(

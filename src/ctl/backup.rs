@@ -13,7 +13,7 @@ pub async fn run(verb: BackupVerb, client: &Client, screen: &mut Screen) -> Resu
     match verb {
         BackupVerb::Now => screen.one(&client.post_patiently::<Backup>(&["backups"], "backup").await?.data),
         BackupVerb::List => {
-            let all = client.get::<Vec<Backup>>(&["backups"], &Query::new()).await?.data;
+            let all = client.list::<Backup>(&["backups"], &Query::new()).await?;
             screen.list(&all, "No backups. Make one with: halctl backup now")
         }
         BackupVerb::Verify { name } => {

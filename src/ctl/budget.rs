@@ -14,11 +14,11 @@ use crate::protocol::budget::{AtLimit, Budget, BudgetRequest, BudgetView, LoanVi
 pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
         BudgetVerb::List => {
-            let all = client.get::<Vec<BudgetView>>(&["budgets"], &Query::new()).await?.data;
+            let all = client.list::<BudgetView>(&["budgets"], &Query::new()).await?;
             screen.list(&all, "No budgets. Make one: halctl budgets set day --limit 20")
         }
         BudgetVerb::Get { name } => {
-            let its = client.get::<Vec<BudgetView>>(&["budgets", &name], &Query::new()).await?.data;
+            let its = client.list::<BudgetView>(&["budgets", &name], &Query::new()).await?;
             screen.list(&its, "Nothing")
         }
         BudgetVerb::Set { name, limit, scope, period, warn_percent, at_limit } => {
@@ -39,7 +39,7 @@ pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Resu
         BudgetVerb::Raise { name, by, session } => {
             let body = RaiseRequest { by_micros: by, session_id: session.unwrap_or_default() };
             client.change::<Budget>(Method::POST, &["budgets", &name, "raise"], &body).await?;
-            let its = client.get::<Vec<BudgetView>>(&["budgets", &name], &Query::new()).await?.data;
+            let its = client.list::<BudgetView>(&["budgets", &name], &Query::new()).await?;
             screen.list(&its, "Nothing")
         }
         BudgetVerb::Exposure => exposure::run(client, screen).await,

@@ -12,7 +12,7 @@ use crate::protocol::notice::{NoticeState, Queued};
 pub async fn run(verb: ChannelVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
         ChannelVerb::List => {
-            let all = client.get::<Vec<Channel>>(&["channels"], &Query::new()).await?.data;
+            let all = client.list::<Channel>(&["channels"], &Query::new()).await?;
             screen.list(&all, "No channels. Alerts are seen with halctl alerts list only; see channels in the configuration")
         }
         ChannelVerb::Test { name } => {
@@ -27,7 +27,7 @@ pub async fn run(verb: ChannelVerb, client: &Client, screen: &mut Screen) -> Res
             }
         }
         ChannelVerb::Queue { name } => {
-            let rows = client.get::<Vec<Queued>>(&["channels", &name, "queue"], &Query::new()).await?.data;
+            let rows = client.list::<Queued>(&["channels", &name, "queue"], &Query::new()).await?;
             screen.list(&rows, "Nothing waits, and everything was delivered")
         }
         ChannelVerb::Retry { name } => {

@@ -15,7 +15,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use super::discover::{Origin, Target, is_loopback};
 use crate::base::exit::{Exit, Failure};
@@ -74,6 +75,12 @@ impl Client {
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &Query) -> Result<Answer<T>, Failure> {
         let request = self.request(&self.http, Method::GET, path, query).timeout(ANSWER_TIMEOUT);
         self.answer(exchange(request).await)
+    }
+
+    /// Asks for a list that comes in one piece.
+    pub async fn list<T: DeserializeOwned>(&self, path: &[&str], query: &Query) -> Result<Vec<T>, Failure> {
+        let answer: Answer<Rows<T>> = self.get(path, query).await?;
+        Ok(answer.data.told(path))
     }
 
     /// Asks for a path outside of `/api/v1`, whatever the status of the answer is. The error says why there is none.
@@ -305,13 +312,14 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         let mut query = self.query.clone();
         query.push(("limit", self.left.min(self.page).to_string()));
         query.push(("cursor", cursor.clone()));
-        let mut answer: Answer<Vec<T>> = self.client.get(&[self.path], &query).await?;
-        answer.data.truncate(self.left);
-        self.left -= answer.data.len();
+        let answer: Answer<Rows<T>> = self.client.get(&[self.path], &query).await?;
+        let mut rows = answer.data.told(&[self.path]);
+        rows.truncate(self.left);
+        self.left -= rows.len();
         let next = answer.meta.and_then(|meta| meta.next_cursor).filter(|next| !next.is_empty());
         // A supervisor that gives the same page again would keep us here for ever.
         self.cursor = next.filter(|next| *next != cursor);
-        Ok(Some(answer.data))
+        Ok(Some(rows))
     }
 
     /// All pages together.
@@ -321,6 +329,42 @@ impl<T: DeserializeOwned> Pages<'_, T> {
             items.extend(page);
         }
         Ok(items)
+    }
+}
+
+/// The rows of a list. One that cannot be read keeps nobody from the others.
+struct Rows<T> {
+    read: Vec<T>,
+    /// How many could not be read, and why the first one could not.
+    unread: Option<(usize, String)>,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Rows<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let all = Vec::<Box<RawValue>>::deserialize(input)?;
+        let mut rows = Self { read: Vec::with_capacity(all.len()), unread: None };
+        for row in all {
+            match serde_json::from_str(row.get()) {
+                Ok(row) => rows.read.push(row),
+                Err(why) => rows.unread.get_or_insert_with(|| (0, why.to_string())).0 += 1,
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl<T> Rows<T> {
+    /// Those that could be read; of the others the person hears.
+    fn told(self, path: &[&str]) -> Vec<T> {
+        if let Some((count, why)) = &self.unread {
+            let (rows, are) = if *count == 1 { ("row", "is") } else { ("rows", "are") };
+            let of = path.join("/");
+            let why = super::print::text::clean(why);
+            anstream::eprintln!(
+                "{count} {rows} of {of} cannot be read and {are} left out: {why}. Is halctl of the supervisor's version?"
+            );
+        }
+        self.read
     }
 }
 
@@ -407,4 +451,23 @@ fn unprepared(error: &reqwest::Error) -> Failure {
             "cannot prepare the connection: {causes}. Does this machine have certificate authorities (ca-certificates), or is --ca-file needed?"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_keeps_nobody_from_the_others() {
+        let text = r#"{"data": [{"seq": 1}, {"seq": "one"}, {"seq": 3}, 4], "meta": {"total": 4}}"#;
+        #[derive(Deserialize)]
+        struct Row {
+            seq: u64,
+        }
+        let answer: Answer<Rows<Row>> = serde_json::from_str(text).unwrap();
+        let (count, why) = answer.data.unread.clone().unwrap();
+        assert!(count == 2 && why.contains("invalid type"), "{count} {why}");
+        let read: Vec<u64> = answer.data.told(&["things"]).iter().map(|row| row.seq).collect();
+        assert_eq!((read, answer.meta.unwrap().total), (vec![1, 3], 4));
+    }
 }

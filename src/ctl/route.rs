@@ -12,7 +12,7 @@ pub async fn run(verb: RouteVerb, client: &Client, screen: &mut Screen) -> Resul
     let none = "No routes, since there is no channel; see channels in the configuration";
     match verb {
         RouteVerb::List => {
-            let all = client.get::<Vec<RouteView>>(&["routes"], &Query::new()).await?.data;
+            let all = client.list::<RouteView>(&["routes"], &Query::new()).await?;
             screen.list(&all, none)
         }
         RouteVerb::Test { id } => {

@@ -67,9 +67,10 @@ pub struct Verdict {
     pub cursor: String,
 }
 
-/// Times in JSON as RFC 3339 in UTC; an unknown time is the predecessor's `0001-01-01T00:00:00Z`.
+/// Times in JSON as RFC 3339 in UTC; an unknown time is the predecessor's `0001-01-01T00:00:00Z`. So is one that no
+/// calendar holds, and a text that is none: a time is never the reason why the rest cannot be read.
 pub mod rfc3339 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::base::clock::Time;
 
@@ -77,7 +78,8 @@ pub mod rfc3339 {
 
     /// Writes the time.
     pub fn serialize<S: Serializer>(at: &Time, out: S) -> Result<S::Ok, S::Error> {
-        if *at == Time::default() { out.serialize_str(UNKNOWN) } else { out.collect_str(at) }
+        let is_known = *at != Time::default() && at.is_in_calendar();
+        if is_known { out.collect_str(at) } else { out.serialize_str(UNKNOWN) }
     }
 
     /// Reads the time.
@@ -86,6 +88,32 @@ pub mod rfc3339 {
         if text == UNKNOWN {
             return Ok(Time::default());
         }
-        Time::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not an RFC 3339 time")))
+        Ok(Time::parse(&text).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use crate::base::clock::Time;
+
+    #[derive(Serialize, Deserialize)]
+    struct Row(#[serde(with = "super::rfc3339")] Time);
+
+    #[test]
+    fn whatever_time_is_written_can_be_read() {
+        for at in [Time(i64::MAX), Time(1_795_450_273_123_000), Time(i64::MIN), Time(0), Time(1), Time::LAST]
+        {
+            let said = serde_json::to_value(Row(at)).unwrap();
+            let again: Row =
+                serde_json::from_value(said.clone()).unwrap_or_else(|why| panic!("{at:?}: {why}"));
+            let meant = if at.is_in_calendar() { at } else { Time::default() };
+            assert_eq!(again.0, meant, "{said}");
+        }
+        // As older supervisors and agents write it.
+        let old: Row = serde_json::from_value(json!("out of range")).unwrap();
+        assert_eq!(old.0, Time::default());
     }
 }

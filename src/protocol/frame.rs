@@ -478,7 +478,7 @@ fn body<T: DeserializeOwned>(kind: &str, payload: &str) -> Result<T, Broken> {
 
 fn in_order(events: Events) -> Result<Events, Broken> {
     match events.events.windows(2).find(|pair| pair[0].seq.checked_add(1) != Some(pair[1].seq)) {
-        None => Ok(events),
+        None => Ok(Events { events: super::event::readable(events.events), ..events }),
         Some(pair) => Err(Broken::Order { before: pair[0].seq, after: pair[1].seq }),
     }
 }

@@ -1,5 +1,6 @@
 //! What a store that was set aside holds and the present one lacks.
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,11 +17,11 @@ pub struct StoreRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
     /// Only rows stored at or after this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Time>,
     /// Only rows stored before this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Time>,
     /// Only rows of this session.
@@ -32,6 +33,22 @@ pub struct StoreRequest {
     /// `merge`: only say what would come back.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// A moment as people write it, or in milliseconds since 1970 as halctl does.
+fn moment<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Milliseconds(i64),
+        Text(String),
+    }
+    let at = match Option::<Said>::deserialize(input)? {
+        None => return Ok(None),
+        Some(Said::Milliseconds(said)) => Some(Time(said)).filter(|at| at.is_in_calendar()),
+        Some(Said::Text(said)) => Time::parse(&said),
+    };
+    at.map(Some).ok_or_else(|| D::Error::custom("expected a time such as 2026-01-31T12:00:00Z"))
 }
 
 /// Rows on one side.

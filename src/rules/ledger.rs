@@ -248,8 +248,9 @@ impl Bill {
         if text("role") != "assistant" || id.is_empty() {
             return;
         }
-        let completed = info["time"]["completed"].as_i64();
-        let at = completed.unwrap_or(heard.occurred.0);
+        let completed = info["time"]["completed"].as_i64().filter(|at| Time(*at).is_in_calendar());
+        // Not later than it was heard of: whatever comes after it would be taken for older, and billed to nobody.
+        let at = completed.unwrap_or(heard.occurred.0).min(heard.received.0);
         let used = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: unreported(info) };
         // The copy of a message that another session was billed for: this one was forked from that.
         let is_copy = !session.directory.is_empty() && completed.is_some_and(|at| at < session.started_at.0);
@@ -259,7 +260,7 @@ impl Bill {
             return;
         }
         let place = Place {
-            day: day_of(Time(at.min(heard.received.0))),
+            day: day_of(Time(at)),
             provider: text("providerID").to_owned(),
             model: text("modelID").to_owned(),
         };

@@ -47,7 +47,8 @@ pub fn status(session: &Session) -> Status {
 /// cannot be read is like data that is not there.
 pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {
     session.events += 1;
-    session.active_at = session.active_at.max(at);
+    // An older version has kept times that no calendar holds: they are later than any other, and would stay for ever.
+    session.active_at = if session.active_at.is_in_calendar() { session.active_at.max(at) } else { at };
     match kind {
         "session.created" | "session.updated" => on_info(session, data),
         "session.status" => on_status(session, data, at),
@@ -174,8 +175,9 @@ fn on_info(session: &mut Session, data: &RawValue) {
     if let Some(model) = info.model {
         session.model = Some(Model { provider: short(&model.provider_id), id: short(&model.id) });
     }
-    if let Some(created) = info.time.and_then(|time| time.created).filter(|created| *created > 0) {
-        session.started_at = Time(created);
+    let created = info.time.and_then(|time| time.created).map(Time::said);
+    if let Some(created) = created.filter(|created| *created > Time::default()) {
+        session.started_at = created;
     }
 }
 
@@ -192,7 +194,7 @@ fn on_status(session: &mut Session, data: &RawValue, at: Time) {
             Activity::Retry(Retry {
                 attempt: status.attempt,
                 message: short(&status.message),
-                next: Time(status.next),
+                next: Time::said(status.next),
             }),
             at,
         ),

@@ -23,7 +23,7 @@ use super::refusal::ApiError;
 use super::shared::Shared;
 use crate::base::clock;
 use crate::protocol::command::CommandId;
-use crate::protocol::event::raw;
+use crate::protocol::event::{raw, readable_data};
 use crate::protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
 use crate::protocol::node::NodeId;
 use crate::rules;
@@ -347,7 +347,8 @@ impl Conversation {
                 let view = self.shared.hub.view();
                 let owner = view.sessions.get(&live.session_id).map(|record| &record.session);
                 let session_id = public_id(&live.session_id, &from.node, owner);
-                let event = LiveView { session_id, node_id: from.node, kind: live.kind, data: live.data };
+                let data = readable_data(live.data);
+                let event = LiveView { session_id, node_id: from.node, kind: live.kind, data };
                 if !self.shared.live.pass(event) {
                     self.shared.metrics.live_dropped.inc();
                 }

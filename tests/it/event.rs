@@ -1,8 +1,12 @@
 //! Events: every one of them once and in order, in pages, filtered, and as a stream that says what it can promise.
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
+use hal_o_swarm::protocol::frame::ToAgent;
+
+use crate::patience::{PATIENCE, wait_until};
 use crate::peer::Peer;
 use crate::stream::Stream;
 use crate::world::{TOKEN, World};
@@ -158,4 +162,126 @@ fn what_is_said_twice_is_stored_once() {
     let seen: Vec<u64> =
         world.events("type=peer.tick").iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
     assert!(seen.iter().copied().eq(1..=15), "{seen:?}");
+}
+
+/// Microseconds where milliseconds are meant.
+const MICROSECONDS: i64 = 1_795_450_273_123_000;
+
+/// Events that only their grammar makes JSON, as one list.
+fn odd_events() -> String {
+    let event = |seq: u64, kind: &str, at: i64, data: &str| {
+        format!(
+            r#"{{"seq":{seq},"id":"odd-{seq}","type":"{kind}","session_id":"odd-1","project":"attic","occurred_at":{at},"data":{data}}}"#
+        )
+    };
+    let info = format!(
+        r#"{{"info":{{"id":"odd-1","title":"odd","cost":1e300,"time":{{"created":{MICROSECONDS}}}}}}}"#
+    );
+    let retry =
+        format!(r#"{{"status":{{"type":"retry","attempt":1,"message":"later","next":{MICROSECONDS}}}}}"#);
+    let message = r#"{"info":{"id":"m1","role":"assistant","cost":-1,"tokens":{"input":18446744073709551615},"time":{"completed":-9223372036854775808}}}"#;
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let events = [
+        event(1, "session.created", MICROSECONDS, &info),
+        event(2, "session.status", i64::MIN, &retry),
+        event(3, "peer.tick", i64::MAX, r#"{"n":1e999}"#),
+        event(4, "peer.tick", 1_795_450_273_123, r#"{"half":"\ud800"}"#),
+        event(5, "peer.tick", 1_795_450_273_123, &deep),
+        event(6, "message.updated", MICROSECONDS, message),
+    ];
+    events.join(",")
+}
+
+/// A node says things that make no sense, after its hello.
+async fn say_odd_things(world: &World) {
+    let (mut peer, _) = Peer::join(&world.url("ws"), TOKEN, "odd").await;
+    let frame = |kind: &str, payload: &str| {
+        Message::text(format!(r#"{{"version":1,"type":"{kind}","timestamp":1,"payload":{payload}}}"#))
+    };
+    let batch = format!(r#"{{"incarnation":"{}","events":[{}]}}"#, peer.incarnation(), odd_events());
+    peer.send(frame("events", &batch)).await.unwrap();
+    peer.hear_ack(6).await;
+    let heartbeat = r#"{"resources":{"cpu_percent":1e39,"memory_used":18446744073709551615},"last_seq":18446744073709551615,"now_ms":9223372036854775807}"#;
+    peer.send(frame("heartbeat", heartbeat)).await.unwrap();
+    let snapshot = format!(
+        r#"{{"as_of_seq":6,"sessions":[{{"id":"odd-2","node_id":"odd","project":"attic","since":{MICROSECONDS},"started_at":{MICROSECONDS},"active_at":{MICROSECONDS},"cost_micros":18446744073709551615,"activity":{{"retry":{{"attempt":1,"message":"x","next":"out of range"}}}}}}]}}"#
+    );
+    peer.send(frame("snapshot", &snapshot)).await.unwrap();
+    let lease = r#"{"lease_id":"odd-lease","project":"attic","lent_micros":18446744073709551615,"used_micros":18446744073709551615,"more":true}"#;
+    peer.send(frame("lease_request", lease)).await.unwrap();
+    // The answer shows that all before it was taken in.
+    loop {
+        match peer.hear().await {
+            Ok(ToAgent::Lease(_)) => return,
+            Ok(_) => {}
+            Err(close) => panic!("one bad number ended the link: {close:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_bad_number_of_a_node_spoils_no_list() {
+    let world = World::with_node();
+    let good = world.start_session("shop", "say hello");
+    world.wait_for_session(&good, "idle");
+    world.run(say_odd_things(&world));
+    for list in ["sessions", "nodes", "events"] {
+        for output in ["json", "yaml", "csv", "table"] {
+            let said = world.ctl_says(&[list, "list", "-o", output]);
+            // What an event says may well be that.
+            let is_right = list == "events" || !said.contains("out of range");
+            assert!(said.contains("odd") && is_right, "{list} {output}: {said}");
+        }
+    }
+    let told = world.events("node_id=odd&session_id=odd-1");
+    let tick = |seq: u64| told.iter().find(|event| event["node_seq"] == seq).unwrap().clone();
+    for seq in [1, 2, 3, 6] {
+        let event = tick(seq);
+        assert_eq!(event["occurred_at"], event["timestamp"], "a time that is none is when it came: {event}");
+    }
+    assert_eq!(tick(4)["occurred_at"], "2026-11-23T16:11:13.123Z");
+    for seq in [3, 4, 5] {
+        let data = tick(seq)["data"].clone();
+        assert!(data["unreadable"].is_string() && data["text"].is_string(), "{data}");
+    }
+    let odd = world.data("/api/v1/sessions/odd-1");
+    let day = |value: &Value| value.as_str().unwrap()[..10].to_owned();
+    assert_eq!(day(&odd["active_at"]), day(&told[0]["timestamp"]), "{odd}");
+    let node = world.data("/api/v1/nodes/odd");
+    assert_eq!(
+        (&node["resources"]["cpu_percent"], &node["journal"]["lag"]),
+        (&json!(0.0), &json!(0)),
+        "{node}"
+    );
+    assert_eq!(world.get("/metrics").status, StatusCode::OK);
+    assert_eq!(world.get("/api/v1/cost/exposure").status, StatusCode::OK);
+    world.ctl_says(&["sessions", "logs", "odd-1"]);
+}
+
+#[test]
+fn a_time_that_no_calendar_holds_is_refused_of_an_operator_and_tolerated_where_it_is_stored() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "say hello");
+    world.wait_for_session(&id, "idle");
+    world.until_mirrored();
+    let when = "(SELECT occurred_at FROM events ORDER BY seq LIMIT 1)";
+    let was = world.sql(&format!("SELECT {when}"));
+    world.sql(
+        "UPDATE events SET occurred_at = 'ms:9223372036854775807' WHERE seq = (SELECT min(seq) FROM events)",
+    );
+    world.until_sql(
+        "SELECT count(*) FROM audit_log WHERE result != 'done' AND error LIKE '%no calendar holds%'",
+        "1",
+    );
+    world.until_sql(&format!("SELECT {when}"), &was);
+    // As an older version has stored such a time: in a part of the row that nobody looks at.
+    world.sql(&format!(
+        "UPDATE sessions SET extra = json_set(extra, '$.since', {MICROSECONDS}) WHERE id = '{id}'"
+    ));
+    wait_until("the session has it", PATIENCE, || {
+        let now = world.data(&format!("/api/v1/sessions/{id}"));
+        if now["since"] == "0001-01-01T00:00:00Z" { Ok(()) } else { Err(now.to_string()) }
+    });
+    let list = world.ctl_says(&["sessions", "list", "-o", "json"]);
+    assert!(list.contains(&id), "{list}");
 }

@@ -8,7 +8,7 @@ use crate::protocol::cost::ModelPrice;
 
 /// Shows them, or those whose model holds this word.
 pub async fn run(model: Option<String>, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
-    let mut prices = client.get::<Vec<ModelPrice>>(&["cost", "prices"], &Query::new()).await?.data;
+    let mut prices = client.list::<ModelPrice>(&["cost", "prices"], &Query::new()).await?;
     prices.retain(|price| model.as_deref().is_none_or(|word| price.model.contains(word)));
     screen.list(&prices, "No price is known of such a model. Say one in cost.model_rates.")
 }

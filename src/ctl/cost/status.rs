@@ -9,7 +9,7 @@ use crate::protocol::provider::{ProviderStatus, Standing};
 
 /// Shows it.
 pub async fn run(client: &Client, screen: &mut Screen) -> Result<(), Failure> {
-    let statuses = client.get::<Vec<ProviderStatus>>(&["cost", "status"], &Query::new()).await?.data;
+    let statuses = client.list::<ProviderStatus>(&["cost", "status"], &Query::new()).await?;
     show(&statuses, screen)
 }
 

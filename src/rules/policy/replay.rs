@@ -170,7 +170,7 @@ impl<'a> Replay<'a> {
             online: self.nodes.get(session.node_id.as_str()).copied(),
             is_behind: false,
             labels: self.labels.get(id).map_or(&[], Vec::as_slice),
-            helpers_micros: helpers.filter_map(|one| one.session.cost_micros).sum(),
+            helpers_micros: helpers.filter_map(|one| one.session.cost_micros).fold(0, u64::saturating_add),
             halted: ["", session.project.as_str()]
                 .into_iter()
                 .find_map(|key| self.halts.get(key).map(String::as_str)),

@@ -160,6 +160,9 @@ pub fn answer(text: &str) -> Result<Answered, String> {
                 places.iter().map(|at| row.f.get(*at).and_then(|cell| cell.v.clone()).unwrap_or_default());
             let cells: Vec<String> = cells.collect();
             let [day, project, sku, currency, net] = cells.as_slice() else { continue };
+            if super::start_of(day).is_none() {
+                return Err(format!("BigQuery's answer has a day that is none: {day:?}"));
+            }
             page.days.entry(day.clone()).or_default().push(line(project, sku, currency, net)?);
         }
     }

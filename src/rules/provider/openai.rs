@@ -141,7 +141,11 @@ fn page<R: DeserializeOwned>(
     let report: Report = read(what, text)?;
     let mut page = Page { next: report.next_page.filter(|_| report.has_more), ..Page::default() };
     for bucket in report.data {
-        let day = super::day_of(Time(bucket.start_time.saturating_mul(1000)));
+        let start = Time(bucket.start_time.saturating_mul(1000));
+        if !start.is_in_calendar() {
+            return Err(format!("{what} have a day that is no time: {}", bucket.start_time));
+        }
+        let day = super::day_of(start);
         let lines = page.days.entry(day).or_default();
         for result in bucket.results {
             if read::<Kind>(what, result.get())?.object == kind {

@@ -112,6 +112,14 @@ impl Edit {
         Outcome { kind: self.kind, key: self.key.clone(), word: self.deed.word(), refused: result.err() }
     }
 
+    /// Why its values make no sense whatever the row is, if they do not: a time that no calendar holds.
+    pub fn fault(&self) -> Option<String> {
+        match &self.deed {
+            Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => line::fault(columns),
+            Deed::Drop | Deed::Index(_) => None,
+        }
+    }
+
     /// The node as it is after this edit; `None` when it is gone.
     pub fn of_node(&self, known: Option<&NodeRecord>) -> Result<Option<NodeRecord>, String> {
         let Some(fields) = self.fields(known.map(|node| line::fields(&NodeRow::from(node))))? else {

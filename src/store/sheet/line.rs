@@ -28,6 +28,13 @@ use crate::store::state::StateRecord;
 /// Characters of a wrong value that are shown.
 const SHOWN: usize = 60;
 
+/// Columns that are times.
+const TIMES: [&str; 7] =
+    ["timestamp", "occurred_at", "started_at", "connected_at", "last_heartbeat", "created_at", "expires_at"];
+
+/// More of anything than there is: tokens, dollars.
+const TOO_MANY: f64 = 1e18;
+
 /// The values of a line, in the order of its table's columns.
 pub type Line = Vec<Cell>;
 
@@ -228,6 +235,25 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
     Ok(into)
 }
 
+/// What is wrong with the times among new values, as a sentence. Rows that an older version has stored may hold such
+/// times, and come back as they are; nobody may write new ones.
+pub fn fault(columns: &Columns) -> Option<String> {
+    columns.iter().find_map(|(name, cell)| {
+        let at = match (name.as_str(), cell) {
+            ("ts_us", Cell::Integer(micros)) => Time(micros.div_euclid(1000)),
+            (name, Cell::Text(said)) if TIMES.contains(&name) => moment::parse(said)?,
+            _ => return None,
+        };
+        let said = cell_text(cell).unwrap_or_default();
+        (!at.is_in_calendar()).then(|| {
+            let said = short(&said);
+            format!(
+                "{name} is {said:?}, which no calendar holds: expected a time such as 2026-01-31 12:00:00"
+            )
+        })
+    })
+}
+
 /// Puts changed columns into the fields of a row.
 pub fn change(kind: Kind, into: &mut Fields, columns: &Columns) -> Result<(), String> {
     for (name, cell) in columns {
@@ -416,7 +442,7 @@ fn short(said: &str) -> &str {
 fn whole_of(cell: &Cell) -> Result<u64, String> {
     match cell {
         Cell::Integer(number) if *number >= 0 => Ok(number.cast_unsigned()),
-        Cell::Real(number) if *number >= 0.0 && number.fract() == 0.0 => Ok(*number as u64),
+        Cell::Real(number) if (0.0..TOO_MANY).contains(number) && number.fract() == 0.0 => Ok(*number as u64),
         _ => Err("is no number of things: expected 0 or more".into()),
     }
 }
@@ -425,7 +451,7 @@ fn micros_of(cell: &Cell) -> Result<Value, String> {
     match cell {
         Cell::Null => Ok(Value::Null),
         Cell::Integer(dollars) if *dollars >= 0 => Ok(dollars.saturating_mul(1_000_000).into()),
-        Cell::Real(dollars) if dollars.is_finite() && *dollars >= 0.0 => {
+        Cell::Real(dollars) if (0.0..TOO_MANY).contains(&(dollars * 1e6)) => {
             Ok(((dollars * 1e6).round() as u64).into())
         }
         _ => Err("is no amount of dollars".into()),

@@ -106,7 +106,7 @@ impl View {
             covers(budget, loan.node.as_str(), loan.project.as_str())
                 && Key::of(budget, loan.session.as_ref()).as_ref() == Some(key)
         };
-        self.loans.values().filter(counts).map(|loan| loan.outstanding()).sum()
+        self.loans.values().filter(counts).map(|loan| loan.outstanding()).fold(0, u64::saturating_add)
     }
 
     /// How all budgets stand that hold for a loan.
@@ -197,7 +197,7 @@ impl View {
         let each: BTreeMap<String, u64> = tightest.into_iter().flatten().collect();
         let sum = each.values().fold(0_u64, |sum, left| sum.saturating_add(*left));
         let most_micros = of_fleet.min().or((unlimited == 0).then_some(sum));
-        let outstanding_micros = leases.iter().map(|lease| lease.left_micros).sum();
+        let outstanding_micros = leases.iter().map(|lease| lease.left_micros).fold(0, u64::saturating_add);
         Exposure { most_micros, outstanding_micros, unlimited_sessions: unlimited, budgets, leases }
     }
 

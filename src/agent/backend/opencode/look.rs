@@ -155,7 +155,7 @@ impl Doings {
             Some(status) if status.kind == "retry" => Activity::Retry(Retry {
                 attempt: status.attempt,
                 message: status.message.clone(),
-                next: Time(status.next),
+                next: Time::said(status.next),
             }),
             Some(status) if status.is_busy() => Activity::Busy,
             _ => Activity::Idle,
@@ -396,7 +396,7 @@ fn session(info: &SessionInfo, doings: &Doings, directories: &Directories) -> Se
         SessionId::new(&info.id),
         NodeId::new(""),
         ProjectName::new(""),
-        Time(info.time.created),
+        Time::said(info.time.created),
     );
     Session {
         directory: directories.configured(&info.directory),
@@ -416,7 +416,7 @@ fn session(info: &SessionInfo, doings: &Doings, directories: &Directories) -> Se
             cache_write: info.tokens.cache.write,
         },
         cost_micros: info.cost.and_then(rules::micros),
-        active_at: Time(info.time.updated),
+        active_at: Time::said(info.time.updated),
         ..blank
     }
 }

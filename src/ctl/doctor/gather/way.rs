@@ -238,7 +238,7 @@ async fn look(client: &Client, reach: &mut Reach) -> Result<Ready, String> {
 }
 
 async fn ask(client: &Client, mirror_lag: f64) -> Result<Told, Failure> {
-    let nodes = client.get::<Vec<Node>>(&["nodes"], &Query::new()).await?.data;
+    let nodes = client.list::<Node>(&["nodes"], &Query::new()).await?;
     let open = vec![("status", "open".to_owned())];
     let alerts: Vec<Alert> = client.pages("alerts", open, Some(MOST_ALERTS), MOST_ALERTS).all().await?;
     let one = vec![("limit", "1".to_owned())];

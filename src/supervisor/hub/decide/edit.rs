@@ -7,6 +7,7 @@ use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
+use crate::rules::node::MAX_SEQ;
 use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
@@ -19,6 +20,10 @@ impl Work {
         self.batch.edits.upto = edits.done;
         self.batch.edits.at = at;
         for edit in edits.list {
+            if let Some(why) = edit.fault() {
+                self.batch.edits.done.push(edit.outcome(Err(why)));
+                continue;
+            }
             let result = match edit.kind {
                 Kind::Node => self.edit_node(&edit, at),
                 Kind::Session => self.edit_session(&edit),
@@ -106,6 +111,11 @@ impl Work {
                 self.batch.edits.gone.push((Kind::Node, edit.key.clone()));
             }
             (None, None) => {}
+            (Some(record), None)
+                if [record.epoch, record.confirmed, record.committed].iter().any(|no| *no >= MAX_SEQ) =>
+            {
+                return Err("its numbers (epoch, confirmed, committed) make no sense: leave them out".into());
+            }
             (Some(record), None) => self.put_node(NodeState::offline(record)),
             (Some(record), Some(known)) => {
                 let last_heard = if known.online { at } else { record.last_heard };

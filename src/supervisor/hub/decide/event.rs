@@ -33,7 +33,7 @@ impl Work {
         }
         let mut touched = HashMap::new();
         let mut hole = None;
-        for event in batch.events {
+        for mut event in batch.events {
             // What is committed already came again because its acknowledgement was lost.
             if event.seq <= state.record.committed && !sabotage::NO_DEDUP {
                 continue;
@@ -50,6 +50,10 @@ impl Work {
             state.record.last_id.clone_from(&event.id);
             if self.returned.contains(&event.id) {
                 continue;
+            }
+            // A time that makes no sense, as microseconds taken for milliseconds: it happened before it came here.
+            if event.occurred_at == Time::default() {
+                event.occurred_at = at;
             }
             self.store_event(&from.node, event, &mut touched, &state.record.projects, at);
         }
