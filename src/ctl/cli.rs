@@ -209,6 +209,12 @@ pub enum NodeVerb {
         /// The node's name.
         id: String,
     },
+    /// Forget which connections a node had, when its agent is turned away as another or an older one: the next agent
+    /// that comes in its name is the node
+    ForgetEpoch {
+        /// The node's name.
+        id: String,
+    },
 }
 
 /// What can be done with events.

@@ -19,6 +19,14 @@ pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result
             let nodes: Vec<Node> = client.pages("nodes", query, None, PAGE).all().await?;
             screen.list(&nodes, "No nodes. Start hal-agent on a machine, or `hal up` in a project's folder.")
         }
+        NodeVerb::ForgetEpoch { id } => {
+            let node = client.post::<Node>(&["nodes", &id, "forget-epoch"]).await?.data;
+            if screen.is_structured() {
+                return screen.one(&node);
+            }
+            screen.say(&format!("Whoever comes next in the name of node {id} is the node."));
+            Ok(())
+        }
         NodeVerb::Get { id } => screen.one(&client.get::<Node>(&["nodes", &id], &Query::new()).await?.data),
     }
 }

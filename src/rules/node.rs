@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::frame::{Hello, PROTOCOL};
-use crate::protocol::node::{NodeId, Project};
+use crate::protocol::node::{NodeId, Project, Resources};
 
 /// The longest name of a node, in bytes: that of a host.
 const MAX_NAME: usize = 253;
@@ -23,7 +23,10 @@ const MAX_PATH: usize = 4096;
 const MAX_ERROR: usize = 2_000;
 
 /// Journal numbers stay below this: nobody counts so far, and sums do not overflow.
-const MAX_SEQ: u64 = 1 << 62;
+pub const MAX_SEQ: u64 = 1 << 62;
+
+/// Epochs that a supervisor may have given without knowing it, since it was restored: a connection each minute for two years.
+const MOST_UNKNOWN: u64 = 1 << 20;
 
 /// Heartbeats and how many of them may be missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,12 @@ pub fn claim(confirmed: u64, hello: &Hello) -> Claim {
     if is_stale { Claim::Stale } else { Claim::Owner }
 }
 
+/// The epoch that an agent holds, as far as it can have been given: 0, none, where it cannot. A supervisor that was restored
+/// has given more than it knows, but not by so many: who claims more would be the node for ever, and nobody else.
+pub fn believed(given: u64, said: u64) -> u64 {
+    if said <= given.saturating_add(MOST_UNKNOWN) { said } else { 0 }
+}
+
 /// What is wrong with what a node says of itself, as a sentence; `None` when all is well.
 pub fn fault(hello: &Hello) -> Option<String> {
     if let Some(fault) = fault_of_name(&hello.node_id) {
@@ -97,7 +106,7 @@ pub fn fault(hello: &Hello) -> Option<String> {
     if let Some((what, _)) = words.iter().find(|(_, word)| word.len() > MAX_WORD) {
         return Some(format!("the node's {what} is longer than {MAX_WORD} bytes"));
     }
-    if hello.first_seq > hello.last_seq || hello.last_seq >= MAX_SEQ || hello.epoch >= MAX_SEQ {
+    if hello.first_seq > hello.last_seq || hello.last_seq >= MAX_SEQ {
         return Some("the numbers of the node's journal make no sense".into());
     }
     fault_of_projects(&hello.projects)
@@ -125,6 +134,12 @@ pub fn fault_of_projects(projects: &[Project]) -> Option<String> {
         .iter()
         .any(is_long)
         .then(|| format!("one of the node's projects has a name or directory of over {MAX_PATH} bytes"))
+}
+
+/// What a node measures of its machine as it is kept: a share that is no number could not be written as one.
+pub fn measured(said: Resources) -> Resources {
+    let cpu_percent = if said.cpu_percent.is_finite() { said.cpu_percent.clamp(0.0, 100.0) } else { 0.0 };
+    Resources { cpu_percent, ..said }
 }
 
 /// The projects as they are kept: why one is in error may hold a program's output, and is cut.
@@ -184,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_is_believed_only_within_what_can_have_been_given() {
+        assert_eq!(believed(5, 5), 5);
+        assert_eq!(believed(5, 41), 41, "a supervisor that was restored");
+        assert_eq!(believed(0, MOST_UNKNOWN + 1), 0);
+        assert_eq!(believed(5, 1 << 61), 0);
+        assert_eq!(believed((1 << 62) + 3, (1 << 62) + 3), (1 << 62) + 3, "an older version has given it");
+        assert_eq!(believed(u64::MAX, u64::MAX), u64::MAX);
+    }
+
+    #[test]
     fn a_node_is_gone_after_the_missed_heartbeats_and_not_before() {
         let liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
         assert!(!liveness.is_gone(Time(0), Time(30_000)));
@@ -201,7 +226,11 @@ mod tests {
         assert_eq!(fault(&hello(0, 9)), None);
         assert!(fault(&hello(9, 1)).is_some());
         assert!(fault(&hello(0, u64::MAX)).is_some());
-        assert!(fault(&Hello { epoch: u64::MAX, ..hello(0, 9) }).is_some());
+        assert_eq!(
+            fault(&Hello { epoch: u64::MAX, ..hello(0, 9) }),
+            None,
+            "it is not believed, which is enough"
+        );
         let project = |error: &str| Project {
             name: "p".into(),
             directory: "/p".into(),

@@ -77,6 +77,13 @@ impl NodeRecord {
         self.begun.drain(..self.begun.len().saturating_sub(BEGUN));
     }
 
+    /// Forgets all epochs: whoever comes next is the node, whatever it holds.
+    pub fn forget_epochs(&mut self) {
+        (self.epoch, self.confirmed) = (0, 0);
+        self.begun.clear();
+        self.past.iter_mut().for_each(|past| past.begun.clear());
+    }
+
     /// Up to where this node's numbers are also those of an agent that holds an older epoch: what was committed when
     /// the first newer connection began.
     pub fn common_with(&self, epoch: u64) -> u64 {

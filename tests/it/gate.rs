@@ -182,6 +182,82 @@ fn an_old_copy_of_a_journal_is_told_what_is_committed_beyond_it() {
     });
 }
 
+/// A hello of the agent of a node, holding this epoch and an empty journal of this incarnation.
+fn hello_of(node: &str, incarnation: &str, epoch: u64) -> Message {
+    let hello = json!({"version": 1, "type": "hello", "timestamp": 1, "payload": {"protocol": 2, "node_id": node,
+        "hostname": node, "version": "0", "incarnation": incarnation, "first_seq": 0, "last_seq": 0, "epoch": epoch}});
+    Message::text(hello.to_string())
+}
+
+#[test]
+fn who_claims_a_huge_epoch_locks_nobody_out() {
+    let world = World::supervised();
+    for huge in [(1 << 62) - 1, 1 << 62, u64::MAX] {
+        world.run(async {
+            let (own, first) = Peer::join(&world.url("ws"), TOKEN, "mine").await;
+            drop(own);
+            let mut liar = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+            liar.send(hello_of("mine", "another", huge)).await.unwrap();
+            // Whether it is let in or not: it is the node no longer than anybody else with the token would be.
+            match liar.hear().await {
+                Ok(ToAgent::Welcome(welcome)) => assert!(welcome.epoch < first.epoch + 100, "{welcome:?}"),
+                other => assert!(matches!(other, Err(Some(_))), "{other:?}"),
+            }
+            drop(liar);
+        });
+        world.wait_for_node("mine", "offline");
+        for _ in 0..2 {
+            let (peer, welcome) = world.run(Peer::join(&world.url("ws"), TOKEN, "mine"));
+            assert!(welcome.epoch < 1000, "{welcome:?}");
+            drop(peer);
+            world.wait_for_node("mine", "offline");
+        }
+    }
+}
+
+#[test]
+fn after_its_epochs_are_forgotten_whoever_comes_next_is_the_node() {
+    let world = World::supervised();
+    let begins_anew = |epoch: u64| {
+        let welcome = world.run(async {
+            let mut peer = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+            peer.send(hello_of("mine", "incarnation-of-mine", epoch)).await.unwrap();
+            peer.hear().await.unwrap()
+        });
+        world.wait_for_node("mine", "offline");
+        let ToAgent::Welcome(welcome) = welcome else { panic!("{welcome:?}") };
+        (welcome.begin_anew, welcome.epoch)
+    };
+    let (mut peer, welcome) = world.run(Peer::join(&world.url("ws"), TOKEN, "mine"));
+    assert_eq!(welcome.epoch, 1);
+    world.run(async {
+        // The first word shows that it has stored its epoch.
+        peer.send(Message::text(r#"{"version":1,"type":"heartbeat","timestamp":1,"payload":{}}"#))
+            .await
+            .unwrap();
+        peer.say_events(1..=1).await;
+        peer.hear_ack(1).await;
+    });
+    let (code, sentence) = world.ctl_fails(&["nodes", "forget-epoch", "mien"]);
+    assert!(code == 4 && sentence.contains("mine"), "{code} {sentence}");
+    drop(peer);
+    world.wait_for_node("mine", "offline");
+    assert_eq!(begins_anew(0), (true, 2), "an older one is another");
+    world.ctl_says(&["nodes", "forget-epoch", "mine"]);
+    assert!(!begins_anew(0).0, "nobody is older than nothing");
+    // One that is connected has to say hello again.
+    let mut held = world.run(async {
+        let mut peer = Peer::connect(&world.url("ws"), Some(TOKEN)).await.unwrap();
+        peer.send(hello_of("mine", "incarnation-of-mine", 1)).await.unwrap();
+        peer.hear().await.unwrap();
+        peer
+    });
+    world.ctl_says(&["nodes", "forget-epoch", "mine"]);
+    world.run(async { while held.hear().await.is_ok() {} });
+    world.wait_for_node("mine", "offline");
+    world.until_sql("SELECT count(*) FROM audit_log WHERE action = 'forget_epoch' AND target = 'mine'", "2");
+}
+
 #[test]
 fn a_port_in_use_is_an_error_at_start() {
     let world = World::supervised();

@@ -1,14 +1,18 @@
-//! `GET /api/v1/nodes`.
+//! `GET /api/v1/nodes`, and forgetting what epochs a node was given.
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
+use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
-use super::{Answered, given, one, page};
+use super::{Answered, bounded, given, one, page};
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::node::{Node, NodeStatus};
+use crate::protocol::node::{Node, NodeId, NodeStatus};
+use crate::supervisor::auth::Actor;
+use crate::supervisor::hub::input::Input;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -18,6 +22,10 @@ use crate::supervisor::shared::Shared;
 pub struct NodeQuery {
     /// `online` or `offline`.
     status: Option<String>,
+    /// At most so many, and at most 1000; all when it is left out.
+    limit: Option<usize>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// Every node, by name.
@@ -26,7 +34,8 @@ pub async fn list(
     State(shared): State<Shared>,
     query: Result<Query<NodeQuery>, QueryRejection>,
 ) -> Answered<Vec<Node>> {
-    let status = match given(query?.0.status).as_deref() {
+    let query = query?.0;
+    let status = match given(query.status).as_deref() {
         None => None,
         Some("online") => Some(NodeStatus::Online),
         Some("offline") => Some(NodeStatus::Offline),
@@ -36,8 +45,15 @@ pub async fn list(
     };
     let mut nodes = shared.hub.view().all_nodes();
     nodes.retain(|node| status.is_none_or(|status| node.status == status));
-    let meta = Meta { total: nodes.len() as u64, ..Meta::default() };
-    page(nodes, meta)
+    let total = nodes.len() as u64;
+    if let Some(last) = given(query.cursor) {
+        nodes.retain(|node| node.id.as_str() > last.as_str());
+    }
+    let limit = query.limit.filter(|limit| *limit > 0).map(|limit| bounded(Some(limit)));
+    let more = limit.is_some_and(|limit| nodes.len() > limit);
+    nodes.truncate(limit.unwrap_or(nodes.len()));
+    let next_cursor = nodes.last().filter(|_| more).map(|last| last.id.to_string());
+    page(nodes, Meta { total, limit: limit.map(|limit| limit as u64), next_cursor })
 }
 
 /// One node.
@@ -45,6 +61,25 @@ pub async fn list(
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Node> {
     let view = shared.hub.view();
     match view.node(&id) {
+        Some(node) => one(node),
+        None => Err(ApiError::not_found(no_such("node", &id, view.nodes.keys().map(|id| id.as_str())))),
+    }
+}
+
+/// Forgets what epochs a node was given, when they are wrong: a connected agent has to say hello again, and whoever says it
+/// next in the name of this node is the node.
+#[utoipa::path(post, path = "/api/v1/nodes/{id}/forget-epoch", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn forget_epoch(
+    State(shared): State<Shared>,
+    Extension(Actor { name, address }): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Answered<Node> {
+    let (reply, answer) = oneshot::channel();
+    let node = NodeId::new(&id);
+    shared.hub.send(Input::ForgetEpoch { node, by: (name, address), reply }).await?;
+    let is_known = answer.await.map_err(|_| ApiError::internal("it could not be stored"))?;
+    let view = shared.hub.view();
+    match view.node(&id).filter(|_| is_known) {
         Some(node) => one(node),
         None => Err(ApiError::not_found(no_such("node", &id, view.nodes.keys().map(|id| id.as_str())))),
     }

@@ -203,7 +203,7 @@ pub struct OfIncident {
 /// What happens to approvals, beside an answer, which is a command.
 #[derive(Debug)]
 pub enum OfApprovals {
-    /// Somebody was told of them, or looked.
+    /// Somebody was told of them. Whoever only looks changes nothing.
     Seen {
         /// Which.
         ids: Vec<protocol::approval::ApprovalId>,
@@ -211,7 +211,7 @@ pub enum OfApprovals {
         by: String,
         /// By which way.
         over: String,
-        /// `looked` or `delivered`.
+        /// `delivered`.
         note: String,
     },
     /// One is not to be told again for a while.
@@ -350,12 +350,23 @@ pub enum Input {
     },
     /// The store may read less than was written, for this reason: it is opened again with a look at every page.
     Suspect(String),
+    /// Whatever epochs a node was given are forgotten: whoever says hello in its name next is the node.
+    ForgetEpoch {
+        /// Which node.
+        node: NodeId,
+        /// Who says so, and from where.
+        by: (String, String),
+        /// Told when it is stored: whether there is such a node.
+        reply: oneshot::Sender<bool>,
+    },
     /// Somebody began or ceased to watch.
     Watching(Watch),
     /// Other policies are in force.
     Policies(Box<rules::policy::settings::Policies>),
     /// Other projects wait for one another.
     Dependencies(rules::dependency::Dependencies),
+    /// Other projects are any node's that has them.
+    Shared(std::collections::BTreeSet<String>),
     /// The heartbeat rules were reloaded.
     Liveness(rules::node::Liveness),
     /// What tokens cost was reloaded.
@@ -433,6 +444,7 @@ impl Input {
             | Self::Prices(_)
             | Self::Policies(_)
             | Self::Dependencies(_)
+            | Self::Shared(_)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
@@ -457,6 +469,7 @@ impl Input {
             | Self::Command(_)
             | Self::Cancel { .. }
             | Self::Return { .. }
+            | Self::ForgetEpoch { .. }
             | Self::Audit(_)
             | Self::Lease { .. }
             | Self::Budget { .. }

@@ -171,6 +171,8 @@ pub struct View {
     pub policies: Arc<Policies>,
     /// Projects that wait for others.
     pub dependencies: Arc<Dependencies>,
+    /// Projects that any node may work on that has them, as the configuration says.
+    pub shared_projects: Arc<std::collections::BTreeSet<String>>,
     /// When they last looked for what is due.
     pub policies_looked: Time,
     /// What policies know of sessions that have not ended.
@@ -217,6 +219,7 @@ impl View {
             tail: loaded.tail,
             policies: Arc::default(),
             dependencies: Arc::default(),
+            shared_projects: Arc::default(),
             policies_looked: Time::default(),
             watched: HashMap::new(),
         };
@@ -261,6 +264,7 @@ impl View {
             budgets: self.budgets.clone(),
             policies: self.policies.clone(),
             dependencies: self.dependencies.clone(),
+            shared_projects: self.shared_projects.clone(),
             ..Self::of(loaded)
         }
     }
@@ -438,6 +442,10 @@ impl rules::command::Known for View {
 
     fn session_names(&self) -> Vec<&str> {
         self.by_age.iter().take(MAX_OFFERED).map(|(_, id)| id.as_str()).collect()
+    }
+
+    fn is_shared(&self, project: &str) -> bool {
+        self.shared_projects.contains(project)
     }
 
     fn nodes(&self) -> Vec<Place<'_>> {

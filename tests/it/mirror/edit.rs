@@ -104,7 +104,7 @@ fn values_changed_rows_added_and_removed_reach_every_table() {
     world.sql("UPDATE nodes SET hostname = 'renamed' WHERE id = 'web-1'");
     world.sql("INSERT INTO nodes (id, hostname) VALUES ('paper', 'nowhere')");
     wait_until("the nodes are so", PATIENCE, || {
-        let nodes = world.pages("/api/v1/nodes?x=");
+        let nodes = world.pages("/api/v1/nodes?limit=1");
         let is_so = nodes.iter().any(|node| node["hostname"] == "renamed")
             && nodes.iter().any(|node| node["id"] == "paper" && node["status"] == "offline");
         if is_so { Ok(()) } else { Err(format!("{nodes:?}")) }

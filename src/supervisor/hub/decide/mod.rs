@@ -129,6 +129,8 @@ impl Work {
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
             Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
+            Input::Shared(projects) => self.view.shared_projects = std::sync::Arc::new(projects),
+            Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, by, reply, at),
             Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
             Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {

@@ -7,12 +7,14 @@ use tokio::sync::oneshot;
 
 use super::{Work, stop};
 use crate::base::clock::Time;
+use crate::base::id;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::lease;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::command::public_id;
-use crate::rules::node::{Claim, Fit, claim, fit, kept};
+use crate::rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
+use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -24,7 +26,7 @@ use crate::supervisor::hub::view::NodeState;
 impl Work {
     pub(super) fn connect(
         &mut self,
-        hello: Hello,
+        mut hello: Hello,
         address: String,
         link: Link,
         reply: oneshot::Sender<Greeted>,
@@ -34,6 +36,7 @@ impl Work {
         let owner = old.as_ref().filter(|old| old.online);
         let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.gone_nodes.get(&node));
         let mut record = known.cloned().unwrap_or_else(|| NodeRecord::new(node.clone()));
+        hello.epoch = believed(record.epoch, hello.epoch);
         let claim = claim(record.confirmed, &hello);
         let replaced = match owner {
             Some(owner) if claim == Claim::Stale => return self.refuse_stale(owner, &address, reply, at),
@@ -57,7 +60,7 @@ impl Work {
         record.version = hello.version;
         record.projects = kept(hello.projects);
         // A supervisor that was restored knows less than the agent.
-        record.begin(record.epoch.max(hello.epoch) + 1);
+        record.begin(record.epoch.max(hello.epoch).saturating_add(1));
         record.address.clone_from(&address);
         (record.connected_at, record.last_heard) = (at, at);
         let welcome = Welcome {
@@ -109,7 +112,7 @@ impl Work {
         let reason = format!(
             "node {} is the agent at {}, connected since {}; this one, at {address}, has an older identity. If its \
              data folder was copied, give it a node_id and a data_dir of its own; if it is to take over, stop the \
-             other one",
+             other one. Should the other one be the wrong one, end it, then: halctl nodes forget-epoch {0}",
             record.id, record.address, record.connected_at
         );
         let host = host_of(address).to_owned();
@@ -125,6 +128,40 @@ impl Work {
             self.view.nodes.insert(record.id.clone(), Arc::new(state));
         }
         self.effects.push(Effect::Refuse(reply, reason));
+    }
+
+    /// Somebody says that the epochs of a node are wrong. Whoever is connected has to say hello again.
+    pub(super) fn forget_epoch(
+        &mut self,
+        node: &NodeId,
+        (actor, ip): (String, String),
+        reply: oneshot::Sender<bool>,
+        at: Time,
+    ) {
+        let Some(known) = self.view.nodes.get(node).cloned() else {
+            return self.effects.push(Effect::Settled(reply, false));
+        };
+        if known.online {
+            let from = From { node: node.clone(), epoch: known.record.epoch };
+            self.close(&from, "the epochs of this node are forgotten: say hello again", at);
+        }
+        if let Some(state) = self.view.nodes.get(node).cloned() {
+            let mut state = NodeState::clone(&state);
+            state.record.forget_epochs();
+            self.put_node(state);
+        }
+        self.batch.audit.push(AuditRecord {
+            id: id::fresh(),
+            at,
+            actor,
+            action: "forget_epoch".to_owned(),
+            target: node.to_string(),
+            args: json!({"epoch": known.record.epoch}).to_string(),
+            result: "done".to_owned(),
+            ip,
+            ..AuditRecord::default()
+        });
+        self.effects.push(Effect::Settled(reply, true));
     }
 
     /// Writes down what the node's journal no longer holds, so that the link does not wait for it.
@@ -153,8 +190,8 @@ impl Work {
         let Some(state) = self.current(from) else { return };
         let mut state = state.clone();
         if let Some(heartbeat) = heartbeat {
-            state.resources = heartbeat.resources;
-            state.held = state.held.max(heartbeat.last_seq);
+            state.resources = measured(heartbeat.resources);
+            state.held = state.held.max(Some(heartbeat.last_seq).filter(|seq| *seq < MAX_SEQ).unwrap_or(0));
             state.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
         }
         self.heard_of(state, at);
