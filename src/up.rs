@@ -171,6 +171,7 @@ impl Place {
             alerts: Limits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),
+            shared_projects: std::collections::BTreeSet::new(),
             approvals: crate::rules::approval::Limits::default(),
             budgets: crate::rules::budget::Terms::default(),
             cost: supervisor_config::CostConfig::default(),

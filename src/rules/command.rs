@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, DEFAULT_EXPIRY, Verb};
 use crate::protocol::frame::{CommandFrame, CommandResult, Target};
@@ -12,6 +14,16 @@ use crate::base::nearest::no_such;
 
 /// The longest a command may wait for its node.
 pub const MAX_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
+/// Fields of a request that are mistaken for arguments.
+const BESIDE_ARGS: [&str; 7] =
+    ["type", "project", "node_id", "session_id", "timeout", "expires", "idempotency_key"];
+
+/// Arguments that nobody but the supervisor says.
+const UNSAID: [&str; 3] = ["over", "reason", "note_stood"];
+
+/// Characters of a wrong value that are shown.
+const MOST_SHOWN: usize = 60;
 
 /// Why a request is refused before anything is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +56,8 @@ pub trait Known {
     fn session(&self, id: &SessionId) -> Option<&Session>;
     /// Names of sessions, the newest ones when there are many, for a helpful refusal.
     fn session_names(&self) -> Vec<&str>;
+    /// True when the configuration says that any node may work on a project that has it.
+    fn is_shared(&self, project: &str) -> bool;
     /// Every node.
     fn nodes(&self) -> Vec<Place<'_>>;
 }
@@ -187,22 +201,29 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
     }
     let with: Vec<&Place<'_>> = nodes.iter().filter(|node| has(node)).collect();
     let online: Vec<&Place<'_>> = with.iter().copied().filter(|node| node.is_online).collect();
+    let is_shared = known.is_shared(project);
+    // A name alone must not lead to another node's folder because the one that was meant is away.
     match (online.as_slice(), with.as_slice()) {
-        ([one], _) | ([], [one]) => Ok(one.id.clone()),
-        ([], []) => {
+        (_, [one]) => Ok(one.id.clone()),
+        ([one], _) if is_shared => Ok(one.id.clone()),
+        (_, []) => {
             let names = nodes.iter().flat_map(|node| node.projects.iter().map(|one| one.name.as_str()));
             Err(Refused::NoSuch(no_such("project", project, names)))
         }
         (_, several) => Err(Refused::Invalid(format!(
-            "project {project:?} is on {} nodes ({}): say which (`node_id`)",
+            "project {project:?} is on {} nodes ({}): say which (`node_id`){}",
             several.len(),
-            several.iter().map(|node| node.id.as_str()).collect::<Vec<_>>().join(", ")
+            several.iter().map(|node| node.id.as_str()).collect::<Vec<_>>().join(", "),
+            if is_shared { "" } else { ", or put it into projects.shared if any of them will do" }
         ))),
     }
 }
 
 fn check_args(verb: Verb, request: &CommandRequest) -> Result<(), Refused> {
-    let text = |key: &str| request.args.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text = |key: &str| request.args.get(key).and_then(Value::as_str).unwrap_or_default();
+    if let Some(why) = fault_of_args(verb, &request.args) {
+        return Err(Refused::Invalid(why));
+    }
     if verb.needs_session() && request.session_id.is_empty() {
         return Err(Refused::Invalid(format!(
             "name the session (`session_id`) that {} is for",
@@ -210,19 +231,103 @@ fn check_args(verb: Verb, request: &CommandRequest) -> Result<(), Refused> {
         )));
     }
     match verb {
+        Verb::CreateSession if request.args.contains_key("prompt") && text("prompt").trim().is_empty() => {
+            Err(Refused::Invalid("the prompt is empty (`args.prompt`): say what the session is to do".into()))
+        }
         Verb::PromptSession if text("message").trim().is_empty() => {
             Err(Refused::Invalid("say what to prompt with (`args.message`)".into()))
         }
         Verb::AnswerPermission if !["once", "always", "reject"].contains(&text("reply")) => Err(
             Refused::Invalid(format!("`args.reply` is {:?}: expected once, always or reject", text("reply"))),
         ),
-        Verb::AnswerQuestion if !request.args.get("answers").is_some_and(serde_json::Value::is_array) => {
+        Verb::AnswerQuestion if !request.args.get("answers").is_some_and(Value::is_array) => {
             Err(Refused::Invalid(
                 "give the answers (`args.answers`): a list of chosen labels per question".into(),
             ))
         }
         _ => Ok(()),
     }
+}
+
+/// What an argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Flag,
+    Texts,
+    TextsOfEach,
+}
+
+impl Kind {
+    fn fits(self, value: &Value) -> bool {
+        let are = |kind: Kind| value.as_array().is_some_and(|all| all.iter().all(|one| kind.fits(one)));
+        match self {
+            Self::Text => value.is_string(),
+            Self::Flag => value.is_boolean(),
+            Self::Texts => are(Self::Text),
+            Self::TextsOfEach => are(Self::Texts),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Flag => "true or false",
+            Self::Texts => "a list of texts",
+            Self::TextsOfEach => "a list that holds a list of texts for each question",
+        }
+    }
+}
+
+/// What a command may say in its arguments. `over`, `reason` and `note_stood` are said by the supervisor itself.
+fn args_of(verb: Verb) -> &'static [(&'static str, Kind)] {
+    use Kind::{Flag, Text, Texts, TextsOfEach};
+    match verb {
+        Verb::CreateSession => &[("prompt", Text), ("title", Text), ("model", Text), ("agent", Text)],
+        Verb::PromptSession => &[("message", Text), ("note_stood", Flag)],
+        Verb::AnswerPermission => &[("reply", Text), ("request_id", Text), ("message", Text), ("over", Text)],
+        Verb::AnswerQuestion => {
+            &[("answers", TextsOfEach), ("request_id", Text), ("message", Text), ("over", Text)]
+        }
+        Verb::RestartSession => &[("handover", Flag), ("prompt", Text), ("reason", Text)],
+        Verb::ArchiveSession => &[("undo", Flag)],
+        Verb::LabelSession => &[("add", Texts), ("remove", Texts)],
+        Verb::HaltWork => &[("release", Flag)],
+        Verb::AbortSession
+        | Verb::KillSession
+        | Verb::SessionStatus
+        | Verb::PauseSession
+        | Verb::ReleaseSession => &[],
+    }
+}
+
+/// True when some command takes an argument of this name.
+pub fn is_argument(name: &str) -> bool {
+    Verb::ALL.into_iter().flat_map(args_of).any(|(known, _)| *known == name)
+}
+
+/// What is wrong with a command's arguments, as a sentence. One that is null is none.
+fn fault_of_args(verb: Verb, args: &Map<String, Value>) -> Option<String> {
+    let known = args_of(verb);
+    let mut given = args.iter().filter(|(_, value)| !value.is_null());
+    given.find_map(|(name, value)| match known.iter().find(|(known, _)| known == name) {
+        Some((_, kind)) if kind.fits(value) => None,
+        Some((_, kind)) => Some(format!("`args.{name}` is {}: expected {}", shown(value), kind.words())),
+        None if BESIDE_ARGS.contains(&name.as_str()) => {
+            Some(format!("`{name}` stands beside `args`, not in it"))
+        }
+        None if known.is_empty() => Some(format!("{} takes no `args`; {name:?} is none", verb.as_str())),
+        None => {
+            let names = known.iter().map(|(name, _)| *name).filter(|name| !UNSAID.contains(name));
+            Some(format!("{} of {} in `args`", no_such("field", name, names), verb.as_str()))
+        }
+    })
+}
+
+/// As much of a value as a sentence should show.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    text.char_indices().nth(MOST_SHOWN).map_or(text.clone(), |(end, _)| format!("{}…", &text[..end]))
 }
 
 fn unknown_verb(word: &str) -> Refused {

@@ -83,6 +83,8 @@ pub struct Config {
     pub policies: Policies,
     /// Which project waits for which.
     pub dependencies: Dependencies,
+    /// Projects that any node may work on that has them; all others are a node's own.
+    pub shared_projects: BTreeSet<String>,
     /// How long approvals wait.
     pub approvals: approval::Limits,
     /// What tokens cost.
@@ -170,6 +172,8 @@ fn build(root: &Section<'_>) -> Config {
     let approvals = root.section("approvals", approvals::read);
     let policies = policies::read(root);
     let dependencies = dependency::read(root);
+    let shared_projects = root
+        .section("projects", |projects| projects.items("shared").iter().filter_map(Value::text).collect());
     let budgets = budget::read(root);
     let cost = cost::read(root);
     later::credentials(root);
@@ -181,6 +185,7 @@ fn build(root: &Section<'_>) -> Config {
         alerts,
         policies,
         dependencies,
+        shared_projects,
         approvals,
         budgets,
         channels,

@@ -109,6 +109,7 @@ impl Supervisor {
         view.routing = Arc::new(config.routing());
         view.policies = Arc::new(config.policies.clone());
         view.dependencies = Arc::new(config.dependencies.clone());
+        view.shared_projects = Arc::new(config.shared_projects.clone());
         view.approval_limits = config.approvals;
         view.take_terms(config.budgets.clone());
         let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
@@ -226,6 +227,7 @@ impl Supervisor {
         self.shared.hub.send(Input::Terms(config.budgets.clone())).await?;
         self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
         self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
+        self.shared.hub.send(Input::Shared(config.shared_projects.clone())).await?;
         self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
         self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;

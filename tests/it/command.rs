@@ -185,3 +185,101 @@ fn a_cancelled_command_is_never_done_and_one_that_is_done_cannot_be_cancelled() 
     world.start_session("shop", "say yes");
     assert_eq!(world.get("/api/v1/sessions").body["meta"]["total"], 1, "the cancelled one never began");
 }
+
+/// A request of the API that is refused with a sentence which holds these words.
+fn refused(world: &World, method: Method, path: &str, body: Option<&Value>, words: &str) {
+    let reply = world.request(method, path, Some(TOKEN), &[], body);
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path} {body}: {}", reply.body);
+    let sentence = reply.body["error"].as_str().unwrap_or_default();
+    assert!(sentence.contains(words), "{path} {body}: {sentence:?} does not say {words:?}");
+}
+
+#[test]
+fn what_people_misspell_is_refused_naming_the_nearest() {
+    let world = World::with_node();
+    let create = |more: Value| {
+        let mut body = json!({"type": "create_session", "project": "shop"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let posts = [
+        ("commands", create(json!({"prompt": "say x"})), r#"{"args": {"prompt": ..}}"#),
+        ("commands", create(json!({"timout": 3, "args": {"prompt": "say x"}})), r#"did you mean "timeout"?"#),
+        ("commands", create(json!({"args": {"promt": "say x"}})), r#"did you mean "prompt"?"#),
+        ("commands", create(json!({"args": {"prompt": "say x", "node_id": "web-1"}})), "beside `args`"),
+        ("commands", create(json!({"args": {"prompt": " "}})), "the prompt is empty"),
+        ("commands", create(json!({"args": {"prompt": ["say x"]}})), "expected a text"),
+        ("commands", json!({"type": "halt_work", "args": {"release": "yes"}}), "expected true or false"),
+        (
+            "silences",
+            json!({"matches": "node.offline", "second": 5, "seconds": 60}),
+            r#"did you mean "seconds"?"#,
+        ),
+        ("approvals/x/answer", json!({"reply": "once", "timout": 5}), r#"did you mean "timeout"?"#),
+        ("approvals/x/snooze", json!({"seconds": 5, "for": 5}), r#"no field "for""#),
+        ("store/diff", json!({"tabels": ["events"]}), r#"did you mean "tables"?"#),
+        ("store/diff", json!({"since": 9_223_372_036_854_775_807_i64}), "expected a time"),
+        ("budgets/day/raise", json!({"by_micro": 5}), r#"did you mean "by_micros"?"#),
+    ];
+    for (path, body, words) in posts {
+        let status = world.request(Method::POST, &format!("/api/v1/{path}"), Some(TOKEN), &[], Some(&body));
+        // A value that does not fit is 422, as it always was.
+        if status.status == StatusCode::UNPROCESSABLE_ENTITY {
+            assert!(status.body["error"].as_str().unwrap().contains(words), "{body}: {}", status.body);
+            continue;
+        }
+        refused(&world, Method::POST, &format!("/api/v1/{path}"), Some(&body), words);
+    }
+    let budget = json!({"limit_micros": 5, "periode": "day"});
+    refused(&world, Method::PUT, "/api/v1/budgets/day", Some(&budget), r#"did you mean "period"?"#);
+    let queries = [
+        ("sessions?statsu=idle", r#"did you mean "status"?"#),
+        ("events?sesion_id=x", r#"did you mean "session_id"?"#),
+        ("stream?lives=true", r#"did you mean "live"?"#),
+        ("nodes?online=true", r#"no parameter "online""#),
+        ("nodes/web-1?verbose=1", r#"no parameter "verbose""#),
+        ("cost/today?form=2026-01-01", r#"no parameter "form""#),
+        ("cost?form=2026-01-01", r#"did you mean "from"?"#),
+    ];
+    for (path, words) in queries {
+        refused(&world, Method::GET, &format!("/api/v1/{path}"), None, words);
+    }
+    assert_eq!(world.data("/api/v1/sessions"), json!([]), "nothing was begun");
+    let all = world.pages("/api/v1/nodes?limit=1");
+    assert_eq!(all.len(), 1, "what halctl has always sent is taken: {all:?}");
+}
+
+#[test]
+fn a_project_is_a_nodes_own_unless_the_configuration_says_that_it_is_shared() {
+    let create = json!({"type": "create_session", "project": "shop", "args": {"prompt": "say secret"}});
+    for is_shared in [false, true] {
+        let mut world = World::empty();
+        let mut config = world.supervisor_config(0);
+        if is_shared {
+            config["projects"] = json!({"shared": ["shop"]});
+        }
+        let path = world.write("supervisor.json", &config.to_string());
+        let command = world.hal(&["supervisor", "--config", &path.to_string_lossy()]);
+        world.start_supervisor_by(command);
+        world.wait_for_supervisor();
+        world.start_agent("web-1", "shop");
+        world.take_agent("web-1").kill();
+        world.wait_for_node("web-1", "offline");
+        world.start_agent("web-2", "shop");
+        let reply = world.ask(&create);
+        if is_shared {
+            assert_eq!((reply.status, &reply.body["data"]["node_id"]), (StatusCode::OK, &json!("web-2")));
+            continue;
+        }
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.body);
+        let sentence = reply.body["error"].as_str().unwrap();
+        let names_all =
+            ["web-1", "web-2", "node_id", "projects.shared"].iter().all(|word| sentence.contains(word));
+        assert!(names_all, "{sentence}");
+        assert_eq!(world.data("/api/v1/sessions"), json!([]), "nobody has the prompt");
+        let named = json!({"type": "create_session", "project": "shop", "node_id": "web-2",
+            "args": {"prompt": "say hello"}});
+        assert_eq!(world.done(&named)["node_id"], "web-2");
+    }
+}

@@ -25,6 +25,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("retention.max_size", old.retention.max_size != new.retention.max_size),
         ("retention.archive", old.retention.archive != new.retention.archive),
         ("dependencies", old.dependencies != new.dependencies),
+        ("projects.shared", old.shared_projects != new.shared_projects),
         ("policies", old.policies != new.policies),
         ("alerts", old.alerts != new.alerts),
         ("budgets", old.budgets != new.budgets),
