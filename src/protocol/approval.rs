@@ -70,7 +70,7 @@ impl ApprovalState {
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "reply", rename_all = "lowercase")]
+#[serde(tag = "reply", rename_all = "lowercase", try_from = "Said")]
 pub enum Reply {
     /// It may, this time.
     Once,
@@ -138,7 +138,7 @@ pub struct Given {
 pub enum Stage {
     /// The session asked.
     Asked,
-    /// Somebody was told, or looked.
+    /// Somebody was told.
     Seen,
     /// It is not to be told again for a while.
     Snoozed,
@@ -283,8 +283,68 @@ pub struct ApprovalView {
     pub questions: Vec<Question>,
 }
 
+/// The word of a reply. It is read as a word alone: an enum that is told by its tag would take a number for its place in
+/// the list, and 0 would allow.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReplyWord {
+    Once,
+    Always,
+    Reject,
+    Answers,
+}
+
+/// A reply as it is written.
+#[derive(Deserialize)]
+struct Said {
+    reply: ReplyWord,
+    message: Option<String>,
+    answers: Option<Vec<Vec<String>>>,
+}
+
+impl TryFrom<Said> for Reply {
+    type Error = &'static str;
+
+    fn try_from(said: Said) -> Result<Self, Self::Error> {
+        Ok(match said.reply {
+            ReplyWord::Once => Self::Once,
+            ReplyWord::Always => Self::Always,
+            ReplyWord::Reject => Self::Reject { message: said.message.unwrap_or_default() },
+            ReplyWord::Answers => {
+                let missing = "answers is missing: expected a list of chosen labels for each question";
+                Self::Answers { answers: said.answers.ok_or(missing)? }
+            }
+        })
+    }
+}
+
+/// The body of an answer as it is written.
+#[derive(Deserialize)]
+struct SaidAnswer {
+    reply: ReplyWord,
+    message: Option<String>,
+    answers: Option<Vec<Vec<String>>>,
+    timeout: Option<u64>,
+}
+
+impl TryFrom<SaidAnswer> for AnswerRequest {
+    type Error = &'static str;
+
+    fn try_from(said: SaidAnswer) -> Result<Self, Self::Error> {
+        let SaidAnswer { reply, message, answers, timeout } = said;
+        if message.is_some() && !matches!(reply, ReplyWord::Reject) {
+            return Err("message goes with the reply reject only: the session is not told it otherwise");
+        }
+        if answers.is_some() && !matches!(reply, ReplyWord::Answers) {
+            return Err("answers goes with the reply answers only");
+        }
+        Ok(Self { reply: Said { reply, message, answers }.try_into()?, timeout })
+    }
+}
+
 /// The body of `POST /api/v1/approvals/{id}/answer`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "SaidAnswer")]
 pub struct AnswerRequest {
     /// What is answered.
     #[serde(flatten)]
@@ -299,4 +359,56 @@ pub struct AnswerRequest {
 pub struct SnoozeRequest {
     /// For how many seconds it is not to be told again; 0: tell it now.
     pub seconds: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_reply_is_a_word_and_never_its_place_in_the_list() {
+        let body = |body: Value| serde_json::from_value::<AnswerRequest>(body).map(|read| read.reply);
+        for place in
+            [json!(0), json!(1), json!(2), json!(3), json!(0.0), json!(true), json!(null), json!("0")]
+        {
+            assert!(body(json!({"reply": place})).is_err(), "{place}");
+            let given = json!({"reply": place, "by": "ada", "over": "api", "at": "2026-11-26T00:00:00Z",
+                "command_id": "c"});
+            assert!(serde_json::from_value::<Given>(given).is_err(), "{place}");
+        }
+        assert_eq!(body(json!({"reply": "once"})).unwrap(), Reply::Once);
+        assert_eq!(body(json!({"reply": "reject"})).unwrap(), Reply::Reject { message: String::new() });
+        let answers = vec![vec!["Yes".to_owned()]];
+        assert_eq!(
+            body(json!({"reply": "answers", "answers": [["Yes"]]})).unwrap(),
+            Reply::Answers { answers }
+        );
+        assert!(body(json!({"reply": "answers"})).unwrap_err().to_string().contains("answers is missing"));
+        assert!(
+            body(json!({"reply": "once", "message": "but"})).unwrap_err().to_string().contains("reject only")
+        );
+    }
+
+    #[test]
+    fn what_is_written_of_an_answer_is_read_again() {
+        let reject = || Reply::Reject { message: "no".to_owned() };
+        let chosen = || Reply::Answers { answers: vec![vec!["a".to_owned()], Vec::new()] };
+        for reply in [Reply::Once, Reply::Always, reject(), chosen()] {
+            let given = Given {
+                reply: reply.clone(),
+                by: "ada".into(),
+                over: "api".into(),
+                at: Time(1_795_450_273_000),
+                command_id: "c".into(),
+                has_ended: true,
+            };
+            let text = serde_json::to_string(&given).unwrap();
+            assert_eq!(serde_json::from_str::<Given>(&text).unwrap(), given, "{text}");
+            let text =
+                serde_json::to_string(&AnswerRequest { reply: reply.clone(), timeout: Some(3) }).unwrap();
+            assert_eq!(serde_json::from_str::<AnswerRequest>(&text).unwrap().reply, reply, "{text}");
+        }
+    }
 }

@@ -51,11 +51,13 @@ pub fn people_only(shared: &Shared) -> Router {
 
 fn people(shared: &Shared) -> Router<Shared> {
     let (routes, document) = api::routes();
+    let known = api::strict::Parameters::of(&document);
     let document = Json(document);
     let guarded = routes
         .route("/metrics", get(api::health::metrics))
         .route("/api/v1/openapi.json", get(move |State(_): State<Shared>| async move { document }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(known, api::strict::parameters))
         .layer(middleware::from_fn_with_state(shared.clone(), auth::require));
     Router::new()
         .route("/healthz", get(api::health::alive))

@@ -200,6 +200,21 @@ fn nothing_is_too_long() {
 }
 
 #[test]
+fn no_enum_takes_a_number_for_one_of_its_words() {
+    // Told by its tag, it is read from a number too: the place in the list.
+    let told = source::below("src").into_iter().flat_map(|file| {
+        let lines = file.text.lines().enumerate();
+        let is_such = |line: &str| line.contains("serde(tag = ") && !line.contains("try_from");
+        let hits: Vec<String> = lines
+            .filter(|(_, line)| is_such(line))
+            .map(|(at, _)| format!("{}:{}: read the tag as an enum of its own (try_from)", file.path, at + 1))
+            .collect();
+        hits
+    });
+    nothing("a tag is a word", told.collect());
+}
+
+#[test]
 fn tests_wait_for_things_not_for_time() {
     let told = source::below("tests").into_iter().filter(|file| !SLEEPERS.contains(&file.path.as_str()));
     let told =

@@ -1,12 +1,13 @@
 //! `GET /api/v1/alerts`, and saying that one knows.
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
+use super::strict::Body;
 use super::{Answered, bounded, given, one, page};
 use crate::protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
 use crate::protocol::api::{Answer, Meta, Refusal};
@@ -113,9 +114,8 @@ pub async fn acknowledge(
 pub async fn report(
     State(shared): State<Shared>,
     Extension(Actor { name: actor, address }): Extension<Actor>,
-    body: Result<Json<AlertRequest>, JsonRejection>,
+    Body(request): Body<AlertRequest>,
 ) -> Answered<Alert> {
-    let request = body?.0;
     sensible(&request)?;
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Incident(Box::new(OfIncident { request, actor, address, reply }))).await?;

@@ -1,13 +1,14 @@
 //! `GET /api/v1/approvals`, answering one, and putting one off.
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
-use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
+use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::approval::{
@@ -39,12 +40,10 @@ pub struct ApprovalQuery {
     cursor: Option<String>,
 }
 
-/// Approvals, oldest first: who waits longest stands at the top. Looking at one is on its receipt.
+/// Approvals, oldest first: who waits longest stands at the top.
 #[utoipa::path(get, path = "/api/v1/approvals", params(ApprovalQuery), responses((status = 200, body = Answer<Vec<ApprovalView>>), (status = 400, body = Refusal), (status = 401, body = Refusal)))]
 pub async fn list(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    headers: HeaderMap,
     query: Result<Query<ApprovalQuery>, QueryRejection>,
 ) -> Answered<Vec<ApprovalView>> {
     let query = query?.0;
@@ -66,7 +65,6 @@ pub async fn list(
     }
     let more = found.len() > limit;
     found.truncate(limit);
-    look(&shared, &actor, &headers, found.iter()).await?;
     let shown = reading(&shared, move |shared| {
         found.into_iter().map(|one| whole(&shared.hub, one)).collect::<Result<Vec<_>, _>>()
     });
@@ -94,14 +92,7 @@ fn wanted(word: Option<String>) -> Result<impl Fn(&Approval) -> bool, ApiError> 
 
 /// One approval with its receipt.
 #[utoipa::path(get, path = "/api/v1/approvals/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal)))]
-pub async fn get(
-    State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Answered<ApprovalView> {
-    let approval = find(&shared, &id)?;
-    look(&shared, &actor, &headers, std::iter::once(&approval)).await?;
+pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<ApprovalView> {
     shown(&shared, &id).await
 }
 
@@ -113,9 +104,8 @@ pub async fn answer(
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    body: Result<Json<AnswerRequest>, JsonRejection>,
+    Body(AnswerRequest { reply, timeout }): Body<AnswerRequest>,
 ) -> Answered<ApprovalView> {
-    let Json(AnswerRequest { reply, timeout }) = body?;
     let approval = find(&shared, &id)?;
     fits(&approval, &reply)?;
     let mut request = request(&approval, &reply, way(&headers));
@@ -147,12 +137,12 @@ pub async fn snooze(
     Extension(Actor { name: by, address }): Extension<Actor>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    body: Result<Json<SnoozeRequest>, JsonRejection>,
+    Body(SnoozeRequest { seconds }): Body<SnoozeRequest>,
 ) -> Answered<ApprovalView> {
     let (reply, answer) = oneshot::channel();
     let happening = OfApprovals::Snooze {
         id: ApprovalId::new(&id),
-        seconds: body?.0.seconds,
+        seconds,
         by,
         address,
         over: way(&headers).to_owned(),
@@ -171,26 +161,6 @@ fn find(shared: &Shared, id: &str) -> Result<Approval, ApiError> {
 async fn shown(shared: &Shared, id: &str) -> Answered<ApprovalView> {
     let approval = find(shared, id)?;
     one(reading(shared, move |shared| whole(&shared.hub, approval)).await?)
-}
-
-/// Notes on the receipts who has looked, unless that stands there.
-async fn look(
-    shared: &Shared,
-    actor: &Actor,
-    headers: &HeaderMap,
-    approvals: impl Iterator<Item = &Approval>,
-) -> Result<(), ApiError> {
-    let over = way(headers);
-    let now = crate::base::clock::now();
-    let is_news =
-        |one: &&Approval| crate::rules::approval::seen((*one).clone(), &actor.name, over, "", now).is_some();
-    let ids: Vec<ApprovalId> = approvals.filter(is_news).map(|one| one.id.clone()).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let (by, over, note) = (actor.name.clone(), over.to_owned(), "looked".to_owned());
-    shared.hub.send(Input::Approval(OfApprovals::Seen { ids, by, over, note })).await?;
-    Ok(())
 }
 
 /// By which way a request came.

@@ -1,10 +1,10 @@
 //! `/api/v1/budgets` and `GET /api/v1/cost/exposure`.
 
-use axum::extract::rejection::JsonRejection;
+use axum::Extension;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use tokio::sync::oneshot;
 
+use super::strict::Body;
 use super::{Answered, one, page};
 use crate::base::clock;
 use crate::protocol::api::{Answer, Meta, Refusal};
@@ -43,9 +43,8 @@ pub async fn set(
     State(shared): State<Shared>,
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
-    body: Result<Json<BudgetRequest>, JsonRejection>,
+    Body(body): Body<BudgetRequest>,
 ) -> Answered<Budget> {
-    let Json(body) = body?;
     let default = Budget::default();
     let word = |given: &str, expected: &str, key: &str| {
         ApiError::validation(format!("{key} is {given:?}: expected {expected}"))
@@ -90,9 +89,8 @@ pub async fn raise(
     State(shared): State<Shared>,
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
-    body: Result<Json<RaiseRequest>, JsonRejection>,
+    Body(body): Body<RaiseRequest>,
 ) -> Answered<Budget> {
-    let Json(body) = body?;
     let session = Some(body.session_id).filter(|id| !id.is_empty()).map(SessionId::new);
     change(&shared, actor, BudgetChange::Raise { name, by_micros: body.by_micros, session }).await
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
+use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
@@ -89,9 +90,8 @@ pub async fn ask(
     State(shared): State<Shared>,
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
-    body: Result<Json<CommandRequest>, JsonRejection>,
+    Body(mut request): Body<CommandRequest>,
 ) -> Answered<CommandView> {
-    let Json(mut request) = body?;
     if let Some(key) = headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
         key.clone_into(&mut request.idempotency_key);
     }

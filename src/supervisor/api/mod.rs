@@ -18,6 +18,7 @@ pub mod session;
 pub mod silence;
 pub mod store;
 pub mod stream;
+pub mod strict;
 
 use axum::Json;
 use utoipa::OpenApi;
@@ -52,6 +53,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(node::list))
         .routes(routes!(node::get))
+        .routes(routes!(node::forget_epoch))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
         .routes(routes!(policy::list))

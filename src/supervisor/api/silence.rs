@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
+use axum::Extension;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use tokio::sync::oneshot;
 
+use super::strict::Body;
 use super::{Answered, one, page};
 use crate::base::clock;
 use crate::base::id;
@@ -41,9 +41,8 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Silence>> {
 pub async fn begin(
     State(shared): State<Shared>,
     Extension(actor): Extension<Actor>,
-    body: Result<Json<SilenceRequest>, JsonRejection>,
+    Body(asked): Body<SilenceRequest>,
 ) -> Answered<Silence> {
-    let Json(asked) = body?;
     if let Err(mistake) = check(&asked.matches) {
         let at = asked.matches.get(mistake.range).unwrap_or(&asked.matches);
         let meant = mistake.meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();

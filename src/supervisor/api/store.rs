@@ -1,9 +1,9 @@
 //! `/api/v1/store` and `/api/v1/progress`.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::{Extension, Json};
 
+use super::strict::Body;
 use super::{Answered, one, page};
 use crate::base::cause::chain;
 use crate::protocol::api::{Answer, Meta, Refusal};
@@ -16,11 +16,8 @@ use crate::supervisor::shared::Shared;
 
 /// What a store that was set aside and the present one hold differently.
 #[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
-pub async fn diff(
-    State(shared): State<Shared>,
-    body: Result<Json<StoreRequest>, JsonRejection>,
-) -> Answered<StoreDiff> {
-    let wanted = find(&shared, body?.0)?;
+pub async fn diff(State(shared): State<Shared>, Body(request): Body<StoreRequest>) -> Answered<StoreDiff> {
+    let wanted = find(&shared, request)?;
     let working = shared.works.begin("store diff");
     let work = move || aside::diff(shared.hub.store(), &wanted, &working.progress);
     one(blocking(work).await?)
@@ -31,9 +28,9 @@ pub async fn diff(
 pub async fn merge(
     State(shared): State<Shared>,
     Extension(actor): Extension<Actor>,
-    body: Result<Json<StoreRequest>, JsonRejection>,
+    Body(request): Body<StoreRequest>,
 ) -> Answered<StoreMerge> {
-    let wanted = find(&shared, body?.0)?;
+    let wanted = find(&shared, request)?;
     let working = shared.works.begin("store merge");
     let work = move || {
         let _one_at_a_time = shared.merging.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
