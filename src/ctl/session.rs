@@ -14,7 +14,7 @@ use super::print::record::{Field, Record, Tone};
 use super::print::text::{money, number, one_line};
 use crate::base::exit::Failure;
 use crate::protocol::mark::Said;
-use crate::protocol::session::{Ask, SessionView, Status};
+use crate::protocol::session::{Ask, HelperAsk, SessionView, Status};
 
 /// Sessions in one page of the list.
 const PAGE: usize = 1000;
@@ -87,6 +87,8 @@ impl Record for SessionView {
             Field::new("parent_id", self.parent_id.as_ref().map(ToString::to_string).unwrap_or_default())
                 .detail(),
             Field::new("asks", self.asks.iter().map(asked).collect::<Vec<_>>().join("\n")).detail(),
+            Field::new("helper_asks", self.helper_asks.iter().map(asked_by).collect::<Vec<_>>().join("\n"))
+                .detail(),
             Field::new("todo", todo(self)).detail(),
             Field::new("labels", self.marks.labels.join(" ")).wide(),
             Field::new("paused", said(self.marks.paused.as_ref())).detail(),
@@ -112,7 +114,11 @@ fn detail(session: &SessionView) -> String {
         return format!("paused {}", said(Some(paused)));
     }
     match (session.status, &session.retry, &session.last_known) {
-        (Status::Waiting, _, _) => session.asks.first().map(|ask| format!("{}: {}", ask.about, ask.what)),
+        (Status::Waiting, _, _) => {
+            let of_helpers = session.helper_asks.iter().map(|one| &one.ask);
+            let ask = session.asks.iter().chain(of_helpers).next();
+            ask.map(|ask| format!("{}: {}", ask.about, ask.what))
+        }
         (Status::Retrying, Some(retry), _) => Some(format!("attempt {}: {}", retry.attempt, retry.message)),
         (Status::Error, _, _) => session.error.clone(),
         (Status::Unreachable, _, Some(last)) => Some(format!("was {}", last.as_str())),
@@ -123,6 +129,10 @@ fn detail(session: &SessionView) -> String {
 
 fn asked(ask: &Ask) -> String {
     format!("{} {}: {}", ask.id, ask.about, one_line(&ask.what))
+}
+
+fn asked_by(one: &HelperAsk) -> String {
+    format!("{} of helper {}", asked(&one.ask), one.session_id)
 }
 
 fn todo(session: &SessionView) -> String {

@@ -23,7 +23,7 @@ pub enum Status {
     /// The last turn ended well, or there was none yet.
     #[default]
     Idle,
-    /// A turn waits for a person: see `asks`.
+    /// A turn waits for a person: see `asks`, and `helper_asks` where one of its helpers asks.
     Waiting,
     /// The provider refused and the backend will try again: see `retry`.
     Retrying,
@@ -156,6 +156,17 @@ pub struct Ask {
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub since: Time,
+}
+
+/// Something that a helper of a session, or a helper's helper, waits for a person to answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HelperAsk {
+    /// The helper.
+    #[schema(value_type = String)]
+    pub session_id: SessionId,
+    /// What it waits for.
+    #[serde(flatten)]
+    pub ask: Ask,
 }
 
 /// The next attempt after a provider refused.
@@ -336,6 +347,9 @@ pub struct SessionView {
     /// What it waits for, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asks: Vec<Ask>,
+    /// What its helpers wait for, oldest first: its turn waits with them. An answer to it is an answer to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub helper_asks: Vec<HelperAsk>,
     /// The next attempt; only with `retrying`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,

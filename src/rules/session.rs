@@ -43,6 +43,14 @@ pub fn status(session: &Session) -> Status {
     }
 }
 
+/// The status word of a session whose helpers are known, too: a turn waits while one of them does.
+pub fn status_with_helpers(session: &Session, helper_waits: bool) -> Status {
+    match status(session) {
+        Status::Running | Status::Retrying if helper_waits => Status::Waiting,
+        own => own,
+    }
+}
+
 /// Adds one durable event to what is known. Events that mean nothing to a session only move its clock; data that
 /// cannot be read is like data that is not there.
 pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {

@@ -8,7 +8,6 @@ use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
 use crate::base::clock::Time;
 use crate::protocol::node::NodeStatus;
-use crate::rules;
 use crate::store::mirror::{Desk, Shown};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
@@ -27,9 +26,8 @@ impl Desk for OfHub {
     }
 
     fn session(&self, record: &SessionRecord) -> (&'static str, &'static str) {
-        let known = rules::session::status(&record.session);
-        let (shown, _) = self.0.view().status_of(&record.session);
-        (known.as_str(), shown.as_str())
+        let (shown, known) = self.0.view().status_of(&record.session);
+        (known.unwrap_or(shown).as_str(), shown.as_str())
     }
 
     fn nodes(&self) -> Vec<Shown> {

@@ -5,13 +5,15 @@
 
 use crate::base::clock::Time;
 use crate::protocol::event::EventView;
-use crate::protocol::session::{Activity, Retry, Session, SessionView, Status};
+use crate::protocol::session::{Activity, HelperAsk, Retry, Session, SessionView, Status};
 use crate::rules::session as rules;
 
 /// A session under watch.
 #[derive(Debug)]
 pub struct Watched {
     session: Session,
+    /// What its helpers wait for, as the picture has it.
+    helper_asks: Vec<HelperAsk>,
     offline: bool,
 }
 
@@ -43,7 +45,8 @@ impl Watched {
         };
         session.asks = view.asks.clone();
         session.error = view.error.clone();
-        Self { session, offline: view.status == Status::Unreachable }
+        let helper_asks = view.helper_asks.clone();
+        Self { session, helper_asks, offline: view.status == Status::Unreachable }
     }
 
     /// Its name.
@@ -62,14 +65,31 @@ impl Watched {
             kind if event.session_id == self.session.id.as_str() => {
                 rules::apply(&mut self.session, kind, &event.data, event.occurred_at);
             }
+            _ if of_our_node && self.may_be_of_a_helper(event) => return Change::Retake,
             _ => return Change::Foreign,
         }
         Change::Counted
     }
 
+    /// True when it may tell that a helper of the running turn waits, or does not any more. Only the supervisor knows
+    /// whose helper another session is.
+    fn may_be_of_a_helper(&self, event: &EventView) -> bool {
+        if !matches!(self.session.activity, Activity::Busy | Activity::Retry(_)) {
+            return false;
+        }
+        let is_waiting = self.helper_asks.iter().any(|one| one.session_id.as_str() == event.session_id);
+        match event.kind.as_str() {
+            "permission.asked" | "question.asked" => true,
+            kind => is_waiting && !kind.starts_with("message."),
+        }
+    }
+
     /// Its status word.
     pub fn status(&self) -> Status {
-        if self.offline { Status::Unreachable } else { rules::status(&self.session) }
+        match self.offline {
+            true => Status::Unreachable,
+            false => rules::status_with_helpers(&self.session, !self.helper_asks.is_empty()),
+        }
     }
 
     /// The status in a few words: what it waits for, why it failed, when it tries again.
@@ -77,8 +97,13 @@ impl Watched {
         let Session { activity, asks, error, .. } = &self.session;
         match (self.status(), activity) {
             (Status::Waiting, _) => {
-                let Some(ask) = asks.first() else { return "waiting".into() };
-                format!("waiting for an answer ({}: {})", ask.about, ask.what)
+                if let Some(ask) = asks.first() {
+                    return format!("waiting for an answer ({}: {})", ask.about, ask.what);
+                }
+                let Some(HelperAsk { session_id, ask }) = self.helper_asks.first() else {
+                    return "waiting".into();
+                };
+                format!("waiting for an answer to its helper {session_id} ({}: {})", ask.about, ask.what)
             }
             (Status::Error, _) => format!("in error: {}", error.as_deref().unwrap_or("unknown")),
             (Status::Retrying, Activity::Retry(retry)) => {

@@ -93,6 +93,8 @@ pub struct Beside<'a> {
     pub labels: &'a [String],
     /// What its helpers cost.
     pub helpers_micros: u64,
+    /// True while one of its helpers waits for a person.
+    pub helper_waits: bool,
     /// Who halted it, or its project, or everything.
     pub halted: Option<&'a str>,
 }
@@ -277,6 +279,9 @@ fn gate(subject: &Subject<'_>, now: Time) -> Option<(String, Option<Time>)> {
     }
     if let Some(ask) = session.asks.first() {
         return say(&format!("the session waits for a person ({})", ask.about));
+    }
+    if beside.helper_waits {
+        return say("one of its helpers waits for a person");
     }
     let Some(online) = beside.online else { return say("its node is not connected") };
     let settled = online.plus(SETTLE);

@@ -11,7 +11,7 @@ use super::settings::Policies;
 use super::{Beside, Decision, Look, Memories, Memory, Name, Step, Subject, look, remember};
 use crate::base::clock::Time;
 use crate::protocol::event::EventView;
-use crate::protocol::session::{Session, SessionId};
+use crate::protocol::session::{Session, SessionId, Status};
 use crate::rules;
 
 /// What a policy would have done.
@@ -170,7 +170,11 @@ impl<'a> Replay<'a> {
             online: self.nodes.get(session.node_id.as_str()).copied(),
             is_behind: false,
             labels: self.labels.get(id).map_or(&[], Vec::as_slice),
-            helpers_micros: helpers.filter_map(|one| one.session.cost_micros).fold(0, u64::saturating_add),
+            helpers_micros: helpers
+                .clone()
+                .filter_map(|one| one.session.cost_micros)
+                .fold(0, u64::saturating_add),
+            helper_waits: helpers.clone().any(|one| rules::session::status(&one.session) == Status::Waiting),
             halted: ["", session.project.as_str()]
                 .into_iter()
                 .find_map(|key| self.halts.get(key).map(String::as_str)),

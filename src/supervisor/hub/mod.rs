@@ -11,6 +11,7 @@ pub mod approval;
 pub mod decide;
 pub mod effect;
 pub mod facts;
+mod family;
 mod handle;
 mod heal;
 pub mod input;

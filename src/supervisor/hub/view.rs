@@ -30,9 +30,6 @@ use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::store::tail::Tail;
 
-/// How deep helpers of helpers are followed when costs are added up; deeper ones are broken or a loop.
-const MAX_DEPTH: usize = 16;
-
 /// Sessions that are looked through for the one that was meant: the hub does nothing else meanwhile.
 const MAX_OFFERED: usize = 1000;
 
@@ -353,7 +350,7 @@ impl View {
 
     /// The status word of a session, its node's absence taken into account, and what it was last known to be.
     pub fn status_of(&self, session: &Session) -> (Status, Option<Status>) {
-        let known = rules::session::status(session);
+        let known = rules::session::status_with_helpers(session, self.is_kept_waiting(session));
         let online = self.nodes.get(session.node_id.as_str()).is_some_and(|node| node.online);
         if online || known == Status::Ended { (known, None) } else { (Status::Unreachable, Some(known)) }
     }
@@ -368,7 +365,7 @@ impl View {
         let (status, last_known) = self.status_of(session);
         let mut token_kinds = session.tokens;
         let mut cost_micros = session.cost_micros;
-        self.each_helper(&session.id, &session.id, MAX_DEPTH, &mut |helper| {
+        self.each_helper(&session.id, &mut |helper| {
             token_kinds = token_kinds.plus(&helper.tokens);
             if let Some(cost) = helper.cost_micros {
                 cost_micros = Some(cost_micros.unwrap_or(0).saturating_add(cost));
@@ -400,37 +397,12 @@ impl View {
             context: session.context,
             compactions: session.compactions,
             asks: session.asks.clone(),
+            helper_asks: self.helper_asks(session),
             retry,
             error: session.error.clone(),
             todo: session.todo.clone(),
             events: session.events,
             marks: self.marks_of(session),
-        }
-    }
-
-    /// Sees a session and its helpers as far as a turn of theirs runs.
-    pub fn each_running(&self, id: &SessionId, see: &mut impl FnMut(&Session)) {
-        let mut running = |session: &Session| {
-            if matches!(session.activity, Activity::Busy | Activity::Retry(_)) {
-                see(session);
-            }
-        };
-        if let Some(record) = self.sessions.get(id) {
-            running(&record.session);
-        }
-        self.each_helper(id, id, MAX_DEPTH, &mut running);
-    }
-
-    /// Each session has one parent, so those below `root` are a tree unless `root` is below itself.
-    fn each_helper(&self, root: &SessionId, id: &SessionId, depth: usize, see: &mut impl FnMut(&Session)) {
-        if depth == 0 {
-            return;
-        }
-        for helper in self.helpers.get(id).into_iter().flatten().filter(|helper| *helper != root) {
-            if let Some(record) = self.sessions.get(helper) {
-                see(&record.session);
-                self.each_helper(root, helper, depth - 1, see);
-            }
         }
     }
 }

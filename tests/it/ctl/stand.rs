@@ -147,6 +147,7 @@ pub fn a_session(id: &str, status: Status) -> SessionView {
         context: None,
         compactions: 0,
         asks: Vec::new(),
+        helper_asks: Vec::new(),
         retry: None,
         error: None,
         todo: Vec::new(),

@@ -30,6 +30,7 @@ fn view(status: Status) -> SessionView {
         context: None,
         compactions: 0,
         asks: Vec::new(),
+        helper_asks: Vec::new(),
         retry: None,
         error: (status == Status::Error).then(|| "APIError: no".into()),
         todo: Vec::new(),
@@ -110,4 +111,28 @@ fn a_node_that_goes_and_comes_back_is_unreachable_in_between() {
     watched.hear(&event("node.online", "", json!({})));
     assert_eq!(watched.status(), Status::Running);
     assert_eq!(watched.hear(&event("gap", "", json!({}))), Change::Retake);
+}
+
+#[test]
+fn a_turn_whose_helper_asks_is_waiting_until_the_helper_goes_on() {
+    let ask = json!({"session_id": "h1", "id": "per_1", "kind": "permission", "what": "make", "about": "bash",
+        "since": "2026-11-01T00:00:00Z"});
+    let mut picture = view(Status::Waiting);
+    picture.helper_asks = vec![serde_json::from_value(ask).unwrap()];
+    let mut watched = Watched::new(&picture);
+    assert_eq!(outcome(&watched, &[Status::Waiting]), Some(Ok(Status::Waiting)));
+    assert_eq!(watched.sentence(), "waiting for an answer to its helper h1 (bash: make)");
+    // Whose helper another session is only the supervisor knows: each of these is a reason to look again.
+    assert_eq!(
+        watched.hear(&event("permission.replied", "h1", json!({"requestID": "per_1"}))),
+        Change::Retake
+    );
+    assert_eq!(watched.hear(&event("session.idle", "h1", json!({}))), Change::Retake);
+    let mut running = Watched::new(&view(Status::Running));
+    assert_eq!(running.hear(&event("question.asked", "h2", json!({"id": "q"}))), Change::Retake);
+    assert_eq!(running.hear(&event("session.idle", "h2", json!({}))), Change::Foreign);
+    let mut idle = Watched::new(&view(Status::Idle));
+    assert_eq!(idle.hear(&event("permission.asked", "h2", json!({"id": "p"}))), Change::Foreign);
+    watched.hear(&event("session.idle", "s1", json!({})));
+    assert_eq!(watched.status(), Status::Idle);
 }

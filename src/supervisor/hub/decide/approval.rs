@@ -19,6 +19,7 @@ use crate::rules::alert::Seen;
 use crate::rules::approval::{self, Due, Verdict};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
+use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{Asked, NotAccepted, OfApprovals};
 use crate::supervisor::hub::kept::{OPEN, OVER};
@@ -127,9 +128,9 @@ impl Work {
 
     /// The approval that an answer to this session means; its helpers' requests are asked on its behalf.
     fn meant(&self, session: &SessionId, kind: AskKind, request: &str) -> Option<Approval> {
-        let helpers = self.view.helpers.get(session).into_iter().flatten();
-        let family: Vec<&SessionId> = std::iter::once(session).chain(helpers).collect();
-        let is_of = |one: &Approval| one.kind == kind && family.contains(&&one.session_id);
+        let mut family = vec![session.clone()];
+        self.view.each_helper(session, &mut |helper| family.push(helper.id.clone()));
+        let is_of = |one: &Approval| one.kind == kind && family.contains(&one.session_id);
         let open = self.view.open_approvals().into_iter().filter(is_of);
         if request.is_empty() {
             let (wanting, rest): (Vec<_>, Vec<_>) = open.partition(|one| one.state.wants_answer());
@@ -259,6 +260,7 @@ impl Work {
     pub(super) fn follow_asks(&mut self, at: Time) {
         for id in std::mem::take(&mut self.asking) {
             let record = self.view.sessions.get(&id).cloned();
+            self.show_anew_above(&id);
             let session = record.as_ref().map(|record| &record.session);
             let asks = session.map(|session| session.asks.as_slice()).unwrap_or_default();
             let known = self.view.approvals_of(&id);
@@ -270,6 +272,16 @@ impl Work {
                 if let Some(session) = session {
                     self.open_approval(ask, session, at);
                 }
+            }
+        }
+    }
+
+    /// A turn waits with its helpers: where the states of sessions are copied to, those above are copied again.
+    fn show_anew_above(&mut self, id: &SessionId) {
+        for above in self.view.above(id) {
+            if let Some(record) = self.view.sessions.get(&above) {
+                let record = || SessionRecord::clone(record);
+                self.batch.sessions.entry(above.to_string()).or_insert_with(record);
             }
         }
     }
@@ -364,7 +376,7 @@ impl Work {
         }
     }
 
-    fn put_approval(&mut self, approval: &Approval, at: Time) {
+    pub(super) fn put_approval(&mut self, approval: &Approval, at: Time) {
         let id = approval.id.as_str();
         if approval.state != ApprovalState::Undelivered {
             self.well_again(UNDELIVERED, id, at);
@@ -383,7 +395,7 @@ impl Work {
     }
 
     /// An event of the session, so that routes can carry it and its log shows it.
-    fn tell_approval(&mut self, kind: &str, approval: &Approval, more: &Value, at: Time) {
+    pub(super) fn tell_approval(&mut self, kind: &str, approval: &Approval, more: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
         let session = self.view.sessions.get(&approval.session_id).map(Arc::clone);
         if let Some(record) = &session {

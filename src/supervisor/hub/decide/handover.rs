@@ -58,7 +58,10 @@ impl Work {
             part: None,
             prompt: prompt.to_owned(),
             // Whoever waits for a person cannot hear.
-            has_asked: is_wanted && !is_over && session.asks.is_empty(),
+            has_asked: is_wanted
+                && !is_over
+                && session.asks.is_empty()
+                && !self.view.is_kept_waiting(session),
             stop: Stop::default(),
         };
         self.note_session(record, "session.handover", &json!({"step": "begun", "by": command.actor}), at);

@@ -281,6 +281,7 @@ impl crate::supervisor::hub::view::View {
             online: node.map(|node| node.record.connected_at),
             is_behind: node.is_some_and(|node| node.held > node.record.committed),
             labels: &marks.labels,
+            helper_waits: !shown.helper_asks.is_empty(),
             helpers_micros: shown.cost_micros.unwrap_or(0).saturating_sub(own),
             halted: marks.halted.as_ref().map(|said| said.by.as_str()),
         }

@@ -412,6 +412,40 @@ fn helpers_of_a_copied_machine_belong_to_its_own_sessions() {
 }
 
 #[test]
+fn a_turn_waits_with_its_helpers_and_is_answered_through() {
+    let mut stage = Stage::new();
+    stage.connect("a", 1, 99).unwrap();
+    let mut seq = 0;
+    let mut say = |stage: &mut Stage, id: &str, kind: &str, data: Value| {
+        seq += 1;
+        stage.say("n", seq, id, kind, seq as i64, &data);
+    };
+    for (id, parent) in [("s", None), ("h", Some("s")), ("deep", Some("h"))] {
+        say(&mut stage, id, "session.created", json!({"info": {"id": id, "parentID": parent}}));
+        say(&mut stage, id, "session.status", json!({"status": {"type": "busy"}}));
+    }
+    let status = |stage: &Stage, id: &str| stage.view.session(&id.into()).unwrap().status;
+    assert_eq!(status(&stage, "s"), Status::Running);
+    let asked = json!({"id": "per_1", "permission": "bash", "metadata": {"command": "make"}});
+    say(&mut stage, "deep", "permission.asked", asked);
+    for id in ["s", "h", "deep"] {
+        assert_eq!(status(&stage, id), Status::Waiting, "{id}");
+    }
+    let shown = stage.view.session(&"s".into()).unwrap();
+    let asks: Vec<_> =
+        shown.helper_asks.iter().map(|one| (one.session_id.as_str(), one.ask.what.as_str())).collect();
+    assert_eq!((asks, shown.asks.len()), (vec![("deep", "make")], 0));
+    let marks = Default::default();
+    assert!(stage.view.beside(&stage.view.sessions["s"].session, &marks).helper_waits);
+    say(&mut stage, "deep", "permission.replied", json!({"requestID": "per_1", "reply": "once"}));
+    assert_eq!(status(&stage, "s"), Status::Running);
+    // What a helper of a turn that is over waits for keeps nobody waiting.
+    say(&mut stage, "deep", "permission.asked", json!({"id": "per_2", "permission": "bash"}));
+    say(&mut stage, "s", "session.idle", json!({}));
+    assert_eq!((status(&stage, "s"), status(&stage, "h")), (Status::Idle, Status::Waiting));
+}
+
+#[test]
 fn a_name_with_an_at_is_no_other_nodes_session() {
     let mut stage = Stage::new();
     for (node, session) in [("n", "s1"), ("n", "s1@m"), ("m", "s1"), ("m", "s1@m")] {

@@ -190,10 +190,12 @@ pub fn sessions(view: &View) -> String {
     let is_over = |session: &Session| matches!(session.activity, Activity::Ended(_));
     let records = view.by_age.iter().filter_map(|(_, id)| view.sessions.get(id));
     let mut found: Vec<_> = records.filter(|record| !is_over(&record.session)).collect();
-    found.sort_by_key(|record| record.session.asks.is_empty());
+    found.sort_by_key(|record| record.session.asks.is_empty() && !view.is_kept_waiting(&record.session));
     let line = |session: &Session| {
         let status = view.status_of(session).0.as_str();
-        let what = session.asks.first().map_or(session.title.as_str(), |ask| ask.what.as_str());
+        let of_helpers = view.helper_asks(session);
+        let mut asks = session.asks.iter().chain(of_helpers.iter().map(|one| &one.ask));
+        let what = asks.next().map_or(session.title.as_str(), |ask| ask.what.as_str());
         format!("{} {status} {} on {}: {}", session.id, session.project, session.node_id, one_line(what))
     };
     list(found.iter().map(|record| line(&record.session)), found.len(), "No sessions.")
