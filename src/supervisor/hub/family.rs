@@ -1,7 +1,7 @@
 //! Sessions and their helpers: who is above and below whom, and what a turn waits for without asking itself.
 
 use super::view::View;
-use crate::protocol::session::{Activity, Activity, HelperAsk, Session, SessionId, Status};
+use crate::protocol::session::{Activity, HelperAsk, Session, SessionId, Status};
 use crate::rules;
 
 /// How far helpers of helpers are followed, down and up; further is broken or a loop.

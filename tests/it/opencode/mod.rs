@@ -7,5 +7,6 @@ mod life;
 mod record;
 mod stage;
 mod steer;
+mod strange;
 mod turn;
 mod version;

@@ -1,6 +1,8 @@
 //! Events that were missed while the stream was down. opencode stores the events of sessions and messages, numbered
 //! by session, and gives them again with the identities they had; the rest is made good by the picture.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::client::{Call, Client};
@@ -10,6 +12,7 @@ use super::words::{SessionInfo, Stored};
 use super::{Directories, hear};
 use crate::agent::backend::BackendError;
 use crate::base::clock::Time;
+use crate::protocol::session::SessionId;
 
 /// Sessions that one question can name: opencode makes one expression of them, and its database takes no deeper one
 /// than a thousand. A session that is not named is given whole, so they must all be named.
@@ -43,6 +46,46 @@ pub async fn missed(
     if tracker.marks.is_empty() && tracker.last_id.is_empty() {
         return Ok(Vec::new());
     }
+    let sessions = all_sessions(client).await?;
+    let since = if tracker.last_id.is_empty() { None } else { Some(hear::time_of(&tracker.last_id, now)) };
+    let wanted = wanted(&sessions, &directories.existing(), tracker, since);
+    let is_news = |event: &Stored| match tracker.marks.get(event.aggregate_id.as_str()) {
+        Some(mark) => event.seq > *mark,
+        None => event.id.as_str() > tracker.last_id.as_str(),
+    };
+    stored(client, &sessions, wanted, is_news).await
+}
+
+/// What another opencode has stored of these sessions and was not reported yet, oldest first.
+pub async fn unheard(
+    client: &Client,
+    tracker: &Tracker,
+    of: &BTreeSet<SessionId>,
+    now: Time,
+) -> Result<Vec<Missed>, BackendError> {
+    let sessions = all_sessions(client).await?;
+    let mut wanted = Map::new();
+    for info in &sessions {
+        match (of.contains(info.id.as_str()), tracker.marks.get(info.id.as_str())) {
+            (false, _) => drop(wanted.insert(info.id.clone(), NOTHING.into())),
+            (true, Some(mark)) => drop(wanted.insert(info.id.clone(), (*mark).into())),
+            (true, None) => {}
+        }
+    }
+    let is_news = |event: &Stored| {
+        let id = event.aggregate_id.as_str();
+        let is_new = match (tracker.marks.get(id), tracker.updated.get(id)) {
+            (Some(mark), _) => event.seq > *mark,
+            // A session that was there before our time: what it did then is not news.
+            (None, Some(known)) => hear::time_of(&event.id, now).0 > *known,
+            (None, None) => true,
+        };
+        is_new && of.contains(id)
+    };
+    stored(client, &sessions, wanted, is_news).await
+}
+
+async fn all_sessions(client: &Client) -> Result<Vec<SessionInfo>, BackendError> {
     let limit = LIST_MAX.to_string();
     let query = [("limit", limit.as_str()), ("archived", "true")];
     let listing = Call::new("/experimental/session", "listing all sessions").with(&query);
@@ -52,8 +95,16 @@ pub async fn missed(
             "opencode holds more than {NAMED_MAX} sessions, too many to ask it for missed events; delete old ones"
         )));
     }
-    let since = if tracker.last_id.is_empty() { None } else { Some(hear::time_of(&tracker.last_id, now)) };
-    let wanted = wanted(&sessions, &directories.existing(), tracker, since);
+    Ok(sessions)
+}
+
+/// The stored events that are news, oldest first.
+async fn stored(
+    client: &Client,
+    sessions: &[SessionInfo],
+    wanted: Map<String, Value>,
+    is_news: impl Fn(&Stored) -> bool,
+) -> Result<Vec<Missed>, BackendError> {
     let asking = Call::new("/sync/history", "asking for missed events");
     let mut events: Vec<Stored> = client.post_for_list(asking, &Value::Object(wanted)).await?;
     // Identities sort by time; in the history of one session the numbers do too.
@@ -62,10 +113,7 @@ pub async fn missed(
         |session: &str| sessions.iter().find(|info| info.id == session).map(|info| info.directory.clone());
     Ok(events
         .into_iter()
-        .filter(|event| match tracker.marks.get(event.aggregate_id.as_str()) {
-            Some(mark) => event.seq > *mark,
-            None => event.id.as_str() > tracker.last_id.as_str(),
-        })
+        .filter(is_news)
         .filter(|event| fate(plain_kind(&event.kind), &event.data) == Fate::Durable)
         .map(|event| Missed { directory: place(&event.aggregate_id), event })
         .collect())

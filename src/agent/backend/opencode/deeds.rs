@@ -5,12 +5,12 @@ use serde_json::json;
 use super::client::{Call, Client};
 use super::halt::{abort, family, kill};
 use super::look::{self, Doings, is_plain};
-use super::prompt::{Wish, create, prompt};
+use super::prompt::{Wish, after_the_last_message, create, prompt};
 use super::words::AskInfo;
 use super::{FOREIGN, Shared, Up, existing};
 use crate::agent::backend::{BackendError, Deed};
 use crate::protocol::command::CommandId;
-use crate::protocol::session::{AskKind, SessionId};
+use crate::protocol::session::{AskKind, SessionId, Status};
 use crate::rules::session as rules;
 
 /// Carries out a deed; see [`super::super::Backend::carry_out`].
@@ -42,6 +42,7 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
         Deed::Prompt { session_id, message } => {
             let info = look::find(client, &session_id).await?;
             existing(&info.directory)?;
+            after_the_last_message(client, &info).await?;
             prompt(shared, client, command, &info, &message, Wish::default()).await.map(|()| String::new())
         }
         Deed::Abort { session_id } => abort(shared, client, &session_id).await,
@@ -54,7 +55,9 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
                 ("reject", message) if !message.is_empty() => json!({"reply": reply, "message": message}),
                 _ => json!({"reply": reply}),
             };
-            client.tell(Call::new(&path, "answering a permission").about(&ask.directory), &body).await?;
+            shared.answers.note(&ask.id, &reply);
+            let call = Call::new(&path, "answering a permission").about(&ask.directory);
+            client.tell(call, &body).await.inspect_err(|error| not_given(shared, &ask.id, error))?;
             Ok(format!("{reply}: {}", ask.what))
         }
         Deed::AnswerQuestion { session_id, request_id, answers } => {
@@ -65,14 +68,36 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
                 false => ("reply", json!({"answers": answers}), "answered"),
             };
             let path = format!("/question/{}/{deed}", ask.id);
-            client.tell(Call::new(&path, "answering a question").about(&ask.directory), &body).await?;
+            shared.answers.note(&ask.id, word);
+            let call = Call::new(&path, "answering a question").about(&ask.directory);
+            client.tell(call, &body).await.inspect_err(|error| not_given(shared, &ask.id, error))?;
             Ok(format!("{word}: {}", ask.what))
         }
         Deed::Look { session_id } => {
             let session = look::one(client, &session_id, &shared.asks, &shared.directories).await?;
-            Ok(rules::status(&session).as_str().into())
+            let runs = matches!(rules::status(&session), Status::Running | Status::Retrying);
+            let helper_waits = runs && helper_waits(shared, client, &session_id).await?;
+            Ok(rules::status_with_helpers(&session, helper_waits).as_str().into())
         }
     }
+}
+
+/// An answer that opencode has refused was not given; of one that it was silent about nothing is known.
+fn not_given(shared: &Shared, request: &str, error: &BackendError) {
+    if !matches!(error, BackendError::Silent { .. }) {
+        shared.answers.forget(request);
+    }
+}
+
+/// True while a helper of the session waits for a person.
+async fn helper_waits(shared: &Shared, client: &Client, session: &SessionId) -> Result<bool, BackendError> {
+    let info = look::find(client, session).await?;
+    let doings = Doings::of(client, &shared.asks, &info.directory).await?;
+    let family = family(client, &info).await;
+    let waits = |id: &String| {
+        [AskKind::Permission, AskKind::Question].into_iter().any(|kind| !doings.waiting(id, kind).is_empty())
+    };
+    Ok(family.iter().any(waits))
 }
 
 /// A request that waits for its answer.

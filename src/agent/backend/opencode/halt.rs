@@ -34,6 +34,8 @@ pub async fn abort(shared: &Shared, client: &Client, id: &SessionId) -> Result<S
     let info = look::at_least(client, id).await?;
     let was_busy = Turns::of(client, &info.directory).await.map(|turns| turns.is_busy(&info.id));
     let mut notes = shared.notes.subscribe();
+    // opencode says of every session that is stopped that it is idle, even of one that was.
+    shared.stopped().insert(id.clone());
     let path = format!("/session/{id}/abort");
     client.tell(Call::new(&path, "stopping the turn").within(ABORT_LIMIT), &json!({})).await?;
     let family = family(client, &info).await;
@@ -65,6 +67,7 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
     let path = format!("/session/{id}/abort");
     let call = Call::new(&path, "stopping the turn").within(KILL_ABORT_LIMIT);
     let mut said = Vec::new();
+    shared.stopped().insert(id.clone());
     let aborted = client.tell(call, &json!({})).await.is_ok();
     if !is_over_within(client, &mut over, &family, &info.directory, KILL_IDLE_LIMIT).await {
         let call =

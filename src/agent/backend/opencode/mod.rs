@@ -4,8 +4,9 @@
 //!            keep: starts it, restarts it, ends it
 //!              |
 //!   server (process) <--- client (HTTP) <--- deeds (prompt, halt), settle   what is asked of it
-//!              |                        <--- look, catch_up  what was missed
+//!              |                        <--- look, catch_up  what was missed; others: what other opencodes did
 //!              '--- /global/event ---> stream -- hear (the rule) --> reports
+//!                                        '-- verdict, of turns and outside: what is wrong
 //! ```
 //! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
 //! - `version`: whether a program is one that is understood, before it is started.
@@ -17,10 +18,14 @@ mod catch_up;
 mod causes;
 mod client;
 mod deeds;
+mod follow;
 mod halt;
 mod hear;
 mod keep;
 mod look;
+mod others;
+mod outside;
+mod picture;
 mod places;
 mod processes;
 mod prompt;
@@ -29,10 +34,12 @@ mod settle;
 mod stream;
 mod tools;
 mod tracker;
+mod turns;
+mod verdict;
 mod version;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -100,6 +107,10 @@ struct Shared {
     places: Places,
     /// Read by every deed while it is done.
     in_hand: RwLock<()>,
+    /// What was answered here, by which an answer of somebody else is known.
+    answers: outside::Answers,
+    /// Sessions whose turn was stopped from here and has not ended yet.
+    stopped: Mutex<HashSet<SessionId>>,
     /// Tells the keeper to end everything.
     stop: CancellationToken,
     /// True once everything has ended.
@@ -154,6 +165,8 @@ impl Opencode {
             asks: Asks::default(),
             places: Places::default(),
             in_hand: RwLock::default(),
+            answers: outside::Answers::default(),
+            stopped: Mutex::default(),
             stop: tasks.child_stop(),
             ended: watch::Sender::new(false),
         });
@@ -220,6 +233,10 @@ impl Shared {
 
     fn doubtful(&self) -> MutexGuard<'_, HashMap<CommandId, String>> {
         self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, HashSet<SessionId>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The beginning of the marks of everything that agents with this data directory start.

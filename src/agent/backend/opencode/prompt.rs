@@ -10,11 +10,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Call, Client, NAME};
 use super::words::{AgentInfo, Message, Providers, SessionInfo};
-use super::{Note, Shared, existing, hear};
+use super::{Note, Shared, existing, hear, look};
 use crate::agent::backend::BackendError;
 use crate::base::clock::{Time, now};
 use crate::base::nearest::no_such;
 use crate::protocol::command::CommandId;
+use crate::protocol::session::SessionId;
 
 /// Characters of a title that is made from a prompt.
 const TITLE_MAX: usize = 80;
@@ -30,6 +31,9 @@ const FOUND_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a prompt waits for a clock that stands behind the session's last message: a small step passes by itself.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the caller wants and may leave open.
 #[derive(Clone, Copy, Default)]
@@ -85,6 +89,32 @@ fn one_of(what: &str, name: &str, known: &[String]) -> Result<(), BackendError> 
     }
     let why = no_such(what, name, known.iter().map(String::as_str));
     Err(BackendError::NoSuch(format!("opencode has {why}")))
+}
+
+/// Waits until the clock has passed the last message of a session. opencode puts messages in the order of the clock: a
+/// prompt that seems older than the last answer is never shown to the model, or shown to it again and again.
+pub async fn after_the_last_message(client: &Client, session: &SessionInfo) -> Result<(), BackendError> {
+    let last = look::last_message(client, &SessionId::new(&session.id)).await?;
+    let Some(last) = last.map(|message| Time(message.info.time.created)) else { return Ok(()) };
+    let deadline = Instant::now() + CLOCK_PATIENCE;
+    loop {
+        let Some(behind) = behind(last, now()) else { return Ok(()) };
+        if Instant::now() + behind > deadline {
+            return Err(BackendError::Refused(format!(
+                "the clock of this node stands {} s behind the last message of session {}, which is of {last}: opencode \
+                 would never show this prompt to the model. Set the clock right, or begin another session",
+                behind.as_secs(),
+                session.id
+            )));
+        }
+        sleep(behind.clamp(Duration::from_millis(1), LOOK_EVERY)).await;
+    }
+}
+
+/// How long it takes until a message made now is younger than the last one; `None`: it is already.
+fn behind(last: Time, now: Time) -> Option<Duration> {
+    let behind = last.0.saturating_add(1).saturating_sub(now.0);
+    u64::try_from(behind).ok().filter(|behind| *behind > 0).map(Duration::from_millis)
 }
 
 /// Says something to a session; returns when opencode has taken it.
@@ -189,6 +219,14 @@ mod tests {
         assert_eq!(early.len(), "msg_2092cfe19001use3ZnZAMx3FT2".len());
         assert!(early < late && early.starts_with("msg_2092cfdcd000"), "{early}");
         assert!(is_message_of(&command, &early) && !is_message_of(&command, &late));
+    }
+
+    #[test]
+    fn a_prompt_must_be_younger_than_what_was_said_before() {
+        assert_eq!(behind(Time(1_000), Time(1_001)), None);
+        assert_eq!(behind(Time(1_000), Time(1_000)), Some(Duration::from_millis(1)), "as old is not younger");
+        assert_eq!(behind(Time(3_601_000), Time(1_000)), Some(Duration::from_millis(3_600_001)));
+        assert_eq!(behind(Time(i64::MAX), Time(i64::MIN)), Some(Duration::from_millis(i64::MAX as u64)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads the stream of events, keeps it open, and reports what it says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,21 +10,22 @@ use futures_util::{Stream, StreamExt};
 use serde_json::json;
 use serde_json::value::RawValue;
 use sse_stream::SseByteStream;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::catch_up::{Missed, missed};
 use super::client::{Call, Client};
 use super::hear::{self, Fate, Frame, Payload, Twin};
-use super::look::{Looker, Sight};
-use super::places::{News, Watch};
+use super::others::{LOOK_EVERY, Others, changed};
+use super::outside::{self, Witness};
+use super::places::Watch;
 use super::tracker::Tracker;
-use super::words::{ErrorInfo, Providers, StatusInfo};
-use super::{Link, Note, Shared};
-use crate::agent::backend::{HEARD_QUEUE, Happening, Heard};
+use super::words::{ErrorInfo, MessageInfo, Providers, SessionInfo, StatusInfo};
+use super::{Note, Shared};
+use crate::agent::backend::{BackendError, HEARD_QUEUE, Happening, Heard};
 use crate::base::backoff::Backoff;
 use crate::base::clock::now;
 use crate::protocol::event::raw;
-use crate::protocol::session::{Activity, SessionId};
+use crate::protocol::session::SessionId;
 
 /// opencode sends a heartbeat every 10 s, so a stream that is silent for this long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(25);
@@ -37,9 +38,6 @@ const OPEN_TRIES: u32 = 6;
 
 /// Bytes of one event: the longest hold the differences of many files. Twice as long ones have not been seen.
 const FRAME_MAX: usize = 32 * 1024 * 1024;
-
-/// Nothing is about to begin when no session was heard of for this long.
-const QUIET: Duration = Duration::from_secs(3);
 
 /// Live events are left out when the desk is this far behind: nobody promised to keep them.
 const LIVE_ROOM: usize = HEARD_QUEUE / 4;
@@ -60,21 +58,28 @@ pub enum EndOfStream {
     Broken(String),
 }
 
+/// A look at what other opencodes do, on its way.
+type Look = Pin<Box<dyn Future<Output = Result<Vec<SessionInfo>, BackendError>> + Send>>;
+
 type Events = Pin<Box<dyn Stream<Item = Result<sse_stream::Sse, sse_stream::Error>> + Send>>;
 
 /// Listens to one run of opencode.
 pub struct Listener<'a> {
-    shared: &'a Shared,
-    client: &'a Client,
-    tracker: &'a mut Tracker,
+    pub(super) shared: &'a Shared,
+    pub(super) client: &'a Client,
+    pub(super) tracker: &'a mut Tracker,
     /// An event that waits for its twin.
     held: Option<(Option<String>, Payload)>,
     /// When a session was heard of last.
-    heard_at: Instant,
+    pub(super) heard_at: Instant,
     /// Events of this stream that could not be read.
     unreadable: u64,
     /// What models can hold, by provider and name.
     limits: HashMap<(String, String), Option<u64>>,
+    /// Whose answers are told.
+    witness: Witness,
+    /// What other opencodes do.
+    pub(super) others: Others,
 }
 
 impl<'a> Listener<'a> {
@@ -88,6 +93,8 @@ impl<'a> Listener<'a> {
             heard_at: Instant::now(),
             unreadable: 0,
             limits: HashMap::new(),
+            witness: Witness::default(),
+            others: Others::default(),
         }
     }
 
@@ -143,74 +150,11 @@ impl<'a> Listener<'a> {
                 self.report(own_event("gap", data)).await?;
             }
         }
+        // The ends of turns that were stopped meanwhile are not told any more.
+        self.shared.stopped().clear();
         // Those that are known to fail are asked about beside the others, so that nothing waits for them.
         let fit = self.shared.places.fit(&self.shared.directories.existing());
         self.look_at(&fit).await
-    }
-
-    /// Reports what sessions do in some of the projects' directories.
-    async fn look_at(&mut self, places: &[String]) -> Result<(), Failure> {
-        let shared = self.shared;
-        let (directories, asks) = (&shared.directories, &shared.asks);
-        let looker = Looker { client: self.client, directories, asks, tracker: self.tracker };
-        let sight = looker.look_at(places).await.map_err(|error| Failure::Why(error.to_string()))?;
-        let Sight { sessions: seen, unseen, failed } = sight;
-        let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).chain(&unseen).collect();
-        self.tracker.keep_only(&there);
-        for session in &seen {
-            self.tracker.set_busy(&session.id, session.activity != Activity::Idle);
-            let directory = super::text(super::real(session.directory.as_ref()));
-            self.tracker.directories.insert(session.id.clone(), directory);
-        }
-        for place in places.iter().filter(|place| !failed.iter().any(|(other, _)| other == *place)) {
-            if shared.places.answers(place) {
-                self.report_place(place, None).await?;
-            }
-        }
-        for (place, error) in &failed {
-            if let Some(why) = shared.places.fails(place, error) {
-                self.report_place(place, Some(why)).await?;
-            }
-        }
-        let is_whole = unseen.is_empty() && failed.is_empty();
-        self.report(if is_whole { Heard::Picture(seen) } else { Heard::Part { seen, unseen } }).await?;
-        Ok(())
-    }
-
-    async fn report_place(&self, place: &str, error: Option<String>) -> Result<(), EndOfStream> {
-        match &error {
-            Some(why) => tracing::warn!("{why}"),
-            None => tracing::info!("opencode works in {place} again"),
-        }
-        self.report(Heard::Place { directory: self.shared.directories.configured(place), error }).await
-    }
-
-    /// What there is to say of a directory that was asked about again.
-    async fn take_news(&mut self, news: News) -> Result<Option<String>, EndOfStream> {
-        match news {
-            News::Answers(place) => {
-                self.release(None).await?;
-                match self.look_at(&[place]).await {
-                    Ok(()) => Ok(None),
-                    Err(Failure::End(end)) => Err(end),
-                    Err(Failure::Why(why)) => Ok(Some(why)),
-                }
-            }
-            News::Fails(place, Some(why)) => self.report_place(&place, Some(why)).await.map(|()| None),
-            News::Fails(_, None) => Ok(None),
-            News::Mended => {
-                let is_quiet = self.tracker.busy.is_empty() && self.heard_at.elapsed() > QUIET;
-                // A deed in hand may be about to begin a turn.
-                let Ok(_nobody) = self.shared.in_hand.try_write() else { return Ok(None) };
-                if !is_quiet {
-                    return Ok(None);
-                }
-                self.shared.link.send_replace(Link::Starting);
-                self.shared.places.read_again();
-                tracing::info!("opencode is started again, as what it could not read has changed");
-                Err(EndOfStream::Mended)
-            }
-        }
     }
 
     /// Reads until the stream breaks, and tells why it did.
@@ -218,19 +162,31 @@ impl<'a> Listener<'a> {
         self.unreadable = 0;
         let shared = self.shared;
         let mut watch = Watch::new(self.client, &shared.places, &shared.directories);
-        let mut last = Instant::now();
+        let mut heard = Instant::now();
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look: Option<Look> = None;
         loop {
             let patience = if self.held.is_some() { TWIN_PATIENCE } else { SILENCE_MAX };
-            let next = tokio::select! {
+            let event = tokio::select! {
                 biased;
-                next = timeout_at(last + patience, events.next()) => next,
+                event = timeout_at(heard + patience, events.next()) => event,
                 news = watch.next() => match self.take_news(news).await? {
                     Some(why) => return Ok(why),
                     None => continue,
                 },
+                changed = async { Some(look.as_mut()?.await) }, if look.is_some() => {
+                    look = None;
+                    self.look_after_others(changed).await?;
+                    continue;
+                }
+                _ = looks.tick(), if look.is_none() => {
+                    look = Some(Box::pin(changed(self.client.clone(), self.others.since(now()))));
+                    continue;
+                }
             };
-            last = Instant::now();
-            let event = match next {
+            heard = Instant::now();
+            let event = match event {
                 Ok(Some(Ok(event))) => event,
                 Err(_) if self.held.is_some() => {
                     self.release(None).await?;
@@ -245,10 +201,11 @@ impl<'a> Listener<'a> {
                     });
                 }
             };
-            let Some(data) = event.data else { continue };
-            match serde_json::from_str::<Frame>(&data) {
-                Ok(frame) => self.take(frame).await?,
-                Err(error) => self.report_unreadable(&error).await?,
+            if let Some(data) = event.data {
+                match serde_json::from_str::<Frame>(&data) {
+                    Ok(frame) => self.take(frame).await?,
+                    Err(error) => self.report_unreadable(&error).await?,
+                }
             }
         }
     }
@@ -290,7 +247,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Reports the event that was held back, with its number when this is its twin.
-    async fn release(&mut self, twin: Option<Twin>) -> Result<(), EndOfStream> {
+    pub(super) async fn release(&mut self, twin: Option<Twin>) -> Result<(), EndOfStream> {
         let held = self.held.take();
         let Some(twin) = twin else {
             return match held {
@@ -313,7 +270,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    async fn report_missed(&mut self, missed: Missed) -> Result<(), EndOfStream> {
+    pub(super) async fn report_missed(&mut self, missed: Missed) -> Result<(), EndOfStream> {
         let Missed { event, directory } = missed;
         self.tracker.heard(&event.id);
         self.tracker.is_news(&SessionId::new(&event.aggregate_id), event.seq);
@@ -340,9 +297,17 @@ impl<'a> Listener<'a> {
         {
             data = hear::with_context_limit(data, limit);
         }
+        let occurred_at = hear::time_of(&id, now());
+        let replied = self.witness.outside(&self.shared.answers, &kind, &data, occurred_at);
+        if replied.is_some() {
+            data = outside::marked(data);
+        }
+        if let Some(session) = &session_id {
+            self.judge_end(session, &kind, directory.as_deref(), &data).await?;
+        }
         let notes = self.notice(&kind, session_id.as_ref(), directory.as_deref(), &data);
         let happening = Happening {
-            occurred_at: hear::time_of(&id, now()),
+            occurred_at,
             id: Some(id).filter(|id| !id.is_empty()),
             kind,
             session_id,
@@ -351,6 +316,9 @@ impl<'a> Listener<'a> {
             mark,
         };
         self.report(Heard::Event(happening)).await?;
+        if let Some(replied) = replied {
+            self.stop_after(&replied).await?;
+        }
         // Only now, so that what a deed reports after hearing of it comes after it. Nobody may be waiting.
         for note in notes {
             let _ = self.shared.notes.send(note);
@@ -372,7 +340,7 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
-    async fn report(&self, heard: Heard) -> Result<(), EndOfStream> {
+    pub(super) async fn report(&self, heard: Heard) -> Result<(), EndOfStream> {
         self.shared.reports.send(heard).await.map_err(|_| EndOfStream::DeskGone)
     }
 
@@ -390,6 +358,11 @@ impl<'a> Listener<'a> {
             self.tracker.directories.insert(session.clone(), directory.to_owned());
         }
         match kind {
+            "session.created" | "session.updated" => {
+                if let Some(info) = field::<SessionInfo>(data, "info") {
+                    self.tracker.has_changed(session, info.time.updated);
+                }
+            }
             "session.deleted" => {
                 self.tracker.forget(session);
                 return Vec::new();
@@ -403,11 +376,15 @@ impl<'a> Listener<'a> {
                 self.tracker.set_busy(session, status.is_none_or(|status| status.is_busy()));
             }
             "session.error" => {
+                self.tracker.turns.entry(session.clone()).or_default().failed();
                 let error = field::<ErrorInfo>(data, "error").map(|error| error.text()).unwrap_or_default();
                 return vec![Note::Failed(session.clone(), error)];
             }
             "message.updated" => {
-                let message = field::<super::words::MessageInfo>(data, "info");
+                let message = field::<MessageInfo>(data, "info");
+                if let Some(message) = &message {
+                    self.tracker.turns.entry(session.clone()).or_default().heard(message);
+                }
                 return message.into_iter().map(|message| Note::Message(message.id)).collect();
             }
             _ => {}
@@ -428,7 +405,7 @@ impl<'a> Listener<'a> {
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     End(EndOfStream),
     Why(String),
 }
@@ -451,7 +428,8 @@ fn own_event(kind: &str, data: Box<RawValue>) -> Heard {
     })
 }
 
-fn field<T: serde::de::DeserializeOwned>(data: &RawValue, name: &str) -> Option<T> {
+/// One field of an event's data.
+pub fn field<T: serde::de::DeserializeOwned>(data: &RawValue, name: &str) -> Option<T> {
     let mut fields: HashMap<&str, &RawValue> = serde_json::from_str(data.get()).ok()?;
     serde_json::from_str(fields.remove(name)?.get()).ok()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::turns::Turns;
 use crate::agent::backend::Memory;
 use crate::protocol::session::{Activity, SessionId};
 
@@ -17,6 +18,10 @@ pub struct Tracker {
     pub directories: HashMap<SessionId, String>,
     /// The identity of the last event heard; empty before the first. Identities sort by time.
     pub last_id: String,
+    /// What was said to each session and whether it was answered.
+    pub turns: HashMap<SessionId, Turns>,
+    /// When each session was last said to have changed, in Unix milliseconds.
+    pub updated: HashMap<SessionId, i64>,
 }
 
 impl Tracker {
@@ -69,11 +74,19 @@ impl Tracker {
         }
     }
 
+    /// Takes note of when a session changed.
+    pub fn has_changed(&mut self, session: &SessionId, at: i64) {
+        let known = self.updated.entry(session.clone()).or_default();
+        *known = at.max(*known);
+    }
+
     /// Forgets the sessions that are no more.
     pub fn keep_only(&mut self, there: &HashSet<&SessionId>) {
         self.marks.retain(|id, _| there.contains(id));
         self.busy.retain(|id| there.contains(id));
         self.directories.retain(|id, _| there.contains(id));
+        self.turns.retain(|id, _| there.contains(id));
+        self.updated.retain(|id, _| there.contains(id));
     }
 
     /// Forgets a session that was deleted.
@@ -81,5 +94,7 @@ impl Tracker {
         self.marks.remove(session);
         self.busy.remove(session);
         self.directories.remove(session);
+        self.turns.remove(session);
+        self.updated.remove(session);
     }
 }

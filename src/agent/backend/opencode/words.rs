@@ -191,6 +191,12 @@ pub struct MessageInfo {
     /// `user` or `assistant`.
     #[serde(default)]
     pub role: String,
+    /// The message that an assistant's one answers.
+    #[serde(rename = "parentID")]
+    pub parent_id: Option<String>,
+    /// Why an answer came to its end; `tool-calls` goes on in another message.
+    #[serde(default)]
+    pub finish: String,
     /// When it was completed, if it was.
     #[serde(default)]
     pub time: MessageTimes,
@@ -233,6 +239,8 @@ pub struct ErrorData {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct MessageTimes {
+    /// When it was made; opencode puts messages in this order.
+    pub created: i64,
     /// When it was complete; absent in one that was cut off.
     pub completed: Option<i64>,
 }
