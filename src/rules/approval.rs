@@ -163,6 +163,22 @@ pub fn moved_on(mut approval: Approval, why: &str, at: Time) -> Approval {
     approval
 }
 
+/// Whoever answered did so at the coding agent itself, and not from here.
+pub fn answered_outside(mut approval: Approval, reply: &str, at: Time) -> Approval {
+    approval.state = match approval.state {
+        // The answer that is on its way from here comes too late.
+        ApprovalState::Answered | ApprovalState::Reached => ApprovalState::Settled,
+        ApprovalState::Waiting | ApprovalState::Undelivered => ApprovalState::Lapsed,
+        ApprovalState::Settled | ApprovalState::Lapsed => return approval,
+    };
+    let session = approval.session_id.to_string();
+    let note = format!(
+        "answered outside, at the coding agent itself and by nobody here: {reply}; its turn is stopped"
+    );
+    push(&mut approval, step(Stage::MovedOn, at, &session, "", &note));
+    approval
+}
+
 /// Somebody was told or has looked; `None`: that is known.
 pub fn seen(mut approval: Approval, by: &str, over: &str, note: &str, at: Time) -> Option<Approval> {
     let mut sights = approval.receipt.iter().filter(|step| step.stage == Stage::Seen);

@@ -97,6 +97,70 @@ impl Whole {
 }
 
 #[test]
+fn a_helper_that_asks_keeps_its_parent_waiting_and_is_answered_through_it() {
+    let whole = Whole::begin(json!({"bash": "ask"}));
+    let parent = whole.start("task bash echo deep > made.txt");
+    whole.wait(&parent, "waiting");
+    let shown = whole.world.data(&format!("/api/v1/sessions/{parent}"));
+    let helper = shown["helper_asks"][0]["session_id"].as_str().unwrap().to_owned();
+    assert_eq!((&shown["status"], shown.get("asks")), (&json!("waiting"), None), "{shown}");
+    assert_eq!(shown["helper_asks"][0]["what"], "echo deep > made.txt", "{shown}");
+    let listed = whole.world.ctl_says(&["sessions", "list", "--status", "waiting"]);
+    for words in [&parent, &helper, "echo deep > made.txt"] {
+        assert!(listed.contains(words), "{words:?} is missing:\n{listed}");
+    }
+    let looked = whole.world.ask(&json!({"type": "session_status", "session_id": parent}));
+    assert_eq!(looked.body["data"]["output"], "waiting", "{}", looked.body);
+    let sql = format!("SELECT status FROM sessions WHERE id = '{parent}'");
+    whole.world.until_sql(&sql, "waiting");
+    let (code, sentence) =
+        whole.world.ctl_fails(&["sessions", "wait", &parent, "--until", "idle", "--timeout", "1s"]);
+    let expected = format!("waiting for an answer to its helper {helper} (bash: echo deep > made.txt)");
+    assert!(code == 6 && sentence.contains(&expected), "{code} {sentence}");
+    assert!(sentence.contains(&format!("halctl sessions allow {parent}")), "{sentence}");
+    whole.world.ctl_says(&["sessions", "allow", &parent]);
+    whole.wait(&parent, "idle");
+    let listed = whole.world.data("/api/v1/sessions?status=waiting");
+    assert_eq!(listed, json!([]), "nobody waits any more");
+    whole.world.until_sql(&sql, "idle");
+}
+
+#[test]
+fn an_answer_from_outside_is_an_alert_on_the_receipt_and_stops_the_turn() {
+    let whole = Whole::begin(json!({"bash": "ask"}));
+    let id = whole.start("bash sleep 600");
+    whole.wait(&id, "waiting");
+    let asked = whole.world.data("/api/v1/approvals")[0].clone();
+    let request = asked["request_id"].as_str().unwrap();
+    let url = format!("http://127.0.0.1:{}/permission/{request}/reply", whole.port);
+    // As a tool can, which inherits opencode's password.
+    let status = whole.world.run(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(url).basic_auth("opencode", Some(whole.home.password()));
+        let request = request.query(&[("directory", asked["directory"].as_str().unwrap())]);
+        request.json(&json!({"reply": "always"})).send().await.unwrap().status()
+    });
+    assert!(status.is_success(), "{status}");
+    whole.wait(&id, "error");
+    let alerts = whole.world.data("/api/v1/alerts?name=approval.outside");
+    assert_eq!((&alerts[0]["severity"], &alerts[0]["about"]), (&json!("high"), &asked["id"]), "{alerts}");
+    assert!(alerts[0]["text"].as_str().unwrap().contains("sleep 600"), "{alerts}");
+    let approval = whole.world.data(&format!("/api/v1/approvals/{}", asked["id"].as_str().unwrap()));
+    assert_eq!((&approval["state"], approval.get("answer")), (&json!("lapsed"), None), "{approval}");
+    let receipt = approval["receipt"].to_string();
+    assert!(receipt.contains("answered outside") && receipt.contains("always"), "{receipt}");
+    let logs = whole.world.ctl_says(&["sessions", "logs", &id]);
+    let verbs: Vec<&str> = logs.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert!(verbs.contains(&"outside") && !verbs.contains(&"allowed"), "{logs}");
+    // An answer of an operator is none of these.
+    let other = whole.start("bash echo mine > made.txt");
+    whole.wait(&other, "waiting");
+    whole.world.ctl_says(&["sessions", "allow", &other]);
+    whole.wait(&other, "idle");
+    assert_eq!(whole.world.data("/api/v1/alerts?name=approval.outside").as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn an_operator_supervises_a_true_coding_agent_and_steps_in() {
     let whole = Whole::begin(json!({"bash": "ask"}));
     let recording = whole.record();

@@ -363,6 +363,10 @@ impl Conversation {
 
     fn replied(&mut self, data: &Value, at: Time) {
         match text(&data["reply"]) {
+            reply if data["outside"] == true => {
+                let line = format!("{reply}, at the coding agent itself and by nobody here");
+                self.entry(at, Ink::Wrong, "outside", &line);
+            }
             "reject" => self.entry(at, Ink::Person, "denied", text(&data["message"])),
             reply @ ("once" | "always") => self.entry(at, Ink::Person, "allowed", reply),
             reply => self.entry(at, Ink::Person, "answered", reply),

@@ -59,6 +59,19 @@ fn stages(approval: &Approval) -> Vec<Stage> {
 }
 
 #[test]
+fn an_answer_from_outside_is_on_the_receipt_whatever_was_on_its_way() {
+    let outside = answered_outside(fresh(Limits::default()), "always", Time(50));
+    assert_eq!((outside.state, outside.answer.is_none()), (ApprovalState::Lapsed, true));
+    let last = outside.receipt.last().unwrap();
+    assert!(last.stage == Stage::MovedOn && last.note.starts_with("answered outside"), "{last:?}");
+    assert!(last.note.contains("always"), "{last:?}");
+    assert_eq!(moved_on(outside.clone(), "it goes on", Time(51)), outside, "told once");
+    let overtaken =
+        answered_outside(answered(fresh(Limits::default()), given("ada", Reply::Once)), "once", Time(50));
+    assert_eq!(overtaken.state, ApprovalState::Settled, "what comes of ada's answer is followed still");
+}
+
+#[test]
 fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_first() {
     let waiting = fresh(Limits::default());
     assert_eq!(judge(&waiting, &Reply::Once), Verdict::First);

@@ -57,8 +57,9 @@ pub const EVENTS: [&str; 45] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 33] = [
+pub const ALERTS: [&str; 34] = [
     "agent.restarts",
+    "approval.outside",
     "approval.overtaken",
     "approval.undelivered",
     "backup.damaged",

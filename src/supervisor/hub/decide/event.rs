@@ -156,6 +156,9 @@ impl Work {
             "journal.blocked" => self.alert_blocked(node, &event.data, at),
             "agent.restarted" => self.alert_restarts(node, &event.data, at),
             lease::ENDED => self.lease_ended(node, &event.data, at),
+            "permission.replied" | "question.replied" | "question.rejected" => {
+                self.heed_outside(node, event, at);
+            }
             lease::INTERRUPTED => self.interrupted(node, &event.data, at),
             _ => {}
         }

@@ -18,6 +18,7 @@ mod lease;
 mod mark;
 mod node;
 mod notice;
+mod outside;
 mod policy;
 mod provider;
 mod returned;
