@@ -30,11 +30,11 @@ impl Record for Archive {
     fn fields(&self) -> Vec<Field> {
         vec![
             Field::new("name", &self.name),
-            Field::new("table", &self.table),
+            Field::new("table", &self.table).weight(40),
             Field::moment("from", self.from),
             Field::moment("to", self.to),
             Field::new("size", bytes(self.bytes)),
-            Field::new("restored", if self.restored { "yes" } else { "" }),
+            Field::new("restored", if self.restored { "yes" } else { "" }).weight(60),
             Field::new("rows", self.rows.map(|rows| rows.to_string()).unwrap_or_default()).detail(),
         ]
     }
@@ -49,10 +49,13 @@ impl Record for ArchivedRow {
         };
         vec![
             Field::new("seq", said("seq")),
-            Field::new("timestamp", said("timestamp")),
-            Field::new("what", said(if self.row.contains_key("type") { "type" } else { "action" })),
-            Field::new("session_id", said("session_id")),
-            Field::new("data", said(if self.row.contains_key("data") { "data" } else { "args" })).long(),
+            Field::new("timestamp", said("timestamp")).weight(60),
+            Field::new("what", said(if self.row.contains_key("type") { "type" } else { "action" }))
+                .weight(95),
+            Field::id("session_id", said("session_id")),
+            Field::new("data", said(if self.row.contains_key("data") { "data" } else { "args" }))
+                .long()
+                .weight(80),
             Field::new("archive", &self.archive).wide(),
         ]
     }

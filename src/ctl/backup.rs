@@ -34,11 +34,11 @@ impl Record for Backup {
         let tone = if problem.is_empty() { Tone::Plain } else { Tone::Bad };
         vec![
             Field::new("name", &self.name),
-            Field::moment("made_at", self.made_at),
+            Field::moment("made_at", self.made_at).weight(80),
             Field::new("size", bytes(self.bytes)),
-            Field::new("newest", if self.newest { "yes" } else { "" }),
+            Field::new("newest", if self.newest { "yes" } else { "" }).weight(70),
             Field::new("events", self.events.map(|events| events.to_string()).unwrap_or_default()),
-            Field::new("problem", problem).tone(tone).long(),
+            Field::new("problem", problem).tone(tone).long().weight(90),
         ]
     }
 }

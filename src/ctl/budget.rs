@@ -32,7 +32,7 @@ pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Resu
             let made = client.change::<Budget>(Method::PUT, &["budgets", &name], &body).await?.data;
             screen.one(&made)
         }
-        BudgetVerb::Rm { name } => {
+        BudgetVerb::Remove { name } => {
             let gone = client.change::<Budget>(Method::DELETE, &["budgets", &name], &()).await?.data;
             screen.one(&gone)
         }
@@ -46,6 +46,11 @@ pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Resu
     }
 }
 
+/// An amount of money.
+fn amount(key: &'static str, micros: u64) -> Field {
+    Field::money(key, dollars(micros), Some(micros))
+}
+
 impl Record for BudgetView {
     fn fields(&self) -> Vec<Field> {
         let left = self.free_micros + self.outstanding_micros;
@@ -56,17 +61,17 @@ impl Record for BudgetView {
         };
         vec![
             Field::new("name", &self.name),
-            Field::new("scope", &self.scope),
-            Field::new("session_id", &self.session_id),
-            Field::new("period", self.period.as_str()),
-            Field::new("current", &self.current),
-            Field::new("limit", dollars(self.limit_micros)),
-            Field::new("spent", dollars(self.spent_micros)),
-            Field::new("lent", dollars(self.outstanding_micros)),
-            Field::new("free", dollars(self.free_micros)).tone(tone),
-            Field::new("at_limit", self.at_limit.as_str()),
-            Field::new("raised", dollars(self.raised_micros)).wide(),
-            Field::new("forfeited", dollars(self.forfeited_micros)).wide(),
+            Field::new("scope", &self.scope).weight(80),
+            Field::id("session_id", &self.session_id),
+            Field::new("period", self.period.as_str()).weight(60),
+            Field::new("current", &self.current).weight(30),
+            amount("limit", self.limit_micros).weight(75),
+            amount("spent", self.spent_micros).weight(85),
+            amount("lent", self.outstanding_micros).weight(45),
+            amount("free", self.free_micros).tone(tone).weight(90),
+            Field::new("at_limit", self.at_limit.as_str()).weight(40),
+            amount("raised", self.raised_micros).wide(),
+            amount("forfeited", self.forfeited_micros).wide(),
             Field::new("resets_at", &self.resets_at).wide(),
             Field::new("from", if self.is_config { "configuration" } else { "halctl" }).wide(),
         ]
@@ -77,12 +82,12 @@ impl Record for LoanView {
     fn fields(&self) -> Vec<Field> {
         let (word, tone) = if self.is_online { ("online", Tone::Good) } else { ("cut off", Tone::Attention) };
         vec![
-            Field::new("session_id", &self.session_id),
-            Field::new("node_id", &self.node_id),
+            Field::id("session_id", &self.session_id),
+            Field::new("node_id", &self.node_id).weight(70),
             Field::new("project", &self.project),
-            Field::new("lent", dollars(self.lent_micros)),
-            Field::new("reported", dollars(self.reported_micros)),
-            Field::new("left", dollars(self.left_micros)),
+            amount("lent", self.lent_micros).weight(80),
+            amount("reported", self.reported_micros).weight(60),
+            amount("left", self.left_micros).weight(75),
             Field::moment("expires_at", self.expires_at),
             Field::new("node", word).tone(tone),
             Field::new("lease_id", &self.lease_id).wide(),
@@ -97,7 +102,7 @@ impl Record for Budget {
             Field::new("name", &self.name),
             Field::new("scope", &self.scope),
             Field::new("period", self.period.as_str()),
-            Field::new("limit", dollars(self.limit_micros)),
+            amount("limit", self.limit_micros),
             Field::new("at_limit", self.at_limit.as_str()).tone(tone),
         ]
     }

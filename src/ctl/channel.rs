@@ -45,8 +45,8 @@ impl Record for Channel {
             Field::new("kind", &self.kind),
             Field::new("waiting", self.waiting).tone(bad),
             Field::new("undelivered", self.undelivered).tone(lost),
-            Field::moment("waiting_since", self.waiting_since),
-            Field::new("trouble", &self.trouble).tone(bad).long(),
+            Field::moment("waiting_since", self.waiting_since).weight(40),
+            Field::new("trouble", &self.trouble).tone(bad).long().weight(70),
         ]
     }
 }
@@ -58,7 +58,7 @@ impl Record for Trial {
             Field::new("channel", &self.channel),
             Field::new("delivered", word).tone(tone),
             Field::new("took", format!("{} ms", self.took_ms)),
-            Field::new("problem", &self.problem).long(),
+            Field::new("problem", &self.problem).long().weight(90),
         ]
     }
 }
@@ -70,17 +70,17 @@ impl Record for Queued {
             NoticeState::Undelivered => ("undelivered", Tone::Bad),
         };
         vec![
-            Field::new("state", word).tone(tone),
-            Field::new("kind", self.notice.kind.as_str()),
+            Field::new("status", word).tone(tone),
+            Field::new("kind", self.notice.kind.as_str()).weight(40),
             Field::new("severity", self.notice.severity.as_str()),
-            Field::new("name", &self.notice.name),
-            Field::new("about", &self.notice.about),
-            Field::new("count", self.notice.count),
+            Field::new("name", &self.notice.name).weight(90),
+            Field::new("about", &self.notice.about).weight(70),
+            Field::new("count", self.notice.count).weight(20),
             Field::moment("created_at", self.notice.created_at),
-            Field::moment("not_before", self.not_before),
-            Field::new("tries", self.tries),
+            Field::moment("not_before", self.not_before).weight(45),
+            Field::new("tries", self.tries).weight(30),
             Field::new("id", &self.notice.id).wide(),
-            Field::new("why", &self.why).long(),
+            Field::new("why", &self.why).long().weight(80),
         ]
     }
 }

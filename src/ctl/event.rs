@@ -1,5 +1,6 @@
 //! `halctl events`: the list, the tail, and the history that other nouns read.
 
+use serde::Serialize;
 use tokio::signal::ctrl_c;
 
 use super::cli::{EventFilter, EventVerb};
@@ -15,7 +16,7 @@ use crate::protocol::event::EventView;
 /// Events in one page: their data may be large.
 const PAGE: usize = 200;
 
-/// Characters of an event's data shown beside it; JSON and YAML show all.
+/// Characters of an event's data that are left when it is to be short; JSON and YAML show all.
 const MAX_DATA: usize = 400;
 
 /// Carries out one of the verbs.
@@ -27,7 +28,10 @@ pub async fn run(verb: EventVerb, client: &Client, screen: &mut Screen) -> Resul
             query.push(("until", moment(until.map(|until| until.at(now())))));
             let limit = Some(limit).filter(|limit| *limit > 0);
             let events = history(client, &query, limit).await?.all().await?;
-            screen.list(&events, "No events.")
+            match filter.short {
+                true => screen.list(&events.into_iter().map(Short).collect::<Vec<_>>(), "No events."),
+                false => screen.list(&events, "No events."),
+            }
         }
         EventVerb::Tail { filter } => {
             tokio::select! {
@@ -105,7 +109,7 @@ async fn tail(client: &Client, screen: &mut Screen, filter: &EventFilter) -> Res
         while let Some(page) = pages.next().await? {
             for event in page {
                 last = last.max(event.seq);
-                screen.next(&event)?;
+                show(screen, event, filter.short)?;
             }
         }
     }
@@ -114,14 +118,14 @@ async fn tail(client: &Client, screen: &mut Screen, filter: &EventFilter) -> Res
             News::Event(event) if event.seq <= last => {}
             News::Event(event) => {
                 last = event.seq;
-                screen.next(&event)?;
+                show(screen, event, filter.short)?;
             }
             // Before the first event there is no place to go back to.
             News::Gap if last == 0 => screen.say("Some events were missed; see `halctl events list`."),
             News::Gap => {
                 for event in after(client, &query, last).await? {
                     last = event.seq;
-                    screen.next(&event)?;
+                    show(screen, event, filter.short)?;
                 }
             }
             News::Lost => screen.say("The connection to the supervisor is lost; trying again."),
@@ -129,6 +133,10 @@ async fn tail(client: &Client, screen: &mut Screen, filter: &EventFilter) -> Res
             News::Live(_) => {}
         }
     }
+}
+
+fn show(screen: &mut Screen, event: EventView, is_short: bool) -> Result<(), Failure> {
+    if is_short { screen.next(&Short(event)) } else { screen.next(&event) }
 }
 
 fn query(filter: &EventFilter) -> Query {
@@ -159,25 +167,41 @@ impl Record for EventView {
         vec![
             Field::new("id", &self.id).wide(),
             Field::moment("timestamp", self.timestamp),
-            Field::new("session_id", &self.session_id),
-            Field::new("node_id", &self.node_id),
-            Field::new("project", &self.project),
-            Field::new("type", &self.kind).tone(tone),
+            Field::id("session_id", &self.session_id).weight(70),
+            Field::new("node_id", &self.node_id).weight(40),
+            Field::new("project", &self.project).weight(45),
+            Field::new("type", &self.kind).tone(tone).weight(95),
             Field::new("seq", self.seq).wide(),
             Field::new("node_seq", self.node_seq).wide(),
             Field::moment("occurred_at", self.occurred_at).wide(),
-            Field::new("data", short(self.data.get(), MAX_DATA)).long(),
+            Field::new("data", self.data.get()).long().weight(80),
         ]
+    }
+}
+
+/// An event whose data is cut where people read it.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Short(EventView);
+
+impl Record for Short {
+    fn fields(&self) -> Vec<Field> {
+        let fields = self.0.fields().into_iter();
+        let cut = |field: Field| match field.key {
+            "data" => Field::new("data", short(self.0.data.get(), MAX_DATA)).long().weight(field.weight),
+            _ => field,
+        };
+        fields.map(cut).collect()
     }
 }
 
 impl Record for LiveView {
     fn fields(&self) -> Vec<Field> {
         vec![
-            Field::new("session_id", &self.session_id),
+            Field::id("session_id", &self.session_id),
             Field::new("node_id", &self.node_id),
             Field::new("type", &self.kind),
-            Field::new("data", short(self.data.get(), MAX_DATA)).long(),
+            Field::new("data", self.data.get()).long(),
         ]
     }
 }

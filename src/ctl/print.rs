@@ -1,19 +1,25 @@
 //! Everything halctl shows goes through one [`Screen`]: data to standard output in the shape that was asked for,
 //! sentences to standard error.
 
+mod layout;
 pub mod record;
 pub mod text;
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table};
 use serde::Serialize;
 
 use super::cli::{self, Global, Output};
 use crate::base::clock::{Time, now};
 use crate::base::exit::{Exit, Failure};
 use crate::base::harmless;
-use record::{Field, Place, Record, Tone};
+use layout::{Column, GAP, cut, fit, telling, width};
+use record::{Field, Place, Record, painted};
+use text::short_id;
+
+/// Cells of a line where a terminal does not say how many it has.
+const ANY_TERMINAL: usize = 80;
 
 /// Where a program's output goes.
 pub type Sink = Box<dyn Write + Send>;
@@ -23,6 +29,7 @@ pub struct Screen {
     output: Output,
     color: bool,
     terminal: bool,
+    room: Option<usize>,
     headers: bool,
     out: Sink,
     aside: Sink,
@@ -37,13 +44,24 @@ impl Screen {
             cli::Color::Never => false,
             cli::Color::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
         };
-        Self::to(global, terminal, color, Box::new(io::stdout()), Box::new(io::stderr()))
+        let screen = Self::to(global, terminal, color, Box::new(io::stdout()), Box::new(io::stderr()));
+        // Whoever exports COLUMNS, as watch(1) does, knows better than the terminal.
+        let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        let measured =
+            || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+        let room = told.filter(|room| *room > 0).or_else(|| measured().filter(|room| *room > 0));
+        Self { room: room.or(terminal.then_some(ANY_TERMINAL)), ..screen }
     }
 
     /// A screen on any two writers. `terminal` decides the shape when no flag does.
     pub fn to(global: &Global, terminal: bool, color: bool, out: Sink, aside: Sink) -> Self {
         let output = global.output.unwrap_or(if terminal { Output::Table } else { Output::Lines });
-        Self { output, color, terminal, headers: !global.no_headers, out, aside }
+        Self { output, color, terminal, room: None, headers: !global.no_headers, out, aside }
+    }
+
+    /// The same with lines of so many cells at most, in tables.
+    pub fn with_room(self, room: usize) -> Self {
+        Self { room: Some(room), ..self }
     }
 
     /// The shape of what is printed.
@@ -54,6 +72,11 @@ impl Screen {
     /// True when a person reads along.
     pub fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Cells of a line, where there is an end to it.
+    pub fn room(&self) -> Option<usize> {
+        self.room
     }
 
     /// True when text may carry colour.
@@ -78,6 +101,19 @@ impl Screen {
                 self.write(&table)
             }
         }
+    }
+
+    /// True when a list that goes on is drawn over the one before.
+    pub fn is_redrawn(&self) -> bool {
+        self.terminal && matches!(self.output, Output::Table | Output::Wide)
+    }
+
+    /// Prints a list over the one before, which leaves the screen.
+    pub fn redraw<T: Record + Serialize>(&mut self, items: &[T], none: &str) -> Result<(), Failure> {
+        let table = if items.is_empty() { format!("{none}\n") } else { self.table(items, now()) };
+        // To the upper left corner, and what was below it is gone.
+        self.write(&format!("\x1b[H\x1b[2J{table}"))?;
+        self.flush()
     }
 
     /// Prints one thing with all that is known of it.
@@ -120,7 +156,7 @@ impl Screen {
             Output::Csv => self.write(&record::csv_line(&item.fields(), Field::csv))?,
             Output::Lines => self.line(item)?,
             Output::Table | Output::Wide => {
-                let text = record::row(item, self.color);
+                let text = record::row(item, self.color, self.room);
                 self.write(&text)?;
             }
         }
@@ -190,52 +226,83 @@ impl Screen {
         };
         let rows: Vec<Vec<Field>> =
             items.iter().map(|item| item.fields().into_iter().filter(shown).collect()).collect();
-        let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        table.set_content_arrangement(if self.terminal {
-            ContentArrangement::Dynamic
-        } else {
-            ContentArrangement::Disabled
-        });
-        if self.color {
-            table.enforce_styling();
-        } else if !self.terminal {
-            table.force_no_tty();
-        }
+        let cells = self.cells(&rows, now);
+        let headers: Vec<String> =
+            rows.iter().take(1).flatten().map(|field| field.key.to_uppercase()).collect();
+        let columns: Vec<Column> =
+            (0..headers.len()).map(|at| self.column(at, &headers, &rows, &cells)).collect();
+        // Whoever asks for a wide table is given one, and can scroll in it.
+        let widths = fit(&columns, self.room.filter(|_| self.output == Output::Table));
+        let mut text = String::new();
         if self.headers {
-            table.set_header(rows.iter().take(1).flatten().map(|field| field.key.to_uppercase()));
+            text.push_str(&line(&headers, &widths, |_, cell| cell.to_owned()));
         }
-        for row in &rows {
-            let cells: Vec<Cell> =
-                row.iter().map(|field| self.colored(Cell::new(field.short(now)), field.tone)).collect();
-            let mut row = Row::from(cells);
-            row.max_height(1);
-            table.add_row(row);
+        for (row, cells) in rows.iter().zip(&cells) {
+            let tone = |at: usize, cell: &str| match row.get(at).filter(|_| self.color) {
+                Some(field) => painted(cell, field.tone),
+                None => cell.to_owned(),
+            };
+            text.push_str(&line(cells, &widths, tone));
         }
-        for (index, field) in rows.iter().take(1).flatten().enumerate() {
-            let Some(column) = table.column_mut(index) else { continue };
-            column.set_padding((0, 2));
-            // Names and states are copied and compared, so they are never cut; titles and sentences may be.
-            if !field.long {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        let mut text = table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
-        text.push('\n');
         text
     }
 
-    fn colored(&self, cell: Cell, tone: Tone) -> Cell {
-        match tone {
-            _ if !self.color => cell,
-            Tone::Plain => cell,
-            Tone::Good => cell.fg(Color::Green),
-            Tone::Busy => cell.fg(Color::Cyan),
-            Tone::Attention => cell.fg(Color::Yellow),
-            Tone::Bad => cell.fg(Color::Red),
-            Tone::Quiet => cell.fg(Color::DarkGrey),
+    /// What stands in the cells, before any is cut.
+    fn cells(&self, rows: &[Vec<Field>], now: Time) -> Vec<Vec<String>> {
+        let mut cells: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|field| field.short(now)).collect()).collect();
+        // Who copies from a pipe or asks for everything gets whole names.
+        if self.room.is_none() || self.output == Output::Wide {
+            return cells;
+        }
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        for at in 0..columns {
+            if !rows.iter().all(|row| row.get(at).is_some_and(|field| field.is_id)) {
+                continue;
+            }
+            let names: Vec<String> = cells.iter().map(|row| row[at].clone()).collect();
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            let short: HashMap<&str, &str> =
+                all.iter().copied().zip(telling(&all, |name| short_id(name).len())).collect();
+            for row in &mut cells {
+                row[at] =
+                    short.get(row[at].as_str()).map_or_else(|| row[at].clone(), |short| (*short).to_owned());
+            }
+        }
+        cells
+    }
+
+    fn column(&self, at: usize, headers: &[String], rows: &[Vec<Field>], cells: &[Vec<String>]) -> Column {
+        let header = if self.headers { headers.get(at).map_or(0, |text| width(text)) } else { 0 };
+        let widest = cells.iter().filter_map(|row| row.get(at)).map(|cell| width(cell)).max().unwrap_or(0);
+        let fields = || rows.iter().filter_map(|row| row.get(at));
+        let weight = fields().map(|field| field.weight).max().unwrap_or(0);
+        Column {
+            natural: widest.max(header),
+            header,
+            is_long: fields().any(|field| field.long),
+            // What names a record is missed most, and nobody misses a column with nothing in it.
+            weight: match at {
+                0 => u8::MAX,
+                _ if fields().all(Field::is_empty) => 0,
+                _ => weight,
+            },
         }
     }
+}
+
+/// A line of a table; blanks at its end say nothing.
+fn line(cells: &[String], widths: &[Option<usize>], paint: impl Fn(usize, &str) -> String) -> String {
+    let (mut line, mut blanks) = (String::new(), 0);
+    for (at, cell) in cells.iter().enumerate() {
+        let Some(most) = widths.get(at).copied().flatten() else { continue };
+        let cell = cut(cell, most);
+        line.push_str(&" ".repeat(blanks));
+        line.push_str(&paint(at, &cell));
+        blanks = most - width(&cell) + GAP;
+    }
+    line.push('\n');
+    line
 }
 
 /// A reader that went away (`| head`) has got what it wanted: the failure is [`Exit::Done`], which ends the program

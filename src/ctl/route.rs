@@ -27,16 +27,16 @@ impl Record for RouteView {
         let mut fields = vec![Field::new("name", &self.name)];
         if let Some(fits) = self.fits {
             let (word, tone) = if fits { ("yes", Tone::Good) } else { ("no", Tone::Quiet) };
-            fields.push(Field::new("fits", word).tone(tone));
+            fields.push(Field::new("fits", word).tone(tone).weight(95));
         }
         fields.extend([
-            Field::new("channels", self.channels.join(",")),
-            Field::new("asked_of", &self.asked_of),
+            Field::new("channels", self.channels.join(",")).weight(80),
+            Field::new("asked_of", &self.asked_of).weight(40),
             Field::new("severity", &self.severity),
-            Field::new("match", &self.matches),
+            Field::new("match", &self.matches).long().weight(70),
         ]);
         if self.fits.is_some() {
-            fields.push(Field::new("why", &self.why).long());
+            fields.push(Field::new("why", &self.why).long().weight(90));
         }
         fields
     }

@@ -61,9 +61,9 @@ impl Record for TableDiff {
     fn fields(&self) -> Vec<Field> {
         let mut fields = vec![
             Field::new("table", &self.table),
-            Field::new("only_there", self.only_there.rows),
-            Field::new("only_here", self.only_here.rows),
-            Field::new("different", self.different.rows),
+            Field::new("only_there", self.only_there.rows).weight(90),
+            Field::new("only_here", self.only_here.rows).weight(80),
+            Field::new("different", self.different.rows).weight(85),
         ];
         fields.extend(ends(["there_first", "there_last", "there_from", "there_to"], &self.only_there));
         let here = ends(["here_first", "here_last", "here_from", "here_to"], &self.only_here);
@@ -87,8 +87,8 @@ impl Record for DiffRow {
         let row = serde_json::Value::Object(self.row.clone()).to_string();
         vec![
             Field::new("table", &self.table),
-            Field::new("key", &self.key),
-            Field::new("side", &self.side),
+            Field::new("key", &self.key).weight(90),
+            Field::new("side", &self.side).weight(80),
             Field::new("row", row).long(),
         ]
     }

@@ -1,6 +1,7 @@
 //! halctl against a stand-in supervisor: what it prints, how it waits, when it gives up.
 
 mod stand;
+mod width;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -49,13 +50,22 @@ async fn halctl(stand: &Stand, line: &[&str]) -> Outcome {
 }
 
 async fn halctl_with(variables: &[(&str, &str)], line: &[&str]) -> Outcome {
+    halctl_on(None, variables, line).await
+}
+
+/// Runs halctl on a terminal with lines of this width, or in a pipe.
+async fn halctl_on(room: Option<usize>, variables: &[(&str, &str)], line: &[&str]) -> Outcome {
     let cli = Cli::try_parse_from([&["halctl"], line].concat()).unwrap();
     let around = Surroundings {
         variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
         machine_file: "/nowhere/ctl.json".into(),
     };
     let (out, aside) = (Paper::default(), Paper::default());
-    let screen = Screen::to(&cli.global, false, false, Box::new(out.clone()), Box::new(aside.clone()));
+    let terminal = room.is_some();
+    let mut screen = Screen::to(&cli.global, terminal, false, Box::new(out.clone()), Box::new(aside.clone()));
+    if let Some(room) = room {
+        screen = screen.with_room(room);
+    }
     let ran = tokio::time::timeout(DEADLINE, run_in(cli, &around, screen)).await.expect("halctl did not end");
     let (exit, sentence) = match ran {
         Ok(()) => (Exit::Done, String::new()),

@@ -26,14 +26,16 @@ impl Record for ModelPrice {
         vec![
             Field::new("model", &self.model),
             Field::new("provider", &self.provider),
-            Field::new("from", &self.from),
-            Field::new("input", dollars(self.input)),
-            Field::new("output", dollars(self.output)),
-            Field::new("cache_read", dollars(self.cache_read)),
-            Field::new("cache_write", dollars(self.cache_write)),
+            Field::new("from", &self.from).weight(40),
+            Field::new("input", dollars(self.input)).weight(80),
+            Field::new("output", dollars(self.output)).weight(85),
+            Field::new("cache_read", dollars(self.cache_read)).weight(45),
+            Field::new("cache_write", dollars(self.cache_write)).weight(44),
             Field::new("above", above).wide(),
-            Field::new("paid", paid).tone(if self.is_subscribed { Tone::Busy } else { Tone::Plain }),
-            Field::new("source", &self.source).long(),
+            Field::new("paid", paid)
+                .tone(if self.is_subscribed { Tone::Busy } else { Tone::Plain })
+                .weight(30),
+            Field::new("source", &self.source).long().weight(20),
         ]
     }
 }

@@ -57,13 +57,13 @@ impl Record for Compared {
         let verdict = if verdict == "explained" && self.unexplained_micros != 0 { "small" } else { verdict };
         vec![
             Field::new("date", &self.date),
-            Field::new("provider", &self.provider),
-            Field::new("model", &self.model),
-            Field::new("ours", money(self.ours_micros)),
-            Field::new("theirs", money(self.theirs_micros)),
-            Field::new("difference", dollars(self.difference_micros)),
-            Field::new("unexplained", dollars(self.unexplained_micros)),
-            Field::new("verdict", verdict).tone(tone),
+            Field::new("provider", &self.provider).weight(60),
+            Field::new("model", &self.model).weight(80),
+            Field::new("ours", money(self.ours_micros)).weight(70),
+            Field::new("theirs", money(self.theirs_micros)).weight(75),
+            Field::new("difference", dollars(self.difference_micros)).weight(85),
+            Field::new("unexplained", dollars(self.unexplained_micros)).weight(65),
+            Field::new("verdict", verdict).tone(tone).weight(90),
             Field::new("our_tokens", self.our_tokens).wide(),
             Field::new(
                 "their_tokens",

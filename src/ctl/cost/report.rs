@@ -13,7 +13,13 @@ use crate::protocol::cost::{Amount, CostReport, Day, Forecast, Freshness, Part};
 use crate::protocol::provider::ProviderStatus;
 
 /// The longest bar of a day, in characters.
-const WIDEST: f64 = 40.0;
+const WIDEST: usize = 40;
+
+/// The shortest bar of the dearest day: less shows no difference.
+const LEAST: usize = 10;
+
+/// What stands beside a bar: the day, the money, and the tokens.
+const BESIDE_A_BAR: usize = 45;
 
 /// Shows a period that has a name. Today's numbers are brought up to date first.
 pub async fn named(
@@ -57,7 +63,7 @@ fn show(report: &CostReport, by: Option<By>, screen: &mut Screen) -> Result<(), 
         (Output::Table | Output::Wide, parts) => {
             screen.one(&Sums(report))?;
             if report.days.len() > 1 {
-                screen.write(&format!("\n{}", bars(&report.days)))?;
+                screen.write(&format!("\n{}", bars(&report.days, screen.room())))?;
             }
             screen.write("\n")?;
             screen.list(parts.unwrap_or(&report.by_model), &none)?;
@@ -71,32 +77,40 @@ fn show(report: &CostReport, by: Option<By>, screen: &mut Screen) -> Result<(), 
 }
 
 /// A line with a bar for every day.
-fn bars(days: &[Day]) -> String {
+fn bars(days: &[Day], room: Option<usize>) -> String {
+    let widest = room.map_or(WIDEST, |room| room.saturating_sub(BESIDE_A_BAR).clamp(LEAST, WIDEST));
     let most = days.iter().filter_map(|day| day.amount.cost_usd).fold(0.0, f64::max);
     let line = |day: &Day| {
         let cost = day.amount.cost_usd.unwrap_or(0.0);
         // A day on which something was spent has a bar.
-        let long = if cost > 0.0 { (cost / most * WIDEST).ceil() as usize } else { 0 };
+        let long = if cost > 0.0 { (cost / most * widest as f64).ceil() as usize } else { 0 };
         let bar = "█".repeat(long);
-        format!("{}  {bar:40}  {}  {} tokens\n", day.date, spent(&day.amount), number(day.amount.tokens))
+        let (spent, tokens) = (money(day.amount.cost_micros), number(day.amount.tokens));
+        format!("{}  {bar:widest$}  {spent}  {tokens} tokens\n", day.date)
     };
     days.iter().map(line).collect()
 }
 
-fn spent(amount: &Amount) -> String {
-    money(amount.cost_micros)
+/// A sum: to four digits for programs, and as people write it for people.
+fn spent(key: &'static str, amount: &Amount) -> Field {
+    let exact = amount.cost_micros.map(|micros| dollars(micros as f64 / 1e6));
+    Field::money(key, exact.unwrap_or_else(|| money(None)), amount.cost_micros)
 }
 
 /// To the millionth for programs, and as people write it in a table.
 fn exact(key: &'static str, usd: Option<f64>) -> Field {
     match usd {
-        Some(usd) => Field::new(key, format!("{usd:.6}")).brief(dollars(usd)),
+        Some(usd) => Field::money(key, format!("{usd:.6}"), None).brief(written(usd)),
         None => Field::new(key, "unknown"),
     }
 }
 
 fn dollars(usd: f64) -> String {
     format!("${usd:.4}")
+}
+
+fn written(usd: f64) -> String {
+    money(Some((usd.max(0.0) * 1e6).round() as u64))
 }
 
 /// Everything together.
@@ -108,23 +122,24 @@ impl Record for Sums<'_> {
         let Self(report) = self;
         let total = &report.total;
         let before = &report.before;
-        let change = match before.change_percent {
-            Some(percent) => format!(" ({percent:+.1} %)"),
-            None => String::new(),
-        };
+        let percent = before.change_percent.map(|percent| format!(" ({percent:+.1} %)")).unwrap_or_default();
         let sign = if before.change_usd < 0.0 { "-" } else { "+" };
+        let change = |write: fn(f64) -> String| format!("{sign}{}{percent}", write(before.change_usd.abs()));
+        let by_exact = |key, of: &dyn Fn(fn(f64) -> String) -> String| {
+            Field::money(key, of(dollars), None).brief(of(written))
+        };
         let mut fields = vec![
             Field::new("period", &report.period),
             Field::new("from", &report.from),
             Field::new("to", &report.to),
-            Field::new("total_cost", spent(total)),
+            spent("total_cost", total),
             Field::new("session_count", report.session_count),
             Field::new("tokens_used", report.tokens_used),
-            Field::new("daily_average", dollars(report.daily_average_usd)),
-            Field::new("before", spent(&before.amount)),
-            Field::new("change", format!("{sign}{}{change}", dollars(before.change_usd.abs()))),
-            Field::new("end_of_day", range(&report.end_of_day)),
-            Field::new("end_of_month", range(&report.end_of_month)),
+            by_exact("daily_average", &|write| write(report.daily_average_usd)),
+            spent("before", &before.amount),
+            by_exact("change", &change),
+            by_exact("end_of_day", &|write| range(&report.end_of_day, write)),
+            by_exact("end_of_month", &|write| range(&report.end_of_month, write)),
         ];
         fields.extend(apart(total));
         fields
@@ -137,14 +152,16 @@ fn apart(amount: &Amount) -> Vec<Field> {
     vec![
         exact("estimated_usd", Some(amount.estimated_usd)).wide(),
         exact("api_equivalent_usd", Some(amount.api_equivalent_usd)).wide(),
-        Field::new("unpriced_tokens", amount.unpriced_tokens).tone(warn(amount.unpriced_tokens)),
-        Field::new("unreported_calls", amount.unreported_calls).tone(warn(amount.unreported_calls)),
+        Field::new("unpriced_tokens", amount.unpriced_tokens).tone(warn(amount.unpriced_tokens)).weight(30),
+        Field::new("unreported_calls", amount.unreported_calls)
+            .tone(warn(amount.unreported_calls))
+            .weight(25),
     ]
 }
 
-fn range(forecast: &Forecast) -> String {
+fn range(forecast: &Forecast, write: fn(f64) -> String) -> String {
     let Forecast { expected_usd, low_usd, high_usd } = *forecast;
-    format!("{} ({} to {})", dollars(expected_usd), dollars(low_usd), dollars(high_usd))
+    format!("{} ({} to {})", write(expected_usd), write(low_usd), write(high_usd))
 }
 
 impl Record for Part {
@@ -156,7 +173,10 @@ impl Record for Part {
             ("session_id", &self.session_id),
             ("node_id", &self.node_id),
         ];
-        let names = names.into_iter().filter_map(|(key, name)| Some(Field::new(key, name.as_deref()?)));
+        let names = names.into_iter().filter_map(|(key, name)| {
+            let name = name.as_deref()?;
+            Some(if key == "session_id" { Field::id(key, name) } else { Field::new(key, name) })
+        });
         names.chain(used(&self.amount)).collect()
     }
 }
@@ -170,8 +190,8 @@ impl Record for Day {
 fn used(amount: &Amount) -> Vec<Field> {
     let kinds = &amount.token_kinds;
     let mut fields = vec![
-        exact("cost_usd", amount.cost_usd),
-        Field::new("tokens", amount.tokens),
+        exact("cost_usd", amount.cost_usd).weight(90),
+        Field::new("tokens", amount.tokens).brief(number(amount.tokens)).weight(70),
         Field::new("input", kinds.input).wide(),
         Field::new("output", kinds.output).wide(),
         Field::new("reasoning", kinds.reasoning).wide(),
@@ -191,9 +211,9 @@ impl Record for Freshness {
         };
         vec![
             Field::new("source", &self.source),
-            Field::new("state", &self.state).tone(tone),
-            Field::moment("as_of", self.as_of),
-            Field::new("note", &self.note).long(),
+            Field::new("state", &self.state).tone(tone).weight(90),
+            Field::moment("as_of", self.as_of).weight(70),
+            Field::new("note", &self.note).long().weight(80),
         ]
     }
 }
@@ -211,10 +231,10 @@ mod tests {
     #[test]
     fn the_dearest_day_has_the_longest_bar_and_an_unknown_one_has_none() {
         let days = [day("2026-11-25", Some(2_000_000)), day("2026-11-26", Some(1)), day("2026-11-27", None)];
-        let text = bars(&days);
+        let text = bars(&days, None);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("2026-11-25  {}  $2.0000  1,234 tokens", "█".repeat(40)));
-        assert!(lines[1].contains(" █ ") && lines[1].contains("$0.0000"), "{text}");
+        assert_eq!(lines[0], format!("2026-11-25  {}  $2.00  1,234 tokens", "█".repeat(40)));
+        assert!(lines[1].contains(" █ ") && lines[1].contains("<$0.0001"), "{text}");
         assert!(!lines[2].contains('█') && lines[2].contains("unknown"), "{text}");
     }
 }

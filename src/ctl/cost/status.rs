@@ -34,14 +34,14 @@ impl Record for ProviderStatus {
         let lag = self.lag_seconds.map(|lag| write_duration(std::time::Duration::from_secs(lag)));
         vec![
             Field::new("provider", self.provider.as_str()),
-            Field::new("status", self.status.as_str()).tone(tone),
-            Field::moment("last_success", self.tries.last_success),
-            Field::new("lag", lag.unwrap_or_default()),
+            Field::new("status", self.status.as_str()).tone(tone).weight(95),
+            Field::moment("last_success", self.tries.last_success).weight(80),
+            Field::new("lag", lag.unwrap_or_default()).weight(70),
             Field::moment("last_try", self.tries.last_try).wide(),
             Field::new("failures", self.tries.failures).wide(),
             Field::new("newest_day", &self.newest_day),
-            Field::new("days", self.days),
-            Field::new("error", &self.tries.error).long(),
+            Field::new("days", self.days).weight(20),
+            Field::new("error", &self.tries.error).long().weight(90),
         ]
     }
 }

@@ -186,10 +186,10 @@ impl Record for Finding {
     fn fields(&self) -> Vec<Field> {
         vec![
             Field::new("finding", &self.name),
-            Field::new("severity", self.severity.as_str()).tone(tone(self.severity)),
+            Field::new("severity", self.severity.as_str()).tone(tone(self.severity)).weight(90),
             Field::new("about", &self.about),
-            Field::new("incident", self.incident.title()),
-            Field::new("what", &self.what).long(),
+            Field::new("incident", self.incident.title()).weight(30),
+            Field::new("what", &self.what).long().weight(85),
             Field::new("evidence", self.evidence.join("\n")).detail(),
             Field::new("commands", self.commands.join("\n")).detail(),
             Field::new("fix", self.fix.as_ref().map(Remedy::sentence).unwrap_or_default()).detail(),

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{ago, clean, exact, one_line, short};
+use super::layout::{GAP, cut, width};
+use super::text::{ago, clean, exact, money, one_line, short, short_id};
 use crate::base::clock::Time;
 
 /// Characters of a value in a line of an endless table.
@@ -32,6 +33,11 @@ pub struct Field {
     pub tone: Tone,
     /// True when a table may cut it.
     pub long: bool,
+    /// How much a person misses it in a table that is too narrow: the least missed goes first.
+    pub weight: u8,
+    /// True when it is a name that nobody reads to its end.
+    pub is_id: bool,
+    is_money: bool,
     value: Value,
     brief: Option<String>,
 }
@@ -73,14 +79,27 @@ pub enum Tone {
 impl Field {
     /// A text; an empty one is shown as `-`.
     pub fn new(key: &'static str, text: impl ToString) -> Self {
-        let value = Value::Text(text.to_string());
-        Self { key, place: Place::Table, tone: Tone::Plain, long: false, value, brief: None }
+        Self::of(key, Value::Text(text.to_string()))
+    }
+
+    /// The name of one of many: tables on a terminal show as much of it as tells it from the others.
+    pub fn id(key: &'static str, name: impl ToString) -> Self {
+        Self { is_id: true, ..Self::new(key, name) }
+    }
+
+    /// An amount of money: `exact` for programs, and as people write it for people.
+    pub fn money(key: &'static str, exact: impl ToString, micros: Option<u64>) -> Self {
+        Self { is_money: true, ..Self::new(key, exact).brief(money(micros)) }
     }
 
     /// A moment: relative in tables, exact elsewhere.
     pub fn moment(key: &'static str, at: Time) -> Self {
-        let value = Value::Moment(at);
-        Self { key, place: Place::Table, tone: Tone::Plain, long: false, value, brief: None }
+        Self::of(key, Value::Moment(at))
+    }
+
+    fn of(key: &'static str, value: Value) -> Self {
+        let (place, tone) = (Place::Table, Tone::Plain);
+        Self { key, place, tone, long: false, weight: 50, is_id: false, is_money: false, value, brief: None }
     }
 
     /// Shown in wide tables, lines and sheets only.
@@ -96,6 +115,29 @@ impl Field {
     /// May be cut in a table.
     pub fn long(self) -> Self {
         Self { long: true, ..self }
+    }
+
+    /// Missed so much, of 100; 50 when nothing is said.
+    pub fn weight(self, weight: u8) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Where it stands among others: what is no number before all numbers, and both before words.
+    pub fn sort_key(&self) -> (u8, f64, String) {
+        let number = |text: &str| text.trim_end_matches('%').parse::<f64>().ok();
+        match &self.value {
+            Value::Moment(at) => (1, at.0 as f64, String::new()),
+            Value::Text(text) => match number(text) {
+                Some(number) => (1, number, String::new()),
+                None if self.is_money || text.is_empty() => (0, 0.0, String::new()),
+                None => (2, 0.0, text.to_lowercase()),
+            },
+        }
+    }
+
+    /// True when there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.value, Value::Text(text) if text.is_empty())
     }
 
     /// With a meaning.
@@ -200,6 +242,7 @@ pub fn sheet(record: &impl Record, now: Time, color: bool) -> String {
                 let indent = format!("\n{:width$}  ", "");
                 clean(text.trim_end()).replace('\n', &indent)
             }
+            Value::Text(_) if field.is_money => field.short(now),
             Value::Text(_) => field.text(),
         };
         let value = if color { painted(&value, field.tone) } else { value };
@@ -208,20 +251,32 @@ pub fn sheet(record: &impl Record, now: Time, color: bool) -> String {
     out
 }
 
-/// A record as a line of a table that has no end, so its columns cannot be measured.
-pub fn row(record: &impl Record, color: bool) -> String {
-    let parts: Vec<_> = record
-        .fields()
-        .iter()
-        .filter(|field| field.place == Place::Table)
-        .map(|field| {
-            let value = match &field.value {
-                Value::Moment(at) => super::text::clock(*at),
-                Value::Text(_) => short(&field.text(), MAX_ROW_VALUE),
-            };
-            if color { painted(&value, field.tone) } else { value }
-        })
-        .collect();
+/// A record as a line of a table that has no end, so its columns cannot be measured. With a `room` it is one line of
+/// that width at most: texts that may be cut share what the others leave.
+pub fn row(record: &impl Record, color: bool, room: Option<usize>) -> String {
+    let mut fields = record.fields();
+    fields.retain(|field| field.place == Place::Table);
+    let value = |field: &Field| match &field.value {
+        Value::Moment(at) => super::text::clock(*at),
+        Value::Text(_) if field.is_id && room.is_some() => short_id(&field.text()).to_owned(),
+        Value::Text(_) => short(&field.text(), MAX_ROW_VALUE),
+    };
+    let values: Vec<String> = fields.iter().map(value).collect();
+    let fixed: usize =
+        values.iter().zip(&fields).filter(|(_, field)| !field.long).map(|(text, _)| width(text)).sum();
+    let long = fields.iter().filter(|field| field.long).count().max(1);
+    let spared = |room: usize| room.saturating_sub(fixed + GAP * fields.len().saturating_sub(1)) / long;
+    let mut left = room.unwrap_or(usize::MAX);
+    let mut parts = Vec::new();
+    for (text, field) in values.iter().zip(&fields) {
+        let most = if field.long { room.map_or(usize::MAX, spared) } else { usize::MAX };
+        let text = cut(text, most.min(left));
+        if text.is_empty() {
+            continue;
+        }
+        left = left.saturating_sub(width(&text) + GAP);
+        parts.push(if color { painted(&text, field.tone) } else { text });
+    }
     format!("{}\n", parts.join("  "))
 }
 
@@ -313,6 +368,6 @@ mod tests {
         let sheet = sheet(&Thing, Time(61_000), false);
         assert!(sheet.contains("since    1970-01-01T00:00:01.000Z (1 min ago)\n"), "{sheet}");
         assert!(sheet.contains("title    two\n         lines\n"), "{sheet}");
-        assert!(row(&Thing, true).contains("\x1b["));
+        assert!(row(&Thing, true, None).contains("\x1b["));
     }
 }

@@ -7,6 +7,16 @@ use crate::base::harmless::is_harmful;
 
 pub use crate::base::harmless::clean;
 
+/// What another machine's clock may be ahead of ours without being in the future.
+const CLOCKS_APART: Duration = Duration::from_secs(10);
+
+/// Characters of a name that are always shown, behind its kind (`ses_`).
+const ID_SHOWN: usize = 8;
+
+/// Characters of a name of the kind that begins with the time, which a person needs to find it again.
+const UUID_SHOWN: usize = 13;
+
+
 /// Text on one line: line ends become `\n`, tabs a space, runs of spaces one space.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -34,10 +44,12 @@ pub fn short(text: &str, most: usize) -> String {
     }
 }
 
-/// How long ago, in one unit: `2 min ago`.
+/// How long ago, in one unit: `2 min ago`; or how far ahead: `in 2 min`.
 pub fn ago(at: Time, now: Time) -> String {
     match at {
         Time(0) => "never".to_owned(),
+        // Two clocks are never quite alike.
+        at if at.since(now) > CLOCKS_APART => format!("in {}", span(at.since(now))),
         at => format!("{} ago", span(now.since(at))),
     }
 }
@@ -67,12 +79,27 @@ pub fn day(at: Time) -> String {
     at.to_string().get(..10).unwrap_or("----------").to_owned()
 }
 
-/// US dollars with four digits behind the point; unknown is not zero.
+/// US dollars as people write them: cents, and of less than a dollar two digits more where they say something.
+/// Unknown is not zero.
 pub fn money(micros: Option<u64>) -> String {
     match micros {
-        Some(micros) => format!("${:.4}", micros as f64 / 1e6),
         None => "unknown".to_owned(),
+        Some(1..50) => "<$0.0001".to_owned(),
+        Some(micros) if micros >= 1_000_000 => format!("${:.2}", micros as f64 / 1e6),
+        Some(micros) => {
+            let text = format!("${:.4}", micros as f64 / 1e6);
+            text.strip_suffix("00").unwrap_or(&text).to_owned()
+        }
     }
+}
+
+/// The beginning of a name, as lists on a terminal show it at least.
+pub fn short_id(id: &str) -> &str {
+    // Names that begin with a time differ behind it: all of one hour begin alike.
+    let is_uuid = id.len() == 36 && id.bytes().filter(|byte| *byte == b'-').count() == 4;
+    let kind = id.find('_').filter(|at| *at <= 4).map_or(0, |at| at + 1);
+    let most = if is_uuid { UUID_SHOWN } else { kind + ID_SHOWN };
+    &id[..id.floor_char_boundary(most.min(id.len()))]
 }
 
 /// A number with its thousands set apart.
@@ -111,12 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn names_are_shown_as_far_as_they_are_read() {
+        assert_eq!(short_id("ses_7a1b2c3d4e5f6g7h8i9j0klmno"), "ses_7a1b2c3d");
+        assert_eq!(short_id("019ac1d0-6b3e-7c3e-9c57-5a3e0d1f2b4c"), "019ac1d0-6b3e");
+        assert_eq!((short_id("s1"), short_id("web-1.example.org")), ("s1", "web-1.ex"));
+    }
+
+    #[test]
     fn values_read_well() {
         let now = Time(10_000_000_000);
         assert_eq!(ago(now.minus(Duration::from_secs(125)), now), "2 min ago");
         assert_eq!(ago(now.plus(Duration::from_secs(5)), now), "0 s ago");
         assert_eq!(ago(Time(0), now), "never");
-        assert_eq!((money(Some(7_260)), money(None)), ("$0.0073".to_owned(), "unknown".to_owned()));
+        assert_eq!(ago(now.plus(Duration::from_secs(3700)), now), "in 1 h");
+        let amounts = [Some(7_260), Some(0), Some(500_000), Some(12), Some(1_237_891), Some(999_999), None];
+        let written = ["$0.0073", "$0.00", "$0.50", "<$0.0001", "$1.24", "$1.00", "unknown"];
+        assert_eq!(amounts.map(money), written);
         assert_eq!(
             (number(0), number(2396), number(1_234_567)),
             ("0".into(), "2,396".into(), "1,234,567".into())

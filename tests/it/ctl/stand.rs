@@ -58,6 +58,8 @@ pub struct Facts {
     pub streams: usize,
     /// All streams with a lower number are over.
     pub broken: usize,
+    /// What it answers to other questions, by their path behind `/api/v1/`.
+    pub canned: serde_json::Map<String, Value>,
 }
 
 impl Stand {
@@ -70,8 +72,9 @@ impl Stand {
             .route("/api/v1/sessions", get(sessions))
             .route("/api/v1/sessions/{id}", get(session))
             .route("/api/v1/events", get(events))
-            .route("/api/v1/commands", post(command))
+            .route("/api/v1/commands", post(command).get(canned))
             .route("/api/v1/stream", get(live))
+            .fallback(canned)
             .with_state(stand.clone());
         tokio::spawn(async move { axum::serve(listener, api).await.unwrap() });
         stand
@@ -213,6 +216,17 @@ async fn session(Path(id): Path<String>, (State(stand), uri, headers, _): Heard)
     match facts.sessions.iter().find(|session| session.id.as_str() == id) {
         Some(session) => answer(session, None),
         None => refuse(StatusCode::NOT_FOUND, Code::NotFound, &format!("there is no session {id}")),
+    }
+}
+
+async fn canned((State(stand), uri, headers, _): Heard) -> Response {
+    if let Some(no) = stand.hear(&uri, &headers) {
+        return no;
+    }
+    let path = uri.path().trim_start_matches("/api/v1/");
+    match stand.facts().canned.get(path) {
+        Some(data) => answer(data, None),
+        None => refuse(StatusCode::NOT_FOUND, Code::NotFound, &format!("there is no {path}")),
     }
 }
 

@@ -112,7 +112,7 @@ fn what_is_refused_is_shown_as_undelivered_and_can_be_tried_again() {
     let now = until_channel(&world, "ops", "the second is told", |now| now["waiting"] == 0);
     assert_eq!((far.base.fired(), &now["undelivered"]), (1, &json!(1)), "{now}");
     let queue = world.ctl_says(&["channels", "queue", "ops"]);
-    assert!(queue.contains("state: undelivered") && queue.contains("it answered 410"), "{queue}");
+    assert!(queue.contains("status: undelivered") && queue.contains("it answered 410"), "{queue}");
     assert_eq!(world.count_events("type=notice.undelivered"), 1);
     world.ctl_says(&["channels", "retry", "ops"]);
     until_channel(&world, "ops", "all is told", |now| now["undelivered"] == 0 && now["waiting"] == 0);
