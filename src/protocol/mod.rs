@@ -9,6 +9,7 @@
 //!   aside holds. As the HTTP API says them.
 //! - `cost`: what sessions have used; `worth`: what one use came to.
 //! - `provider`: what model providers bill.
+//! - `name`: what there is of a kind, for whoever types the beginning of a name.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor.
 //!
@@ -29,6 +30,7 @@ pub mod event;
 pub mod frame;
 pub mod lease;
 pub mod mark;
+pub mod name;
 pub mod node;
 pub mod notice;
 pub mod policy;

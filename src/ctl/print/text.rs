@@ -16,7 +16,6 @@ const ID_SHOWN: usize = 8;
 /// Characters of a name of the kind that begins with the time, which a person needs to find it again.
 const UUID_SHOWN: usize = 13;
 
-
 /// Text on one line: line ends become `\n`, tabs a space, runs of spaces one space.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::facts::{AlertFacts, CostFacts, EventFacts, NodeFacts, SessionFacts};
 
 /// Events that a route may name alone.
-pub const EVENTS: [&str; 45] = [
+pub const EVENTS: [&str; 46] = [
     "agent.restarted",
     "approval.answered",
     "approval.asked",
@@ -31,6 +31,7 @@ pub const EVENTS: [&str; 45] = [
     "message.part.updated",
     "message.updated",
     "node.online",
+    "node.removed",
     "permission.asked",
     "permission.replied",
     "policy.decided",
@@ -83,6 +84,7 @@ pub const ALERTS: [&str; 34] = [
     "node.disk",
     "node.memory",
     "node.offline",
+    "node.renamed",
     "notice.undelivered",
     "response.slow",
     "retention.failed",

@@ -102,7 +102,7 @@ impl Decided {
 
     /// True when there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.upto == 0 && self.list.is_empty()
+        self.upto == 0 && self.list.is_empty() && self.gone.is_empty()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod command;
 pub mod cost;
 pub mod event;
 pub mod health;
+pub mod name;
 pub mod node;
 pub mod policy;
 pub mod provider;
@@ -52,8 +53,9 @@ struct Document;
 pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(node::list))
-        .routes(routes!(node::get))
+        .routes(routes!(node::get, node::remove))
         .routes(routes!(node::forget_epoch))
+        .routes(routes!(name::list))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
         .routes(routes!(policy::list))

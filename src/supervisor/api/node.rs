@@ -1,4 +1,4 @@
-//! `GET /api/v1/nodes`, and forgetting what epochs a node was given.
+//! `GET /api/v1/nodes`, the end of a node, and forgetting what epochs one was given.
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
@@ -12,6 +12,7 @@ use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::node::{Node, NodeId, NodeStatus};
 use crate::supervisor::auth::Actor;
+use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
@@ -83,4 +84,16 @@ pub async fn forget_epoch(
         Some(node) => one(node),
         None => Err(ApiError::not_found(no_such("node", &id, view.nodes.keys().map(|id| id.as_str())))),
     }
+}
+
+/// Removes a node that is offline and will not come again. Its sessions leave the lists and stay readable.
+#[utoipa::path(delete, path = "/api/v1/nodes/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn remove(
+    State(shared): State<Shared>,
+    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Answered<Node> {
+    let (reply, answer) = oneshot::channel();
+    shared.hub.send(Input::RemoveNode { id: NodeId::from(id), by: (actor, address), reply }).await?;
+    one(*answer.await.map_err(|_| Stopped)??)
 }

@@ -31,6 +31,8 @@ pub struct SessionQuery {
     project: Option<String>,
     /// In one of these states (comma between them).
     status: Option<String>,
+    /// With all of these labels (comma between them).
+    label: Option<String>,
     /// Helpers of this session only.
     parent_id: Option<String>,
     /// `true`: those that were archived, too.
@@ -80,6 +82,7 @@ struct Filter {
     status: Vec<Status>,
     /// Those that were put away, unless they are wanted too.
     archived: HashSet<SessionId>,
+    labels: Vec<String>,
 }
 
 impl Filter {
@@ -96,6 +99,7 @@ impl Filter {
             project: given(query.project.clone()),
             parent_id: given(query.parent_id.clone()),
             status: status.collect::<Result<_, _>>()?,
+            labels: listed(query.label.clone()),
             archived: if query.all.unwrap_or(false) { HashSet::new() } else { archived(view) },
         })
     }
@@ -136,8 +140,18 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|id| session.parent_id.as_ref().is_some_and(|one| one.as_str() == id))
             && !self.archived.contains(&session.id)
+            && (self.labels.is_empty() || {
+                let marks = view.marks_of(session);
+                self.labels.iter().all(|label| marks.labels.contains(label))
+            })
             && (self.status.is_empty() || self.status.contains(&view.status_of(session).0))
     }
+}
+
+/// The words of a list with commas.
+fn listed(text: Option<String>) -> Vec<String> {
+    let text = given(text).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Sessions that were put away.

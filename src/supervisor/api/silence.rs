@@ -94,6 +94,7 @@ pub async fn expire(
     }
 }
 
-fn all(shared: &Shared) -> Vec<Silence> {
+/// Those that hold.
+pub(super) fn all(shared: &Shared) -> Vec<Silence> {
     shared.hub.view().all_kept(SILENCE).map(|(_, silence)| Silence::clone(silence)).collect()
 }

@@ -10,7 +10,7 @@ use crate::protocol::approval::Approval;
 use crate::protocol::budget::Budget;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{ToAgent, Watch};
-use crate::protocol::node::NodeId;
+use crate::protocol::node::{Node, NodeId};
 
 /// What is done after a commit. When the commit fails none is, and whoever waits is told why.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub enum Effect {
     Acknowledged(oneshot::Sender<Result<Alert, NotAccepted>>, Result<Alert, NotAccepted>),
     /// The answer to whoever changed a budget.
     Budget(oneshot::Sender<Result<Budget, NotAccepted>>, Result<Budget, NotAccepted>),
+    /// The answer to whoever removed a node.
+    Removed(oneshot::Sender<Result<Box<Node>, NotAccepted>>, Result<Box<Node>, NotAccepted>),
     /// The answer to whoever sends notices.
     Settled(oneshot::Sender<bool>, bool),
     /// Something is to be sent.
@@ -75,6 +77,7 @@ impl Effect {
             Self::Acknowledged(reply, _) => drop(reply.send(Err(refused()))),
             Self::Budget(reply, _) => drop(reply.send(Err(refused()))),
             Self::Snoozed(reply, _) => drop(reply.send(Err(refused()))),
+            Self::Removed(reply, _) => drop(reply.send(Err(refused()))),
             Self::Attach { reply, .. } => {
                 drop(reply.send(Err(format!("the supervisor cannot write to its store: {why}"))));
             }

@@ -410,6 +410,15 @@ pub enum Input {
     Notice(Happening),
     /// The routes were reloaded.
     Routing(Arc<Routing>),
+    /// Somebody removes a node that is offline.
+    RemoveNode {
+        /// Which.
+        id: NodeId,
+        /// Who, and from where.
+        by: (String, String),
+        /// The node as it was.
+        reply: oneshot::Sender<Result<Box<protocol::node::Node>, NotAccepted>>,
+    },
     /// A chat keeps the thread of a session for the next time, or does not any more.
     Thread {
         /// `CHANNEL/SESSION`.
@@ -473,6 +482,7 @@ impl Input {
             | Self::Audit(_)
             | Self::Lease { .. }
             | Self::Budget { .. }
+            | Self::RemoveNode { .. }
             | Self::Billed(_)
             | Self::Tick => false,
         }

@@ -323,6 +323,7 @@ impl<T: Tally> Owner<T> {
             Effect::Acknowledged(reply, answer) => drop(reply.send(answer)),
             Effect::Budget(reply, answer) => drop(reply.send(answer)),
             Effect::Snoozed(reply, answer) => drop(reply.send(answer)),
+            Effect::Removed(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {

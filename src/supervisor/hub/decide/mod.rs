@@ -21,6 +21,7 @@ mod notice;
 mod outside;
 mod policy;
 mod provider;
+mod removal;
 mod returned;
 mod route;
 mod silence;
@@ -142,6 +143,7 @@ impl Work {
             Input::Acknowledge { id, actor, address, reply } => {
                 self.acknowledge(id, (&actor, address), reply, at);
             }
+            Input::RemoveNode { id, by, reply } => self.remove_node(&id, by, reply, at),
             Input::Thread { key, thread, reply } => {
                 self.keep_thread(&key, thread.as_ref(), at);
                 self.effects.push(Effect::Settled(reply, true));
