@@ -71,7 +71,8 @@ fn run(call: Call) -> Result<(), Failure> {
             Order::Print(text) => print(&text),
             Order::Start(start) => one_thread()?.block_on(agent::run::run(start)),
         },
-        Role::Ctl => match typed(&call.called, call.args) {
+        Role::Ctl if ctl::complete::answer(&std::env::args_os().collect::<Vec<_>>())? => Ok(()),
+        Role::Ctl => match ctl::slip::read(&call.called, call.args) {
             Err(text) => print(&text?),
             Ok(cli) => runtime()?.block_on(ctl::run(cli)),
         },

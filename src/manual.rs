@@ -45,7 +45,16 @@ fn write(folder: &Path) -> anyhow::Result<()> {
         for (shell, place) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
             let place = folder.join(place);
             std::fs::create_dir_all(&place)?;
-            clap_complete::generate_to(shell, &mut program, &name, place)?;
+            match name.as_str() {
+                // It asks the supervisor for names.
+                "halctl" => std::fs::write(
+                    place.join(clap_complete::Generator::file_name(&shell, &name)),
+                    ctl::completions::script(shell).map_err(|failure| failure.error)?,
+                )?,
+                _ => {
+                    clap_complete::generate_to(shell, &mut program, &name, place)?;
+                }
+            }
         }
         program.build();
         pages(&program, section, &man)?;

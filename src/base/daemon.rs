@@ -189,11 +189,31 @@ pub fn typed<P: Parser>(called: &str, args: Vec<OsString>) -> Result<P, Result<S
     matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(explained)
 }
 
+/// The same with a word of one's own for some mistakes.
+pub fn typed_or<P: Parser>(
+    called: &str,
+    args: Vec<OsString>,
+    better: impl FnOnce(&clap::Command, &clap::Error) -> Option<String>,
+) -> Result<P, Result<String, Failure>> {
+    let mut command = P::command().bin_name(called).version(VERSION);
+    let words = std::iter::once(OsString::from(called)).chain(args);
+    let matches = command.try_get_matches_from_mut(words);
+    matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(|error| {
+        match better(&command, &error) {
+            Some(sentence) => Err(Failure::say(Exit::Usage, sentence)),
+            None => explained(error),
+        }
+    })
+}
+
 /// Help and version are answers; all else is a failure, said without clap's own `error:`.
 fn explained(error: clap::Error) -> Result<String, Failure> {
     let text = error.to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(text),
+        // Who types a noun alone asks what there is.
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(text),
         _ => {
             let sentence = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string();
             Err(Failure::say(Exit::Usage, sentence))

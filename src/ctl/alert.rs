@@ -4,6 +4,7 @@ use super::cli::tell::{AlertVerb, SilenceVerb};
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
+use super::watch::{self, Source};
 use crate::base::exit::Failure;
 use crate::protocol::alert::{Alert, AlertState, Severity};
 use crate::protocol::silence::{Silence, SilenceRequest};
@@ -14,15 +15,16 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        AlertVerb::List { status, severity, name, limit } => {
+        AlertVerb::List { status, severity, name, limit, how } => {
             let query = vec![
                 ("status", status),
                 ("severity", severity.map(Severity::as_str).unwrap_or_default().to_owned()),
                 ("name", name.unwrap_or_default()),
             ];
             let most = (limit > 0).then_some(limit);
-            let alerts: Vec<Alert> = client.pages("alerts", query, most, PAGE).all().await?;
-            screen.list(&alerts, "No alerts. The ones that are over: halctl alerts list --status all")
+            let source = Source { path: "alerts", query, limit: most, page: PAGE };
+            let none = "No alerts. The ones that are over: halctl alerts list --status all";
+            watch::list::<Alert>(client, screen, &how, none, source).await
         }
         AlertVerb::Get { id } => {
             screen.one(&client.get::<Alert>(&["alerts", &id], &Query::new()).await?.data)
@@ -57,10 +59,10 @@ async fn silence(verb: SilenceVerb, client: &Client, screen: &mut Screen) -> Res
 impl Record for Silence {
     fn fields(&self) -> Vec<Field> {
         vec![
-            Field::new("id", &self.id),
-            Field::new("matches", &self.matches),
-            Field::moment("until", self.until),
-            Field::new("by", &self.by),
+            Field::id("id", &self.id),
+            Field::new("matches", &self.matches).long().weight(90),
+            Field::moment("until", self.until).weight(70),
+            Field::new("by", &self.by).weight(40),
             Field::moment("created_at", self.created_at).wide(),
             Field::new("reason", &self.reason).long(),
         ]
@@ -77,15 +79,15 @@ impl Record for Alert {
         };
         vec![
             Field::new("id", self.id),
-            Field::new("severity", self.severity.as_str()).tone(loud),
-            Field::new("status", self.status.as_str()).tone(tone),
-            Field::new("name", &self.name),
-            Field::new("about", &self.about),
+            Field::new("severity", self.severity.as_str()).tone(loud).weight(80),
+            Field::new("status", self.status.as_str()).tone(tone).weight(60),
+            Field::new("name", &self.name).weight(90),
+            Field::new("about", &self.about).weight(70),
             Field::moment("started_at", self.started_at),
             Field::moment("changed_at", self.changed_at).wide(),
             Field::new("count", self.count).wide(),
             Field::new("acknowledged_by", &self.acknowledged_by).wide(),
-            Field::new("text", &self.text).long(),
+            Field::new("text", &self.text).long().weight(85),
         ]
     }
 }

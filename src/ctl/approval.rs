@@ -4,6 +4,7 @@ use super::cli::approval::{AnswerArgs, ApprovalVerb};
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
+use super::watch::{self, Source};
 use crate::base::exit::{Exit, Failure};
 use crate::protocol::approval::{
     AnswerRequest, ApprovalState, ApprovalView, Reply, SnoozeRequest, Stage, Step,
@@ -15,20 +16,21 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: ApprovalVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        ApprovalVerb::List { status, session, node_id, limit } => {
+        ApprovalVerb::List { status, session, node_id, limit, how } => {
             let query = vec![
                 ("status", status),
                 ("session_id", session.unwrap_or_default()),
                 ("node_id", node_id.unwrap_or_default()),
             ];
             let most = (limit > 0).then_some(limit);
-            let found: Vec<ApprovalView> = client.pages("approvals", query, most, PAGE).all().await?;
-            screen.list(&found, "Nobody waits. What is over: halctl approvals list --status all")
+            let source = Source { path: "approvals", query, limit: most, page: PAGE };
+            let none = "Nobody waits. What is over: halctl approvals list --status all";
+            watch::list::<ApprovalView>(client, screen, &how, none, source).await
         }
         ApprovalVerb::Get { id } => {
             screen.one(&client.get::<ApprovalView>(&["approvals", &id], &Query::new()).await?.data)
         }
-        ApprovalVerb::Approve { id, always, wait } => {
+        ApprovalVerb::Allow { id, always, wait } => {
             let reply = if always { Reply::Always } else { Reply::Once };
             answer(client, screen, &id, reply, wait).await
         }
@@ -90,14 +92,14 @@ impl Record for ApprovalView {
         let choices: Vec<String> = self.questions.iter().map(question).collect();
         let receipt: Vec<String> = one.receipt.iter().map(line).collect();
         vec![
-            Field::new("id", &one.id),
-            Field::new("state", one.state.as_str()).tone(tone),
-            Field::new("node_id", &one.node_id),
-            Field::new("project", &one.project),
-            Field::new("session_id", &one.session_id),
-            Field::moment("asked_at", one.asked_at),
-            Field::new("about", &one.about),
-            Field::new("what", &one.what).long(),
+            Field::id("id", &one.id),
+            Field::new("status", one.state.as_str()).tone(tone).weight(70),
+            Field::new("node_id", &one.node_id).weight(40),
+            Field::new("project", &one.project).weight(60),
+            Field::id("session_id", &one.session_id),
+            Field::moment("asked_at", one.asked_at).weight(65),
+            Field::new("about", &one.about).weight(75),
+            Field::new("what", &one.what).long().weight(90),
             Field::new("questions", choices.join("\n")).detail(),
             Field::new("directory", &one.directory).wide(),
             Field::new("reasoning", &self.reasoning).detail(),

@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod budget;
 pub mod cost;
+pub mod list;
 pub mod operate;
 pub mod policy;
 pub mod session;
@@ -19,6 +20,7 @@ use crate::base::daemon::VERSION;
 use crate::base::exit;
 use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeStatus;
+use list::ListArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,13 +29,14 @@ Examples:
   halctl sessions start --project shop --wait \"make the tests pass\"
   halctl sessions logs ses_1234 --follow
   halctl sessions allow ses_1234
+  halctl sessions logs @last           # the newest; and the beginning of a name is enough
   halctl --supervisor-url wss://supervisor.example:8420 --token-file ~/token sessions list
   halctl sessions list | grep \"node_id: web-1\"";
 
 /// See and steer coding agents on many machines.
 #[derive(Debug, Parser)]
 #[command(name = "halctl", version = VERSION, max_term_width = 110, after_help = after_help())]
-#[command(propagate_version = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
@@ -125,9 +128,19 @@ pub enum Noun {
     /// Machines with a hal-agent
     #[command(visible_alias = "node", subcommand)]
     Nodes(NodeVerb),
+    /// Folders that coding agents work in, and on which node
+    #[command(visible_alias = "project", subcommand)]
+    Projects(ProjectVerb),
     /// Conversations of coding agents: see them, start them, step in
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
+    /// Show sessions at work, the dearest first, and go on showing them on a terminal
+    #[command(after_help = "\
+Examples:
+  halctl top
+  halctl top --sort -tokens --node-id web-1
+  halctl top --once")]
+    Top(session::Top),
     /// What steps in by itself: see it, ask why, try changed rules on what has happened
     #[command(visible_alias = "policy", subcommand)]
     Policies(policy::PolicyVerb),
@@ -177,9 +190,11 @@ Examples:
     /// Keep the story of an incident, and collect what explains it
     #[command(visible_alias = "incidents", subcommand)]
     Incident(operate::IncidentVerb),
+    /// Print the version of halctl
+    Version,
     /// Which supervisor halctl talks to, and why
     Config {
-        /// What to do with it; `show` when nothing is said.
+        /// What to do with it; `get` when nothing is said.
         #[command(subcommand)]
         verb: Option<ConfigVerb>,
     },
@@ -194,6 +209,20 @@ Examples:
     },
 }
 
+impl Noun {
+    /// True for what is asked of the supervisor, and nothing else.
+    pub fn asks(&self) -> bool {
+        !matches!(
+            self,
+            Self::Config { .. }
+                | Self::Completions { .. }
+                | Self::Version
+                | Self::Doctor(_)
+                | Self::Incident(_)
+        )
+    }
+}
+
 /// What can be done with nodes.
 #[derive(Debug, Subcommand)]
 pub enum NodeVerb {
@@ -203,8 +232,12 @@ pub enum NodeVerb {
         /// Only those `online` or `offline`
         #[arg(long, value_parser = node_status)]
         status: Option<NodeStatus>,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
     /// Show one node with its projects
+    #[command(alias = "show")]
     Get {
         /// The node's name.
         id: String,
@@ -214,6 +247,32 @@ pub enum NodeVerb {
     ForgetEpoch {
         /// The node's name.
         id: String,
+    },
+    /// Remove a node that is offline and will not come again
+    #[command(
+        visible_alias = "rm",
+        after_help = "\
+Its sessions leave the lists (`halctl sessions list --all` shows them), what it was asked for ends, and what was lent to it
+counts as spent. Should it come again under this name, it is a node as before."
+    )]
+    Remove {
+        /// The node's name.
+        id: String,
+    },
+}
+
+/// What can be done with projects.
+#[derive(Debug, Subcommand)]
+pub enum ProjectVerb {
+    /// List the projects of all nodes
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those of this node
+        #[arg(long, visible_alias = "node", value_name = "NODE")]
+        node_id: Option<String>,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
 }
 
@@ -259,6 +318,9 @@ pub struct EventFilter {
     /// Only those after this: `5m` ago, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub since: Option<Moment>,
+    /// Show the first 400 characters of an event's data instead of all
+    #[arg(long)]
+    pub short: bool,
 }
 
 /// What can be done with commands.
@@ -267,9 +329,9 @@ pub enum CommandVerb {
     /// List commands, newest first
     #[command(visible_alias = "ls")]
     List {
-        /// Only those in this state: queued, sent, running, done, failed, expired or unknown
-        #[arg(long)]
-        state: Option<String>,
+        /// Only those that are queued, sent, running, done, failed, expired or unknown
+        #[arg(long, alias = "state")]
+        status: Option<String>,
         /// Only those for this node
         #[arg(long, visible_alias = "node", value_name = "NODE")]
         node_id: Option<String>,
@@ -279,6 +341,9 @@ pub enum CommandVerb {
         /// How many at most; 0: all of them
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
     /// Drop a command that has not begun; one that has begun goes on
     Cancel {
@@ -286,6 +351,7 @@ pub enum CommandVerb {
         id: String,
     },
     /// Show one command and its outcome
+    #[command(alias = "show")]
     Get {
         /// The command's id.
         id: String,
@@ -301,6 +367,7 @@ pub enum ArchiveVerb {
     /// Show archived rows that hold a text anywhere
     Search {
         /// The text, as it is.
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// How many at most
         #[arg(long, default_value_t = 100, value_name = "N")]
@@ -332,7 +399,8 @@ pub enum BackupVerb {
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
     /// Show which supervisor is used, where its URL and the token come from; never the token
-    Show,
+    #[command(alias = "show")]
+    Get,
     /// Remember a supervisor for this user
     #[command(
         after_help = "Example:\n  halctl config set --url wss://supervisor.example:8420 --token-file ~/token"
@@ -403,6 +471,14 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     duration(text)
         .map(Moment::Ago)
         .map_err(|expected| format!("{expected} ago, or an RFC 3339 time such as 2026-11-23T16:00:00Z"))
+}
+
+/// Stands before a text of several that begins with a `-`, from where it was typed to where it is read: such a word
+/// would be taken for an option.
+pub const TEXT: char = '\u{1}';
+
+fn plain(text: &str) -> Result<String, String> {
+    Ok(text.strip_prefix(TEXT).unwrap_or(text).to_owned())
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

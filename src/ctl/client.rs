@@ -267,7 +267,7 @@ impl Client {
         let Target { url, token, notes, .. } = &self.target;
         let mut sentence = match token {
             Some((_, from)) => format!(
-                "{url} does not accept the token from {from}. Give another one with --token-file, or see `halctl config show`."
+                "{url} does not accept the token from {from}. Give another one with --token-file, or see `halctl config get`."
             ),
             None => format!(
                 "{url} wants a token and none was found. Give one with --token-file FILE, or remember it with \

@@ -4,6 +4,7 @@ use super::cli::CommandVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
+use super::watch::{self, Source};
 use crate::base::exit::{Exit, Failure};
 use crate::protocol::command::{CommandState, CommandView};
 
@@ -13,15 +14,15 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: CommandVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        CommandVerb::List { state, node_id, session, limit } => {
+        CommandVerb::List { status, node_id, session, limit, how } => {
             let query = vec![
-                ("state", state.unwrap_or_default()),
+                ("state", status.unwrap_or_default()),
                 ("node_id", node_id.unwrap_or_default()),
                 ("session_id", session.unwrap_or_default()),
             ];
             let limit = Some(limit).filter(|limit| *limit > 0);
-            let commands: Vec<CommandView> = client.pages("commands", query, limit, PAGE).all().await?;
-            screen.list(&commands, "No commands.")
+            let source = Source { path: "commands", query, limit, page: PAGE };
+            watch::list::<CommandView>(client, screen, &how, "No commands.", source).await
         }
         CommandVerb::Get { id } => {
             screen.one(&client.get::<CommandView>(&["commands", &id], &Query::new()).await?.data)
@@ -97,17 +98,17 @@ impl Record for CommandView {
         };
         let session = self.session_id.as_ref().map(ToString::to_string).unwrap_or_default();
         vec![
-            Field::new("id", &self.command_id),
-            Field::new("session_id", session),
-            Field::new("node_id", &self.node_id),
-            Field::new("project", &self.project),
-            Field::new("type", self.verb.as_str()),
-            Field::new("state", self.state.as_str()).tone(tone),
-            Field::moment("created_at", self.created_at),
+            Field::id("id", &self.command_id),
+            Field::id("session_id", session).weight(70),
+            Field::new("node_id", &self.node_id).weight(40),
+            Field::new("project", &self.project).weight(45),
+            Field::new("type", self.verb.as_str()).weight(85),
+            Field::new("status", self.state.as_str()).tone(tone).weight(95),
+            Field::moment("created_at", self.created_at).weight(60),
             Field::moment("timestamp", self.timestamp).wide(),
             Field::moment("expires_at", self.expires_at).detail(),
             Field::new("actor", &self.actor).wide(),
-            Field::new("error", self.error.clone().unwrap_or_default()).tone(Tone::Bad).long(),
+            Field::new("error", self.error.clone().unwrap_or_default()).tone(Tone::Bad).long().weight(80),
             Field::new("output", &self.output).wide().long(),
         ]
     }

@@ -23,7 +23,7 @@ pub fn run(
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     match verb {
-        ConfigVerb::Show => {
+        ConfigVerb::Get => {
             let target = discover::find(global, around)?;
             let token = target.token.as_ref();
             screen.one(&Shown {

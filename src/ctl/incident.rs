@@ -67,7 +67,7 @@ pub async fn run(
             all.retain(|incident| !open || incident.is_open());
             screen.list(&all, "No incidents. Begin one with: halctl incident open TITLE")
         }
-        IncidentVerb::Show { id, shelf } => screen.one(&book(&shelf, around)?.find(id.as_deref())?),
+        IncidentVerb::Get { id, shelf } => screen.one(&book(&shelf, around)?.find(id.as_deref())?),
         IncidentVerb::Collect { id, since, to, machine, shelf } => {
             let book = book(&shelf, around)?;
             let incident = book.find(id.as_deref())?;
@@ -158,11 +158,13 @@ impl Record for Incident {
             |entry: &Entry| format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text);
         vec![
             Field::new("id", &self.id),
-            Field::new("severity", self.severity.as_str()),
-            Field::new("status", status).tone(if self.is_open() { Tone::Attention } else { Tone::Good }),
+            Field::new("severity", self.severity.as_str()).weight(80),
+            Field::new("status", status)
+                .tone(if self.is_open() { Tone::Attention } else { Tone::Good })
+                .weight(85),
             Field::moment("opened_at", self.opened_at),
             Field::new("update_due", due).tone(if is_late { Tone::Bad } else { Tone::Plain }),
-            Field::new("title", &self.title).long(),
+            Field::new("title", &self.title).long().weight(90),
             Field::new("timeline", self.timeline.iter().map(line).collect::<Vec<_>>().join("\n")).detail(),
         ]
     }

@@ -1,10 +1,13 @@
 //! halctl: the operator at a terminal.
 //!
 //! - `cli`: what may be typed.
+//! - `slip`: what is said of a command line that was mistyped.
 //! - `discover`: which supervisor, which token, and to whom a token is never sent.
+//! - `name`, `complete`: short names, and what a shell offers.
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
+//! - `watch`: lists in any order, once or for as long as somebody looks.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
+//! - `node`, `project`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `config`, `completions`: halctl itself.
@@ -18,7 +21,8 @@ mod channel;
 pub mod cli;
 mod client;
 mod command;
-mod completions;
+pub mod complete;
+pub mod completions;
 mod config;
 mod cost;
 pub mod discover;
@@ -26,15 +30,20 @@ mod doctor;
 mod event;
 mod feed;
 mod incident;
+mod name;
 mod node;
 mod policy;
 pub mod print;
+mod project;
 mod route;
 mod scrub;
 mod session;
+pub mod slip;
 mod store;
 mod tool;
+mod watch;
 
+use crate::base::daemon::VERSION;
 use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
 use client::Client;
@@ -58,17 +67,23 @@ pub async fn run_in(cli: Cli, around: &Surroundings, mut screen: Screen) -> Resu
 }
 
 async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
-    let Cli { global, noun } = cli;
+    let Cli { global, mut noun } = cli;
     if global.auth_token.is_some() {
         screen.say(
             "Warning: other users of this machine can see --auth-token in the process list; use --token-file or HALCTL_AUTH_TOKEN.",
         );
     }
+    if noun.asks() {
+        name::complete(&mut noun, &client(&global, around)?).await?;
+    }
     match noun {
-        Noun::Config { verb } => config::run(verb.unwrap_or(ConfigVerb::Show), &global, around, screen),
+        Noun::Config { verb } => config::run(verb.unwrap_or(ConfigVerb::Get), &global, around, screen),
         Noun::Completions { shell } => completions::run(shell, screen),
         Noun::Doctor(asked) => doctor::run(&asked, &global, around, screen).await,
         Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
+        Noun::Version => screen.write(&format!("halctl {VERSION}\n")),
+        Noun::Projects(verb) => project::run(verb, &client(&global, around)?, screen).await,
+        Noun::Top(asked) => session::top(asked, &client(&global, around)?, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,
         Noun::Sessions(verb) => session::run(verb, &client(&global, around)?, screen).await,
         Noun::Policies(verb) => policy::run(verb, &client(&global, around)?, screen).await,

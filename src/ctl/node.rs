@@ -1,10 +1,13 @@
 //! `halctl nodes`.
 
+use reqwest::Method;
+
 use super::cli::NodeVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::bytes;
+use super::watch::{self, Source};
 use crate::base::exit::Failure;
 use crate::protocol::node::{Node, NodeStatus};
 
@@ -14,10 +17,24 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        NodeVerb::List { status } => {
+        NodeVerb::List { status, how } => {
             let query = vec![("status", status.map(NodeStatus::as_str).unwrap_or_default().to_owned())];
-            let nodes: Vec<Node> = client.pages("nodes", query, None, PAGE).all().await?;
-            screen.list(&nodes, "No nodes. Start hal-agent on a machine, or `hal up` in a project's folder.")
+            let none = "No nodes. Start hal-agent on a machine, or `hal up` in a project's folder.";
+            let source = Source { path: "nodes", query, limit: None, page: PAGE };
+            watch::list::<Node>(client, screen, &how, none, source).await
+        }
+        NodeVerb::Remove { id } => {
+            let gone = client.change::<Node>(Method::DELETE, &["nodes", &id], &()).await?.data;
+            match screen.is_structured() {
+                true => screen.one(&gone),
+                false => {
+                    let heard = gone.last_heartbeat;
+                    screen.say(&format!(
+                        "Node {id}, last heard of at {heard}, is removed. Its sessions: halctl sessions list --all --node-id {id}"
+                    ));
+                    Ok(())
+                }
+            }
         }
         NodeVerb::ForgetEpoch { id } => {
             let node = client.post::<Node>(&["nodes", &id, "forget-epoch"]).await?.data;
@@ -39,16 +56,17 @@ impl Record for Node {
         let journal = &self.journal;
         vec![
             Field::new("id", &self.id),
-            Field::new("hostname", &self.hostname),
-            Field::new("status", self.status.as_str()).tone(tone),
-            Field::moment("last_heartbeat", self.last_heartbeat),
+            Field::new("hostname", &self.hostname).weight(20),
+            Field::new("status", self.status.as_str()).tone(tone).weight(95),
+            Field::moment("last_heartbeat", self.last_heartbeat).weight(70),
             Field::moment("connected_at", self.connected_at).wide(),
-            Field::new("sessions", self.sessions),
-            Field::new("projects", names.join(", ")).long(),
-            Field::new("cpu", format!("{:.0}%", used.cpu_percent)),
+            Field::new("sessions", self.sessions).weight(60),
+            Field::new("projects", names.join(", ")).long().weight(80),
+            Field::new("cpu", format!("{:.0}%", used.cpu_percent)).weight(30),
             Field::new("memory", format!("{} of {}", bytes(used.memory_used), bytes(used.memory_total)))
-                .brief(share(used.memory_used, used.memory_total)),
-            Field::new("disk_free", bytes(used.disk_free)),
+                .brief(share(used.memory_used, used.memory_total))
+                .weight(40),
+            Field::new("disk_free", bytes(used.disk_free)).weight(35),
             Field::new("agent_memory", bytes(used.agent_rss)).wide(),
             Field::new("clock_ahead", format!("{:.1} s", self.clock_ahead_ms as f64 / 1e3)).detail(),
             Field::new("version", &self.version).wide(),

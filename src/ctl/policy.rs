@@ -130,12 +130,12 @@ impl Record for Told {
         let tone = if self.was { Tone::Good } else { Tone::Attention };
         vec![
             Field::moment("at", would.at),
-            Field::new("session_id", &would.session_id),
-            Field::new("policy", would.policy.as_str()),
-            Field::new("act", would.act.unwrap_or("tell a person")),
-            Field::new("then", if self.was { "the same" } else { "nothing" }).tone(tone),
+            Field::id("session_id", &would.session_id).weight(80),
+            Field::new("policy", would.policy.as_str()).weight(90),
+            Field::new("act", would.act.unwrap_or("tell a person")).weight(85),
+            Field::new("then", if self.was { "the same" } else { "nothing" }).tone(tone).weight(70),
             Field::new("situation", &would.situation).wide(),
-            Field::new("why", &would.why).long(),
+            Field::new("why", &would.why).long().weight(75),
         ]
     }
 }
@@ -145,12 +145,12 @@ impl Record for Word {
         let tone = if self.decision == "none" { Tone::Quiet } else { Tone::Attention };
         vec![
             Field::new("policy", &self.policy),
-            Field::new("decision", &self.decision).tone(tone),
-            Field::new("next", self.next.clone().unwrap_or_default()),
+            Field::new("decision", &self.decision).tone(tone).weight(90),
+            Field::new("next", self.next.clone().unwrap_or_default()).weight(70),
             Field::new("acted_at", self.acted_at.clone().unwrap_or_default()).wide(),
             Field::new("acted_on", &self.acted_on).wide(),
             Field::new("count", self.count).wide(),
-            Field::new("why", &self.why).long(),
+            Field::new("why", &self.why).long().weight(85),
         ]
     }
 }
@@ -164,11 +164,11 @@ impl Record for Rule {
         };
         vec![
             Field::new("policy", self.name.as_str()),
-            Field::new("state", state).tone(if self.enabled { Tone::Good } else { Tone::Quiet }),
-            Field::new("act", self.act.as_str()),
-            Field::new("limits", limits(&self.limits)),
-            Field::new("scope", scope(&self.scope)),
-            Field::new("max_retries", self.max_retries),
+            Field::new("status", state).tone(if self.enabled { Tone::Good } else { Tone::Quiet }).weight(90),
+            Field::new("act", self.act.as_str()).weight(85),
+            Field::new("limits", limits(&self.limits)).long().weight(70),
+            Field::new("scope", scope(&self.scope)).long().weight(60),
+            Field::new("max_retries", self.max_retries).weight(40),
             Field::new("retry_reset_seconds", self.retry_reset_seconds).wide(),
             Field::new("cooldown_seconds", self.cooldown_seconds).wide(),
             Field::new("message", &self.message).wide().long(),

@@ -1,17 +1,20 @@
 //! `halctl sessions`: list and get; the other verbs have files of their own.
 
 mod act;
+mod attach;
 mod conversation;
 mod life;
 mod logs;
 mod state;
 mod wait;
 
-use super::cli::session::SessionVerb;
+use super::cli::list::ListArgs;
+use super::cli::session::{SessionVerb, Top};
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use super::print::text::{money, number, one_line};
+use super::print::text::{number, one_line};
+use super::watch::{self, Source};
 use crate::base::exit::Failure;
 use crate::protocol::mark::Said;
 use crate::protocol::session::{Ask, HelperAsk, SessionView, Status};
@@ -22,22 +25,23 @@ const PAGE: usize = 1000;
 /// Carries out one of the verbs.
 pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
-        SessionVerb::List { node_id, project, status, all, limit } => {
-            let status = status.map(Status::as_str).unwrap_or_default();
+        SessionVerb::List { node_id, project, status, label, all, limit, how } => {
             let query = vec![
                 ("node_id", node_id.unwrap_or_default()),
                 ("project", project.unwrap_or_default()),
-                ("status", status.to_owned()),
+                ("status", words(&status)),
+                ("label", label.join(",")),
                 ("all", if all { "true" } else { "" }.to_owned()),
             ];
             let limit = limit.filter(|limit| *limit > 0);
-            let sessions: Vec<SessionView> = client.pages("sessions", query, limit, PAGE).all().await?;
-            screen
-                .list(&sessions, "No sessions. Start one with `halctl sessions start --project NAME PROMPT`.")
+            let none = "No sessions. Start one with `halctl sessions start --project NAME PROMPT`.";
+            let source = Source { path: "sessions", query, limit, page: PAGE };
+            watch::list::<SessionView>(client, screen, &how, none, source).await
         }
         SessionVerb::Get { id } => screen.one(&fetch(client, &id).await?),
         SessionVerb::Logs { id, follow, limit } => logs::logs(client, screen, &id, follow, limit).await,
         SessionVerb::Watch { id } => logs::watch(client, screen, &id).await,
+        SessionVerb::Attach { id, limit } => logs::attach(client, screen, &id, limit).await,
         SessionVerb::Wait { id, until, timeout } => {
             let status = wait::wait(client, screen, &id, &until, timeout).await?;
             if screen.is_terminal() {
@@ -48,6 +52,25 @@ pub async fn run(verb: SessionVerb, client: &Client, screen: &mut Screen) -> Res
         SessionVerb::Act(verb) => act::run(verb, client, screen).await,
         SessionVerb::Life(verb) => life::run(verb, client, screen).await,
     }
+}
+
+/// What `halctl top` shows: what is at work or stuck in it.
+const AT_WORK: [Status; 4] = [Status::Running, Status::Waiting, Status::Retrying, Status::Error];
+
+/// Carries out `halctl top`.
+pub async fn top(asked: Top, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    let query = vec![
+        ("node_id", asked.node_id.unwrap_or_default()),
+        ("project", asked.project.unwrap_or_default()),
+        ("status", words(&AT_WORK)),
+    ];
+    let how = ListArgs { sort: Some(asked.sort), watch: screen.is_terminal() && !asked.once };
+    let source = Source { path: "sessions", query, limit: None, page: PAGE };
+    watch::list::<SessionView>(client, screen, &how, "No session is at work.", source).await
+}
+
+fn words(statuses: &[Status]) -> String {
+    statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(",")
 }
 
 /// One session as it is now.
@@ -63,23 +86,21 @@ impl Record for SessionView {
         });
         let model = self.model.as_ref().map(|model| format!("{}/{}", model.provider, model.id));
         let cost = match self.cost_micros {
-            Some(micros) => {
-                Field::new("cost", format!("{:.4}", micros as f64 / 1e6)).brief(money(Some(micros)))
-            }
-            None => Field::new("cost", "unknown").tone(Tone::Quiet),
+            Some(micros) => Field::money("cost", format!("{:.4}", micros as f64 / 1e6), Some(micros)),
+            None => Field::money("cost", "unknown", None).tone(Tone::Quiet),
         };
         vec![
-            Field::new("id", &self.id),
-            Field::new("node_id", &self.node_id),
-            Field::new("project", &self.project),
-            Field::new("status", self.status.as_str()).tone(tone(self.status)),
-            Field::new("detail", detail(self)).long(),
-            Field::new("tokens", self.tokens).brief(number(self.tokens)),
-            cost,
-            Field::moment("active_at", self.active_at),
+            Field::id("id", &self.id),
+            Field::new("node_id", &self.node_id).weight(40),
+            Field::new("project", &self.project).weight(60),
+            Field::new("status", self.status.as_str()).tone(tone(self.status)).weight(95),
+            Field::new("detail", detail(self)).long().weight(85),
+            Field::new("tokens", self.tokens).brief(number(self.tokens)).weight(20),
+            cost.weight(55),
+            Field::moment("active_at", self.active_at).weight(50),
             Field::moment("started_at", self.started_at).wide(),
             Field::moment("since", self.since).detail(),
-            Field::new("title", &self.title).long(),
+            Field::new("title", &self.title).long().weight(90),
             Field::new("model", model.unwrap_or_default()).wide(),
             Field::new("context", context.unwrap_or_default()).wide(),
             Field::new("backend", &self.backend).wide(),

@@ -48,6 +48,7 @@ mod gate;
 mod incident;
 mod lifecycle;
 mod mirror;
+mod names;
 mod node;
 
 mod opencode;

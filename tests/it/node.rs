@@ -133,3 +133,55 @@ fn halctl_lists_and_shows_nodes() {
     let (code, sentence) = world.ctl_fails(&["nodes", "get", "web-11"]);
     assert!(code == 4 && sentence.contains("web-1"), "{code} {sentence}");
 }
+
+#[test]
+fn a_node_that_will_not_come_again_is_removed_and_its_sessions_stay_readable() {
+    let mut world = World::with_node();
+    let id = world.start_session("shop", "say hello");
+    world.wait_for_session(&id, "idle");
+    let (code, refused) = world.ctl_fails(&["nodes", "remove", "web-1"]);
+    assert!(code == 1 && refused.contains("online") && refused.contains("hal-agent"), "{code}: {refused}");
+    world.take_agent("web-1").kill();
+    world.wait_for_node("web-1", "offline");
+    world.ctl_says(&["nodes", "remove", "web-1"]);
+    assert_eq!(world.ctl_says(&["nodes", "list"]), "");
+    assert_eq!(world.ctl_says(&["sessions", "list"]), "", "its sessions leave the list");
+    assert!(world.ctl_says(&["sessions", "list", "--all"]).contains(&id));
+    assert!(world.ctl_says(&["sessions", "logs", &id]).contains("hello"));
+    let (code, _) = world.ctl_fails(&["nodes", "remove", "web-1"]);
+    assert_eq!(code, 4, "it is gone");
+    assert!(!world.ctl_says(&["alerts", "list"]).contains("node.offline"), "nobody is told of it any more");
+
+    world.end_supervisor();
+    world.start_supervisor();
+    assert_eq!(world.ctl_says(&["nodes", "list"]), "", "also after a restart");
+    world.start_agent_again("web-1");
+    world.wait_for_node("web-1", "online");
+    assert!(world.ctl_says(&["sessions", "list", "--all"]).contains(&id), "it is a node as before");
+}
+
+#[test]
+fn a_journal_that_comes_under_another_name_says_whose_it_was() {
+    let mut world = World::with_node();
+    world.take_agent("web-1").end_with(Signal::TERM);
+    world.wait_for_node("web-1", "offline");
+    let mut config = world.agent_config("web-1", "shop");
+    config["node_id"] = json!("web-2");
+    world.start_agent_with("web-2", &config);
+    world.wait_for_node("web-2", "online");
+    let told = world.events("node_id=web-2&type=node.renamed");
+    assert!(told.len() == 1 && told[0]["data"]["was"] == "web-1", "{told:?}");
+    let alerts = world.ctl_says(&["alerts", "list", "--name", "node.renamed"]);
+    assert!(alerts.contains("web-1") && alerts.contains("halctl nodes remove web-1"), "{alerts}");
+}
+
+#[test]
+fn projects_are_listed_with_their_nodes() {
+    let world = World::with_node();
+    let listed = world.ctl_says(&["projects", "list"]);
+    assert!(
+        listed.starts_with("project: shop  node_id: web-1  status: ok  backend: echo  directory: /"),
+        "{listed}"
+    );
+    assert_eq!(world.ctl_says(&["projects", "list", "--node-id", "web-9"]), "");
+}

@@ -1,10 +1,15 @@
 //! Sessions: begun, watched, waited for, helped, stopped, as an operator does it.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::patience::{PATIENCE, wait_until};
+use crate::program::Program;
+use crate::world::{TOKEN, World, text};
 
 fn types(world: &World, id: &str) -> Vec<String> {
     let events = world.events(&format!("session_id={id}"));
@@ -166,4 +171,66 @@ fn a_turn_begins_and_ends_once() {
     let seen = types(&world, &id);
     assert_eq!(seen.iter().filter(|kind| *kind == "session.created").count(), 1, "{seen:?}");
     assert_eq!(seen.iter().filter(|kind| *kind == "session.idle").count(), 2, "{seen:?}");
+}
+
+#[test]
+fn lists_are_ordered_and_chosen_by_label_and_by_several_statuses() {
+    let world = World::with_node();
+    let cheap = world.start_session("shop", "cost 0.25");
+    let dear = world.start_session("shop", "cost 1.5");
+    let busy = world.start_session("shop", "run 600");
+    for id in [&cheap, &dear] {
+        world.wait_for_session(id, "idle");
+    }
+    world.wait_for_session(&busy, "running");
+    world.ctl_says(&["sessions", "label", &dear, "night", "big"]);
+    world.ctl_says(&["sessions", "label", &cheap, "night"]);
+    let names = |words: &[&str]| -> Vec<String> {
+        let said = world.ctl_says(&[&["sessions", "list", "-o", "name"], words].concat());
+        said.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(names(&["-l", "night", "--sort", "cost"]), [cheap.as_str(), dear.as_str()]);
+    assert_eq!(names(&["-l", "night", "--sort", "-cost"]), [dear.as_str(), cheap.as_str()]);
+    assert_eq!(names(&["-l", "night,big"]), [dear.as_str()]);
+    assert_eq!(names(&["--status", "running,ended"]), [busy.as_str()]);
+    assert_eq!(names(&["--status", "running,idle"]).len(), 3);
+    let (code, sentence) = world.ctl_fails(&["sessions", "list", "--sort", "cots"]);
+    assert!(code == 2 && sentence.contains("did you mean \"cost\"?"), "{code}: {sentence}");
+    assert_eq!(world.ctl_says(&["top", "-o", "name"]).trim(), busy, "only what is at work");
+}
+
+#[test]
+fn a_watched_list_tells_what_changed() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "run 600");
+    world.wait_for_session(&id, "running");
+    let mut command = world.hal(&["ctl", "sessions", "list", "--watch"]);
+    command.env("HALCTL_SUPERVISOR_URL", world.url("http")).env("HALCTL_AUTH_TOKEN", TOKEN);
+    let watching = Program::start("the watched list", command);
+    watching.line_with("status: running");
+    world.ctl_says(&["sessions", "kill", &id]);
+    watching.line_with("status: ended");
+    watching.end_with(Signal::INT);
+}
+
+#[test]
+fn lines_typed_to_an_attached_session_are_said_to_it() {
+    let world = World::with_node();
+    let id = world.start_session("shop", "say first words");
+    world.wait_for_session(&id, "idle");
+    let mut command = world.hal(&["ctl", "sessions", "attach", &id]);
+    command.env("HALCTL_SUPERVISOR_URL", world.url("http")).env("HALCTL_AUTH_TOKEN", TOKEN);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut attached = command.spawn().unwrap();
+    let mut typing = attached.stdin.take().unwrap();
+    writeln!(typing, "say second words\n/frob").unwrap();
+    wait_until("it is said", PATIENCE, || {
+        let logs = world.ctl_says(&["sessions", "logs", &id]);
+        if logs.matches("second words").count() >= 2 { Ok(()) } else { Err(logs) }
+    });
+    writeln!(typing, "/detach").unwrap();
+    let output = attached.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("first words"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("/frob was not said"), "{}", text(&output.stderr));
 }

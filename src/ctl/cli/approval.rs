@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::duration;
+use super::list::ListArgs;
+use super::{duration, plain};
 
 /// What can be done with approvals.
 #[derive(Debug, Subcommand)]
@@ -31,15 +32,19 @@ Examples:
         /// How many at most; 0: all of them
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
     /// Show one: the whole command, the folder, what the session thought, and the receipt
+    #[command(alias = "show")]
     Get {
         /// The approval's id.
         id: String,
     },
     /// Allow it
-    #[command(after_help = "Example:\n  halctl approvals approve per_1234")]
-    Approve {
+    #[command(alias = "approve", after_help = "Example:\n  halctl approvals allow per_1234")]
+    Allow {
         /// The approval's id.
         id: String,
         /// And the same again, without asking
@@ -57,7 +62,7 @@ Examples:
         /// The approval's id.
         id: String,
         /// What the session is told
-        #[arg(short, long)]
+        #[arg(short, long, allow_hyphen_values = true)]
         message: Option<String>,
         /// How to ask.
         #[command(flatten)]
@@ -69,7 +74,7 @@ Examples:
         /// The approval's id.
         id: String,
         /// The answers; one of the choices, or own words
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = plain)]
         answers: Vec<String>,
         /// How to ask.
         #[command(flatten)]

@@ -17,6 +17,7 @@ Examples:
     )]
     List,
     /// Show one budget; one that is for each session, once for each
+    #[command(alias = "show")]
     Get {
         /// The budget's name.
         name: String,
@@ -47,7 +48,8 @@ Examples:
         at_limit: AtLimit,
     },
     /// Remove a budget that was made with set
-    Rm {
+    #[command(alias = "rm")]
+    Remove {
         /// The budget's name.
         name: String,
     },

@@ -68,6 +68,7 @@ Example:
   sudo halctl incident open --severity high \"web-1 does not come back\"")]
     Open {
         /// What it is, in one sentence.
+        #[arg(allow_hyphen_values = true)]
         title: String,
         /// How much it matters: low, medium, high or critical
         #[arg(long, default_value = "medium", value_name = "SEVERITY", value_parser = severity)]
@@ -103,6 +104,7 @@ Example:
   halctl incident note \"restarted hal-agent on web-1, no change\"")]
     Note {
         /// The sentence.
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
@@ -117,6 +119,7 @@ Example:
   halctl incident update --severity critical \"the database cannot be opened, restoring\"")]
     Update {
         /// How it stands.
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// It matters so much now: low, medium, high or critical
         #[arg(long, value_name = "SEVERITY", value_parser = severity)]
@@ -134,6 +137,7 @@ Example:
   halctl incident close \"the backup of 02:00 was restored; nodes have sent the rest\"")]
     Close {
         /// What it was, and what helped.
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
@@ -153,7 +157,8 @@ Example:
         shelf: Shelf,
     },
     /// Show one with its timeline
-    Show {
+    #[command(alias = "show")]
+    Get {
         /// The incident; by default the only one that is open.
         id: Option<String>,
         /// Where.

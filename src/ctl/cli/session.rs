@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::duration;
+use super::list::ListArgs;
+use super::{duration, plain};
 use crate::protocol::session::Status;
 
 /// What can be done with sessions.
@@ -19,17 +20,24 @@ pub enum SessionVerb {
         /// Only those of this project
         #[arg(long)]
         project: Option<String>,
-        /// Only those that are running, idle, waiting, retrying, error, unreachable or ended
-        #[arg(long, value_parser = status)]
-        status: Option<Status>,
+        /// Only those that are running, idle, waiting, retrying, error, unreachable or ended; several with commas
+        #[arg(long, value_name = "STATUS", value_parser = status, value_delimiter = ',')]
+        status: Vec<Status>,
+        /// Only those with this label; with several, those that have all of them
+        #[arg(short = 'l', long, value_name = "LABEL", value_delimiter = ',')]
+        label: Vec<String>,
         /// Those that were archived, too
         #[arg(long)]
         all: bool,
         /// How many at most; by default all of them
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
     /// Show one session
+    #[command(alias = "show")]
     Get {
         /// The session's id.
         id: String,
@@ -49,6 +57,21 @@ pub enum SessionVerb {
     Watch {
         /// The session's id.
         id: String,
+    },
+    /// Follow a session live and say something to it: each line that is typed is a prompt
+    #[command(after_help = "\
+What was said last comes first. Lines are prompts; and these words, for what the session waits with or does:
+  /allow              allow what it asks permission for
+  /deny [MESSAGE]     do not
+  /answer TEXT        answer its question
+  /abort              stop the running turn
+  /detach             leave it, as Ctrl-C and the end of the input do; the session goes on")]
+    Attach {
+        /// The session's id.
+        id: String,
+        /// How many of the last events are shown first
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
     },
     /// Wait until a session is idle, or something else
     #[command(after_help = "\
@@ -74,6 +97,23 @@ Example:
     Life(LifeVerb),
 }
 
+/// `halctl top`.
+#[derive(Clone, Debug, Args)]
+pub struct Top {
+    /// Only those on this node
+    #[arg(long, visible_alias = "node", value_name = "NODE")]
+    pub node_id: Option<String>,
+    /// Only those of this project
+    #[arg(long)]
+    pub project: Option<String>,
+    /// Order by this field; with a `-` before it the largest comes first
+    #[arg(long, value_name = "FIELD", default_value = "-cost", allow_hyphen_values = true)]
+    pub sort: String,
+    /// Show it once, also on a terminal
+    #[arg(long)]
+    pub once: bool,
+}
+
 /// What can be asked of a session's node.
 #[derive(Debug, Subcommand)]
 pub enum ActVerb {
@@ -92,7 +132,7 @@ Example:
         #[arg(long, visible_alias = "node", value_name = "NODE")]
         node_id: Option<String>,
         /// The session's title
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         title: Option<String>,
         /// The model
         #[arg(long, value_name = "PROVIDER/MODEL")]
@@ -107,6 +147,7 @@ Example:
         #[command(flatten)]
         act: ActArgs,
         /// What to do; `-` reads it from standard input
+        #[arg(allow_hyphen_values = true)]
         prompt: String,
     },
     /// Say something to a session
@@ -120,6 +161,7 @@ Example:
         #[command(flatten)]
         act: ActArgs,
         /// What to say; `-` reads it from standard input
+        #[arg(allow_hyphen_values = true)]
         text: String,
     },
     /// Let a stopped session go on
@@ -133,7 +175,7 @@ Example:
         #[command(flatten)]
         act: ActArgs,
         /// What to say
-        #[arg(default_value = "continue")]
+        #[arg(default_value = "continue", allow_hyphen_values = true)]
         text: String,
     },
     /// Stop the running turn
@@ -174,7 +216,7 @@ Example:
         #[arg(long, value_name = "REQUEST")]
         request: Option<String>,
         /// What to tell the session; without it the turn may stop
-        #[arg(short, long)]
+        #[arg(short, long, allow_hyphen_values = true)]
         message: Option<String>,
         /// How to ask.
         #[command(flatten)]
@@ -191,7 +233,7 @@ Example:
         #[command(flatten)]
         act: ActArgs,
         /// One answer for each question, in order
-        #[arg(required = true, value_name = "ANSWER")]
+        #[arg(required = true, value_name = "ANSWER", value_parser = plain)]
         answers: Vec<String>,
     },
 }
@@ -213,6 +255,7 @@ Another one begins with where it stopped. The old conversation is kept: see `con
         #[command(flatten)]
         act: ActArgs,
         /// What else the new session is told
+        #[arg(allow_hyphen_values = true)]
         text: Option<String>,
     },
     /// Stop the running turn, and keep policies away until a person says something to the session, or `unpause`

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::list::ListArgs;
 use super::{duration, severity};
 use crate::protocol::alert::Severity;
 
@@ -31,8 +32,12 @@ Examples:
         /// How many at most; 0: all of them
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
+        /// In which order, once or on and on.
+        #[command(flatten)]
+        how: ListArgs,
     },
     /// Show one alert
+    #[command(alias = "show")]
     Get {
         /// The alert's id.
         id: String,
@@ -73,7 +78,13 @@ pub enum SilenceVerb {
         #[arg(long = "for", default_value = "1h", value_name = "TIME", value_parser = duration)]
         span: Duration,
         /// Why
-        #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            value_name = "TEXT",
+            allow_hyphen_values = true
+        )]
         reason: String,
     },
     /// End one before its time

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::{Time, now};
 use crate::base::exit::{Exit, Failure};
 use crate::base::file;
+use crate::ctl::name::LAST;
 use crate::ctl::print::text::one_line;
 use crate::protocol::alert::Severity;
 use crate::protocol::api::rfc3339;
@@ -168,6 +169,7 @@ impl Book {
     /// The incident of this name; without one, the only one that is open.
     pub fn find(&self, id: Option<&str>) -> Result<Incident, Failure> {
         let Some(id) = id else { return self.only_open() };
+        let id = &self.whole(id)?;
         let is_name = id.starts_with("inc-") && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let path = self.folder.join(id).join(FILE);
         if !is_name || !path.exists() {
@@ -196,6 +198,25 @@ impl Book {
                 }
                 Err(Failure::say(Exit::Usage, sentence))
             }
+        }
+    }
+
+    /// The name that a word means: the newest by `@last`, or the only one that begins so.
+    fn whole(&self, word: &str) -> Result<String, Failure> {
+        let is_last = word == LAST;
+        if !is_last && self.folder.join(word).join(FILE).exists() {
+            return Ok(word.to_owned());
+        }
+        let all = self.list()?.into_iter().map(|incident| incident.id);
+        let mut fitting: Vec<String> =
+            all.filter(|id| is_last || (!word.is_empty() && id.starts_with(word))).collect();
+        match (fitting.len(), is_last) {
+            (0, _) => Ok(word.to_owned()),
+            (1, _) | (_, true) => Ok(fitting.swap_remove(0)),
+            _ => Err(Failure::say(
+                Exit::Usage,
+                format!("{word:?} is the beginning of more than one incident: {}", fitting.join(", ")),
+            )),
         }
     }
 

@@ -72,7 +72,7 @@ pub async fn collect(asked: &Asked<'_>, incident: &Incident, screen: &mut Screen
     let mut bundle = Bundle::new(&incident.id, scrubber(asked.machine));
     screen.say("Looking at this machine.");
     let (facts, report) = examine(&place).await;
-    bundle.add_tree("incident.json", "halctl incident show", tree(incident));
+    bundle.add_tree("incident.json", "halctl incident get", tree(incident));
     configs(asked.machine, &mut bundle);
     bundle.add_tree("doctor.json", "halctl doctor --fleet -o json", tree(&report));
     bundle.add("doctor.txt", "halctl doctor --fleet", Ok(report.page(false)));

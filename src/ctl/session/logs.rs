@@ -1,7 +1,9 @@
 //! `halctl sessions logs` and `watch`: a session read as a conversation, once or while it happens.
 
 use tokio::signal::ctrl_c;
+use tokio::sync::mpsc::Receiver;
 
+use super::attach;
 use super::conversation::Conversation;
 use super::fetch;
 use super::state::{Change, Watched};
@@ -38,7 +40,7 @@ pub async fn logs(
     let watched = Watched::new(&fetch(client, id).await?);
     teller.screen.flush()?;
     tokio::select! {
-        told = teller.follow(client, feed, watched) => told,
+        told = teller.follow(client, feed, watched, None) => told,
         _ = ctrl_c() => teller.finish(),
     }
 }
@@ -52,8 +54,39 @@ pub async fn watch(client: &Client, screen: &mut Screen, id: &str) -> Result<(),
     let mut teller = Teller::new(screen, query, true);
     teller.status(&watched)?;
     tokio::select! {
-        told = teller.follow(client, feed, watched) => told,
+        told = teller.follow(client, feed, watched, None) => told,
         _ = ctrl_c() => teller.finish(),
+    }
+}
+
+/// Shows what was said last and what is said from now on, and says to the session what is typed.
+pub async fn attach(client: &Client, screen: &mut Screen, id: &str, limit: usize) -> Result<(), Failure> {
+    let id = fetch(client, id).await?.id.to_string();
+    let query = vec![("session_id", id.clone())];
+    let live = query.iter().cloned().chain([("live", "true".to_owned())]).collect();
+    // Opened before the history is read: what happens in between comes twice, and is told once.
+    let feed = Feed::open(client, live).await?;
+    let mut teller = Teller::new(screen, query.clone(), true);
+    let mut pages = history(client, &query, Some(limit.max(1))).await?;
+    while let Some(page) = pages.next().await? {
+        for event in page {
+            teller.event(&event)?;
+        }
+    }
+    let watched = Watched::new(&fetch(client, &id).await?);
+    teller.status(&watched)?;
+    let remarks = attach::listen(client.clone(), id);
+    tokio::select! {
+        told = teller.follow(client, feed, watched, Some(remarks)) => told,
+        _ = ctrl_c() => teller.finish(),
+    }
+}
+
+/// What is told of what was typed; `None` when nobody types any more.
+async fn remark(remarks: &mut Option<Receiver<String>>) -> Option<String> {
+    match remarks {
+        Some(remarks) => remarks.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -73,11 +106,27 @@ impl<'a> Teller<'a> {
         Self { screen, conversation, query, seq: 0, status: None }
     }
 
-    async fn follow(&mut self, client: &Client, mut feed: Feed, mut watched: Watched) -> Result<(), Failure> {
+    async fn follow(
+        &mut self,
+        client: &Client,
+        mut feed: Feed,
+        mut watched: Watched,
+        mut remarks: Option<Receiver<String>>,
+    ) -> Result<(), Failure> {
         let id = watched.id().to_owned();
         while watched.status() != Status::Ended {
             let mut retake = false;
-            match feed.next().await? {
+            let news = tokio::select! {
+                news = feed.next() => news?,
+                remark = remark(&mut remarks) => match remark {
+                    Some(remark) => {
+                        self.screen.say(&remark);
+                        continue;
+                    }
+                    None => break,
+                },
+            };
+            match news {
                 News::Event(event) => {
                     self.event(&event)?;
                     retake = watched.hear(&event) == Change::Retake;

@@ -90,7 +90,7 @@ fn known(shared: &Shared, kind: NameKind, prefix: &str, limit: usize) -> Vec<Nam
             all.iter().map(|one| Named::new(&one.id, &one.what)).collect()
         }
         NameKind::Alert => {
-            view.alerts.values().rev().map(|alert| Named::new(&alert.id, &alert.name)).collect()
+            view.alerts.values().rev().map(|alert| Named::new(alert.id, &alert.name)).collect()
         }
         NameKind::Silence => super::silence::all(shared)
             .iter()

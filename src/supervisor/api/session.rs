@@ -123,7 +123,10 @@ impl Filter {
 
     /// How many there are on all pages. Where all are wanted they are not counted one by one.
     fn count(&self, view: &View) -> u64 {
-        let is_any = self.node_id.is_none() && self.project.is_none() && self.parent_id.is_none();
+        let is_any = self.node_id.is_none()
+            && self.project.is_none()
+            && self.parent_id.is_none()
+            && self.labels.is_empty();
         let count = if is_any && self.status.is_empty() {
             view.sessions.len() - self.archived.iter().filter(|id| view.sessions.contains_key(*id)).count()
         } else {

@@ -45,7 +45,7 @@ pub fn port(facts: &Facts) -> Vec<Finding> {
 fn edit(facts: &Facts) -> String {
     let agent = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Agent);
     agent.map_or_else(
-        || "halctl config show".to_owned(),
+        || "halctl config get".to_owned(),
         |agent| format!("sudo nano {}", agent.config.path.display()),
     )
 }
@@ -104,7 +104,7 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
     let there = if is_here { look.to_owned() } else { format!("ssh {host} '{look}'") };
     let (name, what, help) = match &reach.end {
         End::In => return None,
-        End::Unusable(why) => ("unusable", why.clone(), vec!["halctl config show".to_owned()]),
+        End::Unusable(why) => ("unusable", why.clone(), vec!["halctl config get".to_owned()]),
         End::NoName(why) => (
             "dns",
             format!("the name {host} of the supervisor cannot be resolved: {why}"),
