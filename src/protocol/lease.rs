@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::AtLimit;
 use super::node::ProjectName;
-use super::session::SessionId;
+use super::session::{Model, SessionId};
 
 /// The word in [`super::frame::Hello::capabilities`] of an agent that asks for leases.
 pub const CAPABILITY: &str = "leases";
@@ -50,6 +50,10 @@ impl Cover {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// The node asks for money, for more of it, or for more time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -69,6 +73,12 @@ pub struct LeaseRequest {
     pub step_micros: u64,
     /// True when more money is asked for, not only more time.
     pub more: bool,
+    /// The model that the turn is likely to ask first, as far as the node knows; only before the turn has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// About how many tokens that call will read; 0: the node does not know.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub first_tokens: u64,
     /// The node's own clock; comes back with the answer, so that the time is counted from when it asked.
     pub asked_ms: u64,
 }

@@ -14,13 +14,24 @@ use crate::base::sabotage;
 use crate::protocol::budget::{AtLimit, dollars};
 use crate::protocol::lease::{Lease, LeaseEnd, LeaseRequest, Verdict};
 use crate::protocol::node::{NodeId, ProjectName};
-use crate::protocol::session::SessionId;
+use crate::protocol::session::{SessionId, Tokens};
+use crate::rules::ledger::day_of;
+use crate::rules::price::{Prices, micros};
 
 /// How soon is asked again when all is lent to others.
 const AGAIN_WHEN_LENT_MS: u64 = 500;
 
 /// How soon is asked again when no answer came: it may have been lost with a link.
 const AGAIN_UNANSWERED_MS: u64 = 2_000;
+
+/// How long a turn may go on when its lease is spent and the supervisor has been asked for more.
+const ANSWER_MS: u64 = 5_000;
+
+/// How many first leases of this size a budget must have room for: less is lent when it has not.
+const SHARES: u64 = 4;
+
+/// What the first call of a turn is taken to write.
+const WRITTEN: u64 = 2_000;
 
 /// How soon a turn that goes on after it was interrupted is interrupted again.
 const AGAIN_INTERRUPTED_MS: u64 = 5_000;
@@ -60,6 +71,13 @@ impl Loan {
         self.lent.max(self.used).saturating_sub(self.reported)
     }
 
+    /// Lends so much more, beyond what it has gone over already.
+    pub fn lend(&mut self, more: u64) {
+        if more > 0 {
+            self.lent = self.lent.max(self.used).max(self.reported).saturating_add(more);
+        }
+    }
+
     /// What is lost with an agent that died while the turn ran.
     pub fn forfeited(&self, end: &LeaseEnd) -> u64 {
         match end.lost {
@@ -97,14 +115,29 @@ pub struct Judged {
     pub why: String,
 }
 
-/// Judges a request by all budgets that hold for it. `size` is what is lent at a time; `begun`: the turn runs already.
-pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, begun: bool) -> Judged {
+/// What the first call of a turn is likely to cost at the table's price, with a half of it on top; 0: nobody knows.
+pub fn first_step(ask: &LeaseRequest, prices: &Prices, at: Time) -> u64 {
+    let Some(model) = ask.model.as_ref().filter(|model| !prices.is_subscribed(&model.provider)) else {
+        return 0;
+    };
+    let Some(price) = prices.find(&model.provider, &model.id, &day_of(at)) else { return 0 };
+    // Nothing of it is in the provider's cache, and all of it may have to be written there.
+    let read = Tokens { input: ask.first_tokens, output: WRITTEN, ..Tokens::default() };
+    let cached = Tokens { cache_write: ask.first_tokens, output: WRITTEN, ..Tokens::default() };
+    let likely = micros(price.of(&read).max(price.of(&cached)));
+    likely.saturating_add(likely / 2)
+}
+
+/// Judges a request by all budgets that hold for it. `size` is what is lent at a time, at least what a step of the
+/// session costs; `first`: what the first step is likely to cost, 0 when it is known; `begun`: the turn runs already.
+pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, first: u64, begun: bool) -> Judged {
+    let size = size.max(ask.step_micros);
     // A turn that may be finished is given what it needs.
     let holds =
         |room: &&Room| room.at_limit != AtLimit::Notify && !(begun && room.at_limit == AtLimit::FinishTurn);
     let strictest = rooms.iter().map(|room| room.at_limit).max().unwrap_or(AtLimit::Notify);
     let Some(tight) = rooms.iter().filter(holds).min_by_key(|room| (room.left, room.free)) else {
-        let more = if ask.more { size } else { 0 };
+        let more = if ask.more { size.max(first) } else { 0 };
         let budget = rooms.first().map(|room| room.name.clone()).unwrap_or_default();
         return Judged { verdict: Verdict::Granted, more, budget, at_limit: strictest, why: String::new() };
     };
@@ -119,7 +152,7 @@ pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, begun: bool) -> Judg
         return judged(Verdict::Granted, 0, tight, String::new());
     }
     // Less than the next step costs is of no use: it would only go beyond the limit.
-    let least = ask.step_micros.clamp(1, size);
+    let least = ask.step_micros.max(1);
     if tight.left < least {
         let why = match tight.left {
             0 => format!("budget {} is spent", tight.name),
@@ -137,6 +170,8 @@ pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, begun: bool) -> Judg
         let why = format!("all that is left of budget {} is lent to other sessions", narrow.name);
         return judged(Verdict::Wait, 0, narrow, why);
     }
+    // What is only likely to be needed is not to keep others waiting: a turn that needs it asks again.
+    let size = size.max(first.min(narrow.free / SHARES));
     judged(Verdict::Granted, size.min(narrow.free), narrow, String::new())
 }
 
@@ -157,6 +192,8 @@ pub struct Held {
     pub ttl_ms: u64,
     /// When it was last asked for.
     pub asked_ms: Option<u64>,
+    /// Since when the supervisor owes an answer.
+    pub waits_since: Option<u64>,
     /// The last answer, unless something was asked since.
     pub said: Option<Verdict>,
     /// Why it was refused.
@@ -195,6 +232,14 @@ impl Held {
         self.step = self.step.max(micros);
     }
 
+    /// The supervisor is asked, perhaps once more.
+    pub fn ask(&mut self, now_ms: u64) {
+        if self.said.is_some() || self.waits_since.is_none() {
+            self.waits_since = Some(now_ms);
+        }
+        (self.asked_ms, self.said) = (Some(now_ms), None);
+    }
+
     /// The supervisor has answered.
     pub fn hear(&mut self, answer: &Lease) {
         self.lent = self.lent.max(answer.micros);
@@ -202,6 +247,7 @@ impl Held {
         if answer.asked_ms == 0 {
             return;
         }
+        self.waits_since = None;
         self.size = answer.size_micros;
         self.ttl_ms = answer.ttl_ms;
         if answer.verdict == Verdict::Granted {
@@ -224,7 +270,11 @@ impl Held {
         let renew_at = self.expires_ms.saturating_sub(self.ttl_ms / 2);
         let (more, due) = match self.said {
             // Asked, and not answered.
-            None => (self.is_low(), self.asked_ms.map_or(0, |at| at + AGAIN_UNANSWERED_MS)),
+            None => {
+                let again = self.asked_ms.map_or(0, |at| at + AGAIN_UNANSWERED_MS);
+                let is_awaited = self.is_spent() && self.patience_end() > now_ms;
+                (self.is_low(), if is_awaited { again.min(self.patience_end()) } else { again })
+            }
             Some(Verdict::Wait) => (true, self.asked_ms.unwrap_or(0) + AGAIN_WHEN_LENT_MS),
             Some(Verdict::Refused) => (true, self.asked_ms.unwrap_or(0) + AGAIN_UNANSWERED_MS),
             Some(Verdict::Granted) if self.is_low() => (true, 0),
@@ -242,6 +292,15 @@ impl Held {
         self.left() < self.step.max(self.size / 4).max(1)
     }
 
+    fn is_spent(&self) -> bool {
+        self.used > 0 && self.used >= self.lent
+    }
+
+    /// When an answer that is owed is not waited for any more by a turn whose lease is spent.
+    fn patience_end(&self) -> u64 {
+        self.waits_since.map_or(u64::MAX, |since| since + ANSWER_MS)
+    }
+
     fn must_stop(&self, now_ms: u64) -> Option<String> {
         if self.at_limit <= AtLimit::FinishTurn {
             return None;
@@ -249,14 +308,17 @@ impl Held {
         if self.said == Some(Verdict::Refused) && self.left() < self.step.max(1) {
             return Some(self.why.clone());
         }
-        if self.used > 0 && self.used >= self.lent {
-            return Some(match self.said {
-                Some(Verdict::Wait) => self.why.clone(),
-                _ => format!(
+        // Spent: more is asked for before it is interrupted, as only the supervisor knows whether there is room.
+        let is_spent = self.is_spent();
+        match self.said {
+            Some(Verdict::Wait) if is_spent => return Some(self.why.clone()),
+            None if is_spent && self.patience_end() <= now_ms => {
+                return Some(format!(
                     "the ${} that were lent to it are spent, and the supervisor has not lent more",
                     dollars(self.lent)
-                ),
-            });
+                ));
+            }
+            _ => {}
         }
         (self.expires_ms > 0 && now_ms >= self.expires_ms)
             .then(|| "its lease ran out, and the supervisor could not be asked for another".to_owned())
@@ -266,6 +328,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::session::Model;
 
     const SIZE: u64 = 50_000;
 
@@ -278,7 +341,8 @@ mod tests {
     }
 
     fn held() -> Held {
-        let mut held = Held { asked_ms: Some(1_000), ..Held::default() };
+        let mut held = Held::default();
+        held.ask(1_000);
         held.hear(&Lease {
             micros: SIZE,
             size_micros: SIZE,
@@ -292,23 +356,24 @@ mod tests {
 
     #[test]
     fn no_more_is_lent_than_the_tightest_budget_has() {
-        let judged = judge(&[room("a", 900_000, 20_000), room("b", 800_000, 800_000)], &ask(0), SIZE, false);
+        let judged =
+            judge(&[room("a", 900_000, 20_000), room("b", 800_000, 800_000)], &ask(0), SIZE, 0, false);
         assert_eq!((judged.verdict, judged.more, judged.budget.as_str()), (Verdict::Granted, 20_000, "a"));
-        let judged = judge(&[room("a", 900_000, 0)], &ask(0), SIZE, false);
+        let judged = judge(&[room("a", 900_000, 0)], &ask(0), SIZE, 0, false);
         assert_eq!(judged.verdict, Verdict::Wait);
-        let judged = judge(&[room("a", 0, 0), room("b", 800_000, 800_000)], &ask(0), SIZE, false);
+        let judged = judge(&[room("a", 0, 0), room("b", 800_000, 800_000)], &ask(0), SIZE, 0, false);
         assert_eq!((judged.verdict, judged.why.as_str()), (Verdict::Refused, "budget a is spent"));
-        let judged = judge(&[room("a", 20_000, 20_000)], &ask(30_000), SIZE, false);
+        let judged = judge(&[room("a", 20_000, 20_000)], &ask(30_000), SIZE, 0, false);
         assert_eq!((judged.verdict, judged.more), (Verdict::Refused, 0), "a step would go beyond it");
     }
 
     #[test]
     fn a_turn_may_be_finished_and_a_new_one_not_begun() {
         let spent = Room { at_limit: AtLimit::FinishTurn, ..room("a", 0, 0) };
-        assert_eq!(judge(std::slice::from_ref(&spent), &ask(0), SIZE, true).more, SIZE);
-        assert_eq!(judge(&[spent], &ask(0), SIZE, false).verdict, Verdict::Refused);
+        assert_eq!(judge(std::slice::from_ref(&spent), &ask(0), SIZE, 0, true).more, SIZE);
+        assert_eq!(judge(&[spent], &ask(0), SIZE, 0, false).verdict, Verdict::Refused);
         let told = Room { at_limit: AtLimit::Notify, ..room("a", 0, 0) };
-        assert_eq!(judge(&[told], &ask(0), SIZE, false).verdict, Verdict::Granted);
+        assert_eq!(judge(&[told], &ask(0), SIZE, 0, false).verdict, Verdict::Granted);
     }
 
     #[test]
@@ -329,7 +394,9 @@ mod tests {
     fn what_only_the_supervisor_can_price_is_heard_of() {
         let mut held = held();
         held.hear(&Lease { micros: SIZE, used_micros: SIZE, ..Lease::default() });
-        assert!(matches!(held.next(2_000, true), Next::Interrupt(_)));
+        assert_eq!(held.next(2_000, true), Next::Ask { more: true });
+        held.ask(2_000);
+        assert!(matches!(held.next(2_000 + ANSWER_MS, true), Next::Interrupt(_)));
         assert_eq!((held.at_limit, held.size), (AtLimit::Pause, SIZE), "nothing else is news");
     }
 
@@ -340,7 +407,7 @@ mod tests {
         assert_eq!(held.next(31_000, true), Next::Ask { more: false });
         held.debit(30_000);
         assert_eq!(held.next(2_000, true), Next::Ask { more: true }, "a second such step does not fit");
-        (held.asked_ms, held.said) = (Some(2_000), None);
+        held.ask(2_000);
         assert_eq!(held.next(2_000, true), Next::Rest(4_000));
         assert_eq!(held.next(4_000, true), Next::Ask { more: true });
     }
@@ -352,7 +419,13 @@ mod tests {
         spent.debit(20_000);
         assert!(!stops(&spent, 2_000));
         spent.debit(30_000);
-        assert!(stops(&spent, 2_000));
+        assert_eq!(spent.next(2_000, true), Next::Ask { more: true }, "there may be room");
+        spent.ask(2_000);
+        spent.ask(4_000);
+        assert!(!stops(&spent, 1_999 + ANSWER_MS));
+        assert!(stops(&spent, 2_000 + ANSWER_MS), "nobody has answered, asked twice");
+        spent.said = Some(Verdict::Refused);
+        assert!(stops(&spent, 2_000), "there is none");
         assert!(!matches!(spent.next(2_000, false), Next::Interrupt(_)), "nothing runs");
         assert!(!stops(&held(), 60_999) && stops(&held(), 61_000), "cut off");
         let mut refused = held();
@@ -364,5 +437,43 @@ mod tests {
         spent.interrupted_ms = Some(2_000);
         assert_eq!(spent.next(3_000, true), Next::Rest(7_000));
         assert!(stops(&spent, 7_000), "it did not heed");
+    }
+
+    #[test]
+    fn a_step_dearer_than_what_is_lent_at_a_time_is_lent_what_it_takes() {
+        let rooms = [room("day", 5_000_000, 5_000_000)];
+        let mut loan = Loan { lent: SIZE, used: 400_000, ..Loan::default() };
+        let judged = judge(&rooms, &ask(400_000), SIZE, 0, true);
+        assert_eq!((judged.verdict, judged.more), (Verdict::Granted, 400_000));
+        loan.lend(judged.more);
+        assert_eq!(loan.lent, 800_000, "another such step, beyond what it has gone over");
+        assert_eq!(loan.outstanding(), 800_000, "all of it counts until it is accounted for");
+        let narrow = judge(&[room("day", 300_000, 300_000)], &ask(400_000), SIZE, 0, true);
+        assert_eq!(narrow.verdict, Verdict::Refused);
+        assert!(narrow.why.contains("$0.30 left, less than the $0.40"), "{}", narrow.why);
+    }
+
+    #[test]
+    fn the_first_lease_follows_the_models_price_and_the_prompts_size() {
+        let rates = crate::rules::price::per_million(5.0, 25.0, None, Some(6.25));
+        let price = crate::rules::price::Price { model: "big".into(), rates, ..Default::default() };
+        let prices = Prices { own: vec![price], ..Prices::default() };
+        let of = |model: &str, first_tokens| LeaseRequest {
+            model: Some(Model { provider: "a".into(), id: model.into() }),
+            first_tokens,
+            ..ask(0)
+        };
+        let at = Time(0);
+        assert_eq!(first_step(&of("big", 16_000), &prices, at), 225_000, "0.10 read, 0.05 written, and half");
+        assert_eq!(first_step(&of("riddle", 16_000), &prices, at), 0);
+        assert_eq!(first_step(&ask(0), &prices, at), 0);
+        let subscribed = Prices { subscriptions: vec!["a".into()], ..prices };
+        assert_eq!(first_step(&of("big", 16_000), &subscribed, at), 0);
+        let more =
+            |free: u64, first: u64| judge(&[room("day", free, free)], &ask(0), SIZE, first, false).more;
+        assert_eq!(more(5_000_000, 225_000), 225_000);
+        assert_eq!(more(5_000_000, 10_000), SIZE, "never less than usual");
+        assert_eq!(more(400_000, 225_000), 100_000, "others are left something");
+        assert_eq!(more(30_000, 225_000), 30_000);
     }
 }

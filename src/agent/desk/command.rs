@@ -313,20 +313,24 @@ impl Means {
 
     /// Waits until there is money for what begins a turn. An answer goes on with one that has it.
     async fn borrow(&self, deed: &Deed, place: &Place) -> Result<Hold, String> {
-        let (root, project) = match deed {
-            Deed::Create { directory, prompt, .. } if !prompt.is_empty() => {
+        let (root, project, first) = match deed {
+            Deed::Create { directory, prompt, model, .. } if !prompt.is_empty() => {
                 let project = self.projects.of_directory(directory);
-                (None, project.unwrap_or_else(|| ProjectName::new(directory)))
+                let project = project.unwrap_or_else(|| ProjectName::new(directory));
+                let first = lease::first_of(&self.view.borrow().sessions, None, &project, (model, prompt));
+                (None, project, first)
             }
-            Deed::Prompt { session_id, .. } => {
+            Deed::Prompt { session_id, message, .. } => {
                 let view = self.view.borrow();
                 let Some(held) = view.sessions.get(session_id) else { return Ok(Hold::none()) };
                 let root = lease::root_of(&view.sessions, &held.record.session);
-                (Some(root), held.record.session.project.clone())
+                let project = held.record.session.project.clone();
+                let first = lease::first_of(&view.sessions, Some(session_id), &project, ("", message));
+                (Some(root), project, first)
             }
             _ => return Ok(Hold::none()),
         };
-        self.leases.borrow(root.as_ref(), &project, place.dropped()).await
+        self.leases.borrow(root.as_ref(), &project, first, place.dropped()).await
     }
 
     /// Waits until the events that show the deed are stored, so that whoever looks after the result sees them. A

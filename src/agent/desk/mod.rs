@@ -192,7 +192,8 @@ impl Desk {
                 let directory = happening.directory.unwrap_or_default();
                 self.hold_new(kind, id, &directory, at)
             });
-            let before = (held.record.session.tokens, held.record.session.cost_micros);
+            let known = &held.record.session;
+            let before = (known.events > 0).then_some((known.tokens, known.cost_micros));
             held.fold(&happening.kind, &data, at);
             held.record.mark = happening.mark.or(held.record.mark);
             project = Some(held.record.session.project.clone());

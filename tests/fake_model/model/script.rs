@@ -13,7 +13,7 @@
 //! | `error CODE [TIMES]` | that HTTP status, always or that many times |
 //! | `overflow [TIMES]` | says the context is too long, once or that many times |
 //! | `hang` | says nothing at all |
-//! | `usage INPUT OUTPUT CACHED REASONING` | answers, and bills exactly that |
+//! | `usage INPUT OUTPUT CACHED REASONING [COMMAND]` | answers, or calls the tool for that command, and bills exactly that |
 
 use std::time::Duration;
 
@@ -122,6 +122,7 @@ fn perform(line: &str, fails: &mut impl FnMut(&str, u32) -> bool) -> Step {
         "hang" => Step::Hang,
         "usage" => Step::Answer(Answer {
             pieces: vec!["Billed as told.".into()],
+            call: rest.splitn(5, ' ').nth(4).map(|command| call("bash", command)),
             usage: Some(Usage {
                 input: number(0).unwrap_or(0),
                 output: number(1).unwrap_or(0),

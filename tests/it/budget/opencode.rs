@@ -41,3 +41,46 @@ fn a_true_turn_is_interrupted_at_the_limit() {
     whole.world.ctl_says(&["sessions", "resume", &id]);
     whole.wait(&id, "idle");
 }
+
+/// Twenty ordinary turns of 3 to 40 cents, $4.50 together: what each costs, in cents.
+const CENTS: [u64; 20] = [3, 5, 40, 8, 12, 35, 30, 3, 25, 40, 10, 22, 38, 33, 15, 28, 18, 36, 9, 40];
+
+#[test]
+fn twenty_ordinary_turns_for_four_dollars_fifty_fit_into_a_day_of_five() {
+    assert_eq!(CENTS.iter().sum::<u64>(), 450);
+    let whole = Whole::begin(json!({"*": "allow"}));
+    whole.world.ctl_says(&["budgets", "set", "day", "--limit", "5"]);
+    let mut session: Option<String> = None;
+    let mut due = 0;
+    let billed = || -> u64 { whole.model.sessions().iter().map(|id| whole.model.bill(id).cost_micros).sum() };
+    for (nth, cents) in CENTS.iter().enumerate() {
+        // Two thirds of it in the first step, at 15 dollars for a million tokens that are written.
+        let third = cents * 10_000 / 15 / 3;
+        let words = format!("usage 0 {} 0 0 sleep 0.2\nusage 0 {third} 0 0", third * 2);
+        match session.as_ref().filter(|_| nth % 4 != 0) {
+            Some(id) => drop(whole.world.ctl_says(&["sessions", "prompt", id, &words])),
+            None => session = Some(whole.start(&words)),
+        }
+        due += third * 3 * 15;
+        wait_until("both steps are billed", PATIENCE * 2, || {
+            let (billed, stopped) = (billed(), whole.world.events("type=budget.interrupted"));
+            if billed >= due || !stopped.is_empty() { Ok(()) } else { Err(format!("{billed} of {due}")) }
+        });
+        whole.wait(session.as_ref().unwrap(), "idle");
+    }
+    let interrupted = whole.world.events("type=budget.interrupted");
+    let billed = billed();
+    let overshoot = billed.saturating_sub(5_000_000);
+    println!(
+        "--- the model billed {billed} micro-dollars: {} interrupted, overshoot {overshoot}",
+        interrupted.len()
+    );
+    assert!(interrupted.is_empty(), "{interrupted:?}");
+    assert_eq!(billed, due, "4.50 dollars but for the rounding of tokens");
+    let budget = wait_until("all is accounted for", PATIENCE, || {
+        let budget = whole.world.data("/api/v1/budgets/day")[0].clone();
+        if budget["outstanding_micros"] == 0 { Ok(budget) } else { Err(budget.to_string()) }
+    });
+    assert!(budget["spent_micros"].as_u64().unwrap().abs_diff(billed) <= 20, "{budget} {billed}");
+    assert_eq!(whole.world.data("/api/v1/alerts?name=budget.interrupted"), json!([]));
+}

@@ -10,7 +10,7 @@ use crate::base::id;
 use crate::protocol::event::raw;
 use crate::protocol::lease::{self, Cover, Lease, LeaseEnd, Verdict};
 use crate::protocol::node::ProjectName;
-use crate::protocol::session::SessionId;
+use crate::protocol::session::{Model, SessionId};
 use crate::rules::lease::Held;
 use crate::rules::session::micros;
 use crate::store::journal::{Change, NewEvent};
@@ -43,6 +43,17 @@ pub(super) struct Entry {
     /// The journal says that a turn may use it.
     granted: bool,
     usage: Usage,
+    /// What the turn begins with.
+    pub first: First,
+}
+
+/// The first call of a turn, as far as it can be foreseen.
+#[derive(Clone, Debug, Default)]
+pub struct First {
+    /// Which model is likely to be asked.
+    pub model: Option<Model>,
+    /// About how many tokens it reads; 0: nobody knows.
+    pub tokens: u64,
 }
 
 /// What a session and its helpers have used since the lease began.
@@ -111,7 +122,12 @@ impl Book {
     }
 
     /// A command holds the lease of a session, or a new one, whose row is to be written first.
-    pub fn hold(&mut self, session: Option<&SessionId>, project: &ProjectName) -> (String, Option<Change>) {
+    pub fn hold(
+        &mut self,
+        session: Option<&SessionId>,
+        project: &ProjectName,
+        first: First,
+    ) -> (String, Option<Change>) {
         if let Some(session) = session
             && let Some((id, entry)) = self.of_session(session)
         {
@@ -120,7 +136,7 @@ impl Book {
         }
         let (id, row) = self.open(session, project);
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.holds = 1;
+            (entry.holds, entry.first) = (1, first);
         }
         (id, Some(row))
     }
@@ -168,7 +184,7 @@ impl Book {
             entry.usage = self.early.remove(&session).unwrap_or_default();
             entry.held.debit(entry.usage.sum());
             entry.session = Some(session);
-            (entry.held.said, entry.held.asked_ms) = (None, None);
+            (entry.held.said, entry.held.asked_ms, entry.held.waits_since) = (None, None, None);
         }
         if self.entries.values().all(|entry| entry.session.is_some()) {
             self.early.clear();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{HeldSession, Leases, Sessions, root_of};
+use super::{First, HeldSession, Leases, Sessions, root_of};
 use crate::agent::backend::Deed;
 use crate::agent::backends::Backends;
 use crate::agent::config::BackendKind;
@@ -70,7 +70,8 @@ impl Leases {
                         break;
                     }
                     Next::Ask { more } => {
-                        (held.asked_ms, held.said) = (Some(now), None);
+                        held.ask(now);
+                        let first = if held.lent == 0 { entry.first.clone() } else { First::default() };
                         asks.push(LeaseRequest {
                             lease_id: id.clone(),
                             session_id: entry.session.clone(),
@@ -79,6 +80,8 @@ impl Leases {
                             used_micros: held.used,
                             step_micros: held.step,
                             more,
+                            model: first.model,
+                            first_tokens: first.tokens,
                             asked_ms: now,
                         });
                     }

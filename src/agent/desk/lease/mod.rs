@@ -23,12 +23,18 @@ use crate::agent::outbox::{Closed, Outbox};
 use crate::base::clock::Stopwatch;
 use crate::protocol::lease::{Cover, Lease, Verdict};
 use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Session, SessionId, Tokens};
+use crate::protocol::session::{Model, Session, SessionId, Tokens};
 use crate::rules::budget::used;
 use crate::store::journal::Change;
 use book::{Book, Row};
 
-pub use book::COVER;
+pub use book::{COVER, First};
+
+/// What a coding agent says to a model before the first word of a person: its instructions and its tools.
+const UNSAID_TOKENS: u64 = 12_000;
+
+/// Bytes of a text that make a token, rather too few.
+const BYTES_PER_TOKEN: u64 = 3;
 
 /// The leases of this node. Clones share them.
 #[derive(Clone, Debug)]
@@ -124,13 +130,14 @@ impl Leases {
         &self,
         session: Option<&SessionId>,
         project: &ProjectName,
+        first: First,
         dropped: impl Future<Output = &'static str>,
     ) -> Result<Hold, String> {
         if !self.is_on() || !self.book().cover.holds_for(project) {
             return Ok(Hold(None));
         }
         let mut changed = self.0.changed.subscribe();
-        let (id, asked) = self.change(|book| book.hold(session, project));
+        let (id, asked) = self.change(|book| book.hold(session, project, first));
         self.store(asked.into_iter().collect()).await?;
         tokio::pin!(dropped);
         loop {
@@ -180,15 +187,17 @@ impl Leases {
         self.0.outbox.write(changes).await.map(drop).map_err(|closed: Closed| closed.to_string())
     }
 
-    /// An event has come in: what its session has used since `before` is debited.
+    /// An event has come in: what its session has used since `before` is debited. `None`: it was not known before, so
+    /// that what it says of itself is no increment.
     pub fn debit(
         &self,
         sessions: &Sessions,
         session: &Session,
         (kind, data): (&str, &RawValue),
-        before: (Tokens, Option<u64>),
+        before: Option<(Tokens, Option<u64>)>,
     ) {
-        let more = used(session, before, self.book().cover.unknown_micros);
+        let unknown_micros = self.book().cover.unknown_micros;
+        let more = before.map_or(0, |before| used(session, before, unknown_micros));
         let message = (kind == "message.updated").then(|| book::message_cost(data)).flatten();
         if more == 0 && message.is_none() {
             return;
@@ -241,6 +250,26 @@ pub(super) fn root_of(sessions: &Sessions, session: &Session) -> SessionId {
         root = next;
     }
     root
+}
+
+/// What a session's next turn begins with, from what it or the project's latest session has done before.
+pub(super) fn first_of(
+    sessions: &Sessions,
+    session: Option<&SessionId>,
+    project: &ProjectName,
+    (model, words): (&str, &str),
+) -> First {
+    let of_project = || {
+        let all = sessions.values().map(|held| &held.record.session);
+        let known = all.filter(|one| one.project == *project && one.model.is_some());
+        known.max_by_key(|one| one.active_at)
+    };
+    let own = session.and_then(|id| sessions.get(id)).map(|held| &held.record.session);
+    let asked =
+        model.split_once('/').map(|(provider, id)| Model { provider: provider.into(), id: id.into() });
+    let model = asked.or_else(|| own.or_else(of_project)?.model.clone());
+    let held = own.and_then(|own| own.context).map_or(UNSAID_TOKENS, |context| context.used);
+    First { model, tokens: held.saturating_add(words.len() as u64 / BYTES_PER_TOKEN) }
 }
 
 /// True while a turn of it or of its helpers runs.

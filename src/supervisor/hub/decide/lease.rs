@@ -14,7 +14,7 @@ use crate::protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
-use crate::rules::lease::{Judged, Loan, judge};
+use crate::rules::lease::{Judged, Loan, first_step, judge};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::From;
 use crate::supervisor::hub::kept::LEASE;
@@ -55,9 +55,11 @@ impl Work {
         let is_repeated = ask.lent_micros < loan.lent;
         let asked = LeaseRequest { more: ask.more && !is_repeated, ..ask.clone() };
         let rooms = self.view.rooms(&loan, at);
-        let judged = judge(&rooms, &asked, terms.lease_micros, loan.lent > 0 || loan.used > 0);
+        let has_begun = loan.lent > 0 || loan.used > 0;
+        let first = if has_begun { 0 } else { first_step(ask, &self.view.prices, at) };
+        let judged = judge(&rooms, &asked, terms.lease_micros, first, has_begun);
         if judged.verdict == Verdict::Granted {
-            loan.lent = loan.lent.saturating_add(judged.more);
+            loan.lend(judged.more);
             loan.expires = at.plus(terms.lease_for);
             self.put_loan(loan.clone(), at);
         } else if known.is_some() {
