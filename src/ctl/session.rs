@@ -116,6 +116,9 @@ impl Record for SessionView {
             Field::new("archived", said(self.marks.archived.as_ref())).detail(),
             Field::new("continues", self.marks.continues.clone().unwrap_or_default()).detail(),
             Field::new("continued_by", self.marks.continued_by.clone().unwrap_or_default()).detail(),
+            Field::new("unreported_calls", some(self.unreported_calls)).detail(),
+            Field::new("unpriced_tokens", some(self.unpriced_tokens)).detail(),
+            Field::new("cost_before", before(self.cost_before_micros)).detail(),
             Field::new("compactions", self.compactions).detail(),
             Field::new("events", self.events).detail(),
         ]
@@ -124,6 +127,15 @@ impl Record for SessionView {
 
 fn said(said: Option<&Said>) -> String {
     said.map_or_else(String::new, |said| format!("by {} at {}", said.by, said.at))
+}
+
+/// A number, as long as there is something to be told.
+fn some(count: u64) -> String {
+    if count == 0 { String::new() } else { count.to_string() }
+}
+
+fn before(micros: u64) -> String {
+    if micros == 0 { String::new() } else { format!("{:.4}", micros as f64 / 1e6) }
 }
 
 /// The one thing to know beyond the status.

@@ -287,6 +287,10 @@ impl Session {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A session as `halctl sessions` and the API show it: with its node's state and its helpers' costs counted in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
@@ -316,6 +320,16 @@ pub struct SessionView {
     pub cost_micros: Option<u64>,
     /// Its own cost in millionths of a dollar, without its helpers'. Summing this over sessions counts nothing twice.
     pub own_cost_micros: Option<u64>,
+    /// Its own calls of a model of which nothing was told: they are in no sum. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreported_calls: u64,
+    /// Its own tokens of which nobody knows the price: they are in no sum of money. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unpriced_tokens: u64,
+    /// What its backend says it had cost before this supervisor first heard of it, or before it was forked from
+    /// another: in no budget and in no day. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cost_before_micros: u64,
     /// Tokens by kind, its helpers' included.
     pub token_kinds: Tokens,
     /// When it began.

@@ -152,6 +152,12 @@ pub fn period_of(period: Period, at: Time) -> String {
     }
 }
 
+/// True when a day in UTC lies in the period of a moment.
+pub fn is_of_period(period: Period, day: &str, at: Time) -> bool {
+    let noon = Time::parse(&format!("{day}T12:00:00Z"));
+    noon.is_none_or(|noon| period_of(period, noon) == period_of(period, at))
+}
+
 /// When the next period begins; `None`: never.
 pub fn next_period(period: Period, at: Time) -> Option<Time> {
     let date = date_of(at)?;
@@ -211,6 +217,10 @@ mod tests {
         assert_eq!(named(Period::Month), ("2026-11".into(), Some(at("2026-12-01T00:00:00Z"))));
         assert_eq!(named(Period::Session), (String::new(), None));
         assert_eq!(period_of(Period::Week, at("2027-01-01T00:00:00Z")), "2026-W53");
+        let is_of = |period, day: &str| is_of_period(period, day, now);
+        assert!(is_of(Period::Day, "2026-11-26") && !is_of(Period::Day, "2026-11-25"));
+        assert!(is_of(Period::Week, "2026-11-23") && !is_of(Period::Week, "2026-11-22"));
+        assert!(is_of(Period::Month, "2026-11-01") && is_of(Period::Session, "1999-01-01"));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! A backend tells of a call with its answer (an assistant's message), again and again while it grows, and once more
 //! after anything that went wrong in between. So what was counted of a message is remembered, and only the difference
-//! is added. What a backend tells of its session's sum beyond its messages is counted too, on the day it was told.
+//! is added. What a backend tells of its session's sum beyond its messages is counted too, on the day it was told; but
+//! a sum that is heard for the first time is no increment where the session is older than our looking at it, or a copy.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::price::{MICRO, Prices, picos};
+use super::price::{MICRO, Prices, micros, picos};
 use crate::base::clock::Time;
 use crate::protocol::session::{Activity, Session, Tokens};
 use crate::protocol::worth::Worth;
@@ -55,6 +56,10 @@ impl Used {
             told: self.told.saturating_sub(other.told),
             unreported: self.unreported.saturating_sub(other.unreported),
         }
+    }
+
+    fn least(&self, other: &Self) -> Self {
+        self.minus(&self.minus(other))
     }
 
     fn most(&self, other: &Self) -> Self {
@@ -108,6 +113,26 @@ pub struct Bill {
     rests: Vec<Counted>,
     /// What all of it came to.
     pub sum: Worth,
+    /// True until the backend has told a sum.
+    #[serde(skip_serializing_if = "is_false")]
+    is_new: bool,
+    /// What was remembered was lost: whatever the next sum says is booked already.
+    #[serde(skip_serializing_if = "is_false")]
+    is_anew: bool,
+    /// What the session had used before we looked, or before it was forked from another: in no day and in no budget.
+    #[serde(skip_serializing_if = "Used::is_nothing")]
+    before: Used,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// Since when a node's project, or a node, is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// That moment.
+    pub at: Time,
 }
 
 /// What usage comes to at these prices. A backend that tells no money, or none for tokens it has used, does not
@@ -159,10 +184,13 @@ pub struct Heard<'a> {
     pub received: Time,
     /// What its session was before.
     pub before: Before,
+    /// Since when its project is looked at, the beginning of time where nobody knows: what was used before is nobody's
+    /// spending here.
+    pub since: Time,
 }
 
 /// What of a session must be known from before an event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Before {
     used: Used,
     is_untitled: bool,
@@ -201,7 +229,37 @@ impl Bill {
     /// The bill of a session of which nothing is remembered: what it had used before is in the ledger already, as its
     /// sum was counted once.
     pub fn begin(before: &Before) -> Self {
-        Self { messages: before.used, told: before.used, ..Self::default() }
+        let used = before.used;
+        let sum =
+            Worth { tokens: used.tokens, picos: used.told, is_known: used.told > 0, ..Worth::default() };
+        Self { messages: used, told: used, sum, is_new: used.is_nothing(), ..Self::default() }
+    }
+
+    /// The bill of a session of which what was remembered cannot be read: what it used before stays as it was booked.
+    pub fn begin_anew(before: &Before) -> Self {
+        Self { is_new: false, is_anew: true, ..Self::begin(before) }
+    }
+
+    /// The bill of a session that was there before anybody here had heard of it.
+    pub fn of_stranger(before: &Before) -> Self {
+        let used = before.used;
+        Self { messages: used, told: used, before: used, is_new: used.is_nothing(), ..Self::default() }
+    }
+
+    /// Money that was used before our time, as `rules::price` counts it.
+    pub fn before(&self) -> u64 {
+        self.before.told
+    }
+
+    /// What the session is shown with: what is in the ledger, and nothing else. Nothing known is not nothing used.
+    pub fn show(&self, session: &mut Session) {
+        let [input, output, reasoning, cache_read, cache_write] = self.sum.tokens;
+        session.tokens = Tokens { input, output, reasoning, cache_read, cache_write };
+        session.cost_micros = match session.cost_micros {
+            _ if self.sum.is_known => Some(micros(self.sum.picos)),
+            _ if self.sum.unpriced > 0 || self.sum.unreported > 0 => None,
+            told => told.map(|_| 0),
+        };
     }
 
     /// Adds an event to the bill of a session that is as it says already. Gives what changes in the ledger.
@@ -224,6 +282,19 @@ impl Bill {
                 }
                 let info = &data["info"];
                 let said = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: 0 };
+                let is_told = info["cost"].is_number() || info["tokens"].is_object();
+                if is_told && (self.is_new || self.is_anew) {
+                    // A session that is just made has used nothing: what it says is that of the one it was copied from.
+                    let is_just_made = heard.kind == "session.created" && data["repaired"] != true;
+                    let beyond = said.minus(&self.messages);
+                    if self.is_anew {
+                        self.messages = self.messages.plus(&beyond);
+                    } else if is_just_made || session.started_at < heard.since {
+                        self.before = beyond;
+                        self.messages = self.messages.plus(&beyond);
+                    }
+                    (self.is_new, self.is_anew) = (false, false);
+                }
                 self.told = self.told.most(&said);
             }
             _ => {}
@@ -252,10 +323,16 @@ impl Bill {
         // Not later than it was heard of: whatever comes after it would be taken for older, and billed to nobody.
         let at = completed.unwrap_or(heard.occurred.0).min(heard.received.0);
         let used = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: unreported(info) };
-        // The copy of a message that another session was billed for: this one was forked from that.
-        let is_copy = !session.directory.is_empty() && completed.is_some_and(|at| at < session.started_at.0);
-        if is_copy && !self.recent.iter().any(|one| one.id == id) {
-            self.messages = self.messages.plus(&Used { unreported: 0, ..used });
+        // The copy of a message that another session was billed for: this one was forked from that. Or one that was
+        // answered before our time, and told again.
+        let is_before = |then: Time| completed.is_some_and(|at| at < then.0);
+        let is_copy = !session.directory.is_empty() && is_before(session.started_at);
+        let is_old = !self.before.is_nothing() && is_before(heard.since);
+        if (is_copy || is_old) && !self.recent.iter().any(|one| one.id == id) {
+            let used = Used { unreported: 0, ..used };
+            // What it came with may have been told already.
+            let told = self.before.least(&used);
+            self.messages = self.messages.plus(&used.minus(&told));
             self.remember(Counted { id: id.into(), at, ..Counted::default() });
             return;
         }
@@ -363,6 +440,18 @@ fn unreported(info: &Value) -> u64 {
 fn place_of(session: &Session, day: String) -> Place {
     let model = session.model.clone().unwrap_or_default();
     Place { day, provider: model.provider, model: model.id }
+}
+
+impl Entry {
+    /// What it adds or takes away, as `worth` sees it.
+    pub fn change(&self, worth: impl Fn(&Worth) -> u64) -> i64 {
+        difference(worth(&self.now), worth(&self.gone))
+    }
+}
+
+/// By how much a number has grown, or shrunk.
+pub fn difference(now: u64, before: u64) -> i64 {
+    i64::try_from(i128::from(now) - i128::from(before)).unwrap_or(i64::MAX)
 }
 
 fn day(heard: &Heard<'_>) -> String {

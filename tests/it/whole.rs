@@ -32,23 +32,39 @@ impl Whole {
 
     /// The same with the agent's configuration changed by `change`.
     pub fn begin_with(
-        mut world: World,
+        world: World,
         permission: Value,
         change: impl FnOnce(&mut Value, &OpencodeHome),
     ) -> Self {
         let model = FakeModel::start();
         let home = OpencodeHome::new(&model, permission);
+        Self::begin_changed(world, home, model, change)
+    }
+
+    /// The same with a home in which opencode may have worked before.
+    pub fn begin_at(world: World, home: OpencodeHome, model: FakeModel) -> Self {
+        Self::begin_changed(world, home, model, |_, _| {})
+    }
+
+    fn begin_changed(
+        mut world: World,
+        home: OpencodeHome,
+        model: FakeModel,
+        change: impl FnOnce(&mut Value, &OpencodeHome),
+    ) -> Self {
         world.environment = home.environment();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let known = home.path("projects/shop");
+        let place = if known.exists() { known.canonicalize().unwrap() } else { home.project("shop") };
         let mut config = world.agent_config("web-1", "shop");
-        config["projects"][0]["directory"] = json!(home.project("shop"));
+        config["projects"][0]["directory"] = json!(place);
         config["projects"][0]["backend"] = json!("opencode");
         config["tool_paths"] = json!({"opencode": home.binary()});
         config["opencode_port"] = json!(port);
         change(&mut config, &home);
         world.start_agent_with("web-1", &config);
         world.wait_for_node("web-1", "online");
-        wait_until("opencode is up", PATIENCE, || match world.count_events("type=backend.started") {
+        wait_until("opencode is up", PATIENCE * 2, || match world.count_events("type=backend.started") {
             0 => Err(world.agent("web-1").said()),
             _ => Ok(()),
         });
@@ -63,6 +79,17 @@ impl Whole {
     /// Waits until a session has this status, as an operator does.
     pub fn wait(&self, id: &str, status: &str) {
         self.world.ctl_says(&["sessions", "wait", id, "--until", status, "--timeout", "60s"]);
+    }
+
+    /// Asks the running opencode for something, past all of ours; `Null` when it has nothing to say to that.
+    pub async fn ask_opencode(&self, path: &str, body: &Value) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let asked = client.post(url).basic_auth("opencode", Some(self.home.password())).json(body);
+        let answer = asked.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
     fn record(&self) -> Recording {

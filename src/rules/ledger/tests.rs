@@ -13,6 +13,7 @@ struct Stage {
     bill: Option<Bill>,
     prices: Prices,
     rows: Vec<(Place, Worth)>,
+    since: Time,
 }
 
 const DAY: &str = "2026-11-26T12:00:00Z";
@@ -25,15 +26,15 @@ impl Stage {
     fn new() -> Self {
         let mut session = Session::new("s".into(), "n".into(), "p".into(), Time(at(DAY) - 1_000_000));
         session.directory = "/p".into();
-        Self { session, bill: None, prices: Prices::default(), rows: Vec::new() }
+        Self { session, bill: None, prices: Prices::default(), rows: Vec::new(), since: Time(0) }
     }
 
     fn hear(&mut self, kind: &str, data: Value, when: &str) {
         let data = raw(&data);
         let before = Before::of(&self.session);
         rules::session::apply(&mut self.session, kind, &data, Time(at(when)));
-        let heard =
-            Heard { kind, data: data.get(), occurred: Time(at(when)), received: Time(at(when)), before };
+        let (occurred, received, since) = (Time(at(when)), Time(at(when)), self.since);
+        let heard = Heard { kind, data: data.get(), occurred, received, before, since };
         if !heard.matters() {
             return;
         }
@@ -47,6 +48,7 @@ impl Stage {
             self.rows[at].1 = self.rows[at].1.plus(&now).minus(&gone);
         }
         assert!(bill.recent.len() <= RECENT && bill.rests.len() <= RESTS);
+        bill.show(&mut self.session);
         self.bill = Some(serde_json::from_str(&serde_json::to_string(&bill).unwrap()).unwrap());
     }
 
@@ -236,4 +238,72 @@ fn calls_of_which_nothing_is_told_are_unknown_and_refusals_are_not() {
     stage.hear("session.updated", json!({"info": {"title": "New session - 2026"}}), DAY);
     stage.hear("session.updated", json!({"info": {"title": "A title"}}), DAY);
     assert_eq!(unreported(&stage), 3, "a model has found the title");
+}
+
+#[test]
+fn a_sum_that_is_heard_for_the_first_time_is_no_increment() {
+    // Seen by a look, and by its first event after a long life.
+    for kind in ["session.created", "session.updated"] {
+        let mut stage = Stage::new();
+        stage.since = Time(stage.session.started_at.0 + 1);
+        let info = json!({"cost": 12.0, "tokens": {"output": 1200}});
+        stage.hear(kind, json!({"info": info, "repaired": true}), DAY);
+        assert_eq!(stage.rows(), [], "{kind}");
+        assert_eq!((stage.session.cost_micros, stage.session.tokens.total()), (Some(0), 0), "{kind}");
+        assert_eq!(stage.bill.as_ref().unwrap().before(), 12_000_000 * MICRO);
+        stage.message("m1", 0.25, 10, DAY);
+        stage.total(12.25, 1210, DAY);
+        stage.total(12.35, 1220, DAY);
+        assert_eq!(stage.worth().picos, 350_000 * MICRO, "what comes later is");
+        assert_eq!(stage.session.cost_micros, Some(350_000));
+    }
+    // Its first message was told before its first sum.
+    let mut stage = Stage::new();
+    stage.since = Time(stage.session.started_at.0 + 1);
+    stage.message("m1", 0.25, 10, DAY);
+    stage.total(12.25, 1210, DAY);
+    assert_eq!(stage.rows(), [("2026-11-26", "claude", 250_000, 10)]);
+    // One that was begun under our eyes is billed for what nobody has told of it.
+    let mut stage = Stage::new();
+    stage.since = Time(stage.session.started_at.0 - 1);
+    stage.hear("session.created", json!({"info": {"cost": 0.5}, "repaired": true}), DAY);
+    assert_eq!(stage.worth().picos, 500_000 * MICRO);
+}
+
+#[test]
+fn a_session_shows_what_the_ledger_holds_whatever_its_backend_says() {
+    let mut stage = Stage::new();
+    // A fork is made with the sum of the session it was forked from, and tells its messages after that.
+    stage.hear("session.created", json!({"info": {"cost": 0.9, "tokens": {"output": 9}}}), DAY);
+    assert_eq!((stage.rows(), stage.session.cost_micros), (vec![], Some(0)));
+    let old = Time(stage.session.started_at.0 - 1).to_string();
+    stage.message("copy", 0.90, 9, &old);
+    stage.message("own", 0.10, 1, DAY);
+    stage.total(1.00, 10, DAY);
+    assert_eq!((stage.worth().picos, stage.session.cost_micros), (100_000 * MICRO, Some(100_000)));
+    stage.total(1.05, 10, DAY);
+    assert_eq!(stage.session.cost_micros, Some(150_000), "a rest is not hidden by the copies");
+    // A revert takes back what was paid for nevertheless.
+    stage.total(0.0, 0, DAY);
+    assert_eq!((stage.session.cost_micros, stage.session.tokens.total()), (Some(150_000), 1));
+    // A turn of which nothing is told is not free.
+    let mut stage = Stage::new();
+    stage.hear("session.created", json!({"info": {"cost": 0, "tokens": {"output": 0}}}), DAY);
+    assert_eq!(stage.session.cost_micros, Some(0));
+    stage.say("m", "claude", 0.0, 0, json!({"error": {"name": "MessageAbortedError"}}), DAY);
+    stage.total(0.0, 0, DAY);
+    assert_eq!(stage.session.cost_micros, None);
+}
+
+#[test]
+fn what_was_booked_by_a_bill_that_is_lost_is_not_booked_again() {
+    let mut stage = Stage::new();
+    (stage.session.cost_micros, stage.session.tokens.output) = (Some(100_000), 1);
+    stage.bill = Some(Bill::begin_anew(&Before::of(&stage.session)));
+    // Its backend has copies and reverts in its sum.
+    stage.total(1.00, 10, DAY);
+    assert_eq!((stage.rows(), stage.session.cost_micros), (vec![], Some(100_000)));
+    stage.message("m", 0.25, 5, DAY);
+    stage.total(1.25, 15, DAY);
+    assert_eq!((stage.worth().picos, stage.session.cost_micros), (250_000 * MICRO, Some(350_000)));
 }

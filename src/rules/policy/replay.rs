@@ -13,6 +13,8 @@ use crate::base::clock::Time;
 use crate::protocol::event::EventView;
 use crate::protocol::session::{Session, SessionId, Status};
 use crate::rules;
+use crate::rules::ledger::{Before, Bill, Heard};
+use crate::rules::price::Prices;
 
 /// What a policy would have done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +47,7 @@ pub struct Replay<'a> {
     /// Sessions of the events that came with the last ones, all at this time.
     told: (Time, BTreeSet<SessionId>),
     found: Vec<Would>,
+    prices: Prices,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,27 @@ struct Known {
     facts: Facts,
     memories: Memories,
     due: Option<Time>,
+    bill: Option<Bill>,
+}
+
+impl Known {
+    /// Adds an event to what is known of a session, and what it has used to its bill: it shows what the ledger holds.
+    fn take(&mut self, event: &EventView, prices: &Prices) {
+        let session = &mut self.session;
+        let before = Before::of(session);
+        let parent = session.parent_id.take();
+        rules::session::apply(session, &event.kind, &event.data, event.occurred_at);
+        session.parent_id = session.parent_id.take().or(parent);
+        // One that was found by a look had used that before; one whose beginning is not in this history had not.
+        let since = if event.kind == "session.created" { Time(i64::MAX) } else { Time::default() };
+        let (occurred, received) = (event.occurred_at, event.timestamp);
+        let heard = Heard { kind: &event.kind, data: event.data.get(), occurred, received, before, since };
+        if heard.matters() {
+            let bill = self.bill.get_or_insert_with(|| Bill::begin(&before));
+            bill.take(session, &heard, prices);
+            bill.show(session);
+        }
+    }
 }
 
 impl<'a> Replay<'a> {
@@ -67,6 +91,7 @@ impl<'a> Replay<'a> {
             due: BTreeSet::new(),
             told: (Time::default(), BTreeSet::new()),
             found: Vec::new(),
+            prices: Prices::new(Vec::new(), Vec::new()),
         }
     }
 
@@ -112,11 +137,10 @@ impl<'a> Replay<'a> {
             facts: Facts::default(),
             memories: Memories::default(),
             due: None,
+            bill: None,
         });
         if event.node_seq > 0 {
-            let parent = known.session.parent_id.take();
-            rules::session::apply(&mut known.session, &event.kind, &event.data, event.occurred_at);
-            known.session.parent_id = known.session.parent_id.take().or(parent);
+            known.take(event, &self.prices);
         } else if event.kind == "policy.failed" {
             let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
             let same = |memory: &&mut Memory| data["situation"] == memory.situation.as_str();

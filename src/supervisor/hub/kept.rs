@@ -23,7 +23,7 @@ use crate::protocol::silence::Silence;
 use crate::rules::budget::Counter;
 use crate::rules::handover::Handover;
 use crate::rules::lease::Loan;
-use crate::rules::ledger::Bill;
+use crate::rules::ledger::{Bill, Since};
 use crate::rules::notice::Told;
 use crate::rules::policy::Memories;
 use crate::rules::policy::facts::Facts;
@@ -110,6 +110,8 @@ kinds! {
     BEGUN: Begun(Completions) = "project.begun", "the project is not begun by itself; start it by hand";
     /// What of a session's messages is in the ledger of costs already, by session.
     LEDGER: Ledger(Bill) = "ledger", "what the session uses from here on is counted, what it used before stays as it was booked";
+    /// Since when a project is looked at, by `NODE/PROJECT`, or a node, by its name.
+    SINCE: Since(Since) = "ledger.since", "it counts as looked at since the beginning: what a session had used before is booked when it is told";
     /// A budget that was set by a person, by its name.
     BUDGET: Budget(Budget) = "budget", "nothing new is lent to any session until it is set anew: halctl budgets set";
     /// What is spent of a budget in its period: by `NAME`, or by `NAME/SESSION` when it is for each session.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
-use super::kept::{FACTS, Kept, LEASE};
+use super::kept::{FACTS, Kept, LEASE, LEDGER};
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::budget::Budget;
@@ -23,7 +23,7 @@ use crate::rules::dependency::Dependencies;
 use crate::rules::lease::Loan;
 use crate::rules::policy::facts::Facts;
 use crate::rules::policy::settings::Policies;
-use crate::rules::price::Prices;
+use crate::rules::price::{Prices, micros};
 use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
 use crate::store::node::NodeRecord;
@@ -355,9 +355,15 @@ impl View {
         if online || known == Status::Ended { (known, None) } else { (Status::Unreachable, Some(known)) }
     }
 
-    /// A session as the API shows it.
+    /// A session as the API shows it to whoever asks for this one: also what of it nobody knows the price of.
     pub fn session(&self, id: &SessionId) -> Option<SessionView> {
-        self.sessions.get(id).map(|record| self.show_session(&record.session))
+        let mut shown = self.show_session(&self.sessions.get(id)?.session);
+        if let Some(bill) = self.kept(LEDGER, id.as_str()) {
+            shown.unreported_calls = bill.sum.unreported;
+            shown.unpriced_tokens = bill.sum.unpriced;
+            shown.cost_before_micros = micros(bill.before());
+        }
+        Some(shown)
     }
 
     /// A session as the API shows it: its node's state and its helpers' costs counted in.
@@ -386,6 +392,9 @@ impl View {
             cost: cost_micros.map(|micros| micros as f64 / 1e6),
             cost_micros,
             own_cost_micros: session.cost_micros,
+            unreported_calls: 0,
+            unpriced_tokens: 0,
+            cost_before_micros: 0,
             token_kinds,
             started_at: session.started_at,
             active_at: session.active_at,

@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::patience::{PATIENCE, wait_until};
 use crate::whole::Whole;
@@ -181,15 +181,8 @@ fn calls_of_which_opencode_tells_nothing_are_counted_as_unknown() {
 }
 
 async fn begin_untitled(whole: &Whole) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let (url, password) = (format!("http://127.0.0.1:{}/session", whole.port), whole.home.password());
-    let ask = |url: String, body: Value| {
-        client.post(url).basic_auth("opencode", Some(&password)).json(&body).send()
-    };
     let place = whole.home.path("projects/shop").canonicalize().unwrap();
-    let place = format!("{url}?directory={}", place.display());
-    let made: Value = ask(place, json!({})).await.unwrap().json().await.unwrap();
-    let said = format!("{url}/{}/prompt_async", made["id"].as_str().unwrap());
-    let words = json!({"parts": [{"type": "text", "text": "say hello"}]});
-    assert_eq!(ask(said, words).await.unwrap().status(), 204);
+    let made = whole.ask_opencode(&format!("/session?directory={}", place.display()), &json!({})).await;
+    let said = format!("/session/{}/prompt_async", made["id"].as_str().unwrap());
+    whole.ask_opencode(&said, &json!({"parts": [{"type": "text", "text": "say hello"}]})).await;
 }

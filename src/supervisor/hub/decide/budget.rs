@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
+use super::cost::Charge;
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;
@@ -27,6 +28,9 @@ const WARNING: &str = "budget.warning";
 
 /// The alert of a budget that is spent.
 const REACHED: &str = "budget.reached";
+
+/// By how much a node's clock may be off for the days of its usage to be believed.
+const MOST_CLOCK_OFF_MS: u64 = 5 * 60 * 1000;
 
 /// Who answers whoever changed a budget.
 pub type Reply = oneshot::Sender<Result<Budget, NotAccepted>>;
@@ -61,12 +65,16 @@ impl Work {
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Cover(cover)));
     }
 
-    /// Counts what a session has used: it moves from what is lent to what is spent.
-    pub(super) fn spend(&mut self, session: &Session, micros: u64, at: Time) {
+    /// Counts what a session has used: it moves from what is lent to what is spent, in the period of the day on which it
+    /// was used. What was lent is of the present one, whenever it was used; and so is all where a clock cannot be believed.
+    pub(super) fn spend(&mut self, session: &Session, charge: &Charge, at: Time) {
         let root = self.view.root_of(session);
-        self.report(session, &root, micros, at);
-        self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |counter| {
-            counter.spent = counter.spent.saturating_add(micros);
+        let was_lent = self.report(session, &root, charge.micros, at);
+        let node = self.view.nodes.get(session.node_id.as_str());
+        let is_off = node.is_some_and(|node| node.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
+        self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |budget, counter| {
+            let is_of_now = |day: &str| was_lent || is_off || budget::is_of_period(budget.period, day, at);
+            counter.spent = counter.spent.saturating_add_signed(charge.within(is_of_now));
         });
     }
 
@@ -77,13 +85,17 @@ impl Work {
         project: &str,
         root: Option<&SessionId>,
         at: Time,
-        change: impl Fn(&mut budget::Counter),
+        change: impl Fn(&Budget, &mut budget::Counter),
     ) {
         let budgets = self.view.budgets.clone();
         for budget in budgets.iter().filter(|budget| budget::covers(budget, node, project)) {
             let Some(key) = Key::of(budget, root) else { continue };
             let mut counter = self.view.counter(budget, &key, at);
-            change(&mut counter);
+            let before = counter.clone();
+            change(budget, &mut counter);
+            if counter == before {
+                continue;
+            }
             self.tell_news(budget, &key, &mut counter, at);
             self.keep(SPENT, key.as_str(), &counter, at);
         }

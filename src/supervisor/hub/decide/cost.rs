@@ -1,27 +1,51 @@
 //! The ledger of costs: what a session's events add to it, and what is remembered so that nothing is added twice.
 
 use super::Work;
+use crate::base::clock::Time;
 use crate::protocol::event::EventView;
+use crate::protocol::node::{NodeId, Project};
 use crate::protocol::session::{Session, SessionId};
+use crate::protocol::worth::Worth;
 use crate::rules::budget::of_unknown;
-use crate::rules::ledger::{Before, Bill, Entry, Heard};
+use crate::rules::ledger::{Before, Bill, Entry, Heard, Since, difference};
 use crate::rules::price::micros;
 use crate::store::cost::{CostChange, CostRecord};
-use crate::supervisor::hub::kept::LEDGER;
+use crate::supervisor::hub::kept::{LEDGER, SINCE};
+
+/// What an event has added to what a session has used, in micro-dollars; less than nothing where something that was
+/// counted is explained by what came later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Charge {
+    /// All of it.
+    pub micros: i64,
+    /// The parts of it by the day on which they were used.
+    pub by_day: Vec<(String, i64)>,
+}
+
+impl Charge {
+    /// What of it falls into the period of this moment, by the days that `counts`.
+    pub fn within(&self, counts: impl Fn(&str) -> bool) -> i64 {
+        let others = self.by_day.iter().filter(|(day, _)| !counts(day)).map(|(_, micros)| micros);
+        others.fold(self.micros, |rest, micros| rest.saturating_sub(*micros))
+    }
+}
 
 impl Work {
-    /// Adds to the ledger what an event has added to its session, which is as the event says already.
-    /// Gives what that is worth for budgets, in micro-dollars: tokens without a price count at one that is too high.
-    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) -> u64 {
+    /// Adds to the ledger what an event has added to its session, which is as the event says already, and from then on
+    /// as the ledger says. Gives what that is worth for budgets: tokens without a price count at one that is too high.
+    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) -> Charge {
         if !heard.matters() {
-            return 0;
+            return Charge::default();
         }
-        let (bill, entries, more) = self.bill(session, heard);
+        let since = self.looked_at_since(&session.node_id, session.project.as_str());
+        let (bill, entries, micros) = self.bill(session, &Heard { since, ..*heard });
         for entry in &entries {
             self.enter(CostChange::at(row_of(session, entry), entry.gone, &entry.now));
         }
-        show(session, &bill);
-        more
+        bill.show(session);
+        let unknown = self.view.terms.unknown_micros;
+        let part = |entry: &Entry| (entry.place.day.clone(), entry.change(|one| worth(one, unknown)));
+        Charge { micros, by_day: entries.iter().map(part).collect() }
     }
 
     /// Takes note of an event whose costs came back with it from a store that was set aside.
@@ -29,15 +53,49 @@ impl Work {
         let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)).cloned() else {
             return;
         };
+        let session = &record.session;
         let heard = Heard {
             kind: &event.kind,
             data: event.data.get(),
             occurred: event.occurred_at,
             received: event.timestamp,
-            before: Before::of(&record.session),
+            // All of its events come back, and its row is as it was after them.
+            before: Before::default(),
+            since: Time::default(),
         };
         if heard.matters() {
-            self.bill(&record.session, &heard);
+            let since = self.looked_at_since(&session.node_id, session.project.as_str());
+            self.bill(session, &Heard { since, ..heard });
+        }
+    }
+
+    /// Notes since when the projects of a node are looked at.
+    pub(super) fn note_since(&mut self, node: &NodeId, projects: &[Project], at: Time) {
+        let of_projects = projects.iter().map(|project| format!("{node}/{}", project.name));
+        for key in of_projects.chain([node.to_string()]) {
+            if !self.view.is_kept(SINCE, &key) {
+                self.keep(SINCE, &key, &Since { at }, at);
+            }
+        }
+    }
+
+    /// Since when a project of a node is looked at; the beginning of time where nobody knows.
+    pub(super) fn looked_at_since(&self, node: &NodeId, project: &str) -> Time {
+        let of_project = self.view.kept(SINCE, &format!("{node}/{project}"));
+        of_project.or_else(|| self.view.kept(SINCE, node.as_str())).unwrap_or_default().at
+    }
+
+    /// A session as its node pictures it shows what the ledger holds, too. What one had used of which nobody here has
+    /// ever heard was before our time.
+    pub(super) fn show_as_billed(&mut self, session: &mut Session, is_known: bool, at: Time) {
+        match self.view.kept(LEDGER, session.id.as_str()) {
+            Some(bill) => bill.show(session),
+            None if is_known || self.view.is_kept(LEDGER, session.id.as_str()) => {}
+            None => {
+                let bill = Bill::of_stranger(&Before::of(session));
+                self.keep(LEDGER, session.id.as_str(), &bill, at);
+                bill.show(session);
+            }
         }
     }
 
@@ -48,33 +106,25 @@ impl Work {
     }
 
     /// The bill of a session after an event, remembered, and what the event changes.
-    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>, u64) {
+    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>, i64) {
         let known = self.view.kept(LEDGER, session.id.as_str());
-        let before = known.unwrap_or_else(|| Bill::begin(&heard.before));
+        let is_lost = self.view.is_unreadable(LEDGER, session.id.as_str());
+        let begin = || if is_lost { Bill::begin_anew(&heard.before) } else { Bill::begin(&heard.before) };
+        let before = known.unwrap_or_else(begin);
         let mut bill = before.clone();
         let entries = bill.take(session, heard, &self.view.prices);
         if bill != before {
             self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
         }
-        let more = worth(&bill, self.view.terms.unknown_micros)
-            .saturating_sub(worth(&before, self.view.terms.unknown_micros));
-        (bill, entries, more)
+        let unknown = self.view.terms.unknown_micros;
+        let change = difference(worth(&bill.sum, unknown), worth(&before.sum, unknown));
+        (bill, entries, change)
     }
 }
 
-/// What a bill counts for in budgets.
-fn worth(bill: &Bill, unknown_micros: u64) -> u64 {
-    micros(bill.sum.picos).saturating_add(of_unknown(bill.sum.unpriced, unknown_micros))
-}
-
-/// A session of which the backend tells no money shows what the price table says, and nothing where it says nothing.
-fn show(session: &mut Session, bill: &Bill) {
-    let sum = &bill.sum;
-    if sum.estimated > 0 {
-        session.cost_micros = Some(micros(sum.picos));
-    } else if sum.unpriced > 0 && !sum.is_known {
-        session.cost_micros = None;
-    }
+/// What counts in budgets.
+fn worth(worth: &Worth, unknown_micros: u64) -> u64 {
+    micros(worth.picos).saturating_add(of_unknown(worth.unpriced, unknown_micros))
 }
 
 fn row_of(session: &Session, entry: &Entry) -> CostRecord {

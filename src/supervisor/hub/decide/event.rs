@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Work;
+use super::cost::Charge;
 use crate::base::clock::Time;
 use crate::base::sabotage;
 use crate::protocol::event::{Event, EventView};
@@ -116,10 +117,11 @@ impl Work {
                     occurred: event.occurred_at,
                     received: timestamp,
                     before,
+                    since: Time::default(),
                 };
-                let micros = self.charge(session, &heard);
-                if micros > 0 && !self.view.budgets.is_empty() {
-                    spent = Some((session.clone(), micros));
+                let charge = self.charge(session, &heard);
+                if charge != Charge::default() && !self.view.budgets.is_empty() {
+                    spent = Some((session.clone(), charge));
                 }
                 self.view.tail.push(record.no, seq);
                 routed = self.routes_events().then(|| session.clone());
@@ -144,8 +146,8 @@ impl Work {
             self.route_event(&event, routed.as_ref(), at);
         }
         // What is told of it has its place after it.
-        if let Some((session, micros)) = spent {
-            self.spend(&session, micros, timestamp);
+        if let Some((session, charge)) = spent {
+            self.spend(&session, &charge, timestamp);
         }
     }
 

@@ -88,8 +88,8 @@ impl Work {
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Lease(lease)));
     }
 
-    /// What a session was charged with is not outstanding any more.
-    pub(super) fn report(&mut self, session: &Session, root: &SessionId, micros: u64, at: Time) {
+    /// What a session was charged with is not outstanding any more. False when nothing was lent to it.
+    pub(super) fn report(&mut self, session: &Session, root: &SessionId, micros: i64, at: Time) -> bool {
         let of_root = |loan: &&Arc<Loan>| loan.session.as_ref() == Some(root);
         // One for a session that is being created: its name comes with the node's next word.
         let unnamed = |loan: &&Arc<Loan>| {
@@ -100,12 +100,12 @@ impl Work {
         // lent as long as there is one that holds it.
         let fullest = || loans.values().filter(unnamed).max_by_key(|loan| loan.outstanding());
         let Some(loan) = loans.values().find(of_root).or_else(fullest) else {
-            return;
+            return false;
         };
-        let mut loan = Loan { reported: loan.reported.saturating_add(micros), ..Loan::clone(loan) };
+        let mut loan = Loan { reported: loan.reported.saturating_add_signed(micros), ..Loan::clone(loan) };
         if loan.session.is_none() {
             let charged = loan.for_others.entry(root.clone()).or_default();
-            *charged = charged.saturating_add(micros);
+            *charged = charged.saturating_add_signed(micros);
         } else if loan.reported > loan.used && loan.reported >= loan.lent {
             // The price is known here alone: without this word the node would let the turn go on.
             let (lease_id, micros) = (loan.id.clone(), loan.lent);
@@ -113,6 +113,7 @@ impl Work {
             self.effects.push(Effect::Tell(loan.node.clone(), ToAgent::Lease(lease)));
         }
         self.put_loan(loan, at);
+        true
     }
 
     /// A lease whose session is known now is charged with what that session has used, and others no longer are.
@@ -158,7 +159,7 @@ impl Work {
         let lost = loan.forfeited(end);
         if lost > 0 {
             let (node, project) = (loan.node.as_str(), loan.project.as_str());
-            self.count(node, project, loan.session.as_ref(), at, |counter| {
+            self.count(node, project, loan.session.as_ref(), at, |_, counter| {
                 counter.spent = counter.spent.saturating_add(lost);
                 counter.forfeited = counter.forfeited.saturating_add(lost);
             });

@@ -88,6 +88,7 @@ impl Work {
             command_credit: hello.credit_bytes,
             ..NodeState::offline(record)
         };
+        self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
@@ -218,6 +219,7 @@ impl Work {
         let committed = state.record.committed;
         let projects = kept(snapshot.projects);
         if state.record.projects != projects {
+            self.note_since(&from.node, &projects, at);
             state.record.projects = projects;
             state.last_heard = at;
             state.confirm();
@@ -236,6 +238,7 @@ impl Work {
             session.parent_id = session.parent_id.map(|parent| self.public_id(&parent, &from.node));
             session.id = id;
             session.node_id = from.node.clone();
+            self.show_as_billed(&mut session, known.is_some(), at);
             if !session.asks.is_empty() {
                 self.asking.insert(session.id.clone());
             }

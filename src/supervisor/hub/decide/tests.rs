@@ -19,6 +19,9 @@ use crate::supervisor::hub::kept::{HALT, MARKS};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
+/// When a stage begins.
+const NOW: i64 = 10_000_000;
+
 /// A hub without a disk: every batch is taken as committed.
 struct Stage {
     view: View,
@@ -38,7 +41,7 @@ impl Stage {
             told: Vec::new(),
             closed: Vec::new(),
             events: Vec::new(),
-            now: 10_000_000,
+            now: NOW,
             jumped: 0,
         }
     }
@@ -401,7 +404,8 @@ fn helpers_of_a_copied_machine_belong_to_its_own_sessions() {
         stage.connect_node(node, "a", 1, 9).unwrap();
         stage.say(node, 1, "s1", "session.created", 1, &json!({"info": {"id": "s1"}}));
         let helper = json!({"info": {"id": "h1", "parentID": "s1", "cost": 1.0}});
-        stage.say(node, 2, "h1", "session.created", 2, &helper);
+        let made = json!({"info": {"id": "h1", "parentID": "s1", "cost": 0}});
+        stage.say(node, 2, "h1", "session.created", 2, &made);
         stage.say(node, 3, "h1", "session.updated", 3, &helper);
         stage.say(node, 4, "h1", "session.idle", 4, &json!({}));
     }
@@ -471,7 +475,7 @@ fn parents_that_change_or_go_round_are_counted_once() {
     let mut say = |id: &str, parent: &str| {
         seq += 1;
         let info = json!({"info": {"id": id, "parentID": parent, "cost": 1.0}});
-        stage.say("n", seq, id, "session.updated", 1, &info);
+        stage.say("n", seq, id, "session.updated", NOW, &info);
     };
     for at in 0..8 {
         say(&format!("h{at}"), "s");
@@ -733,5 +737,6 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
 }
 
 mod day;
+mod money;
 mod stop;
 mod unreadable;
