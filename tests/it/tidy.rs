@@ -205,11 +205,10 @@ fn no_enum_takes_a_number_for_one_of_its_words() {
     let told = source::below("src").into_iter().flat_map(|file| {
         let lines = file.text.lines().enumerate();
         let is_such = |line: &str| line.contains("serde(tag = ") && !line.contains("try_from");
-        let hits: Vec<String> = lines
+        lines
             .filter(|(_, line)| is_such(line))
             .map(|(at, _)| format!("{}:{}: read the tag as an enum of its own (try_from)", file.path, at + 1))
-            .collect();
-        hits
+            .collect::<Vec<String>>()
     });
     nothing("a tag is a word", told.collect());
 }

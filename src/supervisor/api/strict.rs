@@ -82,7 +82,7 @@ fn stranger<T: Written>(body: &str) -> Option<String> {
 fn fields_of<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     let asked = Cell::new(None);
     // It ends in an error, as there is nothing to read.
-    drop(T::deserialize(Probe(&asked)).err());
+    let _ = T::deserialize(Probe(&asked));
     asked.get()
 }
 
