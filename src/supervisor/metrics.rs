@@ -54,6 +54,8 @@ pub struct Metrics {
     pub refused_frames: Family<Word, Counter>,
     /// Requests without a valid token, by door (`agent`, `api`).
     pub refused_tokens: Family<Word, Counter>,
+    /// Connections that a listener could not take.
+    pub accept_failures: Counter,
     /// Readers of the live stream right now.
     pub streams: Gauge,
     /// Live frames that nobody could take in time.
@@ -129,6 +131,7 @@ impl Default for Metrics {
             registry: Mutex::default(),
             refused_frames: Family::default(),
             refused_tokens: Family::default(),
+            accept_failures: Counter::default(),
             streams: Gauge::default(),
             live_dropped: Counter::default(),
             counts: Counts::default(),
@@ -173,6 +176,7 @@ impl Metrics {
         of.register("command_duration_seconds", "From asking to the end", hub.command_seconds.clone());
         of.register("frames_refused", "Frames refused, by reason", metrics.refused_frames.clone());
         of.register("tokens_refused", "Requests without a valid token", metrics.refused_tokens.clone());
+        of.register("accepts_failed", "Connections that could not be taken", metrics.accept_failures.clone());
         of.register("streams_active", "Readers of the live stream", metrics.streams.clone());
         of.register("live_dropped", "Live frames dropped for slow readers", metrics.live_dropped.clone());
         of.register("connections_active", "Connected agents", metrics.connections.clone());

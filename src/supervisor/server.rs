@@ -84,10 +84,11 @@ pub fn serve(
     let entrance = shared.entrance.clone();
     let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
     let tasks = shared.tasks.clone();
-    let (accepting, hub) = (shared.accepting.clone(), shared.hub.clone());
+    let (accepting, hub, metrics) = (shared.accepting.clone(), shared.hub.clone(), shared.metrics.clone());
     let note = move |from: Option<&SocketAddr>, error: &std::io::Error| {
         // One that failed after it was taken harms nobody else.
         if from.is_none() {
+            metrics.accept_failures.inc();
             accepting.note(error, &hub);
         }
     };

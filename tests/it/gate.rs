@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use hal_o_swarm::protocol::frame::{MAX_FRAME_BYTES, ToAgent};
 
+use crate::patience::PATIENCE;
 use crate::peer::Peer;
 use crate::program::Program;
 use crate::world::{TOKEN, Tls, World, text};
@@ -56,9 +57,7 @@ fn a_probe_cannot_fill_the_memory() {
         let much = Message::text("x".repeat(MAX_FRAME_BYTES / 2));
         // What was said beyond a few bytes is not even taken in.
         let ended = async { while probe.send(much.clone()).await.is_ok() {} };
-        tokio::time::timeout(std::time::Duration::from_secs(5), ended)
-            .await
-            .expect("the link is cut at once");
+        tokio::time::timeout(PATIENCE, ended).await.expect("the link is cut");
     });
 }
 

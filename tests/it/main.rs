@@ -19,6 +19,7 @@
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
+//! - `everything`: what `tests/run` says when something fails or is skipped.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
@@ -38,6 +39,7 @@ mod ctl;
 mod doctor;
 mod documents;
 mod event;
+mod everything;
 #[path = "../fake_model/model/mod.rs"]
 mod fake_model;
 mod fault;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::stage::{Machine, harm};
+use crate::fault::means::can_give_away;
 use crate::patience::{PATIENCE, wait_until};
 use crate::world::World;
 
@@ -107,8 +108,7 @@ fn a_disk_with_little_room_is_found() {
 
 #[test]
 fn files_of_root_are_given_back_to_the_service() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can give files away");
+    if !can_give_away("files of root are given back") {
         return;
     }
     const NOBODY: u32 = 65534;

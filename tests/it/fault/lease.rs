@@ -62,10 +62,11 @@ fn without_leases_it_says_so_and_all_but_plain_copies_goes_on() {
 
 #[test]
 fn a_mirror_without_room_is_behind_and_catches_up_when_there_is_some() {
-    if !can("a full disk under the mirror alone", &["mkfs.ext4", "mount", "umount"]) {
+    const SCENE: &str = "a full disk under the mirror alone";
+    if !can(SCENE, &["mkfs.ext4", "mount", "umount"]) {
         return;
     }
-    let disk = Disk::make();
+    let Some(disk) = Disk::make(SCENE) else { return };
     let mut world = World::empty();
     symlink(disk.path(), world.path().join("supervisor")).unwrap();
     world.start_supervisor();

@@ -1,12 +1,17 @@
 //! What the scenes of faults have in common: what they need of the machine, how long they last, and their oracle.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use super::strace;
 use crate::event::ticks;
 use crate::patience::{PATIENCE, wait_until};
 use crate::world::{World, text};
+
+/// Somebody who owns nothing.
+const NOBODY: u32 = 65_534;
 
 /// True when scenes may take their full length: `HAL_SOAK` is set.
 pub fn soak() -> bool {
@@ -20,15 +25,45 @@ pub fn can(scene: &str, tools: &[&str]) -> bool {
     let why = match missing {
         _ if !root => "it needs root".to_owned(),
         Some(tool) => format!("it needs {tool}"),
+        None if tools.contains(&"strace") => match strace::why_not() {
+            Some(why) => why,
+            None => return true,
+        },
         None => return true,
     };
     skip(scene, &why);
     false
 }
 
-/// Says that a scene was not played.
+/// True when files can be given to others, which takes root with all its rights; else it says that this is skipped.
+pub fn can_give_away(scene: &str) -> bool {
+    let folder = tempfile::tempdir().expect("there is room");
+    let given = std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY));
+    if let Err(error) = &given {
+        skip(scene, &format!("files cannot be given away here: {error}"));
+    }
+    given.is_ok()
+}
+
+/// Says that a scene was not played. To whoever runs the tests it counts as passed, so that `tests/run` is told, too.
 pub fn skip(scene: &str, why: &str) {
+    note_skipped(std::thread::current().name(), scene, why);
+}
+
+/// Says that a scene was played without a part of it.
+pub fn skip_part(part: &str, why: &str) {
+    note_skipped(None, part, why);
+}
+
+/// `tests/run` takes off the passed ones the tests that are named here; a part has no name of a test.
+fn note_skipped(test: Option<&str>, scene: &str, why: &str) {
+    let why = why.trim().replace('\n', " ");
     eprintln!("SKIPPED {scene}: {why}");
+    if let Some(file) = std::env::var_os("HAL_SKIPPED") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        let line = format!("{}\t{scene}\t{why}\n", test.unwrap_or("-"));
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("tests/run has made a file for it");
+    }
 }
 
 /// Compiles what is preloaded under a program; `None` where there is no compiler.
@@ -60,9 +95,17 @@ pub fn tool(words: &[&str]) -> Output {
 
 /// Runs a tool that must succeed: what it printed.
 pub fn must(words: &[&str]) -> String {
+    attempt(words).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Runs a tool for which this machine may lack a right: what it printed, or why it could not.
+pub fn attempt(words: &[&str]) -> Result<String, String> {
     let done = tool(words);
-    assert!(done.status.success(), "{}: {}", words.join(" "), text(&done.stderr));
-    text(&done.stdout)
+    if done.status.success() {
+        Ok(text(&done.stdout))
+    } else {
+        Err(format!("{}: {}", words.join(" "), text(&done.stderr)))
+    }
 }
 
 /// Lets time pass, for what must hold meanwhile: `look` panics when it does not.
@@ -120,14 +163,6 @@ fn bytes_of(pid: u32, word: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap_or("0 kB");
     line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("the kernel counts in kB") * 1024
-}
-
-/// Time of all cores that a process has used.
-pub fn used(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 /// A program's first line with these words, if it has said one.

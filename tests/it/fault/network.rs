@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
 
-use super::means::{can, during, in_the_middle, is_whole, must, skip, soak, stored, tool};
-use crate::patience::wait_until;
+use super::means::{attempt, can, during, in_the_middle, is_whole, must, skip, soak, stored, tool};
+use crate::patience::{PATIENCE, wait_until};
 use crate::world::World;
 
 /// Where the two are, on a wire that nobody else can see.
@@ -19,7 +19,8 @@ const AGENT: &str = "10.99.0.2";
 /// Events in a second.
 const PACE: u64 = 1_000;
 
-/// How long all may take to be there again after the wire was healed.
+/// How long all may take to be there again after the wire was healed: on a machine that has nothing else to do, as
+/// when these scenes take their full length. Else it is known only that it does come back.
 const HEALED: Duration = Duration::from_secs(10);
 
 /// Events in a second that a debug build catches up with at least.
@@ -43,22 +44,27 @@ struct Wire {
 }
 
 impl Wire {
-    fn lay() -> Self {
-        sweep();
+    /// Lays it, and tries all that the scenes do in it; or says which of it cannot be done here.
+    fn lay() -> Result<Self, String> {
+        sweep()?;
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hal-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let wire = Self { supervisor: format!("{name}-s"), agent: format!("{name}-a") };
         let (s, a) = (wire.supervisor.as_str(), wire.agent.as_str());
         for namespace in [s, a] {
-            must(&["ip", "netns", "add", namespace]);
-            must(&["ip", "-n", namespace, "link", "set", "lo", "up"]);
+            attempt(&["ip", "netns", "add", namespace])?;
+            attempt(&["ip", "-n", namespace, "link", "set", "lo", "up"])?;
+            // It mounts /sys again, which a container or a chroot may forbid where namespaces are allowed.
+            attempt(&["ip", "netns", "exec", namespace, "true"])?;
         }
-        must(&["ip", "link", "add", "wire", "netns", s, "type", "veth", "peer", "name", "wire", "netns", a]);
+        attempt(&[
+            "ip", "link", "add", "wire", "netns", s, "type", "veth", "peer", "name", "wire", "netns", a,
+        ])?;
         for (namespace, address) in [(s, SUPERVISOR), (a, AGENT)] {
-            must(&["ip", "-n", namespace, "addr", "add", &format!("{address}/30"), "dev", "wire"]);
-            must(&["ip", "-n", namespace, "link", "set", "wire", "up"]);
+            attempt(&["ip", "-n", namespace, "addr", "add", &format!("{address}/30"), "dev", "wire"])?;
+            attempt(&["ip", "-n", namespace, "link", "set", "wire", "up"])?;
         }
-        wire
+        Ok(wire)
     }
 
     fn cut(&self, cut: Cut) {
@@ -94,13 +100,14 @@ impl Drop for Wire {
 }
 
 /// Takes away what tests have left that were killed themselves.
-fn sweep() {
-    for name in must(&["ip", "netns", "list"]).lines().filter_map(|line| line.split(' ').next()) {
+fn sweep() -> Result<(), String> {
+    for name in attempt(&["ip", "netns", "list"])?.lines().filter_map(|line| line.split(' ').next()) {
         let pid = name.strip_prefix("hal-").and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
             tool(&["ip", "netns", "delete", name]);
         }
     }
+    Ok(())
 }
 
 /// A supervisor at one end of the wire and the node `web-1` at the other.
@@ -128,7 +135,10 @@ fn on_a_wire(scene: &str, play: impl Fn(&Wire) + Sync) {
     if !can(scene, &["ip"]) {
         return;
     }
-    let wire = Wire::lay();
+    let wire = match Wire::lay() {
+        Ok(wire) => wire,
+        Err(why) => return skip(scene, &why),
+    };
     let played = std::thread::scope(|scope| {
         // The thread stays in the namespace for good, so it is one of its own.
         let thread = scope.spawn(|| {
@@ -155,14 +165,16 @@ fn play(wire: &Wire, cut: Cut, length: Duration) {
     world.wait_for_node("web-1", "offline");
     let late = ask(&world, "burst 2", 1);
     let lasting = ask(&world, "burst 3", 300);
-    let silent = stored(&world, &id);
+    assert_eq!(outcome(&world, &late), "expired", "before there is a way to the node again");
+    let silent = settled(&world, &id);
     during(length.saturating_sub(begun.elapsed()), || {});
     assert_eq!(stored(&world, &id), silent, "the cut did not hold: something came through");
     wire.heal(cut);
     let healed = Instant::now();
     world.wait_for_node("web-1", "online");
     let back = healed.elapsed();
-    assert!(back < HEALED, "it was back {back:?} after the healing of a {cut:?} of {length:?}");
+    let allowed = if soak() { HEALED } else { PATIENCE };
+    assert!(back < allowed, "it was back {back:?} after the healing of a {cut:?} of {length:?}");
     let expected = (begun.elapsed().as_secs() * PACE).min(count);
     wait_until("what happened meanwhile is there", HEALED * 6, || {
         let there = stored(&world, &id);
@@ -171,7 +183,7 @@ fn play(wire: &Wire, cut: Cut, length: Duration) {
     let took = healed.elapsed();
     // A program that was not built for speed takes its time to catch up.
     let debts = if cfg!(debug_assertions) { expected.saturating_sub(silent) } else { 0 };
-    let allowed = HEALED + Duration::from_secs(debts / DEBUG_PACE);
+    let allowed = allowed + Duration::from_secs(debts / DEBUG_PACE);
     println!(
         "{cut:?} for {length:?}: {silent} events before, back {back:?} after healing, {expected} there after {took:?}"
     );
@@ -180,7 +192,6 @@ fn play(wire: &Wire, cut: Cut, length: Duration) {
     // One way only, it was there at once; what nobody heard of was its outcome.
     let arrived = cut == Cut::ToSupervisor;
     assert_eq!(outcome(&world, &early), if arrived { "done" } else { "expired" });
-    assert_eq!(outcome(&world, &late), "expired");
     is_whole(&world, "web-1", &id, count);
     let mut ran = begun_by(&world, "burst");
     ran.sort();
@@ -203,9 +214,19 @@ fn begun_by(world: &World, words: &str) -> Vec<String> {
     titles.filter(|title| title.starts_with(words)).map(str::to_owned).collect()
 }
 
+/// How many ticks are there once those that were on their way have come in.
+fn settled(world: &World, id: &str) -> u64 {
+    let mut last = stored(world, id);
+    wait_until("no more of it comes in", PATIENCE, || {
+        during(Duration::from_millis(500), || {});
+        let before = std::mem::replace(&mut last, stored(world, id));
+        if before == last { Ok(last) } else { Err(format!("{before}, then {last}")) }
+    })
+}
+
 /// The state a command ends in.
 fn outcome(world: &World, id: &str) -> String {
-    wait_until("the command has ended", HEALED, || {
+    wait_until("the command has ended", PATIENCE, || {
         let command = world.data(&format!("/api/v1/commands/{id}"));
         let state = command["state"].as_str().unwrap_or_default();
         if ["done", "failed", "expired", "unknown"].contains(&state) {
@@ -239,8 +260,10 @@ fn what_waited_in_the_network_past_its_time_never_runs() {
         wire.cut(Cut::ToAgent);
         let short = ask(&world, "burst 1", 1);
         let long = ask(&world, "burst 2", 300);
-        let state = world.data(&format!("/api/v1/commands/{short}"))["state"].clone();
-        assert_eq!(state, "sent", "nobody has noticed anything");
+        wait_until("it is sent, since nobody has noticed anything", PATIENCE, || {
+            let state = world.data(&format!("/api/v1/commands/{short}"))["state"].clone();
+            if state == "sent" { Ok(()) } else { Err(state.to_string()) }
+        });
         during(Duration::from_secs(3), || {});
         assert_eq!(begun_by(&world, "burst"), Vec::<String>::new(), "the cut did not hold");
         wire.heal(Cut::ToAgent);

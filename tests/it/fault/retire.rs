@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::means::skip;
 use super::report::{Report, asked};
 use super::strace::{self, Trap, trapped_at, was_killed};
 use crate::patience::{PATIENCE, wait_until};
@@ -133,8 +134,7 @@ fn play(before: &Before, trap: Trap, is_of_archive: bool, report: &mut Report) -
 
 fn play_all(scene: &str, calls: &'static str, step: u64, is_of_archive: bool) {
     if let Some(why) = strace::why_not() {
-        println!("{scene}: skipped, {why}");
-        return;
+        return skip(scene, &why);
     }
     let before = Before::make();
     let mut report = Report::of(scene);

@@ -5,6 +5,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::means::skip;
 use super::oracle::NODE;
 use super::report::{Report, asked};
 use super::strace::{self, Trap, trap_thread, trapped, was_killed};
@@ -79,8 +80,7 @@ fn an_agent_killed_at_each_write() {
 
 fn play(scene: &str, victim: Victim, since: Since, (calls, step): (&'static str, u64)) {
     if let Some(why) = strace::why_not() {
-        println!("{scene}: skipped, {why}");
-        return;
+        return skip(scene, &why);
     }
     let mut report = Report::of(scene);
     let step = asked("syncs").unwrap_or(step);

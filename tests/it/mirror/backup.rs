@@ -111,7 +111,6 @@ fn yesterdays_backup_in_a_fleet_whose_nodes_still_hold_the_day_brings_the_day_ba
         back => Err(format!("{} of {}", back.len(), day.len())),
     });
     println!("{} events came back in {:?}", day.len() - kept.len(), begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(60));
     assert_eq!(world.data("/api/v1/sessions?limit=100").as_array().unwrap().len(), sessions);
     assert!(world.supervisor().said().contains("was restored"));
     world.until_mirrored();

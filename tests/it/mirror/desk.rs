@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::fault::means::can;
+use crate::fault::means::{can, can_give_away, skip};
 use crate::world::{HAL, World, text};
 
 /// A user who owns nothing on this machine.
@@ -54,6 +54,9 @@ impl Desk {
         if !can(scene, &["unshare", "chroot", "setpriv", "mount", "sqlite3"]) {
             return None;
         }
+        if service != 0 && !can_give_away(scene) {
+            return None;
+        }
         let world = World::empty();
         for folder in ["root", "backup", "supervisor"] {
             std::fs::create_dir(world.path().join(folder)).unwrap();
@@ -66,7 +69,7 @@ impl Desk {
         desk.write_config();
         let tried = desk.command(0, &["true"]).output().unwrap();
         if !tried.status.success() {
-            crate::fault::means::skip(scene, &format!("no namespace to be had: {}", text(&tried.stderr)));
+            skip(scene, &format!("no namespace to be had: {}", text(&tried.stderr)));
             return None;
         }
         desk.systemctl("start");

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::desk::{Desk, SERVICE, block, commands};
 use super::stage::sqlite;
 use super::steady::{Steady, are_whole};
-use crate::fault::means::{skip, soak};
+use crate::fault::means::{skip_part, soak};
 use crate::patience::{PATIENCE, wait_until};
 use crate::world::text;
 
@@ -23,7 +23,7 @@ fn shells() -> Vec<PathBuf> {
     let able = Command::new(script).output().unwrap();
     match able.status.success() {
         true => shells.push(PathBuf::from(text(&able.stdout).trim())),
-        false => skip("`.recover` with a sqlite3 that can", &text(&able.stderr)),
+        false => skip_part("`.recover` with a sqlite3 that can", &text(&able.stderr)),
     }
     shells.dedup();
     shells

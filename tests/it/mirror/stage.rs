@@ -68,6 +68,15 @@ impl World {
         });
     }
 
+    /// Waits until the mirror and the API have as many events. A supervisor says something itself now and then, so that
+    /// two numbers read one after the other may differ for a moment.
+    pub fn until_counts_agree(&self) {
+        wait_until("the mirror and the API have as many events", PATIENCE, || {
+            let (mirror, api) = (self.sql("SELECT count(*) FROM events"), self.count_events("").to_string());
+            if mirror == api { Ok(()) } else { Err(format!("{mirror} in the mirror, {api} in the API")) }
+        });
+    }
+
     /// Waits until the mirror has every event that the store has now, while more come.
     pub fn until_mirrored_upto_now(&self) {
         let last = self.events_newest().unwrap_or(0);

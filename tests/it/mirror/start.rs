@@ -112,7 +112,7 @@ fn a_damaged_mirror_is_named_set_aside_and_made_anew_while_the_supervisor_serves
             if found == "ok" && set_aside == 1 { Ok(()) } else { Err(format!("{found} {set_aside}")) }
         });
         world.until_mirrored();
-        assert_eq!(world.sql("SELECT count(*) FROM events"), world.count_events("").to_string());
+        world.until_counts_agree();
     }
 }
 
@@ -256,7 +256,7 @@ fn kills_at_any_moment_leave_both_whole() {
         assert!(!log.contains("restored") && !log.contains("malformed"), "{log}");
     }
     world.until_mirrored();
-    assert_eq!(world.sql("SELECT count(*) FROM events"), world.count_events("").to_string());
+    world.until_counts_agree();
     assert_eq!(world.sql("PRAGMA integrity_check"), "ok");
     assert!(beside(&world, "replaced").is_empty() && beside(&world, "corrupt").is_empty());
 }
@@ -302,7 +302,7 @@ fn a_mirror_removed_while_the_supervisor_runs_is_made_again() {
     let id = world.start_session("shop", "say more");
     world.wait_for_session(&id, "idle");
     until_made(&world);
-    assert_eq!(world.sql("SELECT count(*) FROM events"), world.count_events("").to_string());
+    world.until_counts_agree();
 }
 
 #[test]

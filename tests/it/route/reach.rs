@@ -7,6 +7,7 @@ use hal_o_swarm::rules::address;
 use serde_json::{Value, json};
 
 use super::{configure, start};
+use crate::fault::means::skip;
 use crate::stand_in::http::HttpStandIn;
 use crate::world::{World, text};
 
@@ -123,8 +124,8 @@ fn a_name_that_leads_to_a_closed_address_is_not_reached() {
         std::net::ToSocketAddrs::to_socket_addrs(&(host, far.port)).map(Iterator::collect::<Vec<_>>);
     let is_closed = |list: &Vec<std::net::SocketAddr>| list.iter().any(|one| !address::is_public(one.ip()));
     if !resolved.as_ref().is_ok_and(is_closed) {
-        println!("skipped: the name of this machine, {host}, has no private address here ({resolved:?})");
-        return;
+        let why = format!("the name of this machine, {host}, has no private address here ({resolved:?})");
+        return skip("a name that leads to a closed address", &why);
     }
     let mut world = World::empty();
     let reaching = json!({"webhook_url": format!("https://{host}:{}/hook", far.port)});
