@@ -10,6 +10,7 @@
 //! - `nearest`: the known word that a person probably meant.
 //! - `config`: configuration files, read with places so that every problem can be pointed at.
 //! - `daemon`: the command line that both daemons share.
+//! - `child`: what a program that we start does not inherit.
 //! - `file`: writing small files whole, and opening those that others may have put there.
 //! - `harmless`: foreign text that commands no terminal.
 //! - `os`: what the kernel offers and no safe crate wraps.
@@ -26,6 +27,7 @@
 
 pub mod backoff;
 pub mod cause;
+pub mod child;
 pub mod clock;
 pub mod config;
 pub mod daemon;
