@@ -35,9 +35,30 @@ make_configs() {
         # By a pipe: a token on a command line could be seen in the list of processes.
         printf 's|CHANGE_ME_SHARED_TOKEN|%s|\ns|"data_dir": "%s"|"data_dir": "%s/agent"|\n' "$token" "$state" "$state" |
             (umask 077 && sed -f /dev/stdin "/usr/share/hal-o-swarm/$role.config.json" >"$config.new")
-        chown root:hal-o-swarm "$config.new"
+        chown "root:$(group_of $role)" "$config.new"
         chmod 0640 "$config.new"
         mv "$config.new" "$config"
+    done
+}
+
+# Who may read the configuration of a role: people who use halctl read the supervisor's, and the service its own.
+group_of() {
+    case $1 in
+        agent) echo hal-agent ;;
+        *) echo hal-o-swarm ;;
+    esac
+}
+
+# An agent's configuration from before there were two groups. A running agent is still in the former one, and could not
+# read it again: its unit makes up for it at its next start.
+share_anew() {
+    if [ -d /run/systemd/system ] && systemctl is-active --quiet hal-agent; then
+        return
+    fi
+    for config in "$etc/agent.config.json" "$etc/agent.config.json.backup"; do
+        if [ -f "$config" ] && [ "$(stat -c %G "$config")" = hal-o-swarm ]; then
+            chgrp hal-agent "$config"
+        fi
     done
 }
 
@@ -45,6 +66,7 @@ set_up() {
     systemd-sysusers hal-o-swarm.conf
     # It fails in the making of an image, where /proc is missing; the next boot makes up for it.
     systemd-tmpfiles --create hal-o-swarm.conf || true
+    share_anew
     make_links
 }
 
@@ -53,6 +75,9 @@ set_up() {
 mention_agent() {
     if [ -d /run/systemd/system ] && systemctl is-active --quiet hal-agent; then
         echo "hal-agent runs on in its former version. When its coding agents are idle: systemctl restart hal-agent"
+        if systemctl show hal-agent -p SupplementaryGroups --value | grep -qw hal-o-swarm; then
+            echo "Until then they can read the supervisor's files on this machine, by the group hal-o-swarm."
+        fi
     fi
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use crate::base::exit::{Exit, Failure};
 use crate::base::file;
+use crate::protocol::ctl_file::MACHINE_GROUP;
 
 /// What it writes. Settings of an operator's own belong in another file there: `systemctl edit hal-agent`.
 const DROP_IN: &str = "/etc/systemd/system/hal-agent.service.d/user.conf";
@@ -37,7 +38,24 @@ pub fn run(user: &str) -> Result<String, Failure> {
             format!("{DROP_IN} is written, but systemctl daemon-reload failed"),
         ));
     }
-    Ok(format!("{DROP_IN}: hal-agent runs as {user} from its next start: systemctl restart hal-agent\n"))
+    let groups = Command::new("id").args(["-nG", "--", user]).output();
+    let groups = groups.context("cannot look for the user's groups with id")?;
+    let warning = warning(user, &String::from_utf8_lossy(&groups.stdout));
+    Ok(format!(
+        "{DROP_IN}: hal-agent runs as {user} from its next start: systemctl restart hal-agent\n{warning}"
+    ))
+}
+
+/// What follows when the person may use halctl here; empty for everybody else.
+fn warning(user: &str, groups: &str) -> String {
+    if groups.split_whitespace().all(|group| group != MACHINE_GROUP) {
+        return String::new();
+    }
+    format!(
+        "warning: {user} is in the group {MACHINE_GROUP}, which may read the supervisor's token and stores on this \
+         machine, and coding agents inherit it. Let the projects belong to another user, or take {user} out of it: \
+         gpasswd -d {user} {MACHINE_GROUP}\n"
+    )
 }
 
 /// The home of a user, by whatever source of users this machine has.
@@ -68,6 +86,16 @@ fn drop_in(user: &str, home: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_may_read_the_supervisors_files_is_warned_of_and_nobody_else() {
+        let said = warning("ada", "ada docker hal-o-swarm\n");
+        assert!(
+            said.contains("ada is in the group hal-o-swarm") && said.contains("gpasswd -d ada"),
+            "{said}"
+        );
+        assert_eq!(warning("ada", "ada docker hal-o-swarmers hal-agent\n"), "");
+    }
 
     #[test]
     fn only_a_user_who_is_there_and_not_root_will_do() {

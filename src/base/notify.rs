@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Variables that systemd means for us alone: a program that we start must not speak in our name.
-pub const FOR_US_ALONE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-
 /// Work is taken from now on.
 pub fn ready(status: &str) {
     say(&[NotifyState::Ready, NotifyState::Status(status)]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::base::id;
+use crate::base::{child, id};
 
 /// How long a program that only tells something may take.
 pub const QUICK: Duration = Duration::from_secs(20);
@@ -24,9 +24,6 @@ const MOST_OUTPUT: u64 = 4 * 1024 * 1024;
 
 /// Folders of an administrator's programs, which are on the PATH of few users.
 const MORE_PATH: &str = "/usr/sbin:/sbin";
-
-/// Secrets of ours that no other program needs to know.
-const OURS: [&str; 2] = ["HALCTL_AUTH_TOKEN", "HALCTL_TOKEN_FILE"];
 
 /// What a program has said.
 #[derive(Clone, Debug, Default)]
@@ -71,14 +68,17 @@ impl Tools {
     /// Runs a program; the inner sentence says why there is no answer.
     pub async fn run(&self, line: &[&str], limit: Duration) -> Result<Said, String> {
         let (name, args) = line.split_first().ok_or("nothing to run")?;
-        let mut command = Command::new(name);
+        let mut command = std::process::Command::new(name);
+        child::keep_for_us(&mut command);
         command.args(args);
-        self.finish(name, command, limit).await
+        self.finish(name, command.into(), limit).await
     }
 
     /// Runs another program of this executable, such as `hal-supervisor`, with the token that systemd would hand it.
     pub async fn hal(&self, program: &str, args: &[&str], limit: Duration) -> Result<Said, String> {
         let mut command = std::process::Command::new(&self.hal);
+        // Not as a service logs either: whole sentences, without priorities.
+        child::keep_for_us(&mut command);
         command.arg0(program).args(args);
         let handed = self.credential(program).await.and_then(|file| Handed::over(&file).ok());
         if let Some(handed) = &handed {
@@ -96,11 +96,6 @@ impl Tools {
 
     async fn finish(&self, name: &str, mut command: Command, limit: Duration) -> Result<Said, String> {
         command.env("PATH", &self.path).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0").env("NO_COLOR", "1");
-        // Not as a service logs: whole sentences, without priorities.
-        command.env_remove("JOURNAL_STREAM");
-        for secret in OURS {
-            command.env_remove(secret);
-        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("{name} is not installed here"),

@@ -21,8 +21,8 @@ use super::processes::MARK;
 use super::version;
 use super::words::Health;
 use crate::agent::backend::BackendError;
+use crate::base::child;
 use crate::base::id::fresh_secret;
-use crate::base::notify;
 use crate::base::secret::Secret;
 
 /// How a missing or unfit opencode is put right.
@@ -214,14 +214,12 @@ fn spawn(
 
 fn base_command(config: &OpenConfig, program: &OsString) -> Command {
     let mut command = Command::new(program);
+    child::keep_for_us(command.as_std_mut());
     command
         .env("OPENCODE_DISABLE_AUTOUPDATE", "1")
         .envs(config.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    for name in notify::FOR_US_ALONE {
-        command.env_remove(name);
-    }
     if config.data_dir.is_dir() {
         // Every call names its directory; this one is only where a call that does not would end up.
         command.current_dir(&config.data_dir);
