@@ -3,7 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
+/// What is said where it cannot be built.
+const LINUX_ONLY: &str = "HAL-O-SWARM runs on Linux, all of it: hal-agent finds the processes of coding agents in /proc, and \
+     hal-supervisor asks the kernel for leases on its files. From elsewhere, use its HTTP API, or halctl by ssh.";
+
 fn main() {
+    let system = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if system != "linux" {
+        println!("cargo::error={LINUX_ONLY} (This is {system}.)");
+        return;
+    }
     println!("cargo::rerun-if-env-changed=HAL_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     let given = std::env::var("HAL_COMMIT").ok().filter(|commit| !commit.is_empty());
@@ -26,7 +35,10 @@ fn commit_of_this_folder() -> Option<String> {
     git(&["rev-parse", "--short", "HEAD"])
 }
 
+/// Nothing of what the repository configures is run for it.
+const QUIET: [&str; 5] = ["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"];
+
 fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok()?;
+    let output = Command::new("git").args(QUIET).args(args).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
 }

@@ -2,12 +2,15 @@
 
 use std::env;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::agent::Agent;
 use crate::agent::backend::opencode::Opencode;
@@ -19,6 +22,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::protocol::node::NodeId;
 use crate::rules::dependency::Dependencies;
 use crate::rules::policy::settings::Policies;
 use crate::rules::watch::Limits;
@@ -33,6 +37,12 @@ const PRIVATE: u32 = 0o600;
 /// The agent is connected within this time, or something is wrong that the log names.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Another `hal up` on this machine takes a connection within this time.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Between two looks at whether it knows our agent.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Coding agents get this long to end their work after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -41,9 +51,11 @@ Examples:
   hal up                                   supervise the current folder with opencode
   hal up --backend echo                    try it without a coding agent
   hal up --project web=~/web --project api=~/api
+  hal up                                   in another folder, while the first runs: adds that folder to it
 Then, in another terminal:
   halctl sessions start --project NAME \"say what to do\"
   halctl sessions watch SESSION
+Where halctl is not installed, it is called `hal ctl`.
 ";
 
 /// Run a supervisor and an agent for the current folder, in one process
@@ -74,7 +86,7 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<(), Failure> {
     log::start(options.log_format, &options.log_level).map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let place = Place::prepare(&options)?;
+    let data = wanted_data(&options)?;
     let backend = options.backend.unwrap_or_else(choose_backend);
     if backend == BackendKind::Opencode
         && let Some(why) = Opencode::unfit(None).await
@@ -85,41 +97,109 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         ));
     }
     let projects = projects(&options.projects, backend)?;
+    let first = running();
+    if let Some(first) = first.as_ref().filter(|first| first.data == data) {
+        return join(first, projects, backend, &mut signals).await;
+    }
+    let place = Place::prepare(data)?;
     let supervisor = Supervisor::start(place.supervisor_config(options.port))?;
-    let names: Vec<String> = projects.iter().map(|project| project.name.to_string()).collect();
+    let (names, folders) = (names(&projects), folders(&projects));
     let config = place.agent_config(&supervisor, projects);
     let node = config.node_id.clone();
     let tasks = Tasks::new();
-    let agent = Agent::open(config)?;
-    let running = agent.run(tasks.clone());
+    run_agent(config, &tasks)?;
+    if !supervisor.wait_for_node(&node, CONNECT_LIMIT).await {
+        tracing::warn!("the agent has not connected yet; it goes on trying");
+    }
+    let url = supervisor.local_url();
+    // A plain halctl goes on finding the one that was there before.
+    let (note, before) = match &first {
+        Some(_) => (None, place.by_hand(&url)),
+        None => {
+            let note = place.leave_note(&url, folders);
+            (
+                Some(note.context("cannot write the file by which halctl finds this supervisor")?),
+                String::new(),
+            )
+        }
+    };
+    announce(&url, &place.data, &before, &names, backend)?;
+    until_told(&mut signals, async {
+        drain(&tasks).await;
+        supervisor.stop().await;
+    })
+    .await;
+    if let Some(note) = note {
+        remove_note(&note);
+    }
+    Ok(())
+}
+
+/// Runs an agent for these projects that speaks to the supervisor of another `hal up`.
+async fn join(
+    first: &Running,
+    projects: Vec<ProjectConfig>,
+    backend: BackendKind,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let pid = first.pid;
+    if let Some(known) = projects.iter().find(|project| first.projects.contains(&project.directory)) {
+        let sentence = format!(
+            "the `hal up` of process {pid} works in {} already: {} sessions start --project {} \"say what to do\"",
+            known.directory.display(),
+            halctl(),
+            quoted(known.name.as_str()),
+        );
+        return Err(Failure::say(Exit::InUse, sentence));
+    }
+    let (names, config) = (names(&projects), first.agent_config(projects)?);
+    let node = config.node_id.clone();
+    let tasks = Tasks::new();
+    run_agent(config, &tasks)?;
+    if !first.wait_for_node(&node).await {
+        tracing::warn!("the agent has not connected yet; it goes on trying");
+    }
+    eprintln!(
+        "joined the `hal up` of process {pid}, as node {node}; it ends when that one or this one is stopped"
+    );
+    announce(&first.url, &first.data, "", &names, backend)?;
+    until_told(signals, drain(&tasks)).await;
+    Ok(())
+}
+
+fn run_agent(config: agent_config::Config, tasks: &Tasks) -> anyhow::Result<()> {
+    let running = Agent::open(config)?.run(tasks.clone());
     tasks.spawn(async move {
         if let Err(error) = running.await {
             tracing::error!("the agent ended: {error:#}");
         }
     });
-    if !supervisor.wait_for_node(&node, CONNECT_LIMIT).await {
-        tracing::warn!("the agent has not connected yet; it goes on trying");
-    }
-    let note = place
-        .leave_note(&supervisor)
-        .context("cannot write the file by which halctl finds this supervisor")?;
-    announce(&supervisor, &place, &names, backend)?;
+    Ok(())
+}
+
+/// Waits for the signal to stop, and then for the end of all work or another signal.
+async fn until_told(signals: &mut Signals, end: impl Future<Output = ()>) {
     // A terminal that is closed sends SIGHUP; nobody could stop what went on after it.
     let _stop_or_hangup = signals.next().await;
     eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
     tokio::select! {
-        () = drain(&tasks, supervisor) => {}
+        () = end => {}
         () = signals.urgent() => eprintln!("stopped at once; what was under way is cut off"),
     }
-    remove_note(&note);
-    Ok(())
 }
 
-async fn drain(tasks: &Tasks, supervisor: Supervisor) {
+async fn drain(tasks: &Tasks) {
     if !tasks.drain(DRAIN).await {
         tracing::warn!("a coding agent did not end in time");
     }
-    supervisor.stop().await;
+}
+
+fn names(projects: &[ProjectConfig]) -> Vec<String> {
+    projects.iter().map(|project| project.name.to_string()).collect()
+}
+
+fn folders(projects: &[ProjectConfig]) -> Vec<PathBuf> {
+    projects.iter().map(|project| project.directory.clone()).collect()
 }
 
 /// Where this user's data and token are.
@@ -130,11 +210,7 @@ struct Place {
 }
 
 impl Place {
-    fn prepare(options: &Options) -> anyhow::Result<Self> {
-        let data = match &options.data {
-            Some(data) => std::path::absolute(data)?,
-            None => default_data()?,
-        };
+    fn prepare(data: PathBuf) -> anyhow::Result<Self> {
         make_private(&data).with_context(|| format!("cannot use the data folder {}", data.display()))?;
         let token_file = data.join("token");
         if !token_file.exists() {
@@ -193,17 +269,24 @@ impl Place {
         }
     }
 
+    /// What stands before a halctl that is to find this supervisor where a plain one finds another.
+    fn by_hand(&self, url: &str) -> String {
+        let token_file = self.token_file.to_string_lossy();
+        format!("HALCTL_SUPERVISOR_URL={url} HALCTL_TOKEN_FILE={} ", quoted(&token_file))
+    }
+
     /// Tells a plain halctl of this user where the supervisor is.
-    fn leave_note(&self, supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
+    fn leave_note(&self, url: &str, projects: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
         let path = up_file(|name| env::var_os(name)).context("neither HOME nor XDG_STATE_HOME is set")?;
         if let Some(folder) = path.parent() {
             make_private(folder)?;
         }
         let note = CtlFile {
-            url: Some(supervisor.local_url()),
+            url: Some(url.to_owned()),
             token_file: Some(self.token_file.clone()),
             pid: Some(std::process::id()),
             data: Some(self.data.clone()),
+            projects,
             ..CtlFile::default()
         };
         file::replace(&path, &serde_json::to_vec_pretty(&note)?, PRIVATE)
@@ -212,11 +295,86 @@ impl Place {
     }
 }
 
+/// Another `hal up` of this user, which a plain halctl finds.
+struct Running {
+    pid: u32,
+    url: String,
+    data: PathBuf,
+    token: Secret,
+    projects: Vec<PathBuf>,
+}
+
+/// The one that has left a note, when it is still there: a number of a process alone may be another's by now.
+fn running() -> Option<Running> {
+    let bytes = std::fs::read(up_file(|name| env::var_os(name))?).ok()?;
+    let note: CtlFile = serde_json::from_slice(&bytes).ok()?;
+    let (pid, url) = (note.pid.filter(|pid| *pid != std::process::id())?, note.url?);
+    let address: SocketAddr = url.split_once("://")?.1.parse().ok()?;
+    TcpStream::connect_timeout(&address, ANSWER).ok()?;
+    let token = Secret::new(std::fs::read_to_string(note.token_file?).ok()?.trim());
+    Some(Running { pid, url, data: note.data?, token, projects: note.projects })
+}
+
+impl Running {
+    /// An agent of its own for these projects: with a name and a journal that its folder has again next time.
+    fn agent_config(&self, projects: Vec<ProjectConfig>) -> anyhow::Result<agent_config::Config> {
+        let first = projects.first().context("there is no project")?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let name = first.name.as_str().replace(|c| !is_plain(c), "-");
+        let digest = Sha256::digest(first.directory.as_os_str().as_bytes());
+        let mark: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+        let node = format!("{}.{name}-{mark}", agent_config::host_name());
+        let data_dir = self.data.join("joined").join(&node);
+        make_private(&data_dir).with_context(|| format!("cannot make the folder {}", data_dir.display()))?;
+        Ok(agent_config::Config {
+            supervisor_url: self.url.clone(),
+            auth_token: self.token.clone(),
+            ca_file: None,
+            node_id: node.as_str().into(),
+            data_dir,
+            projects,
+            opencode: OpencodeConfig::default(),
+            journal: JournalConfig::default(),
+            fingerprint: String::new(),
+        })
+    }
+
+    /// Asks that supervisor until it shows the node online; false when it does not within the time.
+    async fn wait_for_node(&self, node: &NodeId) -> bool {
+        let online = async {
+            while !self.shows_online(node).await.unwrap_or(false) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(CONNECT_LIMIT, online).await.is_ok()
+    }
+
+    async fn shows_online(&self, node: &NodeId) -> std::io::Result<bool> {
+        let host = self.url.split_once("://").map_or("", |(_, host)| host);
+        let mut stream = tokio::net::TcpStream::connect(host).await?;
+        let ask = format!(
+            "GET /api/v1/nodes/{node} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            self.token.reveal()
+        );
+        stream.write_all(ask.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer.contains("\"status\":\"online\""))
+    }
+}
+
 /// Removes the note, unless another `hal up` has replaced it meanwhile.
 fn remove_note(path: &Path) {
     let ours = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<CtlFile>(&bytes).ok());
     if ours.is_some_and(|note| note.pid == Some(std::process::id())) {
         let _ = std::fs::remove_file(path);
+    }
+}
+
+fn wanted_data(options: &Options) -> anyhow::Result<PathBuf> {
+    match &options.data {
+        Some(data) => Ok(std::path::absolute(data)?),
+        None => default_data(),
     }
 }
 
@@ -275,32 +433,49 @@ fn folder_name(folder: &Path) -> String {
     folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The one line that programs wait for, and for people what to type next.
+/// The one line that programs wait for, and for people what to type next; `before` stands before each halctl.
 fn announce(
-    supervisor: &Supervisor,
-    place: &Place,
+    url: &str,
+    data: &Path,
+    before: &str,
     projects: &[String],
     backend: BackendKind,
 ) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "ready {} data {}", supervisor.local_url(), place.data.display())?;
+    writeln!(out, "ready {url} data {}", data.display())?;
     out.flush()?;
     let example = match backend {
         BackendKind::Opencode => "say what to do",
         BackendKind::Echo => "say hello; run 2; ask rm -rf build; say done",
     };
-    let halctl = match env::args().next() {
-        Some(hal) if !is_on_path("halctl") => format!("{hal} ctl"),
-        _ => "halctl".to_owned(),
-    };
+    let halctl = format!("{before}{}", halctl());
+    // With `=`, a name may begin with a dash.
+    let between = if projects[0].starts_with('-') { "=" } else { " " };
     eprintln!(
-        "watching {} with {}. In another terminal:\n  {halctl} sessions start --project {} \"{example}\"\n  \
+        "watching {} with {}. In another terminal:\n  {halctl} sessions start --project{between}{} \"{example}\"\n  \
          {halctl} sessions list",
         projects.join(", "),
         backend.as_str(),
-        projects[0],
+        quoted(&projects[0]),
     );
     Ok(())
+}
+
+/// How halctl is called here: by its name where it is installed, else as this program's other half.
+fn halctl() -> String {
+    match env::args().next() {
+        Some(hal) if !is_on_path("halctl") => format!("{} ctl", quoted(&hal)),
+        _ => "halctl".to_owned(),
+    }
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/+,:@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn project(text: &str) -> Result<(String, PathBuf), String> {
@@ -312,4 +487,17 @@ fn project(text: &str) -> Result<(String, PathBuf), String> {
 
 fn backend(word: &str) -> Result<BackendKind, String> {
     BackendKind::parse(word).ok_or_else(|| "expected opencode or echo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_can_be_typed_as_it_stands() {
+        assert_eq!(quoted("my-shop_2.0"), "my-shop_2.0");
+        assert_eq!(quoted("my shop"), "'my shop'");
+        assert_eq!(quoted("ada's $HOME"), r"'ada'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -46,6 +46,9 @@ pub struct CtlFile {
     /// The folder with the data of that process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// The folders that its coding agents work in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<PathBuf>,
 }
 
 /// `$XDG_CONFIG_HOME/hal-o-swarm/ctl.json`, else below `~/.config`. `env` gives the value of an environment variable.

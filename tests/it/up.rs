@@ -26,6 +26,18 @@ fn start(world: &World) -> (Program, String) {
     (program, line)
 }
 
+/// Starts another one for a folder of this name, and waits for its ready line.
+fn start_beside(world: &World, project: &str, data: &str) -> (Program, String) {
+    let folder = world.path().join(project);
+    std::fs::create_dir_all(&folder).unwrap();
+    let data = world.path().join(data);
+    let (data, project) = (data.to_string_lossy(), format!("{project}={}", folder.display()));
+    let args = ["up", "--data", &data, "--port", "0", "--project", &project, "--backend", "echo"];
+    let program = Program::start("hal up", world.hal(&args));
+    let line = program.line_with("ready ");
+    (program, line)
+}
+
 /// Runs halctl with nothing but the environment of its user.
 fn ctl(world: &World, args: &[&str]) -> String {
     let output = world.hal(&[&["ctl"], args].concat()).output().unwrap();
@@ -126,4 +138,43 @@ fn opencode_2_on_the_path_is_said_instead_of_ready() {
     let output = world.hal(&args).env("PATH", &empty).current_dir(world.path()).output().unwrap();
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
     assert!(text(&output.stderr).contains("npm install -g opencode-ai@1.18"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_second_one_in_another_folder_joins_the_first() {
+    let world = World::empty();
+    let (up, ready) = start(&world);
+    let (second, joined) = start_beside(&world, "my barn", "up-data");
+    assert_eq!(joined, ready, "it is the same supervisor");
+    let said = second.line_with("sessions start");
+    assert!(said.contains("--project 'my barn' "), "the hint can be typed as it stands: {said}");
+    let id = ctl(&world, &["sessions", "start", "--project", "my barn", "say hello"]).trim().to_owned();
+    ctl(&world, &["sessions", "wait", &id, "--until", "idle", "--timeout", "30s"]);
+    assert_eq!(ctl(&world, &["nodes", "list", "--status", "online"]).lines().count(), 2);
+    let (status, said) = second.end_with(Signal::TERM);
+    assert!(status.success(), "{status}\n{said}");
+    begin(&world, "say on");
+    let data = world.path().join("up-data").display().to_string();
+    let again = ["up", "--data", &data, "--backend", "echo", "--project"];
+    let same = format!("other={}", world.path().join("shop").display());
+    let refused = world.hal(&[&again[..], &[&same]].concat()).output().unwrap();
+    assert!(
+        !refused.status.success() && text(&refused.stderr).contains("works in"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert!(up.end_with(Signal::TERM).0.success());
+}
+
+#[test]
+fn one_with_data_of_its_own_leaves_the_way_to_the_first_as_it_is() {
+    let world = World::empty();
+    let (_up, _) = start(&world);
+    let id = begin(&world, "say first");
+    let (second, _) = start_beside(&world, "barn", "other-data");
+    let said = second.line_with("sessions list");
+    assert!(said.contains("HALCTL_SUPERVISOR_URL=http://") && said.contains("HALCTL_TOKEN_FILE="), "{said}");
+    assert!(ctl(&world, &["sessions", "list", "-o", "name"]).contains(&id), "a plain halctl finds the first");
+    assert!(second.end_with(Signal::TERM).0.success());
+    assert!(ctl(&world, &["sessions", "list", "-o", "name"]).contains(&id), "and so it does afterwards");
 }

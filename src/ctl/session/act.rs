@@ -22,6 +22,10 @@ const MAX_PROMPT_BYTES: u64 = 1024 * 1024;
 /// The longest wait for an outcome that the supervisor accepts.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// A start that takes longer is explained, and again as often.
+const SOON: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Carries out one of these verbs.
 pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
@@ -81,7 +85,14 @@ pub(super) async fn start(
     request: CommandRequest,
     wait: WaitArgs,
 ) -> Result<(), Failure> {
-    let command = outcome(client.command(&request).await?)?;
+    let asked = client.command(&request);
+    let asked = patiently(
+        screen,
+        (SOON, AGAIN),
+        "the session begins; a coding agent that does not run yet is started first",
+        asked,
+    );
+    let command = outcome(asked.await?)?;
     let id = if command.output.is_empty() {
         command.session_id.as_ref().map(ToString::to_string).unwrap_or_default()
     } else {
@@ -101,6 +112,27 @@ pub(super) async fn start(
     }
     screen.flush()?;
     wait_after(client, screen, &id, &wait).await
+}
+
+/// Waits for the answer, and lets a person who waits know why: at first after `soon`, then `again` and again.
+async fn patiently<T>(
+    screen: &mut Screen,
+    (soon, again): (Duration, Duration),
+    what: &str,
+    asked: impl Future<Output = T>,
+) -> T {
+    let mut asked = std::pin::pin!(asked);
+    let (mut step, mut waited) = (soon, Duration::ZERO);
+    loop {
+        if let Ok(answer) = tokio::time::timeout(step, &mut asked).await {
+            return answer;
+        }
+        waited += step;
+        step = again;
+        if screen.is_terminal() {
+            screen.say(&format!("Waiting until {what} ({} s) ..", waited.as_secs()));
+        }
+    }
 }
 
 /// Asks something of one session, and says what came of it.
@@ -180,4 +212,53 @@ async fn read_prompt(text: String) -> Result<String, Failure> {
         return Err(Failure::say(Exit::Usage, sentence));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use clap::Parser;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::ctl::cli::Cli;
+
+    /// Where a screen writes, and whoever waits for its words.
+    #[derive(Clone)]
+    struct Paper(watch::Sender<String>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send_modify(|text| text.push_str(&String::from_utf8_lossy(bytes)));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_start_is_told_why_and_a_pipe_is_not() {
+        let step = Duration::from_millis(1);
+        for is_person in [true, false] {
+            let cli = Cli::try_parse_from(["halctl", "nodes", "list"]).unwrap();
+            let (out, aside) = (Paper(watch::Sender::default()), Paper(watch::Sender::default()));
+            let mut said = aside.0.subscribe();
+            let mut screen =
+                Screen::to(&cli.global, is_person, false, Box::new(out), Box::new(aside.clone()));
+            // The answer comes once it was explained twice, or after a while to nobody.
+            let asked = async {
+                match is_person {
+                    true => drop(said.wait_for(|text| text.lines().count() >= 2).await),
+                    false => tokio::time::sleep(10 * step).await,
+                }
+                7
+            };
+            assert_eq!(patiently(&mut screen, (step, step), "it is there", asked).await, 7);
+            let said = aside.0.borrow().clone();
+            assert_eq!(said.contains("Waiting until it is there (0 s) .."), is_person, "{said}");
+        }
+    }
 }
