@@ -77,7 +77,7 @@ fn a_shell_offers_what_the_supervisor_has() {
     assert_eq!(offered(&["sessions", "list", "--node-id", "we"]), ["web-1"]);
     assert_eq!(offered(&["sessions", "start", "--project", "s"]), ["shop"]);
     assert_eq!(offered(&["sessions", "get", "@"]), ["@last"]);
-    assert_eq!(offered(&["approv"]), ["approvals"]);
+    assert!(offered(&["approv"])[0].starts_with("approval"));
     world.ctl_says(&["sessions", "kill", "@last"]);
     // A shell that asks while nobody is there is offered nothing, and shows no error.
     let nobody = ["--supervisor-url", "http://127.0.0.1:1", "sessions", "get", "s"];

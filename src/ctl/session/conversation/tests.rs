@@ -198,7 +198,7 @@ fn an_unknown_cost_is_not_zero_and_no_cost_is_counted_twice() {
             ("session.idle", json!({})),
         ],
     );
-    assert!(text.contains("turn       $0.0100, 11 tokens"), "{text}");
+    assert!(text.contains("turn       $0.01, 11 tokens"), "{text}");
     assert!(text.contains("turn       cost unknown, 11 tokens"), "{text}");
     assert_eq!(text.matches("  turn  ").count(), 2, "{text}");
 }

@@ -33,9 +33,7 @@ impl Work {
         at: Time,
     ) {
         let (node, old) = (hello.node_id.clone(), self.view.nodes.get(&hello.node_id).cloned());
-        if old.is_none() && !self.view.gone_nodes.contains_key(&node) {
-            self.note_other_name(&hello, &address, at);
-        }
+        self.note_other_name(&hello, &address, at);
         let owner = old.as_ref().filter(|old| old.online);
         let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.gone_nodes.get(&node));
         let mut record = known.cloned().unwrap_or_else(|| NodeRecord::new(node.clone()));

@@ -104,7 +104,8 @@ impl Work {
     /// when the name is new.
     pub(super) fn note_other_name(&mut self, hello: &Hello, address: &str, at: Time) {
         let node = &hello.node_id;
-        if hello.incarnation.is_empty() {
+        let is_known = self.view.nodes.contains_key(node) || self.view.gone_nodes.contains_key(node);
+        if is_known || hello.incarnation.is_empty() {
             return;
         }
         let here = self.view.nodes.values().map(|state| (&state.record, true));
