@@ -163,9 +163,12 @@ mod tests {
 
     use super::*;
 
-    /// What the layer below hears: its message, and its other fields.
+    /// Lines, each with its message and its other fields.
+    type Lines = Vec<(String, Vec<String>)>;
+
+    /// What the layer below hears.
     #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Vec<(String, Vec<String>)>>>);
+    struct Heard(Arc<Mutex<Lines>>);
 
     impl<S: Subscriber> Layer<S> for Heard {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

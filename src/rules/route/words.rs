@@ -58,7 +58,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 34] = [
+pub const ALERTS: [&str; 37] = [
     "agent.restarts",
     "approval.outside",
     "approval.overtaken",
@@ -74,6 +74,7 @@ pub const ALERTS: [&str; 34] = [
     "disk.full",
     "disk.low",
     "events.gap",
+    "halt.incomplete",
     "journal.blocked",
     "listener.blocked",
     "memory.high",
@@ -90,6 +91,7 @@ pub const ALERTS: [&str; 34] = [
     "retention.failed",
     "retention.size",
     "session.waiting",
+    "state.unreadable",
     "store.failed",
     "store.healed",
     "store.replaced",

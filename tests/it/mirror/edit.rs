@@ -299,19 +299,19 @@ fn a_node_and_a_session_that_come_back_after_they_were_deleted_double_and_lose_n
 #[test]
 fn what_the_supervisor_keeps_for_itself_can_be_read_and_edited_and_outlives_both_files() {
     let mut world = full();
-    world.sql("INSERT INTO state (id, data) VALUES ('note/one', '{\"by\": \"me\"}'), ('note/two', '2')");
-    world.sql("INSERT INTO state (id, data) VALUES ('note/bad', 'no JSON')");
+    world.sql("INSERT INTO state (id, data) VALUES ('thread/one', '\"1\"'), ('thread/two', '\"2\"')");
+    world.sql("INSERT INTO state (id, data) VALUES ('thread/bad', 'no JSON')");
     world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
-    world.sql("UPDATE state SET data = '3' WHERE id = 'note/two'");
+    world.sql("UPDATE state SET data = '\"3\"' WHERE id = 'thread/two'");
     let all =
-        "SELECT group_concat(id || data, ' ') FROM (SELECT * FROM state WHERE id LIKE 'note/%' ORDER BY id)";
-    world.until_sql(all, "note/one{\"by\": \"me\"} note/two3");
+        "SELECT group_concat(id || data, ' ') FROM (SELECT * FROM state WHERE id LIKE 'thread/%' ORDER BY id)";
+    world.until_sql(all, "thread/one\"1\" thread/two\"3\"");
     for lost in [world.store(), world.mirror()] {
         world.until_mirrored();
         world.end_supervisor();
         std::fs::remove_file(lost).unwrap();
         world.start_supervisor();
-        world.until_sql(all, "note/one{\"by\": \"me\"} note/two3");
+        world.until_sql(all, "thread/one\"1\" thread/two\"3\"");
     }
     world.sql("DELETE FROM state");
     world.until_sql("SELECT count(*) FROM state", "0");
