@@ -174,7 +174,8 @@ mod tests {
     async fn what_a_repository_configures_to_run_does_not_run() {
         let folder = tempfile::tempdir().unwrap();
         let repository = trapped(folder.path());
-        std::fs::write(repository.join("file.txt"), "another\n").unwrap();
+        // Of the same size, so that git has to look at what is in it.
+        std::fs::write(repository.join("file.txt"), "two\n").unwrap();
         let stood = stood(&repository).await;
         assert!(stood.is_dirty && stood.commit.len() >= 40, "{stood:?}");
         assert_eq!(marks(folder.path()), Vec::<String>::new(), "nothing of it was run");

@@ -104,12 +104,8 @@ impl Work {
                     }
                 };
                 let before = Before::of(&record.session);
-                // An event names the parent as its node does.
-                let parent = record.session.parent_id.take();
-                rules::session::apply(&mut record.session, &event.kind, &event.data, event.occurred_at);
-                let said = record.session.parent_id.take().map(|local| self.public_id(&local, node));
-                record.session.parent_id = said.or(parent);
                 let session = &mut record.session;
+                self.apply(session, node, (&event.kind, &event.data), event.occurred_at);
                 name_backend(session, projects);
                 let heard = Heard {
                     kind: &event.kind,
@@ -149,6 +145,14 @@ impl Work {
         if let Some((session, charge)) = spent {
             self.spend(&session, &charge, timestamp);
         }
+    }
+
+    /// Adds an event to its session. It names the parent as its node does.
+    fn apply(&self, session: &mut Session, node: &NodeId, (kind, data): (&str, &RawValue), at: Time) {
+        let parent = session.parent_id.take();
+        rules::session::apply(session, kind, data, at);
+        let said = session.parent_id.take().map(|local| self.public_id(&local, node));
+        session.parent_id = said.or(parent);
     }
 
     /// What a node says of itself.
