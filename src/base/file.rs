@@ -76,8 +76,13 @@ fn may_name(by: u32, reader: u32, owner: u32) -> bool {
 /// Gives a file to a user and a group, as root may: the file itself, and only if it has no other name, by which it might
 /// belong elsewhere.
 pub fn give(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    give_named(path, 1, user, group)
+}
+
+/// The same of a file of which so many names are known.
+fn give_named(path: &Path, names: u64, user: u32, group: u32) -> io::Result<()> {
     let file = open_here(path)?;
-    if file.metadata()?.nlink() > 1 {
+    if file.metadata()?.nlink() > names {
         return Err(no_file("it has more than one name (hard links)"));
     }
     std::os::unix::fs::fchown(&file, Some(user), Some(group))
@@ -115,12 +120,19 @@ pub fn give_to_owner(folder: &Path, begin: &str) -> io::Result<()> {
     if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
         return Ok(());
     }
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let is_ours = entry.file_name().to_string_lossy().starts_with(begin);
         let file = entry.metadata()?;
-        if is_ours && file.is_file() && file.uid() == 0 {
-            give(&entry.path(), owner.uid(), owner.gid())?;
+        if file.is_file() {
+            files.push((entry.path(), entry.file_name(), file));
+        }
+    }
+    for (path, name, file) in &files {
+        if name.to_string_lossy().starts_with(begin) && file.uid() == 0 {
+            // The newest backup has two names in here.
+            let names = files.iter().filter(|(_, _, one)| one.ino() == file.ino()).count();
+            give_named(path, names as u64, owner.uid(), owner.gid())?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Long enough for a debug build on a machine that others are using.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);

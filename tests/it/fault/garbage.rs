@@ -130,7 +130,7 @@ fn stand(done: &Arc<Done>) -> World {
     let program = world.path().join("not-opencode");
     // It says where it listens and stays.
     let script = format!(
-        "#!/bin/sh\necho opencode server listening on http://127.0.0.1:{port}\nexec tail -f /dev/null\n"
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 1.18.33 && exit\necho opencode server listening on http://127.0.0.1:{port}\nexec tail -f /dev/null\n"
     );
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -135,6 +135,8 @@ fn effects(events: &[Value], commands: &[Value], told: &Told, report: &mut Repor
 fn turns(events: &[Value], sessions: &[Value], agent_lived: bool, report: &mut Report) {
     let mut bursts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     let mut costs: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    // What each message has cost, as it was said last: the ledger is their sum, or the session's own where that is more.
+    let mut messages: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for event in events {
         let session = word(event, "session_id");
         let data = &event["data"];
@@ -150,7 +152,10 @@ fn turns(events: &[Value], sessions: &[Value], agent_lived: bool, report: &mut R
             }
             "session.created" | "session.updated" => {
                 let (said, _) = costs.entry(session).or_default();
-                *said = (data["info"]["cost"].as_f64().unwrap_or_default() * 1e6).round() as u64;
+                *said = (*said).max(micros(data));
+            }
+            "message.updated" => {
+                messages.entry(session).or_default().insert(word(&data["info"], "id"), micros(data));
             }
             "message.part.updated"
                 if data["part"]["text"].as_str().is_some_and(|text| text.contains("; cost")) =>
@@ -163,6 +168,7 @@ fn turns(events: &[Value], sessions: &[Value], agent_lived: bool, report: &mut R
     for session in sessions.iter().filter(|one| one["node_id"] == NODE) {
         let id = word(session, "id");
         let (said, spent) = costs.get(id).copied().unwrap_or_default();
+        let said = said.max(messages.get(id).map_or(0, |all| all.values().sum()));
         let shown = session["cost_micros"].as_u64().unwrap_or_default();
         if shown != said || (agent_lived && shown != spent) {
             report.lost.push(format!("{id} costs {shown}; its events say {said}, its prompts cost {spent}"));
@@ -187,4 +193,9 @@ fn word<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_default()
+}
+
+/// What the thing that an event tells of has cost.
+fn micros(data: &Value) -> u64 {
+    (data["info"]["cost"].as_f64().unwrap_or_default() * 1e6).round() as u64
 }

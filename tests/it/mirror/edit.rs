@@ -303,8 +303,7 @@ fn what_the_supervisor_keeps_for_itself_can_be_read_and_edited_and_outlives_both
     world.sql("INSERT INTO state (id, data) VALUES ('thread/bad', 'no JSON')");
     world.until_sql("SELECT count(*) FROM _hal_oplog", "0");
     world.sql("UPDATE state SET data = '\"3\"' WHERE id = 'thread/two'");
-    let all =
-        "SELECT group_concat(id || data, ' ') FROM (SELECT * FROM state WHERE id LIKE 'thread/%' ORDER BY id)";
+    let all = "SELECT group_concat(id || data, ' ') FROM (SELECT * FROM state WHERE id LIKE 'thread/%' ORDER BY id)";
     world.until_sql(all, "thread/one\"1\" thread/two\"3\"");
     for lost in [world.store(), world.mirror()] {
         world.until_mirrored();
