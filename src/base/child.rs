@@ -36,7 +36,7 @@ const OURS: [&str; 2] = ["HAL_", "HALCTL_"];
 /// True for a variable that no program we start may inherit.
 pub fn is_for_us_alone(name: &OsStr) -> bool {
     let is_ours = |start: &&str| name.as_bytes().starts_with(start.as_bytes());
-    OF_THE_SERVICE.iter().any(|one| name == *one) || OURS.iter().any(|start| is_ours(start))
+    OF_THE_SERVICE.iter().any(|one| name == *one) || OURS.iter().any(is_ours)
 }
 
 /// Takes from a command's environment what is for us alone. What is set afterwards is passed on.
