@@ -45,7 +45,7 @@ fn note_end(file: &Path) -> io::Result<()> {
     }
 }
 
-/// [`note_end`], where nobody can do anything about a failure.
+/// `note_end`, where nobody can do anything about a failure.
 pub fn note_end_of(file: &Path) {
     if let Err(error) = note_end(file) {
         tracing::warn!(%error, "cannot note in {} that this end was asked for", file.display());
