@@ -97,8 +97,11 @@ impl View {
     /// The last place in the queue of a channel that is taken, be it by a row that cannot be read; 0: none is.
     pub fn last_place(&self, channel: &str) -> u64 {
         let begin = format!("{channel}/");
-        let places = self.keys_of(QUEUED).filter_map(|key| key.strip_prefix(&begin)?.parse().ok());
-        places.max().unwrap_or(0)
+        let rows = self.rows_from(QUEUED, &begin);
+        rows.map_while(|(key, _)| key.strip_prefix(&begin))
+            .filter_map(|no| no.parse().ok())
+            .max()
+            .unwrap_or(0)
     }
 
     /// What this channel was told about this subject.

@@ -89,11 +89,20 @@ impl View {
         names.map_while(move |name| name.strip_prefix(&begin))
     }
 
+    /// All rows of this kind from this key on, readable or not, by their keys, in order.
+    pub fn rows_from<'a, T: 'static>(
+        &'a self,
+        kind: Kind<T>,
+        from: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Arc<Kept>)> + use<'a, T> {
+        let begin = state::name(kind.name, "");
+        let rows = self.state.range(format!("{begin}{from}")..);
+        rows.map_while(move |(name, row)| Some((name.strip_prefix(&begin)?, row)))
+    }
+
     /// The keys of all rows of this kind, readable or not, in order.
     pub fn keys_of<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = &str> {
-        let begin = state::name(kind.name, "");
-        let rows = self.state.range(begin.clone()..);
-        rows.map_while(move |(name, _)| name.strip_prefix(&begin))
+        self.rows_from(kind, "").map(|(key, _)| key)
     }
 
     /// True when there is any row of this kind, readable or not.
@@ -112,9 +121,7 @@ impl View {
         kind: Kind<T>,
         from: &str,
     ) -> impl Iterator<Item = (&'a str, &'a Arc<T>)> + use<'a, T> {
-        let begin = state::name(kind.name, "");
-        let rows = self.state.range(format!("{begin}{from}")..);
-        rows.map_while(move |(name, row)| Some((name.strip_prefix(&begin)?, row)))
+        self.rows_from(kind, from)
             .filter_map(move |(key, row)| Some((key, kind.of(row.value.as_ref().ok()?)?)))
     }
 }

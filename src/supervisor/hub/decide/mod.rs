@@ -215,14 +215,12 @@ impl Work {
     fn keep_thread(&mut self, key: &str, thread: Option<&String>, at: Time) {
         let Some(thread) = thread else { return self.forget(THREAD, key) };
         self.keep(THREAD, key, thread, at);
-        let begin = state::name(THREAD.name, "");
-        let threads = self.view.state.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
-        let oldest =
-            threads.clone().min_by_key(|(_, kept)| kept.record.changed_at).map(|(name, _)| name.clone());
-        if threads.count() > MOST_THREADS
+        let threads = || self.view.rows_from(THREAD, "");
+        let oldest = threads().min_by_key(|(_, kept)| kept.record.changed_at).map(|(key, _)| key.to_owned());
+        if threads().count() > MOST_THREADS
             && let Some(oldest) = oldest
         {
-            self.put_state(oldest, None);
+            self.forget(THREAD, &oldest);
         }
     }
 
