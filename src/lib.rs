@@ -11,12 +11,12 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 5 | `main`, [`role`], [`up`], [`manual`] | which program this process is |
-//! | 4 | [`supervisor`] | the one writer (`hub`) and the edges around it |
-//! | 4 | [`agent`] | link, outbox, desk, backends |
-//! | 4 | [`ctl`] | the operator at a terminal |
-//! | 3 | [`rules`] | pure functions over words: no I/O, no clock |
-//! | 3 | [`store`] | the only place that knows bytes |
+//! | 6 | `main`, [`role`], [`up`], [`manual`] | which program this process is |
+//! | 5 | [`supervisor`] | the one writer (`hub`) and the edges around it |
+//! | 5 | [`agent`] | link, outbox, desk, backends |
+//! | 5 | [`ctl`] | the operator at a terminal |
+//! | 4 | [`store`] | the only place that knows bytes |
+//! | 3 | [`rules`] | pure functions over words, and what they remember: no I/O, no clock |
 //! | 2 | [`protocol`] | every word that crosses a process border |
 //! | 1 | [`base`] | ids, clock, configuration files, exit codes: knows no noun |
 //!

@@ -85,43 +85,45 @@ pub struct Place {
 /// A message, or the rest of a day, as it was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Counted {
+pub struct Counted {
     /// The message; empty for a rest.
-    id: String,
+    pub id: String,
     /// When it was answered, in milliseconds.
-    at: i64,
-    place: Place,
+    pub at: i64,
+    /// On which day, and whose model it was.
+    pub place: Place,
     /// Money that the backend told.
-    told: u64,
+    pub told: u64,
     /// What it came to then: prices may change before the next word about it.
-    worth: Worth,
+    pub worth: Worth,
 }
 
-/// What is remembered of a session between its events: bounded, whatever it does.
+/// What is remembered of a session between its events: bounded, whatever it does. Its fields are
+/// open to whoever stores it; nobody else changes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Bill {
     /// The last messages, in the order in which they were first told.
-    recent: Vec<Counted>,
+    pub recent: Vec<Counted>,
     /// Those that are no longer among them were answered by then.
-    floor: i64,
+    pub floor: i64,
     /// All messages together.
-    messages: Used,
+    pub messages: Used,
     /// The most that the backend said its session has used.
-    told: Used,
+    pub told: Used,
     /// What of that no message has told, by the day it was told on.
-    rests: Vec<Counted>,
+    pub rests: Vec<Counted>,
     /// What all of it came to.
     pub sum: Worth,
     /// True until the backend has told a sum.
     #[serde(skip_serializing_if = "is_false")]
-    is_new: bool,
+    pub is_new: bool,
     /// What was remembered was lost: whatever the next sum says is booked already.
     #[serde(skip_serializing_if = "is_false")]
-    is_anew: bool,
+    pub is_anew: bool,
     /// What the session had used before we looked, or before it was forked from another: in no day and in no budget.
     #[serde(skip_serializing_if = "Used::is_nothing")]
-    before: Used,
+    pub before: Used,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use redb::{ReadableTable, WriteTransaction};
 
@@ -10,10 +11,10 @@ use super::audit::{AuditRecord, note_outcomes};
 use super::change::{self, Change};
 use super::command::{CommandRow, KeyRecord};
 use super::cost::{CostChange, CostRecord};
+use super::kept::{self, Kept};
 use super::node::{NodeRecord, NodeRow};
 use super::session::{SessionRecord, SessionRow};
 use super::sheet::edit;
-use super::state::StateRecord;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES,
     OPEN_COMMANDS, SESSIONS, STATE,
@@ -22,6 +23,13 @@ use super::{StoreError, event, returned, row};
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
+
+/// The tables' shape. A store with a larger number was written by a newer program. It is put back to
+/// [`SCHEMA_BEFORE`] by a clean end.
+pub(super) const SCHEMA: u64 = 2;
+
+/// The shape that the release before this one knows: no row of kept state is postcard.
+pub(super) const SCHEMA_BEFORE: u64 = 1;
 
 /// What is to be written in one transaction.
 #[derive(Debug, Default)]
@@ -43,7 +51,7 @@ pub struct Batch {
     /// Alerts as they are now; `None`: it is not kept any more.
     pub alerts: BTreeMap<u64, Option<Alert>>,
     /// What the supervisor keeps for itself, by name; `None`: it is not kept any more.
-    pub state: BTreeMap<String, Option<StateRecord>>,
+    pub state: BTreeMap<String, Option<Arc<Kept>>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
     /// Events that came back from a store that was set aside, as [`returned::name`] names them.
@@ -52,6 +60,8 @@ pub struct Batch {
     pub edits: edit::Decided,
     /// Rows that the supervisor itself removes or brings back.
     pub moved: edit::Decided,
+    /// Nothing follows: the store is left as the release before this one can read it.
+    pub is_last: bool,
 }
 
 impl Batch {
@@ -70,6 +80,7 @@ impl Batch {
             && self.returned.is_empty()
             && self.edits.is_empty()
             && self.moved.is_empty()
+            && !self.is_last
     }
 }
 
@@ -139,6 +150,9 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
     write_costs(txn, &batch.costs, &mut changes)?;
     write_alerts(txn, &batch.alerts, &mut changes)?;
     write_state(txn, &batch.state, &mut changes)?;
+    if batch.is_last {
+        as_before(txn)?;
+    }
     write_audit(txn, batch.audit.iter().chain(&edited), &mut changes)?;
     note_outcomes(txn, &batch.commands, &mut changes)?;
     note_changes(txn, &changes, mark)
@@ -186,20 +200,39 @@ fn write_alerts(
 
 fn write_state(
     txn: &WriteTransaction,
-    state: &BTreeMap<String, Option<StateRecord>>,
+    state: &BTreeMap<String, Option<Arc<Kept>>>,
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     if state.is_empty() {
         return Ok(());
     }
     let mut table = txn.open_table(STATE)?;
-    for (name, record) in state {
-        match record {
-            Some(record) => table.insert(name.as_str(), row::seal(record, name).as_slice())?,
+    for (name, kept) in state {
+        match kept {
+            Some(kept) => table.insert(name.as_str(), kept.seal(name).as_slice())?,
             None => table.remove(name.as_str())?,
         };
         changes.push(Change::Put(change::Kind::State, name.clone()));
     }
+    txn.open_table(META)?.insert("schema", SCHEMA)?;
+    Ok(())
+}
+
+/// Writes what the release before this one cannot read as it would have written it, so that it can take over.
+fn as_before(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut table = txn.open_table(STATE)?;
+    let mut again = Vec::new();
+    for entry in table.iter()? {
+        let (name, bytes) = entry?;
+        if kept::is_new(bytes.value()) {
+            let record = Kept::open(bytes.value(), name.value())?.record();
+            again.push((name.value().to_owned(), row::seal(&record, name.value())));
+        }
+    }
+    for (name, bytes) in again {
+        table.insert(name.as_str(), bytes.as_slice())?;
+    }
+    txn.open_table(META)?.insert("schema", SCHEMA_BEFORE)?;
     Ok(())
 }
 

@@ -11,13 +11,13 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::ballast::Ballast;
-use super::batch::write;
 pub use super::batch::{Batch, Mark};
+use super::batch::{SCHEMA, SCHEMA_BEFORE, write};
+use super::kept::Kept;
 use super::node::{NodeRecord, NodeRow};
 use super::reader::Reader;
 use super::row;
 use super::session::{SessionRecord, SessionRow};
-use super::state::StateRecord;
 pub use super::suspect::SetAside;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
@@ -31,9 +31,6 @@ use crate::base::panic::contained;
 use crate::base::{file, id};
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
-
-/// The tables' shape. A store with a larger number was written by a newer program.
-const SCHEMA: u64 = 1;
 
 /// Bytes of redb's cache. Ingest does not depend on it; reading of history does a little.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -61,7 +58,7 @@ pub struct Loaded {
     /// Alerts, oldest first.
     pub alerts: Vec<Alert>,
     /// What the supervisor keeps for itself.
-    pub state: Vec<(String, StateRecord)>,
+    pub state: Vec<(String, Kept)>,
     /// Commands that have not ended, oldest first.
     pub open_commands: Vec<Command>,
     /// Nodes of which events came back from a store that was set aside.
@@ -342,8 +339,8 @@ impl Store {
         let known = db.begin_read()?.open_table(META).ok();
         if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
             return match found.value() {
-                SCHEMA if db.begin_read()?.open_table(STATE).is_ok() => Ok(()),
-                SCHEMA => {
+                SCHEMA_BEFORE..=SCHEMA if db.begin_read()?.open_table(STATE).is_ok() => Ok(()),
+                SCHEMA_BEFORE..=SCHEMA => {
                     before_migration()?;
                     let txn = begin(db)?;
                     make_tables(&txn)?;
@@ -357,7 +354,7 @@ impl Store {
             };
         }
         let txn = begin(db)?;
-        txn.open_table(META)?.insert("schema", SCHEMA)?;
+        txn.open_table(META)?.insert("schema", SCHEMA_BEFORE)?;
         txn.open_table(NAME)?.insert("store_id", &id::fresh_secret().as_bytes()[..32])?;
         make_tables(&txn)?;
         Ok(txn.commit()?)

@@ -1,15 +1,19 @@
 //! Tests of the supervisor's store: what is committed is there again, in every order and filter.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::protocol::alert::{Alert, AlertState, Severity};
 use crate::protocol::event::EventView;
 use crate::protocol::event::raw;
+use crate::protocol::mark::Said;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Change;
 use crate::store::command::{CommandRow, KeyRecord};
 use crate::store::cost::CostRecord;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::store::kept::{self, HALT};
 use crate::store::mirror::backup::Rules;
 use crate::store::mirror::{self, Opened};
 use crate::store::node::Past;
@@ -335,4 +339,41 @@ fn a_store_that_is_gone_is_missed() {
     let (_, aside) = opened(&path);
     let aside = aside.unwrap();
     assert!(aside.path.is_none() && aside.why.contains("gone"), "{aside:?}");
+}
+
+#[test]
+fn a_clean_end_leaves_kept_rows_as_the_release_before_has_them_and_anything_else_is_refused_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    let rows = |store: &Store| {
+        let reader = store.read().unwrap();
+        let table = reader.txn().open_table(STATE).unwrap();
+        let all = table.iter().unwrap().map(|entry| {
+            let (name, bytes) = entry.unwrap();
+            (name.value().to_owned(), bytes.value().to_vec())
+        });
+        all.collect::<Vec<_>>()
+    };
+    let said = Said { by: "ada".into(), at: Time(5) };
+    let unread = StateRecord { data: "no JSON".into(), changed_at: 6 };
+    let state = BTreeMap::from([
+        ("halt/shop".to_owned(), Some(Arc::new(Kept::new(HALT, &said, Time(5))))),
+        ("halt/site".to_owned(), Some(Arc::new(Kept::read("halt/site", unread.clone())))),
+    ]);
+    let (store, _) = Store::open(&path).unwrap();
+    assert_eq!(store.read().unwrap().meta("schema").unwrap(), 1);
+    store.commit(&Batch { state, ..Batch::default() }).unwrap();
+    assert_eq!(store.read().unwrap().meta("schema").unwrap(), 2, "it is not for the release before");
+    assert!(kept::is_new(&rows(&store)[0].1));
+
+    store.commit(&Batch { is_last: true, ..Batch::default() }).unwrap();
+    assert_eq!(store.read().unwrap().meta("schema").unwrap(), 1);
+    let before = |(name, bytes): &(String, Vec<u8>)| row::open::<StateRecord>(bytes, name).unwrap();
+    let left: Vec<StateRecord> = rows(&store).iter().map(before).collect();
+    let halt = r#"{"by":"ada","at":"1970-01-01T00:00:00.005Z"}"#;
+    assert_eq!(left, [StateRecord { data: halt.into(), changed_at: 5 }, unread]);
+    drop(store);
+    let (_, loaded) = Store::open(&path).unwrap();
+    let read: Vec<bool> = loaded.state.iter().map(|(_, kept)| kept.value.is_ok()).collect();
+    assert_eq!(read, [true, false]);
 }

@@ -13,7 +13,7 @@
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
 //! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
-//! - `state`: small words that the supervisor keeps for itself; `policy`: those of policies and lifecycle.
+//! - `kept`: what the supervisor keeps for itself, a typed value for each kind of row. `state`: the same as text.
 //! - `returned`: events that came back, and may be said again.
 //! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `turn`: who may have the mirror's files open.
@@ -43,6 +43,7 @@ mod fresh;
 pub mod hub;
 pub mod index;
 pub mod journal;
+pub mod kept;
 pub mod mirror;
 pub mod node;
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! The rows of what the supervisor keeps for itself between starts: small words of many kinds, each under a name.
+//! Kept state as text: a row's name, and its JSON as operators and the release before this one have it. What a row says
+//! is [`super::kept`]'s.
 
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::kept::Kept;
 use super::reader::Reader;
-use super::row::{self, Row};
+use super::row::Row;
 use super::tables::STATE;
-use crate::base::clock::Time;
 
 /// What is kept under one name. Version 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,20 +24,6 @@ impl Row for StateRecord {
     const VERSION: u8 = 1;
 }
 
-impl StateRecord {
-    /// A record of this moment.
-    pub fn new(value: &impl Serialize, at: Time) -> Self {
-        Self { data: serde_json::to_string(value).unwrap_or_else(|_| "null".into()), changed_at: at.0 }
-    }
-
-    /// Says why it cannot be kept, if it cannot.
-    pub fn check(&self) -> Result<(), String> {
-        serde_json::from_str::<serde::de::IgnoredAny>(&self.data)
-            .map(drop)
-            .map_err(|error| format!("data is no JSON: {error}"))
-    }
-}
-
 /// The name of what is kept of a kind under a key, such as `halt/shop`. A kind has no slash.
 pub fn name(kind: &str, key: &str) -> String {
     format!("{kind}/{key}")
@@ -44,11 +31,11 @@ pub fn name(kind: &str, key: &str) -> String {
 
 impl Reader<'_> {
     /// Everything that is kept.
-    pub fn state(&self) -> Result<Vec<(String, StateRecord)>, StoreError> {
+    pub fn state(&self) -> Result<Vec<(String, Kept)>, StoreError> {
         let table = self.txn().open_table(STATE)?;
         let entries = table.iter()?.map(|entry| {
             let (name, bytes) = entry?;
-            Ok((name.value().to_owned(), row::open::<StateRecord>(bytes.value(), name.value())?))
+            Ok((name.value().to_owned(), Kept::open(bytes.value(), name.value())?))
         });
         entries.collect()
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::cli::{Offline, OneOfTwo, StoreVerb};
 use super::config;
-use super::hub::kept;
 use crate::base::cause::chain;
 use crate::base::clock::Time;
 use crate::base::config::Purpose;
@@ -90,7 +89,7 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
     let (store, mirror) = (files.store.display(), files.mirror.display());
     Ok(match verb {
         StoreVerb::Check => {
-            let checked = while_saying(files, "checking", || files.check(&kept::fault))?;
+            let checked = while_saying(files, "checking", || files.check())?;
             if !checked.problems.is_empty() {
                 let all = checked.found.into_iter().chain(checked.problems).collect::<Vec<_>>();
                 return Err(StoreError::Refused(all.join("\n")));

@@ -10,10 +10,10 @@ const FLOORS: [(&str, u8); 11] = [
     ("base", 1),
     ("protocol", 2),
     ("rules", 3),
-    ("store", 3),
-    ("supervisor", 4),
-    ("agent", 4),
-    ("ctl", 4),
+    ("store", 4),
+    ("supervisor", 5),
+    ("agent", 5),
+    ("ctl", 5),
     ("main", TOP),
     ("role", TOP),
     ("up", TOP),
@@ -80,7 +80,7 @@ fn imports_go_down_and_never_across() {
             }
         }
     }
-    nothing("imports only go down: base < protocol < rules, store < supervisor, agent, ctl < main", told);
+    nothing("imports only go down: base < protocol < rules < store < supervisor, agent, ctl < main", told);
 }
 
 #[test]

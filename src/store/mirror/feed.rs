@@ -7,11 +7,11 @@ use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::{CommandRow, KeyRecord};
 use crate::store::cost::CostRecord;
+use crate::store::kept::Kept;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
 use crate::store::sheet::line::{self, Line};
-use crate::store::state::StateRecord;
 use crate::store::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE,
 };
@@ -136,7 +136,7 @@ impl Reader<'_> {
             Kind::State => {
                 let table = self.txn().open_table(STATE)?;
                 let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of_state(key, &row::open::<StateRecord>(bytes.value(), key)?)))
+                Ok(Some(line::of_state(key, &Kept::open(bytes.value(), key)?.record())))
             }
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;

@@ -18,6 +18,7 @@ use crate::store::change::Kind;
 use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
 use crate::store::hub::Store;
+use crate::store::kept::Kept;
 use crate::store::node::NodeRow;
 use crate::store::reader::Reader;
 use crate::store::session::SessionRow;
@@ -68,9 +69,7 @@ fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
         row::open::<CommandRow>(bytes, key).map(drop)
     })?;
     named(reader, Kind::Cost, COSTS, &mut found, |bytes, key| row::open::<CostRecord>(bytes, key).map(drop))?;
-    named(reader, Kind::State, STATE, &mut found, |bytes, key| {
-        row::open::<StateRecord>(bytes, key).map(drop)
-    })?;
+    named(reader, Kind::State, STATE, &mut found, |bytes, key| Kept::open(bytes, key).map(drop))?;
     numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| {
         row::open::<AuditRecord>(bytes, seq).map(drop)
     })?;

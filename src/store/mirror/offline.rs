@@ -73,19 +73,16 @@ impl Files {
             .map_err(|source| StoreError::File { path: folder.to_owned(), source })
     }
 
-    /// Looks at every page and every row of both, and whether they say the same. `fault` says of a row of the table
-    /// `state`, by its name and data, why it cannot be read.
-    pub fn check(&self, fault: &dyn Fn(&str, &str) -> Option<String>) -> Result<Checked, StoreError> {
+    /// Looks at every page and every row of both, and whether they say the same.
+    pub fn check(&self) -> Result<Checked, StoreError> {
         let mut checked = Checked::default();
         let store = match self.open(true)? {
             Ok((store, loaded)) => match every_row(&store, &self.progress) {
                 Ok(rows) => {
                     checked.found.push(format!("{}: {rows} rows, all whole", self.store.display()));
-                    let unreadable = loaded.state.iter().filter_map(|(name, row)| {
-                        Some(format!(
-                            "the row {name:?} of the table state cannot be read: {}",
-                            fault(name, &row.data)?
-                        ))
+                    let unreadable = loaded.state.iter().filter_map(|(name, kept)| {
+                        let why = &kept.value.as_ref().err()?.why;
+                        Some(format!("the row {name:?} of the table state cannot be read: {why}"))
                     });
                     checked.problems.extend(unreadable);
                     Some((store, loaded))

@@ -17,6 +17,7 @@ use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
+use crate::store::kept::Kept;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::row;
 use crate::store::session::{SessionRecord, SessionRow};
@@ -176,10 +177,15 @@ impl Edit {
     }
 
     /// What is kept under a name after this edit; `None` when it is gone.
-    pub fn of_state(&self, known: Option<&StateRecord>) -> Result<Option<StateRecord>, String> {
-        let Some(fields) = self.fields(known.map(line::fields))? else { return Ok(None) };
-        let record = line::row::<StateRecord>(fields)?;
-        record.check().map(|()| Some(record))
+    pub fn of_state(&self, known: Option<&Kept>) -> Result<Option<Kept>, String> {
+        let Some(fields) = self.fields(known.map(|kept| line::fields(&kept.record())))? else {
+            return Ok(None);
+        };
+        let kept = Kept::read(&self.key, line::row::<StateRecord>(fields)?);
+        match &kept.value {
+            Ok(_) => Ok(Some(kept)),
+            Err(unread) => Err(format!("data makes no sense: {}", unread.why)),
+        }
     }
 
     /// A new event under this number.

@@ -10,7 +10,7 @@ use crate::protocol::policy::{Explanation, Halt, Word, moment};
 use crate::protocol::session::SessionId;
 use crate::rules::policy::settings::{Policies, Rule};
 use crate::rules::policy::{Decision, Memory, Subject, decide};
-use crate::supervisor::hub::kept::{HALT_ALL, MEMORY};
+use crate::store::kept::{HALT_ALL, MEMORY};
 use crate::supervisor::shared::Shared;
 
 /// The policies in force.

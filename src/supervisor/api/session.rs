@@ -15,8 +15,8 @@ use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::session::{Session, SessionId, SessionView, Status};
 use crate::rules::command::Known;
+use crate::store::kept::MARKS;
 use crate::store::session::SessionRecord;
-use crate::supervisor::hub::kept::MARKS;
 use crate::supervisor::hub::view::View;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
@@ -174,11 +174,13 @@ fn place(cursor: &str) -> Result<Place, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::protocol::mark::{Marks, Said};
     use crate::store::hub::Store;
+    use crate::store::kept::Kept;
     use crate::store::state::name;
-    use crate::supervisor::hub::kept::Kept;
 
     fn view(sessions: u32) -> View {
         let folder = tempfile::tempdir().unwrap();
@@ -195,7 +197,7 @@ mod tests {
 
     fn put_away(view: &mut View, id: &str) {
         let marks = Marks { archived: Some(Said { by: "x".into(), at: Time(1) }), ..Marks::default() };
-        view.put_state(name(MARKS.name, id), Some(Kept::new(MARKS, &marks, Time(1))));
+        view.put_state(name(MARKS.name, id), Some(Arc::new(Kept::new(MARKS, &marks, Time(1)))));
     }
 
     /// All pages of a list, which all tell the same total.

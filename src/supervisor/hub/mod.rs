@@ -15,7 +15,6 @@ mod family;
 mod handle;
 mod heal;
 pub mod input;
-pub mod kept;
 pub mod money;
 pub mod notice;
 mod replace;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::kept::{BUDGET, LEASE, SPENT};
 use super::view::View;
 use crate::base::clock::Time;
 use crate::base::nearest::no_such;
@@ -13,6 +12,7 @@ use crate::rules;
 use crate::rules::budget::{Counter, Terms, covers, next_period, period_of};
 use crate::rules::command::Refused;
 use crate::rules::lease::{Loan, Room};
+use crate::store::kept::{BUDGET, LEASE, SPENT};
 
 /// How far up helpers of helpers are followed; further is a loop.
 const MAX_DEPTH: usize = 16;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::kept::{QUEUED, TOLD};
 use super::view::View;
 use crate::protocol::notice::{Notice, Queued};
 use crate::protocol::silence::Silence;
 use crate::rules::notice::Told;
+use crate::store::kept::{QUEUED, TOLD};
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::kept::{HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
 use super::view::View;
-use crate::base::clock::Time;
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::session::{Session, SessionId};
+use crate::store::kept::{HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
 use crate::store::state;
 
 impl View {
@@ -35,7 +34,7 @@ impl View {
     fn unreadable_said<T>(&self, kind: Kind<T>, key: &str) -> Option<Said> {
         let row = self.state.get(&state::name(kind.name, key))?;
         let by = "a row that cannot be read".to_owned();
-        row.value.is_err().then(|| Said { by, at: Time(row.record.changed_at) })
+        row.value.is_err().then(|| Said { by, at: row.changed_at })
     }
 
     /// The marks of a session, a halt that holds for it among them.
@@ -45,13 +44,13 @@ impl View {
     }
 
     /// Puts a row of kept state in place of what was there, or takes it away. Gives what was there.
-    pub fn put_state(&mut self, name: String, kept: Option<Kept>) -> Option<Arc<Kept>> {
+    pub fn put_state(&mut self, name: String, kept: Option<Arc<Kept>>) -> Option<Arc<Kept>> {
         match kept.as_ref().is_some_and(|kept| kept.value.is_err()) {
             true => self.unreadable.insert(name.clone()),
             false => self.unreadable.remove(&name),
         };
         match kept {
-            Some(kept) => self.state.insert(name, Arc::new(kept)),
+            Some(kept) => self.state.insert(name, kept),
             None => self.state.remove(&name),
         }
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
-use super::kept::{FACTS, Kept, LEASE, LEDGER};
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::budget::Budget;
@@ -26,6 +25,7 @@ use crate::rules::policy::settings::Policies;
 use crate::rules::price::{Prices, micros};
 use crate::rules::route::Routing;
 use crate::store::hub::Loaded;
+use crate::store::kept::{FACTS, Kept, LEASE, LEDGER};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::store::tail::Tail;
@@ -220,9 +220,8 @@ impl View {
             policies_looked: Time::default(),
             watched: HashMap::new(),
         };
-        for (name, record) in loaded.state {
-            let kept = Kept::read(&name, record);
-            view.put_state(name, Some(kept));
+        for (name, kept) in loaded.state {
+            view.put_state(name, Some(Arc::new(kept)));
         }
         let facts: Vec<(SessionId, Facts)> =
             view.all_kept(FACTS).map(|(id, facts)| (SessionId::new(id), Facts::clone(facts))).collect();

@@ -11,7 +11,7 @@ use crate::base::clock::Time;
 use crate::protocol::provider::Provider;
 use crate::rules::provider::{day_of, total};
 use crate::store::bill;
-use crate::supervisor::hub::kept::{BILL, PROVIDER};
+use crate::store::kept::{BILL, PROVIDER};
 use crate::supervisor::hub::view::View;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

@@ -27,7 +27,7 @@ use crate::rules::provider::trouble::Trouble;
 use crate::rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
 use crate::rules::reconcile;
 use crate::store::bill;
-use crate::supervisor::hub::kept::{BILL, PROVIDER};
+use crate::store::kept::{BILL, PROVIDER};
 
 /// After a failure it is tried again after this at first, and never later than the next time anyway.
 const AGAIN: Duration = Duration::from_secs(60);

@@ -19,10 +19,10 @@ use crate::rules::alert::Seen;
 use crate::rules::approval::{self, Due, Verdict};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
+use crate::store::kept::{OPEN, OVER};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{Asked, NotAccepted, OfApprovals};
-use crate::supervisor::hub::kept::{OPEN, OVER};
 
 /// Approvals that are over and still kept; the oldest goes first.
 const KEPT: usize = 500;

@@ -18,9 +18,9 @@ use crate::rules::alert::Seen;
 use crate::rules::budget::{self, Terms};
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
+use crate::store::kept::{BUDGET, SPENT};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::kept::{BUDGET, SPENT};
 use crate::supervisor::hub::money::Key;
 
 /// The alert of a budget of which a warning fraction is spent.

@@ -10,7 +10,7 @@ use crate::rules::budget::of_unknown;
 use crate::rules::ledger::{Before, Bill, Entry, Heard, Since, difference};
 use crate::rules::price::micros;
 use crate::store::cost::{CostChange, CostRecord};
-use crate::supervisor::hub::kept::{LEDGER, SINCE};
+use crate::store::kept::{LEDGER, SINCE};
 
 /// What an event has added to what a session has used, in micro-dollars; less than nothing where something that was
 /// counted is explained by what came later.

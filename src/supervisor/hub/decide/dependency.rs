@@ -13,8 +13,8 @@ use crate::protocol::command::{CommandId, CommandRequest, Verb};
 use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::dependency::{Wait, completes};
+use crate::store::kept::{BEGUN, COMPLETE};
 use crate::store::session::SessionRecord;
-use crate::supervisor::hub::kept::{BEGUN, COMPLETE};
 
 /// Who begins what waited.
 pub const ACTOR: &str = "dependency";

@@ -12,7 +12,6 @@ use crate::store::change::Kind;
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::kept::Kept;
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {
@@ -90,8 +89,8 @@ impl Work {
                 true
             }
             Kind::State => {
-                let known = self.view.state.get(&edit.key).map(|kept| kept.record.clone());
-                self.batch.state.extend(known.map(|record| (edit.key.clone(), Some(record))));
+                let known = self.view.state.get(&edit.key).cloned();
+                self.batch.state.extend(known.map(|kept| (edit.key.clone(), Some(kept))));
                 true
             }
             _ => false,
@@ -168,12 +167,7 @@ impl Work {
     }
 
     fn edit_state(&mut self, edit: &Edit) -> Result<(), String> {
-        let known = self.view.state.get(&edit.key).cloned();
-        let record = edit.of_state(known.as_deref().map(|kept| &kept.record))?;
-        let kept = record.map(|record| Kept::read(&edit.key, record));
-        if let Some(Err(why)) = kept.as_ref().map(|kept| &kept.value) {
-            return Err(format!("data makes no sense: {why}"));
-        }
+        let kept = edit.of_state(self.view.state.get(&edit.key).map(|kept| &**kept))?;
         self.put_state(edit.key.clone(), kept);
         self.view.look_at_loan(&edit.key);
         Ok(())

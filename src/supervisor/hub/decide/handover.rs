@@ -19,8 +19,8 @@ use crate::protocol::frame::Stood;
 use crate::protocol::session::{Activity, Session, SessionId};
 use crate::rules::handover::{Handover, Step, Stop};
 use crate::rules::policy::facts::{Doing, Facts, is_done};
+use crate::store::kept::{HANDOVER, MARKS};
 use crate::store::session::SessionRecord;
-use crate::supervisor::hub::kept::{HANDOVER, MARKS};
 
 /// Who orders the steps.
 pub const ACTOR: &str = "handover";

@@ -4,7 +4,7 @@ use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::rules::alert::Seen;
-use crate::supervisor::hub::kept::holds;
+use crate::store::kept::holds;
 
 /// The alert of a row that cannot be read; it is about the row's name.
 const UNREADABLE: &str = "state.unreadable";
@@ -34,9 +34,10 @@ impl Work {
 
     fn raise_unreadable(&mut self, name: &str, at: Time) {
         let row = self.view.state.get(name);
-        let Some(why) = row.and_then(|row| row.value.as_ref().err()) else { return };
+        let Some(unread) = row.and_then(|row| row.value.as_ref().err()) else { return };
         let text = format!(
-            "the row {name:?} of the table state cannot be read: {why}. Until it can: {}",
+            "the row {name:?} of the table state cannot be read: {}. Until it can: {}",
+            unread.why,
             holds(name)
         );
         let seen =

@@ -15,9 +15,9 @@ use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::lease::{Judged, Loan, first_step, judge};
+use crate::store::kept::LEASE;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::From;
-use crate::supervisor::hub::kept::LEASE;
 
 /// Leases of one node at most: as many as it takes commands at a time.
 const MOST_OF_A_NODE: usize = 2048;

@@ -17,10 +17,10 @@ use crate::protocol::session::{Activity, SessionId};
 use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
 use crate::rules::stop::Cause;
+use crate::store::kept::{HALT, HALT_ALL, MARKS};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::kept::{HALT, HALT_ALL, MARKS};
 
 /// Labels of a session at most.
 const MOST_LABELS: usize = 32;

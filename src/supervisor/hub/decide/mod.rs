@@ -29,13 +29,12 @@ mod stop;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::effect::Effect;
 use super::input::{Alert, From, Input, Timed};
-use super::kept::{Kept, Kind as StateKind, THREAD};
 use super::view::{NodeState, View};
 use crate::base::clock::Time;
 use crate::base::{id, sabotage};
@@ -47,6 +46,7 @@ use crate::rules::alert::Seen;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
+use crate::store::kept::{Kept, Kind as StateKind, THREAD};
 use crate::store::node::NodeRecord;
 use crate::store::state;
 use crate::store::tail::MERGE_AT;
@@ -130,10 +130,10 @@ impl Work {
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
             Input::Liveness(liveness) => self.liveness = liveness,
-            Input::Prices(prices) => self.view.prices = std::sync::Arc::new(*prices),
-            Input::Shared(projects) => self.view.shared_projects = std::sync::Arc::new(projects),
+            Input::Prices(prices) => self.view.prices = Arc::new(*prices),
+            Input::Shared(projects) => self.view.shared_projects = Arc::new(projects),
             Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, by, reply, at),
-            Input::Dependencies(all) => self.view.dependencies = std::sync::Arc::new(all),
+            Input::Dependencies(all) => self.view.dependencies = Arc::new(all),
             Input::Policies(policies) => self.set_policies(*policies),
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
@@ -168,7 +168,10 @@ impl Work {
                 self.consider_due(at);
                 self.approvals_due(at);
             }
-            Input::Stop => self.merge_tail(),
+            Input::Stop => {
+                self.merge_tail();
+                self.batch.is_last = true;
+            }
         }
         self.follow_asks(at);
         self.consider_told(at);
@@ -203,11 +206,11 @@ impl Work {
         let id = state.record.id.to_string();
         self.batch.edits.is_back(Kind::Node, &id);
         self.batch.nodes.insert(id, state.record.clone());
-        self.view.nodes.insert(state.record.id.clone(), std::sync::Arc::new(state));
+        self.view.nodes.insert(state.record.id.clone(), Arc::new(state));
     }
 
     /// Keeps this under this kind and key from now on.
-    pub fn keep<T: Clone + Serialize>(&mut self, kind: StateKind<T>, key: &str, value: &T, at: Time) {
+    pub fn keep<T: Clone>(&mut self, kind: StateKind<T>, key: &str, value: &T, at: Time) {
         self.put_state(state::name(kind.name, key), Some(Kept::new(kind, value, at)));
     }
 
@@ -216,7 +219,7 @@ impl Work {
         let Some(thread) = thread else { return self.forget(THREAD, key) };
         self.keep(THREAD, key, thread, at);
         let threads = || self.view.rows_from(THREAD, "");
-        let oldest = threads().min_by_key(|(_, kept)| kept.record.changed_at).map(|(key, _)| key.to_owned());
+        let oldest = threads().min_by_key(|(_, kept)| kept.changed_at).map(|(key, _)| key.to_owned());
         if threads().count() > MOST_THREADS
             && let Some(oldest) = oldest
         {
@@ -230,10 +233,10 @@ impl Work {
     }
 
     fn put_state(&mut self, name: String, kept: Option<Kept>) {
-        let record = kept.as_ref().map(|kept| kept.record.clone());
-        let known = self.view.put_state(name.clone(), kept);
-        if record.is_some() || known.is_some() {
-            self.batch.state.insert(name, record);
+        let kept = kept.map(Arc::new);
+        let known = self.view.put_state(name.clone(), kept.clone());
+        if kept.is_some() || known.is_some() {
+            self.batch.state.insert(name, kept);
         }
     }
 

@@ -16,11 +16,11 @@ use crate::rules::command::public_id;
 use crate::rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
+use crate::store::kept::STOPPING;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
-use crate::supervisor::hub::kept::STOPPING;
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {

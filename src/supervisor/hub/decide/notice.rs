@@ -14,8 +14,8 @@ use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
 use crate::rules::alert::Seen;
 use crate::rules::notice::{Told, join, leave};
 use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
+use crate::store::kept::{LATELY, Lately, QUEUED, TOLD};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::kept::{LATELY, Lately, QUEUED, TOLD};
 use crate::supervisor::hub::notice::{Delivery, Happening, Ticket, key};
 
 /// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.

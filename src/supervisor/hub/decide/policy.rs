@@ -18,10 +18,10 @@ use crate::rules::alert::Seen;
 use crate::rules::policy::facts::{Doing, Facts};
 use crate::rules::policy::settings::{Act, Policies};
 use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
+use crate::store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
 use crate::store::session::SessionRecord;
 use crate::store::state;
 use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
 use crate::supervisor::hub::view::Watched;
 
 /// How the actor of a policy's commands begins.

@@ -6,9 +6,9 @@ use crate::protocol::provider::{DayBill, Provider};
 use crate::rules::alert::Seen;
 use crate::rules::provider::{UPDATE_FAILED, replaced};
 use crate::store::bill;
+use crate::store::kept::{BILL, PROVIDER};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::Billed;
-use crate::supervisor::hub::kept::{BILL, PROVIDER};
 
 impl Work {
     /// Somebody has asked a provider what it bills.

@@ -9,8 +9,8 @@ use crate::protocol::notice::{NoticeState, Queued};
 use crate::protocol::silence::Silence;
 use crate::rules::route::silence::holds;
 use crate::store::audit::AuditRecord;
+use crate::store::kept::{QUEUED, SILENCE};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::kept::{QUEUED, SILENCE};
 use crate::supervisor::hub::notice::key;
 
 /// Silences at a time: each is asked of every alert.

@@ -15,7 +15,7 @@ use crate::protocol::node::NodeId;
 use crate::protocol::session::{Activity, Session, SessionId};
 use crate::rules::alert::{Seen, report};
 use crate::rules::stop::{Cause, Next, Stopping};
-use crate::supervisor::hub::kept::{HALT, HALT_ALL, STOPPING};
+use crate::store::kept::{HALT, HALT_ALL, STOPPING};
 
 /// Who orders what a halt or a pause needs.
 pub const HALTER: &str = "halt";

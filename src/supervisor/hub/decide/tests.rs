@@ -13,9 +13,9 @@ use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
 use crate::store::change::Kind;
 use crate::store::hub::Loaded;
+use crate::store::kept::{HALT, MARKS};
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
-use crate::supervisor::hub::kept::{HALT, MARKS};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -730,8 +730,8 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     ];
     let reply = oneshot::channel().0;
     let batch = stage.play(vec![Input::Edits { edits: Edits { list, done: 3 }, reply }]);
-    assert_eq!(batch.state["halt/site"], None);
-    assert_eq!(batch.state["halt/shop"].as_ref().unwrap().data, eve);
+    assert!(batch.state["halt/site"].is_none());
+    assert_eq!(batch.state["halt/shop"].as_ref().unwrap().record().data, eve);
     assert!(!batch.state.contains_key("session.marks/x"), "it makes no sense");
     assert_eq!(halts(&stage), [("shop".into(), said("eve"))]);
 }

@@ -17,10 +17,10 @@ use tokio::sync::oneshot;
 use self::rest::{Rest, Trouble};
 use super::chat;
 use crate::protocol::notice::{Notice, NoticeKind};
+use crate::store::kept::THREAD;
 use crate::supervisor::config::channels;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::kept::THREAD;
 use crate::supervisor::hub::notice::{Delivery, Parcel};
 
 /// Characters of a thread's name.

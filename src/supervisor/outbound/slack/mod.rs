@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{chat, http};
 use crate::base::secret::Secret;
 use crate::protocol::notice::{Notice, NoticeKind};
+use crate::store::kept::THREAD;
 use crate::supervisor::config::channels;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::kept::THREAD;
 use crate::supervisor::hub::notice::{Delivery, Parcel};
 
 /// Slack takes about one message a second for a channel.

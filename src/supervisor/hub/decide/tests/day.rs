@@ -8,8 +8,8 @@ use super::*;
 use crate::rules::policy::Name;
 use crate::rules::policy::replay::{Replay, Would};
 use crate::rules::policy::settings::{Policies, Scope};
+use crate::store::kept::{HANDOVER, Kept, MARKS};
 use crate::store::tail::Tail;
-use crate::supervisor::hub::kept::{HANDOVER, MARKS};
 
 const SESSIONS: usize = 200;
 const MINUTE: i64 = 60_000;
@@ -200,7 +200,11 @@ impl Day {
             gone_sessions: Vec::new(),
             returned_nodes: BTreeSet::new(),
             open_commands: view.commands.values().map(|one| (**one).clone()).collect(),
-            state: view.state.iter().map(|(name, one)| (name.clone(), one.record.clone())).collect(),
+            state: view
+                .state
+                .iter()
+                .map(|(name, one)| (name.clone(), Kept::read(name, one.record())))
+                .collect(),
             tail: Tail::default(),
         };
         self.stage.view = View::of(loaded);

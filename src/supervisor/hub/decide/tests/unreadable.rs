@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::rules::lease::Loan;
+use crate::store::kept::{BUDGET, LEASE, MEMORY, SPENT};
 use crate::store::state::StateRecord;
-use crate::supervisor::hub::kept::{BUDGET, LEASE, MEMORY, SPENT};
 use crate::supervisor::hub::money::Key;
 
 /// One row of each kind, as a released version has stored it.
@@ -12,7 +12,8 @@ const RELEASED: &str = include_str!("../../../../../tests/fixtures/rows/supervis
 /// A supervisor that starts on a store with these rows, and a node that is connected.
 fn started_with(rows: &[(&str, &str)]) -> Stage {
     let row = |(name, data): &(&str, &str)| {
-        ((*name).to_owned(), StateRecord { data: (*data).to_owned(), changed_at: 5 })
+        let record = StateRecord { data: (*data).to_owned(), changed_at: 5 };
+        ((*name).to_owned(), Kept::read(name, record))
     };
     let loaded = Loaded { store_id: "s".into(), state: rows.iter().map(row).collect(), ..Loaded::default() };
     let mut stage = Stage { view: View::of(loaded), ..Stage::new() };
@@ -55,8 +56,8 @@ fn a_row_of_any_kind_that_cannot_be_read_stays_and_is_an_alert_that_names_it() {
             assert!(open[0].1.contains(name) && open[0].1.contains("Until it can: "), "{}", open[0].1);
             stage.now += 60_000;
             let batch = stage.play(vec![Input::Tick]);
-            assert!(batch.state.is_empty() || batch.state.get(name) != Some(&None), "{name} is taken away");
-            assert_eq!(stage.view.state[name].record.data, damaged, "{name} is left as it is");
+            assert!(!matches!(batch.state.get(name), Some(None)), "{name} is taken away");
+            assert_eq!(stage.view.state[name].record().data, damaged, "{name} is left as it is");
             assert_eq!(alerts(&stage).len(), 1, "{name} is told once");
             // A person puts it right.
             let edit = Edit {

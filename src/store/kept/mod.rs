@@ -1,18 +1,25 @@
 //! Kept state: what the supervisor keeps for itself between starts, in rows of one typed value for each kind.
 //!
 //! A row is decoded once, when it comes in (at the start, by an operator's edit, by the hub's own write); everybody
-//! reads the value. The list of kinds is closed.
+//! reads the value. The list of kinds is closed, and each has a version. In the store a row is postcard
+//! ([`shape`]), in `supervisor.db` and in a store that was closed for the release before this one it is JSON
+//! ([`json`]).
 //!
-//! **A row that cannot be read is never the same as no row.** It stays where it is, it is named in an alert and by
+//! **A row that cannot be read is never the same as no row.** It stays as it is, it is named in an alert and by
 //! `store check`, and until a person has put it right each kind does what harms least: see [`Kind::holds`].
+
+mod json;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
 
+use self::shape::Shape;
+use super::StoreError;
+use super::row::{self, Row};
+use super::state::StateRecord;
 use crate::base::clock::Time;
 use crate::protocol::approval::Approval;
 use crate::protocol::budget::Budget;
@@ -28,7 +35,9 @@ use crate::rules::notice::Told;
 use crate::rules::policy::Memories;
 use crate::rules::policy::facts::Facts;
 use crate::rules::stop::Stopping;
-use crate::store::state::StateRecord;
+
+/// The version under which a row of a kind is sealed; before it there was [`StateRecord`].
+const SEALED: u8 = 2;
 
 /// The key of a halt of everything: no project has this name.
 pub const HALT_ALL: &str = "*";
@@ -81,11 +90,34 @@ macro_rules! kinds {
         /// Every kind by its name, with what holds while a row of it cannot be read.
         const ALL: &[(&str, &str)] = &[$(($name, $holds)),*];
 
-        /// What a row of a kind says; or why it cannot be read.
-        fn decode(kind: &str, data: &str) -> Result<Value, String> {
+        /// What a row of a kind says in JSON; or why it cannot be read.
+        fn from_json(kind: &str, data: &str) -> Result<Value, String> {
             match kind {
-                $($name => parse::<$type>(data).map(|value| Value::$value(Arc::new(value))),)*
+                $($name => json::parse::<$type>(data).map(|value| Value::$value(Arc::new(value))),)*
                 _ => Err(format!("{kind:?} is no kind of state that this version knows")),
+            }
+        }
+
+        /// What the stored bytes of a row of a kind say; or why they cannot be read.
+        fn from_bytes(kind: &str, bytes: &Bytes) -> Result<Value, String> {
+            match kind {
+                $($name => bytes.read::<$type>().map(|value| Value::$value(Arc::new(value))),)*
+                _ => Err(format!("{kind:?} is no kind of state that this version knows")),
+            }
+        }
+
+        impl Value {
+            fn json(&self) -> String {
+                let text = match self {
+                    $(Self::$value(known) => serde_json::to_string(&**known),)*
+                };
+                text.unwrap_or_else(|_| "null".into())
+            }
+
+            fn bytes(&self) -> Bytes {
+                match self {
+                    $(Self::$value(known) => Bytes::of(&**known),)*
+                }
             }
         }
     };
@@ -148,28 +180,132 @@ impl<T> Kind<T> {
 /// One row, and what it says.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// As it is stored.
-    pub record: StateRecord,
-    /// What it says; or why it cannot be read.
-    pub value: Result<Value, String>,
+    /// What it says; or the row as it is, and why it cannot be read.
+    pub value: Result<Value, Unread>,
+    /// When it last changed.
+    pub changed_at: Time,
+}
+
+/// A row that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Why, as the end of a sentence that names the row.
+    pub why: String,
+    /// As it is stored: it is written again as it was.
+    raw: Raw,
+}
+
+#[derive(Clone, Debug)]
+enum Raw {
+    Json(String),
+    Bytes(Bytes),
+}
+
+/// The stored bytes of a value, with the version of its kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Bytes {
+    version: u8,
+    body: Vec<u8>,
+}
+
+impl Bytes {
+    fn of<T: Shape>(value: &T) -> Self {
+        Self { version: T::VERSION, body: postcard::to_allocvec(&value.shape()).unwrap_or_default() }
+    }
+
+    fn read<T: Shape>(&self) -> Result<T, String> {
+        match self.version {
+            version if version == T::VERSION => shape::read::<T::Stored>(&self.body).and_then(T::value),
+            version => Err(format!("its version {version} is not known to this release")),
+        }
+    }
+}
+
+/// A row in the store.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    changed_at: i64,
+    bytes: Bytes,
+}
+
+impl Row for Sealed {
+    const TABLE: &'static str = StateRecord::TABLE;
+    const VERSION: u8 = SEALED;
 }
 
 impl Kept {
     /// A row as the hub writes it.
-    pub fn new<T: Clone + Serialize>(kind: Kind<T>, value: &T, at: Time) -> Self {
-        Self { record: StateRecord::new(value, at), value: Ok((kind.wrap)(Arc::new(value.clone()))) }
+    pub fn new<T: Clone>(kind: Kind<T>, value: &T, at: Time) -> Self {
+        Self { value: Ok((kind.wrap)(Arc::new(value.clone()))), changed_at: at }
     }
 
-    /// A row as it was stored, under its name.
+    /// A row as an operator's database, or the release before this one, has it under a name.
     pub fn read(name: &str, record: StateRecord) -> Self {
-        let value = read(name, &record.data);
-        Self { record, value }
+        let changed_at = Time(record.changed_at);
+        // A row that this release could not read, written down for one that can.
+        let bytes = serde_json::from_str::<Waiting>(&record.data).map(|waiting| waiting.unread);
+        match bytes {
+            Ok(bytes) => Self { value: Self::of_bytes(name, bytes), changed_at },
+            Err(_) => {
+                let value = within(name, |kind| from_json(kind, &record.data));
+                Self { value: value.map_err(|why| Unread { why, raw: Raw::Json(record.data) }), changed_at }
+            }
+        }
     }
+
+    fn of_bytes(name: &str, bytes: Bytes) -> Result<Value, Unread> {
+        let value = within(name, |kind| from_bytes(kind, &bytes));
+        value.map_err(|why| Unread { why, raw: Raw::Bytes(bytes) })
+    }
+
+    /// The row as an operator's database has it.
+    pub fn record(&self) -> StateRecord {
+        let data = match &self.value {
+            Ok(value) => value.json(),
+            Err(Unread { raw: Raw::Json(data), .. }) => data.clone(),
+            Err(Unread { raw: Raw::Bytes(bytes), .. }) => {
+                serde_json::to_string(&Waiting { unread: bytes.clone() }).unwrap_or_default()
+            }
+        };
+        StateRecord { data, changed_at: self.changed_at.0 }
+    }
+
+    /// Opens the stored bytes of a row. Fails when they are not those that were written.
+    pub(super) fn open(bytes: &[u8], name: &str) -> Result<Self, StoreError> {
+        if bytes.first() != Some(&SEALED) {
+            return Ok(Self::read(name, row::open::<StateRecord>(bytes, name)?));
+        }
+        let Sealed { changed_at, bytes } = row::open(bytes, name)?;
+        Ok(Self { value: Self::of_bytes(name, bytes), changed_at: Time(changed_at) })
+    }
+
+    /// Seals the row for the store.
+    pub(super) fn seal(&self, name: &str) -> Vec<u8> {
+        let bytes = match &self.value {
+            Ok(value) => value.bytes(),
+            Err(Unread { raw: Raw::Bytes(bytes), .. }) => bytes.clone(),
+            Err(Unread { raw: Raw::Json(_), .. }) => return row::seal(&self.record(), name),
+        };
+        row::seal(&Sealed { changed_at: self.changed_at.0, bytes }, name)
+    }
+}
+
+/// How a row whose bytes nobody here can read waits in JSON for a release that can.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    unread: Bytes,
+}
+
+/// True when a row is sealed as the release before this one cannot open it.
+pub(super) fn is_new(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&SEALED)
 }
 
 /// Why a row that is stored under this name cannot be read, if it cannot.
 pub fn fault(name: &str, data: &str) -> Option<String> {
-    read(name, data).err()
+    let record = StateRecord { data: data.to_owned(), changed_at: 0 };
+    Kept::read(name, record).value.err().map(|unread| unread.why)
 }
 
 /// What holds while the row of this name cannot be read, as the end of a sentence.
@@ -179,61 +315,10 @@ pub fn holds(name: &str) -> &'static str {
     known.map_or("it is left as it is, and nothing is done with it", |(_, holds)| holds)
 }
 
-fn read(name: &str, data: &str) -> Result<Value, String> {
+fn within(name: &str, read: impl FnOnce(&str) -> Result<Value, String>) -> Result<Value, String> {
     match name.split_once('/') {
-        Some((kind, key)) if !key.is_empty() => decode(kind, data),
+        Some((kind, key)) if !key.is_empty() => read(kind),
         _ => Err("its name is not KIND/KEY".to_owned()),
-    }
-}
-
-/// A value from its JSON. What was left out is not made up: a row has every field that this version would write, and
-/// none that it would lose by writing the row again.
-fn parse<T: Serialize + DeserializeOwned>(data: &str) -> Result<T, String> {
-    let json: Json = serde_json::from_str(data).map_err(|error| format!("it is no JSON: {error}"))?;
-    if json.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Err("it says nothing at all".to_owned());
-    }
-    let value: T = serde_json::from_value(json.clone()).map_err(|error| error.to_string())?;
-    let again = serde_json::to_value(&value).map_err(|error| error.to_string())?;
-    match difference(&json, &again, "") {
-        Some(difference) => Err(difference),
-        None => Ok(value),
-    }
-}
-
-/// Fields that rows did not have in an earlier release: without one, a row says what the field's default says.
-const SINCE_FIRST: &[&str] = &[];
-
-/// The first field that one side has and the other one has not.
-fn difference(stored: &Json, again: &Json, place: &str) -> Option<String> {
-    match (stored, again) {
-        (Json::Object(stored), Json::Object(again)) => {
-            if let Some(field) = again
-                .keys()
-                .find(|field| !stored.contains_key(*field) && !SINCE_FIRST.contains(&field.as_str()))
-            {
-                return Some(format!("field {place}{field} is missing"));
-            }
-            stored.iter().find_map(|(field, one)| match again.get(field) {
-                // What is nothing and is not written is no loss.
-                None if one.is_null() => None,
-                None => Some(format!("field {place}{field} is not known to this version")),
-                Some(other) => difference(one, other, &format!("{place}{field}.")),
-            })
-        }
-        (Json::Array(stored), Json::Array(again)) => {
-            stored.iter().zip(again).find_map(|(one, other)| difference(one, other, place))
-        }
-        // A list is taken for the fields of a value in their order.
-        (Json::Object(_) | Json::Array(_), _) | (_, Json::Object(_) | Json::Array(_)) => {
-            let place = if place.is_empty() {
-                "it".to_owned()
-            } else {
-                format!("field {}", place.trim_end_matches('.'))
-            };
-            Some(format!("{place} is of another shape"))
-        }
-        _ => None,
     }
 }
 

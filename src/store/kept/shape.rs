@@ -1,0 +1,289 @@
+//! How the value of a kept row is stored: its fields in a fixed order, in postcard.
+//!
+//! Most values are stored as they are. Words that leave fields out in JSON have a shape of their own here. A released
+//! shape never changes: when one has to, `VERSION` of the value goes up, and the former shape is kept beside the new
+//! one; `tests/fixtures/rows/supervisor-kept.KIND.VERSION` must load for ever.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Time;
+use crate::base::money::Money;
+use crate::protocol::alert::Severity;
+use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
+use crate::protocol::budget::Budget;
+use crate::protocol::command::CommandId;
+use crate::protocol::mark::{Marks, Said};
+use crate::protocol::node::{NodeId, ProjectName};
+use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Part, Queued};
+use crate::protocol::provider::{BillLine, DayBill, Metered, Tries};
+use crate::protocol::session::{AskKind, SessionId};
+use crate::protocol::silence::Silence;
+use crate::protocol::worth::Worth;
+use crate::rules::budget::Counter;
+use crate::rules::handover::Handover;
+use crate::rules::lease::Loan;
+use crate::rules::ledger::{Bill, Counted, Place, Since, Used};
+use crate::rules::notice::Told;
+use crate::rules::policy::Memories;
+use crate::rules::policy::facts::Facts;
+use crate::rules::stop::Stopping;
+
+/// A value that is stored.
+pub(super) trait Shape: Sized {
+    /// The number of the shape.
+    const VERSION: u8 = 1;
+
+    /// Its fields as they are stored.
+    type Stored: Serialize + DeserializeOwned;
+
+    /// What is stored of it.
+    fn shape(&self) -> Self::Stored;
+
+    /// The value of what was stored; or why there is none.
+    fn value(stored: Self::Stored) -> Result<Self, String>;
+}
+
+/// Reads all of some bytes.
+pub(super) fn read<S: DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
+    match postcard::take_from_bytes::<S>(bytes) {
+        Ok((stored, [])) => Ok(stored),
+        Ok((_, rest)) => Err(format!("{} bytes follow what belongs to it", rest.len())),
+        Err(error) => Err(format!("its bytes are of another shape: {error}")),
+    }
+}
+
+/// Values whose JSON leaves nothing out.
+macro_rules! as_they_are {
+    ($($value:ty),* $(,)?) => {$(
+        impl Shape for $value {
+            type Stored = Self;
+
+            fn shape(&self) -> Self {
+                self.clone()
+            }
+
+            fn value(stored: Self) -> Result<Self, String> {
+                Ok(stored)
+            }
+        }
+    )*};
+}
+
+as_they_are!(
+    // Whole values.
+    BTreeMap<String, String>,
+    BTreeMap<String, Time>,
+    Budget,
+    Counter,
+    Facts,
+    Handover,
+    Loan,
+    Memories,
+    Said,
+    Silence,
+    Since,
+    Stopping,
+    String,
+    Told,
+    Tries,
+    // Parts of them.
+    ApprovalId,
+    ApprovalState,
+    AskKind,
+    CommandId,
+    Metered,
+    Money,
+    NodeId,
+    NoticeKind,
+    NoticeState,
+    Place,
+    ProjectName,
+    SessionId,
+    Severity,
+    Stage,
+    Time,
+    Used,
+    [u64; 5],
+    bool,
+    i64,
+    u32,
+    u64,
+);
+
+impl<T: Shape> Shape for Option<T> {
+    type Stored = Option<T::Stored>;
+
+    fn shape(&self) -> Self::Stored {
+        self.as_ref().map(T::shape)
+    }
+
+    fn value(stored: Self::Stored) -> Result<Self, String> {
+        stored.map(T::value).transpose()
+    }
+}
+
+impl<T: Shape> Shape for Vec<T> {
+    type Stored = Vec<T::Stored>;
+
+    fn shape(&self) -> Self::Stored {
+        self.iter().map(T::shape).collect()
+    }
+
+    fn value(stored: Self::Stored) -> Result<Self, String> {
+        stored.into_iter().map(T::value).collect()
+    }
+}
+
+/// Declares a shape with the fields of a value, and both ways between them.
+macro_rules! shapes {
+    ($($shape:ident of $value:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
+        #[derive(Serialize, Deserialize)]
+        pub(super) struct $shape {
+            $($field: <$type as Shape>::Stored,)*
+        }
+
+        impl Shape for $value {
+            type Stored = $shape;
+
+            fn shape(&self) -> $shape {
+                let Self { $($field),* } = self;
+                $shape { $($field: Shape::shape($field)),* }
+            }
+
+            fn value($shape { $($field),* }: $shape) -> Result<Self, String> {
+                Ok(Self { $($field: Shape::value($field)?),* })
+            }
+        }
+    )*};
+}
+
+shapes! {
+    StoredMarks of Marks {
+        paused: Option<Said>,
+        archived: Option<Said>,
+        halted: Option<Said>,
+        labels: Vec<String>,
+        continues: Option<String>,
+        continued_by: Option<String>,
+    }
+    StoredApproval of Approval {
+        id: ApprovalId,
+        kind: AskKind,
+        state: ApprovalState,
+        session_id: SessionId,
+        node_id: NodeId,
+        project: ProjectName,
+        directory: String,
+        request_id: String,
+        about: String,
+        what: String,
+        asked_at: Time,
+        deadline: Time,
+        snoozed_until: Time,
+        answer: Option<Given>,
+        receipt: Vec<Step>,
+    }
+    StoredGiven of Given {
+        reply: Reply,
+        by: String,
+        over: String,
+        at: Time,
+        command_id: CommandId,
+        has_ended: bool,
+    }
+    StoredStep of Step { stage: Stage, at: Time, by: String, over: String, note: String }
+    StoredNotice of Notice {
+        id: String,
+        kind: NoticeKind,
+        name: String,
+        severity: Severity,
+        title: String,
+        text: String,
+        about: String,
+        node: String,
+        session: String,
+        project: String,
+        subject: String,
+        alert: Option<u64>,
+        question: Option<String>,
+        by: String,
+        count: u64,
+        created_at: Time,
+    }
+    StoredPart of Part { subject: String, alert: Option<u64>, about: String, title: String, text: String }
+    StoredQueued of Queued {
+        no: u64,
+        channel: String,
+        notice: Notice,
+        state: NoticeState,
+        parts: Vec<Part>,
+        not_before: Time,
+        why: String,
+        tries: u32,
+    }
+    StoredLine of BillLine {
+        model: String,
+        item: String,
+        workspace: String,
+        project: String,
+        key: String,
+        usd: Option<Money>,
+        tokens: Option<Metered>,
+    }
+    StoredDay of DayBill { lines: Vec<BillLine>, is_partial: bool, fetched_at: Time, corrections: u32 }
+    StoredWorth of Worth {
+        tokens: [u64; 5],
+        picos: u64,
+        is_known: bool,
+        estimated: u64,
+        equivalent: u64,
+        unpriced: u64,
+        unreported: u64,
+    }
+    StoredCounted of Counted { id: String, at: i64, place: Place, told: u64, worth: Worth }
+    StoredBill of Bill {
+        recent: Vec<Counted>,
+        floor: i64,
+        messages: Used,
+        told: Used,
+        rests: Vec<Counted>,
+        sum: Worth,
+        is_new: bool,
+        is_anew: bool,
+        before: Used,
+    }
+}
+
+/// What is answered: its word in JSON is a field of the answer around it.
+#[derive(Serialize, Deserialize)]
+pub(super) enum StoredReply {
+    Once,
+    Always,
+    Reject(String),
+    Answers(Vec<Vec<String>>),
+}
+
+impl Shape for Reply {
+    type Stored = StoredReply;
+
+    fn shape(&self) -> StoredReply {
+        match self {
+            Self::Once => StoredReply::Once,
+            Self::Always => StoredReply::Always,
+            Self::Reject { message } => StoredReply::Reject(message.clone()),
+            Self::Answers { answers } => StoredReply::Answers(answers.clone()),
+        }
+    }
+
+    fn value(stored: StoredReply) -> Result<Self, String> {
+        Ok(match stored {
+            StoredReply::Once => Self::Once,
+            StoredReply::Always => Self::Always,
+            StoredReply::Reject(message) => Self::Reject { message },
+            StoredReply::Answers(answers) => Self::Answers { answers },
+        })
+    }
+}
