@@ -20,7 +20,7 @@ use super::change::Kind;
 use super::reader::Reader;
 use super::sheet::edit::{Deed, Edit};
 use super::sheet::line::{self, Line};
-use super::sheet::schema::Table;
+use super::sheet::schema::{Column, Table};
 use super::tables::{AUDIT, EVENTS};
 use super::{event, row};
 use crate::base::clock::Time;
@@ -55,7 +55,7 @@ impl Old {
 
     /// An audit record.
     pub(super) fn audit(seq: u64, record: &AuditRecord) -> Self {
-        Self { seq, at: record.at, line: line::of_audit(seq, record) }
+        Self { seq, at: record.at, line: line::of(Kind::Audit, &seq.to_string(), record) }
     }
 
     /// When it was stored.
@@ -282,7 +282,7 @@ pub fn returns(archive: &Archive) -> io::Result<Vec<Edit>> {
     let table = Table::of(archive.kind);
     let mut edits = Vec::new();
     read(&archive.path, |row| {
-        let cell = |name: &&str| ((*name).to_owned(), cell_of(row.get(*name)));
+        let cell = |column: &Column| (column.name.to_owned(), cell_of(row.get(column.name)));
         let key = row.get(table.key()).map(Value::to_string).unwrap_or_default();
         edits.push(Edit {
             kind: archive.kind,
@@ -305,7 +305,7 @@ fn mark_of(path: &Path) -> PathBuf {
 
 fn row_of(kind: Kind, line: &Line) -> Map<String, Value> {
     let columns = Table::of(kind).columns.iter().zip(line);
-    columns.map(|(name, cell)| ((*name).to_owned(), value_of(cell))).collect()
+    columns.map(|(column, cell)| (column.name.to_owned(), value_of(cell))).collect()
 }
 
 fn value_of(cell: &Cell) -> Value {

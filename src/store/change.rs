@@ -38,8 +38,22 @@ pub enum Kind {
     Event,
     /// An alert; its key is its number.
     Alert,
-    /// Something that the supervisor keeps for itself.
+    /// Something that the supervisor keeps for itself. In the store it is the kind of all of those; in the mirror the
+    /// kinds that follow have tables of their own: see [`super::kept::place`].
     State,
+    /// A halt.
+    Halt,
+    /// A budget that a person has set.
+    Budget,
+    /// A silence.
+    Silence,
+    /// An approval, open or over.
+    Approval,
+}
+
+impl Kind {
+    /// The kinds of what the supervisor keeps for itself.
+    pub const KEPT: [Self; 5] = [Self::State, Self::Halt, Self::Budget, Self::Silence, Self::Approval];
 }
 
 impl Row for Change {

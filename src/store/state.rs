@@ -1,14 +1,9 @@
 //! Kept state as text: a row's name, and its JSON as operators and the release before this one have it. What a row says
 //! is [`super::kept`]'s.
 
-use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use super::kept::Kept;
-use super::reader::Reader;
 use super::row::Row;
-use super::tables::STATE;
 
 /// What is kept under one name. Version 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,16 +22,4 @@ impl Row for StateRecord {
 /// The name of what is kept of a kind under a key, such as `halt/shop`. A kind has no slash.
 pub fn name(kind: &str, key: &str) -> String {
     format!("{kind}/{key}")
-}
-
-impl Reader<'_> {
-    /// Everything that is kept.
-    pub fn state(&self) -> Result<Vec<(String, Kept)>, StoreError> {
-        let table = self.txn().open_table(STATE)?;
-        let entries = table.iter()?.map(|entry| {
-            let (name, bytes) = entry?;
-            Ok((name.value().to_owned(), Kept::open(bytes.value(), name.value())?))
-        });
-        entries.collect()
-    }
 }

@@ -14,12 +14,16 @@ mod shape;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use self::shape::Shape;
 use super::StoreError;
+use super::change as table;
+use super::reader::Reader;
 use super::row::{self, Row};
-use super::state::StateRecord;
+use super::state::{self, StateRecord};
+use super::tables::STATE;
 use crate::base::clock::Time;
 use crate::protocol::approval::Approval;
 use crate::protocol::budget::Budget;
@@ -290,6 +294,26 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// True for an approval of which nothing can become any more.
+    fn is_over(&self) -> bool {
+        let approval = self.value.as_ref().ok().and_then(|value| OPEN.of(value));
+        approval.is_some_and(|approval| !approval.is_open())
+    }
+}
+
+impl Reader<'_> {
+    /// Everything that is kept.
+    pub fn state(&self) -> Result<Vec<(String, Kept)>, StoreError> {
+        let table = self.txn().open_table(STATE)?;
+        let entries = table.iter()?.map(|entry| {
+            let (name, bytes) = entry?;
+            Ok((name.value().to_owned(), Kept::open(bytes.value(), name.value())?))
+        });
+        entries.collect()
+    }
+}
+
 /// How a row whose bytes nobody here can read waits in JSON for a release that can.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -306,6 +330,42 @@ pub(super) fn is_new(bytes: &[u8]) -> bool {
 pub fn fault(name: &str, data: &str) -> Option<String> {
     let record = StateRecord { data: data.to_owned(), changed_at: 0 };
     Kept::read(name, record).value.err().map(|unread| unread.why)
+}
+
+/// The kinds that have a table of their own in the mirror. Of approvals there are two: those that may still change, and
+/// those that are over.
+const TABLES: [(&str, table::Kind); 5] = [
+    (HALT.name, table::Kind::Halt),
+    (BUDGET.name, table::Kind::Budget),
+    (SILENCE.name, table::Kind::Silence),
+    (OPEN.name, table::Kind::Approval),
+    (OVER.name, table::Kind::Approval),
+];
+
+/// The table of a row, and its key there.
+pub fn place(name: &str) -> (table::Kind, &str) {
+    let own = name.split_once('/').and_then(|(kind, key)| {
+        let (_, table) = TABLES.iter().find(|(one, _)| *one == kind)?;
+        Some((*table, key))
+    });
+    own.unwrap_or((table::Kind::State, name))
+}
+
+/// The names that the row with this key of a table may have.
+pub fn names(table: table::Kind, key: &str) -> Vec<String> {
+    let own = TABLES.iter().filter(|(_, one)| *one == table).map(|(kind, _)| state::name(kind, key));
+    let names: Vec<String> = own.collect();
+    if table == table::Kind::State { vec![key.to_owned()] } else { names }
+}
+
+/// The name of a row that comes from a table of the mirror.
+pub fn name_in(table: table::Kind, key: &str, record: &StateRecord) -> String {
+    let mut names = names(table, key).into_iter();
+    let first = names.next().unwrap_or_default();
+    match names.next() {
+        Some(over) if Kept::read(&first, record.clone()).is_over() => over,
+        _ => first,
+    }
 }
 
 /// What holds while the row of this name cannot be read, as the end of a sentence.

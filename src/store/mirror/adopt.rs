@@ -18,9 +18,10 @@ use crate::store::change::Kind;
 use crate::store::command::{CommandRow, KeyRecord};
 use crate::store::cost::CostRecord;
 use crate::store::hub::Store;
+use crate::store::kept;
 use crate::store::node::NodeRow;
 use crate::store::session::SessionRow;
-use crate::store::sheet::line::{self, Fields};
+use crate::store::sheet::line::{self, Fields, Line};
 use crate::store::sheet::schema::Table;
 use crate::store::state::StateRecord;
 use crate::store::tables::{
@@ -67,7 +68,7 @@ pub fn adopt(
     loop {
         let mut read = 0;
         store.transaction(|txn| {
-            let sql = Table::of(Kind::Event).select_sql("WHERE seq > ? ORDER BY seq LIMIT ?");
+            let sql = Table::of(Kind::Event).select_sql(connection, "WHERE seq > ? ORDER BY seq LIMIT ?")?;
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(rusqlite::params![adopted.last.cast_signed(), STEP as i64])?;
             let (mut index, mut back) = (Vec::new(), Vec::new());
@@ -197,20 +198,32 @@ fn each(
     mut see: impl FnMut(&str, Fields) -> Result<Result<(), String>, StoreError>,
 ) -> Result<(), StoreError> {
     let table = Table::of(kind);
-    // A backup of an earlier day may not have it.
-    if !table.is_in(connection)? {
-        return Ok(());
-    }
-    let mut statement = connection.prepare(&table.select_sql(""))?;
-    let mut rows = statement.query([])?;
-    while let Some(found) = rows.next()? {
-        let line = line::cells(found, table)?;
-        let Some(key) = line::key(&line[0]) else { continue };
-        let seen = match line::read(table, &line) {
+    lines(connection, kind, |line| {
+        let Some(key) = line::key(&line[0]) else { return Ok(()) };
+        let seen = match line::read(table, line) {
             Ok(fields) => see(&key, fields)?,
             Err(why) => Err(why),
         };
         adopted.sense(table.name, &line[0], seen);
+        Ok(())
+    })
+}
+
+/// Shows every line of a table.
+fn lines(
+    connection: &Connection,
+    kind: Kind,
+    mut see: impl FnMut(&Line) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let table = Table::of(kind);
+    // A backup of an earlier day may not have it.
+    if !table.is_in(connection)? {
+        return Ok(());
+    }
+    let mut statement = connection.prepare(&table.select_sql(connection, "")?)?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        see(&line::cells(found, table)?)?;
     }
     Ok(())
 }
@@ -251,11 +264,16 @@ fn small(
         txn.open_table(ALERTS)?.insert(id, row::seal(&alert, id).as_slice())?;
         Ok(Ok(()))
     })?;
-    each(connection, Kind::State, adopted, |key, fields| {
-        // Should it be a halt or a limit, it holds though it cannot be read: it is never left out.
-        let kept = line::row::<StateRecord>(fields).unwrap_or_default();
-        put(txn, STATE, key, &row::seal(&kept, key)).map(Ok)
-    })?;
+    for kind in Kind::KEPT {
+        lines(connection, kind, |line| {
+            let Some(key) = line::key(&line[0]) else { return Ok(()) };
+            let said = line::read(Table::of(kind), line).and_then(|fields| line::state(kind, fields));
+            // Should it be a halt or a limit, it holds though it cannot be read: it is never left out.
+            let record = said.unwrap_or_else(|why| StateRecord { data: why, ..StateRecord::default() });
+            let name = kept::name_in(kind, &key, &record);
+            put(txn, STATE, &name, &row::seal(&record, &name))
+        })?;
+    }
     each(connection, Kind::Command, adopted, |key, fields| {
         let command = match line::row::<CommandRow>(fields) {
             Ok(row) => row,
@@ -318,7 +336,7 @@ fn sessions(
 }
 
 fn gone(connection: &Connection, txn: &WriteTransaction) -> Result<(), StoreError> {
-    let mut statement = connection.prepare("SELECT key, row FROM _hal_gone")?;
+    let mut statement = connection.prepare("SELECT * FROM _hal_gone")?;
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
         let (key, row): (String, Vec<u8>) = (found.get(0)?, found.get(1)?);

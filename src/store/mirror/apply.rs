@@ -246,7 +246,7 @@ fn put(connection: &Connection, table: &Table, key: &str, line: Option<Line>) ->
 fn gone(connection: &Connection, reader: &Reader<'_>, key: &str) -> Result<(), StoreError> {
     if let Some(row) = reader.gone_row(key)? {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO _hal_gone (key, row) VALUES (?, ?)")?
+            .prepare_cached("INSERT OR REPLACE INTO _hal_gone (key, bytes) VALUES (?, ?)")?
             .execute(params![key, row])?;
     }
     Ok(())
@@ -300,6 +300,6 @@ pub fn names(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<Str
 
 /// A whole line of the mirror.
 pub fn line_of(connection: &Connection, table: &Table, key: &Cell) -> rusqlite::Result<Option<Line>> {
-    let sql = table.select_sql(&format!("WHERE {} = ?", table.key()));
+    let sql = table.select_sql(connection, &format!("WHERE {} = ?", table.key()))?;
     connection.prepare_cached(&sql)?.query_row([key], |row| line::cells(row, table)).optional()
 }

@@ -7,7 +7,7 @@ use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::{CommandRow, KeyRecord};
 use crate::store::cost::CostRecord;
-use crate::store::kept::Kept;
+use crate::store::kept::{self, Kept};
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::reader::Reader;
 use crate::store::session::{SessionRecord, SessionRow};
@@ -42,6 +42,12 @@ impl Todo {
     }
 }
 
+/// The table of the mirror that shows a row of the store, and its key there.
+fn shown(kind: Kind, key: &str) -> (Kind, String) {
+    let (kind, key) = if kind == Kind::State { kept::place(key) } else { (kind, key) };
+    (kind, key.to_owned())
+}
+
 impl Reader<'_> {
     /// The number of the last change.
     pub fn last_change(&self) -> Result<u64, StoreError> {
@@ -70,7 +76,7 @@ impl Reader<'_> {
                         _ => todo.ranges.push((from, to)),
                     }
                 }
-                Change::Put(kind, key) => weight += u64::from(todo.rows.insert((kind, key))),
+                Change::Put(kind, key) => weight += u64::from(todo.rows.insert(shown(kind, &key))),
             }
         }
         Ok(todo)
@@ -119,29 +125,34 @@ impl Reader<'_> {
             Kind::Cost => {
                 let table = self.txn().open_table(COSTS)?;
                 let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of_cost(key, &row::open::<CostRecord>(bytes.value(), key)?)))
+                Ok(Some(line::of(kind, key, &row::open::<CostRecord>(bytes.value(), key)?)))
             }
             Kind::Audit => {
                 let Ok(seq) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
-                Ok(Some(line::of_audit(seq, &row::open::<AuditRecord>(bytes.value(), seq)?)))
+                Ok(Some(line::of(kind, key, &row::open::<AuditRecord>(bytes.value(), seq)?)))
             }
             Kind::Alert => {
                 let Ok(id) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(ALERTS)?;
                 let Some(bytes) = table.get(id)? else { return Ok(None) };
-                Ok(Some(line::of_alert(id, &row::open::<AlertRow>(bytes.value(), id)?)))
+                Ok(Some(line::of(kind, key, &row::open::<AlertRow>(bytes.value(), id)?)))
             }
-            Kind::State => {
+            Kind::State | Kind::Halt | Kind::Budget | Kind::Silence | Kind::Approval => {
                 let table = self.txn().open_table(STATE)?;
-                let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of_state(key, &Kept::open(bytes.value(), key)?.record())))
+                for name in kept::names(kind, key) {
+                    if let Some(bytes) = table.get(name.as_str())? {
+                        let kept = Kept::open(bytes.value(), &name)?;
+                        return Ok(Some(line::of_state(kind, key, &kept.record())));
+                    }
+                }
+                Ok(None)
             }
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;
                 let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of_command(key, &row::open::<CommandRow>(bytes.value(), key)?)))
+                Ok(Some(line::of(kind, key, &row::open::<CommandRow>(bytes.value(), key)?)))
             }
         }
     }
@@ -170,7 +181,7 @@ impl Reader<'_> {
         ];
         for (kind, table) in tables {
             for entry in self.txn().open_table(table)?.iter()? {
-                all.push((kind, entry?.0.value().to_owned()));
+                all.push(shown(kind, entry?.0.value()));
             }
         }
         for (kind, table) in [(Kind::Audit, AUDIT), (Kind::Alert, ALERTS)] {

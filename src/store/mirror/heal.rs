@@ -18,7 +18,7 @@ use crate::store::change::Kind;
 use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
 use crate::store::hub::Store;
-use crate::store::kept::Kept;
+use crate::store::kept::{self, Kept};
 use crate::store::node::NodeRow;
 use crate::store::reader::Reader;
 use crate::store::session::SessionRow;
@@ -125,18 +125,23 @@ fn note(
 
 /// What the mirror says of a row, if that is what the store should say.
 fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, StoreError> {
-    let table = Table::of(*kind);
+    let (kind, key) = if *kind == Kind::State { kept::place(key) } else { (*kind, key.as_str()) };
+    let table = Table::of(kind);
     let unknown =
         |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
-    if newer.is_lost || is_newer(newer, *kind, key) {
+    if newer.is_lost || is_newer(newer, kind, key) {
         return Err(unknown("has not taken over its last change"));
     }
     let pk = match kind {
         Kind::Event | Kind::Audit | Kind::Alert => Cell::Integer(key.parse().unwrap_or_default()),
-        _ => Cell::Text(key.clone()),
+        _ => Cell::Text(key.to_owned()),
     };
     let line = line_of(&immutable(mirror)?, table, &pk)?.ok_or_else(|| unknown("has not got it"))?;
-    line::read(table, &line).map_err(|why| unknown(&why))
+    let said = line::read(table, &line).map_err(|why| unknown(&why))?;
+    match Kind::KEPT.contains(&kind) {
+        true => line::state(kind, said).map(|record| line::fields(&record)).map_err(|why| unknown(&why)),
+        false => Ok(said),
+    }
 }
 
 fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(), StoreError> {

@@ -149,7 +149,7 @@ fn inserted(
     given: Given,
 ) -> rusqlite::Result<Option<Deed>> {
     let Some(line) = line_of(connection, table, pk)? else { return Ok(None) };
-    let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(line).collect();
+    let columns = table.named_line(line);
     let last = match table.kind {
         Kind::Event => given.event,
         Kind::Audit => given.audit,

@@ -95,7 +95,8 @@ pub fn slice(
     most: usize,
 ) -> rusqlite::Result<Vec<Vec<Cell>>> {
     let key = table.key();
-    let sql = table.select_sql(&format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {most}"));
+    let rest = format!("WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT {most}");
+    let sql = table.select_sql(connection, &rest)?;
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([after.unwrap_or(&Cell::Null)])?;
     let (mut lines, mut bytes) = (Vec::new(), 0);
@@ -123,8 +124,7 @@ fn differing(
         }
         let Ok(said) = line::read(table, &cells) else { continue };
         if fields_of(reader, table, &key)?.as_ref() != Some(&said) {
-            let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
-            edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });
+            edits.push(Edit { kind: table.kind, key, deed: Deed::Put(table.named_line(cells)) });
         }
     }
     Ok(edits)

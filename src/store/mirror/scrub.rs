@@ -264,8 +264,7 @@ impl Found {
                 self.write_again(table.kind, key);
             }
             Err(StoreError::Damaged { .. }) if said.is_ok() => {
-                let columns = table.columns.iter().map(|name| (*name).to_owned()).zip(cells).collect();
-                self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(columns) });
+                self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(table.named_line(cells)) });
             }
             Err(error) => return Err(error),
         }

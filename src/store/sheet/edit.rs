@@ -17,11 +17,10 @@ use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
 use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
-use crate::store::kept::Kept;
+use crate::store::kept::{self, Kept};
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::row;
 use crate::store::session::{SessionRecord, SessionRow};
-use crate::store::state::StateRecord;
 use crate::store::tables::{
     AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
 };
@@ -116,7 +115,7 @@ impl Edit {
     /// Why its values make no sense whatever the row is, if they do not: a time that no calendar holds.
     pub fn fault(&self) -> Option<String> {
         match &self.deed {
-            Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => line::fault(columns),
+            Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => line::fault(self.kind, columns),
             Deed::Drop | Deed::Index(_) => None,
         }
     }
@@ -176,15 +175,16 @@ impl Edit {
         row.into_alert(id).map(Some).map_err(|error| error.to_string())
     }
 
-    /// What is kept under a name after this edit; `None` when it is gone.
-    pub fn of_state(&self, known: Option<&Kept>) -> Result<Option<Kept>, String> {
-        let Some(fields) = self.fields(known.map(|kept| line::fields(&kept.record())))? else {
-            return Ok(None);
-        };
-        let kept = Kept::read(&self.key, line::row::<StateRecord>(fields)?);
+    /// What is kept after this edit, under its name; `None` when it is gone.
+    pub fn of_state(&self, known: Option<&Kept>) -> Result<Option<(String, Kept)>, String> {
+        let known = known.map(|kept| line::state_fields(self.kind, &kept.record()));
+        let Some(fields) = self.fields(known)? else { return Ok(None) };
+        let record = line::state(self.kind, fields)?;
+        let name = kept::name_in(self.kind, &self.key, &record);
+        let kept = Kept::read(&name, record);
         match &kept.value {
-            Ok(_) => Ok(Some(kept)),
-            Err(unread) => Err(format!("data makes no sense: {}", unread.why)),
+            Ok(_) => Ok(Some((name, kept))),
+            Err(unread) => Err(format!("it makes no sense: {}", unread.why)),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A row is taken as its named fields. Those that have a column of their own leave; the rest goes into `extra` as
 //! JSON. Backwards, `extra` (or a blank row) is filled with what the columns say. A column that follows from several
-//! fields, such as `status`, changes them only when it says something else than they do.
+//! fields, such as `status`, changes them only when it says something else than they do. What each column holds is
+//! said in [`super::schema`].
 
 use rusqlite::types::{Value as Cell, ValueRef};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::moment;
-use super::schema::Table;
+use super::schema::{Column, Holds, Table};
 use crate::base::clock::Time;
 use crate::base::money;
 use crate::protocol::event::EventView;
@@ -19,7 +20,6 @@ use crate::protocol::session::Session;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
-use crate::store::command::CommandRow;
 use crate::store::cost::CostRecord;
 use crate::store::node::{NodeRecord, NodeRow};
 use crate::store::session::{SessionRecord, SessionRow};
@@ -28,12 +28,11 @@ use crate::store::state::StateRecord;
 /// Characters of a wrong value that are shown.
 const SHOWN: usize = 60;
 
-/// Columns that are times.
-const TIMES: [&str; 7] =
-    ["timestamp", "occurred_at", "started_at", "connected_at", "last_heartbeat", "created_at", "expires_at"];
-
 /// More of anything than there is: tokens, dollars.
 const TOO_MANY: f64 = 1e18;
+
+/// The field that holds the JSON of a kept row that has no columns, since it cannot be read.
+const UNREAD: &str = "unread";
 
 /// The values of a line, in the order of its table's columns.
 pub type Line = Vec<Cell>;
@@ -96,118 +95,99 @@ pub fn of_event(event: &EventView) -> Line {
     ]
 }
 
+/// A line of a row of which every column is a field.
+pub fn of(kind: Kind, key: &str, row: &impl Serialize) -> Line {
+    of_fields(kind, key, fields(row), &[])
+}
+
 /// A line of sessions. `known` is the word for what it does, `shown` the same with its node's absence counted in.
 pub fn of_session(record: &SessionRecord, known: &str, shown: &str) -> Line {
-    let session = &record.session;
-    let mut rest = fields(&SessionRow::from(record));
-    for column in ["node_id", "project", "started_at", "active_at"] {
-        rest.remove(column);
-    }
-    rest.insert("status".into(), known.into());
-    vec![
-        text(session.id.as_str()),
-        text(session.node_id.as_str()),
-        text(session.project.as_str()),
-        text(shown),
-        whole(session.tokens.total()),
-        dollars(session.cost_micros),
-        Cell::Text(moment::text(session.started_at)),
-        Cell::Text(moment::text(session.active_at)),
-        Cell::Text(Value::Object(rest).to_string()),
-    ]
+    let mut row = fields(&SessionRow::from(record));
+    row.insert("status".into(), known.into());
+    of_fields(Kind::Session, record.session.id.as_str(), row, &[("status", text(shown))])
 }
 
 /// A line of nodes, with its status word and when it was last heard of, which is seldom worth a write to the store.
 pub fn of_node(record: &NodeRecord, status: &str, heard: Time) -> Line {
-    let mut rest = fields(&NodeRow::from(record));
-    for column in ["hostname", "connected_at"] {
-        rest.remove(column);
-    }
-    vec![
-        text(record.id.as_str()),
-        text(&record.hostname),
-        text(status),
-        Cell::Text(moment::text(heard)),
-        Cell::Text(moment::text(record.connected_at)),
-        Cell::Text(moment::text(heard)),
-        Cell::Text(Value::Object(rest).to_string()),
-    ]
-}
-
-/// A line of costs.
-pub fn of_cost(key: &str, cost: &CostRecord) -> Line {
-    vec![
-        text(key),
-        text(&cost.provider),
-        text(&cost.model),
-        text(&cost.date),
-        whole(cost.tokens.iter().fold(0, |sum, kind| sum.saturating_add(*kind))),
-        exact_dollars(cost.picos),
-        text(&cost.project),
-        text(&cost.session_id),
-        text(&cost.node_id),
-        Cell::Text(
-            json!({"tokens": cost.tokens, "picos": cost.picos, "estimated": cost.estimated,
-                "equivalent": cost.equivalent, "unpriced": cost.unpriced, "unreported": cost.unreported})
-            .to_string(),
-        ),
-    ]
-}
-
-/// A line of the audit log.
-pub fn of_audit(seq: u64, record: &AuditRecord) -> Line {
-    vec![
-        whole(seq),
-        text(&record.id),
-        Cell::Text(moment::text(record.at)),
-        text(&record.actor),
-        text(&record.action),
-        text(&record.target),
-        text(&record.args),
-        text(&record.result),
-        record.error.clone().map_or(Cell::Null, Cell::Text),
-        record.duration_ms.map_or(Cell::Null, whole),
-        text(&record.ip),
-        Cell::Null,
-    ]
-}
-
-/// A line of alerts.
-pub(in crate::store) fn of_alert(id: u64, row: &AlertRow) -> Line {
-    let mut rest = fields(row);
-    let mut take = |name: &str| rest.remove(name).unwrap_or_default();
-    let mut line = vec![whole(id)];
-    for name in ["name", "about", "severity", "status", "text"] {
-        line.push(take(name).as_str().map_or(Cell::Null, text));
-    }
-    line.push(whole(take("count").as_u64().unwrap_or_default()));
-    for name in ["started_at", "changed_at"] {
-        line.push(Cell::Text(moment::text(Time(take(name).as_i64().unwrap_or_default()))));
-    }
-    line.push(take("acknowledged_by").as_str().map_or(Cell::Null, text));
-    line.push(Cell::Text(Value::Object(rest).to_string()));
-    line
+    let heard = Cell::Text(moment::text(heard));
+    let shown = [("status", text(status)), ("last_heartbeat", heard.clone()), ("timestamp", heard)];
+    of_fields(Kind::Node, record.id.as_str(), fields(&NodeRow::from(record)), &shown)
 }
 
 /// A line of what the supervisor keeps for itself.
-pub fn of_state(name: &str, record: &StateRecord) -> Line {
-    let at = Cell::Text(moment::text(Time(record.changed_at)));
-    vec![text(name), text(&record.data), at, Cell::Null]
+pub fn of_state(kind: Kind, key: &str, record: &StateRecord) -> Line {
+    of_fields(kind, key, state_fields(kind, record), &[])
 }
 
-/// A line of commands.
-pub(in crate::store) fn of_command(id: &str, row: &CommandRow) -> Line {
-    let mut rest = fields(row);
-    let mut take = |name: &str| rest.remove(name).unwrap_or_default();
-    let mut line = vec![text(id)];
-    for name in ["session_id", "node_id", "verb", "state", "args", "output", "idempotency_key"] {
-        line.push(take(name).as_str().map_or(Cell::Null, text));
+/// A line: some cells are given, each other one takes its field away, and the rest of the fields is `extra`.
+fn of_fields(kind: Kind, key: &str, mut rest: Fields, given: &[(&str, Cell)]) -> Line {
+    let cell = |column: &Column| {
+        let given = given.iter().find(|(name, _)| *name == column.name);
+        given.map_or_else(|| cell_of(column, key, &mut rest), |(_, cell)| cell.clone())
+    };
+    Table::of(kind).columns.iter().map(cell).collect()
+}
+
+/// What a column shows. The last one shows what the others have left.
+fn cell_of(column: &Column, key: &str, rest: &mut Fields) -> Cell {
+    let said = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let field = column.field;
+    match column.holds {
+        Holds::Name => {
+            if said(rest.get(field)).as_deref() == Some(key) {
+                rest.remove(field);
+            }
+            text(key)
+        }
+        Holds::Number => Cell::Integer(key.parse().unwrap_or_default()),
+        Holds::Text | Holds::Maybe => said(rest.remove(field).as_ref()).map_or(Cell::Null, Cell::Text),
+        Holds::Count | Holds::MaybeCount => {
+            rest.remove(field).and_then(|count| count.as_u64()).map_or(Cell::Null, whole)
+        }
+        Holds::Moment | Holds::MaybeMoment => {
+            let at = rest.remove(field).and_then(|at| at.as_i64()).unwrap_or_default();
+            Cell::Text(moment::text(Time(at)))
+        }
+        Holds::Stamp => said(rest.remove(field).as_ref())
+            .map_or(Cell::Null, |said| Cell::Text(Time::parse(&said).map_or(said, moment::text))),
+        Holds::Json => rest.remove(field).map_or(Cell::Null, |value| Cell::Text(value.to_string())),
+        // What is kept exactly stays among the rest.
+        Holds::Dollars => dollars(rest.get(field).and_then(Value::as_u64)),
+        Holds::ExactDollars => exact_dollars(rest.get(field).and_then(Value::as_u64)),
+        Holds::Tokens => whole(sum(rest.get(field))),
+        Holds::Micros | Holds::Activity | Holds::Shown | Holds::Heard => Cell::Null,
+        Holds::Extra if rest.is_empty() => Cell::Null,
+        Holds::Extra => Cell::Text(Value::Object(std::mem::take(rest)).to_string()),
     }
-    for name in ["created_at", "expires_at", "changed_at"] {
-        line.push(Cell::Text(moment::text(Time(take(name).as_i64().unwrap_or_default()))));
+}
+
+/// The fields of what the supervisor keeps for itself. Rows of tables with columns have those of what they say.
+pub fn state_fields(kind: Kind, record: &StateRecord) -> Fields {
+    if kind == Kind::State {
+        return fields(record);
     }
-    line.push(Cell::Text(Value::Object(rest).to_string()));
-    line
+    let mut said = match serde_json::from_str(&record.data) {
+        Ok(Value::Object(said)) if !said.contains_key(UNREAD) => said,
+        _ => Fields::from_iter([(UNREAD.to_owned(), record.data.clone().into())]),
+    };
+    said.insert("changed_at".into(), record.changed_at.into());
+    said
+}
+
+/// What the supervisor keeps for itself, from its fields.
+pub fn state(kind: Kind, mut said: Fields) -> Result<StateRecord, String> {
+    if kind == Kind::State {
+        return row(said);
+    }
+    let changed_at = said.remove("changed_at").and_then(|at| at.as_i64()).unwrap_or_default();
+    let data = match said.remove(UNREAD) {
+        Some(Value::String(data)) => data,
+        _ => {
+            said.retain(|_, value| !value.is_null());
+            Value::Object(said).to_string()
+        }
+    };
+    Ok(StateRecord { data, changed_at })
 }
 
 /// The fields of a row.
@@ -221,27 +201,28 @@ pub fn fields(row: &impl Serialize) -> Fields {
 /// The fields that a whole line of a table says.
 pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
     let mut into = blank(table.kind);
-    let named = || table.columns.iter().zip(line).skip(1);
-    let extra = named().find(|(name, _)| **name == "extra").map(|(_, cell)| cell);
-    let rest = extra.map(|cell| set(table.kind, &mut into, "extra", cell)).transpose()?;
-    let had_extra = rest.is_some() && !matches!(extra, Some(Cell::Null) | None);
-    for (name, cell) in named().filter(|(name, _)| **name != "extra") {
-        if had_extra && already_says(table.kind, &into, name, cell) {
-            continue;
+    let cells = || table.columns.iter().zip(line);
+    let extra = cells().find(|(column, _)| column.holds == Holds::Extra).map(|(_, cell)| cell);
+    extra.map(|cell| set_extra(&mut into, cell)).transpose()?;
+    let had_extra = !matches!(extra, Some(Cell::Null) | None);
+    for (column, cell) in cells().filter(|(column, _)| column.holds != Holds::Extra) {
+        if !(had_extra && already_says(column, &into, cell)) {
+            set(column, &mut into, cell)?;
         }
-        set(table.kind, &mut into, name, cell).map_err(|why| format!("{name} {why}"))?;
     }
-    forget_status(table.kind, &mut into);
+    forget_words(table, &mut into);
     Ok(into)
 }
 
 /// What is wrong with the times among new values, as a sentence. Rows that an older version has stored may hold such
 /// times, and come back as they are; nobody may write new ones.
-pub fn fault(columns: &Columns) -> Option<String> {
+pub fn fault(kind: Kind, columns: &Columns) -> Option<String> {
     columns.iter().find_map(|(name, cell)| {
-        let at = match (name.as_str(), cell) {
-            ("ts_us", Cell::Integer(micros)) => Time(micros.div_euclid(1000)),
-            (name, Cell::Text(said)) if TIMES.contains(&name) => moment::parse(said)?,
+        let at = match (Table::of(kind).column(name)?.holds, cell) {
+            (Holds::Micros, Cell::Integer(micros)) => Time(micros.div_euclid(1000)),
+            (Holds::Moment | Holds::MaybeMoment | Holds::Heard | Holds::Stamp, Cell::Text(said)) => {
+                moment::parse(said)?
+            }
             _ => return None,
         };
         let said = cell_text(cell).unwrap_or_default();
@@ -256,18 +237,19 @@ pub fn fault(columns: &Columns) -> Option<String> {
 
 /// Puts changed columns into the fields of a row.
 pub fn change(kind: Kind, into: &mut Fields, columns: &Columns) -> Result<(), String> {
+    let table = Table::of(kind);
     for (name, cell) in columns {
-        set(kind, into, name, cell).map_err(|why| format!("{name} {why}"))?;
+        let column = table.column(name).ok_or_else(|| format!("{} has no column {name}", table.name))?;
+        set(column, into, cell)?;
     }
-    forget_status(kind, into);
+    forget_words(table, into);
     Ok(())
 }
 
 /// Sessions and nodes are only shown with a status: it follows from the rest.
-fn forget_status(kind: Kind, fields: &mut Fields) {
-    if kind != Kind::Alert {
-        fields.remove("status");
-    }
+fn forget_words(table: &Table, fields: &mut Fields) {
+    let shown = table.columns.iter().filter(|column| matches!(column.holds, Holds::Activity | Holds::Shown));
+    shown.for_each(|column| drop(fields.remove(column.name)));
 }
 
 /// A row from its fields.
@@ -327,71 +309,65 @@ fn blank(kind: Kind) -> Fields {
         Kind::Alert => fields(&AlertRow::default()),
         Kind::State => fields(&StateRecord::default()),
         Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
+        Kind::Halt | Kind::Budget | Kind::Silence | Kind::Approval => Fields::new(),
     }
 }
 
 /// True when a column that follows from several fields says what they say.
-fn already_says(kind: Kind, fields: &Fields, column: &str, cell: &Cell) -> bool {
-    match (kind, column) {
-        (Kind::Session, "status") => {
+fn already_says(column: &Column, fields: &Fields, cell: &Cell) -> bool {
+    let number = fields.get(column.field).and_then(Value::as_u64);
+    match column.holds {
+        Holds::Activity => {
             let word = cell_text(cell).unwrap_or_default();
             word == "unreachable" || fields.get("status").and_then(Value::as_str) == Some(&word)
         }
-        (Kind::Session | Kind::Cost, "tokens") => {
-            let kinds = fields.get("tokens").and_then(Value::as_array).into_iter().flatten();
-            let sum = kinds.fold(0, |sum: u64, kind| sum.saturating_add(kind.as_u64().unwrap_or(0)));
-            *cell == whole(sum)
-        }
-        (Kind::Session, "cost") => *cell == dollars(fields.get("cost_micros").and_then(Value::as_u64)),
-        (Kind::Cost, "cost_usd") => {
-            let picos = fields.get("picos").and_then(Value::as_u64);
-            // As it was written, or as an older version wrote the same money.
-            *cell == exact_dollars(picos) || *cell == dollars(picos.map(money::micros))
-        }
-        (Kind::Node, "last_heartbeat" | "timestamp") => true,
+        Holds::Tokens => *cell == whole(sum(fields.get(column.field))),
+        Holds::Dollars => *cell == dollars(number),
+        // As it was written, or as an older version wrote the same money.
+        Holds::ExactDollars => *cell == exact_dollars(number) || *cell == dollars(number.map(money::micros)),
+        Holds::Heard => true,
         _ => false,
     }
 }
 
 /// Puts one column into the fields of a row.
-fn set(kind: Kind, into: &mut Fields, column: &str, cell: &Cell) -> Result<(), String> {
-    let (field, value) = match (kind, column) {
-        (_, "extra") => return set_extra(into, cell),
-        (Kind::Session, "status") => return set_status(into, &cell_text(cell)?),
-        (Kind::Node, "status") => return Ok(()),
-        (Kind::Node, "last_heartbeat" | "timestamp") => ("last_heard", moment_of(cell)?),
-        (Kind::Session | Kind::Cost, "tokens") => ("tokens", json!([whole_of(cell)?, 0, 0, 0, 0])),
-        (Kind::Session, "cost") => ("cost_micros", micros_of(cell)?),
-        (Kind::Cost, "cost_usd") => ("picos", picos_of(cell)?),
-        (Kind::Session, "timestamp") => ("active_at", moment_of(cell)?),
-        (Kind::Command | Kind::Alert | Kind::State, "timestamp") => ("changed_at", moment_of(cell)?),
-        (Kind::Alert, "count") => (column, whole_of(cell)?.into()),
-        (Kind::Audit, "timestamp") => ("at", moment_of(cell)?),
-        (Kind::Event, "ts_us") => match cell {
-            Cell::Integer(micros) if !into.contains_key("timestamp") => {
-                ("timestamp", micros.div_euclid(1000).into())
-            }
+fn set(column: &Column, into: &mut Fields, cell: &Cell) -> Result<(), String> {
+    let wrong = |why: String| format!("{} {why}", column.name);
+    let value = match column.holds {
+        Holds::Extra => return set_extra(into, cell).map_err(wrong),
+        Holds::Activity => return set_status(into, &cell_text(cell)?).map_err(wrong),
+        Holds::Number | Holds::Shown => return Ok(()),
+        Holds::Name if column.field.is_empty() || into.contains_key(column.field) => return Ok(()),
+        Holds::Micros if into.contains_key(column.field) => return Ok(()),
+        Holds::MaybeMoment if *cell == Cell::Null => return Ok(()),
+        Holds::Stamp | Holds::Json if *cell == Cell::Null => {
+            into.remove(column.field);
+            return Ok(());
+        }
+        Holds::Maybe | Holds::MaybeCount if *cell == Cell::Null => Ok(Value::Null),
+        Holds::Name | Holds::Text | Holds::Maybe => cell_text(cell).map(Value::from),
+        Holds::Count | Holds::MaybeCount => whole_of(cell).map(Value::from),
+        Holds::Moment | Holds::MaybeMoment | Holds::Heard => moment_of(cell).map(|at| at.0.into()),
+        Holds::Stamp => moment_of(cell).map(|at| at.to_string().into()),
+        Holds::Micros => match cell {
+            Cell::Integer(micros) => Ok(micros.div_euclid(1000).into()),
             _ => return Ok(()),
         },
-        (Kind::Event, "occurred_at") if *cell == Cell::Null => return Ok(()),
-        (_, "timestamp" | "occurred_at" | "started_at" | "connected_at" | "created_at" | "expires_at") => {
-            (column, moment_of(cell)?)
-        }
-        (Kind::Event, "node_seq") => (column, whole_of(cell)?.into()),
-        (Kind::Audit, "duration_ms") if *cell == Cell::Null => (column, Value::Null),
-        (Kind::Audit, "duration_ms") => (column, whole_of(cell)?.into()),
-        (Kind::Audit, "ip_address") => ("ip", cell_text(cell)?.into()),
-        (Kind::Audit, "error") | (Kind::Command, "session_id" | "idempotency_key") => match cell {
-            Cell::Null => (column, Value::Null),
-            cell => (column, cell_text(cell)?.into()),
-        },
-        (Kind::Command, "type") => ("verb", cell_text(cell)?.into()),
-        (Kind::Command, "status") => ("state", cell_text(cell)?.into()),
-        (Kind::Command, "result") => ("output", cell_text(cell)?.into()),
-        _ => (column, cell_text(cell)?.into()),
+        Holds::Json => cell_text(cell).and_then(|said| {
+            serde_json::from_str(&said).map_err(|_| format!("is {:?}: expected JSON", short(&said)))
+        }),
+        Holds::Dollars => micros_of(cell),
+        Holds::ExactDollars => picos_of(cell),
+        Holds::Tokens => whole_of(cell).map(|sum| json!([sum, 0, 0, 0, 0])),
     };
-    into.insert(field.to_owned(), value);
+    into.insert(column.field.to_owned(), value.map_err(wrong)?);
     Ok(())
+}
+
+/// All kinds of tokens together.
+fn sum(tokens: Option<&Value>) -> u64 {
+    let kinds = tokens.and_then(Value::as_array).into_iter().flatten();
+    kinds.fold(0, |sum: u64, kind| sum.saturating_add(kind.as_u64().unwrap_or(0)))
 }
 
 fn set_extra(into: &mut Fields, cell: &Cell) -> Result<(), String> {
@@ -427,10 +403,9 @@ fn set_status(into: &mut Fields, word: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn moment_of(cell: &Cell) -> Result<Value, String> {
+fn moment_of(cell: &Cell) -> Result<Time, String> {
     let said = cell_text(cell)?;
     moment::parse(&said)
-        .map(|at| at.0.into())
         .ok_or_else(|| format!("is {:?}: expected a time such as 2026-01-31 12:00:00", short(&said)))
 }
 

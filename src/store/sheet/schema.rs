@@ -1,4 +1,7 @@
-//! The shape of the mirror: its tables and columns, and the triggers that note what operators change.
+//! The shape of the mirror: one description of each table, from which all else follows. A new column is one line here.
+//!
+//! From it follow the SQL that makes the tables, the triggers that note what operators change, and in
+//! [`super::line`] how a row is written as a line and read back. Files of an earlier release lack what came since.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,9 +9,6 @@ use std::fmt::Write;
 use rusqlite::Connection;
 
 use crate::store::change::Kind;
-
-/// Tables and views. The columns below are the same, in the same order: a test holds them together.
-const TABLES_SQL: &str = include_str!("../../../assets/mirror.sql");
 
 /// Indexes; made last when a mirror is built.
 pub const INDEXES_SQL: &str = "
@@ -20,7 +20,95 @@ CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status);";
 pub const APPLICATION_ID: i64 = 0x4841_4c4f;
 
 /// The shape's version, in `user_version`.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
+
+/// What is not a row of the store. `_hal_oplog` holds what operators have changed, until the supervisor has taken it
+/// over: one row for each row (op I, D) or value (op U). Idempotency keys are no operator's business, but a store that
+/// is rebuilt from here must still know them. `_hal_gone` holds nodes and sessions that were deleted here, as the store
+/// remembers them should they come back; its second column was `row` until version 3, and has another name since so
+/// that releases which do not know the tables of version 4 find that this file is none of theirs: they would leave
+/// halts out.
+const OWN_SQL: &str = "
+CREATE TABLE _hal_meta (key TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID;
+CREATE TABLE _hal_oplog (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tbl TEXT NOT NULL,
+    op TEXT NOT NULL,
+    pk NOT NULL,
+    col TEXT,
+    val
+);
+CREATE TABLE _hal_keys (key TEXT PRIMARY KEY NOT NULL, command TEXT NOT NULL, meaning TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE _hal_gone (key TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
+CREATE VIEW audit_logs AS SELECT * FROM audit_log;";
+
+/// An identity that nobody has chosen.
+const ANY_ID: &str = "TEXT NOT NULL DEFAULT (lower(hex(randomblob(16))))";
+
+/// A time that nobody has told.
+const NOW: &str = "TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))";
+
+/// The same where a row that cannot be read has none.
+const SOON: &str = "TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))";
+
+/// A word that may be left out.
+const WORD: &str = "TEXT NOT NULL DEFAULT ''";
+
+/// What a column holds: how its value is made of a row's fields, and what a new value changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The row's name.
+    Name,
+    /// The row's number.
+    Number,
+    /// Text; nothing is the empty one.
+    Text,
+    /// Text, or nothing.
+    Maybe,
+    /// A number of things.
+    Count,
+    /// A number of things, or nothing.
+    MaybeCount,
+    /// A time, in milliseconds in the row.
+    Moment,
+    /// The same, and nothing leaves it as it is.
+    MaybeMoment,
+    /// The same in microseconds, beside a column with it as text.
+    Micros,
+    /// A time, as RFC 3339 in the row; nothing: it has none.
+    Stamp,
+    /// Dollars, millionths of them in the row.
+    Dollars,
+    /// Dollars, 10^-12 of them in the row.
+    ExactDollars,
+    /// The sum of a row's five kinds of tokens.
+    Tokens,
+    /// JSON of a field; nothing: the row does not have it.
+    Json,
+    /// A session's word for what it does: a new one changes what it does.
+    Activity,
+    /// A word that is only shown.
+    Shown,
+    /// When a node was last heard of, which is seldom worth a write to the store.
+    Heard,
+    /// All fields that have no column, as JSON.
+    Extra,
+}
+
+/// A column.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// The row's field that it shows; empty where it is no single one.
+    pub field: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+    /// Its type and its default in SQL.
+    sql: &'static str,
+    /// The first version that has it, if that is a later one than its table's.
+    since: i64,
+}
 
 /// A table that mirrors one of the store's.
 #[derive(Debug)]
@@ -29,120 +117,223 @@ pub struct Table {
     pub kind: Kind,
     /// Its name.
     pub name: &'static str,
+    /// The first version that has it.
+    since: i64,
     /// Its columns; the first one is the key.
-    pub columns: &'static [&'static str],
+    pub columns: &'static [Column],
 }
 
+const fn column(name: &'static str, field: &'static str, holds: Holds, sql: &'static str) -> Column {
+    Column { name, field, holds, sql, since: 1 }
+}
+
+/// A column whose field has the same name.
+const fn same(name: &'static str, holds: Holds, sql: &'static str) -> Column {
+    column(name, name, holds, sql)
+}
+
+const EXTRA: Column = column("extra", "", Holds::Extra, "TEXT");
+
 /// All of them.
-pub const TABLES: [Table; 8] = [
+pub static TABLES: [Table; 12] = [
     Table {
         kind: Kind::Event,
         name: "events",
+        since: 1,
         columns: &[
-            "seq",
-            "id",
-            "session_id",
-            "node_id",
-            "type",
-            "data",
-            "timestamp",
-            "ts_us",
-            "occurred_at",
-            "project",
-            "node_seq",
-            "extra",
+            column("seq", "", Holds::Number, "INTEGER PRIMARY KEY"),
+            same("id", Holds::Text, ANY_ID),
+            same("session_id", Holds::Text, WORD),
+            same("node_id", Holds::Text, WORD),
+            same("type", Holds::Text, "TEXT NOT NULL"),
+            same("data", Holds::Text, "TEXT NOT NULL DEFAULT '{}'"),
+            same("timestamp", Holds::Moment, NOW),
+            column("ts_us", "timestamp", Holds::Micros, "INTEGER"),
+            same("occurred_at", Holds::MaybeMoment, "TEXT"),
+            same("project", Holds::Text, WORD),
+            same("node_seq", Holds::Count, "INTEGER NOT NULL DEFAULT 0"),
+            EXTRA,
         ],
     },
     Table {
         kind: Kind::Session,
         name: "sessions",
+        since: 1,
         columns: &[
-            "id",
-            "node_id",
-            "project",
-            "status",
-            "tokens",
-            "cost",
-            "started_at",
-            "timestamp",
-            "extra",
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            same("node_id", Holds::Text, WORD),
+            same("project", Holds::Text, WORD),
+            same("status", Holds::Activity, "TEXT NOT NULL DEFAULT 'idle'"),
+            same("tokens", Holds::Tokens, "INTEGER NOT NULL DEFAULT 0"),
+            column("cost", "cost_micros", Holds::Dollars, "REAL"),
+            same("started_at", Holds::Moment, NOW),
+            column("timestamp", "active_at", Holds::Moment, NOW),
+            EXTRA,
         ],
     },
     Table {
         kind: Kind::Node,
         name: "nodes",
-        columns: &["id", "hostname", "status", "last_heartbeat", "connected_at", "timestamp", "extra"],
+        since: 1,
+        columns: &[
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            same("hostname", Holds::Text, WORD),
+            same("status", Holds::Shown, "TEXT NOT NULL DEFAULT 'offline'"),
+            column("last_heartbeat", "last_heard", Holds::Heard, NOW),
+            same("connected_at", Holds::Moment, NOW),
+            column("timestamp", "last_heard", Holds::Heard, NOW),
+            EXTRA,
+        ],
     },
     Table {
         kind: Kind::Cost,
         name: "costs",
+        since: 1,
         columns: &[
-            "id",
-            "provider",
-            "model",
-            "date",
-            "tokens",
-            "cost_usd",
-            "project",
-            "session_id",
-            "node_id",
-            "extra",
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL DEFAULT (lower(hex(randomblob(16))))"),
+            same("provider", Holds::Text, WORD),
+            same("model", Holds::Text, WORD),
+            same("date", Holds::Text, "TEXT NOT NULL DEFAULT (date('now'))"),
+            same("tokens", Holds::Tokens, "INTEGER NOT NULL DEFAULT 0"),
+            column("cost_usd", "picos", Holds::ExactDollars, "REAL"),
+            same("project", Holds::Text, WORD),
+            same("session_id", Holds::Text, WORD),
+            same("node_id", Holds::Text, WORD),
+            EXTRA,
         ],
     },
     Table {
         kind: Kind::Audit,
         name: "audit_log",
+        since: 1,
         columns: &[
-            "seq",
-            "id",
-            "timestamp",
-            "actor",
-            "action",
-            "target",
-            "args",
-            "result",
-            "error",
-            "duration_ms",
-            "ip_address",
-            "extra",
+            column("seq", "", Holds::Number, "INTEGER PRIMARY KEY"),
+            same("id", Holds::Text, ANY_ID),
+            column("timestamp", "at", Holds::Moment, NOW),
+            same("actor", Holds::Text, WORD),
+            same("action", Holds::Text, WORD),
+            same("target", Holds::Text, WORD),
+            same("args", Holds::Text, "TEXT NOT NULL DEFAULT '{}'"),
+            same("result", Holds::Text, WORD),
+            same("error", Holds::Maybe, "TEXT"),
+            same("duration_ms", Holds::MaybeCount, "INTEGER"),
+            column("ip_address", "ip", Holds::Text, WORD),
+            EXTRA,
         ],
     },
     Table {
         kind: Kind::Command,
         name: "commands",
+        since: 1,
         columns: &[
-            "id",
-            "session_id",
-            "node_id",
-            "type",
-            "status",
-            "args",
-            "result",
-            "idempotency_key",
-            "created_at",
-            "expires_at",
-            "timestamp",
-            "extra",
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL DEFAULT (lower(hex(randomblob(16))))"),
+            same("session_id", Holds::Maybe, "TEXT"),
+            same("node_id", Holds::Text, WORD),
+            column("type", "verb", Holds::Text, "TEXT NOT NULL"),
+            column("status", "state", Holds::Text, "TEXT NOT NULL DEFAULT 'done'"),
+            same("args", Holds::Text, "TEXT NOT NULL DEFAULT '{}'"),
+            column("result", "output", Holds::Text, WORD),
+            same("idempotency_key", Holds::Maybe, "TEXT"),
+            same("created_at", Holds::Moment, NOW),
+            same("expires_at", Holds::Moment, NOW),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
         ],
     },
     Table {
         kind: Kind::Alert,
         name: "alerts",
+        since: 2,
         columns: &[
-            "id",
-            "name",
-            "about",
-            "severity",
-            "status",
-            "text",
-            "count",
-            "started_at",
-            "timestamp",
-            "acknowledged_by",
-            "extra",
+            column("id", "", Holds::Number, "INTEGER PRIMARY KEY"),
+            same("name", Holds::Text, "TEXT NOT NULL"),
+            same("about", Holds::Text, WORD),
+            same("severity", Holds::Text, "TEXT NOT NULL DEFAULT 'medium'"),
+            same("status", Holds::Text, "TEXT NOT NULL DEFAULT 'firing'"),
+            same("text", Holds::Text, WORD),
+            same("count", Holds::Count, "INTEGER NOT NULL DEFAULT 1"),
+            same("started_at", Holds::Moment, NOW),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            same("acknowledged_by", Holds::Text, WORD),
+            EXTRA,
         ],
     },
-    Table { kind: Kind::State, name: "state", columns: &["id", "data", "timestamp", "extra"] },
+    Table {
+        kind: Kind::Halt,
+        name: "halts",
+        since: 4,
+        columns: &[
+            // `*` for everything, or a project.
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            column("halted_by", "by", Holds::Maybe, "TEXT DEFAULT ''"),
+            column("halted_at", "at", Holds::Stamp, SOON),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
+        ],
+    },
+    Table {
+        kind: Kind::Budget,
+        name: "budgets",
+        since: 4,
+        columns: &[
+            column("id", "name", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            same("scope", Holds::Maybe, "TEXT DEFAULT 'fleet'"),
+            column("limit_usd", "limit_micros", Holds::Dollars, "REAL"),
+            same("period", Holds::Maybe, "TEXT DEFAULT 'day'"),
+            same("at_limit", Holds::Maybe, "TEXT DEFAULT 'pause'"),
+            same("warn_percent", Holds::Json, "TEXT DEFAULT '[80]'"),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
+        ],
+    },
+    Table {
+        kind: Kind::Silence,
+        name: "silences",
+        since: 4,
+        columns: &[
+            column("id", "id", Holds::Name, "TEXT PRIMARY KEY NOT NULL DEFAULT (lower(hex(randomblob(16))))"),
+            same("matches", Holds::Maybe, "TEXT"),
+            same("reason", Holds::Maybe, "TEXT DEFAULT ''"),
+            column("created_by", "by", Holds::Maybe, "TEXT DEFAULT ''"),
+            same("created_at", Holds::Stamp, SOON),
+            same("until", Holds::Stamp, "TEXT"),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
+        ],
+    },
+    Table {
+        kind: Kind::Approval,
+        name: "approvals",
+        since: 4,
+        columns: &[
+            column("id", "id", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            same("kind", Holds::Maybe, "TEXT"),
+            column("status", "state", Holds::Maybe, "TEXT"),
+            same("session_id", Holds::Maybe, "TEXT"),
+            same("node_id", Holds::Maybe, "TEXT"),
+            same("project", Holds::Maybe, "TEXT"),
+            same("about", Holds::Maybe, "TEXT"),
+            same("what", Holds::Maybe, "TEXT"),
+            same("asked_at", Holds::Stamp, "TEXT"),
+            same("deadline", Holds::Stamp, "TEXT"),
+            same("snoozed_until", Holds::Stamp, "TEXT"),
+            same("answer", Holds::Json, "TEXT"),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
+        ],
+    },
+    Table {
+        // What the supervisor keeps for itself beside these, each as JSON under "kind/key".
+        kind: Kind::State,
+        name: "state",
+        since: 3,
+        columns: &[
+            column("id", "", Holds::Name, "TEXT PRIMARY KEY NOT NULL"),
+            same("data", Holds::Text, "TEXT NOT NULL DEFAULT 'null'"),
+            column("timestamp", "changed_at", Holds::Moment, NOW),
+            EXTRA,
+        ],
+    },
 ];
 
 impl Table {
@@ -156,13 +347,9 @@ impl Table {
         TABLES.iter().find(|table| table.name == name)
     }
 
-    /// The first version that has it.
-    fn since(&self) -> i64 {
-        match self.kind {
-            Kind::State => 3,
-            Kind::Alert => 2,
-            _ => 1,
-        }
+    /// The column with this name.
+    pub fn column(&self, name: &str) -> Option<&'static Column> {
+        self.columns.iter().find(|column| column.name == name)
     }
 
     /// True when a file has it: one of an earlier day has those of then.
@@ -176,18 +363,38 @@ impl Table {
 
     /// The column that names a row.
     pub fn key(&self) -> &'static str {
-        self.columns[0]
+        self.columns[0].name
+    }
+
+    /// The values of a line by the names of their columns.
+    pub fn named_line(&self, line: Vec<rusqlite::types::Value>) -> Vec<(String, rusqlite::types::Value)> {
+        self.columns.iter().map(|column| column.name.to_owned()).zip(line).collect()
+    }
+
+    fn make_sql(&self) -> String {
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("\n    {} {}", column.name, column.sql)).collect();
+        format!("CREATE TABLE {} ({}\n);\n", self.name, columns.join(","))
     }
 
     /// Writes a whole row, in place of one with the same key.
     pub fn put_sql(&self) -> String {
         let places = vec!["?"; self.columns.len()].join(",");
-        format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", self.name, self.columns.join(","))
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", self.name, names.join(","))
     }
 
-    /// Reads whole rows.
-    pub fn select_sql(&self, rest: &str) -> String {
-        format!("SELECT {} FROM {} {rest}", self.columns.join(","), self.name)
+    /// Reads whole rows of a file. Columns that an earlier release did not have hold nothing there.
+    pub fn select_sql(&self, connection: &Connection, rest: &str) -> rusqlite::Result<String> {
+        let mut there = connection.prepare_cached("SELECT name FROM pragma_table_info(?)")?;
+        let there = there.query_map([self.name], |row| row.get::<_, String>(0))?;
+        let there = there.collect::<Result<Vec<_>, _>>()?;
+        let read = |column: &Column| match there.iter().any(|name| name == column.name) {
+            true => column.name.to_owned(),
+            false => format!("NULL AS {}", column.name),
+        };
+        let columns: Vec<String> = self.columns.iter().map(read).collect();
+        Ok(format!("SELECT {} FROM {} {rest}", columns.join(","), self.name))
     }
 
     /// A trigger for rows that come, one for rows that go, one for names that change, one for each value that does.
@@ -206,7 +413,7 @@ impl Table {
             note("D", "OLD"),
             note("I", "NEW"),
         );
-        for column in &self.columns[1..] {
+        for Column { name: column, .. } in &self.columns[1..] {
             // A row that gets a new name is taken over whole.
             let _ = writeln!(
                 sql,
@@ -224,7 +431,8 @@ impl Table {
 pub fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)?;
-    connection.execute_batch(TABLES_SQL)
+    let tables: String = TABLES.iter().map(Table::make_sql).collect();
+    connection.execute_batch(&format!("{tables}{OWN_SQL}"))
 }
 
 /// Makes indexes and triggers, once the rows are there.
@@ -244,8 +452,24 @@ const TRIGGERS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'trigge
 /// Which column a file lacks of those that there were when it was made.
 pub fn lacks(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let later = TABLES.iter().filter(|table| table.since() > version);
-    differs(connection, &[COLUMNS], &later.map(|table| format!("{}.", table.name)).collect::<Vec<_>>())
+    let mut later = Vec::new();
+    for table in &TABLES {
+        if table.since > version {
+            later.push(format!("{}.", table.name));
+        }
+        let new = table.columns.iter().filter(|column| column.since > version);
+        later.extend(new.map(|column| format!("{}.{}", table.name, column.name)));
+    }
+    if version < 4 {
+        later.push("_hal_gone.bytes".to_owned());
+    }
+    differs(connection, &[COLUMNS], &later)
+}
+
+/// True when a file is as an earlier release has made it.
+pub fn is_earlier(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((1..VERSION).contains(&version) && lacks(connection)?.is_none())
 }
 
 /// What is missing of the tables, columns and triggers of a mirror, or is not as it was made.
@@ -276,19 +500,6 @@ fn differs(connection: &Connection, of: &[&str], without: &[String]) -> rusqlite
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_columns_in_sql_are_the_columns_in_code() {
-        let connection = Connection::open_in_memory().unwrap();
-        make_tables(&connection).unwrap();
-        finish(&connection).unwrap();
-        for table in &TABLES {
-            let mut info = connection.prepare(&format!("PRAGMA table_info({})", table.name)).unwrap();
-            let names = info.query_map([], |row| row.get::<_, String>(1)).unwrap();
-            let names: Vec<String> = names.collect::<Result<_, _>>().unwrap();
-            assert_eq!(names, table.columns);
-        }
-    }
 
     #[test]
     fn what_an_operator_changes_is_noted_value_by_value() {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::view::View;
+use super::view::{View, Watched};
+use crate::base::clock::Time;
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::session::{Session, SessionId};
-use crate::store::kept::{HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
+use crate::store::kept::{FACTS, HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
 use crate::store::state;
 
 impl View {
@@ -55,13 +56,26 @@ impl View {
         }
     }
 
-    /// The row of this name has changed from outside: should it be a loan, it counts as it is now.
-    pub fn look_at_loan(&mut self, name: &str) {
-        let Some(id) = name.strip_prefix(&state::name(LEASE.name, "")) else { return };
-        match self.kept(LEASE, id) {
-            Some(loan) => self.loans.insert(id.to_owned(), Arc::new(loan)),
-            None => self.loans.remove(id),
-        };
+    /// The row of this name has changed from outside: what is drawn from it counts as it is now.
+    pub fn draw_from(&mut self, name: &str) {
+        match name.split_once('/') {
+            Some((kind, id)) if kind == LEASE.name => {
+                match self.kept(LEASE, id) {
+                    Some(loan) => self.loans.insert(id.to_owned(), Arc::new(loan)),
+                    None => self.loans.remove(id),
+                };
+            }
+            Some((kind, id)) if kind == FACTS.name => {
+                match self.kept(FACTS, id) {
+                    Some(facts) => {
+                        let watched = Watched { facts, due: Some(Time::default()) };
+                        self.watched.insert(SessionId::new(id), Arc::new(watched));
+                    }
+                    None => drop(self.watched.remove(id)),
+                };
+            }
+            _ => {}
+        }
     }
 
     /// What is kept of this kind under this key; `None`: nothing, or nothing that can be read: see

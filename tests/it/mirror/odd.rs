@@ -220,6 +220,7 @@ fn beside_an_open_shell_copies_are_whole_the_log_does_not_grow_of_itself_and_a_r
         assert_eq!(epoch(&copy), epoch(&backup), "the main file stays as it is");
         world.until_events(&format!("project=r{round}&type=peer.tick"), world.count_events("type=peer.tick"));
     }
+    world.until_mirrored();
     let before = log();
     std::thread::park_timeout(std::time::Duration::from_secs(3));
     assert!(log() - before < 500_000, "{} bytes in three quiet seconds", log() - before);

@@ -14,7 +14,7 @@ use crate::peer::{self, Peer};
 use crate::world::{TOKEN, World, text};
 
 /// The tables that hold rows of the store, and how their rows are told apart.
-pub const TABLES: [(&str, &str); 8] = [
+pub const TABLES: [(&str, &str); 12] = [
     ("events", "seq"),
     ("sessions", "id"),
     ("nodes", "id"),
@@ -22,6 +22,10 @@ pub const TABLES: [(&str, &str); 8] = [
     ("audit_log", "seq"),
     ("commands", "id"),
     ("alerts", "id"),
+    ("halts", "id"),
+    ("budgets", "id"),
+    ("silences", "id"),
+    ("approvals", "id"),
     ("state", "id"),
 ];
 

@@ -33,14 +33,23 @@ impl Runner {
 
     /// Somebody has dropped or changed a table or a trigger: the file is made anew. What was noted until then counts.
     pub(super) fn reshaped(&mut self, what: &str) -> Result<(), StoreError> {
+        let mut is_earlier = false;
         if let Some(file) = self.file.take() {
+            is_earlier = schema::is_earlier(file.connection())?;
             if let Err(error) = self.take_noted(file.connection(), self.standing.given()) {
                 tracing::warn!(
                     error = chain(&error),
                     "what operators have changed in it cannot be read any more"
                 );
             }
+            if is_earlier {
+                self.noted = ops::last(file.connection()).ok();
+            }
             file.leave();
+        }
+        if is_earlier {
+            tracing::info!("supervisor.db is an earlier release's: it is made anew from the store");
+            return self.begin(First::Build);
         }
         let aside = set_aside(&self.path, "reshaped")?;
         remove_sides(&self.path);

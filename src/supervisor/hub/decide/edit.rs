@@ -1,6 +1,8 @@
 //! What an operator changed with SQL: nodes and sessions change here, as all else follows from them; rows that only
 //! the store holds change in its transaction.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::Work;
@@ -9,8 +11,9 @@ use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::rules::node::MAX_SEQ;
 use crate::store::change::Kind;
+use crate::store::kept::{self, Kept};
 use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Deed, Edit, Edits};
+use crate::store::sheet::edit::{Deed, Edit, Edits, OPERATOR};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::view::NodeState;
 
@@ -27,7 +30,7 @@ impl Work {
                 Kind::Node => self.edit_node(&edit, at),
                 Kind::Session => self.edit_session(&edit),
                 Kind::Alert => self.edit_alert(&edit),
-                Kind::State => self.edit_state(&edit),
+                kind if Kind::KEPT.contains(&kind) => self.edit_state(&edit, at),
                 Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
@@ -88,9 +91,9 @@ impl Work {
                 self.batch.alerts.extend(known.map(|alert| (alert.id, Some(Alert::clone(&alert)))));
                 true
             }
-            Kind::State => {
-                let known = self.view.state.get(&edit.key).cloned();
-                self.batch.state.extend(known.map(|kept| (edit.key.clone(), Some(kept))));
+            kind if Kind::KEPT.contains(&kind) => {
+                let known = self.kept_row(edit).map(|(name, kept)| (name, Some(kept)));
+                self.batch.state.extend(known);
                 true
             }
             _ => false,
@@ -166,11 +169,34 @@ impl Work {
         Ok(())
     }
 
-    fn edit_state(&mut self, edit: &Edit) -> Result<(), String> {
-        let kept = edit.of_state(self.view.state.get(&edit.key).map(|kept| &**kept))?;
-        self.put_state(edit.key.clone(), kept);
-        self.view.look_at_loan(&edit.key);
+    fn edit_state(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
+        let known = self.kept_row(edit);
+        let fresh = edit.of_state(known.as_ref().map(|(_, kept)| &**kept))?;
+        if let Some((name, _)) = known
+            && fresh.as_ref().is_none_or(|(fresh, _)| *fresh != name)
+        {
+            self.put_edited(name, None, at);
+        }
+        if let Some((name, kept)) = fresh {
+            self.put_edited(name, Some(kept), at);
+        }
         Ok(())
+    }
+
+    fn put_edited(&mut self, name: String, kept: Option<Kept>, at: Time) {
+        self.put_state(name.clone(), kept);
+        self.view.draw_from(&name);
+        match kept::place(&name) {
+            (Kind::Halt, key) => self.halt_changed(key, OPERATOR, at),
+            (Kind::Budget, _) => self.renew_budgets(),
+            _ => {}
+        }
+    }
+
+    /// The row of kept state that an edit is about, under its name.
+    fn kept_row(&self, edit: &Edit) -> Option<(String, Arc<Kept>)> {
+        let names = kept::names(edit.kind, &edit.key).into_iter();
+        names.filter_map(|name| Some((name.clone(), self.view.state.get(&name)?.clone()))).next()
     }
 
     /// It keeps its own time, so it is none of the events whose times run with their numbers.

@@ -132,28 +132,37 @@ impl Work {
         let key = if command.project.is_empty() { HALT_ALL } else { &command.project };
         let release = command.args.get("release").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let (by, project) = (&command.actor, command.project.as_str());
-        let data = json!({"project": project, "by": by});
         if release {
             self.forget(HALT, key);
-            self.well_again(HALTED, project, at);
-            self.note(&NodeId::new(""), "halt.released", &data, at);
         } else {
             let said = self.view.halt(key).unwrap_or(Said { by: by.clone(), at });
             self.keep(HALT, key, &said, at);
+        }
+        self.halt_changed(key, by, at);
+        match release {
+            true => Some(Ok(format!("{} goes on", what_is_halted(project)))),
+            false => self.stop_outcome(command, at),
+        }
+    }
+
+    /// What follows from a halt that somebody has set or taken away, by whichever way.
+    pub(super) fn halt_changed(&mut self, key: &str, by: &str, at: Time) {
+        let project = if key == HALT_ALL { "" } else { key };
+        let data = json!({"project": project, "by": by});
+        if let Some(said) = self.view.halt(key) {
             let text = self.halt_text(project, &said);
             let (name, about, severity) = (HALTED, project, Severity::Medium);
             self.see(&Seen { name, about, severity, text: &text, lasting: true }, at);
             self.note(&NodeId::new(""), "halt.set", &data, at);
             self.cancel_halted(at);
             self.try_stops_again(|one| project.is_empty() || one.project.as_str() == project, at);
+        } else {
+            self.well_again(HALTED, project, at);
+            self.note(&NodeId::new(""), "halt.released", &data, at);
         }
         let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
         all.iter().for_each(|id| self.look_again(id));
         self.go_on_with_stops(at);
-        match release {
-            true => Some(Ok(format!("{} goes on", what_is_halted(project)))),
-            false => self.stop_outcome(command, at),
-        }
     }
 
     /// Why a command is refused while work is halted.

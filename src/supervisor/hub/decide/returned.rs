@@ -92,8 +92,7 @@ impl Work {
             self.batch.returned.push(name);
         }
         if self.free.remove(&event.seq) {
-            let columns = Table::of(Kind::Event).columns.iter().map(|name| (*name).to_owned());
-            let deed = Deed::Put(columns.zip(line::of_event(&event)).collect());
+            let deed = Deed::Put(Table::of(Kind::Event).named_line(line::of_event(&event)));
             self.batch.moved.list.push(Edit { kind: Kind::Event, key: event.seq.to_string(), deed });
             (self.batch.moved.by, self.batch.moved.at) = (Some(ACTION), at);
             return;
