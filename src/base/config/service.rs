@@ -23,8 +23,18 @@ const ENTER: u32 = 1;
 /// An access list beside the mode.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
+/// What systemd is asked of a unit: what it runs, as whom, and what it hands over.
+const PROPERTIES: [&str; 7] =
+    ["ExecStart", "User", "Group", "SupplementaryGroups", CREDENTIALS[0], CREDENTIALS[1], CREDENTIALS[2]];
+
+/// The settings of a unit that hand credentials over.
+const CREDENTIALS: [&str; 3] = ["LoadCredential", "LoadCredentialEncrypted", "SetCredential"];
+
 /// For whom this process judges; nobody but itself where this is not set.
 static JUDGED_FOR: OnceLock<ServiceUser> = OnceLock::new();
+
+/// The names of the credentials that systemd hands to the unit for which this process judges.
+static HANDED_OVER: OnceLock<Vec<String>> = OnceLock::new();
 
 /// A user and its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +48,42 @@ pub struct ServiceUser {
 /// From now on this process judges for the user that the unit of this name runs as, when it is the unit that runs on this
 /// configuration and that user is another one.
 pub fn judge_for_unit(unit: &str, config: &Path) {
-    let Some(user) = ServiceUser::of_unit(unit, config) else { return };
-    if user.uid != rustix::process::geteuid().as_raw() {
-        // Set once by the one command line of a process.
+    let Some(shown) = shown(unit, config) else { return };
+    // Both are set once by the one command line of a process.
+    let _ = HANDED_OVER.set(credentials(&shown));
+    if let Some(user) = ServiceUser::of_unit(&shown)
+        && user.uid != rustix::process::geteuid().as_raw()
+    {
         let _ = JUDGED_FOR.set(user);
     }
+}
+
+/// True when systemd hands a credential of this name to the unit for which this process judges. It reads them as root,
+/// and decrypts them: what is in them is not looked at.
+pub fn is_handed_over(name: &str) -> bool {
+    HANDED_OVER.get().is_some_and(|all| all.iter().any(|one| one == name))
+}
+
+/// What systemd says of a unit that runs on this configuration. `None`: there is none that it knows.
+fn shown(unit: &str, config: &Path) -> Option<String> {
+    let asked = PROPERTIES.map(|name| format!("--property={name}"));
+    let shown = Command::new("systemctl").arg("show").args(asked).arg(unit).output().ok()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let config = std::path::absolute(config).ok()?;
+    let config = config.to_str()?;
+    property(&shown, "ExecStart").split([' ', ';', '=']).any(|word| word == config).then_some(shown)
+}
+
+fn property<'s>(shown: &'s str, name: &str) -> &'s str {
+    shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
+}
+
+/// The names of what `LoadCredential=NAME:FILE` and its like hand over.
+fn credentials(shown: &str) -> Vec<String> {
+    let lines = shown.lines().filter_map(|line| line.split_once('='));
+    let handed = lines.filter(|(name, _)| CREDENTIALS.contains(name));
+    let names = handed.flat_map(|(_, all)| all.split_whitespace());
+    names.map(|one| one.split(':').next().unwrap_or(one).to_owned()).collect()
 }
 
 /// For whom this process judges, if not for itself.
@@ -90,20 +131,9 @@ pub fn is_shut(path: &Path, wanted: Access) -> bool {
 }
 
 impl ServiceUser {
-    /// The user of a unit that runs on this configuration. `None`: there is none that systemd knows.
-    fn of_unit(unit: &str, config: &Path) -> Option<Self> {
-        let asked =
-            ["ExecStart", "User", "Group", "SupplementaryGroups"].map(|name| format!("--property={name}"));
-        let shown = Command::new("systemctl").arg("show").args(asked).arg(unit).output().ok()?;
-        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-        let property = |name: &str| {
-            shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
-        };
-        let config = std::path::absolute(config).ok()?;
-        let config = config.to_str()?;
-        if !property("ExecStart").split([' ', ';', '=']).any(|word| word == config) {
-            return None;
-        }
+    /// The user of a unit, as systemd has shown that.
+    fn of_unit(shown: &str) -> Option<Self> {
+        let property = |name: &str| property(shown, name);
         let name = Some(property("User")).filter(|name| !name.is_empty()).unwrap_or("root");
         let uid = said("id", &["-u", name])?.parse().ok()?;
         let mut groups: Vec<u32> =
@@ -199,6 +229,15 @@ mod tests {
             Ok(()),
             "nothing is there to say no to"
         );
+    }
+
+    #[test]
+    fn what_systemd_hands_over_is_known_by_its_name() {
+        let shown = "User=hal-o-swarm\nLoadCredential=auth_token:/etc/hal-o-swarm/token slack:/run/s\n\
+                     LoadCredentialEncrypted=anthropic_api_key\nExecStart={ path=/usr/bin/hal ; }\n";
+        assert_eq!(credentials(shown), ["auth_token", "slack", "anthropic_api_key"]);
+        assert_eq!(property(shown, "User"), "hal-o-swarm");
+        assert_eq!(property(shown, "Group"), "");
     }
 
     #[test]

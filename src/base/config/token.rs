@@ -31,12 +31,24 @@ pub fn read(section: &Section<'_>) -> Secret {
         (None, Some(file)) => from_file(section, &file),
         (None, None) => match credential("auth_token") {
             Some(file) => from_file(section, &file),
-            None => {
+            None => unseen(section, "auth_token", "auth_token").unwrap_or_else(|| {
                 demand(section);
                 Secret::default()
-            }
+            }),
         },
     }
+}
+
+/// What stands for a secret that systemd hands to the service under a name, and not to whoever validates its
+/// configuration by hand; `None`: it hands over no such thing.
+pub fn unseen(section: &Section<'_>, key: &'static str, name: &str) -> Option<Secret> {
+    service::is_handed_over(name).then(|| {
+        section.warn(
+            key,
+            format!("is the credential {name} that systemd hands to the service, and was not looked into"),
+        );
+        Secret::new(UNSEEN)
+    })
 }
 
 /// What systemd hands over: `LoadCredential=NAME:PATH` in the unit.

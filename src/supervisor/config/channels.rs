@@ -12,7 +12,7 @@ pub use email::{Email, Encryption};
 pub use pagerduty::PagerDuty;
 pub use webhook::Webhook;
 
-use crate::base::config::{Section, Value};
+use crate::base::config::{Section, Value, token};
 use crate::base::secret::Secret;
 
 /// Notices of the same name within this time are one, unless the file says otherwise.
@@ -140,10 +140,10 @@ fn secret(
             None
         }
         (Some(secret), None) => Some(secret),
-        (None, Some(file)) => crate::base::config::token::secret_in(section, file_key, &file),
-        (None, None) => {
-            let file = crate::base::config::token::credential(credential)?;
-            crate::base::config::token::secret_in(section, key, &file)
-        }
+        (None, Some(file)) => token::secret_in(section, file_key, &file),
+        (None, None) => match token::credential(credential) {
+            Some(file) => token::secret_in(section, key, &file),
+            None => token::unseen(section, key, credential),
+        },
     }
 }

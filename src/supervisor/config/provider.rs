@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::base::config::{Section, load};
+use crate::base::config::{Section, load, token};
 use crate::base::money::Money;
 use crate::base::secret::Secret;
 use crate::protocol::provider::Provider;
@@ -153,9 +153,9 @@ fn secret(provider: Provider, section: &Section<'_>) -> Option<Secret> {
         provider.as_str(),
         if file_key == "api_key_file" { "api_key" } else { "credentials" }
     );
-    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .map(|folder| std::path::Path::new(&folder).join(credential));
-    let file = file.or_else(|| handed_over.filter(|file| file.is_file()))?;
+    let Some(file) = file.or_else(|| token::credential(&credential)) else {
+        return token::unseen(section, file_key, &credential);
+    };
     match load(&file) {
         Ok((bytes, _)) => {
             let text = String::from_utf8_lossy(&bytes).trim().to_owned();
