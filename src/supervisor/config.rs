@@ -24,12 +24,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::hub::settings::Settings;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
 use crate::rules::approval;
 use crate::rules::budget::Terms;
 use crate::rules::dependency::{self, Dependencies};
+use crate::rules::node::Liveness;
 use crate::rules::policy::settings::{self as policies, Policies};
 use crate::rules::route::{Route, Routing, Way};
 use crate::rules::watch::Limits;
@@ -133,6 +135,24 @@ impl Config {
     pub fn routing(&self) -> Routing {
         let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
         Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
+    }
+
+    /// What it says to the hub.
+    pub fn settings(&self) -> Settings {
+        let server = &self.server;
+        Settings {
+            liveness: Liveness {
+                interval: server.heartbeat_interval,
+                missed: server.heartbeat_timeout_count,
+            },
+            terms: self.budgets.clone(),
+            prices: self.cost.prices.clone(),
+            routing: self.routing(),
+            approvals: self.approvals,
+            policies: self.policies.clone(),
+            dependencies: self.dependencies.clone(),
+            shared_projects: self.shared_projects.clone(),
+        }
     }
 }
 

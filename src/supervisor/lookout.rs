@@ -26,7 +26,8 @@ pub async fn watch(shared: Shared) -> Result<(), Stopped> {
     loop {
         tokio::time::sleep(LOOK).await;
         let view = shared.hub.view();
-        let routes: Vec<&Route> = view.routing.routes.iter().filter(|it| is_asked_here(it)).collect();
+        let routes: Vec<&Route> =
+            view.settings.routing.routes.iter().filter(|it| is_asked_here(it)).collect();
         let mut found = Found::new();
         if !routes.is_empty() {
             let cost = cost_today(&shared, &routes).await;
@@ -112,7 +113,7 @@ fn ask(
 /// Tells the hub what is so and not known, and what is known and not so any more.
 async fn tell(shared: &Shared, view: &View, found: Found) -> Result<(), Stopped> {
     let asked: Vec<String> =
-        view.routing.routes.iter().filter(|it| is_asked_here(it)).map(Route::alert).collect();
+        view.settings.routing.routes.iter().filter(|it| is_asked_here(it)).map(Route::alert).collect();
     let over: Vec<(String, String)> = view
         .alerts
         .values()

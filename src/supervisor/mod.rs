@@ -53,11 +53,12 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::{Alert, Input, OfApprovals, Severity};
+use self::hub::input::{Alert, Input, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
@@ -65,7 +66,6 @@ use self::shared::{Doors, Shared};
 use crate::base::task::Tasks;
 use crate::base::{clock, starts};
 use crate::protocol::node::NodeId;
-use crate::rules::node::Liveness;
 use crate::store;
 use crate::store::mirror::{Mirror, Opened};
 
@@ -105,14 +105,8 @@ impl Supervisor {
             )?;
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
-        view.prices = Arc::new(config.cost.prices.clone());
-        view.routing = Arc::new(config.routing());
-        view.policies = Arc::new(config.policies.clone());
-        view.dependencies = Arc::new(config.dependencies.clone());
-        view.shared_projects = Arc::new(config.shared_projects.clone());
-        view.approval_limits = config.approvals;
-        view.take_terms(config.budgets.clone());
-        let (hub, hub_thread) = Hub::start(store, view, liveness(&config), metrics.counts())?;
+        view.take_settings(Arc::new(config.settings()));
+        let (hub, hub_thread) = Hub::start(store, view, metrics.counts())?;
         if let Some(set_aside) = set_aside {
             hub.raise(Alert::store_replaced(&set_aside));
         }
@@ -221,15 +215,10 @@ impl Supervisor {
         self.shared.providers.set(&config.cost);
         self.limits.store(Arc::new(config.alerts.clone()));
         self.shared.backups.set_rules(config.backup.clone());
-        self.shared.hub.send(Input::Routing(Arc::new(config.routing()))).await?;
+        let (reply, is_in_force) = oneshot::channel();
+        self.shared.hub.send(Input::Settings(Arc::new(config.settings()), reply)).await?;
+        is_in_force.await.context("the supervisor is stopping")?;
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
-        self.shared.hub.send(Input::Liveness(liveness(&config))).await?;
-        self.shared.hub.send(Input::Terms(config.budgets.clone())).await?;
-        self.shared.hub.send(Input::Prices(Box::new(config.cost.prices.clone()))).await?;
-        self.shared.hub.send(Input::Dependencies(config.dependencies.clone())).await?;
-        self.shared.hub.send(Input::Shared(config.shared_projects.clone())).await?;
-        self.shared.hub.send(Input::Policies(Box::new(config.policies.clone()))).await?;
-        self.shared.hub.send(Input::Approval(OfApprovals::Limits(config.approvals))).await?;
         self.config = config;
         Ok(())
     }
@@ -255,10 +244,6 @@ impl Supervisor {
         });
         let _ = ended.await;
     }
-}
-
-fn liveness(config: &Config) -> Liveness {
-    Liveness { interval: config.server.heartbeat_interval, missed: config.server.heartbeat_timeout_count }
 }
 
 async fn tick(hub: Hub) {

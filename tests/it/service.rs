@@ -4,9 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::ExitStatus;
 
 use reqwest::{Method, StatusCode};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::patience::{PATIENCE, wait_until};
@@ -201,7 +202,8 @@ fn reload(world: &World, unit: &str, config: &Path, pid: u32) -> i32 {
             }
             None => {
                 assert_eq!(words, ["/bin/kill", "-HUP", "$MAINPID"]);
-                std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap()
+                kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::HUP).unwrap();
+                ExitStatus::default()
             }
         };
         if !ended.success() && !line.starts_with(['-']) && !line.starts_with("+-") {

@@ -63,8 +63,8 @@ pub async fn of_period(State(shared): State<Shared>, Path(period): Path<String>)
 #[utoipa::path(get, path = "/api/v1/cost/prices", responses((status = 200, body = Answer<Vec<ModelPrice>>), (status = 401, body = Refusal)))]
 pub async fn prices(State(shared): State<Shared>) -> Answered<Vec<ModelPrice>> {
     let view = shared.hub.view();
-    let show = |price| show_price(price, view.prices.is_subscribed(&price.provider));
-    let prices: Vec<ModelPrice> = view.prices.all().map(show).collect();
+    let show = |price| show_price(price, view.settings.prices.is_subscribed(&price.provider));
+    let prices: Vec<ModelPrice> = view.settings.prices.all().map(show).collect();
     let total = prices.len() as u64;
     page(prices, Meta { total, ..Meta::default() })
 }

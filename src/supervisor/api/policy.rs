@@ -16,7 +16,7 @@ use crate::supervisor::shared::Shared;
 /// The policies in force.
 #[utoipa::path(get, path = "/api/v1/policies", responses((status = 200, body = Answer<Policies>), (status = 401, body = Refusal)))]
 pub async fn list(State(shared): State<Shared>) -> Answered<Policies> {
-    one(Policies::clone(&shared.hub.view().policies))
+    one(Policies::clone(&shared.hub.view().settings.policies))
 }
 
 /// What policies know of a session, and what each of them would do now, and why.
@@ -30,7 +30,8 @@ pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> An
     let memories = view.kept(MEMORY, id.as_str()).unwrap_or_default();
     let subject = Subject { session, facts: &facts, beside: view.beside(session, &marks) };
     let now = clock::now();
-    let words = view.policies.rules.iter().map(|rule| word(rule, &subject, memories.get(&rule.name), now));
+    let words =
+        view.settings.policies.rules.iter().map(|rule| word(rule, &subject, memories.get(&rule.name), now));
     one(Explanation { session_id: id.to_string(), facts: facts.table(session), policies: words.collect() })
 }
 

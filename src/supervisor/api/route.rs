@@ -19,7 +19,7 @@ use crate::supervisor::shared::Shared;
 #[utoipa::path(get, path = "/api/v1/routes", responses((status = 200, body = Answer<Vec<RouteView>>), (status = 401, body = Refusal)))]
 pub async fn list(State(shared): State<Shared>) -> Answered<Vec<RouteView>> {
     let view = shared.hub.view();
-    many(view.routing.routes.iter().map(|route| show(&view, route)).collect())
+    many(view.settings.routing.routes.iter().map(|route| show(&view, route)).collect())
 }
 
 /// Which routes an event takes, or an alert (`alert:42`), and why the others do not.
@@ -36,7 +36,7 @@ pub async fn test(State(shared): State<Shared>, Path(id): Path<String>) -> Answe
             view.facts_of_event(&event, None, clock::now())
         }
     };
-    let routes = view.routing.routes.iter();
+    let routes = view.settings.routing.routes.iter();
     many(routes.map(|route| tested(show(&view, route), verdict(route, &facts))).collect())
 }
 
@@ -86,7 +86,7 @@ fn show(view: &View, route: &Route) -> RouteView {
         Scope::Node => "node",
         Scope::Fleet => "fleet",
     };
-    let channels = view.routing.channels.iter().filter(|way| route.reaches(&way.name));
+    let channels = view.settings.routing.channels.iter().filter(|way| route.reaches(&way.name));
     RouteView {
         name: route.name.clone(),
         matches: route.matcher.text().to_owned(),

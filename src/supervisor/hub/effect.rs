@@ -46,6 +46,8 @@ pub enum Effect {
     Ended(Command),
     /// What an operator changed is stored.
     Edited(oneshot::Sender<Result<(), String>>),
+    /// What the configuration says is in force.
+    TakenOver(oneshot::Sender<()>),
     /// Another store takes the place of this one.
     Replace(PathBuf, oneshot::Sender<Result<(), String>>),
     /// The store is opened again with a look at every page, for this reason.
@@ -92,6 +94,7 @@ impl Effect {
             | Self::Queued
             | Self::Suspect(_)
             | Self::Settled(..)
+            | Self::TakenOver(_)
             | Self::Alert(_) => {}
         }
     }

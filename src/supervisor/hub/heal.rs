@@ -62,7 +62,7 @@ impl<T: Tally> Owner<T> {
         }
         let (loaded, replaced) = self.reopen(trouble, at)?;
         let view = self.view.load().again(loaded);
-        let mut work = Work::on(&view, self.liveness);
+        let mut work = Work::on(&view);
         if let Some(aside) = replaced {
             raise(&mut work, Alert::store_replaced(&aside));
         }
@@ -112,7 +112,7 @@ impl<T: Tally> Owner<T> {
 
     /// There is room again: what was turned away is asked for again.
     fn resume(&mut self, at: Time) -> Result<(), StoreError> {
-        let mut work = Work::on(&self.view.load(), self.liveness);
+        let mut work = Work::on(&self.view.load());
         work.disk_has_room(at);
         self.commit(&work)?;
         self.publish(work);

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::notice::Happening;
+use super::settings::Settings;
 use crate::base::clock::Reading;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange};
@@ -19,7 +20,6 @@ use crate::protocol::frame::{
 use crate::protocol::lease::LeaseRequest;
 use crate::protocol::node::NodeId;
 use crate::protocol::provider::{DayBill, Provider};
-use crate::rules::route::Routing;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -229,8 +229,6 @@ pub enum OfApprovals {
         /// The approval as it is then.
         reply: oneshot::Sender<Result<protocol::approval::Approval, NotAccepted>>,
     },
-    /// The time limit was reloaded.
-    Limits(rules::approval::Limits),
 }
 
 /// What an agent is told when it says hello.
@@ -361,16 +359,8 @@ pub enum Input {
     },
     /// Somebody began or ceased to watch.
     Watching(Watch),
-    /// Other policies are in force.
-    Policies(Box<rules::policy::settings::Policies>),
-    /// Other projects wait for one another.
-    Dependencies(rules::dependency::Dependencies),
-    /// Other projects are any node's that has them.
-    Shared(std::collections::BTreeSet<String>),
-    /// The heartbeat rules were reloaded.
-    Liveness(rules::node::Liveness),
-    /// What tokens cost was reloaded.
-    Prices(Box<rules::price::Prices>),
+    /// The configuration was reloaded; told when it is in force.
+    Settings(Arc<Settings>, oneshot::Sender<()>),
     /// An edge has seen what a person should see.
     Alert(Alert),
     /// An edge writes down who did what.
@@ -395,8 +385,6 @@ pub enum Input {
         /// For what.
         ask: LeaseRequest,
     },
-    /// What the configuration says of budgets.
-    Terms(rules::budget::Terms),
     /// Somebody changes a budget.
     Budget {
         /// How.
@@ -408,8 +396,6 @@ pub enum Input {
     },
     /// Something happens to notices on their way out.
     Notice(Happening),
-    /// The routes were reloaded.
-    Routing(Arc<Routing>),
     /// Somebody removes a node that is offline.
     RemoveNode {
         /// Which.
@@ -448,19 +434,13 @@ impl Input {
         match self {
             Self::Await { .. }
             | Self::Watching(_)
-            | Self::Liveness(_)
-            | Self::Terms(_)
-            | Self::Prices(_)
-            | Self::Policies(_)
-            | Self::Dependencies(_)
-            | Self::Shared(_)
+            | Self::Settings(..)
             | Self::Heartbeat { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
             | Self::Notice(_)
-            | Self::Routing(_)
             | Self::Incident(_)
             | Self::Remind(_)
             | Self::Approval(_)

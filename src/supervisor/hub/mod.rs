@@ -20,6 +20,7 @@ pub mod notice;
 mod replace;
 mod returned;
 pub mod room;
+pub mod settings;
 mod stored;
 pub mod view;
 
@@ -43,7 +44,6 @@ use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
 use crate::protocol::node::NodeId;
-use crate::rules::node::Liveness;
 use crate::store::StoreError;
 use crate::store::command::{KeyRecord, scoped_key};
 use crate::store::hub::{Batch, Store};
@@ -103,15 +103,14 @@ impl Hub {
     pub fn start(
         store: Store,
         view: View,
-        liveness: Liveness,
         tally: impl Tally,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (hub, owner) = Self::with_owner(store, view, liveness, tally);
+        let (hub, owner) = Self::with_owner(store, view, tally);
         let thread = std::thread::Builder::new().name("hub".into()).spawn(move || owner.run())?;
         Ok((hub, thread))
     }
 
-    fn with_owner<T: Tally>(store: Store, view: View, liveness: Liveness, tally: T) -> (Self, Owner<T>) {
+    fn with_owner<T: Tally>(store: Store, view: View, tally: T) -> (Self, Owner<T>) {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
         let (committed, committed_seen) = watch::channel(view.last_seq);
         let (queued, queued_seen) = watch::channel(0);
@@ -125,7 +124,7 @@ impl Hub {
             committed,
             queued,
             health,
-            liveness,
+            is_unsettled: false,
             links: HashMap::new(),
             waiters: HashMap::new(),
             refused: Vec::new(),
@@ -177,7 +176,8 @@ struct Owner<T> {
     committed: watch::Sender<u64>,
     queued: watch::Sender<u64>,
     health: watch::Sender<Health>,
-    liveness: Liveness,
+    /// What the configuration says has changed, and the commit that would have told nodes of it failed.
+    is_unsettled: bool,
     links: HashMap<NodeId, Link>,
     waiters: HashMap<CommandId, Vec<oneshot::Sender<Command>>>,
     /// New commands of the commit that failed: whoever asked was told that they will not be done.
@@ -206,7 +206,10 @@ impl<T: Tally> Owner<T> {
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Waiting) -> bool {
         let usable = self.heal(first.timed.clock.at);
-        let mut work = Work::on(&self.view.load(), self.liveness);
+        let mut work = Work::on(&self.view.load());
+        if self.is_unsettled {
+            work.settle(work.view.settings.clone());
+        }
         // Given back only when all of the batch is stored and forgotten.
         let mut rooms = Vec::new();
         let mut next = Some(first);
@@ -227,7 +230,6 @@ impl<T: Tally> Owner<T> {
             }
         }
         work.merge_tail_when_long();
-        self.liveness = work.liveness;
         if sabotage::ACK_BEFORE_COMMIT {
             self.acknowledge_early(&work);
         }
@@ -294,6 +296,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn publish(&mut self, work: Work) {
+        self.is_unsettled = false;
         self.show(work.view);
         for effect in work.effects {
             self.carry_out(effect);
@@ -357,6 +360,9 @@ impl<T: Tally> Owner<T> {
             Effect::Replace(fresh, reply) => {
                 let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
             }
+            Effect::TakenOver(reply) => {
+                let _ = reply.send(());
+            }
             Effect::Suspect(why) => self.suspect(why),
             Effect::Watch(watch) => {
                 for link in self.links.values() {
@@ -406,9 +412,13 @@ impl<T: Tally> Owner<T> {
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
     fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
         self.tally.failed();
-        // Not kept in the store, so it holds whatever became of the rest.
-        let (routing, approval_limits) = (work.view.routing.clone(), work.view.approval_limits);
-        self.show(View { routing, approval_limits, ..View::clone(&self.view.load()) });
+        let mut view = View::clone(&self.view.load());
+        if !Arc::ptr_eq(&view.settings, &work.view.settings) {
+            // Not kept in the store, so it holds whatever became of the rest.
+            view.take_settings(work.view.settings.clone());
+            self.is_unsettled = true;
+        }
+        self.show(view);
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");
         self.fail(error, &why);
@@ -417,7 +427,11 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
-                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) | Effect::Refuse(..) => {
+                Effect::Answer(..)
+                | Effect::Wait(..)
+                | Effect::Watch(_)
+                | Effect::Refuse(..)
+                | Effect::TakenOver(_) => {
                     self.carry_out(effect);
                 }
                 other => other.not_stored(&why),

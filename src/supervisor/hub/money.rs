@@ -9,7 +9,7 @@ use crate::base::nearest::no_such;
 use crate::protocol::budget::{AtLimit, Budget, BudgetView, Exposure, LoanView, Scope};
 use crate::protocol::session::{Session, SessionId, Status};
 use crate::rules;
-use crate::rules::budget::{Counter, Terms, covers, next_period, period_of};
+use crate::rules::budget::{Counter, covers, next_period, period_of};
 use crate::rules::command::Refused;
 use crate::rules::lease::{Loan, Room};
 use crate::store::kept::{BUDGET, LEASE, SPENT};
@@ -57,15 +57,9 @@ fn unreadable_budget(name: &str) -> Budget {
 }
 
 impl View {
-    /// Takes over what the configuration says of budgets.
-    pub fn take_terms(&mut self, terms: Terms) {
-        self.terms = Arc::new(terms);
-        self.budgets = self.list_budgets().into();
-    }
-
     /// Every budget: of the configuration, and set by people, where the configuration has none of that name.
     pub fn list_budgets(&self) -> Vec<Budget> {
-        let of_config = &self.terms.budgets;
+        let of_config = &self.settings.terms.budgets;
         let own = self.all_kept(BUDGET).map(|(_, budget)| Budget::clone(budget));
         let own = own.chain(self.unreadable_of(BUDGET).map(unreadable_budget));
         let own = own.filter(|budget| of_config.iter().all(|other| other.name != budget.name));
@@ -174,7 +168,7 @@ impl View {
             forfeited_micros: counter.forfeited,
             outstanding_micros,
             free_micros: counter.left(budget).saturating_sub(outstanding_micros),
-            is_config: self.terms.budgets.iter().any(|one| one.name == budget.name),
+            is_config: self.settings.terms.budgets.iter().any(|one| one.name == budget.name),
         }
     }
 

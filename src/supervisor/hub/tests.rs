@@ -10,9 +10,12 @@ use crate::protocol::command::{CommandRequest, CommandState};
 use crate::protocol::event::{Event, EventView, raw};
 use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
+use crate::rules::budget::Terms;
+use crate::rules::node::Liveness;
 use crate::store::disk::Disk;
 use crate::store::mirror::bring::Portion;
-use crate::supervisor::hub::input::{Closer, From, Greeted};
+use crate::supervisor::hub::input::{Alert, Closer, From, Greeted, Severity};
+use crate::supervisor::hub::settings::Settings;
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
 
@@ -39,7 +42,9 @@ impl Stage {
         let path = dir.path().join("s.redb");
         let disk = Disk::under(&path);
         let (store, loaded) = Store::open(&path).unwrap();
-        let (hub, mut owner) = Hub::with_owner(store, View::of(loaded), LIVENESS, Silent);
+        let mut view = View::of(loaded);
+        view.take_settings(Arc::new(Settings { liveness: LIVENESS, ..Settings::default() }));
+        let (hub, mut owner) = Hub::with_owner(store, view, Silent);
         owner.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         Self { hub, owner, disk, path, _dir: dir }
     }
@@ -369,4 +374,26 @@ fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
     assert_eq!(stage.hub.view().nodes["n"].record.committed, 5);
     let outlived = stage.hub.store().read().unwrap().returned_nodes().unwrap();
     assert_eq!(outlived.into_iter().collect::<Vec<_>>(), ["n"]);
+}
+
+#[test]
+fn a_configuration_holds_though_the_store_fails_and_nodes_are_told_once_it_works() {
+    let mut stage = Stage::new();
+    let (_greeted, mut told) = stage.connect();
+    while told.try_recv().is_ok() {}
+    stage.disk.fill(true);
+    let (reply, mut is_in_force) = oneshot::channel();
+    let terms = Terms { unknown_micros: 7, ..Terms::default() };
+    let settings = Settings { liveness: LIVENESS, terms, ..Settings::default() };
+    // What is stored of the same batch is not.
+    let alert = Alert { name: "disk.low", severity: Severity::High, text: "x".into() };
+    stage.play(vec![Input::Settings(Arc::new(settings), reply), Input::Alert(alert)]);
+    assert!(stage.hub.health().store.is_some(), "the store fails");
+    assert_eq!(is_in_force.try_recv(), Ok(()), "it is in force");
+    let view = stage.hub.view();
+    assert_eq!((view.settings.terms.unknown_micros, view.alerts.len()), (7, 0));
+    assert!(told.try_recv().is_err(), "nodes are told after a commit only");
+    stage.disk.fill(false);
+    stage.play(vec![Input::Tick]);
+    assert_eq!(stage.hub.view().settings.terms.unknown_micros, 7, "the store is made anew, and it holds");
 }

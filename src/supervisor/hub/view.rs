@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
+use super::settings::Settings;
 use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::budget::Budget;
@@ -15,15 +16,10 @@ use crate::protocol::command::{Command, CommandId, CommandView};
 use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use crate::rules;
-use crate::rules::approval::Limits;
-use crate::rules::budget::Terms;
 use crate::rules::command::Place;
-use crate::rules::dependency::Dependencies;
 use crate::rules::lease::Loan;
 use crate::rules::policy::facts::Facts;
-use crate::rules::policy::settings::Policies;
-use crate::rules::price::{Prices, micros};
-use crate::rules::route::Routing;
+use crate::rules::price::micros;
 use crate::store::hub::Loaded;
 use crate::store::kept::{FACTS, Kept, LEASE, LEDGER};
 use crate::store::node::NodeRecord;
@@ -150,27 +146,15 @@ pub struct View {
     pub state: OrdMap<String, Arc<Kept>>,
     /// The names of those rows of it that cannot be read.
     pub unreadable: OrdSet<String>,
-    /// What the configuration says of budgets.
-    pub terms: Arc<Terms>,
+    /// What the configuration says.
+    pub settings: Arc<Settings>,
     /// Every budget: of the configuration, and set by people.
     pub budgets: Arc<[Budget]>,
     /// What is lent to nodes.
     pub loans: OrdMap<String, Arc<Loan>>,
-    /// What tokens cost.
-    pub prices: Arc<Prices>,
-    /// Who is told what.
-    pub routing: Arc<Routing>,
-    /// How long approvals wait.
-    pub approval_limits: Limits,
     /// Index entries that are not merged yet.
     pub tail: Tail,
-    /// The policies in force.
-    pub policies: Arc<Policies>,
-    /// Projects that wait for others.
-    pub dependencies: Arc<Dependencies>,
-    /// Projects that any node may work on that has them, as the configuration says.
-    pub shared_projects: Arc<std::collections::BTreeSet<String>>,
-    /// When they last looked for what is due.
+    /// When policies last looked for what is due.
     pub policies_looked: Time,
     /// What policies know of sessions that have not ended.
     pub watched: HashMap<SessionId, Arc<Watched>>,
@@ -207,16 +191,10 @@ impl View {
             next_alert: 1,
             state: OrdMap::new(),
             unreadable: OrdSet::new(),
-            terms: Arc::default(),
+            settings: Arc::default(),
             budgets: Arc::default(),
             loans: OrdMap::new(),
-            prices: Arc::new(Prices::new(Vec::new(), Vec::new())),
-            routing: Arc::default(),
-            approval_limits: Limits::default(),
             tail: loaded.tail,
-            policies: Arc::default(),
-            dependencies: Arc::default(),
-            shared_projects: Arc::default(),
             policies_looked: Time::default(),
             watched: HashMap::new(),
         };
@@ -251,18 +229,15 @@ impl View {
 
     /// The state another store holds, with what no store holds as it is here.
     pub fn again(&self, loaded: Loaded) -> Self {
-        Self {
-            began: self.began,
-            approval_limits: self.approval_limits,
-            prices: self.prices.clone(),
-            routing: self.routing.clone(),
-            terms: self.terms.clone(),
-            budgets: self.budgets.clone(),
-            policies: self.policies.clone(),
-            dependencies: self.dependencies.clone(),
-            shared_projects: self.shared_projects.clone(),
-            ..Self::of(loaded)
-        }
+        let mut view = Self { began: self.began, ..Self::of(loaded) };
+        view.take_settings(self.settings.clone());
+        view
+    }
+
+    /// Takes over what the configuration says.
+    pub fn take_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        self.budgets = self.list_budgets().into();
     }
 
     /// Puts a session in place of what was known of it.
@@ -425,7 +400,7 @@ impl rules::command::Known for View {
     }
 
     fn is_shared(&self, project: &str) -> bool {
-        self.shared_projects.contains(project)
+        self.settings.shared_projects.contains(project)
     }
 
     fn nodes(&self) -> Vec<Place<'_>> {

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::protocol::store::{Rows, StoreRequest};
-use crate::rules::node::Liveness;
 use crate::store::StoreError;
 use crate::store::mirror::offline::Files;
 use crate::supervisor::aside;
@@ -43,8 +42,7 @@ fn part(rows: &Rows) -> String {
 pub fn merge(files: &Files, which: &Which, dry_run: bool) -> Result<String, StoreError> {
     let (store, loaded) = files.take()?;
     let wanted = aside::find(&files.store, request(which, dry_run)).map_err(StoreError::Refused)?;
-    let liveness = Liveness { interval: std::time::Duration::from_secs(1), missed: 1 };
-    let (hub, thread) = Hub::start(store, View::of(loaded), liveness, Metrics::default().counts())
+    let (hub, thread) = Hub::start(store, View::of(loaded), Metrics::default().counts())
         .map_err(|error| StoreError::Refused(error.to_string()))?;
     let by = Actor { name: ACTOR.to_owned(), address: String::new() };
     let merged = aside::merge(&hub, &wanted, &by, &files.progress);

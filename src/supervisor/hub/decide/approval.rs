@@ -67,7 +67,6 @@ impl Work {
                 let answer = self.snooze(&id, seconds, (&by, &over, address), at);
                 self.effects.push(Effect::Snoozed(reply, answer));
             }
-            OfApprovals::Limits(limits) => self.view.approval_limits = limits,
         }
     }
 
@@ -289,7 +288,7 @@ impl Work {
     fn open_approval(&mut self, ask: &Ask, session: &Session, at: Time) {
         let is_taken = |name: &str| self.view.approval(name).is_some_and(|one| one.session_id != session.id);
         let name = approval::name(ask, session, is_taken);
-        let limits = self.view.approval_limits;
+        let limits = self.view.settings.approvals;
         let new = approval::open(name, ask, session, limits, at);
         self.put_approval(&new, at);
         self.tell_approval("approval.asked", &new, &json!({}), at);
@@ -346,7 +345,7 @@ impl Work {
         let over = Approval { deadline: Time::default(), ..known.clone() };
         self.put_approval(&over, at);
         self.tell_approval("approval.time_up", &over, &json!({}), at);
-        if !self.view.approval_limits.denies {
+        if !self.view.settings.approvals.denies {
             return;
         }
         let reply = Reply::Reject { message: "nobody has answered in time".to_owned() };

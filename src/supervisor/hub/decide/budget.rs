@@ -15,7 +15,7 @@ use crate::protocol::frame::ToAgent;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
-use crate::rules::budget::{self, Terms};
+use crate::rules::budget;
 use crate::rules::command::Refused;
 use crate::store::audit::AuditRecord;
 use crate::store::kept::{BUDGET, SPENT};
@@ -36,12 +36,6 @@ const MOST_CLOCK_OFF_MS: u64 = 5 * 60 * 1000;
 pub type Reply = oneshot::Sender<Result<Budget, NotAccepted>>;
 
 impl Work {
-    /// Takes over what the configuration says of budgets.
-    pub(super) fn terms(&mut self, terms: Terms) {
-        self.view.take_terms(terms);
-        self.tell_covers();
-    }
-
     /// The list of all budgets may have changed: nodes are told who needs a lease.
     pub(super) fn renew_budgets(&mut self) {
         let all = self.view.list_budgets();
@@ -51,7 +45,7 @@ impl Work {
         }
     }
 
-    fn tell_covers(&mut self) {
+    pub(super) fn tell_covers(&mut self) {
         let online = self.view.nodes.values().filter(|node| node.online && node.takes_leases);
         let nodes: Vec<NodeId> = online.map(|node| node.record.id.clone()).collect();
         for node in nodes {
@@ -61,7 +55,7 @@ impl Work {
 
     /// Tells a node which of its sessions need a lease.
     pub(super) fn tell_cover(&mut self, node: &NodeId) {
-        let cover = budget::cover(&self.view.budgets, node.as_str(), self.view.terms.unknown_micros);
+        let cover = budget::cover(&self.view.budgets, node.as_str(), self.view.settings.terms.unknown_micros);
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Cover(cover)));
     }
 
@@ -227,7 +221,7 @@ impl Work {
     }
 
     fn not_of_config(&self, name: &str, what: &str) -> Result<(), Refused> {
-        if self.view.terms.budgets.iter().all(|budget| budget.name != name) {
+        if self.view.settings.terms.budgets.iter().all(|budget| budget.name != name) {
             return Ok(());
         }
         Err(Refused::Invalid(format!("budget {name} stands in the configuration and can only be {what}")))

@@ -43,7 +43,7 @@ impl Work {
             self.enter(CostChange::at(row_of(session, entry), entry.gone, &entry.now));
         }
         bill.show(session);
-        let unknown = self.view.terms.unknown_micros;
+        let unknown = self.view.settings.terms.unknown_micros;
         let part = |entry: &Entry| (entry.place.day.clone(), entry.change(|one| worth(one, unknown)));
         Charge { micros, by_day: entries.iter().map(part).collect() }
     }
@@ -112,11 +112,11 @@ impl Work {
         let begin = || if is_lost { Bill::begin_anew(&heard.before) } else { Bill::begin(&heard.before) };
         let before = known.unwrap_or_else(begin);
         let mut bill = before.clone();
-        let entries = bill.take(session, heard, &self.view.prices);
+        let entries = bill.take(session, heard, &self.view.settings.prices);
         if bill != before {
             self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
         }
-        let unknown = self.view.terms.unknown_micros;
+        let unknown = self.view.settings.terms.unknown_micros;
         let change = difference(worth(&bill.sum, unknown), worth(&before.sum, unknown));
         (bill, entries, change)
     }

@@ -25,7 +25,7 @@ impl Work {
         let Some(record) = self.view.sessions.get(id).cloned() else { return };
         let project = record.session.project.to_string();
         let concerns = |wait: &Wait| wait.after.contains(&project);
-        if !completes(&record.session) || !self.view.dependencies.values().any(concerns) {
+        if !completes(&record.session) || !self.view.settings.dependencies.values().any(concerns) {
             return;
         }
         let known = self.view.kept(COMPLETE, &project);
@@ -36,6 +36,7 @@ impl Work {
         self.note_session(&record, "project.completed", &json!({"project": project}), at);
         let waiting: Vec<(String, Wait)> = self
             .view
+            .settings
             .dependencies
             .iter()
             .filter(|(_, wait)| concerns(wait))

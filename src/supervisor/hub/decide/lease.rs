@@ -50,13 +50,13 @@ impl Work {
         }
         loan.session = session.or(loan.session);
         loan.used = loan.used.max(ask.used_micros);
-        let terms = self.view.terms.clone();
+        let terms = &self.view.settings.clone().terms;
         // The last answer was lost: what it said is said again, and no more is lent.
         let is_repeated = ask.lent_micros < loan.lent;
         let asked = LeaseRequest { more: ask.more && !is_repeated, ..ask.clone() };
         let rooms = self.view.rooms(&loan, at);
         let has_begun = loan.lent > 0 || loan.used > 0;
-        let first = if has_begun { 0 } else { first_step(ask, &self.view.prices, at) };
+        let first = if has_begun { 0 } else { first_step(ask, &self.view.settings.prices, at) };
         let judged = judge(&rooms, &asked, terms.lease_micros, first, has_begun);
         if judged.verdict == Verdict::Granted {
             loan.lend(judged.more);
@@ -72,7 +72,7 @@ impl Work {
     }
 
     fn answer_lease(&mut self, node: &NodeId, ask: &LeaseRequest, loan: &Loan, judged: Judged) {
-        let terms = &self.view.terms;
+        let terms = &self.view.settings.terms;
         let lease = Lease {
             lease_id: ask.lease_id.clone(),
             verdict: judged.verdict,

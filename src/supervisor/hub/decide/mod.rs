@@ -24,6 +24,7 @@ mod provider;
 mod removal;
 mod returned;
 mod route;
+mod settings;
 mod silence;
 mod stop;
 
@@ -43,7 +44,6 @@ use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
-use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::kept::{Kept, Kind as StateKind, THREAD};
@@ -79,8 +79,6 @@ pub struct Work {
     pub waiting: Vec<NodeId>,
     /// Sessions whose requests have changed with this input.
     asking: BTreeSet<SessionId>,
-    /// When a node counts as gone.
-    pub liveness: Liveness,
     /// Of the next input's events those that came back already. Filled in by the hub just before it decides.
     pub returned: HashSet<String>,
     /// The numbers of events that may come back under them, since nobody else has them.
@@ -93,14 +91,13 @@ pub struct Work {
 
 impl Work {
     /// Begins a batch on a copy of the view.
-    pub fn on(view: &View, liveness: Liveness) -> Self {
+    pub fn on(view: &View) -> Self {
         Self {
             view: view.clone(),
             batch: Batch::default(),
             effects: Vec::new(),
             waiting: Vec::new(),
             asking: BTreeSet::new(),
-            liveness,
             returned: HashSet::new(),
             free: HashSet::new(),
             told: BTreeSet::new(),
@@ -129,12 +126,11 @@ impl Work {
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
-            Input::Liveness(liveness) => self.liveness = liveness,
-            Input::Prices(prices) => self.view.prices = Arc::new(*prices),
-            Input::Shared(projects) => self.view.shared_projects = Arc::new(projects),
             Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, by, reply, at),
-            Input::Dependencies(all) => self.view.dependencies = Arc::new(all),
-            Input::Policies(policies) => self.set_policies(*policies),
+            Input::Settings(settings, reply) => {
+                self.settle(settings);
+                self.effects.push(Effect::TakenOver(reply));
+            }
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
@@ -149,10 +145,8 @@ impl Work {
                 self.effects.push(Effect::Settled(reply, true));
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
-            Input::Terms(terms) => self.terms(terms),
             Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
             Input::Notice(happening) => self.notice(happening, at),
-            Input::Routing(routing) => self.view.routing = routing,
             Input::Incident(reported) => self.incident(*reported, at),
             Input::Remind(id) => self.remind(id, at),
             Input::Approval(happening) => self.approval(happening, at),

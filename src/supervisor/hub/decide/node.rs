@@ -72,7 +72,7 @@ impl Work {
             committed_id: record.last_id.clone(),
             begin_anew,
             credit_bytes: self.credit(),
-            heartbeat_sec: self.liveness.interval.as_secs().max(1),
+            heartbeat_sec: self.view.settings.liveness.interval.as_secs().max(1),
             steady_ms: None,
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
@@ -264,7 +264,7 @@ impl Work {
             .view
             .nodes
             .values()
-            .filter(|state| state.online && self.liveness.is_gone(state.last_heard, at))
+            .filter(|state| state.online && self.view.settings.liveness.is_gone(state.last_heard, at))
             .map(|state| {
                 (From { node: state.record.id.clone(), epoch: state.record.epoch }, state.last_heard)
             })

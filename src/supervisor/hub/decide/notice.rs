@@ -30,7 +30,7 @@ const MOST_REMEMBERED: usize = 500;
 impl Work {
     /// Tells people, through the channels that the routes name.
     pub(super) fn tell_people(&mut self, notice: &Notice, at: Time) {
-        let routing = self.view.routing.clone();
+        let routing = &self.view.settings.clone().routing;
         if routing.channels.is_empty() {
             return;
         }
@@ -201,7 +201,7 @@ impl Work {
             self.keep(QUEUED, &key(channel, row.no), &row, at);
         }
         self.effects.push(Effect::Queued);
-        self.view.routing.channels.iter().any(|way| way.name == channel)
+        self.view.settings.routing.channels.iter().any(|way| way.name == channel)
     }
 
     fn queued(&self, ticket: &Ticket) -> Option<Queued> {
@@ -266,7 +266,7 @@ impl Work {
 
     /// Forgets that anybody was told about this.
     pub(super) fn forget_told(&mut self, subject: &str) {
-        for way in &self.view.routing.clone().channels {
+        for way in &self.view.settings.clone().routing.channels {
             self.forget(TOLD, &format!("{}/{subject}", way.name));
         }
     }

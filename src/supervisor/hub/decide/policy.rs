@@ -16,7 +16,7 @@ use crate::protocol::mark::Marks;
 use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::policy::facts::{Doing, Facts};
-use crate::rules::policy::settings::{Act, Policies};
+use crate::rules::policy::settings::Act;
 use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
 use crate::store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
 use crate::store::session::SessionRecord;
@@ -28,14 +28,6 @@ use crate::supervisor::hub::view::Watched;
 pub const ACTOR: &str = "policy:";
 
 impl Work {
-    /// Other policies are in force from now on: everything is looked at anew.
-    pub(super) fn set_policies(&mut self, policies: Policies) {
-        self.view.policies = Arc::new(policies);
-        self.view.policies_looked = Time::default();
-        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
-        all.iter().for_each(|id| self.look_again(id));
-    }
-
     /// Adds an event to a session's facts; gives the session's name.
     pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) -> String {
         let id = &record.session.id;
@@ -66,7 +58,7 @@ impl Work {
 
     /// Lets the policies look at what is due.
     pub(super) fn consider_due(&mut self, at: Time) {
-        let policies = self.view.policies.clone();
+        let policies = &self.view.settings.clone().policies;
         if !policies.any() || at < self.view.policies_looked.plus(policies.check_interval()) {
             return;
         }
@@ -85,7 +77,7 @@ impl Work {
     }
 
     fn consider(&mut self, id: &SessionId, at: Time) {
-        let policies = self.view.policies.clone();
+        let policies = &self.view.settings.clone().policies;
         let Some(record) = self.view.sessions.get(id).cloned().filter(|_| policies.any()) else { return };
         let Some(watched) = self.view.watched.get(id).cloned() else { return };
         // What they did before, and how often, is not known.
@@ -96,7 +88,7 @@ impl Work {
         let memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
         let beside = self.view.beside(&record.session, &marks);
         let subject = Subject { session: &record.session, facts: &watched.facts, beside };
-        let look = look(&policies, &subject, &memories, at);
+        let look = look(policies, &subject, &memories, at);
         if let Some(watched) = self.view.watched.get_mut(id) {
             Arc::make_mut(watched).due = look.next;
         }

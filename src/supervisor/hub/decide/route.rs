@@ -20,7 +20,7 @@ const QUOTED: usize = 300;
 impl Work {
     /// True when any route wants to see events.
     pub(super) fn routes_events(&self) -> bool {
-        self.view.routing.routes.iter().any(|route| route.matcher.scope() == Scope::Event)
+        self.view.settings.routing.routes.iter().any(|route| route.matcher.scope() == Scope::Event)
     }
 
     /// Raises the alert of each route that is for this event.
@@ -28,7 +28,7 @@ impl Work {
         if OURS.iter().any(|begin| event.kind.starts_with(begin)) {
             return;
         }
-        let routing = self.view.routing.clone();
+        let routing = &self.view.settings.clone().routing;
         let mut facts = None;
         for route in routing.routes.iter().filter(|route| route.matcher.scope() == Scope::Event) {
             let facts = facts.get_or_insert_with(|| self.view.facts_of_event(event, session, at));

@@ -11,11 +11,13 @@ use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
 use crate::rules::command::local_id;
+use crate::rules::node::Liveness;
 use crate::store::change::Kind;
 use crate::store::hub::Loaded;
 use crate::store::kept::{HALT, MARKS};
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
+use crate::supervisor::hub::settings::Settings;
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -33,17 +35,17 @@ struct Stage {
     jumped: i64,
 }
 
+/// Other settings are in force from now on.
+fn settings(settings: Settings) -> Input {
+    Input::Settings(Arc::new(Settings { liveness: LIVENESS, ..settings }), oneshot::channel().0)
+}
+
 impl Stage {
     fn new() -> Self {
         let loaded = Loaded { store_id: "s".into(), ..Loaded::default() };
-        Self {
-            view: View::of(loaded),
-            told: Vec::new(),
-            closed: Vec::new(),
-            events: Vec::new(),
-            now: NOW,
-            jumped: 0,
-        }
+        let mut view = View::of(loaded);
+        view.take_settings(Arc::new(Settings { liveness: LIVENESS, ..Settings::default() }));
+        Self { view, told: Vec::new(), closed: Vec::new(), events: Vec::new(), now: NOW, jumped: 0 }
     }
 
     fn clock(&self) -> Reading {
@@ -52,7 +54,7 @@ impl Stage {
     }
 
     fn play(&mut self, inputs: Vec<Input>) -> Batch {
-        let mut work = Work::on(&self.view, LIVENESS);
+        let mut work = Work::on(&self.view);
         for input in inputs {
             work.take(Timed { clock: self.clock(), input });
         }
@@ -356,7 +358,7 @@ fn whoever_asks_for_an_outcome_in_the_batch_that_brings_it_is_not_sent_away_befo
         stood: None,
     };
     let (reply, mut ended) = oneshot::channel();
-    let mut work = Work::on(&stage.view, LIVENESS);
+    let mut work = Work::on(&stage.view);
     for input in [
         Input::CommandResult { from: stage.from(), id: command.id.clone(), result },
         Input::Await { id: command.id, reply },
@@ -708,7 +710,7 @@ fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
 #[test]
 fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     let mut stage = Stage::new();
-    let mut work = Work::on(&stage.view, LIVENESS);
+    let mut work = Work::on(&stage.view);
     let said = |by: &str| Said { by: by.into(), at: Time(1) };
     work.keep(HALT, "shop", &said("ada"), Time(1));
     work.keep(HALT, "site", &said("bob"), Time(1));

@@ -76,7 +76,7 @@ fn policies() -> Policies {
 impl Day {
     fn new() -> Self {
         let mut stage = Stage::new();
-        stage.play(vec![Input::Policies(Box::new(policies()))]);
+        stage.play(vec![settings(Settings { policies: policies(), ..Settings::default() })]);
         let mut day = Self { stage, seqs: HashMap::new(), done: Vec::new(), restarts: 0 };
         day.connect("here");
         day.connect("away");
@@ -208,7 +208,7 @@ impl Day {
             tail: Tail::default(),
         };
         self.stage.view = View::of(loaded);
-        self.stage.play(vec![Input::Policies(Box::new(policies()))]);
+        self.stage.play(vec![settings(Settings { policies: policies(), ..Settings::default() })]);
         self.connect("here");
     }
 }

@@ -21,7 +21,10 @@ fn stage() -> Stage {
         ..Budget::default()
     };
     let budgets = vec![budget("day", Period::Day), budget("week", Period::Week)];
-    stage.view.take_terms(Terms { budgets, ..Terms::default() });
+    stage.play(vec![settings(Settings {
+        terms: Terms { budgets, ..Terms::default() },
+        ..Settings::default()
+    })]);
     stage.connect("a", 0, 0).unwrap();
     stage
 }

@@ -139,7 +139,7 @@ fn nothing_is_lent_while_a_loan_cannot_be_read_until_its_node_accounts_for_it() 
 #[test]
 fn policies_leave_a_session_alone_whose_memory_cannot_be_read_until_a_person_goes_on_with_it() {
     let mut stage = started_with(&[("policy.memory/n:s", "{}")]);
-    let mut work = Work::on(&stage.view, LIVENESS);
+    let mut work = Work::on(&stage.view);
     assert!(work.view.is_unreadable(MEMORY, "n:s"));
     work.renew_unreadable(&"n:s".into());
     stage.view = work.view;

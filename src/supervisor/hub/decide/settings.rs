@@ -1,0 +1,19 @@
+//! The configuration has changed: what follows from it everywhere is looked at again.
+
+use std::sync::Arc;
+
+use super::Work;
+use crate::base::clock::Time;
+use crate::protocol::session::SessionId;
+use crate::supervisor::hub::settings::Settings;
+
+impl Work {
+    /// Takes the configuration over, all of it.
+    pub fn settle(&mut self, settings: Arc<Settings>) {
+        self.view.take_settings(settings);
+        self.tell_covers();
+        self.view.policies_looked = Time::default();
+        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
+        all.iter().for_each(|id| self.look_again(id));
+    }
+}
