@@ -38,4 +38,5 @@ pub mod provider;
 pub mod session;
 pub mod silence;
 pub mod store;
+pub mod who;
 pub mod worth;

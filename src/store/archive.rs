@@ -17,12 +17,12 @@ use serde_json::{Map, Value};
 use super::StoreError;
 use super::audit::AuditRecord;
 use super::change::Kind;
+use super::event;
 use super::reader::Reader;
 use super::sheet::edit::{Deed, Edit};
 use super::sheet::line::{self, Line};
 use super::sheet::schema::{Column, Table};
 use super::tables::{AUDIT, EVENTS};
-use super::{event, row};
 use crate::base::clock::Time;
 use crate::base::file;
 use crate::protocol::event::EventView;
@@ -127,9 +127,7 @@ impl Reader<'_> {
         for (seq, row) in rows.iter().filter_map(|row| Some((row.key.parse::<u64>().ok()?, row))) {
             let known = match kind {
                 Kind::Event => events.get(seq)?.map(|row| event::view(row.value(), seq).map(|view| view.id)),
-                _ => audit
-                    .get(seq)?
-                    .map(|row| row::open::<AuditRecord>(row.value(), seq).map(|record| record.id)),
+                _ => audit.get(seq)?.map(|row| AuditRecord::open(row.value(), seq).map(|record| record.id)),
             };
             let is_other = match (known.transpose(), &row.deed) {
                 (Ok(Some(known)), Deed::Put(columns)) => {

@@ -4,27 +4,39 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::change::{Change, Kind};
 use super::row::Row;
 use super::tables::AUDIT;
 use super::{StoreError, row};
 use crate::base::clock::Time;
+use crate::base::id;
 use crate::protocol::command::Command;
+use crate::protocol::who::{Who, WhoKind};
 
 /// Records that are looked through for a command's, from the newest back: some 10 ms. One that was asked for longer
 /// ago keeps what was written when it was asked; the command itself says how it ended.
 const LOOKED_THROUGH: usize = 10_000;
 
-/// One record. Version 1.
+/// One record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     /// Its identity.
     pub id: String,
     /// When.
     pub at: Time,
-    /// Who.
+    /// Who: the name.
     pub actor: String,
+    /// Who: what acts.
+    #[serde(default)]
+    pub actor_kind: WhoKind,
+    /// What was shown for it.
+    #[serde(default)]
+    pub credential: String,
+    /// By which way.
+    #[serde(default)]
+    pub through: String,
     /// Did what.
     pub action: String,
     /// To what.
@@ -41,9 +53,121 @@ pub struct AuditRecord {
     pub ip: String,
 }
 
-impl Row for AuditRecord {
+/// A record as it is stored. Version 1: what it has no field for travels in `args`, under [`WHO`], so that the release
+/// before this one can read it.
+#[derive(Serialize, Deserialize)]
+struct AuditRow {
+    id: String,
+    at: Time,
+    actor: String,
+    action: String,
+    target: String,
+    args: String,
+    result: String,
+    error: Option<String>,
+    duration_ms: Option<u64>,
+    ip: String,
+}
+
+/// The key in `args` of what version 1 has no field for.
+const WHO: &str = "_who";
+
+/// What that is.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct More {
+    kind: WhoKind,
+    credential: String,
+    through: String,
+}
+
+impl Row for AuditRow {
     const TABLE: &'static str = "audit";
     const VERSION: u8 = 1;
+}
+
+impl AuditRecord {
+    /// That somebody has done something, to what, with which particulars.
+    pub fn new(who: &Who, action: &str, target: impl Into<String>, args: &Value, at: Time) -> Self {
+        Self {
+            id: id::fresh(),
+            at,
+            actor: who.name.clone(),
+            actor_kind: who.kind,
+            credential: who.credential.clone(),
+            through: who.through.clone(),
+            action: action.to_owned(),
+            target: target.into(),
+            args: args.to_string(),
+            result: "done".to_owned(),
+            error: None,
+            duration_ms: None,
+            ip: who.from.clone(),
+        }
+    }
+
+    /// Opens a stored record.
+    pub(super) fn open(bytes: &[u8], seq: u64) -> Result<Self, StoreError> {
+        let AuditRow { id, at, actor, action, target, args, result, error, duration_ms, ip } =
+            row::open(bytes, seq)?;
+        let (args, More { kind: actor_kind, credential, through }) = apart(args);
+        Ok(Self {
+            id,
+            at,
+            actor,
+            actor_kind,
+            credential,
+            through,
+            action,
+            target,
+            args,
+            result,
+            error,
+            duration_ms,
+            ip,
+        })
+    }
+
+    /// Seals it for the store.
+    pub(super) fn seal(&self, seq: u64) -> Vec<u8> {
+        let one = self.clone();
+        let more = More { kind: one.actor_kind, credential: one.credential, through: one.through };
+        let row = AuditRow {
+            id: one.id,
+            at: one.at,
+            actor: one.actor,
+            action: one.action,
+            target: one.target,
+            args: together(one.args, &more),
+            result: one.result,
+            error: one.error,
+            duration_ms: one.duration_ms,
+            ip: one.ip,
+        };
+        row::seal(&row, seq)
+    }
+}
+
+/// The particulars with what else is stored among them, where there is such a thing and they are an object.
+fn together(args: String, more: &More) -> String {
+    match serde_json::from_str(&args) {
+        Ok(Value::Object(mut object)) if *more != More::default() => {
+            object.insert(WHO.to_owned(), serde_json::to_value(more).unwrap_or_default());
+            Value::Object(object).to_string()
+        }
+        _ => args,
+    }
+}
+
+fn apart(args: String) -> (String, More) {
+    if !args.contains(WHO) {
+        return (args, More::default());
+    }
+    let Ok(Value::Object(mut object)) = serde_json::from_str(&args) else { return (args, More::default()) };
+    match object.remove(WHO).map(serde_json::from_value) {
+        Some(Ok(more)) => (Value::Object(object).to_string(), more),
+        _ => (args, More::default()),
+    }
 }
 
 /// Writes into the records of commands that have ended what came of them. A record has its command's identity.
@@ -62,7 +186,7 @@ pub(super) fn note_outcomes(
     for entry in table.iter()?.rev().take(LOOKED_THROUGH) {
         let (seq, bytes) = entry?;
         // One that is damaged is for the scrub to find.
-        let Ok(record) = row::open::<AuditRecord>(bytes.value(), seq.value()) else { continue };
+        let Ok(record) = AuditRecord::open(bytes.value(), seq.value()) else { continue };
         let Some(command) = ended.remove(record.id.as_str()) else { continue };
         found.push((seq.value(), record.ended_as(command)));
         if ended.is_empty() {
@@ -70,7 +194,7 @@ pub(super) fn note_outcomes(
         }
     }
     for (seq, record) in found {
-        table.insert(seq, row::seal(&record, seq).as_slice())?;
+        table.insert(seq, record.seal(seq).as_slice())?;
         changes.push(Change::Put(Kind::Audit, seq.to_string()));
     }
     Ok(())
@@ -84,6 +208,40 @@ impl AuditRecord {
             error: command.error.clone(),
             duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
             ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_it_was_is_stored_whole_in_a_shape_that_the_release_before_reads() {
+        let all = [
+            Who::with_token("halctl", "10.0.0.7"),
+            Who::in_chat("discord:ada", "discord", "81384788765712384"),
+            Who::with_sql("operator via supervisor.db"),
+            Who::policy("policy:stuck"),
+            Who::itself("retention"),
+            Who::unknown("10.0.0.8"),
+        ];
+        for who in all {
+            let record = AuditRecord::new(&who, "kill_session", "ses_1", &json!({"why": "x"}), Time(5));
+            let bytes = record.seal(7);
+            assert_eq!(AuditRecord::open(&bytes, 7).unwrap(), record);
+            let before: AuditRow = row::open(&bytes, 7).unwrap();
+            assert_eq!((before.actor, before.ip), (who.name, who.from));
+        }
+    }
+
+    #[test]
+    fn particulars_that_are_no_object_or_speak_of_who_themselves_stay_as_they_are() {
+        for args in ["", "17", "no JSON", r#"{"_who":7}"#, r#"{"a": 1}"#] {
+            let record = AuditRecord { args: args.to_owned(), ..AuditRecord::default() };
+            assert_eq!(AuditRecord::open(&record.seal(1), 1).unwrap(), record, "{args}");
         }
     }
 }

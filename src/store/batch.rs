@@ -249,7 +249,7 @@ fn write_audit<'a>(
     let mut last = meta.get("last_audit")?.map_or(0, |last| last.value());
     for record in records {
         last += 1;
-        table.insert(last, row::seal(record, last).as_slice())?;
+        table.insert(last, record.seal(last).as_slice())?;
         changes.push(Change::Put(change::Kind::Audit, last.to_string()));
     }
     meta.insert("last_audit", last)?;

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::StoreError;
 use super::archive::Old;
 use super::audit::AuditRecord;
 use super::change::Kind;
 use super::event::{self, KindFilter};
 use super::reader::Reader;
 use super::tables::{AUDIT, EVENTS};
-use super::{StoreError, row};
 use crate::base::clock::Time;
 
 /// Rows looked at in one look at the store: some 20 ms.
@@ -148,7 +148,7 @@ impl Reader<'_> {
         let mut look = Look { last: span.1, is_over: true, ..Look::default() };
         for (nth, entry) in self.txn().open_table(AUDIT)?.range(span.0..=span.1)?.enumerate() {
             let (seq, bytes) = entry?;
-            let record = row::open::<AuditRecord>(bytes.value(), seq.value())?;
+            let record = AuditRecord::open(bytes.value(), seq.value())?;
             if is_old("", record.at) {
                 look.rows.push(Old::audit(seq.value(), &record));
             }

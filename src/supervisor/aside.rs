@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::auth::Actor;
 use super::hub::Hub;
 use super::hub::input::Input;
 use crate::base::nearest::no_such;
 use crate::base::panic::contained;
 use crate::base::progress::Progress;
 use crate::protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+use crate::protocol::who::Who;
 use crate::store::StoreError;
 use crate::store::hub::Store;
 use crate::store::mirror::aside::{Aside, list};
@@ -109,12 +109,7 @@ fn show(Shown { kind, side, key, fields }: Shown) -> DiffRow {
 }
 
 /// Brings back what is lacking, as somebody wants it.
-pub fn merge(
-    hub: &Hub,
-    wanted: &Wanted,
-    actor: &Actor,
-    progress: &Progress,
-) -> Result<StoreMerge, StoreError> {
+pub fn merge(hub: &Hub, wanted: &Wanted, who: &Who, progress: &Progress) -> Result<StoreMerge, StoreError> {
     let mut merged: Vec<Merged> = Vec::new();
     let came = Arc::new(AtomicU64::new(0));
     let mut hand_over = |mut portion: Portion| {
@@ -126,7 +121,7 @@ pub fn merge(
                 None => merged.push(Merged { table: table.to_owned(), rows }),
             }
         }
-        if wanted.dry_run { Ok(()) } else { send(hub, portion, wanted, actor) }
+        if wanted.dry_run { Ok(()) } else { send(hub, portion, wanted, who) }
     };
     let work = || {
         let there = Aside::open(&wanted.path)?;
@@ -141,10 +136,10 @@ pub fn merge(
     Ok(StoreMerge { file: wanted.file.clone(), dry_run: wanted.dry_run, tables: merged })
 }
 
-fn send(hub: &Hub, portion: Portion, wanted: &Wanted, actor: &Actor) -> Result<(), StoreError> {
+fn send(hub: &Hub, portion: Portion, wanted: &Wanted, who: &Who) -> Result<(), StoreError> {
     let stopping = || StoreError::Refused("the supervisor is stopping".into());
     let (reply, stored) = oneshot::channel();
-    let (file, by) = (wanted.file.clone(), (actor.name.clone(), actor.address.clone()));
+    let (file, by) = (wanted.file.clone(), who.clone());
     hub.send_blocking(Input::Return { portion: Box::new(portion), file, by, reply })
         .map_err(|_| stopping())?;
     stored.blocking_recv().map_err(|_| stopping())?.map_err(StoreError::Refused)?;

@@ -11,6 +11,7 @@ use super::refusal::ApiError;
 use crate::base::id;
 use crate::base::panic::contained;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
+use crate::protocol::who::Who;
 use crate::store::StoreError;
 
 /// How long an answer waits for the outcome when the caller does not say.
@@ -37,9 +38,9 @@ pub async fn reading<T: Send + 'static>(
 }
 
 /// Hands a request to the hub, and gives the command as it ended, or as it is when the time to wait is over.
-pub async fn command(hub: &Hub, by: (String, String), request: CommandRequest) -> Result<Command, ApiError> {
+pub async fn command(hub: &Hub, who: Who, request: CommandRequest) -> Result<Command, ApiError> {
     let wait = Duration::from_secs(request.timeout.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
-    let (command, ended) = store(hub, by, request).await?;
+    let (command, ended) = store(hub, who, request).await?;
     let ended = if command.state.is_final() {
         Some(command.clone())
     } else {
@@ -54,12 +55,12 @@ pub async fn command(hub: &Hub, by: (String, String), request: CommandRequest) -
 /// Hands the request to the hub and gives the stored command, and what resolves at its end.
 async fn store(
     hub: &Hub,
-    (actor, address): (String, String),
+    who: Who,
     request: CommandRequest,
 ) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
     let id = CommandId::from(id::fresh());
     let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, actor, address, id: id.clone(), earlier: None, reply };
+    let asked = Asked { request, who, id: id.clone(), earlier: None, reply };
     hub.send(Input::Command(Box::new(asked))).await?;
     // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
     let ended = end_of(hub, id.clone()).await?;

@@ -7,41 +7,26 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::{clock, id};
+use crate::base::clock;
+use crate::protocol::who::Who;
 use crate::store::audit::AuditRecord;
 
-/// Who asks, and from where. One shared token so far, so one name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actor {
-    /// The name.
-    pub name: String,
-    /// The address of the other end of the connection: what a proxy says of others in a header can be made up.
-    pub address: String,
-}
-
-impl Actor {
-    /// The record of something that was done, to which thing, or why not.
-    pub fn did(self, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
-        let (target, error) = match target {
-            Ok(target) => (target, None),
-            Err(why) => (String::new(), Some(why)),
-        };
-        AuditRecord {
-            id: id::fresh(),
-            at: clock::now(),
-            actor: self.name,
-            action: action.to_owned(),
-            target,
-            args: "{}".to_owned(),
-            result: if error.is_none() { "done" } else { "failed" }.to_owned(),
-            error,
-            duration_ms: u64::try_from(took.as_millis()).ok(),
-            ip: self.address,
-        }
+/// The record of something that somebody has done, to which thing, or why it was not done.
+pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
+    let (target, error) = match target {
+        Ok(target) => (target, None),
+        Err(why) => (String::new(), Some(why)),
+    };
+    AuditRecord {
+        result: if error.is_none() { "done" } else { "failed" }.to_owned(),
+        error,
+        duration_ms: u64::try_from(took.as_millis()).ok(),
+        ..AuditRecord::new(who, action, target, &json!({}), clock::now())
     }
 }
 
@@ -118,12 +103,19 @@ pub async fn require(
         return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
             .into_response();
     }
-    let address = source.ip().to_canonical().to_string();
-    request.extensions_mut().insert(Actor { name: "token".into(), address });
+    // What a proxy says of others in a header can be made up: the other end of the connection it is.
+    let through = way(request.headers());
+    request.extensions_mut().insert(Who::with_token(through, &source.ip().to_canonical().to_string()));
     let response = next.run(request).await;
     // Its body was read, or will not be.
     place.inspect(|place| place.is_whole());
     response
+}
+
+/// By which way a request came.
+fn way(headers: &HeaderMap) -> &'static str {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("halctl/") { "halctl" } else { "api" }
 }
 
 /// Requests without an `Origin` come from no web page; others must be of our own host or listed.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::hub::Hub;
 use crate::base::clock::{self, Time};
-use crate::base::id;
+use crate::protocol::who::Who;
 use crate::store::audit::AuditRecord;
 
 /// Refusals of one address are told together this often.
@@ -70,17 +70,11 @@ impl Denied {
 }
 
 fn record(door: &str, ip: String, count: u64, at: Time) -> AuditRecord {
+    let (who, args) = (Who::unknown(ip), json!({ "count": count }));
     AuditRecord {
-        id: id::fresh(),
-        at,
-        actor: "unknown".to_owned(),
-        action: "log in".to_owned(),
-        target: format!("{door} door"),
-        args: json!({ "count": count }).to_string(),
         result: "denied".to_owned(),
         error: Some("a wrong token".to_owned()),
-        duration_ms: None,
-        ip,
+        ..AuditRecord::new(&who, "log in", format!("{door} door"), &args, at)
     }
 }
 

@@ -247,10 +247,12 @@ fn small(
         let mut meta = txn.open_table(META)?;
         let last = meta.get("last_audit")?.map_or(0, |last| last.value());
         meta.insert("last_audit", last.max(seq))?;
-        sealed::<AuditRecord>(key, fields, |bytes| {
-            txn.open_table(AUDIT)?.insert(seq, bytes)?;
-            Ok(())
-        })
+        let record = match line::row::<AuditRecord>(fields) {
+            Ok(record) => record,
+            Err(why) => return Ok(Err(why)),
+        };
+        txn.open_table(AUDIT)?.insert(seq, record.seal(seq).as_slice())?;
+        Ok(Ok(()))
     })?;
     each(connection, Kind::Alert, adopted, |key, fields| {
         let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };

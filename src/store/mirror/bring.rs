@@ -229,7 +229,7 @@ impl Bringer<'_> {
             let Some(bytes) = look.txn().open_table(AUDIT)?.get(seq)?.map(|row| row.value().to_vec()) else {
                 continue;
             };
-            let record = row::open::<AuditRecord>(&bytes, seq)?;
+            let record = AuditRecord::open(&bytes, seq)?;
             if self.selection.takes(Kind::Audit, &seq.to_string(), &line::fields(&record)) {
                 self.portion.bytes += bytes.len();
                 self.portion.audit.push(record);

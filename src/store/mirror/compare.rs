@@ -21,7 +21,7 @@ use crate::store::reader::Reader;
 use crate::store::sheet::line::Fields;
 use crate::store::sheet::schema::Table;
 use crate::store::tables::{AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
-use crate::store::{StoreError, event, row};
+use crate::store::{StoreError, event};
 
 /// The tables that are compared. What a supervisor keeps for itself, and its alerts, come to each of the two by itself.
 pub const COMPARED: [Kind; 6] =
@@ -250,7 +250,7 @@ fn plain(fields: &Fields) -> Fields {
 /// Whether two rows of the same thing say the same, but for when they were stored.
 fn says_the_same(kind: Kind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<bool, StoreError> {
     if kind == Kind::Audit {
-        let said = |(seq, bytes): (u64, &[u8])| row::open::<AuditRecord>(bytes, seq);
+        let said = |(seq, bytes): (u64, &[u8])| AuditRecord::open(bytes, seq);
         return Ok(said(one)? == said(other)?);
     }
     let (one, other) = (event::view(one.1, one.0)?, event::view(other.1, other.0)?);
@@ -264,7 +264,7 @@ fn says_the_same(kind: Kind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<b
 fn identity(kind: Kind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> {
     match kind {
         Kind::Audit => {
-            let record = row::open::<AuditRecord>(bytes, seq)?;
+            let record = AuditRecord::open(bytes, seq)?;
             let said = format!("{}\0{}\0{}\0{}", record.at.0, record.actor, record.action, record.target);
             Ok(digest(&[if record.id.is_empty() { &said } else { &record.id }]))
         }

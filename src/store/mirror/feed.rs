@@ -131,7 +131,7 @@ impl Reader<'_> {
                 let Ok(seq) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
-                Ok(Some(line::of(kind, key, &row::open::<AuditRecord>(bytes.value(), seq)?)))
+                Ok(Some(line::of(kind, key, &AuditRecord::open(bytes.value(), seq)?)))
             }
             Kind::Alert => {
                 let Ok(id) = key.parse::<u64>() else { return Ok(None) };

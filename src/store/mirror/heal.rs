@@ -70,9 +70,7 @@ fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
     })?;
     named(reader, Kind::Cost, COSTS, &mut found, |bytes, key| row::open::<CostRecord>(bytes, key).map(drop))?;
     named(reader, Kind::State, STATE, &mut found, |bytes, key| Kept::open(bytes, key).map(drop))?;
-    numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| {
-        row::open::<AuditRecord>(bytes, seq).map(drop)
-    })?;
+    numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| AuditRecord::open(bytes, seq).map(drop))?;
     numbered(reader, Kind::Alert, ALERTS, &mut found, |bytes, id| {
         row::open::<AlertRow>(bytes, id)?.into_alert(id).map(drop)
     })?;
@@ -164,7 +162,7 @@ fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(
         Kind::Cost => by_name(COSTS, sealed::<CostRecord>(fields, key)),
         Kind::State => by_name(STATE, sealed::<StateRecord>(fields, key)),
         Kind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
-        Kind::Audit => by_number(AUDIT, sealed::<AuditRecord>(fields, key)),
+        Kind::Audit => by_number(AUDIT, line::row::<AuditRecord>(fields).map(|record| record.seal(number))),
         Kind::Event => by_number(EVENTS, line::event(number, fields).map(|event| event::seal(&event))),
         _ => by_name(COMMANDS, sealed::<CommandRow>(fields, key)),
     }

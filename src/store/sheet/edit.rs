@@ -12,6 +12,7 @@ use crate::base::clock::Time;
 use crate::protocol::alert::Alert;
 use crate::protocol::command::Command;
 use crate::protocol::event::EventView;
+use crate::protocol::who::Who;
 use crate::store::alert::AlertRow;
 use crate::store::audit::AuditRecord;
 use crate::store::change::{Change, Kind};
@@ -258,7 +259,8 @@ pub(in crate::store) fn write(
     if decided.upto > 0 {
         txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
     }
-    Ok(told.records(decided.by.unwrap_or(OPERATOR), decided.at))
+    let who = decided.by.map_or_else(|| Who::with_sql(OPERATOR), Who::itself);
+    Ok(told.records(&who, decided.at))
 }
 
 /// Edits rows of costs, audit records and commands.
@@ -286,13 +288,13 @@ fn other(
             };
             changes.push(Change::Put(edit.kind, seq.to_string()));
             let mut table = txn.open_table(AUDIT)?;
-            let known = table.get(seq)?.map(|bytes| row::open::<AuditRecord>(bytes.value(), seq));
+            let known = table.get(seq)?.map(|bytes| AuditRecord::open(bytes.value(), seq));
             let fields = readable(edit, known)?.map(|row| line::fields(&row));
             let fresh = fields_after(edit, fields, line::row::<AuditRecord>);
             if fresh.as_ref().is_ok_and(Option::is_some) {
                 txn.open_table(META)?.insert("last_audit", last.max(seq))?;
             }
-            store(&mut table, seq, fresh.map(|row| row.map(|row| row::seal(&row, seq))))
+            store(&mut table, seq, fresh.map(|row| row.map(|row| row.seal(seq))))
         }
         _ => command(txn, edit),
     }

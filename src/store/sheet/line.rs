@@ -206,7 +206,9 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
     extra.map(|cell| set_extra(&mut into, cell)).transpose()?;
     let had_extra = !matches!(extra, Some(Cell::Null) | None);
     for (column, cell) in cells().filter(|(column, _)| column.holds != Holds::Extra) {
-        if !(had_extra && already_says(column, &into, cell)) {
+        // A file of an earlier release does not have it.
+        let is_absent = column.since > 1 && *cell == Cell::Null;
+        if !is_absent && !(had_extra && already_says(column, &into, cell)) {
             set(column, &mut into, cell)?;
         }
     }

@@ -107,7 +107,7 @@ pub struct Column {
     /// Its type and its default in SQL.
     sql: &'static str,
     /// The first version that has it, if that is a later one than its table's.
-    since: i64,
+    pub since: i64,
 }
 
 /// A table that mirrors one of the store's.
@@ -211,6 +211,9 @@ pub static TABLES: [Table; 12] = [
             same("id", Holds::Text, ANY_ID),
             column("timestamp", "at", Holds::Moment, NOW),
             same("actor", Holds::Text, WORD),
+            Column { since: 4, ..same("actor_kind", Holds::Text, "TEXT NOT NULL DEFAULT 'program'") },
+            Column { since: 4, ..same("credential", Holds::Text, WORD) },
+            Column { since: 4, ..same("through", Holds::Text, WORD) },
             same("action", Holds::Text, WORD),
             same("target", Holds::Text, WORD),
             same("args", Holds::Text, "TEXT NOT NULL DEFAULT '{}'"),

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::schema::Table;
 use crate::base::clock::Time;
-use crate::base::id;
+use crate::protocol::who::Who;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 
@@ -37,24 +39,15 @@ impl Told {
     }
 
     /// The audit records, and a line of the log for each.
-    pub(super) fn records(self, actor: &str, at: Time) -> Vec<AuditRecord> {
+    pub(super) fn records(self, who: &Who, at: Time) -> Vec<AuditRecord> {
         let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
             let table = Table::of(kind).name;
             let target = if first == last { first } else { format!("{first} .. {last}") };
             let result = if refused.is_some() { "refused" } else { "done" };
-            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{actor}");
-            AuditRecord {
-                id: id::fresh(),
-                at,
-                actor: actor.to_owned(),
-                action: format!("{word} {table}"),
-                target,
-                args: serde_json::json!({ "rows": count }).to_string(),
-                result: result.to_owned(),
-                error: refused,
-                duration_ms: None,
-                ip: String::new(),
-            }
+            tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{}", who.name);
+            let record =
+                AuditRecord::new(who, &format!("{word} {table}"), target, &json!({ "rows": count }), at);
+            AuditRecord { result: result.to_owned(), error: refused, ..record }
         };
         self.0.into_iter().map(record).collect()
     }

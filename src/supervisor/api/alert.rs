@@ -11,7 +11,7 @@ use super::strict::Body;
 use super::{Answered, bounded, given, one, page};
 use crate::protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
 use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::supervisor::auth::Actor;
+use crate::protocol::who::Who;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::input::{Input, OfIncident};
 use crate::supervisor::refusal::ApiError;
@@ -100,11 +100,11 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/ack", params(("id" = u64, Path)), responses((status = 200, body = Answer<Alert>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn acknowledge(
     State(shared): State<Shared>,
-    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Answered<Alert> {
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Acknowledge { id: number(&id)?, actor, address, reply }).await?;
+    shared.hub.send(Input::Acknowledge { id: number(&id)?, who, reply }).await?;
     one(answer.await.map_err(|_| Stopped)??)
 }
 
@@ -113,12 +113,12 @@ pub async fn acknowledge(
 #[utoipa::path(post, path = "/api/v1/alerts", request_body = AlertRequest, responses((status = 200, body = Answer<Alert>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn report(
     State(shared): State<Shared>,
-    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Body(request): Body<AlertRequest>,
 ) -> Answered<Alert> {
     sensible(&request)?;
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Incident(Box::new(OfIncident { request, actor, address, reply }))).await?;
+    shared.hub.send(Input::Incident(Box::new(OfIncident { request, who, reply }))).await?;
     one(answer.await.map_err(|_| Stopped)??)
 }
 

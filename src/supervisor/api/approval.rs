@@ -3,7 +3,6 @@
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
@@ -15,9 +14,9 @@ use crate::protocol::approval::{
     AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SnoozeRequest,
 };
 use crate::protocol::session::AskKind;
+use crate::protocol::who::Who;
 use crate::supervisor::approvals::whole;
 use crate::supervisor::asking;
-use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::decide::approval::request;
 use crate::supervisor::hub::input::{Input, OfApprovals};
@@ -101,16 +100,15 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/answer", params(("id" = String, Path)), request_body = AnswerRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn answer(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    headers: HeaderMap,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
     Body(AnswerRequest { reply, timeout }): Body<AnswerRequest>,
 ) -> Answered<ApprovalView> {
     let approval = find(&shared, &id)?;
     fits(&approval, &reply)?;
-    let mut request = request(&approval, &reply, way(&headers));
+    let mut request = request(&approval, &reply, &who.through);
     request.timeout = timeout;
-    asking::command(&shared.hub, (actor.name, actor.address), request).await?;
+    asking::command(&shared.hub, who, request).await?;
     shown(&shared, &id).await
 }
 
@@ -134,20 +132,12 @@ fn fits(approval: &Approval, reply: &Reply) -> Result<(), ApiError> {
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/snooze", params(("id" = String, Path)), request_body = SnoozeRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn snooze(
     State(shared): State<Shared>,
-    Extension(Actor { name: by, address }): Extension<Actor>,
-    headers: HeaderMap,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
     Body(SnoozeRequest { seconds }): Body<SnoozeRequest>,
 ) -> Answered<ApprovalView> {
     let (reply, answer) = oneshot::channel();
-    let happening = OfApprovals::Snooze {
-        id: ApprovalId::new(&id),
-        seconds,
-        by,
-        address,
-        over: way(&headers).to_owned(),
-        reply,
-    };
+    let happening = OfApprovals::Snooze { id: ApprovalId::new(&id), seconds, who, reply };
     shared.hub.send(Input::Approval(happening)).await?;
     answer.await.map_err(|_| Stopped)??;
     shown(&shared, &id).await
@@ -161,10 +151,4 @@ fn find(shared: &Shared, id: &str) -> Result<Approval, ApiError> {
 async fn shown(shared: &Shared, id: &str) -> Answered<ApprovalView> {
     let approval = find(shared, id)?;
     one(reading(shared, move |shared| whole(&shared.hub, approval)).await?)
-}
-
-/// By which way a request came.
-fn way(headers: &HeaderMap) -> &'static str {
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    if agent.starts_with("halctl/") { "halctl" } else { "api" }
 }

@@ -11,9 +11,10 @@ use crate::base::clock::Stopwatch;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::archive::{Archive, ArchivedRow};
+use crate::protocol::who::Who;
 use crate::store::archive::{Archive as Stored, read};
 use crate::store::sheet::schema::Table;
-use crate::supervisor::auth::Actor;
+use crate::supervisor::auth::did;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -70,7 +71,7 @@ pub async fn search(
 #[utoipa::path(post, path = "/api/v1/archives/{name}/restore", params(("name" = String, Path)), responses((status = 200, body = Answer<Archive>), (status = 404, body = Refusal)))]
 pub async fn restore(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
 ) -> Answered<Archive> {
     let all = shared.archive.list();
@@ -87,7 +88,7 @@ pub async fn restore(
         Err(error) => Err(error.to_string()),
     };
     let target = done.as_ref().map(|_| name).map_err(String::clone);
-    hub.audit(actor.did("restore_archive", target, began.elapsed()));
+    hub.audit(did(&who, "restore_archive", target, began.elapsed()));
     let rows = done.map_err(|why| ApiError::internal(&why))?;
     one(Archive { restored: true, rows: Some(rows), ..shown })
 }

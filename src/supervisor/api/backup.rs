@@ -9,8 +9,9 @@ use crate::base::clock::Stopwatch;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::backup::Backup;
+use crate::protocol::who::Who;
 use crate::store::mirror::backup::{Saved, verify as look_through};
-use crate::supervisor::auth::Actor;
+use crate::supervisor::auth::did;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -25,11 +26,11 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Backup>> {
 
 /// Makes a backup, looks through it, and answers when it is there.
 #[utoipa::path(post, path = "/api/v1/backups", responses((status = 200, body = Answer<Backup>), (status = 500, body = Refusal)))]
-pub async fn make(State(shared): State<Shared>, Extension(actor): Extension<Actor>) -> Answered<Backup> {
+pub async fn make(State(shared): State<Shared>, Extension(who): Extension<Who>) -> Answered<Backup> {
     let began = Stopwatch::start();
     let made = crate::supervisor::backup::make(&shared).await;
     let target = made.as_ref().map(|made| name_of(&made.saved)).map_err(|error| chain(error));
-    shared.hub.audit(actor.did("make_backup", target, began.elapsed()));
+    shared.hub.audit(did(&who, "make_backup", target, began.elapsed()));
     match made {
         Ok(made) => {
             one(Backup { events: Some(made.events), problem: made.strange, ..show(&made.saved, true) })

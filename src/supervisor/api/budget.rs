@@ -12,7 +12,7 @@ use crate::protocol::budget::{
     AtLimit, Budget, BudgetChange, BudgetRequest, BudgetView, Exposure, Period, RaiseRequest, Scope,
 };
 use crate::protocol::session::SessionId;
-use crate::supervisor::auth::Actor;
+use crate::protocol::who::Who;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::refusal::ApiError;
@@ -41,7 +41,7 @@ pub async fn get(State(shared): State<Shared>, Path(name): Path<String>) -> Answ
 #[utoipa::path(put, path = "/api/v1/budgets/{name}", params(("name" = String, Path)), request_body = BudgetRequest, responses((status = 200, body = Answer<Budget>), (status = 400, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn set(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
     Body(body): Body<BudgetRequest>,
 ) -> Answered<Budget> {
@@ -70,29 +70,29 @@ pub async fn set(
         warn_percent: body.warn_percent,
         at_limit,
     };
-    change(&shared, actor, BudgetChange::Set(budget)).await
+    change(&shared, who, BudgetChange::Set(budget)).await
 }
 
 /// Removes a budget. One of the configuration is removed there.
 #[utoipa::path(delete, path = "/api/v1/budgets/{name}", params(("name" = String, Path)), responses((status = 200, body = Answer<Budget>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn remove(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
 ) -> Answered<Budget> {
-    change(&shared, actor, BudgetChange::Remove(name)).await
+    change(&shared, who, BudgetChange::Remove(name)).await
 }
 
 /// Raises a budget until the end of its period.
 #[utoipa::path(post, path = "/api/v1/budgets/{name}/raise", params(("name" = String, Path)), request_body = RaiseRequest, responses((status = 200, body = Answer<Budget>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn raise(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
     Body(body): Body<RaiseRequest>,
 ) -> Answered<Budget> {
     let session = Some(body.session_id).filter(|id| !id.is_empty()).map(SessionId::new);
-    change(&shared, actor, BudgetChange::Raise { name, by_micros: body.by_micros, session }).await
+    change(&shared, who, BudgetChange::Raise { name, by_micros: body.by_micros, session }).await
 }
 
 /// The most that can still be spent right now, and why.
@@ -101,8 +101,8 @@ pub async fn exposure(State(shared): State<Shared>) -> Answered<Exposure> {
     one(shared.hub.view().exposure(clock::now()))
 }
 
-async fn change(shared: &Shared, actor: Actor, change: BudgetChange) -> Answered<Budget> {
+async fn change(shared: &Shared, who: Who, change: BudgetChange) -> Answered<Budget> {
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Budget { change, by: (actor.name, actor.address), reply }).await?;
+    shared.hub.send(Input::Budget { change, by: who, reply }).await?;
     one(answer.await.map_err(|_| Stopped)??)
 }

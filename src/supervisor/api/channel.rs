@@ -11,7 +11,7 @@ use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::channel::{Channel, Trial};
 use crate::protocol::notice::{Notice, NoticeKind, Queued};
-use crate::supervisor::auth::Actor;
+use crate::protocol::who::Who;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::hub::notice::{Delivery, Happening};
@@ -42,7 +42,7 @@ pub async fn queue(State(shared): State<Shared>, Path(name): Path<String>) -> An
 #[utoipa::path(post, path = "/api/v1/channels/{name}/test", params(("name" = String, Path)), responses((status = 200, body = Answer<Trial>), (status = 404, body = Refusal)))]
 pub async fn test(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
 ) -> Answered<Trial> {
     known(&shared, &name)?;
@@ -52,7 +52,7 @@ pub async fn test(
         kind: NoticeKind::Test,
         name: "test".to_owned(),
         title: "A trial of HAL-O-SWARM".to_owned(),
-        text: format!("{} tries channel {name} out. Nothing is wrong.", actor.name),
+        text: format!("{} tries channel {name} out. Nothing is wrong.", who.name),
         subject: format!("test-{id}"),
         id,
         count: 1,

@@ -16,9 +16,9 @@ use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::store::command::CommandQuery;
 use crate::supervisor::asking;
-use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::hub::view::show_command;
 use crate::supervisor::refusal::ApiError;
@@ -88,7 +88,7 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn ask(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     Body(mut request): Body<CommandRequest>,
 ) -> Answered<CommandView> {
@@ -98,7 +98,7 @@ pub async fn ask(
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
-    let by = (actor.name, actor.address);
+    let by = who;
     one(show_command(&asking::command(&shared.hub, by, request).await?))
 }
 
@@ -107,15 +107,14 @@ pub async fn ask(
 #[utoipa::path(post, path = "/api/v1/commands/{id}/cancel", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn cancel(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Answered<CommandView> {
     let id = CommandId::from(id);
     let found = asking::find(&shared.hub, id.clone()).await?;
     found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
     let (reply, answer) = oneshot::channel();
-    let Actor { name: actor, address } = actor;
-    shared.hub.send(Input::Cancel { id, actor, address, reply }).await?;
+    shared.hub.send(Input::Cancel { id, who, reply }).await?;
     let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
     if command.state.is_final() {
         return one(show_command(&command));

@@ -11,7 +11,7 @@ use super::{Answered, bounded, given, one, page};
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::node::{Node, NodeId, NodeStatus};
-use crate::supervisor::auth::Actor;
+use crate::protocol::who::Who;
 use crate::supervisor::hub::Stopped;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::refusal::ApiError;
@@ -72,12 +72,12 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 #[utoipa::path(post, path = "/api/v1/nodes/{id}/forget-epoch", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn forget_epoch(
     State(shared): State<Shared>,
-    Extension(Actor { name, address }): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Answered<Node> {
     let (reply, answer) = oneshot::channel();
     let node = NodeId::new(&id);
-    shared.hub.send(Input::ForgetEpoch { node, by: (name, address), reply }).await?;
+    shared.hub.send(Input::ForgetEpoch { node, by: who, reply }).await?;
     let is_known = answer.await.map_err(|_| ApiError::internal("it could not be stored"))?;
     let view = shared.hub.view();
     match view.node(&id).filter(|_| is_known) {
@@ -90,10 +90,10 @@ pub async fn forget_epoch(
 #[utoipa::path(delete, path = "/api/v1/nodes/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn remove(
     State(shared): State<Shared>,
-    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Answered<Node> {
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::RemoveNode { id: NodeId::from(id), by: (actor, address), reply }).await?;
+    shared.hub.send(Input::RemoveNode { id: NodeId::from(id), by: who, reply }).await?;
     one(*answer.await.map_err(|_| Stopped)??)
 }

@@ -12,9 +12,10 @@ use super::{Answered, given, one, page};
 use crate::base::clock::{self, Stopwatch, Time};
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::provider::{Bill, Provider, ProviderStatus, Reconciliation};
+use crate::protocol::who::Who;
 use crate::rules::provider::{day_of, start_of, total};
 use crate::rules::reconcile::steps;
-use crate::supervisor::auth::Actor;
+use crate::supervisor::auth::did;
 use crate::supervisor::provider::compare::compare;
 use crate::supervisor::provider::{COMPARED_DAYS, bills_of};
 use crate::supervisor::refusal::ApiError;
@@ -45,12 +46,12 @@ pub async fn status(State(shared): State<Shared>) -> Answered<Vec<ProviderStatus
 #[utoipa::path(post, path = "/api/v1/cost/update", responses((status = 200, body = Answer<Vec<ProviderStatus>>), (status = 401, body = Refusal)))]
 pub async fn update(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
 ) -> Answered<Vec<ProviderStatus>> {
     let began = Stopwatch::start();
     let is_done = shared.providers.update(LONGEST).await;
     let outcome = if is_done { Ok("all".to_owned()) } else { Err("it goes on".to_owned()) };
-    shared.hub.audit(actor.did("update_costs", outcome, began.elapsed()));
+    shared.hub.audit(did(&who, "update_costs", outcome, began.elapsed()));
     all(&shared)
 }
 

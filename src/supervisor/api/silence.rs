@@ -13,9 +13,9 @@ use crate::base::id;
 use crate::base::nearest::no_such;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::silence::{Silence, SilenceRequest};
+use crate::protocol::who::Who;
 use crate::rules::route::silence::check;
 use crate::store::kept::SILENCE;
-use crate::supervisor::auth::Actor;
 use crate::supervisor::hub::input::Input;
 use crate::supervisor::hub::notice::Happening;
 use crate::supervisor::refusal::ApiError;
@@ -40,7 +40,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Silence>> {
 #[utoipa::path(post, path = "/api/v1/silences", request_body = SilenceRequest, responses((status = 200, body = Answer<Silence>), (status = 400, body = Refusal)))]
 pub async fn begin(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Body(asked): Body<SilenceRequest>,
 ) -> Answered<Silence> {
     if let Err(mistake) = check(&asked.matches) {
@@ -59,12 +59,12 @@ pub async fn begin(
         id: id::fresh(),
         matches: asked.matches,
         reason: asked.reason,
-        by: actor.name,
+        by: who.name.clone(),
         created_at: at,
         until: at.plus(Duration::from_secs(asked.seconds)),
     };
     let (reply, answer) = oneshot::channel();
-    let happening = Happening::Silence((silence.clone(), actor.address), reply);
+    let happening = Happening::Silence((silence.clone(), who), reply);
     shared.hub.send(Input::Notice(happening)).await?;
     match answer.await {
         Ok(true) => one(silence),
@@ -79,7 +79,7 @@ pub async fn begin(
 #[utoipa::path(post, path = "/api/v1/silences/{id}/expire", params(("id" = String, Path)), responses((status = 200, body = Answer<Silence>), (status = 404, body = Refusal)))]
 pub async fn expire(
     State(shared): State<Shared>,
-    Extension(Actor { name: actor, address }): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Answered<Silence> {
     let all = all(&shared);
@@ -87,7 +87,7 @@ pub async fn expire(
         return Err(ApiError::not_found(no_such("silence", &id, all.iter().map(|it| it.id.as_str()))));
     };
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Notice(Happening::Unsilence { id, actor, address, reply })).await?;
+    shared.hub.send(Input::Notice(Happening::Unsilence { id, who, reply })).await?;
     match answer.await {
         Ok(_) => one(silence),
         Err(_) => Err(ApiError::internal("the end of the silence could not be stored")),

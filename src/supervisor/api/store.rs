@@ -8,9 +8,9 @@ use super::{Answered, one, page};
 use crate::base::cause::chain;
 use crate::protocol::api::{Answer, Meta, Refusal};
 use crate::protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest};
+use crate::protocol::who::Who;
 use crate::store::StoreError;
 use crate::supervisor::aside::{self, Wanted};
-use crate::supervisor::auth::Actor;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -27,14 +27,14 @@ pub async fn diff(State(shared): State<Shared>, Body(request): Body<StoreRequest
 #[utoipa::path(post, path = "/api/v1/store/merge", request_body = StoreRequest, responses((status = 200, body = Answer<StoreMerge>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn merge(
     State(shared): State<Shared>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Who>,
     Body(request): Body<StoreRequest>,
 ) -> Answered<StoreMerge> {
     let wanted = find(&shared, request)?;
     let working = shared.works.begin("store merge");
     let work = move || {
         let _one_at_a_time = shared.merging.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        aside::merge(&shared.hub, &wanted, &actor, &working.progress)
+        aside::merge(&shared.hub, &wanted, &who, &working.progress)
     };
     one(blocking(work).await?)
 }

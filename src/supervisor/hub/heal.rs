@@ -66,6 +66,9 @@ impl<T: Tally> Owner<T> {
         if let Some(aside) = replaced {
             raise(&mut work, Alert::store_replaced(&aside));
         }
+        for (node, heard) in &self.silent {
+            work.note_silence(node, *heard, at);
+        }
         for id in &self.refused {
             if let Some(command) = work.view.commands.remove(id) {
                 work.batch.commands.insert(id.to_string(), never_begun(&command, at));
@@ -80,6 +83,7 @@ impl<T: Tally> Owner<T> {
         self.store.commit(&work.batch)?;
         tracing::info!(path = %self.store.path().display(), "the store is open again and takes writes");
         self.refused.clear();
+        self.silent.clear();
         // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
         self.waiters.retain(|id, _| work.view.commands.contains_key(id));
         self.publish(work);

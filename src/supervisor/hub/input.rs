@@ -20,6 +20,7 @@ use crate::protocol::frame::{
 use crate::protocol::lease::LeaseRequest;
 use crate::protocol::node::NodeId;
 use crate::protocol::provider::{DayBill, Provider};
+use crate::protocol::who::Who;
 use crate::store::audit::AuditRecord;
 use crate::store::command::KeyRecord;
 use crate::store::hub::SetAside;
@@ -112,9 +113,7 @@ pub struct Asked {
     /// What is asked.
     pub request: CommandRequest,
     /// By whom.
-    pub actor: String,
-    /// From where.
-    pub address: String,
+    pub who: Who,
     /// The identity it gets if it is new.
     pub id: CommandId,
     /// What its key stands for in the store, and that command if it still exists. Filled in by the hub just before it
@@ -193,9 +192,7 @@ pub struct OfIncident {
     /// How it stands.
     pub request: protocol::alert::AlertRequest,
     /// Who.
-    pub actor: String,
-    /// From where.
-    pub address: String,
+    pub who: Who,
     /// The alert as it is then.
     pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
 }
@@ -221,11 +218,7 @@ pub enum OfApprovals {
         /// For how many seconds; 0: it is told now.
         seconds: u64,
         /// Who.
-        by: String,
-        /// From where.
-        address: String,
-        /// By which way.
-        over: String,
+        who: Who,
         /// The approval as it is then.
         reply: oneshot::Sender<Result<protocol::approval::Approval, NotAccepted>>,
     },
@@ -299,9 +292,7 @@ pub enum Input {
         /// Which.
         id: CommandId,
         /// Who.
-        actor: String,
-        /// From where.
-        address: String,
+        who: Who,
         /// The command as it is then: ended, or left to its node, which drops it when it has not begun.
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
     },
@@ -334,8 +325,8 @@ pub enum Input {
         portion: Box<Portion>,
         /// The name of that store's file.
         file: String,
-        /// Who brings them back, and from where.
-        by: (String, String),
+        /// Who brings them back.
+        by: Who,
         /// Told when they are stored, or why they are not.
         reply: oneshot::Sender<Result<(), String>>,
     },
@@ -352,8 +343,8 @@ pub enum Input {
     ForgetEpoch {
         /// Which node.
         node: NodeId,
-        /// Who says so, and from where.
-        by: (String, String),
+        /// Who says so.
+        by: Who,
         /// Told when it is stored: whether there is such a node.
         reply: oneshot::Sender<bool>,
     },
@@ -372,9 +363,7 @@ pub enum Input {
         /// Which.
         id: u64,
         /// Who.
-        actor: String,
-        /// From where.
-        address: String,
+        who: Who,
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
@@ -389,8 +378,8 @@ pub enum Input {
     Budget {
         /// How.
         change: BudgetChange,
-        /// Who, and from where.
-        by: (String, String),
+        /// Who.
+        by: Who,
         /// The budget as it is then.
         reply: oneshot::Sender<Result<Budget, NotAccepted>>,
     },
@@ -400,8 +389,8 @@ pub enum Input {
     RemoveNode {
         /// Which.
         id: NodeId,
-        /// Who, and from where.
-        by: (String, String),
+        /// Who.
+        by: Who,
         /// The node as it was.
         reply: oneshot::Sender<Result<Box<protocol::node::Node>, NotAccepted>>,
     },

@@ -17,6 +17,7 @@ mod heal;
 pub mod input;
 pub mod money;
 pub mod notice;
+mod outage;
 mod replace;
 mod returned;
 pub mod room;
@@ -35,11 +36,12 @@ use self::decide::Work;
 use self::effect::Effect;
 use self::heal::{Condition, refuse, turn_away};
 use self::input::{Asked, Greeted, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::outage::Silent;
 use self::room::{Room, Taken};
 use self::view::View;
 use crate::base::backoff::Backoff;
 use crate::base::cause::chain;
-use crate::base::clock;
+use crate::base::clock::{self, Time};
 use crate::base::sabotage;
 use crate::protocol::command::{Command, CommandId};
 use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
@@ -127,6 +129,7 @@ impl Hub {
             is_unsettled: false,
             links: HashMap::new(),
             waiters: HashMap::new(),
+            silent: Vec::new(),
             refused: Vec::new(),
             watching: Watch::default(),
             condition: Condition::Well,
@@ -180,6 +183,8 @@ struct Owner<T> {
     is_unsettled: bool,
     links: HashMap<NodeId, Link>,
     waiters: HashMap<CommandId, Vec<oneshot::Sender<Command>>>,
+    /// Nodes that fell silent while the store took no writes.
+    silent: Vec<Silent>,
     /// New commands of the commit that failed: whoever asked was told that they will not be done.
     refused: Vec<CommandId>,
     watching: Watch,
@@ -205,7 +210,8 @@ impl<T: Tally> Owner<T> {
 
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Waiting) -> bool {
-        let usable = self.heal(first.timed.clock.at);
+        let at = first.timed.clock.at;
+        let usable = self.heal(at);
         let mut work = Work::on(&self.view.load());
         if self.is_unsettled {
             work.settle(work.view.settings.clone());
@@ -235,7 +241,7 @@ impl<T: Tally> Owner<T> {
         }
         match usable.and_then(|()| self.commit(&work)) {
             Ok(()) => self.publish(work),
-            Err(error) => self.undo(work, &error, stopping),
+            Err(error) => self.undo(work, &error, stopping, at),
         }
         stopping
     }
@@ -272,7 +278,7 @@ impl<T: Tally> Owner<T> {
             return Ok(None);
         }
         let reader = self.store.read()?;
-        let Some(key) = reader.key(&scoped_key(&asked.actor, &asked.request.idempotency_key))? else {
+        let Some(key) = reader.key(&scoped_key(&asked.who.name, &asked.request.idempotency_key))? else {
             return Ok(None);
         };
         let command = reader.command(&CommandId::new(&key.command))?;
@@ -410,7 +416,7 @@ impl<T: Tally> Owner<T> {
     }
 
     /// The commit failed: nothing of the batch happened. Agents send again, people are told.
-    fn undo(&mut self, work: Work, error: &StoreError, stopping: bool) {
+    fn undo(&mut self, work: Work, error: &StoreError, stopping: bool, at: Time) {
         self.tally.failed();
         let mut view = View::clone(&self.view.load());
         if !Arc::ptr_eq(&view.settings, &work.view.settings) {
@@ -418,6 +424,8 @@ impl<T: Tally> Owner<T> {
             view.take_settings(work.view.settings.clone());
             self.is_unsettled = true;
         }
+        view.take_signs_of_life(&work.view);
+        self.silent.extend(view.pass_time(at));
         self.show(view);
         let why = chain(error);
         tracing::error!(error = %why, "cannot write to the store; nothing was acknowledged");

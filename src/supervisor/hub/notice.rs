@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::view::View;
 use crate::protocol::notice::{Notice, Queued};
 use crate::protocol::silence::Silence;
+use crate::protocol::who::Who;
 use crate::rules::notice::Told;
 use crate::store::kept::{QUEUED, TOLD};
 
@@ -64,16 +65,14 @@ pub enum Happening {
     Claim(Ticket, oneshot::Sender<bool>),
     /// A sender has tried. It is told when that is stored.
     Report(Ticket, Delivery, oneshot::Sender<bool>),
-    /// Somebody, from this address, wants nobody to be told of some alerts for a while. Told whether it is so.
-    Silence((Silence, String), oneshot::Sender<bool>),
+    /// Somebody wants nobody to be told of some alerts for a while. Told whether it is so.
+    Silence((Silence, Who), oneshot::Sender<bool>),
     /// Somebody ends a silence before its time. Told whether there was one.
     Unsilence {
         /// Which.
         id: String,
         /// Who.
-        actor: String,
-        /// From where.
-        address: String,
+        who: Who,
         /// The answer.
         reply: oneshot::Sender<bool>,
     },

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::base::clock::Time;
+use crate::base::clock::{Reading, Time};
 use crate::protocol::command::{CommandRequest, CommandState};
 use crate::protocol::event::{Event, EventView, raw};
 use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
 use crate::protocol::node::Project;
+use crate::protocol::who::Who;
 use crate::rules::budget::Terms;
 use crate::rules::node::Liveness;
 use crate::store::disk::Disk;
+use crate::store::event::EventQuery;
 use crate::store::mirror::bring::Portion;
 use crate::supervisor::hub::input::{Alert, Closer, From, Greeted, Severity};
 use crate::supervisor::hub::settings::Settings;
@@ -51,8 +53,15 @@ impl Stage {
 
     /// All in one batch.
     fn play(&mut self, inputs: Vec<Input>) {
+        self.play_after(Duration::ZERO, inputs);
+    }
+
+    /// All in one batch, so much later.
+    fn play_after(&mut self, later: Duration, inputs: Vec<Input>) {
+        let mut clock = clock::read();
+        clock = Reading { at: clock.at.plus(later), up: clock.up + later };
         for input in inputs {
-            let timed = Timed { clock: clock::read(), input };
+            let timed = Timed { clock, input };
             self.hub.inputs.try_send(Waiting { timed, room: None }).unwrap();
         }
         let first = self.owner.queue.try_recv().unwrap();
@@ -92,8 +101,13 @@ impl Stage {
             ..CommandRequest::default()
         };
         let id = CommandId::new(crate::base::id::fresh());
-        let asked =
-            Asked { request, actor: "me".into(), address: "10.1.2.3".into(), id, earlier: None, reply };
+        let asked = Asked {
+            request,
+            who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
+            id,
+            earlier: None,
+            reply,
+        };
         self.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap()
     }
@@ -262,8 +276,7 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
         let id = CommandId::new(crate::base::id::fresh());
         Input::Command(Box::new(Asked {
             request,
-            actor: "me".into(),
-            address: "10.1.2.3".into(),
+            who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
             id,
             earlier: None,
             reply,
@@ -356,7 +369,7 @@ fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
         Input::Return {
             portion,
             file: "f".into(),
-            by: ("me".into(), String::new()),
+            by: Who::with_token("api", ""),
             reply: oneshot::channel().0,
         }
     };
@@ -396,4 +409,62 @@ fn a_configuration_holds_though_the_store_fails_and_nodes_are_told_once_it_works
     stage.disk.fill(false);
     stage.play(vec![Input::Tick]);
     assert_eq!(stage.hub.view().settings.terms.unknown_micros, 7, "the store is made anew, and it holds");
+}
+
+#[test]
+fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down_afterwards() {
+    let mut stage = Stage::new();
+    let (_greeted, _told) = stage.connect();
+    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    let beat = |from: &From| Input::Heartbeat { from: from.clone(), heartbeat: None };
+    stage.play(vec![beat(&from), Input::Disconnect { from: from.clone(), reason: "x".into() }]);
+    let command = stage.ask("k").unwrap();
+    let (_greeted, _told) = stage.connect();
+    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    stage.play(vec![beat(&from)]);
+    stage.disk.fill(true);
+    let alert = || Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
+
+    // Heard of meanwhile, though that batch is not stored.
+    stage.play_after(Duration::from_secs(25), vec![beat(&from), alert()]);
+    assert!(stage.hub.health().store.is_some(), "the store fails");
+    stage.play_after(Duration::from_secs(50), vec![Input::Tick]);
+    assert!(stage.hub.view().nodes["n"].online, "25 s after it was heard of");
+    stage.play_after(Duration::from_secs(60), vec![Input::Tick]);
+    assert!(!stage.hub.view().nodes["n"].online, "35 s after it was heard of");
+    assert_eq!(events_of(&stage, "node.offline"), 1, "nothing can be written");
+
+    stage.disk.fill(false);
+    stage.play_after(Duration::from_secs(70), vec![Input::Tick]);
+    assert_eq!(stage.hub.health().store, None);
+    assert_eq!(events_of(&stage, "node.offline"), 2, "it is written down as soon as that is possible");
+    assert_eq!(stage.hub.view().commands.len(), 1, "{command:?} has time left");
+}
+
+#[test]
+fn a_command_lapses_in_time_though_the_store_takes_no_writes() {
+    let mut stage = Stage::new();
+    let (_greeted, _told) = stage.connect();
+    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    stage.play(vec![Input::Disconnect { from, reason: "x".into() }]);
+    let command = stage.ask("k").unwrap();
+    assert_eq!(command.state, CommandState::Queued, "its node is away");
+    stage.disk.fill(true);
+    let alert = Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
+    let over = command.expires_at.since(clock::now()) + Duration::from_secs(1);
+    stage.play_after(over, vec![alert]);
+    let shown = stage.hub.view().commands[&command.id].clone();
+    assert_eq!(shown.state, CommandState::Expired, "{shown:?}");
+    stage.disk.fill(false);
+    stage.play_after(over + Duration::from_secs(1), vec![Input::Tick]);
+    let stored = stage.hub.store().read().unwrap().command(&command.id).unwrap().unwrap();
+    assert_eq!(stored.state, CommandState::Expired, "it is written down");
+    assert!(stage.hub.view().commands.is_empty());
+}
+
+/// How many events of a type are stored.
+fn events_of(stage: &Stage, kind: &str) -> usize {
+    let query = EventQuery { limit: 1000, ..EventQuery::default() };
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    page.events.iter().filter(|event| event.kind == kind).count()
 }

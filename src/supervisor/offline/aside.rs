@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use crate::protocol::store::{Rows, StoreRequest};
+use crate::protocol::who::Who;
 use crate::store::StoreError;
 use crate::store::mirror::offline::Files;
 use crate::supervisor::aside;
-use crate::supervisor::auth::Actor;
 use crate::supervisor::cli::Which;
 use crate::supervisor::hub::Hub;
 use crate::supervisor::hub::input::Input;
@@ -44,7 +44,7 @@ pub fn merge(files: &Files, which: &Which, dry_run: bool) -> Result<String, Stor
     let wanted = aside::find(&files.store, request(which, dry_run)).map_err(StoreError::Refused)?;
     let (hub, thread) = Hub::start(store, View::of(loaded), Metrics::default().counts())
         .map_err(|error| StoreError::Refused(error.to_string()))?;
-    let by = Actor { name: ACTOR.to_owned(), address: String::new() };
+    let by = Who::itself(ACTOR);
     let merged = aside::merge(&hub, &wanted, &by, &files.progress);
     let _ended_already = hub.send_blocking(Input::Stop);
     let _ = thread.join();

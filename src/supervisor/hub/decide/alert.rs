@@ -5,13 +5,12 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::alert::{Alert, AlertState};
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind};
+use crate::protocol::who::Who;
 use crate::rules::alert::{self, Seen};
 use crate::rules::command::Refused;
-use crate::store::audit::AuditRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{NotAccepted, Symptom};
 
@@ -65,7 +64,7 @@ impl Work {
     pub(super) fn acknowledge(
         &mut self,
         id: u64,
-        (actor, ip): (&str, String),
+        who: &Who,
         reply: oneshot::Sender<Result<Alert, NotAccepted>>,
         at: Time,
     ) {
@@ -74,22 +73,12 @@ impl Work {
             self.effects.push(Effect::Acknowledged(reply, Err(NotAccepted::Refused(none))));
             return;
         };
-        let changed = alert::acknowledge(&known, actor, at);
+        let changed = alert::acknowledge(&known, &who.name, at);
         if let Some(alert) = &changed {
             self.tell_alert("alert.acknowledged", alert, at);
             self.put_alert(alert.clone());
-            self.batch.audit.push(AuditRecord {
-                id: id::fresh(),
-                at,
-                actor: actor.to_owned(),
-                action: "acknowledge alert".to_owned(),
-                target: id.to_string(),
-                args: json!({"name": alert.name, "about": alert.about}).to_string(),
-                result: "done".to_owned(),
-                error: None,
-                duration_ms: None,
-                ip,
-            });
+            let args = json!({"name": alert.name, "about": alert.about});
+            self.write_down(who, "acknowledge alert", id.to_string(), &args, at);
         }
         let answer = changed.unwrap_or_else(|| Alert::clone(&known));
         self.effects.push(Effect::Acknowledged(reply, Ok(answer)));

@@ -15,10 +15,10 @@ use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState,
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::session::{Activity, Ask, AskKind, Session, SessionId};
+use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
 use crate::rules::approval::{self, Due, Verdict};
 use crate::rules::command::Refused;
-use crate::store::audit::AuditRecord;
 use crate::store::kept::{OPEN, OVER};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -63,8 +63,8 @@ impl Work {
                     }
                 }
             }
-            OfApprovals::Snooze { id, seconds, by, address, over, reply } => {
-                let answer = self.snooze(&id, seconds, (&by, &over, address), at);
+            OfApprovals::Snooze { id, seconds, who, reply } => {
+                let answer = self.snooze(&id, seconds, &who, at);
                 self.effects.push(Effect::Snoozed(reply, answer));
             }
         }
@@ -74,7 +74,7 @@ impl Work {
         &mut self,
         id: &ApprovalId,
         seconds: u64,
-        (by, over, ip): (&str, &str, String),
+        who: &Who,
         at: Time,
     ) -> Result<Approval, NotAccepted> {
         let no_such = || NotAccepted::Refused(Refused::NoSuch(format!("no approval {id}")));
@@ -86,20 +86,16 @@ impl Work {
             )));
         }
         let until = at.plus(Duration::from_secs(seconds).min(LONGEST_SNOOZE));
-        let asleep = approval::snoozed(known, until, by, over, at);
+        let asleep = approval::snoozed(known, until, &who.name, &who.through, at);
         self.put_approval(&asleep, at);
-        self.tell_approval("approval.snoozed", &asleep, &json!({"by": by, "until": until.to_string()}), at);
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
+        self.tell_approval(
+            "approval.snoozed",
+            &asleep,
+            &json!({"by": who.name, "until": until.to_string()}),
             at,
-            actor: by.to_owned(),
-            action: "snooze approval".to_owned(),
-            target: asleep.id.to_string(),
-            args: json!({"seconds": seconds, "over": over}).to_string(),
-            result: "done".to_owned(),
-            ip,
-            ..AuditRecord::default()
-        });
+        );
+        let args = json!({"seconds": seconds, "over": who.through});
+        self.write_down(who, "snooze approval", asleep.id.as_str(), &args, at);
         Ok(asleep)
     }
 
@@ -354,8 +350,7 @@ impl Work {
         self.command(
             Asked {
                 request,
-                actor: CLOCK.to_owned(),
-                address: String::new(),
+                who: Who::policy(CLOCK),
                 id: CommandId::from(id::fresh()),
                 earlier: None,
                 reply: unheard,

@@ -8,16 +8,15 @@ use tokio::sync::oneshot;
 use super::Work;
 use super::cost::Charge;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange, Scope, dollars};
 use crate::protocol::frame::ToAgent;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
+use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
 use crate::rules::budget;
 use crate::rules::command::Refused;
-use crate::store::audit::AuditRecord;
 use crate::store::kept::{BUDGET, SPENT};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::NotAccepted;
@@ -157,13 +156,7 @@ impl Work {
     }
 
     /// Somebody changes a budget.
-    pub(super) fn change_budget(
-        &mut self,
-        change: BudgetChange,
-        (actor, ip): (String, String),
-        reply: Reply,
-        at: Time,
-    ) {
+    pub(super) fn change_budget(&mut self, change: BudgetChange, who: &Who, reply: Reply, at: Time) {
         let (action, args) = match &change {
             BudgetChange::Set(budget) => ("set budget", json!(budget)),
             BudgetChange::Remove(_) => ("remove budget", json!({})),
@@ -179,17 +172,7 @@ impl Work {
             }
         };
         if let Ok(budget) = &answer {
-            self.batch.audit.push(AuditRecord {
-                id: id::fresh(),
-                at,
-                actor,
-                action: action.to_owned(),
-                target: budget.name.clone(),
-                args: args.to_string(),
-                result: "done".to_owned(),
-                ip,
-                ..AuditRecord::default()
-            });
+            self.write_down(who, action, &*budget.name, &args, at);
             self.look_after_budgets(at);
         }
         self.effects.push(Effect::Budget(reply, answer.map_err(NotAccepted::Refused)));

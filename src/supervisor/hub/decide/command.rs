@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Work;
 use super::approval::Claim;
 use crate::base::clock::Time;
-use crate::base::{id, sabotage};
+use crate::base::sabotage;
 use crate::protocol::approval::{Approval, Reply};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
 use crate::protocol::node::NodeId;
+use crate::protocol::who::Who;
 use crate::rules::command::{accept, conclude, frame, lapses, meaning};
 use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
@@ -56,10 +57,10 @@ impl Work {
             Claim::First(approval, reply) => Some((approval, reply)),
             Claim::None => None,
         };
-        let accepted = accept(&asked.request, &asked.actor, asked.id, &self.view, at);
+        let accepted = accept(&asked.request, &asked.who.name, asked.id, &self.view, at);
         let answer = accepted
             .map_err(NotAccepted::from)
-            .and_then(|command| self.take_in(command, meaning, &asked.address, claim, at));
+            .and_then(|command| self.take_in(command, meaning, &asked.who, claim, at));
         self.effects.push(Effect::Answer(asked.reply, answer));
     }
 
@@ -67,19 +68,19 @@ impl Work {
     pub(super) fn order(
         &mut self,
         request: &CommandRequest,
-        actor: &str,
+        who: &Who,
         id: CommandId,
         at: Time,
     ) -> Result<Command, NotAccepted> {
-        let command = accept(request, actor, id, &self.view, at)?;
-        self.take_in(command, Sha256::digest(meaning(request)).into(), "", None, at)
+        let command = accept(request, &who.name, id, &self.view, at)?;
+        self.take_in(command, Sha256::digest(meaning(request)).into(), who, None, at)
     }
 
     fn take_in(
         &mut self,
         command: Command,
         meaning: [u8; 32],
-        address: &str,
+        who: &Who,
         claim: Option<(Box<Approval>, Reply)>,
         at: Time,
     ) -> Result<Command, NotAccepted> {
@@ -96,7 +97,7 @@ impl Work {
             let record = KeyRecord { command: command.id.to_string(), meaning };
             self.batch.keys.push((scoped_key(&command.actor, key), record));
         }
-        self.batch.audit.push(AuditRecord { ip: address.to_owned(), ..record(&command, at) });
+        self.batch.audit.push(record(&command, who, at));
         if let Some((approval, reply)) = claim {
             self.give(*approval, reply, &command, at);
         }
@@ -131,7 +132,7 @@ impl Work {
         if asked.request.idempotency_key.is_empty() {
             return None;
         }
-        let scoped = scoped_key(&asked.actor, &asked.request.idempotency_key);
+        let scoped = scoped_key(&asked.who.name, &asked.request.idempotency_key);
         // Two of the same key in one batch: the store does not know the first one yet.
         let mut new = self.batch.keys.iter().rev().filter(|_| !sabotage::CHECK_THEN_ACT);
         let fresh = new.find(|(key, _)| *key == scoped).map(|(_, record)| record);
@@ -198,7 +199,7 @@ impl Work {
     pub(super) fn cancel(
         &mut self,
         which: &CommandId,
-        (actor, ip): (String, String),
+        who: &Who,
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
         at: Time,
     ) {
@@ -208,7 +209,7 @@ impl Work {
         let mut command = Command { changed_at: at, ..Command::clone(open) };
         if command.state == CommandState::Queued {
             command.state = CommandState::Failed;
-            command.error = Some(format!("cancelled by {actor} before it was sent; it had no effect"));
+            command.error = Some(format!("cancelled by {} before it was sent; it had no effect", who.name));
         } else {
             command.expires_at = command.expires_at.min(at);
             let cancel = ToAgent::Cancel(Cancel { command_id: which.clone() });
@@ -216,17 +217,8 @@ impl Work {
         }
         let node = command.node_id.clone();
         let result = if command.state.is_final() { "done" } else { "asked" };
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
-            at,
-            actor,
-            action: "cancel_command".to_owned(),
-            target: command.id.to_string(),
-            args: "{}".to_owned(),
-            result: result.to_owned(),
-            ip,
-            ..AuditRecord::default()
-        });
+        let record = AuditRecord::new(who, "cancel_command", command.id.as_str(), &json!({}), at);
+        self.batch.audit.push(AuditRecord { result: result.to_owned(), ..record });
         self.put_command(command.clone());
         self.effects.push(Effect::Changed(reply, command));
         self.send_waiting(&node, at);
@@ -351,18 +343,15 @@ impl Work {
 }
 
 /// The audit record of a command that was taken.
-fn record(command: &Command, at: Time) -> AuditRecord {
+fn record(command: &Command, who: &Who, at: Time) -> AuditRecord {
+    let target = match &command.session_id {
+        Some(session) => session.to_string(),
+        None => format!("{} on {}", command.project, command.node_id),
+    };
+    let args = serde_json::Value::Object(command.args.clone());
     AuditRecord {
         id: command.id.to_string(),
-        at,
-        actor: command.actor.clone(),
-        action: command.verb.as_str().to_owned(),
-        target: match &command.session_id {
-            Some(session) => session.to_string(),
-            None => format!("{} on {}", command.project, command.node_id),
-        },
-        args: serde_json::Value::Object(command.args.clone()).to_string(),
         result: command.state.as_str().to_owned(),
-        ..AuditRecord::default()
+        ..AuditRecord::new(who, command.verb.as_str(), target, &args, at)
     }
 }

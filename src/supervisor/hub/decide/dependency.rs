@@ -11,6 +11,7 @@ use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::command::{CommandId, CommandRequest, Verb};
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
 use crate::rules::dependency::{Wait, completes};
 use crate::store::kept::{BEGUN, COMPLETE};
@@ -69,7 +70,7 @@ impl Work {
                 idempotency_key: format!("{project}/{}", by.join("+")),
                 ..CommandRequest::default()
             };
-            self.order(&request, ACTOR, CommandId::from(id::fresh()), at)
+            self.order(&request, &Who::policy(ACTOR), CommandId::from(id::fresh()), at)
         });
         let (command, trouble) = match started {
             Some(Ok(command)) => (Some(command.id), None),

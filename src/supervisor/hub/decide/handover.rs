@@ -17,6 +17,7 @@ use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::frame::Stood;
 use crate::protocol::session::{Activity, Session, SessionId};
+use crate::protocol::who::Who;
 use crate::rules::handover::{Handover, Step, Stop};
 use crate::rules::policy::facts::{Doing, Facts, is_done};
 use crate::store::kept::{HANDOVER, MARKS};
@@ -160,7 +161,7 @@ impl Work {
             idempotency_key: format!("{}/{}/{}", session.id, handover.command, verb.as_str()),
             ..CommandRequest::default()
         };
-        let ordered = self.order(&request, ACTOR, CommandId::from(id::fresh()), at);
+        let ordered = self.order(&request, &Who::policy(ACTOR), CommandId::from(id::fresh()), at);
         ordered.map_err(|why| format!("{} was not taken: {why}", verb.as_str()))
     }
 

@@ -4,18 +4,17 @@ use serde_json::json;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
+use crate::protocol::who::Who;
 use crate::rules::alert::{self, Seen};
 use crate::rules::command::Refused;
-use crate::store::audit::AuditRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{NotAccepted, OfIncident};
 
 impl Work {
     /// Somebody reports how an incident stands. The same again is fine.
     pub(super) fn incident(&mut self, reported: OfIncident, at: Time) {
-        let OfIncident { request, actor, address, reply } = reported;
+        let OfIncident { request, who, reply } = reported;
         let open = self.view.open_alert(INCIDENT_OPEN, &request.about).map(|open| Alert::clone(open));
         let answer = match (open, request.resolved) {
             (None, true) => {
@@ -26,36 +25,30 @@ impl Work {
                 let over = Alert { text: request.text.clone(), ..alert::resolve(&open, at) };
                 self.tell_alert("alert.resolved", &over, at);
                 self.put_alert(over.clone());
-                self.note_report("close incident", &over, actor, address, at);
+                self.note_report("close incident", &over, &who, at);
                 Ok(over)
             }
             (Some(open), false) => match alert::report(&open, request.severity, &request.text, at) {
                 None => Ok(open),
                 Some(changed) => {
                     self.say_alert(changed.clone(), at);
-                    self.note_report("update incident", &changed, actor, address, at);
+                    self.note_report("update incident", &changed, &who, at);
                     Ok(changed)
                 }
             },
-            (None, false) => self.open_incident(&request, actor, address, at),
+            (None, false) => self.open_incident(&request, &who, at),
         };
         self.effects.push(Effect::Acknowledged(reply, answer));
     }
 
-    fn open_incident(
-        &mut self,
-        request: &AlertRequest,
-        actor: String,
-        address: String,
-        at: Time,
-    ) -> Result<Alert, NotAccepted> {
+    fn open_incident(&mut self, request: &AlertRequest, who: &Who, at: Time) -> Result<Alert, NotAccepted> {
         let AlertRequest { about, severity, text, .. } = request;
         self.see(&Seen { name: INCIDENT_OPEN, about, severity: *severity, text, lasting: true }, at);
         let opened = self.view.open_alert(INCIDENT_OPEN, about).map(|alert| Alert::clone(alert));
         let opened = opened.ok_or_else(|| {
             NotAccepted::Refused(Refused::NoSuch("alerts of this supervisor are all in use".to_owned()))
         })?;
-        self.note_report("open incident", &opened, actor, address, at);
+        self.note_report("open incident", &opened, who, at);
         Ok(opened)
     }
 
@@ -68,18 +61,8 @@ impl Work {
         }
     }
 
-    fn note_report(&mut self, action: &str, alert: &Alert, actor: String, ip: String, at: Time) {
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
-            at,
-            actor,
-            action: action.to_owned(),
-            target: alert.about.clone(),
-            args: json!({"alert": alert.id, "severity": alert.severity, "text": alert.text}).to_string(),
-            result: "done".to_owned(),
-            error: None,
-            duration_ms: None,
-            ip,
-        });
+    fn note_report(&mut self, action: &str, alert: &Alert, who: &Who, at: Time) {
+        let args = json!({"alert": alert.id, "severity": alert.severity, "text": alert.text});
+        self.write_down(who, action, &*alert.about, &args, at);
     }
 }

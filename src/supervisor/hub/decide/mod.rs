@@ -43,7 +43,9 @@ use crate::protocol::alert::Severity;
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
+use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::hub::Batch;
 use crate::store::kept::{Kept, Kind as StateKind, THREAD};
@@ -118,15 +120,15 @@ impl Work {
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.command(*asked, at),
-            Input::Cancel { id, actor, address, reply } => self.cancel(&id, (actor, address), reply, at),
+            Input::Cancel { id, who, reply } => self.cancel(&id, &who, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
             Input::Move { by, list, reply } => self.move_rows(by, list, reply, at),
-            Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, by, reply, at),
+            Input::Return { portion, file, by, reply } => self.bring_back(*portion, &file, &by, reply, at),
             Input::Replace { fresh, reply } => self.effects.push(Effect::Replace(fresh, reply)),
             Input::Suspect(why) => self.effects.push(Effect::Suspect(why)),
             Input::Watching(watch) => self.effects.push(Effect::Watch(watch)),
-            Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, by, reply, at),
+            Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, &by, reply, at),
             Input::Settings(settings, reply) => {
                 self.settle(settings);
                 self.effects.push(Effect::TakenOver(reply));
@@ -136,16 +138,14 @@ impl Work {
             }
             Input::Audit(record) => self.batch.audit.push(*record),
             Input::Symptom(symptom) => self.symptom(&symptom, at),
-            Input::Acknowledge { id, actor, address, reply } => {
-                self.acknowledge(id, (&actor, address), reply, at);
-            }
-            Input::RemoveNode { id, by, reply } => self.remove_node(&id, by, reply, at),
+            Input::Acknowledge { id, who, reply } => self.acknowledge(id, &who, reply, at),
+            Input::RemoveNode { id, by, reply } => self.remove_node(&id, &by, reply, at),
             Input::Thread { key, thread, reply } => {
                 self.keep_thread(&key, thread.as_ref(), at);
                 self.effects.push(Effect::Settled(reply, true));
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
-            Input::Budget { change, by, reply } => self.change_budget(change, by, reply, at),
+            Input::Budget { change, by, reply } => self.change_budget(change, &by, reply, at),
             Input::Notice(happening) => self.notice(happening, at),
             Input::Incident(reported) => self.incident(*reported, at),
             Input::Remind(id) => self.remind(id, at),
@@ -266,6 +266,11 @@ impl Work {
         if let Some(event) = routed_event {
             self.route_event(&event, None, at);
         }
+    }
+
+    /// Writes into the audit log that somebody has done something, to what, with which particulars.
+    fn write_down(&mut self, who: &Who, action: &str, target: impl Into<String>, args: &Value, at: Time) {
+        self.batch.audit.push(AuditRecord::new(who, action, target, args, at));
     }
 
     /// Closes a node's connection and writes down why.

@@ -7,14 +7,13 @@ use tokio::sync::oneshot;
 
 use super::{Work, stop};
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::lease;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::rules::command::public_id;
 use crate::rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
-use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::kept::STOPPING;
 use crate::store::node::NodeRecord;
@@ -133,13 +132,7 @@ impl Work {
     }
 
     /// Somebody says that the epochs of a node are wrong. Whoever is connected has to say hello again.
-    pub(super) fn forget_epoch(
-        &mut self,
-        node: &NodeId,
-        (actor, ip): (String, String),
-        reply: oneshot::Sender<bool>,
-        at: Time,
-    ) {
+    pub(super) fn forget_epoch(&mut self, node: &NodeId, who: &Who, reply: oneshot::Sender<bool>, at: Time) {
         let Some(known) = self.view.nodes.get(node).cloned() else {
             return self.effects.push(Effect::Settled(reply, false));
         };
@@ -152,17 +145,7 @@ impl Work {
             state.record.forget_epochs();
             self.put_node(state);
         }
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
-            at,
-            actor,
-            action: "forget_epoch".to_owned(),
-            target: node.to_string(),
-            args: json!({"epoch": known.record.epoch}).to_string(),
-            result: "done".to_owned(),
-            ip,
-            ..AuditRecord::default()
-        });
+        self.write_down(who, "forget_epoch", node.as_str(), &json!({"epoch": known.record.epoch}), at);
         self.effects.push(Effect::Settled(reply, true));
     }
 
@@ -272,6 +255,12 @@ impl Work {
         for (from, heard) in gone {
             self.close(&from, &format!("timeout: nothing heard since {heard}"), at);
         }
+    }
+
+    /// A node fell silent while the store took no writes.
+    pub fn note_silence(&mut self, node: &NodeId, heard: Time, at: Time) {
+        let reason = format!("timeout: nothing heard since {heard}, while the store took no writes");
+        self.note(node, "node.offline", &json!({"reason": reason}), at);
     }
 
     pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {

@@ -185,9 +185,7 @@ impl Work {
             Happening::Report(ticket, delivery, reply) => (reply, self.settle_notice(&ticket, delivery, at)),
             Happening::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
             Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
-            Happening::Unsilence { id, actor, address, reply } => {
-                (reply, self.unsilence(&id, (&actor, address), at))
-            }
+            Happening::Unsilence { id, who, reply } => (reply, self.unsilence(&id, &who, at)),
         };
         self.effects.push(Effect::Settled(reply, is_right));
     }

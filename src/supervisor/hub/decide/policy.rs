@@ -14,6 +14,7 @@ use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState,
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::mark::Marks;
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
 use crate::rules::policy::facts::{Doing, Facts};
 use crate::rules::policy::settings::Act;
@@ -145,7 +146,7 @@ impl Work {
             ..CommandRequest::default()
         };
         let actor = format!("{ACTOR}{}", step.policy.as_str());
-        self.order(&request, &actor, CommandId::from(id::fresh()), at)
+        self.order(&request, &Who::policy(&actor), CommandId::from(id::fresh()), at)
     }
 
     /// A policy may not act any more, though it would: a person should know.

@@ -7,15 +7,14 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::base::nearest::no_such;
 use crate::protocol::command::{Command, CommandState};
 use crate::protocol::frame::Hello;
 use crate::protocol::mark::Said;
 use crate::protocol::node::{Node, NodeId};
 use crate::protocol::session::SessionId;
+use crate::protocol::who::Who;
 use crate::rules::command::Refused;
-use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::node::NodeRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -28,7 +27,7 @@ impl Work {
     pub(super) fn remove_node(
         &mut self,
         name: &NodeId,
-        (actor, ip): (String, String),
+        who: &Who,
         reply: oneshot::Sender<Result<Box<Node>, NotAccepted>>,
         at: Time,
     ) {
@@ -43,19 +42,9 @@ impl Work {
             ))),
             Some(state) => {
                 let shown = self.view.node(name.as_str());
-                self.let_go(name, &state.record, &actor, at);
-                let target = name.to_string();
-                self.batch.audit.push(AuditRecord {
-                    id: id::fresh(),
-                    at,
-                    actor,
-                    action: "remove node".to_owned(),
-                    target,
-                    args: json!({"last_heard": state.record.last_heard.to_string()}).to_string(),
-                    result: "done".to_owned(),
-                    ip,
-                    ..AuditRecord::default()
-                });
+                self.let_go(name, &state.record, &who.name, at);
+                let args = json!({"last_heard": state.record.last_heard.to_string()});
+                self.write_down(who, "remove node", name.as_str(), &args, at);
                 let gone = || NotAccepted::Late(format!("node {name} is gone already"));
                 shown.map(Box::new).ok_or_else(gone)
             }

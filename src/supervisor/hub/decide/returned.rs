@@ -4,10 +4,9 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::event::EventView;
 use crate::protocol::session::SessionId;
-use crate::store::audit::AuditRecord;
+use crate::protocol::who::Who;
 use crate::store::change::Kind;
 use crate::store::cost::CostChange;
 use crate::store::mirror::bring::Portion;
@@ -27,7 +26,7 @@ impl Work {
         &mut self,
         portion: Portion,
         file: &str,
-        (actor, ip): (String, String),
+        who: &Who,
         reply: oneshot::Sender<Result<(), String>>,
         at: Time,
     ) {
@@ -61,17 +60,7 @@ impl Work {
             // All of it came by itself meanwhile.
             return self.effects.push(Effect::Edited(reply));
         }
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
-            at,
-            actor,
-            action: ACTION.to_owned(),
-            target: file.to_owned(),
-            args: serde_json::Value::Object(counts).to_string(),
-            result: "done".to_owned(),
-            ip,
-            ..AuditRecord::default()
-        });
+        self.write_down(who, ACTION, file, &serde_json::Value::Object(counts), at);
         self.effects.push(Effect::Edited(reply));
     }
 

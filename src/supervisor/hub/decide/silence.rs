@@ -4,11 +4,10 @@ use serde_json::json;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::base::id;
 use crate::protocol::notice::{NoticeState, Queued};
 use crate::protocol::silence::Silence;
+use crate::protocol::who::Who;
 use crate::rules::route::silence::holds;
-use crate::store::audit::AuditRecord;
 use crate::store::kept::{QUEUED, SILENCE};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::notice::key;
@@ -30,7 +29,7 @@ impl Work {
     }
 
     /// Holds back what was not sent yet, too. False when there are too many.
-    pub(super) fn silence(&mut self, (silence, address): &(Silence, String), at: Time) -> bool {
+    pub(super) fn silence(&mut self, (silence, who): &(Silence, Who), at: Time) -> bool {
         if self.silences().count() >= MOST {
             return false;
         }
@@ -42,12 +41,12 @@ impl Work {
                 self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
             }
         }
-        self.audit_silence("silence alerts", silence, (&silence.by, address.clone()), at);
+        self.audit_silence("silence alerts", silence, who, at);
         true
     }
 
     /// Ends a silence before its time. False when there is none.
-    pub(super) fn unsilence(&mut self, id: &str, by: (&str, String), at: Time) -> bool {
+    pub(super) fn unsilence(&mut self, id: &str, who: &Who, at: Time) -> bool {
         let known = self.view.kept(SILENCE, id);
         let is_there = known.is_some() || self.view.is_unreadable(SILENCE, id);
         self.forget(SILENCE, id);
@@ -60,7 +59,7 @@ impl Work {
             self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
         }
         self.effects.push(Effect::Queued);
-        self.audit_silence("end silence", &silence, by, at);
+        self.audit_silence("end silence", &silence, who, at);
         true
     }
 
@@ -79,18 +78,9 @@ impl Work {
             .collect()
     }
 
-    fn audit_silence(&mut self, action: &str, silence: &Silence, (actor, ip): (&str, String), at: Time) {
-        self.batch.audit.push(AuditRecord {
-            id: id::fresh(),
-            at,
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: silence.id.clone(),
-            args: json!({"matches": silence.matches, "until": silence.until.to_string(), "reason": silence.reason}).to_string(),
-            result: "done".to_owned(),
-            error: None,
-            duration_ms: None,
-            ip,
-        });
+    fn audit_silence(&mut self, action: &str, silence: &Silence, who: &Who, at: Time) {
+        let args =
+            json!({"matches": silence.matches, "until": silence.until.to_string(), "reason": silence.reason});
+        self.write_down(who, action, &*silence.id, &args, at);
     }
 }

@@ -13,6 +13,7 @@ use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Activity, Session, SessionId};
+use crate::protocol::who::Who;
 use crate::rules::alert::{Seen, report};
 use crate::rules::stop::{Cause, Next, Stopping};
 use crate::store::kept::{HALT, HALT_ALL, STOPPING};
@@ -150,7 +151,7 @@ impl Work {
             ..CommandRequest::default()
         };
         // One that is refused finds too many before it, and is tried at the next look.
-        if let Ok(command) = self.order(&request, HALTER, CommandId::from(id::fresh()), at) {
+        if let Ok(command) = self.order(&request, &Who::policy(HALTER), CommandId::from(id::fresh()), at) {
             stopping.ordered(command.id, verb == Verb::KillSession, at);
             self.keep(STOPPING, id.as_str(), &stopping, at);
         }

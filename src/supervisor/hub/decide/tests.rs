@@ -10,6 +10,7 @@ use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, T
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::Project;
 use crate::protocol::session::{Activity, Session, Status};
+use crate::protocol::who::Who;
 use crate::rules::command::local_id;
 use crate::rules::node::Liveness;
 use crate::store::change::Kind;
@@ -157,8 +158,7 @@ impl Stage {
             let id = CommandId::new(format!("c{}-{at}", self.now));
             Input::Command(Box::new(Asked {
                 request,
-                actor: "me".into(),
-                address: "10.1.2.3".into(),
+                who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
                 id,
                 earlier,
                 reply,
@@ -587,8 +587,7 @@ fn a_cancelled_command_that_nobody_was_told_of_ends_and_another_is_left_to_its_n
         let (reply, mut answer) = oneshot::channel();
         stage.play(vec![Input::Cancel {
             id: id.clone(),
-            actor: "eve".into(),
-            address: "10.1.2.4".into(),
+            who: Who { name: "eve".into(), ..Who::with_token("api", "10.1.2.3") },
             reply,
         }]);
         answer.try_recv().unwrap()

@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 
 pub use words::{Card, Look, card, cut};
 
-use crate::base::{clock, id};
+use crate::base::clock;
 use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, ApprovalView, Reply};
 use crate::protocol::command::{CommandRequest, CommandState, Verb};
 use crate::protocol::session::{AskKind, SessionId};
+use crate::protocol::who::Who;
 use crate::store::audit::AuditRecord;
 use crate::supervisor::approvals::whole;
 use crate::supervisor::asking::{self, reading};
@@ -252,17 +253,12 @@ pub async fn carry_out(hub: &Hub, person: &Person, wish: Wish) -> Said {
 
 fn denied(hub: &Hub, person: &Person, wish: &Wish) -> Said {
     let needed = wish.needs().as_str();
+    let args = json!({"over": person.over, "needs": needed});
+    let target = wish.approval().unwrap_or_default();
     hub.audit(AuditRecord {
-        id: id::fresh(),
-        at: clock::now(),
-        actor: person.name.clone(),
-        action: "denied".to_owned(),
-        target: wish.approval().unwrap_or_default().to_owned(),
-        args: json!({"over": person.over, "needs": needed}).to_string(),
         result: "failed".to_owned(),
         error: Some(format!("{} may not do this", person.name)),
-        duration_ms: None,
-        ip: person.address.clone(),
+        ..AuditRecord::new(&by(person), "denied", target, &args, clock::now())
     });
     Said::badly(format!(
         "You may not do this: it needs the right to {needed}. Who may do what stands in channels.{} of the \
@@ -271,8 +267,8 @@ fn denied(hub: &Hub, person: &Person, wish: &Wish) -> Said {
     ))
 }
 
-fn by(person: &Person) -> (String, String) {
-    (person.name.clone(), person.address.clone())
+fn by(person: &Person) -> Who {
+    Who::in_chat(&person.name, person.over, &person.address)
 }
 
 fn of_session(verb: &str, session: &str, args: Map<String, serde_json::Value>) -> CommandRequest {
@@ -371,14 +367,8 @@ async fn choose(hub: &Hub, person: &Person, id: &str, number: usize) -> Result<S
 
 async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<Said, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let happening = OfApprovals::Snooze {
-        id: find(hub, id)?.id,
-        seconds: time.as_secs(),
-        by: person.name.clone(),
-        address: person.address.clone(),
-        over: person.over.to_owned(),
-        reply,
-    };
+    let happening =
+        OfApprovals::Snooze { id: find(hub, id)?.id, seconds: time.as_secs(), who: by(person), reply };
     hub.send(Input::Approval(happening)).await?;
     let asleep = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
     Ok(Said::well(format!("Session `{}` is told again at {}.", asleep.session_id, asleep.snoozed_until)))
@@ -386,8 +376,7 @@ async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<
 
 async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let (actor, address) = (person.name.clone(), person.address.clone());
-    hub.send(Input::Acknowledge { id, actor, address, reply }).await?;
+    hub.send(Input::Acknowledge { id, who: by(person), reply }).await?;
     let alert = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
     Ok(Said::well(format!("Alert {id} ({}): {} knows of it.", alert.name, alert.acknowledged_by)))
 }

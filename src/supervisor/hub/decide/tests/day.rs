@@ -139,8 +139,14 @@ impl Day {
         let (reply, mut answer) = oneshot::channel();
         let request =
             CommandRequest { verb: verb.into(), session_id: id_of(no), ..CommandRequest::default() };
-        let (id, address) = (CommandId::new(id::fresh()), "10.1.2.3".into());
-        let asked = Asked { request, actor: "anna".into(), address, id, earlier: None, reply };
+        let id = CommandId::new(id::fresh());
+        let asked = Asked {
+            request,
+            who: Who { name: "anna".into(), ..Who::with_token("api", "10.1.2.3") },
+            id,
+            earlier: None,
+            reply,
+        };
         self.stage.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap().unwrap();
     }

@@ -48,15 +48,8 @@ impl Stage {
             ..CommandRequest::default()
         };
         let id = CommandId::from(crate::base::id::fresh());
-        let (actor, address) = ("ada".into(), String::new());
-        self.play(vec![Input::Command(Box::new(Asked {
-            request,
-            actor,
-            address,
-            id,
-            earlier: None,
-            reply,
-        }))]);
+        let who = Who { name: "ada".into(), ..Who::with_token("api", "") };
+        self.play(vec![Input::Command(Box::new(Asked { request, who, id, earlier: None, reply }))]);
         answer.try_recv().unwrap().unwrap()
     }
 

@@ -38,7 +38,13 @@ fn ask_once(stage: &mut Stage, verb: &str, args: Value) -> Result<Command, NotAc
         ..CommandRequest::default()
     };
     let id = CommandId::from(crate::base::id::fresh());
-    let asked = Asked { request, actor: "ada".into(), address: String::new(), id, earlier: None, reply };
+    let asked = Asked {
+        request,
+        who: Who { name: "ada".into(), ..Who::with_token("api", "10.1.2.3") },
+        id,
+        earlier: None,
+        reply,
+    };
     stage.play(vec![Input::Command(Box::new(asked))]);
     answer.try_recv().unwrap()
 }
@@ -104,7 +110,7 @@ fn a_budget_that_cannot_be_read_lends_nothing_until_it_is_set_anew() {
         ..crate::protocol::budget::Budget::default()
     };
     let change = crate::protocol::budget::BudgetChange::Set(budget);
-    let by = ("ada".to_owned(), String::new());
+    let by = Who::with_token("api", "");
     stage.play(vec![Input::Budget { change, by, reply: oneshot::channel().0 }]);
     assert!(!stage.view.is_unreadable(BUDGET, "night"));
     assert_eq!(stage.view.rooms(&loan, Time(1)).iter().map(|room| room.free).min(), Some(5));

@@ -1,0 +1,88 @@
+//! Who does something: one value for whoever acts, in the audit log and in what is asked of the supervisor.
+
+use serde::{Deserialize, Serialize};
+
+/// What acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhoKind {
+    /// A person who is known as one: by their account in a chat, or as an operator of the supervisor's machine.
+    Person,
+    /// A program, or whoever holds its token.
+    #[default]
+    Program,
+    /// A machine with a hal-agent.
+    Machine,
+    /// A policy, or another rule that steps in by itself.
+    Policy,
+}
+
+/// Who does something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// What acts.
+    pub kind: WhoKind,
+    /// The name, such as `token` or `discord:ada`.
+    pub name: String,
+    /// What was shown for it, such as `shared token`; empty where nothing had to be.
+    pub credential: String,
+    /// By which way: `halctl`, `api`, `discord`, `supervisor.db`.
+    pub through: String,
+    /// The other end of the connection, or the account over there, which cannot be chosen; empty where there is none.
+    pub from: String,
+}
+
+impl Who {
+    /// Whoever shows the one token of this supervisor, by this way and from this address.
+    pub fn with_token(through: &str, from: &str) -> Self {
+        Self {
+            kind: WhoKind::Program,
+            name: "token".into(),
+            credential: "shared token".into(),
+            through: through.into(),
+            from: from.into(),
+        }
+    }
+
+    /// Somebody in a chat, by the name and the account there.
+    pub fn in_chat(name: &str, chat: &str, account: &str) -> Self {
+        Self {
+            kind: WhoKind::Person,
+            name: name.into(),
+            credential: format!("account of {chat}"),
+            through: chat.into(),
+            from: account.into(),
+        }
+    }
+
+    /// An operator with SQL: the kernel lets nobody else write to the file.
+    pub fn with_sql(name: &str) -> Self {
+        Self {
+            kind: WhoKind::Person,
+            name: name.into(),
+            credential: "the file's permissions".into(),
+            through: "supervisor.db".into(),
+            from: String::new(),
+        }
+    }
+
+    /// Somebody whose token is wrong, from this address.
+    pub fn unknown(from: impl Into<String>) -> Self {
+        Self {
+            name: "unknown".into(),
+            credential: "a wrong token".into(),
+            from: from.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A policy, or another rule of the supervisor's own.
+    pub fn policy(name: &str) -> Self {
+        Self { kind: WhoKind::Policy, name: name.into(), through: "supervisor".into(), ..Self::default() }
+    }
+
+    /// The supervisor itself, at some duty.
+    pub fn itself(duty: &str) -> Self {
+        Self { name: duty.into(), through: "supervisor".into(), ..Self::default() }
+    }
+}
