@@ -357,11 +357,7 @@ impl Table {
 
     /// True when a file has it: one of an earlier day has those of then.
     pub fn is_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        connection.query_row(
-            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?",
-            [self.name],
-            |row| Ok(row.get::<_, i64>(0)? > 0),
-        )
+        connection.table_exists(None, self.name)
     }
 
     /// The column that names a row.
