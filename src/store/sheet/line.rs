@@ -208,9 +208,10 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
     for (column, cell) in cells().filter(|(column, _)| column.holds != Holds::Extra) {
         // A file of an earlier release does not have it.
         let is_absent = column.since > 1 && *cell == Cell::Null;
-        if !is_absent && !(had_extra && already_says(column, &into, cell)) {
-            set(column, &mut into, cell)?;
+        if is_absent || (had_extra && already_says(column, &into, cell)) {
+            continue;
         }
+        set(column, &mut into, cell)?;
     }
     forget_words(table, &mut into);
     Ok(into)

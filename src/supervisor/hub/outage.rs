@@ -22,7 +22,7 @@ impl View {
                 let is_same = known.online && heard.online && known.record.epoch == heard.record.epoch;
                 (is_same && known.last_heard < heard.last_heard).then(|| NodeState {
                     last_heard: heard.last_heard,
-                    resources: heard.resources.clone(),
+                    resources: heard.resources,
                     clock_ahead_ms: heard.clock_ahead_ms,
                     ..NodeState::clone(known)
                 })
