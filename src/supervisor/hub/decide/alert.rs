@@ -1,11 +1,13 @@
 //! What a person should see: alerts are raised once, acknowledged, and resolved when things are well again.
 
+use std::path::Path;
+
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertState};
+use crate::protocol::alert::{Alert, AlertState, Severity};
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::who::Who;
@@ -17,7 +19,30 @@ use crate::supervisor::hub::input::{NotAccepted, Symptom};
 /// Alerts that are kept; the oldest that is over goes first.
 const KEPT: usize = 2_000;
 
+/// The name of the alert of a full disk.
+const DISK_FULL: &str = "disk.full";
+
 impl Work {
+    /// Writes down what a person should see.
+    pub(super) fn alert(&mut self, node: &NodeId, name: &str, severity: Severity, text: &str, at: Time) {
+        self.see(&Seen { name, about: node.as_str(), severity, text, lasting: false }, at);
+    }
+
+    /// Writes down that the disk of the store is full.
+    pub fn disk_full(&mut self, store: &Path, at: Time) {
+        let text =
+            format!("the disk of {} is full: nothing new is stored until there is room", store.display());
+        self.see(
+            &Seen { name: DISK_FULL, about: "", severity: Severity::Critical, text: &text, lasting: true },
+            at,
+        );
+    }
+
+    /// Writes down that there is room again.
+    pub fn disk_has_room(&mut self, at: Time) {
+        self.well_again(DISK_FULL, "", at);
+    }
+
     /// Something was seen that a person should see.
     pub(super) fn see(&mut self, seen: &Seen<'_>, at: Time) {
         let open = self.view.open_alert(seen.name, seen.about).cloned();

@@ -120,7 +120,7 @@ impl Work {
                     spent = Some((session.clone(), charge));
                 }
                 self.view.tail.push(record.no, seq);
-                routed = self.routes_events().then(|| session.clone());
+                routed = self.routes_want_events().then(|| session.clone());
                 self.fold(record, &event.kind, &event.data, timestamp)
             }
         };
@@ -136,11 +136,8 @@ impl Work {
             occurred_at: event.occurred_at,
             node_seq: event.seq,
         };
-        let routed_event = self.routes_events().then(|| event.clone());
+        self.tell_routes(&event, routed.as_ref());
         self.batch.events.push(event);
-        if let Some(event) = routed_event {
-            self.route_event(&event, routed.as_ref(), at);
-        }
         // What is told of it has its place after it.
         if let Some((session, charge)) = spent {
             self.spend(&session, &charge, timestamp);

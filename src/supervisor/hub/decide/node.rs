@@ -23,6 +23,31 @@ use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
 use crate::supervisor::hub::view::NodeState;
 
 impl Work {
+    /// Closes a node's connection and writes down why.
+    pub(super) fn close(&mut self, from: &From, reason: &str, at: Time) {
+        self.effects.push(Effect::Close(from.node.clone(), reason.to_owned()));
+        self.disconnect(from, reason, at);
+    }
+
+    /// Writes down that numbers of a node's journal will never come.
+    pub(super) fn note_gap(
+        &mut self,
+        record: &NodeRecord,
+        incarnation: &str,
+        (from, to): (u64, u64),
+        why: &str,
+        at: Time,
+    ) {
+        let (node, count, after) = (&record.id, to - from + 1, record.last_heard.max(record.connected_at));
+        let data = json!({"incarnation": incarnation, "from": from, "to": to, "count": count, "after": after.to_string(),
+            "before": at.to_string(), "reason": why});
+        self.note(node, "gap", &data, at);
+        let text = format!(
+            "{count} events of node {node} ({from} to {to}, of the time between {after} and {at}) will never come: {why}"
+        );
+        self.alert(node, "events.gap", Severity::High, &text, at);
+    }
+
     pub(super) fn connect(
         &mut self,
         mut hello: Hello,
@@ -261,6 +286,7 @@ impl Work {
     pub fn note_silence(&mut self, node: &NodeId, heard: Time, at: Time) {
         let reason = format!("timeout: nothing heard since {heard}, while the store took no writes");
         self.note(node, "node.offline", &json!({"reason": reason}), at);
+        self.ask_routes(at);
     }
 
     pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {

@@ -14,7 +14,7 @@ use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
 use crate::rules::alert::Seen;
 use crate::rules::notice::{Told, join, leave};
 use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
-use crate::store::kept::{LATELY, Lately, QUEUED, TOLD};
+use crate::store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::notice::{Delivery, Happening, Ticket, key};
 
@@ -27,7 +27,23 @@ const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// And so much of it for each channel; the oldest goes first.
 const MOST_REMEMBERED: usize = 500;
 
+/// Threads of chats that are kept: those of sessions that nobody speaks in any more are not missed.
+const MOST_THREADS: usize = 2_000;
+
 impl Work {
+    /// Keeps the thread of a session in a chat; a bounded number of them, and the oldest goes first.
+    pub(super) fn keep_thread(&mut self, key: &str, thread: Option<&String>, at: Time) {
+        let Some(thread) = thread else { return self.forget(THREAD, key) };
+        self.keep(THREAD, key, thread, at);
+        let threads = || self.view.rows_from(THREAD, "");
+        let oldest = threads().min_by_key(|(_, kept)| kept.changed_at).map(|(key, _)| key.to_owned());
+        if threads().count() > MOST_THREADS
+            && let Some(oldest) = oldest
+        {
+            self.forget(THREAD, &oldest);
+        }
+    }
+
     /// Tells people, through the channels that the routes name.
     pub(super) fn tell_people(&mut self, notice: &Notice, at: Time) {
         let routing = &self.view.settings.clone().routing;

@@ -18,13 +18,15 @@ const OURS: [&str; 2] = ["alert.", "notice."];
 const QUOTED: usize = 300;
 
 impl Work {
-    /// True when any route wants to see events.
-    pub(super) fn routes_events(&self) -> bool {
-        self.view.settings.routing.routes.iter().any(|route| route.matcher.scope() == Scope::Event)
+    /// Asks the routes about what has happened.
+    pub(super) fn ask_routes(&mut self, at: Time) {
+        for (event, session) in std::mem::take(&mut self.unrouted) {
+            self.route_event(&event, session.as_ref(), at);
+        }
     }
 
     /// Raises the alert of each route that is for this event.
-    pub(super) fn route_event(&mut self, event: &EventView, session: Option<&Session>, at: Time) {
+    fn route_event(&mut self, event: &EventView, session: Option<&Session>, at: Time) {
         if OURS.iter().any(|begin| event.kind.starts_with(begin)) {
             return;
         }
