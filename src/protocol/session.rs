@@ -197,6 +197,13 @@ pub enum Activity {
     Ended(String),
 }
 
+impl Activity {
+    /// True while a turn runs.
+    pub fn runs(&self) -> bool {
+        matches!(self, Self::Busy | Self::Retry(_))
+    }
+}
+
 /// All that is known of a session: the sum of its events. `rules::session` is the only place that changes one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {

@@ -2,8 +2,8 @@
 //!
 //! A row is decoded once, when it comes in (at the start, by an operator's edit, by the hub's own write); everybody
 //! reads the value. The list of kinds is closed, and each has a version. In the store a row is postcard
-//! ([`shape`]), in `supervisor.db` and in a store that was closed for the release before this one it is JSON
-//! ([`json`]).
+//! (`shape`), in `supervisor.db` and in a store that was closed for the release before this one it is JSON
+//! (`json`).
 //!
 //! **A row that cannot be read is never the same as no row.** It stays as it is, it is named in an alert and by
 //! `store check`, and until a person has put it right each kind does what harms least: see [`Kind::holds`].

@@ -1,7 +1,7 @@
 //! Sessions and their helpers: who is above and below whom, and what a turn waits for without asking itself.
 
 use super::view::View;
-use crate::protocol::session::{Activity, HelperAsk, Session, SessionId, Status};
+use crate::protocol::session::{HelperAsk, Session, SessionId, Status};
 use crate::rules;
 
 /// How far helpers of helpers are followed, down and up; further is broken or a loop.
@@ -29,7 +29,7 @@ impl View {
     /// Shows a session and its helpers as far as a turn of theirs runs.
     pub fn each_running(&self, id: &SessionId, see: &mut impl FnMut(&Session)) {
         let mut running = |session: &Session| {
-            if matches!(session.activity, Activity::Busy | Activity::Retry(_)) {
+            if session.activity.runs() {
                 see(session);
             }
         };
@@ -56,7 +56,7 @@ impl View {
     /// What the helpers of a session's running turn wait for, oldest first.
     pub fn helper_asks(&self, session: &Session) -> Vec<HelperAsk> {
         let mut out = Vec::new();
-        if !matches!(session.activity, Activity::Busy | Activity::Retry(_)) {
+        if !session.activity.runs() {
             return out;
         }
         self.each_helper(&session.id, &mut |helper| {
@@ -72,7 +72,7 @@ impl View {
     /// True while a helper of a session's running turn waits for a person.
     pub fn is_kept_waiting(&self, session: &Session) -> bool {
         let mut waits = false;
-        if matches!(session.activity, Activity::Busy | Activity::Retry(_)) {
+        if session.activity.runs() {
             self.each_helper(&session.id, &mut |helper| {
                 waits |= rules::session::status(helper) == Status::Waiting;
             });

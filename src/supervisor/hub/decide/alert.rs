@@ -13,6 +13,7 @@ use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::who::Who;
 use crate::rules::alert::{self, Seen};
 use crate::rules::command::Refused;
+use crate::rules::route::NOTICE_UNDELIVERED;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{NotAccepted, Symptom};
 
@@ -62,6 +63,14 @@ impl Work {
         let (name, severity, text) = (&alert.name, alert.severity.as_str(), &alert.text);
         self.effects.push(Effect::Alert(format!("alert {name}{about} ({severity}): {text}")));
         self.put_alert(alert);
+    }
+
+    /// Channels have not delivered what they should.
+    pub(super) fn see_undelivered(&mut self, at: Time) {
+        for (channel, text) in std::mem::take(&mut self.undelivered) {
+            let (name, about, severity) = (NOTICE_UNDELIVERED, channel.as_str(), Severity::High);
+            self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
+        }
     }
 
     /// It is so no more, if it was.

@@ -6,13 +6,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use super::cost::Charge;
 use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange, Scope, dollars};
 use crate::protocol::frame::ToAgent;
 use crate::protocol::node::NodeId;
-use crate::protocol::session::{Session, SessionId};
+use crate::protocol::session::SessionId;
 use crate::protocol::who::Who;
 use crate::rules::alert::Seen;
 use crate::rules::budget;
@@ -27,9 +26,6 @@ const WARNING: &str = "budget.warning";
 
 /// The alert of a budget that is spent.
 const REACHED: &str = "budget.reached";
-
-/// By how much a node's clock may be off for the days of its usage to be believed.
-const MOST_CLOCK_OFF_MS: u64 = 5 * 60 * 1000;
 
 /// Who answers whoever changed a budget.
 pub type Reply = oneshot::Sender<Result<Budget, NotAccepted>>;
@@ -56,19 +52,6 @@ impl Work {
     pub(super) fn tell_cover(&mut self, node: &NodeId) {
         let cover = budget::cover(&self.view.budgets, node.as_str(), self.view.settings.terms.unknown_micros);
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Cover(cover)));
-    }
-
-    /// Counts what a session has used: it moves from what is lent to what is spent, in the period of the day on which it
-    /// was used. What was lent is of the present one, whenever it was used; and so is all where a clock cannot be believed.
-    pub(super) fn spend(&mut self, session: &Session, charge: &Charge, at: Time) {
-        let root = self.view.root_of(session);
-        let was_lent = self.report(session, &root, charge.micros, at);
-        let node = self.view.nodes.get(session.node_id.as_str());
-        let is_off = node.is_some_and(|node| node.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
-        self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |budget, counter| {
-            let is_of_now = |day: &str| was_lent || is_off || budget::is_of_period(budget.period, day, at);
-            counter.spent = counter.spent.saturating_add_signed(charge.within(is_of_now));
-        });
     }
 
     /// Changes the counters of all budgets that hold for a session.

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Work;
+use super::cost::Charge;
 use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::protocol::budget::dollars;
@@ -14,6 +15,7 @@ use crate::protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
 use crate::rules::alert::Seen;
+use crate::rules::budget;
 use crate::rules::lease::{Judged, Loan, first_step, judge};
 use crate::store::kept::LEASE;
 use crate::supervisor::hub::effect::Effect;
@@ -21,6 +23,9 @@ use crate::supervisor::hub::input::From;
 
 /// Leases of one node at most: as many as it takes commands at a time.
 const MOST_OF_A_NODE: usize = 2048;
+
+/// By how much a node's clock may be off for the days of its usage to be believed.
+const MOST_CLOCK_OFF_MS: u64 = 5 * 60 * 1000;
 
 impl Work {
     /// A node asks for money, for more, or for more time.
@@ -86,6 +91,19 @@ impl Work {
             why: judged.why,
         };
         self.effects.push(Effect::Tell(node.clone(), ToAgent::Lease(lease)));
+    }
+
+    /// Counts what a session has used: it moves from what is lent to what is spent, in the period of the day on which it
+    /// was used. What was lent is of the present one, whenever it was used; and so is all where a clock cannot be believed.
+    pub(super) fn spend(&mut self, session: &Session, charge: &Charge, at: Time) {
+        let root = self.view.root_of(session);
+        let was_lent = self.report(session, &root, charge.micros, at);
+        let node = self.view.nodes.get(session.node_id.as_str());
+        let is_off = node.is_some_and(|node| node.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
+        self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |budget, counter| {
+            let is_of_now = |day: &str| was_lent || is_off || budget::is_of_period(budget.period, day, at);
+            counter.spent = counter.spent.saturating_add_signed(charge.within(is_of_now));
+        });
     }
 
     /// What a session was charged with is not outstanding any more. False when nothing was lent to it.

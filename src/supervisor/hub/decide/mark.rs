@@ -11,9 +11,9 @@ use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandState, Verb};
 use crate::protocol::frame::{Cancel, ToAgent};
-use crate::protocol::mark::{Marks, Said};
+use crate::protocol::mark::Said;
 use crate::protocol::node::NodeId;
-use crate::protocol::session::{Activity, SessionId};
+use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
 use crate::rules::stop::Cause;
@@ -90,7 +90,7 @@ impl Work {
         let undo = command.args.get("undo").and_then(serde_json::Value::as_bool).unwrap_or(false);
         if undo {
             marks.archived = None;
-        } else if matches!(record.session.activity, Activity::Busy | Activity::Retry(_)) {
+        } else if record.session.activity.runs() {
             return Err(format!("session {id} is at work; end it first: halctl sessions kill {id}"));
         } else if marks.archived.is_none() {
             marks.archived = Some(Said { by: command.actor.clone(), at });
@@ -117,13 +117,6 @@ impl Work {
         self.keep_marks(id, &marks, at);
         self.look_again(id);
         Ok(marks.labels.join(" "))
-    }
-
-    pub(super) fn keep_marks(&mut self, id: &SessionId, marks: &Marks, at: Time) {
-        match marks.is_empty() {
-            true => self.forget(MARKS, id.as_str()),
-            false => self.keep(MARKS, id.as_str(), marks, at),
-        }
     }
 
     /// Halts a project or everything, or lets it go on. The outcome, or `None`: it is not known yet whether all turns

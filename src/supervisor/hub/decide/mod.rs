@@ -24,6 +24,7 @@ mod provider;
 mod removal;
 mod returned;
 mod route;
+mod session;
 mod settings;
 mod silence;
 mod stop;
@@ -61,6 +62,8 @@ pub struct Work {
     told: BTreeSet<SessionId>,
     /// Events that routes are asked about when the present input is decided, with their sessions as they were then.
     unrouted: Vec<(EventView, Option<Session>)>,
+    /// Channels that have not delivered a notice, and what people are to see of it.
+    undelivered: Vec<(String, String)>,
     /// A turn that was to stop has stopped, or what was to stop it has ended.
     stirred: bool,
 }
@@ -78,6 +81,7 @@ impl Work {
             free: HashSet::new(),
             told: BTreeSet::new(),
             unrouted: Vec::new(),
+            undelivered: Vec::new(),
             stirred: false,
         }
     }
@@ -148,6 +152,7 @@ impl Work {
             self.conclude_stops(at);
         }
         self.ask_routes(at);
+        self.see_undelivered(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.

@@ -5,17 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{Work, stop};
+use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
 use crate::protocol::lease;
 use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
 use crate::protocol::who::Who;
-use crate::rules::command::public_id;
 use crate::rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
-use crate::store::change::Kind;
-use crate::store::kept::STOPPING;
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
@@ -287,36 +283,6 @@ impl Work {
         let reason = format!("timeout: nothing heard since {heard}, while the store took no writes");
         self.note(node, "node.offline", &json!({"reason": reason}), at);
         self.ask_routes(at);
-    }
-
-    pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {
-        public_id(local, node, self.view.sessions.get(local).map(|record| &record.session))
-    }
-
-    /// The number of a new session, or the one it had before an operator deleted it.
-    pub(super) fn session_no(&mut self, id: &SessionId) -> u32 {
-        if let Some(no) = self.view.gone_sessions.get(id) {
-            return *no;
-        }
-        let no = self.view.next_session_no;
-        self.view.next_session_no = no.saturating_add(1);
-        no
-    }
-
-    pub(super) fn put_session(&mut self, record: SessionRecord) {
-        let known = self.view.sessions.get(&record.session.id);
-        let asked = known.map(|known| known.session.asks.as_slice()).unwrap_or_default();
-        if asked != record.session.asks {
-            self.asking.insert(record.session.id.clone());
-        }
-        let id = record.session.id.to_string();
-        self.batch.edits.is_back(Kind::Session, &id);
-        if !stop::runs(&record.session) && self.view.is_kept(STOPPING, &id) {
-            self.forget(STOPPING, &id);
-            self.stirred = true;
-        }
-        self.batch.sessions.insert(id, record.clone());
-        self.view.put_session(record);
     }
 }
 

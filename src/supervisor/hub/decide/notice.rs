@@ -8,10 +8,8 @@ use serde_json::json;
 use super::Work;
 use crate::base::clock::Time;
 use crate::base::id;
-use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeId;
 use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
-use crate::rules::alert::Seen;
 use crate::rules::notice::{Told, join, leave};
 use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
 use crate::store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
@@ -247,20 +245,19 @@ impl Work {
                 row.why = why;
                 self.keep(QUEUED, &place, &row, at);
                 self.note_undelivered(&row, &row.why, at);
-                self.alert_undelivered(&row, at);
+                self.alert_undelivered(&row);
             }
         }
         true
     }
 
     /// Whoever listens to other channels, or looks, is told that somebody was not.
-    fn alert_undelivered(&mut self, row: &Queued, at: Time) {
+    fn alert_undelivered(&mut self, row: &Queued) {
         let text = format!(
             "channel {} has not delivered {:?}: {}; see halctl channels queue {}",
             row.channel, row.notice.title, row.why, row.channel
         );
-        let (name, about, severity) = (NOTICE_UNDELIVERED, row.channel.as_str(), Severity::High);
-        self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
+        self.undelivered.push((row.channel.clone(), text));
     }
 
     fn remember_told(&mut self, row: &Queued, reference: String, at: Time) {

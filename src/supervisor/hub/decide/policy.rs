@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Work;
@@ -11,7 +10,6 @@ use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::event::{EventView, raw};
 use crate::protocol::mark::Marks;
 use crate::protocol::session::SessionId;
 use crate::protocol::who::Who;
@@ -19,9 +17,8 @@ use crate::rules::alert::Seen;
 use crate::rules::policy::facts::{Doing, Facts};
 use crate::rules::policy::settings::Act;
 use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
-use crate::store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
+use crate::store::kept::{FACTS, MEMORY};
 use crate::store::session::SessionRecord;
-use crate::store::state;
 use crate::supervisor::hub::input::NotAccepted;
 use crate::supervisor::hub::view::Watched;
 
@@ -29,16 +26,6 @@ use crate::supervisor::hub::view::Watched;
 pub const ACTOR: &str = "policy:";
 
 impl Work {
-    /// Adds an event to a session's facts; gives the session's name.
-    pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) -> String {
-        let id = &record.session.id;
-        let watched = Arc::make_mut(self.view.watched.entry(id.clone()).or_default());
-        if watched.facts.fold(&record.session, kind, data, at) {
-            self.told.insert(id.clone());
-        }
-        id.to_string()
-    }
-
     /// Keeps what events have told, and lets the policies look at their sessions.
     pub(super) fn consider_told(&mut self, at: Time) {
         for id in std::mem::take(&mut self.told) {
@@ -68,13 +55,6 @@ impl Work {
         let due: Vec<SessionId> =
             self.view.watched.iter().filter(|(_, one)| is_due(one)).map(|(id, _)| id.clone()).collect();
         due.iter().for_each(|id| self.consider(id, at));
-    }
-
-    /// Something beside its events has changed.
-    pub(super) fn look_again(&mut self, id: &SessionId) {
-        if let Some(watched) = self.view.watched.get_mut(id) {
-            Arc::make_mut(watched).due = Some(Time::default());
-        }
     }
 
     fn consider(&mut self, id: &SessionId, at: Time) {
@@ -192,27 +172,6 @@ impl Work {
         self.keep(MEMORY, id.as_str(), &memories, at);
     }
 
-    /// Writes an event of the supervisor's own about a session.
-    pub(super) fn note_session(&mut self, record: &SessionRecord, kind: &str, data: &Value, at: Time) {
-        let session = &record.session;
-        let (seq, timestamp) = self.next_place(at);
-        let data = raw(data);
-        let session_id = self.fold(record, kind, &data, timestamp);
-        self.view.tail.push(record.no, seq);
-        self.batch.events.push(EventView {
-            seq,
-            id: id::fresh(),
-            kind: kind.to_owned(),
-            session_id,
-            node_id: session.node_id.clone(),
-            project: session.project.to_string(),
-            data,
-            timestamp,
-            occurred_at: at,
-            node_seq: 0,
-        });
-    }
-
     /// The clock was set: what policies measure in time moves along.
     pub(super) fn move_policies(&mut self, by: i64, at: Time) {
         let watched: Vec<(SessionId, Watched)> =
@@ -230,29 +189,6 @@ impl Work {
             self.keep(MEMORY, &id, &memories, at);
         }
         self.view.policies_looked = Time::default();
-    }
-
-    /// A person goes on with a session: what of its facts and memories cannot be read begins anew.
-    pub(super) fn renew_unreadable(&mut self, id: &SessionId) {
-        for kind in [FACTS.name, MEMORY.name] {
-            let name = state::name(kind, id.as_str());
-            if self.view.unreadable.contains(&name) {
-                self.put_state(name, None);
-            }
-        }
-    }
-
-    /// A session is gone for good.
-    pub(super) fn forget_session(&mut self, id: &SessionId) {
-        self.view.watched.remove(id);
-        [FACTS.name, MEMORY.name, MARKS.name, HANDOVER.name, STOPPING.name]
-            .iter()
-            .for_each(|kind| self.put_state(state::name(kind, id.as_str()), None));
-    }
-
-    /// What is kept of a session's marks.
-    pub(super) fn marks(&self, id: &SessionId) -> Marks {
-        self.view.own_marks(id)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::node::NodeId;
-use crate::protocol::session::{Activity, Session, SessionId};
+use crate::protocol::session::{Session, SessionId};
 use crate::protocol::who::Who;
 use crate::rules::alert::{Seen, report};
 use crate::rules::stop::{Cause, Next, Stopping};
@@ -35,11 +35,6 @@ const NODE_STOPS: Duration = Duration::from_secs(20);
 
 /// Turns that are named in one sentence; the others are counted.
 const MOST_NAMED: usize = 10;
-
-/// True while a turn of it runs.
-pub(super) fn runs(session: &Session) -> bool {
-    matches!(session.activity, Activity::Busy | Activity::Retry(_))
-}
 
 impl Work {
     /// The turn of this session and those of its helpers are to stop.
@@ -111,7 +106,7 @@ impl Work {
     pub(super) fn go_on_with_stops(&mut self, at: Time) {
         self.stirred = true;
         if self.view.any_kept(HALT) {
-            let running = self.view.sessions.values().filter(|one| runs(&one.session));
+            let running = self.view.sessions.values().filter(|one| one.session.activity.runs());
             let halted = running.filter(|one| self.view.halt_of(one.session.project.as_str()).is_some());
             let ids: Vec<SessionId> = halted.map(|one| one.session.id.clone()).collect();
             ids.iter().for_each(|id| self.stop_turn(id, &Cause::Halt, at));
@@ -123,7 +118,8 @@ impl Work {
 
     fn go_on_with_stop(&mut self, id: &SessionId, mut stopping: Stopping, at: Time) {
         let record = self.view.sessions.get(id).cloned();
-        let Some(record) = record.filter(|one| runs(&one.session) && self.is_wanted(&one.session, &stopping))
+        let Some(record) =
+            record.filter(|one| one.session.activity.runs() && self.is_wanted(&one.session, &stopping))
         else {
             return self.forget(STOPPING, id.as_str());
         };
@@ -246,7 +242,7 @@ impl Work {
 
     fn running_in<'a>(&'a self, project: &'a str) -> impl Iterator<Item = &'a Session> {
         let all = self.view.sessions.values().map(|record| &record.session);
-        all.filter(move |one| runs(one) && (project.is_empty() || one.project.as_str() == project))
+        all.filter(move |one| one.activity.runs() && (project.is_empty() || one.project.as_str() == project))
     }
 
     /// What may begin a turn in spite of a halt, since its node had it before; `None`: that is not known yet.

@@ -1,11 +1,15 @@
 //! Tests of the decisions: the promises, one by one, without a disk or a network.
 
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::base::clock::Reading;
+use crate::base::clock::{Reading, Time};
+use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
-use crate::protocol::event::Event;
+use crate::protocol::event::{Event, EventView, raw};
 use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
 use crate::protocol::mark::{Marks, Said};
 use crate::protocol::node::Project;
@@ -17,8 +21,9 @@ use crate::store::change::Kind;
 use crate::store::hub::Loaded;
 use crate::store::kept::{HALT, MARKS};
 use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::supervisor::hub::input::{Asked, Closer, Greeted, Link, NotAccepted};
+use crate::supervisor::hub::input::{Asked, Closer, From, Greeted, Input, Link, NotAccepted, Timed};
 use crate::supervisor::hub::settings::Settings;
+use crate::supervisor::hub::view::{NodeState, View};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 

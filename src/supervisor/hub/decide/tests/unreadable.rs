@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rules::lease::Loan;
-use crate::store::kept::{BUDGET, LEASE, MEMORY, SPENT};
+use crate::store::kept::{BUDGET, Kept, LEASE, MEMORY, SPENT};
 use crate::store::state::StateRecord;
 use crate::supervisor::hub::money::Key;
 
