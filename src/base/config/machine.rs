@@ -37,6 +37,9 @@ fn may_write_into(folder: &Path) -> Result<(), String> {
 
 /// A folder that exists and can be written to, or one that could be made.
 pub fn makeable_folder(folder: &Path) -> Result<(), String> {
+    if !folder.exists() && service::is_made_at_start(folder) {
+        return Ok(());
+    }
     // The last ancestor of a relative path is empty: it means the current folder.
     let named = |ancestor| if ancestor == Path::new("") { Path::new(".") } else { ancestor };
     let existing = folder.ancestors().map(named).find(|ancestor| ancestor.exists());

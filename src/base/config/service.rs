@@ -5,7 +5,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -24,8 +24,19 @@ const ENTER: u32 = 1;
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// What systemd is asked of a unit: what it runs, as whom, and what it hands over.
-const PROPERTIES: [&str; 7] =
-    ["ExecStart", "User", "Group", "SupplementaryGroups", CREDENTIALS[0], CREDENTIALS[1], CREDENTIALS[2]];
+const PROPERTIES: [&str; 8] = [
+    "ExecStart",
+    "StateDirectory",
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    CREDENTIALS[0],
+    CREDENTIALS[1],
+    CREDENTIALS[2],
+];
+
+/// Where systemd makes the folders that `StateDirectory=` names.
+const STATE: &str = "/var/lib";
 
 /// The settings of a unit that hand credentials over.
 const CREDENTIALS: [&str; 3] = ["LoadCredential", "LoadCredentialEncrypted", "SetCredential"];
@@ -35,6 +46,9 @@ static JUDGED_FOR: OnceLock<ServiceUser> = OnceLock::new();
 
 /// The names of the credentials that systemd hands to the unit for which this process judges.
 static HANDED_OVER: OnceLock<Vec<String>> = OnceLock::new();
+
+/// The folders that systemd makes for that unit and gives to its user.
+static MADE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// A user and its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +63,9 @@ pub struct ServiceUser {
 /// configuration and that user is another one.
 pub fn judge_for_unit(unit: &str, config: &Path) {
     let Some(shown) = shown(unit, config) else { return };
-    // Both are set once by the one command line of a process.
+    // All are set once by the one command line of a process.
     let _ = HANDED_OVER.set(credentials(&shown));
+    let _ = MADE.set(state_folders(&shown));
     if let Some(user) = ServiceUser::of_unit(&shown)
         && user.uid != rustix::process::geteuid().as_raw()
     {
@@ -62,6 +77,16 @@ pub fn judge_for_unit(unit: &str, config: &Path) {
 /// and decrypts them: what is in them is not looked at.
 pub fn is_handed_over(name: &str) -> bool {
     HANDED_OVER.get().is_some_and(|all| all.iter().any(|one| one == name))
+}
+
+/// True when systemd makes this folder, or one around it, as it starts the unit for which this process judges.
+pub fn is_made_at_start(folder: &Path) -> bool {
+    MADE.get().is_some_and(|all| all.iter().any(|one| folder.starts_with(one)))
+}
+
+/// What `StateDirectory=` names.
+fn state_folders(shown: &str) -> Vec<PathBuf> {
+    property(shown, "StateDirectory").split_whitespace().map(|name| Path::new(STATE).join(name)).collect()
 }
 
 /// What systemd says of a unit that runs on this configuration. `None`: there is none that it knows.
@@ -194,7 +219,6 @@ fn said(program: &str, args: &[&str]) -> Option<String> {
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
     use super::*;
 
@@ -238,6 +262,10 @@ mod tests {
         assert_eq!(credentials(shown), ["auth_token", "slack", "anthropic_api_key"]);
         assert_eq!(property(shown, "User"), "hal-o-swarm");
         assert_eq!(property(shown, "Group"), "");
+        assert_eq!(
+            state_folders("StateDirectory=hal-o-swarm/agent\n"),
+            [Path::new("/var/lib/hal-o-swarm/agent")]
+        );
     }
 
     #[test]

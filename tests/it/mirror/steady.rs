@@ -131,9 +131,13 @@ pub fn are_whole(world: &World, said: u64) -> Result<u64, String> {
     }
     let at = numbers.iter().zip(1..).position(|(number, expected)| *number != expected);
     let from = at.unwrap_or(numbers.len()).saturating_sub(2);
+    // What else knows of them, for whoever looks into it.
+    let in_mirror = world.sql("SELECT count(*), max(node_seq) FROM events WHERE type = 'peer.tick'");
+    let gaps = world.count_events("type=gap");
     Err(format!(
-        "{said} were said, {} are there: .. {:?}",
+        "{said} were said, {} are there: .. {:?}; in supervisor.db {in_mirror}; {gaps} gaps; the node: {}",
         numbers.len(),
-        &numbers[from..(from + 5).min(numbers.len())]
+        &numbers[from..(from + 5).min(numbers.len())],
+        world.get(&format!("/api/v1/nodes/{STEADY}")).body["data"]["journal"]
     ))
 }
