@@ -142,7 +142,7 @@ pub struct View {
     pub(super) open_alerts: OrdMap<(String, String), u64>,
     /// The number of the next one.
     pub next_alert: u64,
-    /// What the supervisor keeps for itself, by kind and key: see [`super::kept`].
+    /// What the supervisor keeps for itself, by kind and key: see [`crate::store::kept`].
     pub state: OrdMap<String, Arc<Kept>>,
     /// The names of those rows of it that cannot be read.
     pub unreadable: OrdSet<String>,
