@@ -91,6 +91,11 @@ fn fill(
         progress.add(slice.len() as u64);
         connection.execute_batch("COMMIT")?;
     }
+    // Rows were read later than the events: a node's says of more of them than are here. As long as the last number is
+    // beyond the last event here, whoever makes a store from a copy takes that back: see `level`.
+    let audit = standing.last_audit;
+    standing.take_numbers(&store.read()?)?;
+    standing.last_audit = audit;
     schema::finish(&connection)?;
     // Numbers of operators' edits go on where those of the mirror before ended: see `Decided::upto`.
     connection.execute(

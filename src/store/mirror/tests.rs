@@ -160,3 +160,41 @@ fn rows_that_the_store_lacks_are_not_removed_from_the_mirror_before_all_its_page
     assert_eq!(look(&store).ranges, [(3, 3)], "its pages are whole");
     assert_eq!(desk.0.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn a_copy_of_a_mirror_that_was_just_made_believes_no_node_beyond_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mirror) = both(folder.path(), 20_000);
+    let (store, loaded) = Store::open(&path).unwrap();
+    let said = AtomicU64::new(20_000);
+    let is_made = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_made.load(Ordering::SeqCst) {
+                let seq = said.load(Ordering::SeqCst) + 1;
+                let node = NodeRecord { committed: seq, stored: seq, ..NodeRecord::new("n1".into()) };
+                let nodes = std::collections::BTreeMap::from([("n1".to_owned(), node)]);
+                store.commit(&Batch { events: vec![event(seq)], nodes, ..Batch::default() }).unwrap();
+                said.store(seq, Ordering::SeqCst);
+            }
+        });
+        while said.load(Ordering::SeqCst) == 20_000 {
+            std::thread::yield_now();
+        }
+        let (ends, progress) = (AtomicBool::new(false), Progress::default());
+        build::build(&store, &loaded.store_id, &mirror, &Nobody::default(), &ends, &progress, || ()).unwrap();
+        is_made.store(true, Ordering::SeqCst);
+    });
+    let connection = classify::immutable(&mirror).unwrap();
+    let standing = Standing::read(&connection).unwrap();
+    assert!(standing.event < said.load(Ordering::SeqCst), "more was said meanwhile");
+    let copy = folder.path().join("copy.redb");
+    adopt::adopt(&connection, &standing, &copy, &Progress::default()).unwrap();
+    let (_, loaded) = Store::open(&copy).unwrap();
+    let node = &loaded.nodes[0];
+    assert_eq!(
+        (node.committed, node.stored),
+        (standing.event, standing.event),
+        "what it lacks is said again"
+    );
+}
