@@ -31,6 +31,7 @@ mod agent;
 mod alert;
 mod approval;
 mod budget;
+mod calls;
 mod chat;
 mod command;
 mod config;
