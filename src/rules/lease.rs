@@ -151,13 +151,15 @@ pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, first: u64, begun: b
     if !ask.more {
         return judged(Verdict::Granted, 0, tight, String::new());
     }
-    // Less than the next step costs is of no use: it would only go beyond the limit.
-    let least = ask.step_micros.max(1);
+    // Less than the next step costs is of no use: it would only go beyond the limit. What the session has of its lease
+    // goes towards that.
+    let held = ask.lent_micros.saturating_sub(ask.used_micros);
+    let least = ask.step_micros.saturating_sub(held).max(1);
     if tight.left < least {
-        let why = match tight.left {
+        let why = match tight.left.saturating_add(held) {
             0 => format!("budget {} is spent", tight.name),
             left => format!(
-                "budget {} has ${} left, less than the ${} that a step of this session costs",
+                "budget {} has ${} left for this session, less than the ${} that a step of it costs",
                 tight.name,
                 dollars(left),
                 dollars(ask.step_micros)
@@ -450,7 +452,7 @@ mod tests {
         assert_eq!(loan.outstanding(), 800_000, "all of it counts until it is accounted for");
         let narrow = judge(&[room("day", 300_000, 300_000)], &ask(400_000), SIZE, 0, true);
         assert_eq!(narrow.verdict, Verdict::Refused);
-        assert!(narrow.why.contains("$0.30 left, less than the $0.40"), "{}", narrow.why);
+        assert!(narrow.why.contains("$0.30 left for this session, less than the $0.40"), "{}", narrow.why);
     }
 
     #[test]
@@ -475,5 +477,15 @@ mod tests {
         assert_eq!(more(5_000_000, 10_000), SIZE, "never less than usual");
         assert_eq!(more(400_000, 225_000), 100_000, "others are left something");
         assert_eq!(more(30_000, 225_000), 30_000);
+    }
+
+    #[test]
+    fn what_a_session_has_of_its_lease_goes_towards_its_next_step() {
+        let last = LeaseRequest { lent_micros: 720_000, used_micros: 420_000, ..ask(360_000) };
+        let judged = judge(&[room("day", 270_410, 270_410)], &last, SIZE, 0, true);
+        assert_eq!((judged.verdict, judged.more), (Verdict::Granted, 270_410), "{}", judged.why);
+        let judged = judge(&[room("day", 50_000, 50_000)], &last, SIZE, 0, true);
+        assert_eq!(judged.verdict, Verdict::Refused);
+        assert!(judged.why.contains("has $0.35 left for this session"), "{}", judged.why);
     }
 }
