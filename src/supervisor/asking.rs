@@ -8,7 +8,6 @@ use tokio::time::timeout;
 use super::hub::input::{Asked, Input};
 use super::hub::{Hub, Stopped};
 use super::refusal::ApiError;
-use crate::base::id;
 use crate::base::panic::contained;
 use crate::protocol::command::{Command, CommandId, CommandRequest};
 use crate::protocol::who::Who;
@@ -58,9 +57,9 @@ async fn store(
     who: Who,
     request: CommandRequest,
 ) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
-    let id = CommandId::from(id::fresh());
     let (reply, answer) = oneshot::channel();
-    let asked = Asked { request, who, id: id.clone(), earlier: None, reply };
+    let asked = Asked::new(request, who, reply);
+    let id = asked.id.clone();
     hub.send(Input::Command(Box::new(asked))).await?;
     // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
     let ended = end_of(hub, id.clone()).await?;

@@ -98,8 +98,7 @@ pub async fn ask(
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
-    let by = who;
-    one(show_command(&asking::command(&shared.hub, by, request).await?))
+    one(show_command(&asking::command(&shared.hub, who, request).await?))
 }
 
 /// Drops a command that has not begun. One that its node may have already is left to the node; the answer waits a

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::notice::Happening;
 use super::settings::Settings;
 use crate::base::clock::Reading;
+use crate::base::id;
 pub use crate::protocol::alert::Severity;
 use crate::protocol::budget::{Budget, BudgetChange};
 use crate::protocol::command::{Command, CommandId, CommandRequest};
@@ -121,6 +122,17 @@ pub struct Asked {
     pub earlier: Option<(KeyRecord, Option<Command>)>,
     /// The answer: the stored command, or the one that the key stands for.
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
+}
+
+impl Asked {
+    /// A request with an identity of its own.
+    pub fn new(
+        request: CommandRequest,
+        who: Who,
+        reply: oneshot::Sender<Result<Command, NotAccepted>>,
+    ) -> Self {
+        Self { request, who, id: CommandId::from(id::fresh()), earlier: None, reply }
+    }
 }
 
 /// What came of asking a provider.

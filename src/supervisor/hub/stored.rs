@@ -56,7 +56,7 @@ impl View {
         }
     }
 
-    /// The row of this name has changed from outside: what is drawn from it counts as it is now.
+    /// The row of this name has come in or has changed from outside: what is drawn from it counts as it is now.
     pub fn draw_from(&mut self, name: &str) {
         match name.split_once('/') {
             Some((kind, id)) if kind == LEASE.name => {

@@ -29,6 +29,11 @@ impl Tally for Silent {
     fn ended(&self, _: &Command) {}
 }
 
+/// Somebody of this name.
+fn person(name: &str) -> Who {
+    Who { name: name.into(), ..Who::with_token("api", "10.1.2.3") }
+}
+
 /// A hub whose thread is the test, on a disk that can fail.
 struct Stage {
     hub: Hub,
@@ -100,14 +105,7 @@ impl Stage {
             idempotency_key: key.into(),
             ..CommandRequest::default()
         };
-        let id = CommandId::new(crate::base::id::fresh());
-        let asked = Asked {
-            request,
-            who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
-            id,
-            earlier: None,
-            reply,
-        };
+        let asked = Asked::new(request, person("me"), reply);
         self.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap()
     }
@@ -273,14 +271,7 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
             idempotency_key: key.into(),
             ..CommandRequest::default()
         };
-        let id = CommandId::new(crate::base::id::fresh());
-        Input::Command(Box::new(Asked {
-            request,
-            who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
-            id,
-            earlier: None,
-            reply,
-        }))
+        Input::Command(Box::new(Asked::new(request, person("me"), reply)))
     };
     let (reply, mut new) = oneshot::channel();
     stage.play(vec![ask("", reply), ask("k", other)]);

@@ -21,7 +21,7 @@ use crate::rules::lease::Loan;
 use crate::rules::policy::facts::Facts;
 use crate::rules::price::micros;
 use crate::store::hub::Loaded;
-use crate::store::kept::{FACTS, Kept, LEASE, LEDGER};
+use crate::store::kept::{Kept, LEDGER};
 use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::store::tail::Tail;
@@ -199,14 +199,9 @@ impl View {
             watched: HashMap::new(),
         };
         for (name, kept) in loaded.state {
-            view.put_state(name, Some(Arc::new(kept)));
+            view.put_state(name.clone(), Some(Arc::new(kept)));
+            view.draw_from(&name);
         }
-        let facts: Vec<(SessionId, Facts)> =
-            view.all_kept(FACTS).map(|(id, facts)| (SessionId::new(id), Facts::clone(facts))).collect();
-        for (id, facts) in facts {
-            view.watched.insert(id, Arc::new(Watched { facts, due: Some(Time::default()) }));
-        }
-        view.loans = view.all_kept(LEASE).map(|(id, loan)| (id.to_owned(), loan.clone())).collect();
         for alert in loaded.alerts {
             view.put_alert(alert);
         }

@@ -11,7 +11,7 @@ use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply};
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use crate::protocol::command::{Command, CommandRequest, CommandState, Verb};
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::session::{Activity, Ask, AskKind, Session, SessionId};
@@ -347,16 +347,7 @@ impl Work {
         let reply = Reply::Reject { message: "nobody has answered in time".to_owned() };
         let request = request(&over, &reply, CLOCK);
         let (unheard, _) = oneshot::channel();
-        self.command(
-            Asked {
-                request,
-                who: Who::policy(CLOCK),
-                id: CommandId::from(id::fresh()),
-                earlier: None,
-                reply: unheard,
-            },
-            at,
-        );
+        self.command(Asked::new(request, Who::policy(CLOCK), unheard), at);
     }
 
     /// Time limits and snoozes go with a clock that was set.

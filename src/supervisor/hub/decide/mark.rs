@@ -13,7 +13,6 @@ use crate::protocol::command::{Command, CommandState, Verb};
 use crate::protocol::frame::{Cancel, ToAgent};
 use crate::protocol::mark::Said;
 use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::command::Refused;
 use crate::rules::stop::Cause;
@@ -153,8 +152,7 @@ impl Work {
             self.well_again(HALTED, project, at);
             self.note(&NodeId::new(""), "halt.released", &data, at);
         }
-        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
-        all.iter().for_each(|id| self.look_again(id));
+        self.look_at_all_again();
         self.go_on_with_stops(at);
     }
 

@@ -80,6 +80,12 @@ impl Work {
         });
     }
 
+    /// Something that concerns every session has changed.
+    pub(super) fn look_at_all_again(&mut self) {
+        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
+        all.iter().for_each(|id| self.look_again(id));
+    }
+
     /// Something beside its events has changed.
     pub(super) fn look_again(&mut self, id: &SessionId) {
         if let Some(watched) = self.view.watched.get_mut(id) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Work;
 use crate::base::clock::Time;
-use crate::protocol::session::SessionId;
 use crate::supervisor::hub::settings::Settings;
 
 impl Work {
@@ -13,7 +12,6 @@ impl Work {
         self.view.take_settings(settings);
         self.tell_covers();
         self.view.policies_looked = Time::default();
-        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
-        all.iter().for_each(|id| self.look_again(id));
+        self.look_at_all_again();
     }
 }

@@ -7,7 +7,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::base::clock::{Reading, Time};
-use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use crate::protocol::event::{Event, EventView, raw};
 use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
@@ -39,6 +38,11 @@ struct Stage {
     now: i64,
     /// By how much the clock was set.
     jumped: i64,
+}
+
+/// Somebody of this name.
+fn person(name: &str) -> Who {
+    Who { name: name.into(), ..Who::with_token("api", "10.1.2.3") }
 }
 
 /// Other settings are in force from now on.
@@ -161,13 +165,7 @@ impl Stage {
             };
             let earlier = earlier.clone().map(|(key, command)| (key, Some(command)));
             let id = CommandId::new(format!("c{}-{at}", self.now));
-            Input::Command(Box::new(Asked {
-                request,
-                who: Who { name: "me".into(), ..Who::with_token("api", "10.1.2.3") },
-                id,
-                earlier,
-                reply,
-            }))
+            Input::Command(Box::new(Asked { request, who: person("me"), id, earlier, reply }))
         });
         let inputs = inputs.collect();
         self.play(inputs);
@@ -590,11 +588,7 @@ fn a_cancelled_command_that_nobody_was_told_of_ends_and_another_is_left_to_its_n
     let queued = stage.ask(&[""], "create_session", None).remove(0).unwrap();
     let mut cancel = |id: &CommandId| {
         let (reply, mut answer) = oneshot::channel();
-        stage.play(vec![Input::Cancel {
-            id: id.clone(),
-            who: Who { name: "eve".into(), ..Who::with_token("api", "10.1.2.3") },
-            reply,
-        }]);
+        stage.play(vec![Input::Cancel { id: id.clone(), who: person("eve"), reply }]);
         answer.try_recv().unwrap()
     };
     let ended = cancel(&queued.id).unwrap();

@@ -139,14 +139,7 @@ impl Day {
         let (reply, mut answer) = oneshot::channel();
         let request =
             CommandRequest { verb: verb.into(), session_id: id_of(no), ..CommandRequest::default() };
-        let id = CommandId::new(id::fresh());
-        let asked = Asked {
-            request,
-            who: Who { name: "anna".into(), ..Who::with_token("api", "10.1.2.3") },
-            id,
-            earlier: None,
-            reply,
-        };
+        let asked = Asked::new(request, person("anna"), reply);
         self.stage.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap().unwrap();
     }

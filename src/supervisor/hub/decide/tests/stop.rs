@@ -47,9 +47,7 @@ impl Stage {
             args: args.as_object().unwrap().clone(),
             ..CommandRequest::default()
         };
-        let id = CommandId::from(crate::base::id::fresh());
-        let who = Who { name: "ada".into(), ..Who::with_token("api", "") };
-        self.play(vec![Input::Command(Box::new(Asked { request, who, id, earlier: None, reply }))]);
+        self.play(vec![Input::Command(Box::new(Asked::new(request, person("ada"), reply)))]);
         answer.try_recv().unwrap().unwrap()
     }
 

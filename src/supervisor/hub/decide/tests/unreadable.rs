@@ -37,14 +37,7 @@ fn ask_once(stage: &mut Stage, verb: &str, args: Value) -> Result<Command, NotAc
         args,
         ..CommandRequest::default()
     };
-    let id = CommandId::from(crate::base::id::fresh());
-    let asked = Asked {
-        request,
-        who: Who { name: "ada".into(), ..Who::with_token("api", "10.1.2.3") },
-        id,
-        earlier: None,
-        reply,
-    };
+    let asked = Asked::new(request, person("ada"), reply);
     stage.play(vec![Input::Command(Box::new(asked))]);
     answer.try_recv().unwrap()
 }
