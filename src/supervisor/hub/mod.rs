@@ -320,18 +320,10 @@ impl<T: Tally> Owner<T> {
             Effect::Attach { node, link, reply, greeted, replaced } => {
                 self.attach(node, link, (reply, greeted), replaced);
             }
-            Effect::Refuse(reply, reason) => {
-                let _ = reply.send(Err(reason));
-            }
+            Effect::Answer(reply, answer) => drop(reply.send(answer)),
+            Effect::Reply(reply) => reply.send(Ok(())),
             Effect::Alert(text) => tracing::error!("{text}"),
             Effect::Queued => self.queued.send_modify(|count| *count += 1),
-            Effect::Settled(reply, is_right) => {
-                let _ = reply.send(is_right);
-            }
-            Effect::Acknowledged(reply, answer) => drop(reply.send(answer)),
-            Effect::Budget(reply, answer) => drop(reply.send(answer)),
-            Effect::Snoozed(reply, answer) => drop(reply.send(answer)),
-            Effect::Removed(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(node, frame) => self.tell(&node, frame),
             Effect::Close(node, reason) => {
                 if let Some(link) = self.links.get(&node) {
@@ -340,12 +332,6 @@ impl<T: Tally> Owner<T> {
             }
             Effect::Detach(node) => {
                 self.links.remove(&node);
-            }
-            Effect::Answer(reply, answer) => {
-                let _ = reply.send(answer);
-            }
-            Effect::Changed(reply, command) => {
-                let _ = reply.send(Ok(command));
             }
             // One that is not open has ended, and the store knows by now: dropping the reply sends the asker there.
             Effect::Wait(id, _) if !self.view.load().commands.contains_key(&id) => {}
@@ -360,14 +346,8 @@ impl<T: Tally> Owner<T> {
                     let _ = waiter.send(command.clone());
                 }
             }
-            Effect::Edited(reply) => {
-                let _ = reply.send(Ok(()));
-            }
             Effect::Replace(fresh, reply) => {
                 let _ = reply.send(self.replace(&fresh).map_err(|error| chain(&error)));
-            }
-            Effect::TakenOver(reply) => {
-                let _ = reply.send(());
             }
             Effect::Suspect(why) => self.suspect(why),
             Effect::Watch(watch) => {
@@ -435,13 +415,7 @@ impl<T: Tally> Owner<T> {
                 Effect::Answer(reply, Ok(command)) => {
                     let _ = reply.send(self.as_stored(&work.batch, command, &why));
                 }
-                Effect::Answer(..)
-                | Effect::Wait(..)
-                | Effect::Watch(_)
-                | Effect::Refuse(..)
-                | Effect::TakenOver(_) => {
-                    self.carry_out(effect);
-                }
+                Effect::Answer(..) | Effect::Wait(..) | Effect::Watch(_) => self.carry_out(effect),
                 other => other.not_stored(&why),
             }
         }

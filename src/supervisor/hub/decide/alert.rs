@@ -104,7 +104,7 @@ impl Work {
     ) {
         let Some(known) = self.view.alerts.get(&id).cloned() else {
             let none = Refused::NoSuch(format!("no alert {id}"));
-            self.effects.push(Effect::Acknowledged(reply, Err(NotAccepted::Refused(none))));
+            self.effects.push(Effect::reply(reply, Err(NotAccepted::Refused(none))));
             return;
         };
         let changed = alert::acknowledge(&known, &who.name, at);
@@ -115,7 +115,7 @@ impl Work {
             self.write_down(who, "acknowledge alert", id.to_string(), &args, at);
         }
         let answer = changed.unwrap_or_else(|| Alert::clone(&known));
-        self.effects.push(Effect::Acknowledged(reply, Ok(answer)));
+        self.effects.push(Effect::reply(reply, Ok(answer)));
     }
 
     pub(super) fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tokio::sync::oneshot;
 
 use super::Work;
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;
 use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply};
-use crate::protocol::command::{Command, CommandRequest, CommandState, Verb};
+use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
 use crate::protocol::event::{EventView, raw};
 use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::session::{Activity, Ask, AskKind, Session, SessionId};
@@ -22,7 +21,7 @@ use crate::rules::command::Refused;
 use crate::store::kept::{OPEN, OVER};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{Asked, NotAccepted, OfApprovals};
+use crate::supervisor::hub::input::{NotAccepted, OfApprovals};
 
 /// Approvals that are over and still kept; the oldest goes first.
 const KEPT: usize = 500;
@@ -65,7 +64,7 @@ impl Work {
             }
             OfApprovals::Snooze { id, seconds, who, reply } => {
                 let answer = self.snooze(&id, seconds, &who, at);
-                self.effects.push(Effect::Snoozed(reply, answer));
+                self.effects.push(Effect::reply(reply, answer));
             }
         }
     }
@@ -137,9 +136,7 @@ impl Work {
 
     /// The command that carries an answer: as it is, or as far as the approval tells once it has ended.
     fn command_of(&self, approval: &Approval, given: &Given, args: &Map<String, Value>) -> Command {
-        let new = || self.batch.commands.get(given.command_id.as_str()).cloned();
-        let open = self.view.commands.get(&given.command_id).map(|open| Command::clone(open));
-        open.or_else(new).unwrap_or_else(|| Command {
+        self.command_now(&given.command_id).unwrap_or_else(|| Command {
             id: given.command_id.clone(),
             verb: verb_of(approval.kind),
             node_id: approval.node_id.clone(),
@@ -346,8 +343,10 @@ impl Work {
         }
         let reply = Reply::Reject { message: "nobody has answered in time".to_owned() };
         let request = request(&over, &reply, CLOCK);
-        let (unheard, _) = oneshot::channel();
-        self.command(Asked::new(request, Who::policy(CLOCK), unheard), at);
+        // One that is refused finds too many commands before it; a person sees that the time is up.
+        if let Ok(command) = self.order(&request, &Who::policy(CLOCK), CommandId::from(id::fresh()), at) {
+            self.give(over, reply, &command, at);
+        }
     }
 
     /// Time limits and snoozes go with a clock that was set.

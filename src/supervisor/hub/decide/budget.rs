@@ -158,7 +158,7 @@ impl Work {
             self.write_down(who, action, &*budget.name, &args, at);
             self.look_after_budgets(at);
         }
-        self.effects.push(Effect::Budget(reply, answer.map_err(NotAccepted::Refused)));
+        self.effects.push(Effect::reply(reply, answer.map_err(NotAccepted::Refused)));
     }
 
     fn set_budget(&mut self, budget: Budget, at: Time) -> Result<Budget, Refused> {

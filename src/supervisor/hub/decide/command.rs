@@ -1,25 +1,25 @@
-//! Commands: stored before they are sent, ended once.
+//! Commands: stored before they are sent, ended once. They call no noun that asks for one: what has happened to them
+//! is a list.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Work;
-use super::approval::Claim;
 use crate::base::clock::Time;
-use crate::base::sabotage;
-use crate::protocol::approval::{Approval, Reply};
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::frame::{Cancel, CommandAck, CommandResult, ToAgent};
+use crate::protocol::frame::{Cancel, CommandAck, CommandResult, Stood, ToAgent};
 use crate::protocol::node::NodeId;
 use crate::protocol::who::Who;
-use crate::rules::command::{accept, conclude, frame, lapses, meaning};
+use crate::rules::command::{Refused, accept, conclude, frame, lapses, meaning};
 use crate::store::audit::AuditRecord;
 use crate::store::command::{KeyRecord, scoped_key};
+use crate::store::kept::HALT_ALL;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{Asked, From, NotAccepted};
+use crate::supervisor::hub::input::{From, NotAccepted};
+use crate::supervisor::hub::view::View;
 
 /// Open commands of one node at most: all of them must fit into its link's queue after a reconnect.
 const MOST_OPEN: usize = 512;
@@ -42,28 +42,18 @@ fn text_size(value: &Value) -> u64 {
     }
 }
 
-impl Work {
-    pub(super) fn command(&mut self, mut asked: Asked, at: Time) {
-        let meaning: [u8; 32] = Sha256::digest(meaning(&asked.request)).into();
-        if let Some(answer) = self.same_key(&asked, &meaning) {
-            self.effects.push(Effect::Answer(asked.reply, answer));
-            return;
-        }
-        let claim = match self.claim_answer(&mut asked.request) {
-            Claim::Same(command) => return self.effects.push(Effect::Answer(asked.reply, Ok(command))),
-            Claim::Late(why) => {
-                return self.effects.push(Effect::Answer(asked.reply, Err(NotAccepted::Late(why))));
-            }
-            Claim::First(approval, reply) => Some((approval, reply)),
-            Claim::None => None,
-        };
-        let accepted = accept(&asked.request, &asked.who.name, asked.id, &self.view, at);
-        let answer = accepted
-            .map_err(NotAccepted::from)
-            .and_then(|command| self.take_in(command, meaning, &asked.who, claim, at));
-        self.effects.push(Effect::Answer(asked.reply, answer));
-    }
+/// What has happened to a command, for the nouns that stand above it: whoever drives the transaction tells them.
+#[derive(Debug)]
+pub(super) enum Happened {
+    /// It was taken in, and is to be carried out without a node.
+    Here(Command),
+    /// It is in another state.
+    Changed(Command),
+    /// It has stepped in, and this is where its session's directory stood.
+    Stood(Command, Stood),
+}
 
+impl Work {
     /// Takes a new command of the supervisor's own in, and sends it when its node can take it.
     pub(super) fn order(
         &mut self,
@@ -73,18 +63,18 @@ impl Work {
         at: Time,
     ) -> Result<Command, NotAccepted> {
         let command = accept(request, &who.name, id, &self.view, at)?;
-        self.take_in(command, Sha256::digest(meaning(request)).into(), who, None, at)
+        self.take_in(command, fingerprint(request), who, at)
     }
 
-    fn take_in(
+    /// Takes a command in that was accepted. One that no node is needed for is carried out when commands are followed.
+    pub(super) fn take_in(
         &mut self,
         command: Command,
         meaning: [u8; 32],
         who: &Who,
-        claim: Option<(Box<Approval>, Reply)>,
         at: Time,
     ) -> Result<Command, NotAccepted> {
-        self.check_halt(&command)?;
+        check_halt(&self.view, &command)?;
         let mut command = self.has_room(command)?;
         if command.verb.stays_here() {
             command.state = CommandState::Running;
@@ -98,57 +88,26 @@ impl Work {
             self.batch.keys.push((scoped_key(&command.actor, key), record));
         }
         self.batch.audit.push(record(&command, who, at));
-        if let Some((approval, reply)) = claim {
-            self.give(*approval, reply, &command, at);
-        }
-        self.note_person(&command, at);
         self.put_command(command.clone());
-        if command.verb.stays_here()
-            && let Some(outcome) = self.carry_out_here(&command, at)
-        {
-            command = self.end_here(command, outcome, at);
+        if command.verb.stays_here() {
+            self.happened.push_back(Happened::Here(command.clone()));
         }
         Ok(command)
     }
 
     /// Ends a command that no node was told of.
-    pub(super) fn end_here(
-        &mut self,
-        command: Command,
-        outcome: Result<String, String>,
-        at: Time,
-    ) -> Command {
+    pub(super) fn end_here(&mut self, command: Command, outcome: Result<String, String>, at: Time) {
         let (state, output, error) = match outcome {
             Ok(output) => (CommandState::Done, output, None),
             Err(error) => (CommandState::Failed, String::new(), Some(error)),
         };
-        let command = Command { state, output, error, changed_at: at, ..command };
-        self.put_command(command.clone());
-        command
+        self.put_command(Command { state, output, error, changed_at: at, ..command });
     }
 
-    /// The answer when the key was used before: that command, unless it came to nothing and may be tried again.
-    fn same_key(&self, asked: &Asked, meaning: &[u8; 32]) -> Option<Result<Command, NotAccepted>> {
-        if asked.request.idempotency_key.is_empty() {
-            return None;
-        }
-        let scoped = scoped_key(&asked.who.name, &asked.request.idempotency_key);
-        // Two of the same key in one batch: the store does not know the first one yet.
-        let mut new = self.batch.keys.iter().rev().filter(|_| !sabotage::CHECK_THEN_ACT);
-        let fresh = new.find(|(key, _)| *key == scoped).map(|(_, record)| record);
-        let stored = asked.earlier.as_ref();
-        let record = fresh.or(stored.map(|(record, _)| record))?;
-        let id = CommandId::new(&record.command);
-        let open = self.view.commands.get(&id).map(|command| Command::clone(command));
-        let ended =
-            stored.filter(|(record, _)| record.command == id.as_str()).and_then(|(_, ended)| ended.clone());
-        let just_ended = || self.batch.commands.get(id.as_str()).cloned();
-        let command = open.or_else(just_ended).or(ended)?;
-        match command.state {
-            CommandState::Failed | CommandState::Expired => None,
-            _ if record.meaning != *meaning => Some(Err(NotAccepted::KeyTaken(id))),
-            _ => Some(Ok(command)),
-        }
+    /// The command as it is now, open or ended with this transaction.
+    pub(super) fn command_now(&self, id: &CommandId) -> Option<Command> {
+        let open = self.view.commands.get(id).map(|open| Command::clone(open));
+        open.or_else(|| self.batch.commands.get(id.as_str()).cloned())
     }
 
     fn has_room(&self, command: Command) -> Result<Command, NotAccepted> {
@@ -195,7 +154,7 @@ impl Work {
     }
 
     /// Drops a command that its node was never told of; one that it may have is left to the node, which drops it when
-    /// it has not begun. Its time is over, so that a node which comes back without having seen it does not begin it.
+    /// it has not begun.
     pub(super) fn cancel(
         &mut self,
         which: &CommandId,
@@ -204,23 +163,15 @@ impl Work {
         at: Time,
     ) {
         let Some(open) = self.view.commands.get(which) else {
-            return self.effects.push(Effect::Answer(reply, Err(NotAccepted::NotOpen(which.clone()))));
+            return self.effects.push(Effect::reply(reply, Err(NotAccepted::NotOpen(which.clone()))));
         };
-        let mut command = Command { changed_at: at, ..Command::clone(open) };
-        if command.state == CommandState::Queued {
-            command.state = CommandState::Failed;
-            command.error = Some(format!("cancelled by {} before it was sent; it had no effect", who.name));
-        } else {
-            command.expires_at = command.expires_at.min(at);
-            let cancel = ToAgent::Cancel(Cancel { command_id: which.clone() });
-            self.effects.push(Effect::Tell(command.node_id.clone(), cancel));
-        }
-        let node = command.node_id.clone();
+        let why = format!("cancelled by {} before it was sent; it had no effect", who.name);
+        let command = self.call_off(Command::clone(open), &why, at);
         let result = if command.state.is_final() { "done" } else { "asked" };
         let record = AuditRecord::new(who, "cancel_command", command.id.as_str(), &json!({}), at);
         self.batch.audit.push(AuditRecord { result: result.to_owned(), ..record });
-        self.put_command(command.clone());
-        self.effects.push(Effect::Changed(reply, command));
+        let node = command.node_id.clone();
+        self.effects.push(Effect::reply(reply, Ok(command)));
         self.send_waiting(&node, at);
     }
 
@@ -273,8 +224,8 @@ impl Work {
         let Some(command) = self.view.commands.get(&ack.command_id) else { return };
         if command.node_id == from.node && command.state == CommandState::Sent {
             let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
-            self.follow_answer(&begun);
-            self.view.commands.insert(ack.command_id.clone(), Arc::new(begun));
+            self.view.commands.insert(ack.command_id.clone(), Arc::new(begun.clone()));
+            self.happened.push_back(Happened::Changed(begun));
             self.send_waiting(&from.node, at);
         }
     }
@@ -292,7 +243,7 @@ impl Work {
         };
         let mut ended = conclude(command, result, at);
         if let Some(stood) = &result.stood {
-            self.note_stood(&ended, stood, at);
+            self.happened.push_back(Happened::Stood(ended.clone(), stood.clone()));
         }
         if ended.verb == Verb::CreateSession && ended.state == CommandState::Done {
             let session = self.public_id(&ended.output.as_str().into(), node);
@@ -327,18 +278,76 @@ impl Work {
         });
     }
 
+    /// Drops what was asked for and may not begin any more: at once what has not gone out; a node that has it drops it
+    /// unless it has begun.
+    pub(super) fn drop_halted(&mut self, at: Time) {
+        let open: Vec<Command> = self
+            .view
+            .commands
+            .values()
+            .filter(|one| !one.verb.stays_here() && check_halt(&self.view, one).is_err())
+            .map(|one| Command::clone(one))
+            .collect();
+        for command in open {
+            self.call_off(command, "halted before it was sent; it had no effect", at);
+        }
+    }
+
+    /// Ends a command that has not gone out, for this reason; of one that has its node is told. Its time is over, so that
+    /// a node which comes back without having seen it does not begin it.
+    fn call_off(&mut self, mut command: Command, why: &str, at: Time) -> Command {
+        command.changed_at = at;
+        if command.state == CommandState::Queued {
+            command.state = CommandState::Failed;
+            command.error = Some(why.to_owned());
+        } else {
+            command.expires_at = command.expires_at.min(at);
+            let cancel = ToAgent::Cancel(Cancel { command_id: command.id.clone() });
+            self.effects.push(Effect::Tell(command.node_id.clone(), cancel));
+        }
+        self.put_command(command.clone());
+        command
+    }
+
+    /// Puts a command in place of what was known of it, and into the batch.
     pub(super) fn put_command(&mut self, command: Command) {
-        self.follow_answer(&command);
         self.batch.commands.insert(command.id.to_string(), command.clone());
+        self.happened.push_back(Happened::Changed(command.clone()));
         if command.state.is_final() {
             self.view.commands.remove(&command.id);
-            self.policy_command_ended(&command, command.changed_at);
-            self.handover_part_ended(&command, command.changed_at);
-            self.stop_part_ended(&command, command.changed_at);
             self.effects.push(Effect::Ended(command));
         } else {
             self.view.commands.insert(command.id.clone(), Arc::new(command));
         }
+    }
+}
+
+/// What a request means, for its key.
+pub(super) fn fingerprint(request: &CommandRequest) -> [u8; 32] {
+    Sha256::digest(meaning(request)).into()
+}
+
+/// Why a command is refused while work is halted.
+fn check_halt(view: &View, command: &Command) -> Result<(), NotAccepted> {
+    let begins = matches!(command.verb, Verb::CreateSession | Verb::PromptSession | Verb::RestartSession);
+    let Some((what, said)) = view.halt_of(&command.project).filter(|_| begins) else {
+        return Ok(());
+    };
+    let (way, what) = match what.as_str() {
+        HALT_ALL => ("--all".to_owned(), "everything".to_owned()),
+        project => (format!("--project {project}"), format!("project {project}")),
+    };
+    Err(NotAccepted::Refused(Refused::Halted(format!(
+        "{what} is halted by {} since {}; `halctl sessions halt {way} --release` lets it go on",
+        said.by, said.at
+    ))))
+}
+
+/// The fields of a JSON object.
+pub(super) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Work;
-use super::policy::object;
+use super::command::object;
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;

@@ -45,7 +45,7 @@ impl Work {
             };
             self.batch.edits.done.push(edit.outcome(result));
         }
-        self.effects.push(Effect::Edited(reply));
+        self.effects.push(Effect::reply(reply, Ok(())));
     }
 
     /// Old rows leave, archived ones come back, damaged ones are written again: those that are in memory as they are
@@ -63,7 +63,7 @@ impl Work {
             }
         }
         (self.batch.moved.by, self.batch.moved.at) = (Some(by), at);
-        self.effects.push(Effect::Edited(reply));
+        self.effects.push(Effect::reply(reply, Ok(())));
     }
 
     /// Writes a row again that is in memory. False when it is not.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Work;
-use super::policy::object;
+use super::command::object;
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
@@ -40,14 +40,17 @@ const WRITE_DOWN: &str = "Another session will go on with your work. Stop here. 
      steps. Commit both with everything that belongs to your work. Do nothing else.";
 
 impl Work {
-    /// Begins a restart.
-    pub(super) fn begin_handover(&mut self, record: &SessionRecord, command: &Command, at: Time) {
+    /// Begins a restart, or says why not.
+    pub(super) fn begin_handover(
+        &mut self,
+        record: &SessionRecord,
+        command: &Command,
+        at: Time,
+    ) -> Result<(), String> {
         let session = &record.session;
         let id = &session.id;
         if self.view.is_kept(HANDOVER, id.as_str()) {
-            let why = format!("session {id} hands its work over already");
-            self.end_here(command.clone(), Err(why), at);
-            return;
+            return Err(format!("session {id} hands its work over already"));
         }
         let is_wanted = command.args.get("handover").and_then(Value::as_bool).unwrap_or(true);
         let is_over = matches!(session.activity, Activity::Ended(_));
@@ -72,6 +75,7 @@ impl Work {
             handover.part = asked.ok().map(|command| command.id);
         }
         self.keep(HANDOVER, id.as_str(), &handover, at);
+        Ok(())
     }
 
     /// Takes the next steps of those that can.

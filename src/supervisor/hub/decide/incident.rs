@@ -38,7 +38,7 @@ impl Work {
             },
             (None, false) => self.open_incident(&request, &who, at),
         };
-        self.effects.push(Effect::Acknowledged(reply, answer));
+        self.effects.push(Effect::reply(reply, answer));
     }
 
     fn open_incident(&mut self, request: &AlertRequest, who: &Who, at: Time) -> Result<Alert, NotAccepted> {

@@ -11,6 +11,7 @@ mod cost;
 mod dependency;
 mod edit;
 mod event;
+mod halt;
 mod handover;
 mod incident;
 mod kept;
@@ -22,6 +23,7 @@ mod outside;
 mod policy;
 mod provider;
 mod removal;
+mod request;
 mod returned;
 mod route;
 mod session;
@@ -30,11 +32,13 @@ mod silence;
 mod stop;
 mod transaction;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
+use self::command::Happened;
 use super::effect::Effect;
 use super::input::{Alert, Input, Timed};
 use super::view::View;
+use crate::base::clock::Time;
 use crate::protocol::event::EventView;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::{Session, SessionId};
@@ -64,6 +68,8 @@ pub struct Work {
     unrouted: Vec<(EventView, Option<Session>)>,
     /// Channels that have not delivered a notice, and what people are to see of it.
     undelivered: Vec<(String, String)>,
+    /// What has happened to commands, until those above have been told.
+    happened: VecDeque<Happened>,
     /// A turn that was to stop has stopped, or what was to stop it has ended.
     stirred: bool,
 }
@@ -82,6 +88,7 @@ impl Work {
             told: BTreeSet::new(),
             unrouted: Vec::new(),
             undelivered: Vec::new(),
+            happened: VecDeque::new(),
             stirred: false,
         }
     }
@@ -98,7 +105,7 @@ impl Work {
             Input::Heartbeat { from, heartbeat } => self.heartbeat(&from, heartbeat, at),
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
-            Input::Command(asked) => self.command(*asked, at),
+            Input::Command(asked) => self.request(*asked, at),
             Input::Cancel { id, who, reply } => self.cancel(&id, &who, reply, at),
             Input::Await { id, reply } => self.effects.push(Effect::Wait(id, reply)),
             Input::Edits { edits, reply } => self.edits(edits, reply, at),
@@ -110,7 +117,7 @@ impl Work {
             Input::ForgetEpoch { node, by, reply } => self.forget_epoch(&node, &by, reply, at),
             Input::Settings(settings, reply) => {
                 self.settle(settings);
-                self.effects.push(Effect::TakenOver(reply));
+                self.effects.push(Effect::tell_anyway(reply, ()));
             }
             Input::Alert(Alert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
@@ -121,7 +128,7 @@ impl Work {
             Input::RemoveNode { id, by, reply } => self.remove_node(&id, &by, reply, at),
             Input::Thread { key, thread, reply } => {
                 self.keep_thread(&key, thread.as_ref(), at);
-                self.effects.push(Effect::Settled(reply, true));
+                self.effects.push(Effect::confirm(reply, true));
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
             Input::Budget { change, by, reply } => self.change_budget(change, &by, reply, at),
@@ -134,6 +141,7 @@ impl Work {
                 self.look_after_kept(at);
                 self.look_after_budgets(at);
                 self.expire(at);
+                self.follow_commands(at);
                 self.drop_silent(at);
                 self.end_silences(at);
                 self.go_on_with_stops(at);
@@ -146,10 +154,18 @@ impl Work {
                 self.batch.is_last = true;
             }
         }
+        self.follow(at);
+    }
+
+    /// What follows from an input: each step takes what the nouns below have left on their lists.
+    fn follow(&mut self, at: Time) {
+        self.follow_commands(at);
         self.follow_asks(at);
         self.consider_told(at);
+        self.follow_commands(at);
         if std::mem::take(&mut self.stirred) {
             self.conclude_stops(at);
+            self.follow_commands(at);
         }
         self.ask_routes(at);
         self.see_undelivered(at);

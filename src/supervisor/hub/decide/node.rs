@@ -149,13 +149,13 @@ impl Work {
             let state = NodeState { impostor: Some(host), ..owner.clone() };
             self.view.nodes.insert(record.id.clone(), Arc::new(state));
         }
-        self.effects.push(Effect::Refuse(reply, reason));
+        self.effects.push(Effect::reply(reply, Err(reason)));
     }
 
     /// Somebody says that the epochs of a node are wrong. Whoever is connected has to say hello again.
     pub(super) fn forget_epoch(&mut self, node: &NodeId, who: &Who, reply: oneshot::Sender<bool>, at: Time) {
         let Some(known) = self.view.nodes.get(node).cloned() else {
-            return self.effects.push(Effect::Settled(reply, false));
+            return self.effects.push(Effect::confirm(reply, false));
         };
         if known.online {
             let from = From { node: node.clone(), epoch: known.record.epoch };
@@ -167,7 +167,7 @@ impl Work {
             self.put_node(state);
         }
         self.write_down(who, "forget_epoch", node.as_str(), &json!({"epoch": known.record.epoch}), at);
-        self.effects.push(Effect::Settled(reply, true));
+        self.effects.push(Effect::confirm(reply, true));
     }
 
     /// Writes down what the node's journal no longer holds, so that the link does not wait for it.

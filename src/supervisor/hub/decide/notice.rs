@@ -201,7 +201,7 @@ impl Work {
             Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
             Happening::Unsilence { id, who, reply } => (reply, self.unsilence(&id, &who, at)),
         };
-        self.effects.push(Effect::Settled(reply, is_right));
+        self.effects.push(Effect::confirm(reply, is_right));
     }
 
     fn retry_notices(&mut self, channel: &str, at: Time) -> bool {

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::Work;
+use super::command::object;
 use crate::base::clock::Time;
 use crate::base::id;
 use crate::protocol::alert::Severity;
@@ -189,14 +190,6 @@ impl Work {
             self.keep(MEMORY, &id, &memories, at);
         }
         self.view.policies_looked = Time::default();
-    }
-}
-
-/// The fields of a JSON object.
-pub(super) fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
     }
 }
 

@@ -38,7 +38,7 @@ impl Work {
             }
         }
         self.keep(PROVIDER, name, &tries, at);
-        self.effects.push(Effect::Edited(reply));
+        self.effects.push(Effect::reply(reply, Ok(())));
     }
 
     fn keep_bill(&mut self, provider: Provider, date: &str, new: &DayBill, at: Time) {

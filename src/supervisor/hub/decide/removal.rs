@@ -49,7 +49,7 @@ impl Work {
                 shown.map(Box::new).ok_or_else(gone)
             }
         };
-        self.effects.push(Effect::Removed(reply, answer));
+        self.effects.push(Effect::reply(reply, answer));
     }
 
     fn let_go(&mut self, name: &NodeId, record: &NodeRecord, actor: &str, at: Time) {

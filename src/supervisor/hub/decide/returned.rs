@@ -58,10 +58,10 @@ impl Work {
         self.batch.audit.extend(portion.audit);
         if counts.is_empty() {
             // All of it came by itself meanwhile.
-            return self.effects.push(Effect::Edited(reply));
+            return self.effects.push(Effect::reply(reply, Ok(())));
         }
         self.write_down(who, ACTION, file, &serde_json::Value::Object(counts), at);
-        self.effects.push(Effect::Edited(reply));
+        self.effects.push(Effect::reply(reply, Ok(())));
     }
 
     /// A session that has gone on since keeps what it is.

@@ -74,8 +74,7 @@ impl Stage {
                 Effect::Tell(node, frame) => self.told.push((node, frame)),
                 Effect::Close(_, reason) => self.closed.push(reason),
                 Effect::Answer(reply, answer) => drop(reply.send(answer)),
-                Effect::Changed(reply, command) => drop(reply.send(Ok(command))),
-                Effect::Refuse(reply, reason) => drop(reply.send(Err(reason))),
+                Effect::Reply(reply) => reply.send(Ok(())),
                 _ => {}
             }
         }
