@@ -63,7 +63,7 @@ struct Part {
 pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> {
     let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
     let view = hub.view();
-    let Some(record) = view.sessions.get(&found.approval.session_id) else { return Ok(found) };
+    let Some(record) = view.stored.sessions.get(&found.approval.session_id) else { return Ok(found) };
     let kinds = ["permission.asked", "question.asked", "message.part.updated"];
     let mut query = EventQuery {
         filter: EventFilter {
@@ -93,7 +93,7 @@ pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> 
 }
 
 fn look(hub: &Hub, query: &EventQuery, view: &View) -> Result<Vec<EventView>, StoreError> {
-    Ok(hub.store().read()?.events(query, &view.tail)?.events)
+    Ok(hub.store().read()?.events(query, &view.stored.tail)?.events)
 }
 
 /// Takes from an event what it tells, newest first. True when nothing more is wanted. `asked` is the message that

@@ -93,7 +93,7 @@ pub async fn outcome(
 
 /// The command of this name, open or over.
 pub async fn find(hub: &Hub, id: CommandId) -> Result<Option<Command>, ApiError> {
-    if let Some(open) = hub.view().commands.get(&id) {
+    if let Some(open) = hub.view().stored.commands.get(&id) {
         return Ok(Some(Command::clone(open)));
     }
     reading(hub, move |hub| hub.store().read()?.command(&id)).await

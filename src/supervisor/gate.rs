@@ -345,7 +345,7 @@ impl Conversation {
             FromAgent::LeaseRequest(ask) => Input::Lease { from, ask },
             FromAgent::Live(live) => {
                 let view = self.shared.hub.view();
-                let owner = view.sessions.get(&live.session_id).map(|record| &record.session);
+                let owner = view.stored.sessions.get(&live.session_id).map(|record| &record.session);
                 let session_id = public_id(&live.session_id, &from.node, owner);
                 let data = readable_data(live.data);
                 let event = LiveView { session_id, node_id: from.node, kind: live.kind, data };

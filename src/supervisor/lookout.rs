@@ -63,7 +63,7 @@ fn look(view: &View, routes: &[&Route], cost: Option<&CostFacts>, found: &mut Fo
     let now = clock::now();
     let of = |scope: Scope| routes.iter().filter(move |route| route.matcher.scope() == scope);
     if of(Scope::Session).next().is_some() {
-        for record in view.sessions.values() {
+        for record in view.stored.sessions.values() {
             let session = &record.session;
             if matches!(session.activity, Activity::Ended(_)) {
                 continue;
@@ -81,7 +81,7 @@ fn look(view: &View, routes: &[&Route], cost: Option<&CostFacts>, found: &mut Fo
         }
     }
     if of(Scope::Node).next().is_some() {
-        for node in view.nodes.keys() {
+        for node in view.stored.nodes.keys() {
             let facts =
                 Facts { node: view.node_facts(node.as_str(), now), cost: cost.cloned(), ..Facts::default() };
             let about = (node.as_str(), "", "");
@@ -115,6 +115,7 @@ async fn tell(shared: &Shared, view: &View, found: Found) -> Result<(), Stopped>
     let asked: Vec<String> =
         view.settings.routing.routes.iter().filter(|it| is_asked_here(it)).map(Route::alert).collect();
     let over: Vec<(String, String)> = view
+        .stored
         .alerts
         .values()
         .filter(|alert| alert.is_open() && alert.lasting && alert.name.starts_with(RAISED_BY))
@@ -128,7 +129,7 @@ async fn tell(shared: &Shared, view: &View, found: Found) -> Result<(), Stopped>
         shared.hub.send(Input::Symptom(symptom)).await?;
     }
     for ((name, about), (severity, text)) in found {
-        if view.open_alert(&name, &about).is_none() {
+        if view.stored.open_alert(&name, &about).is_none() {
             let symptom = Symptom { name, about, severity, text: Some(text) };
             shared.hub.send(Input::Symptom(symptom)).await?;
         }

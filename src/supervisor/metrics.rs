@@ -251,13 +251,13 @@ impl Metrics {
     }
 
     fn look_at(&self, view: &View) {
-        let online = view.nodes.values().filter(|node| node.online).count();
+        let online = view.every_node().filter(|node| node.link.online).count();
         self.nodes_online.set(as_i64(online));
         self.connections.set(as_i64(online));
-        self.nodes_known.set(as_i64(view.nodes.len()));
-        self.commands_open.set(as_i64(view.commands.len()));
+        self.nodes_known.set(as_i64(view.stored.nodes.len()));
+        self.commands_open.set(as_i64(view.stored.commands.len()));
         let mut by_status = [0_i64; Status::ALL.len()];
-        for record in view.sessions.values() {
+        for record in view.stored.sessions.values() {
             let (status, _) = view.status_of(&record.session);
             by_status[status as usize] += 1;
         }

@@ -19,8 +19,8 @@ pub struct OfHub(pub Hub);
 
 impl Desk for OfHub {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
-        match self.0.view().nodes.get(node.id.as_str()) {
-            Some(state) => (word(state.online), state.last_heard),
+        match self.0.view().find_node(node.id.as_str()) {
+            Some(state) => (word(state.link.online), state.link.last_heard),
             None => (word(false), node.last_heard),
         }
     }
@@ -32,8 +32,8 @@ impl Desk for OfHub {
 
     fn nodes(&self) -> Vec<Shown> {
         let view = self.0.view();
-        let shown = view.nodes.values();
-        shown.map(|node| (node.record.id.to_string(), word(node.online), node.last_heard)).collect()
+        let shown = view.every_node();
+        shown.map(|node| (node.record.id.to_string(), word(node.link.online), node.link.last_heard)).collect()
     }
 
     fn take(&self, edits: Edits) -> Result<(), String> {
@@ -63,7 +63,7 @@ impl Desk for OfHub {
         self.0.send_blocking(Input::Replace { fresh, reply }).map_err(|stopped| stopped.to_string())?;
         let replaced = answer.blocking_recv();
         replaced.unwrap_or_else(|_| Err("the supervisor is stopping".into()))?;
-        Ok(self.0.view().store_id.to_string())
+        Ok(self.0.view().stored.store_id.to_string())
     }
 }
 

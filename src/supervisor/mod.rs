@@ -115,7 +115,7 @@ impl Supervisor {
         }
         let mirror = Mirror::start(
             hub.store().clone(),
-            hub.view().store_id.to_string(),
+            hub.view().stored.store_id.to_string(),
             config.database.clone(),
             first,
             config.backup.clone(),
@@ -165,7 +165,7 @@ impl Supervisor {
         let online = async {
             loop {
                 committed.borrow_and_update();
-                if self.shared.hub.view().nodes.get(id.as_str()).is_some_and(|node| node.online) {
+                if self.shared.hub.view().find_node(id.as_str()).is_some_and(|node| node.link.online) {
                     return;
                 }
                 if committed.changed().await.is_err() {

@@ -48,8 +48,8 @@ pub fn status(shared: &Shared) -> String {
         return format!("The store takes no writes: {why}");
     }
     let view = shared.hub.view();
-    let online = view.nodes.values().filter(|node| node.online).count();
-    format!("{online} of {} nodes online, {} sessions", view.nodes.len(), view.sessions.len())
+    let online = view.every_node().filter(|node| node.link.online).count();
+    format!("{online} of {} nodes online, {} sessions", view.stored.nodes.len(), view.stored.sessions.len())
 }
 
 /// Waiting for a command that nobody knows ends with the hub's next turn. False: the hub has ended.

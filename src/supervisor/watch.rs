@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::hub::input::{Input, Symptom};
-use super::hub::view::{NodeState, View};
+use super::hub::live::NodeRef;
+use super::hub::view::View;
 use super::shared::Shared;
 use crate::base::clock::{self, Stopwatch, Time};
 use crate::base::{id, memory};
@@ -72,7 +73,7 @@ pub async fn watch(shared: Shared, limits: LimitsInForce) {
 /// Has what people are to hear of again said again.
 async fn remind(shared: &Shared, every: Duration) -> Result<(), super::hub::Stopped> {
     let (view, now) = (shared.hub.view(), clock::now());
-    for alert in view.alerts.values().filter(|alert| is_due(alert, every, now)) {
+    for alert in view.stored.alerts.values().filter(|alert| is_due(alert, every, now)) {
         shared.hub.send(Input::Remind(alert.id)).await?;
     }
     Ok(())
@@ -117,43 +118,43 @@ fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
 
 fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Found) {
     let mut open: BTreeMap<&str, u64> = BTreeMap::new();
-    if view.nodes.values().any(|node| !node.online) {
-        for record in view.sessions.values() {
+    if view.every_node().any(|node| !node.link.online) {
+        for record in view.stored.sessions.values() {
             if !matches!(record.session.activity, Activity::Ended(_)) {
                 *open.entry(record.session.node_id.as_str()).or_default() += 1;
             }
         }
     }
-    for (node, state) in &view.nodes {
-        let sessions = open.get(node.as_str()).copied().unwrap_or_default();
-        look_at_node(node.as_str(), state, sessions, limits, (began, now), found);
+    for node in view.every_node() {
+        let sessions = open.get(node.record.id.as_str()).copied().unwrap_or_default();
+        look_at_node(node, sessions, limits, (began, now), found);
     }
 }
 
 fn look_at_node(
-    node: &str,
-    state: &NodeState,
+    NodeRef { record, link }: NodeRef<'_>,
     sessions: u64,
     limits: &Limits,
     (began, now): (Time, Time),
     found: &mut Found,
 ) {
+    let node = record.id.as_str();
     let mut put = |name, verdict| drop(found.insert((name, node.to_owned()), verdict));
-    if !state.online {
+    if !link.online {
         // While the supervisor was down nobody could be heard. Only being heard of ends it.
-        if let Some(verdict) = limits.offline(node, now.since(state.last_heard.max(began)), sessions) {
+        if let Some(verdict) = limits.offline(node, now.since(link.last_heard.max(began)), sessions) {
             put("node.offline", Some(verdict));
         }
         return;
     }
     put("node.offline", None);
-    let used = &state.resources;
+    let used = &link.resources;
     put(
         "node.memory",
         limits.memory(&format!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
     );
     put("node.disk", limits.disk(&format!("node {node}"), used.disk_free, used.disk_total));
-    put("node.clock", limits.skew(node, state.clock_ahead_ms));
+    put("node.clock", limits.skew(node, link.clock_ahead_ms));
 }
 
 /// Tells the hub what has changed: what is bad and not known, and what is known and not bad any more. What a node that
@@ -162,7 +163,7 @@ async fn tell(shared: &Shared, found: Found) -> Result<(), super::hub::Stopped> 
     let view = shared.hub.view();
     let mut news = Vec::new();
     for ((name, about), verdict) in &found {
-        let known = view.open_alert(name, about);
+        let known = view.stored.open_alert(name, about);
         match verdict {
             Some((severity, text)) if known.is_none_or(|known| known.severity < *severity) => {
                 news.push((*name, about.clone(), Some((*severity, text.clone()))));
@@ -171,9 +172,9 @@ async fn tell(shared: &Shared, found: Found) -> Result<(), super::hub::Stopped> 
             _ => {}
         }
     }
-    for alert in view.alerts.values().filter(|alert| alert.is_open() && alert.lasting) {
+    for alert in view.stored.alerts.values().filter(|alert| alert.is_open() && alert.lasting) {
         let Some(name) = WATCHED.into_iter().find(|name| *name == alert.name) else { continue };
-        let is_gone = !alert.about.is_empty() && !view.nodes.contains_key(alert.about.as_str());
+        let is_gone = !alert.about.is_empty() && !view.stored.nodes.contains_key(alert.about.as_str());
         let is_off = found.is_empty();
         if is_gone || is_off {
             news.push((name, alert.about.clone(), None));

@@ -67,7 +67,7 @@ pub async fn list(
             && name.as_ref().is_none_or(|name| *name == alert.name)
     };
     let found: Vec<&Alert> =
-        view.alerts.values().rev().map(|alert| &**alert).filter(|alert| is_wanted(alert)).collect();
+        view.stored.alerts.values().rev().map(|alert| &**alert).filter(|alert| is_wanted(alert)).collect();
     let rest = found.iter().skip_while(|alert| alert.id >= before);
     let alerts: Vec<Alert> = rest.clone().take(limit).map(|alert| Alert::clone(alert)).collect();
     let next_cursor = alerts.last().filter(|_| rest.count() > limit).map(|alert| alert.id.to_string());
@@ -89,7 +89,7 @@ fn states(word: Option<&str>) -> Result<Vec<AlertState>, ApiError> {
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", params(("id" = u64, Path)), responses((status = 200, body = Answer<Alert>), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Alert> {
     let id = number(&id)?;
-    match shared.hub.view().alerts.get(&id) {
+    match shared.hub.view().stored.alerts.get(&id) {
         Some(alert) => one((**alert).clone()),
         None => Err(ApiError::not_found(format!("no alert {id}"))),
     }

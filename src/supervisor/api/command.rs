@@ -67,7 +67,7 @@ pub async fn list(
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).map(|command| command.id.to_string());
     let view = shared.hub.view();
-    let show = |command: &Command| match view.commands.get(&command.id) {
+    let show = |command: &Command| match view.stored.commands.get(&command.id) {
         Some(open) => show_command(open),
         None => show_command(command),
     };

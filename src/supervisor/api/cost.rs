@@ -14,7 +14,7 @@ use crate::rules::price::{Price, dollars_per_million};
 use crate::rules::report::{Adding, Period, Row};
 use crate::store::StoreError;
 use crate::store::cost::CostRecord;
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::NodeRef;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
@@ -77,7 +77,7 @@ fn named(name: &str) -> Result<Period, ApiError> {
 async fn report(shared: &Shared, period: Period) -> Answered<CostReport> {
     let mut report = reading(shared, |shared| add_up(shared, period)).await?;
     let view = shared.hub.view();
-    report.freshness = view.nodes.values().map(|state| of_node(state)).collect();
+    report.freshness = view.every_node().map(of_node).collect();
     let bills = shared.providers.statuses(&view, clock::now());
     let failing = |status: &&ProviderStatus| status.status == Standing::Failing;
     report.degraded_providers =
@@ -106,15 +106,15 @@ pub fn add_up(shared: &Shared, period: Period) -> Result<CostReport, StoreError>
 }
 
 /// What a node has used is known as far as its events have come.
-fn of_node(state: &NodeState) -> Freshness {
-    let waiting = state.held.saturating_sub(state.record.committed);
-    let (word, note) = match (state.online, waiting) {
+fn of_node(state: NodeRef<'_>) -> Freshness {
+    let waiting = state.link.held.saturating_sub(state.record.committed);
+    let (word, note) = match (state.link.online, waiting) {
         (true, 0) => ("live", String::new()),
         (true, waiting) => ("behind", format!("{waiting} events are on their way")),
         (false, _) => ("offline", "what it has used since is not known yet".to_owned()),
     };
     let source = format!("node {}", state.record.id);
-    Freshness { source, state: word.to_owned(), as_of: state.last_heard, note }
+    Freshness { source, state: word.to_owned(), as_of: state.link.last_heard, note }
 }
 
 fn of_bill(status: ProviderStatus) -> Freshness {

@@ -48,7 +48,7 @@ impl EventParams {
     pub fn filter(&self, view: &View) -> Result<EventFilter, ApiError> {
         let session = match given(self.session_id.clone()).map(SessionId::from) {
             None => None,
-            Some(id) => match view.sessions.get(&id) {
+            Some(id) => match view.stored.sessions.get(&id) {
                 Some(record) => Some((id.to_string(), record.no)),
                 None => return Err(session::unknown(view, &id)),
             },
@@ -92,7 +92,8 @@ pub async fn list(
         limit,
         count: params.count.unwrap_or(true),
     };
-    let found = reading(&shared, move |shared| shared.hub.store().read()?.events(&query, &view.tail)).await?;
+    let found =
+        reading(&shared, move |shared| shared.hub.store().read()?.events(&query, &view.stored.tail)).await?;
     let next_cursor = found.events.last().filter(|_| found.more).map(|event| event.seq.to_string());
     let total = found.total.unwrap_or(found.events.len() as u64);
     page(found.events, Meta { total, limit: Some(limit as u64), next_cursor })

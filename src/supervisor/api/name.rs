@@ -69,13 +69,13 @@ fn known(shared: &Shared, kind: NameKind, prefix: &str, limit: usize) -> Vec<Nam
         // There may be very many: none is made up that nobody asks for.
         NameKind::Session => return sessions(&view, prefix, limit),
         NameKind::Node => {
-            let mut nodes: Vec<_> = view.nodes.values().collect();
+            let mut nodes: Vec<_> = view.every_node().collect();
             nodes.sort_by_key(|state| Reverse(state.record.connected_at));
             let status = |online| if online { "online" } else { "offline" };
-            nodes.iter().map(|state| Named::new(&state.record.id, status(state.online))).collect()
+            nodes.iter().map(|state| Named::new(&state.record.id, status(state.link.online))).collect()
         }
         NameKind::Project => {
-            let of_node = view.nodes.values().flat_map(|state| {
+            let of_node = view.every_node().flat_map(|state| {
                 state.record.projects.iter().map(|project| Named::new(&project.name, &state.record.id))
             });
             let mut projects: Vec<Named> = of_node.collect();
@@ -90,7 +90,7 @@ fn known(shared: &Shared, kind: NameKind, prefix: &str, limit: usize) -> Vec<Nam
             all.iter().map(|one| Named::new(&one.id, &one.what)).collect()
         }
         NameKind::Alert => {
-            view.alerts.values().rev().map(|alert| Named::new(alert.id, &alert.name)).collect()
+            view.stored.alerts.values().rev().map(|alert| Named::new(alert.id, &alert.name)).collect()
         }
         NameKind::Silence => super::silence::all(shared)
             .iter()
@@ -109,8 +109,8 @@ fn known(shared: &Shared, kind: NameKind, prefix: &str, limit: usize) -> Vec<Nam
 }
 
 fn sessions(view: &View, prefix: &str, limit: usize) -> Vec<Named> {
-    let of_age = view.by_age.iter().filter(|(_, id)| id.as_str().starts_with(prefix));
-    let found = of_age.filter_map(|(_, id)| view.sessions.get(id));
+    let of_age = view.stored.by_age.iter().filter(|(_, id)| id.as_str().starts_with(prefix));
+    let found = of_age.filter_map(|(_, id)| view.stored.sessions.get(id));
     // Who types nothing of a name does not mean a helper that some session has started.
     let found = found.filter(|record| !prefix.is_empty() || record.session.parent_id.is_none());
     found.take(limit).map(|record| Named::new(&record.session.id, &record.session.title)).collect()

@@ -63,7 +63,9 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     let view = shared.hub.view();
     match view.node(&id) {
         Some(node) => one(node),
-        None => Err(ApiError::not_found(no_such("node", &id, view.nodes.keys().map(|id| id.as_str())))),
+        None => {
+            Err(ApiError::not_found(no_such("node", &id, view.stored.nodes.keys().map(|id| id.as_str()))))
+        }
     }
 }
 
@@ -82,7 +84,9 @@ pub async fn forget_epoch(
     let view = shared.hub.view();
     match view.node(&id).filter(|_| is_known) {
         Some(node) => one(node),
-        None => Err(ApiError::not_found(no_such("node", &id, view.nodes.keys().map(|id| id.as_str())))),
+        None => {
+            Err(ApiError::not_found(no_such("node", &id, view.stored.nodes.keys().map(|id| id.as_str()))))
+        }
     }
 }
 

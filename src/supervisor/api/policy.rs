@@ -23,9 +23,9 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Policies> {
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/policies", params(("id" = String, Path)), responses((status = 200, body = Answer<Explanation>), (status = 404, body = Refusal)))]
 pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Explanation> {
     let (view, id) = (shared.hub.view(), SessionId::from(id));
-    let Some(record) = view.sessions.get(&id) else { return Err(unknown(&view, &id)) };
+    let Some(record) = view.stored.sessions.get(&id) else { return Err(unknown(&view, &id)) };
     let session = &record.session;
-    let facts = view.watched.get(&id).map(|watched| watched.facts.clone()).unwrap_or_default();
+    let facts = view.live.watched.get(&id).map(|watched| watched.facts.clone()).unwrap_or_default();
     let marks = view.marks_of(session);
     let memories = view.kept(MEMORY, id.as_str()).unwrap_or_default();
     let subject = Subject { session, facts: &facts, beside: view.beside(session, &marks) };

@@ -46,7 +46,7 @@ fn many(routes: Vec<RouteView>) -> Answered<Vec<RouteView>> {
 }
 
 fn of_alert(view: &View, number: &str) -> Result<Facts, ApiError> {
-    let alert = number.parse().ok().and_then(|id: u64| view.alerts.get(&id));
+    let alert = number.parse().ok().and_then(|id: u64| view.stored.alerts.get(&id));
     let alert = alert.ok_or_else(|| ApiError::not_found(format!("no alert {number}")))?;
     let notice = Notice {
         name: alert.name.clone(),

@@ -112,8 +112,8 @@ impl Filter {
         limit: usize,
     ) -> (Vec<&'a SessionRecord>, Option<String>) {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let all = view.by_age.range((begin, Bound::Unbounded));
-        let records = all.filter_map(|(_, id)| view.sessions.get(id).map(|record| &**record));
+        let all = view.stored.by_age.range((begin, Bound::Unbounded));
+        let records = all.filter_map(|(_, id)| view.stored.sessions.get(id).map(|record| &**record));
         let mut wanted = records.filter(|record| self.matches(view, &record.session));
         let data: Vec<&SessionRecord> = wanted.by_ref().take(limit).collect();
         let last = data.last().filter(|_| wanted.next().is_some());
@@ -128,9 +128,10 @@ impl Filter {
             && self.parent_id.is_none()
             && self.labels.is_empty();
         let count = if is_any && self.status.is_empty() {
-            view.sessions.len() - self.archived.iter().filter(|id| view.sessions.contains_key(*id)).count()
+            view.stored.sessions.len()
+                - self.archived.iter().filter(|id| view.stored.sessions.contains_key(*id)).count()
         } else {
-            view.sessions.values().filter(|record| self.matches(view, &record.session)).count()
+            view.stored.sessions.values().filter(|record| self.matches(view, &record.session)).count()
         };
         count as u64
     }
@@ -190,14 +191,14 @@ mod tests {
             let (node, project) = (format!("n{}", no % 3).into(), format!("p{}", no % 2).into());
             // Some begin in the same millisecond.
             let session = Session::new(format!("s.{no}").into(), node, project, Time(i64::from(no / 4)));
-            view.put_session(SessionRecord { no, session });
+            view.stored.put_session(SessionRecord { no, session });
         }
         view
     }
 
     fn put_away(view: &mut View, id: &str) {
         let marks = Marks { archived: Some(Said { by: "x".into(), at: Time(1) }), ..Marks::default() };
-        view.put_state(name(MARKS.name, id), Some(Arc::new(Kept::new(MARKS, &marks, Time(1)))));
+        view.stored.put_state(name(MARKS.name, id), Some(Arc::new(Kept::new(MARKS, &marks, Time(1)))));
     }
 
     /// All pages of a list, which all tell the same total.

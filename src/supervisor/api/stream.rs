@@ -64,8 +64,10 @@ pub async fn open(
     let cursor = given(params.cursor.clone()).or(given(last_id));
     let (verdict, place) = judge(&shared, cursor.as_deref())?;
     let session = given(params.session_id.clone()).map(SessionId::from);
-    let node =
-        session.as_ref().and_then(|id| view.sessions.get(id)).map(|record| record.session.node_id.clone());
+    let node = session
+        .as_ref()
+        .and_then(|id| view.stored.sessions.get(id))
+        .map(|record| record.session.node_id.clone());
     let live = wants.live.then(|| shared.live.listen(session.as_ref(), node.as_ref()));
     let node_id = node.or(given(params.node_id.clone()).map(NodeId::from));
     let reader = Reader {
@@ -73,7 +75,7 @@ pub async fn open(
         session,
         node_id,
         place,
-        store_id: view.store_id.to_string(),
+        store_id: view.stored.store_id.to_string(),
         live,
         shared,
     };
@@ -94,8 +96,9 @@ fn cursor(store_id: &str, seq: u64) -> String {
 /// Whether all after a cursor can still be told, and from where.
 fn judge(shared: &Shared, asked: Option<&str>) -> Result<(Verdict, u64), ApiError> {
     let view = shared.hub.view();
-    let now = view.last_seq;
-    let say = |verdict: &str, seq| Verdict { verdict: verdict.into(), cursor: cursor(&view.store_id, seq) };
+    let now = view.stored.last_seq;
+    let say =
+        |verdict: &str, seq| Verdict { verdict: verdict.into(), cursor: cursor(&view.stored.store_id, seq) };
     let Some(asked) = asked else { return Ok((say("ok", now), now)) };
     let parts = asked.rsplit_once('-').and_then(|(store, seq)| Some((store, seq.parse::<u64>().ok()?)));
     let Some((_, seq)) = parts else {
@@ -104,7 +107,7 @@ fn judge(shared: &Shared, asked: Option<&str>) -> Result<(Verdict, u64), ApiErro
         )));
     };
     let first = shared.hub.store().read()?.event_bounds()?.map_or(now + 1, |(first, _)| first);
-    let ours = asked == cursor(&view.store_id, seq) && seq <= now;
+    let ours = asked == cursor(&view.stored.store_id, seq) && seq <= now;
     match ours {
         true if seq + 1 >= first => Ok((say("ok", seq), seq)),
         true => Ok((say("gap", first - 1), first - 1)),
@@ -177,11 +180,11 @@ impl Reader {
     async fn catch_up(&mut self, socket: &mpsc::Sender<Event>) -> bool {
         loop {
             let view = self.shared.hub.view();
-            if *view.store_id != *self.store_id {
+            if *view.stored.store_id != *self.store_id {
                 // Another store was put in place: who comes again is told so.
                 return false;
             }
-            let until = view.last_seq;
+            let until = view.stored.last_seq;
             // Live events wake the reader far more often than stored ones.
             if until <= self.place {
                 return true;
@@ -221,7 +224,7 @@ impl Reader {
         let look = tokio::task::spawn_blocking(move || {
             contained(|| {
                 let view = hub.view();
-                let page = hub.store().read()?.events(&query, &view.tail)?;
+                let page = hub.store().read()?.events(&query, &view.stored.tail)?;
                 Ok((page.events, page.more))
             })
         });

@@ -10,7 +10,7 @@ use crate::rules::route::of_alert;
 impl View {
     /// Facts of a notice about an alert.
     pub fn facts_of(&self, notice: &Notice, at: Time) -> Facts {
-        let session = self.sessions.get(notice.session.as_str());
+        let session = self.stored.sessions.get(notice.session.as_str());
         Facts {
             alert: Some(of_alert(&notice.name, &notice.about, notice.severity, &notice.text)),
             session: session.map(|record| self.session_facts(&record.session, at)),
@@ -49,18 +49,18 @@ impl View {
 
     /// Facts of a node.
     pub fn node_facts(&self, id: &str, at: Time) -> Option<NodeFacts> {
-        let state = self.nodes.get(id)?;
+        let state = self.find_node(id)?;
         let open = |session: &Session| {
             session.node_id.as_str() == id && !matches!(session.activity, Activity::Ended(_))
         };
-        let sessions = self.sessions.values().filter(|record| open(&record.session)).count();
-        let used = &state.resources;
+        let sessions = self.stored.sessions.values().filter(|record| open(&record.session)).count();
+        let used = &state.link.resources;
         Some(NodeFacts {
             id: id.to_owned(),
             hostname: state.record.hostname.clone(),
-            online: state.online,
-            offline: !state.online,
-            silent: i64::try_from(at.since(state.last_heard).as_secs()).unwrap_or(i64::MAX),
+            online: state.link.online,
+            offline: !state.link.online,
+            silent: i64::try_from(at.since(state.link.last_heard).as_secs()).unwrap_or(i64::MAX),
             sessions: i64::try_from(sessions).unwrap_or(i64::MAX),
             version: state.record.version.clone(),
             disk_free_percent: (used.disk_free.saturating_mul(100))

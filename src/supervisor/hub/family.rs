@@ -18,8 +18,8 @@ impl View {
         if depth == 0 {
             return;
         }
-        for helper in self.helpers.get(id).into_iter().flatten().filter(|helper| *helper != root) {
-            if let Some(record) = self.sessions.get(helper) {
+        for helper in self.stored.helpers.get(id).into_iter().flatten().filter(|helper| *helper != root) {
+            if let Some(record) = self.stored.sessions.get(helper) {
                 see(&record.session);
                 self.below(root, helper, depth - 1, see);
             }
@@ -33,7 +33,7 @@ impl View {
                 see(session);
             }
         };
-        if let Some(record) = self.sessions.get(id) {
+        if let Some(record) = self.stored.sessions.get(id) {
             running(&record.session);
         }
         self.each_helper(id, &mut running);
@@ -43,7 +43,9 @@ impl View {
     pub fn above(&self, session: &SessionId) -> Vec<SessionId> {
         let mut out: Vec<SessionId> = Vec::new();
         let mut at = session.clone();
-        while let Some(parent) = self.sessions.get(&at).and_then(|record| record.session.parent_id.clone()) {
+        while let Some(parent) =
+            self.stored.sessions.get(&at).and_then(|record| record.session.parent_id.clone())
+        {
             if out.len() >= MAX_DEPTH || parent == *session || out.contains(&parent) {
                 break;
             }

@@ -70,7 +70,7 @@ impl<T: Tally> Owner<T> {
             work.note_silence(node, *heard, at);
         }
         for id in &self.refused {
-            if let Some(command) = work.view.commands.remove(id) {
+            if let Some(command) = work.view.stored.commands.remove(id) {
                 work.batch.commands.insert(id.to_string(), never_begun(&command, at));
             }
         }
@@ -85,7 +85,7 @@ impl<T: Tally> Owner<T> {
         self.refused.clear();
         self.silent.clear();
         // Whoever waits for what has ended meanwhile is let go, and finds it in the store.
-        self.waiters.retain(|id, _| work.view.commands.contains_key(id));
+        self.waiters.retain(|id, _| work.view.stored.commands.contains_key(id));
         self.publish(work);
         self.close_all("the supervisor has opened its store again; say hello again");
         if full && !self.store.has_room() {

@@ -15,6 +15,8 @@ mod family;
 mod handle;
 mod heal;
 pub mod input;
+mod kept;
+pub mod live;
 pub mod money;
 pub mod notice;
 mod outage;
@@ -22,7 +24,7 @@ mod replace;
 mod returned;
 pub mod room;
 pub mod settings;
-mod stored;
+pub mod stored;
 pub mod view;
 
 use std::collections::HashMap;
@@ -114,7 +116,7 @@ impl Hub {
 
     fn with_owner<T: Tally>(store: Store, view: View, tally: T) -> (Self, Owner<T>) {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
-        let (committed, committed_seen) = watch::channel(view.last_seq);
+        let (committed, committed_seen) = watch::channel(view.stored.last_seq);
         let (queued, queued_seen) = watch::channel(0);
         let (health, health_seen) = watch::channel(Health::default());
         let published = Arc::new(ArcSwap::from_pointee(view));
@@ -291,7 +293,7 @@ impl<T: Tally> Owner<T> {
         }
         let begun = clock::Stopwatch::start();
         if let Err(error) = self.store.commit(&work.batch) {
-            let known = &self.view.load().commands;
+            let known = &self.view.load().stored.commands;
             let new = work.batch.commands.values().filter(|one| !known.contains_key(&one.id));
             self.refused.extend(new.map(|command| command.id.clone()));
             return Err(error);
@@ -310,7 +312,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn show(&self, view: View) {
-        let last_seq = view.last_seq;
+        let last_seq = view.stored.last_seq;
         self.view.store(Arc::new(view));
         self.committed.send_if_modified(|seq| std::mem::replace(seq, last_seq) != last_seq);
     }
@@ -334,7 +336,7 @@ impl<T: Tally> Owner<T> {
                 self.links.remove(&node);
             }
             // One that is not open has ended, and the store knows by now: dropping the reply sends the asker there.
-            Effect::Wait(id, _) if !self.view.load().commands.contains_key(&id) => {}
+            Effect::Wait(id, _) if !self.view.load().stored.commands.contains_key(&id) => {}
             Effect::Wait(id, reply) => {
                 let waiters = self.waiters.entry(id).or_default();
                 waiters.retain(|one| !one.is_closed());
@@ -433,7 +435,7 @@ impl<T: Tally> Owner<T> {
 
     /// The answer to a request when its batch `lost` was not stored: an earlier command of the same key is as it was.
     fn as_stored(&self, lost: &Batch, command: Command, why: &str) -> Result<Command, NotAccepted> {
-        match self.view.load().commands.get(&command.id) {
+        match self.view.load().stored.commands.get(&command.id) {
             Some(earlier) => Ok(Command::clone(earlier)),
             None if !lost.commands.contains_key(command.id.as_str()) => Ok(command),
             None => Err(NotAccepted::NotStored(why.to_owned())),

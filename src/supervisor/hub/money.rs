@@ -71,7 +71,7 @@ impl View {
         let (mut root, mut parent) = (session.id.clone(), session.parent_id.clone());
         for _ in 0..MAX_DEPTH {
             let Some(next) = parent else { break };
-            parent = self.sessions.get(&next).and_then(|record| record.session.parent_id.clone());
+            parent = self.stored.sessions.get(&next).and_then(|record| record.session.parent_id.clone());
             root = next;
         }
         root
@@ -100,7 +100,7 @@ impl View {
             covers(budget, loan.node.as_str(), loan.project.as_str())
                 && Key::of(budget, loan.session.as_ref()).as_ref() == Some(key)
         };
-        self.loans.values().filter(counts).map(|loan| loan.outstanding()).fold(0, u64::saturating_add)
+        self.stored.loans.values().filter(counts).map(|loan| loan.outstanding()).fold(0, u64::saturating_add)
     }
 
     /// How all budgets stand that hold for a loan.
@@ -140,7 +140,7 @@ impl View {
     fn counted_keys(&self, budget: &Budget) -> Vec<Key> {
         let counted = self.keys_of(SPENT).map(|key| Key::named(key.to_owned()));
         let counted = counted.filter(|key| key.budget() == budget.name);
-        let lent = self.loans.values().filter_map(|loan| Key::of(budget, loan.session.as_ref()));
+        let lent = self.stored.loans.values().filter_map(|loan| Key::of(budget, loan.session.as_ref()));
         let all: BTreeMap<String, Key> =
             counted.chain(lent).map(|key| (key.as_str().to_owned(), key)).collect();
         all.into_values().collect()
@@ -175,8 +175,8 @@ impl View {
     /// The most that can still be spent, and why.
     pub fn exposure(&self, at: Time) -> Exposure {
         let budgets = self.all_budgets(at);
-        let leases: Vec<LoanView> = self.loans.values().map(|loan| self.show_loan(loan)).collect();
-        let running = self.sessions.values().map(|record| &record.session).filter(|session| {
+        let leases: Vec<LoanView> = self.stored.loans.values().map(|loan| self.show_loan(loan)).collect();
+        let running = self.stored.sessions.values().map(|record| &record.session).filter(|session| {
             matches!(rules::session::status(session), Status::Running | Status::Waiting | Status::Retrying)
         });
         let tightest: Vec<Option<(String, u64)>> =
@@ -218,7 +218,7 @@ impl View {
             reported_micros: loan.reported,
             left_micros: loan.outstanding(),
             expires_at: loan.expires,
-            is_online: self.nodes.get(loan.node.as_str()).is_some_and(|node| node.online),
+            is_online: self.is_online(&loan.node),
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::view::{NodeState, View};
+use super::live::NodeLink;
+use super::view::View;
 use crate::base::clock::Time;
 use crate::protocol::command::{Command, CommandState};
 use crate::protocol::node::NodeId;
@@ -16,20 +17,23 @@ impl View {
     /// Takes over what links have told of nodes, from the view of a batch that was not stored: that is not stored in any
     /// case.
     pub fn take_signs_of_life(&mut self, heard: &Self) {
-        let fresh: Vec<NodeState> = (self.nodes.iter())
-            .filter_map(|(id, known)| {
-                let heard = heard.nodes.get(id)?;
-                let is_same = known.online && heard.online && known.record.epoch == heard.record.epoch;
-                (is_same && known.last_heard < heard.last_heard).then(|| NodeState {
-                    last_heard: heard.last_heard,
-                    resources: heard.resources,
-                    clock_ahead_ms: heard.clock_ahead_ms,
-                    ..NodeState::clone(known)
-                })
+        let fresh: Vec<(NodeId, NodeLink)> = (self.every_node())
+            .filter_map(|known| {
+                let heard = heard.find_node(known.record.id.as_str())?;
+                let is_same =
+                    known.link.online && heard.link.online && known.record.epoch == heard.record.epoch;
+                let link = || NodeLink {
+                    last_heard: heard.link.last_heard,
+                    resources: heard.link.resources,
+                    clock_ahead_ms: heard.link.clock_ahead_ms,
+                    ..known.link.clone()
+                };
+                (is_same && known.link.last_heard < heard.link.last_heard)
+                    .then(|| (known.record.id.clone(), link()))
             })
             .collect();
-        for node in fresh {
-            self.nodes.insert(node.record.id.clone(), Arc::new(node));
+        for (id, link) in fresh {
+            self.put_link(&id, link);
         }
     }
 
@@ -37,16 +41,15 @@ impl View {
     /// time have lapsed. Gives the nodes. Nothing of it is decided: the next view is made from the store again.
     pub fn pass_time(&mut self, at: Time) -> Vec<Silent> {
         let liveness = self.settings.liveness;
-        let silent: Vec<Arc<NodeState>> = (self.nodes.values())
-            .filter(|node| node.online && liveness.is_gone(node.last_heard, at))
-            .cloned()
+        let silent: Vec<(NodeId, Arc<NodeLink>)> = (self.live.links.iter())
+            .filter(|(_, link)| link.online && liveness.is_gone(link.last_heard, at))
+            .map(|(id, link)| (id.clone(), link.clone()))
             .collect();
-        for node in &silent {
-            let shown = NodeState { online: false, ..NodeState::clone(node) };
-            self.nodes.insert(node.record.id.clone(), Arc::new(shown));
+        for (id, link) in &silent {
+            self.put_link(id, NodeLink { online: false, ..NodeLink::clone(link) });
         }
         let late: Vec<Arc<Command>> =
-            self.commands.values().filter(|command| lapses(command, at)).cloned().collect();
+            self.stored.commands.values().filter(|command| lapses(command, at)).cloned().collect();
         for command in late {
             let error = format!(
                 "node {} did not take it before {}; the store cannot be written at present",
@@ -58,8 +61,8 @@ impl View {
                 changed_at: at,
                 ..Command::clone(&command)
             };
-            self.commands.insert(command.id.clone(), Arc::new(shown));
+            self.stored.commands.insert(command.id.clone(), Arc::new(shown));
         }
-        silent.iter().map(|node| (node.record.id.clone(), node.last_heard)).collect()
+        silent.into_iter().map(|(id, link)| (id, link.last_heard)).collect()
     }
 }

@@ -18,7 +18,7 @@ impl<T: Tally> Owner<T> {
         work.returned.clear();
         match input {
             Input::Return { portion, .. } => self.settle(work, portion),
-            Input::Events { from, batch } if work.view.returned_nodes.contains(&from.node) => {
+            Input::Events { from, batch } if work.view.stored.returned_nodes.contains(&from.node) => {
                 let node = from.node.as_str();
                 let ids = batch.events.iter().map(|event| event.id.as_str());
                 work.returned = self.store.read()?.returned(node, ids.clone())?;
@@ -44,7 +44,7 @@ impl<T: Tally> Owner<T> {
         portion.events.retain(|event| known.insert(identity_of(event)));
         portion.came.fetch_add((before - portion.events.len()) as u64, Ordering::Relaxed);
         for event in &portion.events {
-            if event.seq <= last.min(work.view.last_seq) && !reader.has_event(event.seq)? {
+            if event.seq <= last.min(work.view.stored.last_seq) && !reader.has_event(event.seq)? {
                 work.free.insert(event.seq);
             }
         }

@@ -1,47 +1,154 @@
-//! How the view reads and changes rows of kept state: see [`super::kept`].
+//! The stored part of the present state: what the store holds, decoded.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::view::{View, Watched};
+use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
+
 use crate::base::clock::Time;
-use crate::protocol::mark::{Marks, Said};
-use crate::protocol::session::{Session, SessionId};
-use crate::store::kept::{FACTS, HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
-use crate::store::state;
+use crate::protocol::alert::Alert;
+use crate::protocol::command::{Command, CommandId};
+use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
+use crate::rules::lease::Loan;
+use crate::store::hub::Loaded;
+use crate::store::kept::Kept;
+use crate::store::node::NodeRecord;
+use crate::store::session::SessionRecord;
+use crate::store::tail::Tail;
 
-impl View {
-    /// The halt that holds for a project, with what was halted, if there is one.
-    pub fn halt_of(&self, project: &str) -> Option<(String, Said)> {
-        [HALT_ALL, project].into_iter().find_map(|key| Some((key.to_owned(), self.halt(key)?)))
+/// What the store holds, and what is found through it. It changes with a transaction only.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The store's name.
+    pub store_id: Arc<str>,
+    /// The last committed event.
+    pub last_seq: u64,
+    /// When it was stored. The next one is stored no earlier, whatever the clock does.
+    pub last_time: Time,
+    /// The number the next new session gets in the index.
+    pub next_session_no: u32,
+    /// Every node.
+    pub nodes: OrdMap<NodeId, Arc<NodeRecord>>,
+    /// Every session.
+    pub sessions: HashMap<SessionId, Arc<SessionRecord>>,
+    /// Nodes that an operator has deleted: what is known of one comes back with it.
+    pub gone_nodes: HashMap<NodeId, NodeRecord>,
+    /// The numbers of sessions that an operator has deleted.
+    pub gone_sessions: HashMap<SessionId, u32>,
+    /// Nodes of which events came back from a store that was set aside: they may say them again.
+    pub returned_nodes: HashSet<NodeId>,
+    /// Every session, newest first.
+    pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
+    /// The helpers of a session.
+    pub helpers: HashMap<SessionId, Vector<SessionId>>,
+    /// Commands that have not ended.
+    pub commands: OrdMap<CommandId, Arc<Command>>,
+    /// Alerts, oldest first.
+    pub alerts: OrdMap<u64, Arc<Alert>>,
+    /// The numbers of those that are open, by name and what they are about.
+    pub open_alerts: OrdMap<(String, String), u64>,
+    /// The number of the next one.
+    pub next_alert: u64,
+    /// What the supervisor keeps for itself, by kind and key: see [`crate::store::kept`].
+    pub state: OrdMap<String, Arc<Kept>>,
+    /// The names of those rows of it that cannot be read.
+    pub unreadable: OrdSet<String>,
+    /// What is lent to nodes.
+    pub loans: OrdMap<String, Arc<Loan>>,
+    /// Index entries that are not merged yet.
+    pub tail: Tail,
+}
+
+impl Stored {
+    /// Takes over all that a store holds.
+    pub fn take(&mut self, loaded: Loaded) {
+        self.store_id = loaded.store_id.into();
+        (self.last_seq, self.last_time, self.tail) = (loaded.last_seq, loaded.last_time, loaded.tail);
+        (self.next_session_no, self.next_alert) = (self.next_session_no.max(1), self.next_alert.max(1));
+        self.gone_nodes = loaded.gone_nodes.into_iter().map(|node| (node.id.clone(), node)).collect();
+        self.returned_nodes = loaded.returned_nodes.into_iter().map(NodeId::new).collect();
+        for (name, kept) in loaded.state {
+            self.put_state(name, Some(Arc::new(kept)));
+        }
+        for alert in loaded.alerts {
+            self.put_alert(alert);
+        }
+        for record in loaded.nodes {
+            self.nodes.insert(record.id.clone(), Arc::new(record));
+        }
+        for record in loaded.sessions {
+            self.next_session_no = self.next_session_no.max(record.no.saturating_add(1));
+            self.put_session(record);
+        }
+        for (id, no) in loaded.gone_sessions {
+            self.next_session_no = self.next_session_no.max(no.saturating_add(1));
+            self.gone_sessions.insert(id.into(), no);
+        }
+        for command in loaded.open_commands {
+            self.commands.insert(command.id.clone(), Arc::new(command));
+        }
     }
 
-    /// The halt of [`HALT_ALL`] or of a project. One that cannot be read holds.
-    pub fn halt(&self, key: &str) -> Option<Said> {
-        self.kept(HALT, key).or_else(|| self.unreadable_said(HALT, key))
+    /// Puts a session in place of what was known of it.
+    pub fn put_session(&mut self, record: SessionRecord) {
+        let session = &record.session;
+        let old = self.sessions.get(&session.id);
+        let old_start = old.map(|old| old.session.started_at);
+        let old_parent = old.and_then(|old| old.session.parent_id.clone());
+        if old_start != Some(session.started_at) {
+            if let Some(start) = old_start {
+                self.by_age.remove(&(Reverse(start), session.id.clone()));
+            }
+            self.by_age.insert((Reverse(session.started_at), session.id.clone()));
+        }
+        if session.parent_id != old_parent {
+            if let Some(helpers) = old_parent.and_then(|parent| self.helpers.get_mut(&parent)) {
+                helpers.retain(|helper| *helper != session.id);
+            }
+            if let Some(parent) = &session.parent_id {
+                self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+            }
+        }
+        self.sessions.insert(session.id.clone(), Arc::new(record));
     }
 
-    /// Everything that is halted, with who has halted it.
-    pub fn halts(&self) -> impl Iterator<Item = (&str, Said)> {
-        self.keys_of(HALT).filter_map(|key| Some((key, self.halt(key)?)))
+    /// Forgets a session.
+    pub fn remove_session(&mut self, id: &SessionId) {
+        let Some(record) = self.sessions.remove(id) else { return };
+        self.by_age.remove(&(Reverse(record.session.started_at), id.clone()));
+        if let Some(helpers) =
+            record.session.parent_id.as_ref().and_then(|parent| self.helpers.get_mut(parent))
+        {
+            helpers.retain(|helper| helper != id);
+        }
     }
 
-    /// What people have said of a session. Marks that cannot be read may have said that it is paused: it is.
-    pub fn own_marks(&self, id: &SessionId) -> Marks {
-        let known = self.kept(MARKS, id.as_str());
-        known
-            .unwrap_or_else(|| Marks { paused: self.unreadable_said(MARKS, id.as_str()), ..Marks::default() })
+    /// Puts an alert in place of what was known of it.
+    pub fn put_alert(&mut self, alert: Alert) {
+        let key = (alert.name.clone(), alert.about.clone());
+        if alert.is_open() {
+            self.open_alerts.insert(key, alert.id);
+        } else if self.open_alerts.get(&key) == Some(&alert.id) {
+            self.open_alerts.remove(&key);
+        }
+        self.next_alert = self.next_alert.max(alert.id.saturating_add(1));
+        self.alerts.insert(alert.id, Arc::new(alert));
     }
 
-    fn unreadable_said<T>(&self, kind: Kind<T>, key: &str) -> Option<Said> {
-        let row = self.state.get(&state::name(kind.name, key))?;
-        let by = "a row that cannot be read".to_owned();
-        row.value.is_err().then(|| Said { by, at: row.changed_at })
+    /// Forgets an alert.
+    pub fn remove_alert(&mut self, id: u64) {
+        let Some(alert) = self.alerts.remove(&id) else { return };
+        let key = (alert.name.clone(), alert.about.clone());
+        if self.open_alerts.get(&key) == Some(&id) {
+            self.open_alerts.remove(&key);
+        }
     }
 
-    /// The marks of a session, a halt that holds for it among them.
-    pub fn marks_of(&self, session: &Session) -> Marks {
-        let marks = self.own_marks(&session.id);
-        Marks { halted: self.halt_of(session.project.as_str()).map(|(_, said)| said), ..marks }
+    /// The alert of this kind about this that is not over.
+    pub fn open_alert(&self, name: &str, about: &str) -> Option<&Arc<Alert>> {
+        let id = self.open_alerts.get(&(name.to_owned(), about.to_owned()))?;
+        self.alerts.get(id)
     }
 
     /// Puts a row of kept state in place of what was there, or takes it away. Gives what was there.
@@ -54,87 +161,5 @@ impl View {
             Some(kept) => self.state.insert(name, kept),
             None => self.state.remove(&name),
         }
-    }
-
-    /// The row of this name has come in or has changed from outside: what is drawn from it counts as it is now.
-    pub fn draw_from(&mut self, name: &str) {
-        match name.split_once('/') {
-            Some((kind, id)) if kind == LEASE.name => {
-                match self.kept(LEASE, id) {
-                    Some(loan) => self.loans.insert(id.to_owned(), Arc::new(loan)),
-                    None => self.loans.remove(id),
-                };
-            }
-            Some((kind, id)) if kind == FACTS.name => {
-                match self.kept(FACTS, id) {
-                    Some(facts) => {
-                        let watched = Watched { facts, due: Some(Time::default()) };
-                        self.watched.insert(SessionId::new(id), Arc::new(watched));
-                    }
-                    None => drop(self.watched.remove(id)),
-                };
-            }
-            _ => {}
-        }
-    }
-
-    /// What is kept of this kind under this key; `None`: nothing, or nothing that can be read: see
-    /// [`Self::is_unreadable`].
-    pub fn kept<T: Clone>(&self, kind: Kind<T>, key: &str) -> Option<T> {
-        let row = self.state.get(&state::name(kind.name, key))?;
-        Some(T::clone(kind.of(row.value.as_ref().ok()?)?))
-    }
-
-    /// True when there is a row of this kind under this key, readable or not.
-    pub fn is_kept<T>(&self, kind: Kind<T>, key: &str) -> bool {
-        self.state.contains_key(&state::name(kind.name, key))
-    }
-
-    /// True when there is a row of this kind under this key that cannot be read.
-    pub fn is_unreadable<T>(&self, kind: Kind<T>, key: &str) -> bool {
-        !self.unreadable.is_empty() && self.unreadable.contains(&state::name(kind.name, key))
-    }
-
-    /// The keys of the rows of this kind that cannot be read.
-    pub fn unreadable_of<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = &str> {
-        let begin = state::name(kind.name, "");
-        let names = self.unreadable.range(begin.clone()..);
-        names.map_while(move |name| name.strip_prefix(&begin))
-    }
-
-    /// All rows of this kind from this key on, readable or not, by their keys, in order.
-    pub fn rows_from<'a, T: 'static>(
-        &'a self,
-        kind: Kind<T>,
-        from: &str,
-    ) -> impl Iterator<Item = (&'a str, &'a Arc<Kept>)> + use<'a, T> {
-        let begin = state::name(kind.name, "");
-        let rows = self.state.range(format!("{begin}{from}")..);
-        rows.map_while(move |(name, row)| Some((name.strip_prefix(&begin)?, row)))
-    }
-
-    /// The keys of all rows of this kind, readable or not, in order.
-    pub fn keys_of<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = &str> {
-        self.rows_from(kind, "").map(|(key, _)| key)
-    }
-
-    /// True when there is any row of this kind, readable or not.
-    pub fn any_kept<T: 'static>(&self, kind: Kind<T>) -> bool {
-        self.keys_of(kind).next().is_some()
-    }
-
-    /// Everything of this kind that can be read, by its key, in order.
-    pub fn all_kept<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = (&str, &Arc<T>)> {
-        self.all_kept_from(kind, "")
-    }
-
-    /// The same, from this key on.
-    pub fn all_kept_from<'a, T: 'static>(
-        &'a self,
-        kind: Kind<T>,
-        from: &str,
-    ) -> impl Iterator<Item = (&'a str, &'a Arc<T>)> + use<'a, T> {
-        self.rows_from(kind, from)
-            .filter_map(move |(key, row)| Some((key, kind.of(row.value.as_ref().ok()?)?)))
     }
 }

@@ -111,7 +111,7 @@ impl Stage {
     }
 
     fn outcome(&self, command: &Command) -> Input {
-        let from = From { node: "n".into(), epoch: self.hub.view().nodes["n"].record.epoch };
+        let from = From { node: "n".into(), epoch: self.hub.view().find_node("n").unwrap().record.epoch };
         let result = CommandResult {
             command_id: None,
             status: "success".into(),
@@ -134,7 +134,7 @@ impl Stage {
             occurred_at: Time(5),
             data: raw(&serde_json::json!({})),
         };
-        let from = From { node: "n".into(), epoch: self.hub.view().nodes["n"].record.epoch };
+        let from = From { node: "n".into(), epoch: self.hub.view().find_node("n").unwrap().record.epoch };
         Input::Events { from, batch: Events { incarnation: "a".into(), events: vec![event] } }
     }
 
@@ -149,7 +149,10 @@ fn found(stage: &Stage, waiting: &mut oneshot::Receiver<Command>, command: &Comm
         Ok(ended) => ended.state,
         Err(oneshot::error::TryRecvError::Empty) => panic!("the wait goes on for ever"),
         Err(oneshot::error::TryRecvError::Closed) => {
-            assert!(!stage.hub.view().commands.contains_key(&command.id), "it is told before it is so");
+            assert!(
+                !stage.hub.view().stored.commands.contains_key(&command.id),
+                "it is told before it is so"
+            );
             stage.stored(&command.id).unwrap().state
         }
     }
@@ -240,7 +243,7 @@ fn what_was_refused_is_not_done_even_if_it_reached_the_disk() {
         stage.disk.fail_sync_after(-1);
         stage.play(vec![Input::Tick]);
         assert_eq!(stage.hub.health().store, None);
-        assert!(stage.hub.view().commands.is_empty(), "it was said that it will not be done");
+        assert!(stage.hub.view().stored.commands.is_empty(), "it was said that it will not be done");
         let (greeted, mut told) = stage.connect();
         greeted.unwrap();
         assert!(matches!(told.try_recv(), Ok(ToAgent::Welcome(_))));
@@ -335,7 +338,7 @@ fn alerts(stage: &Stage) -> Vec<String> {
     use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
     let filter = EventFilter { kinds: vec![KindFilter::parse("alert.*")], ..EventFilter::default() };
     let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
-    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
     page.events.iter().map(|event| event.data.get().to_owned()).collect()
 }
 
@@ -370,12 +373,12 @@ fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
     let again = vec![back(vec![old(12, 1), old(13, 3)]), stage.event(4), stage.event(5)];
     stage.play(again);
     let query = crate::store::event::EventQuery { limit: 100, ..Default::default() };
-    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
     let mut said: Vec<String> =
         page.events.into_iter().map(|event| event.id).filter(|id| id.len() == 2).collect();
     said.sort();
     assert_eq!(said, ["e1", "e2", "e3", "e4", "e5"]);
-    assert_eq!(stage.hub.view().nodes["n"].record.committed, 5);
+    assert_eq!(stage.hub.view().find_node("n").unwrap().record.committed, 5);
     let outlived = stage.hub.store().read().unwrap().returned_nodes().unwrap();
     assert_eq!(outlived.into_iter().collect::<Vec<_>>(), ["n"]);
 }
@@ -395,7 +398,7 @@ fn a_configuration_holds_though_the_store_fails_and_nodes_are_told_once_it_works
     assert!(stage.hub.health().store.is_some(), "the store fails");
     assert_eq!(is_in_force.try_recv(), Ok(()), "it is in force");
     let view = stage.hub.view();
-    assert_eq!((view.settings.terms.unknown_micros, view.alerts.len()), (7, 0));
+    assert_eq!((view.settings.terms.unknown_micros, view.stored.alerts.len()), (7, 0));
     assert!(told.try_recv().is_err(), "nodes are told after a commit only");
     stage.disk.fill(false);
     stage.play(vec![Input::Tick]);
@@ -406,12 +409,12 @@ fn a_configuration_holds_though_the_store_fails_and_nodes_are_told_once_it_works
 fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down_afterwards() {
     let mut stage = Stage::new();
     let (_greeted, _told) = stage.connect();
-    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
     let beat = |from: &From| Input::Heartbeat { from: from.clone(), heartbeat: None };
     stage.play(vec![beat(&from), Input::Disconnect { from: from.clone(), reason: "x".into() }]);
     let command = stage.ask("k").unwrap();
     let (_greeted, _told) = stage.connect();
-    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
     stage.play(vec![beat(&from)]);
     stage.disk.fill(true);
     let alert = || Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
@@ -420,23 +423,23 @@ fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down
     stage.play_after(Duration::from_secs(25), vec![beat(&from), alert()]);
     assert!(stage.hub.health().store.is_some(), "the store fails");
     stage.play_after(Duration::from_secs(50), vec![Input::Tick]);
-    assert!(stage.hub.view().nodes["n"].online, "25 s after it was heard of");
+    assert!(stage.hub.view().find_node("n").unwrap().link.online, "25 s after it was heard of");
     stage.play_after(Duration::from_secs(60), vec![Input::Tick]);
-    assert!(!stage.hub.view().nodes["n"].online, "35 s after it was heard of");
+    assert!(!stage.hub.view().find_node("n").unwrap().link.online, "35 s after it was heard of");
     assert_eq!(events_of(&stage, "node.offline"), 1, "nothing can be written");
 
     stage.disk.fill(false);
     stage.play_after(Duration::from_secs(70), vec![Input::Tick]);
     assert_eq!(stage.hub.health().store, None);
     assert_eq!(events_of(&stage, "node.offline"), 2, "it is written down as soon as that is possible");
-    assert_eq!(stage.hub.view().commands.len(), 1, "{command:?} has time left");
+    assert_eq!(stage.hub.view().stored.commands.len(), 1, "{command:?} has time left");
 }
 
 #[test]
 fn a_command_lapses_in_time_though_the_store_takes_no_writes() {
     let mut stage = Stage::new();
     let (_greeted, _told) = stage.connect();
-    let from = From { node: "n".into(), epoch: stage.hub.view().nodes["n"].record.epoch };
+    let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
     stage.play(vec![Input::Disconnect { from, reason: "x".into() }]);
     let command = stage.ask("k").unwrap();
     assert_eq!(command.state, CommandState::Queued, "its node is away");
@@ -444,18 +447,18 @@ fn a_command_lapses_in_time_though_the_store_takes_no_writes() {
     let alert = Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
     let over = command.expires_at.since(clock::now()) + Duration::from_secs(1);
     stage.play_after(over, vec![alert]);
-    let shown = stage.hub.view().commands[&command.id].clone();
+    let shown = stage.hub.view().stored.commands[&command.id].clone();
     assert_eq!(shown.state, CommandState::Expired, "{shown:?}");
     stage.disk.fill(false);
     stage.play_after(over + Duration::from_secs(1), vec![Input::Tick]);
     let stored = stage.hub.store().read().unwrap().command(&command.id).unwrap().unwrap();
     assert_eq!(stored.state, CommandState::Expired, "it is written down");
-    assert!(stage.hub.view().commands.is_empty());
+    assert!(stage.hub.view().stored.commands.is_empty());
 }
 
 /// How many events of a type are stored.
 fn events_of(stage: &Stage, kind: &str) -> usize {
     let query = EventQuery { limit: 1000, ..EventQuery::default() };
-    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().tail).unwrap();
+    let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
     page.events.iter().filter(|event| event.kind == kind).count()
 }

@@ -49,6 +49,6 @@ impl Budgets {
                 gauge.get_or_create(&Of { budget: one.name.clone() }).inc_by(micros as f64 / 1e6);
             }
         }
-        self.leases.set(i64::try_from(view.loans.len()).unwrap_or(i64::MAX));
+        self.leases.set(i64::try_from(view.stored.loans.len()).unwrap_or(i64::MAX));
     }
 }

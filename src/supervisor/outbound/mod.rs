@@ -256,7 +256,7 @@ impl Sender {
             (Some(_), _) => return Ok(()),
             (None, _) => None,
         };
-        if text.is_some() == self.hub.view().open_alert(CHANNEL_FAILING, &self.name).is_some() {
+        if text.is_some() == self.hub.view().stored.open_alert(CHANNEL_FAILING, &self.name).is_some() {
             return Ok(());
         }
         let about = self.name.clone();

@@ -243,7 +243,7 @@ impl One {
 
     async fn symptom(&self, name: &'static str, text: Option<String>) -> Result<(), Stopped> {
         let about = self.provider.as_str().to_owned();
-        if text.is_none() && self.hub.view().open_alert(name, &about).is_none() {
+        if text.is_none() && self.hub.view().stored.open_alert(name, &about).is_none() {
             return Ok(());
         }
         let name = name.to_owned();

@@ -46,11 +46,13 @@ impl Work {
 
     /// Something was seen that a person should see.
     pub(super) fn see(&mut self, seen: &Seen<'_>, at: Time) {
-        let open = self.view.open_alert(seen.name, seen.about).cloned();
+        let open = self.view.stored.open_alert(seen.name, seen.about).cloned();
         let is_new = open.is_none();
-        let Some(alert) = alert::raise(open.as_deref(), self.view.next_alert, seen, at) else { return };
+        let Some(alert) = alert::raise(open.as_deref(), self.view.stored.next_alert, seen, at) else {
+            return;
+        };
         if is_new {
-            self.view.next_alert += 1;
+            self.view.stored.next_alert += 1;
         }
         self.say_alert(alert, at);
         self.forget_old_alerts();
@@ -75,7 +77,7 @@ impl Work {
 
     /// It is so no more, if it was.
     pub(super) fn well_again(&mut self, name: &str, about: &str, at: Time) {
-        let Some(open) = self.view.open_alert(name, about).cloned() else { return };
+        let Some(open) = self.view.stored.open_alert(name, about).cloned() else { return };
         let alert = alert::resolve(&open, at);
         self.tell_alert("alert.resolved", &alert, at);
         self.put_alert(alert);
@@ -102,7 +104,7 @@ impl Work {
         reply: oneshot::Sender<Result<Alert, NotAccepted>>,
         at: Time,
     ) {
-        let Some(known) = self.view.alerts.get(&id).cloned() else {
+        let Some(known) = self.view.stored.alerts.get(&id).cloned() else {
             let none = Refused::NoSuch(format!("no alert {id}"));
             self.effects.push(Effect::reply(reply, Err(NotAccepted::Refused(none))));
             return;
@@ -120,7 +122,7 @@ impl Work {
 
     pub(super) fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
         // What an alert is about may be a node, whose events are found by its name.
-        let node = match self.view.nodes.contains_key(alert.about.as_str()) {
+        let node = match self.view.stored.nodes.contains_key(alert.about.as_str()) {
             true => NodeId::new(&alert.about),
             false => NodeId::new(""),
         };
@@ -140,7 +142,7 @@ impl Work {
             AlertState::Resolved => NoticeKind::Resolved,
         };
         let about = if alert.about.is_empty() { String::new() } else { format!(" ({})", alert.about) };
-        let session = self.view.sessions.get(alert.about.as_str()).map(|record| &record.session);
+        let session = self.view.stored.sessions.get(alert.about.as_str()).map(|record| &record.session);
         Notice {
             kind,
             name: alert.name.clone(),
@@ -162,19 +164,20 @@ impl Work {
 
     pub(super) fn put_alert(&mut self, alert: Alert) {
         self.batch.alerts.insert(alert.id, Some(alert.clone()));
-        self.view.put_alert(alert);
+        self.view.stored.put_alert(alert);
     }
 
     pub(super) fn drop_alert(&mut self, id: u64) {
         self.forget_told(&self.subject("alert", &id.to_string()));
         self.batch.alerts.insert(id, None);
-        self.view.remove_alert(id);
+        self.view.stored.remove_alert(id);
     }
 
     fn forget_old_alerts(&mut self) {
-        while self.view.alerts.len() > KEPT {
+        while self.view.stored.alerts.len() > KEPT {
             let over = |alert: &&std::sync::Arc<Alert>| alert.status == AlertState::Resolved;
-            let oldest = self.view.alerts.values().find(over).or(self.view.alerts.values().next());
+            let oldest =
+                self.view.stored.alerts.values().find(over).or(self.view.stored.alerts.values().next());
             let Some(id) = oldest.map(|alert| alert.id) else { return };
             self.drop_alert(id);
         }

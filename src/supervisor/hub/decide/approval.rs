@@ -251,7 +251,7 @@ impl Work {
     /// Compares what sessions wait for with the approvals that are known: those sessions whose requests have changed.
     pub(super) fn follow_asks(&mut self, at: Time) {
         for id in std::mem::take(&mut self.asking) {
-            let record = self.view.sessions.get(&id).cloned();
+            let record = self.view.stored.sessions.get(&id).cloned();
             self.show_anew_above(&id);
             let session = record.as_ref().map(|record| &record.session);
             let asks = session.map(|session| session.asks.as_slice()).unwrap_or_default();
@@ -271,7 +271,7 @@ impl Work {
     /// A turn waits with its helpers: where the states of sessions are copied to, those above are copied again.
     fn show_anew_above(&mut self, id: &SessionId) {
         for above in self.view.above(id) {
-            if let Some(record) = self.view.sessions.get(&above) {
+            if let Some(record) = self.view.stored.sessions.get(&above) {
                 let record = || SessionRecord::clone(record);
                 self.batch.sessions.entry(above.to_string()).or_insert_with(record);
             }
@@ -307,7 +307,7 @@ impl Work {
     /// What time does to approvals.
     pub(super) fn approvals_due(&mut self, at: Time) {
         for known in self.view.open_approvals() {
-            if !self.view.sessions.contains_key(&known.session_id) {
+            if !self.view.stored.sessions.contains_key(&known.session_id) {
                 self.move_on(&known, None, at);
                 continue;
             }
@@ -381,9 +381,9 @@ impl Work {
     /// An event of the session, so that routes can carry it and its log shows it.
     pub(super) fn tell_approval(&mut self, kind: &str, approval: &Approval, more: &Value, at: Time) {
         let (seq, timestamp) = self.next_place(at);
-        let session = self.view.sessions.get(&approval.session_id).map(Arc::clone);
+        let session = self.view.stored.sessions.get(&approval.session_id).map(Arc::clone);
         if let Some(record) = &session {
-            self.view.tail.push(record.no, seq);
+            self.view.stored.tail.push(record.no, seq);
         }
         let answer = approval.answer.as_ref();
         let mut data = json!({

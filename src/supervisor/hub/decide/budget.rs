@@ -41,7 +41,7 @@ impl Work {
     }
 
     pub(super) fn tell_covers(&mut self) {
-        let online = self.view.nodes.values().filter(|node| node.online && node.takes_leases);
+        let online = self.view.every_node().filter(|node| node.link.online && node.link.takes_leases);
         let nodes: Vec<NodeId> = online.map(|node| node.record.id.clone()).collect();
         for node in nodes {
             self.tell_cover(&node);
@@ -105,7 +105,7 @@ impl Work {
         let budgets = self.view.budgets.clone();
         let Some(budget) = budgets.iter().find(|budget| budget.name == name) else { return };
         let Some(key) = Key::of(budget, root) else { return };
-        if self.view.open_alert(REACHED, key.as_str()).is_some() {
+        if self.view.stored.open_alert(REACHED, key.as_str()).is_some() {
             return;
         }
         let counter = self.view.counter(budget, &key, at);
@@ -118,7 +118,7 @@ impl Work {
     /// Alerts of budgets that have money again are over: raised, or another period.
     pub(super) fn look_after_budgets(&mut self, at: Time) {
         self.renew_budgets();
-        let open = self.view.open_alerts.keys();
+        let open = self.view.stored.open_alerts.keys();
         let open: Vec<(String, String)> =
             open.filter(|(name, _)| [WARNING, REACHED].contains(&name.as_str())).cloned().collect();
         for (name, about) in open {
@@ -204,7 +204,7 @@ impl Work {
         if by == 0 {
             return Err(Refused::Invalid("raise it by more than $0".to_owned()));
         }
-        if let Some(session) = session.as_ref().filter(|id| !self.view.sessions.contains_key(*id)) {
+        if let Some(session) = session.as_ref().filter(|id| !self.view.stored.sessions.contains_key(*id)) {
             return Err(Refused::NoSuch(format!("no session {session}")));
         }
         let Some(key) = Key::of(&budget, session.as_ref()) else {

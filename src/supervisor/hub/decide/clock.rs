@@ -1,15 +1,13 @@
 //! A clock that is set while the supervisor runs. What is measured in time is moved along with it: a node is not gone,
 //! and a command does not lapse or live longer, because somebody has set a clock.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::Work;
 use crate::base::clock::{Reading, Time};
 use crate::protocol::node::NodeId;
 use crate::supervisor::hub::input::Severity;
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::NodeLink;
 
 /// A difference to the clock that cannot be set which is no correction any more. Smaller ones are followed silently.
 const JUMP_MS: i64 = 1_000;
@@ -18,8 +16,8 @@ impl Work {
     /// Compares the clocks, and moves what depends on the time when one was set.
     pub(super) fn notice_jump(&mut self, clock: Reading) {
         let began = clock.began();
-        let by = self.view.began.map_or(0, |before| began.0 - before.0);
-        self.view.began = Some(began);
+        let by = self.view.live.began.map_or(0, |before| began.0 - before.0);
+        self.view.live.began = Some(began);
         if by.abs() > JUMP_MS {
             self.jump(by, clock.at);
         }
@@ -27,14 +25,11 @@ impl Work {
 
     fn jump(&mut self, by: i64, at: Time) {
         let moved = |time: Time| Time(time.0.saturating_add(by));
-        let nodes = std::mem::take(&mut self.view.nodes);
-        self.view.nodes = nodes
-            .into_iter()
-            .map(|(id, state)| {
-                (id, Arc::new(NodeState { last_heard: moved(state.last_heard), ..(*state).clone() }))
-            })
-            .collect();
-        let open: Vec<_> = self.view.commands.values().map(|open| (**open).clone()).collect();
+        let links = std::mem::take(&mut self.view.live.links);
+        for (id, link) in &links {
+            self.view.put_link(id, NodeLink { last_heard: moved(link.last_heard), ..NodeLink::clone(link) });
+        }
+        let open: Vec<_> = self.view.stored.commands.values().map(|open| (**open).clone()).collect();
         for mut command in open {
             command.expires_at = moved(command.expires_at);
             self.put_command(command);

@@ -106,12 +106,12 @@ impl Work {
 
     /// The command as it is now, open or ended with this transaction.
     pub(super) fn command_now(&self, id: &CommandId) -> Option<Command> {
-        let open = self.view.commands.get(id).map(|open| Command::clone(open));
+        let open = self.view.stored.commands.get(id).map(|open| Command::clone(open));
         open.or_else(|| self.batch.commands.get(id.as_str()).cloned())
     }
 
     fn has_room(&self, command: Command) -> Result<Command, NotAccepted> {
-        let open = self.view.commands.values().filter(|one| one.node_id == command.node_id).count();
+        let open = self.view.stored.commands.values().filter(|one| one.node_id == command.node_id).count();
         if open < MOST_OPEN {
             return Ok(command);
         }
@@ -121,11 +121,11 @@ impl Work {
     /// True when the node is there, none waits before this one, and it takes so much beside what it has not
     /// acknowledged. One may always go: its acknowledgement lets the next one go.
     fn may_send(&self, command: &Command) -> bool {
-        let Some(node) = self.view.nodes.get(&command.node_id).filter(|node| node.online) else {
+        let Some(node) = self.view.find_node(command.node_id.as_str()).filter(|node| node.link.online) else {
             return false;
         };
         let (mut waiting, mut on_the_way) = (false, 0);
-        let others = self.view.commands.values().filter(|one| one.node_id == command.node_id);
+        let others = self.view.stored.commands.values().filter(|one| one.node_id == command.node_id);
         for other in others.filter(|other| other.id < command.id) {
             match other.state {
                 CommandState::Queued => waiting = true,
@@ -133,14 +133,16 @@ impl Work {
                 _ => {}
             }
         }
-        let credit = if node.command_credit == 0 { DEFAULT_CREDIT } else { node.command_credit };
+        let credit = if node.link.command_credit == 0 { DEFAULT_CREDIT } else { node.link.command_credit };
         !waiting && (on_the_way == 0 || on_the_way + size(command) <= credit)
     }
 
     /// Sends what waited for the node's credit.
     fn send_waiting(&mut self, node: &NodeId, at: Time) {
         let queued = |one: &&Arc<Command>| one.node_id == *node && one.state == CommandState::Queued;
-        while let Some(next) = self.view.commands.values().find(queued).filter(|next| self.may_send(next)) {
+        while let Some(next) =
+            self.view.stored.commands.values().find(queued).filter(|next| self.may_send(next))
+        {
             self.send(Command::clone(next), at);
         }
     }
@@ -162,7 +164,7 @@ impl Work {
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
         at: Time,
     ) {
-        let Some(open) = self.view.commands.get(which) else {
+        let Some(open) = self.view.stored.commands.get(which) else {
             return self.effects.push(Effect::reply(reply, Err(NotAccepted::NotOpen(which.clone()))));
         };
         let why = format!("cancelled by {} before it was sent; it had no effect", who.name);
@@ -180,7 +182,7 @@ impl Work {
         let given = |one: &&Arc<Command>| {
             one.node_id == *node && one.state != CommandState::Queued && !one.verb.stays_here()
         };
-        let open: Vec<Arc<Command>> = self.view.commands.values().filter(given).cloned().collect();
+        let open: Vec<Arc<Command>> = self.view.stored.commands.values().filter(given).cloned().collect();
         for command in open {
             let error = format!(
                 "node {node} came back with another journal, which does not know whether this was done; look at the \
@@ -199,6 +201,7 @@ impl Work {
     pub(super) fn send_open_commands(&mut self, node: &NodeId, at: Time) {
         let open: Vec<Command> = self
             .view
+            .stored
             .commands
             .values()
             .filter(|command| command.node_id == *node && !command.verb.stays_here())
@@ -221,10 +224,10 @@ impl Work {
         if self.current(from).is_none() {
             return;
         }
-        let Some(command) = self.view.commands.get(&ack.command_id) else { return };
+        let Some(command) = self.view.stored.commands.get(&ack.command_id) else { return };
         if command.node_id == from.node && command.state == CommandState::Sent {
             let begun = Command { state: CommandState::Running, changed_at: at, ..Command::clone(command) };
-            self.view.commands.insert(ack.command_id.clone(), Arc::new(begun.clone()));
+            self.view.stored.commands.insert(ack.command_id.clone(), Arc::new(begun.clone()));
             self.happened.push_back(Happened::Changed(begun));
             self.send_waiting(&from.node, at);
         }
@@ -238,7 +241,8 @@ impl Work {
     }
 
     fn end_command(&mut self, node: &NodeId, id: &CommandId, result: &CommandResult, at: Time) {
-        let Some(command) = self.view.commands.get(id).filter(|command| command.node_id == *node) else {
+        let Some(command) = self.view.stored.commands.get(id).filter(|command| command.node_id == *node)
+        else {
             return;
         };
         let mut ended = conclude(command, result, at);
@@ -258,6 +262,7 @@ impl Work {
     pub(super) fn expire(&mut self, at: Time) {
         let over: Vec<Command> = self
             .view
+            .stored
             .commands
             .values()
             .filter(|command| lapses(command, at))
@@ -283,6 +288,7 @@ impl Work {
     pub(super) fn drop_halted(&mut self, at: Time) {
         let open: Vec<Command> = self
             .view
+            .stored
             .commands
             .values()
             .filter(|one| !one.verb.stays_here() && check_halt(&self.view, one).is_err())
@@ -314,10 +320,10 @@ impl Work {
         self.batch.commands.insert(command.id.to_string(), command.clone());
         self.happened.push_back(Happened::Changed(command.clone()));
         if command.state.is_final() {
-            self.view.commands.remove(&command.id);
+            self.view.stored.commands.remove(&command.id);
             self.effects.push(Effect::Ended(command));
         } else {
-            self.view.commands.insert(command.id.clone(), Arc::new(command));
+            self.view.stored.commands.insert(command.id.clone(), Arc::new(command));
         }
     }
 }

@@ -50,7 +50,7 @@ impl Work {
 
     /// Takes note of an event whose costs came back with it from a store that was set aside.
     pub(super) fn note_billed(&mut self, event: &EventView) {
-        let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)).cloned() else {
+        let Some(record) = self.view.stored.sessions.get(&SessionId::new(&event.session_id)).cloned() else {
             return;
         };
         let session = &record.session;

@@ -23,7 +23,7 @@ pub const ACTOR: &str = "dependency";
 impl Work {
     /// Looks whether a session has completed its project.
     pub(super) fn note_completion(&mut self, id: &SessionId, at: Time) {
-        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let Some(record) = self.view.stored.sessions.get(id).cloned() else { return };
         let project = record.session.project.to_string();
         let concerns = |wait: &Wait| wait.after.contains(&project);
         if !completes(&record.session) || !self.view.settings.dependencies.values().any(concerns) {

@@ -15,7 +15,7 @@ use crate::store::kept::{self, Kept};
 use crate::store::session::SessionRecord;
 use crate::store::sheet::edit::{Deed, Edit, Edits, OPERATOR};
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::{NodeLink, NodeRef, NodeState};
 
 impl Work {
     pub(super) fn edits(&mut self, edits: Edits, reply: oneshot::Sender<Result<(), String>>, at: Time) {
@@ -31,7 +31,7 @@ impl Work {
                 Kind::Session => self.edit_session(&edit),
                 Kind::Alert => self.edit_alert(&edit),
                 kind if Kind::KEPT.contains(&kind) => self.edit_state(&edit, at),
-                Kind::Command if self.view.commands.contains_key(edit.key.as_str()) => {
+                Kind::Command if self.view.stored.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
                 Kind::Event if matches!(edit.deed, Deed::Add(_)) => match self.add_event(&edit) {
@@ -70,24 +70,30 @@ impl Work {
     fn write_again(&mut self, edit: &Edit) -> bool {
         match edit.kind {
             Kind::Node => {
-                let known = self.view.nodes.get(edit.key.as_str()).map(|state| state.record.clone());
+                let known = self.view.find_node(edit.key.as_str()).map(|state| state.record.clone());
                 self.batch.nodes.extend(known.map(|record| (edit.key.clone(), record)));
                 true
             }
             Kind::Session => {
-                let known =
-                    self.view.sessions.get(edit.key.as_str()).map(|record| SessionRecord::clone(record));
+                let known = self
+                    .view
+                    .stored
+                    .sessions
+                    .get(edit.key.as_str())
+                    .map(|record| SessionRecord::clone(record));
                 self.batch.sessions.extend(known.map(|record| (edit.key.clone(), record)));
                 true
             }
             Kind::Command => {
-                let known = self.view.commands.get(edit.key.as_str()).map(|command| Command::clone(command));
+                let known =
+                    self.view.stored.commands.get(edit.key.as_str()).map(|command| Command::clone(command));
                 let is_open = known.is_some();
                 self.batch.commands.extend(known.map(|command| (edit.key.clone(), command)));
                 is_open
             }
             Kind::Alert => {
-                let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+                let known =
+                    edit.key.parse().ok().and_then(|id: u64| self.view.stored.alerts.get(&id).cloned());
                 self.batch.alerts.extend(known.map(|alert| (alert.id, Some(Alert::clone(&alert)))));
                 true
             }
@@ -101,14 +107,14 @@ impl Work {
     }
 
     fn edit_node(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
-        let known = self.view.nodes.get(edit.key.as_str()).cloned();
+        let known = self.view.find_node(edit.key.as_str()).map(NodeRef::to_state);
         match (edit.of_node(known.as_ref().map(|state| &state.record))?, known) {
-            (None, Some(known)) if known.online => {
+            (None, Some(known)) if known.link.online => {
                 return Err("the node is online; end its agent first".into());
             }
             (None, Some(known)) => {
-                self.view.nodes.remove(&known.record.id);
-                self.view.gone_nodes.insert(known.record.id.clone(), known.record.clone());
+                self.view.remove_node(&known.record.id);
+                self.view.stored.gone_nodes.insert(known.record.id.clone(), known.record.clone());
                 self.batch.nodes.remove(edit.key.as_str());
                 self.batch.edits.gone.push((Kind::Node, edit.key.clone()));
             }
@@ -120,20 +126,21 @@ impl Work {
             }
             (Some(record), None) => self.put_node(NodeState::offline(record)),
             (Some(record), Some(known)) => {
-                let last_heard = if known.online { at } else { record.last_heard };
-                self.put_node(NodeState { record, last_heard, ..NodeState::clone(&known) });
+                let last_heard = if known.link.online { at } else { record.last_heard };
+                let link = NodeLink { last_heard, ..known.link };
+                self.put_node(NodeState { record, link });
             }
         }
         Ok(())
     }
 
     fn edit_session(&mut self, edit: &Edit) -> Result<(), String> {
-        let known = self.view.sessions.get(edit.key.as_str()).cloned();
-        let no = known.as_ref().map_or(self.view.next_session_no, |known| known.no);
+        let known = self.view.stored.sessions.get(edit.key.as_str()).cloned();
+        let no = known.as_ref().map_or(self.view.stored.next_session_no, |known| known.no);
         match (edit.of_session(known.as_deref(), no)?, known) {
             (None, Some(known)) => {
-                self.view.remove_session(&known.session.id);
-                self.view.gone_sessions.insert(known.session.id.clone(), known.no);
+                self.view.stored.remove_session(&known.session.id);
+                self.view.stored.gone_sessions.insert(known.session.id.clone(), known.no);
                 self.forget_session(&known.session.id);
                 self.batch.sessions.remove(edit.key.as_str());
                 self.batch.edits.gone.push((Kind::Session, edit.key.clone()));
@@ -149,7 +156,7 @@ impl Work {
     }
 
     fn edit_command(&mut self, edit: &Edit) -> Result<(), String> {
-        let Some(known) = self.view.commands.get(edit.key.as_str()) else { return Ok(()) };
+        let Some(known) = self.view.stored.commands.get(edit.key.as_str()) else { return Ok(()) };
         match edit.of_command(known)? {
             None => return Err("the command has not ended yet".into()),
             Some(command) => self.put_command(command),
@@ -158,7 +165,7 @@ impl Work {
     }
 
     fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
-        let known = edit.key.parse().ok().and_then(|id: u64| self.view.alerts.get(&id).cloned());
+        let known = edit.key.parse().ok().and_then(|id: u64| self.view.stored.alerts.get(&id).cloned());
         if matches!(edit.deed, Deed::Put(_) | Deed::Add(_)) {
             return Err("alerts are raised by the supervisor alone".into());
         }
@@ -196,15 +203,15 @@ impl Work {
     /// The row of kept state that an edit is about, under its name.
     fn kept_row(&self, edit: &Edit) -> Option<(String, Arc<Kept>)> {
         let names = kept::names(edit.kind, &edit.key).into_iter();
-        names.filter_map(|name| Some((name.clone(), self.view.state.get(&name)?.clone()))).next()
+        names.filter_map(|name| Some((name.clone(), self.view.stored.state.get(&name)?.clone()))).next()
     }
 
     /// It keeps its own time, so it is none of the events whose times run with their numbers.
     fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
         let Deed::Add(columns) = &edit.deed else { return Ok(()) };
-        let seq = self.view.last_seq + 1;
+        let seq = self.view.stored.last_seq + 1;
         edit.of_event(seq)?;
-        self.view.last_seq = seq;
+        self.view.stored.last_seq = seq;
         let (key, deed) = (seq.to_string(), Deed::Put(columns.clone()));
         self.batch.edits.list.push(Edit { kind: Kind::Event, key, deed });
         self.batch.edits.renumbered.push(edit.key.clone());

@@ -24,7 +24,7 @@ use crate::supervisor::hub::input::{From, Severity};
 impl Work {
     pub(super) fn events(&mut self, from: &From, batch: Events, at: Time) {
         let Some(state) = self.current(from) else { return };
-        let mut state = state.clone();
+        let mut state = state.to_state();
         if state.record.incarnation != batch.incarnation {
             let reason = format!(
                 "events of incarnation {} but hello said {}",
@@ -62,8 +62,8 @@ impl Work {
             self.put_session(record);
         }
         state.confirm();
-        state.last_heard = at;
-        state.held = state.held.max(state.record.committed);
+        state.link.last_heard = at;
+        state.link.held = state.link.held.max(state.record.committed);
         let ack = Ack {
             incarnation: state.record.incarnation.clone(),
             seq: state.record.committed,
@@ -119,7 +119,7 @@ impl Work {
                 if charge != Charge::default() && !self.view.budgets.is_empty() {
                     spent = Some((session.clone(), charge));
                 }
-                self.view.tail.push(record.no, seq);
+                self.view.stored.tail.push(record.no, seq);
                 routed = self.routes_want_events().then(|| session.clone());
                 self.fold(record, &event.kind, &event.data, timestamp)
             }
@@ -195,7 +195,7 @@ impl Work {
     }
 
     fn session_record(&mut self, id: &SessionId, node: &NodeId, project: &str, at: Time) -> SessionRecord {
-        if let Some(known) = self.view.sessions.get(id) {
+        if let Some(known) = self.view.stored.sessions.get(id) {
             return SessionRecord::clone(known);
         }
         let session = Session::new(id.clone(), node.clone(), project.into(), at);

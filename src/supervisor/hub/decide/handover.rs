@@ -86,7 +86,7 @@ impl Work {
             .map(|(id, one)| (SessionId::new(id), Handover::clone(one)))
             .collect();
         for (id, handover) in all {
-            let Some(record) = self.view.sessions.get(&id).cloned() else {
+            let Some(record) = self.view.stored.sessions.get(&id).cloned() else {
                 self.forget(HANDOVER, id.as_str());
                 continue;
             };
@@ -111,19 +111,19 @@ impl Work {
     fn has_written(&self, id: &SessionId, handover: &Handover, at: Time) -> bool {
         let is_heard = !self.is_open(handover.part.as_ref());
         let rests =
-            self.view.watched.get(id).is_none_or(|watched| {
+            self.view.live.watched.get(id).is_none_or(|watched| {
                 watched.facts.doing == Doing::Idle && at >= watched.facts.since.plus(REST)
             });
         at >= handover.until || (is_heard && rests)
     }
 
     fn is_open(&self, part: Option<&CommandId>) -> bool {
-        part.is_some_and(|part| self.view.commands.contains_key(part))
+        part.is_some_and(|part| self.view.stored.commands.contains_key(part))
     }
 
     fn end_old(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
         let facts: Facts =
-            self.view.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
+            self.view.live.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
         handover.stop = Stop { message: facts.message, said: facts.said, commit: None };
         (handover.step, handover.until) = (Step::Ending, at.plus(ENDING));
         match self.part(record, Verb::KillSession, json!({}), &handover, at) {
@@ -174,7 +174,7 @@ impl Work {
         let key = command.idempotency_key.as_deref().filter(|_| command.actor == ACTOR);
         let Some((id, _)) = key.and_then(|key| key.split_once('/')) else { return };
         let Some(handover) = self.view.kept(HANDOVER, id) else { return };
-        let Some(record) = self.view.sessions.get(&SessionId::new(id)).cloned() else { return };
+        let Some(record) = self.view.stored.sessions.get(&SessionId::new(id)).cloned() else { return };
         let why = || {
             let why = command.error.clone().unwrap_or_default();
             format!("{} is {}: {why}", command.verb.as_str(), command.state.as_str())
@@ -217,7 +217,7 @@ impl Work {
         let data = json!({"step": "over", "continued_by": outcome.as_ref().ok(), "error": outcome.as_ref().err(),
             "message_id": handover.stop.message, "commit": handover.stop.commit});
         self.note_session(record, "session.handover", &data, at);
-        let asked = self.view.commands.get(&handover.command).map(|command| Command::clone(command));
+        let asked = self.view.stored.commands.get(&handover.command).map(|command| Command::clone(command));
         if let Some(command) = asked {
             self.end_here(command, outcome, at);
         }
@@ -226,8 +226,8 @@ impl Work {
     /// Where a session stood when a command of the supervisor's own stepped in.
     pub(super) fn note_stood(&mut self, command: &Command, stood: &Stood, at: Time) {
         let Some(id) = &command.session_id else { return };
-        let Some(record) = self.view.sessions.get(id).cloned() else { return };
-        let message = self.view.watched.get(id).map(|watched| watched.facts.message.clone());
+        let Some(record) = self.view.stored.sessions.get(id).cloned() else { return };
+        let message = self.view.live.watched.get(id).map(|watched| watched.facts.message.clone());
         let data = json!({"command_id": command.id, "command": command.verb.as_str(), "by": command.actor,
             "commit": stood.commit, "is_dirty": stood.is_dirty, "message_id": message});
         self.note_session(&record, "session.stood", &data, at);

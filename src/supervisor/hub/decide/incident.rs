@@ -15,7 +15,7 @@ impl Work {
     /// Somebody reports how an incident stands. The same again is fine.
     pub(super) fn incident(&mut self, reported: OfIncident, at: Time) {
         let OfIncident { request, who, reply } = reported;
-        let open = self.view.open_alert(INCIDENT_OPEN, &request.about).map(|open| Alert::clone(open));
+        let open = self.view.stored.open_alert(INCIDENT_OPEN, &request.about).map(|open| Alert::clone(open));
         let answer = match (open, request.resolved) {
             (None, true) => {
                 let sentence = format!("no open alert {INCIDENT_OPEN} of {}", request.about);
@@ -44,7 +44,7 @@ impl Work {
     fn open_incident(&mut self, request: &AlertRequest, who: &Who, at: Time) -> Result<Alert, NotAccepted> {
         let AlertRequest { about, severity, text, .. } = request;
         self.see(&Seen { name: INCIDENT_OPEN, about, severity: *severity, text, lasting: true }, at);
-        let opened = self.view.open_alert(INCIDENT_OPEN, about).map(|alert| Alert::clone(alert));
+        let opened = self.view.stored.open_alert(INCIDENT_OPEN, about).map(|alert| Alert::clone(alert));
         let opened = opened.ok_or_else(|| {
             NotAccepted::Refused(Refused::NoSuch("alerts of this supervisor are all in use".to_owned()))
         })?;
@@ -55,7 +55,7 @@ impl Work {
     /// Nothing was said of it for a while.
     pub(super) fn remind(&mut self, id: u64, at: Time) {
         // It may be over since it was looked at.
-        let open = self.view.alerts.get(&id).filter(|alert| alert.is_open());
+        let open = self.view.stored.alerts.get(&id).filter(|alert| alert.is_open());
         if let Some(again) = open.map(|open| alert::remind(open, at)) {
             self.say_alert(again, at);
         }

@@ -15,16 +15,16 @@ const MOST_NAMED: usize = 100;
 impl Work {
     /// Raises an alert for each row that cannot be read, and resolves those of rows that can be, or are gone.
     pub(super) fn look_after_kept(&mut self, at: Time) {
-        let open = self.view.open_alerts.keys().filter(|(name, _)| name == UNREADABLE);
+        let open = self.view.stored.open_alerts.keys().filter(|(name, _)| name == UNREADABLE);
         let over: Vec<String> = open
-            .filter(|(_, about)| !self.view.unreadable.contains(about))
+            .filter(|(_, about)| !self.view.stored.unreadable.contains(about))
             .map(|(_, about)| about.clone())
             .collect();
         for about in over {
             self.well_again(UNREADABLE, &about, at);
         }
-        let new: Vec<String> = (self.view.unreadable.iter().take(MOST_NAMED))
-            .filter(|name| self.view.open_alert(UNREADABLE, name).is_none())
+        let new: Vec<String> = (self.view.stored.unreadable.iter().take(MOST_NAMED))
+            .filter(|name| self.view.stored.open_alert(UNREADABLE, name).is_none())
             .cloned()
             .collect();
         for name in new {
@@ -33,7 +33,7 @@ impl Work {
     }
 
     fn raise_unreadable(&mut self, name: &str, at: Time) {
-        let row = self.view.state.get(name);
+        let row = self.view.stored.state.get(name);
         let Some(unread) = row.and_then(|row| row.value.as_ref().err()) else { return };
         let text = format!(
             "the row {name:?} of the table state cannot be read: {}. Until it can: {}",

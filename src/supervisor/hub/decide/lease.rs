@@ -34,8 +34,9 @@ impl Work {
             return;
         }
         let node = &from.node;
-        let known = self.view.loans.get(&ask.lease_id).cloned();
-        let is_full = self.view.loans.values().filter(|loan| loan.node == *node).count() >= MOST_OF_A_NODE;
+        let known = self.view.stored.loans.get(&ask.lease_id).cloned();
+        let is_full =
+            self.view.stored.loans.values().filter(|loan| loan.node == *node).count() >= MOST_OF_A_NODE;
         if known.as_ref().map_or(is_full, |loan| loan.node != *node) {
             return;
         }
@@ -98,8 +99,8 @@ impl Work {
     pub(super) fn spend(&mut self, session: &Session, charge: &Charge, at: Time) {
         let root = self.view.root_of(session);
         let was_lent = self.report(session, &root, charge.micros, at);
-        let node = self.view.nodes.get(session.node_id.as_str());
-        let is_off = node.is_some_and(|node| node.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
+        let node = self.view.find_node(session.node_id.as_str());
+        let is_off = node.is_some_and(|node| node.link.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
         self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |budget, counter| {
             let is_of_now = |day: &str| was_lent || is_off || budget::is_of_period(budget.period, day, at);
             counter.spent = counter.spent.saturating_add_signed(charge.within(is_of_now));
@@ -113,7 +114,7 @@ impl Work {
         let unnamed = |loan: &&Arc<Loan>| {
             loan.session.is_none() && loan.node == session.node_id && loan.project == session.project
         };
-        let loans = &self.view.loans;
+        let loans = &self.view.stored.loans;
         // Whose it is cannot be told, so it goes to the one that has most left: no lease is charged with more than it was
         // lent as long as there is one that holds it.
         let fullest = || loans.values().filter(unnamed).max_by_key(|loan| loan.outstanding());
@@ -138,7 +139,7 @@ impl Work {
     fn charged_to_others(&mut self, own: &Loan, session: &SessionId, at: Time) -> u64 {
         let is_charged = |loan: &&Arc<Loan>| loan.id != own.id && loan.for_others.contains_key(session);
         let charged: Vec<Loan> =
-            self.view.loans.values().filter(is_charged).map(|loan| Loan::clone(loan)).collect();
+            self.view.stored.loans.values().filter(is_charged).map(|loan| Loan::clone(loan)).collect();
         let mut sum: u64 = 0;
         for mut loan in charged {
             let micros = loan.for_others.remove(session).unwrap_or(0);
@@ -153,7 +154,8 @@ impl Work {
     pub(super) fn lease_ended(&mut self, node: &NodeId, data: &RawValue, at: Time) {
         let Some(end) = read::<LeaseEnd>(data) else { return };
         self.lease_stopped(&end.lease_id);
-        let Some(loan) = self.view.loans.get(&end.lease_id).filter(|loan| loan.node == *node).cloned() else {
+        let Some(loan) = self.view.stored.loans.get(&end.lease_id).filter(|loan| loan.node == *node).cloned()
+        else {
             // Its node knows what it was, and it is over.
             if self.view.is_unreadable(LEASE, &end.lease_id) {
                 self.forget(LEASE, &end.lease_id);
@@ -165,7 +167,8 @@ impl Work {
 
     /// The journal that knew of a node's leases is not there any more: what was lent counts as spent.
     pub(super) fn forfeit_leases(&mut self, node: &NodeId, at: Time) {
-        let lost: Vec<_> = self.view.loans.values().filter(|loan| loan.node == *node).cloned().collect();
+        let lost: Vec<_> =
+            self.view.stored.loans.values().filter(|loan| loan.node == *node).cloned().collect();
         for loan in lost {
             self.end_loan(&loan, &LeaseEnd { lost: true, ..LeaseEnd::default() }, at);
         }
@@ -173,7 +176,7 @@ impl Work {
 
     fn end_loan(&mut self, loan: &Loan, end: &LeaseEnd, at: Time) {
         self.forget(LEASE, &loan.id);
-        self.view.loans.remove(&loan.id);
+        self.view.stored.loans.remove(&loan.id);
         let lost = loan.forfeited(end);
         if lost > 0 {
             let (node, project) = (loan.node.as_str(), loan.project.as_str());
@@ -213,7 +216,7 @@ impl Work {
 
     fn put_loan(&mut self, loan: Loan, at: Time) {
         self.keep(LEASE, &loan.id, &loan, at);
-        self.view.loans.insert(loan.id.clone(), Arc::new(loan));
+        self.view.stored.loans.insert(loan.id.clone(), Arc::new(loan));
     }
 }
 

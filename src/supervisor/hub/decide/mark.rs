@@ -39,7 +39,7 @@ impl Work {
 
     /// A person goes on with a session.
     pub(super) fn release(&mut self, id: &SessionId, actor: &str, at: Time) {
-        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let Some(record) = self.view.stored.sessions.get(id).cloned() else { return };
         self.renew_unreadable(id);
         let mut marks = self.marks(id);
         if marks.paused.take().is_some() {

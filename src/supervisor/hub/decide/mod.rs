@@ -173,7 +173,7 @@ impl Work {
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.
     pub fn merge_tail_when_long(&mut self) {
-        if self.view.tail.len() >= MERGE_AT
+        if self.view.stored.tail.len() >= MERGE_AT
             || !(self.batch.edits.list.is_empty() && self.batch.moved.list.is_empty())
         {
             self.merge_tail();
@@ -181,8 +181,8 @@ impl Work {
     }
 
     fn merge_tail(&mut self) {
-        if !self.view.tail.is_empty() {
-            self.batch.index = self.view.tail.take_sorted();
+        if !self.view.stored.tail.is_empty() {
+            self.batch.index = self.view.stored.tail.take_sorted();
         }
     }
 }

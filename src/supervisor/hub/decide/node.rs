@@ -1,7 +1,5 @@
 //! Nodes come, go, and say how they are.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -16,7 +14,7 @@ use crate::store::node::NodeRecord;
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::{NodeLink, NodeRef, NodeState};
 
 impl Work {
     /// Closes a node's connection and writes down why.
@@ -52,10 +50,11 @@ impl Work {
         reply: oneshot::Sender<Greeted>,
         at: Time,
     ) {
-        let (node, old) = (hello.node_id.clone(), self.view.nodes.get(&hello.node_id).cloned());
+        let (node, old) =
+            (hello.node_id.clone(), self.view.find_node(hello.node_id.as_str()).map(NodeRef::to_state));
         self.note_other_name(&hello, &address, at);
-        let owner = old.as_ref().filter(|old| old.online);
-        let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.gone_nodes.get(&node));
+        let owner = old.as_ref().filter(|old| old.link.online);
+        let known = old.as_ref().map(|old| &old.record).or_else(|| self.view.stored.gone_nodes.get(&node));
         let mut record = known.cloned().unwrap_or_else(|| NodeRecord::new(node.clone()));
         hello.epoch = believed(record.epoch, hello.epoch);
         let claim = claim(record.confirmed, &hello);
@@ -97,15 +96,16 @@ impl Work {
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
-        let state = NodeState {
+        let up = NodeLink {
             online: true,
             takes_leases: hello.capabilities.iter().any(|one| one == lease::CAPABILITY),
             last_heard: at,
-            resources: old.map(|old| old.resources).unwrap_or_default(),
+            resources: old.map(|old| old.link.resources).unwrap_or_default(),
             held: hello.last_seq,
             command_credit: hello.credit_bytes,
-            ..NodeState::offline(record)
+            ..NodeLink::default()
         };
+        let state = NodeState { record, link: up };
         self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
         self.note(&node, "node.online", &data, at);
@@ -116,7 +116,7 @@ impl Work {
 
     /// What a node that has just come must know. `is_other`: its journal is not the one it had.
     fn bring_up_to_date(&mut self, node: &NodeId, is_other: bool, begin_anew: bool, at: Time) {
-        if self.view.nodes.get(node).is_some_and(|state| state.takes_leases) {
+        if self.view.find_node(node.as_str()).is_some_and(|node| node.link.takes_leases) {
             self.tell_cover(node);
         }
         if is_other {
@@ -138,7 +138,7 @@ impl Work {
             record.id, record.address, record.connected_at
         );
         let host = host_of(address).to_owned();
-        if owner.impostor.as_ref() != Some(&host) {
+        if owner.link.impostor.as_ref() != Some(&host) {
             let data = json!({"address": record.address, "other": address, "epoch": record.epoch});
             self.note(&record.id, "node.cloned", &data, at);
             let text = format!(
@@ -146,23 +146,21 @@ impl Work {
                 record.id, record.address
             );
             self.alert(&record.id, "node.cloned", Severity::High, &text, at);
-            let state = NodeState { impostor: Some(host), ..owner.clone() };
-            self.view.nodes.insert(record.id.clone(), Arc::new(state));
+            self.view.put_link(&record.id, NodeLink { impostor: Some(host), ..owner.link.clone() });
         }
         self.effects.push(Effect::reply(reply, Err(reason)));
     }
 
     /// Somebody says that the epochs of a node are wrong. Whoever is connected has to say hello again.
     pub(super) fn forget_epoch(&mut self, node: &NodeId, who: &Who, reply: oneshot::Sender<bool>, at: Time) {
-        let Some(known) = self.view.nodes.get(node).cloned() else {
+        let Some(known) = self.view.find_node(node.as_str()).map(NodeRef::to_state) else {
             return self.effects.push(Effect::confirm(reply, false));
         };
-        if known.online {
+        if known.link.online {
             let from = From { node: node.clone(), epoch: known.record.epoch };
             self.close(&from, "the epochs of this node are forgotten: say hello again", at);
         }
-        if let Some(state) = self.view.nodes.get(node).cloned() {
-            let mut state = NodeState::clone(&state);
+        if let Some(mut state) = self.view.find_node(node.as_str()).map(NodeRef::to_state) {
             state.record.forget_epochs();
             self.put_node(state);
         }
@@ -183,9 +181,9 @@ impl Work {
 
     pub(super) fn disconnect(&mut self, from: &From, reason: &str, at: Time) {
         let Some(state) = self.current(from) else { return };
-        let mut state = state.clone();
-        (state.online, state.impostor) = (false, None);
-        state.record.last_heard = state.last_heard;
+        let mut state = state.to_state();
+        (state.link.online, state.link.impostor) = (false, None);
+        state.record.last_heard = state.link.last_heard;
         self.put_node(state);
         self.note(&from.node, "node.offline", &json!({"reason": reason, "epoch": from.epoch}), at);
         self.effects.push(Effect::Detach(from.node.clone()));
@@ -194,20 +192,21 @@ impl Work {
     /// A heartbeat changes the view alone: it is not worth a write, unless it is the first word.
     pub(super) fn heartbeat(&mut self, from: &From, heartbeat: Option<Heartbeat>, at: Time) {
         let Some(state) = self.current(from) else { return };
-        let mut state = state.clone();
+        let mut state = state.to_state();
         if let Some(heartbeat) = heartbeat {
-            state.resources = measured(heartbeat.resources);
-            state.held = state.held.max(Some(heartbeat.last_seq).filter(|seq| *seq < MAX_SEQ).unwrap_or(0));
-            state.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
+            state.link.resources = measured(heartbeat.resources);
+            state.link.held =
+                state.link.held.max(Some(heartbeat.last_seq).filter(|seq| *seq < MAX_SEQ).unwrap_or(0));
+            state.link.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
         }
         self.heard_of(state, at);
     }
 
     /// Takes note of a sign of life. The first one shows that the agent has stored its epoch.
     fn heard_of(&mut self, mut state: NodeState, at: Time) {
-        state.last_heard = at;
+        state.link.last_heard = at;
         if state.is_confirmed() {
-            self.view.nodes.insert(state.record.id.clone(), Arc::new(state));
+            self.view.put_link(&state.record.id, state.link);
         } else {
             state.confirm();
             self.put_node(state);
@@ -217,13 +216,13 @@ impl Work {
     /// Takes a node's own picture where it knows more than its events have said here, as after a lost store.
     pub(super) fn snapshot(&mut self, from: &From, snapshot: Snapshot, at: Time) {
         let Some(state) = self.current(from) else { return };
-        let mut state = state.clone();
+        let mut state = state.to_state();
         let committed = state.record.committed;
         let projects = kept(snapshot.projects);
         if state.record.projects != projects {
             self.note_since(&from.node, &projects, at);
             state.record.projects = projects;
-            state.last_heard = at;
+            state.link.last_heard = at;
             state.confirm();
             self.put_node(state);
         } else {
@@ -236,7 +235,7 @@ impl Work {
         let is_newest = committed == snapshot.as_of_seq;
         for mut session in snapshot.sessions {
             let id = self.public_id(&session.id, &from.node);
-            let known = self.view.sessions.get(&id).cloned();
+            let known = self.view.stored.sessions.get(&id).cloned();
             session.parent_id = session.parent_id.map(|parent| self.public_id(&parent, &from.node));
             session.id = id;
             session.node_id = from.node.clone();
@@ -266,11 +265,12 @@ impl Work {
     pub(super) fn drop_silent(&mut self, at: Time) {
         let gone: Vec<(From, Time)> = self
             .view
-            .nodes
-            .values()
-            .filter(|state| state.online && self.view.settings.liveness.is_gone(state.last_heard, at))
+            .every_node()
+            .filter(|state| {
+                state.link.online && self.view.settings.liveness.is_gone(state.link.last_heard, at)
+            })
             .map(|state| {
-                (From { node: state.record.id.clone(), epoch: state.record.epoch }, state.last_heard)
+                (From { node: state.record.id.clone(), epoch: state.record.epoch }, state.link.last_heard)
             })
             .collect();
         for (from, heard) in gone {

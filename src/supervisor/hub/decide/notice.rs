@@ -76,7 +76,7 @@ impl Work {
 
     /// What belongs together at a far side that many supervisors may tell things.
     pub(super) fn subject(&self, kind: &str, id: &str) -> String {
-        format!("{}-{kind}-{id}", self.view.store_id)
+        format!("{}-{kind}-{id}", self.view.stored.store_id)
     }
 
     /// Whoever was told that it began is told how it went on; whoever was not yet is not told at all.

@@ -21,7 +21,7 @@ use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subje
 use crate::store::kept::{FACTS, MEMORY};
 use crate::store::session::SessionRecord;
 use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::view::Watched;
+use crate::supervisor::hub::live::Watched;
 
 /// How the actor of a policy's commands begins.
 pub const ACTOR: &str = "policy:";
@@ -30,10 +30,10 @@ impl Work {
     /// Keeps what events have told, and lets the policies look at their sessions.
     pub(super) fn consider_told(&mut self, at: Time) {
         for id in std::mem::take(&mut self.told) {
-            let Some(watched) = self.view.watched.get(&id).cloned() else { continue };
+            let Some(watched) = self.view.live.watched.get(&id).cloned() else { continue };
             if watched.facts.doing == Doing::Ended {
                 // A new turn begins with new facts.
-                self.view.watched.remove(&id);
+                self.view.live.watched.remove(&id);
                 self.forget(FACTS, id.as_str());
                 continue;
             }
@@ -48,20 +48,22 @@ impl Work {
     /// Lets the policies look at what is due.
     pub(super) fn consider_due(&mut self, at: Time) {
         let policies = &self.view.settings.clone().policies;
-        if !policies.any() || at < self.view.policies_looked.plus(policies.check_interval()) {
+        if !policies.any() || at < self.view.live.policies_looked.plus(policies.check_interval()) {
             return;
         }
-        self.view.policies_looked = at;
+        self.view.live.policies_looked = at;
         let is_due = |watched: &Watched| watched.due.is_some_and(|due| due <= at);
         let due: Vec<SessionId> =
-            self.view.watched.iter().filter(|(_, one)| is_due(one)).map(|(id, _)| id.clone()).collect();
+            self.view.live.watched.iter().filter(|(_, one)| is_due(one)).map(|(id, _)| id.clone()).collect();
         due.iter().for_each(|id| self.consider(id, at));
     }
 
     fn consider(&mut self, id: &SessionId, at: Time) {
         let policies = &self.view.settings.clone().policies;
-        let Some(record) = self.view.sessions.get(id).cloned().filter(|_| policies.any()) else { return };
-        let Some(watched) = self.view.watched.get(id).cloned() else { return };
+        let Some(record) = self.view.stored.sessions.get(id).cloned().filter(|_| policies.any()) else {
+            return;
+        };
+        let Some(watched) = self.view.live.watched.get(id).cloned() else { return };
         // What they did before, and how often, is not known.
         if self.view.is_unreadable(MEMORY, id.as_str()) || self.view.is_unreadable(FACTS, id.as_str()) {
             return;
@@ -71,7 +73,7 @@ impl Work {
         let beside = self.view.beside(&record.session, &marks);
         let subject = Subject { session: &record.session, facts: &watched.facts, beside };
         let look = look(policies, &subject, &memories, at);
-        if let Some(watched) = self.view.watched.get_mut(id) {
+        if let Some(watched) = self.view.live.watched.get_mut(id) {
             Arc::make_mut(watched).due = look.next;
         }
         for (name, decision) in look.decisions {
@@ -102,7 +104,7 @@ impl Work {
         self.note_session(record, "policy.decided", &data, at);
         let failed = data["refused"].is_string();
         self.memorize(id, step.policy, at, |memory| *memory = Memory { failed, ..remember(step, at) });
-        if let Some(watched) = self.view.watched.get_mut(id).filter(|_| !step.dry_run) {
+        if let Some(watched) = self.view.live.watched.get_mut(id).filter(|_| !step.dry_run) {
             let watched = Arc::make_mut(watched);
             watched.facts.acted(at);
             watched.due = Some(at);
@@ -158,7 +160,7 @@ impl Work {
         if !matches!(command.state, CommandState::Failed | CommandState::Expired) {
             return;
         }
-        let Some(record) = self.view.sessions.get(id).cloned() else { return };
+        let Some(record) = self.view.stored.sessions.get(id).cloned() else { return };
         let situation = command.idempotency_key.as_deref().and_then(|key| key.split_once('/'));
         let data = json!({"policy": name.as_str(), "situation": situation.map(|(_, situation)| situation),
             "command_id": command.id, "error": command.error});
@@ -176,12 +178,12 @@ impl Work {
     /// The clock was set: what policies measure in time moves along.
     pub(super) fn move_policies(&mut self, by: i64, at: Time) {
         let watched: Vec<(SessionId, Watched)> =
-            self.view.watched.iter().map(|(id, one)| (id.clone(), Watched::clone(one))).collect();
+            self.view.live.watched.iter().map(|(id, one)| (id.clone(), Watched::clone(one))).collect();
         for (id, mut one) in watched {
             one.facts.move_by(by);
             one.due = Some(Time::default());
             self.keep(FACTS, id.as_str(), &one.facts, at);
-            self.view.watched.insert(id, Arc::new(one));
+            self.view.live.watched.insert(id, Arc::new(one));
         }
         let memories: Vec<(String, Memories)> =
             self.view.all_kept(MEMORY).map(|(id, known)| (id.to_owned(), Memories::clone(known))).collect();
@@ -189,19 +191,19 @@ impl Work {
             memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by));
             self.keep(MEMORY, &id, &memories, at);
         }
-        self.view.policies_looked = Time::default();
+        self.view.live.policies_looked = Time::default();
     }
 }
 
 impl crate::supervisor::hub::view::View {
     /// What a policy knows of a session beside its events.
     pub fn beside<'a>(&self, session: &crate::protocol::session::Session, marks: &'a Marks) -> Beside<'a> {
-        let node = self.nodes.get(session.node_id.as_str()).filter(|node| node.online);
+        let node = self.find_node(session.node_id.as_str()).filter(|node| node.link.online);
         let shown = self.show_session(session);
         let own = session.cost_micros.unwrap_or(0);
         Beside {
             online: node.map(|node| node.record.connected_at),
-            is_behind: node.is_some_and(|node| node.held > node.record.committed),
+            is_behind: node.is_some_and(|node| node.link.held > node.record.committed),
             labels: &marks.labels,
             helper_waits: !shown.helper_asks.is_empty(),
             helpers_micros: shown.cost_micros.unwrap_or(0).saturating_sub(own),

@@ -19,6 +19,7 @@ use crate::store::change::Kind;
 use crate::store::node::NodeRecord;
 use crate::supervisor::hub::effect::Effect;
 use crate::supervisor::hub::input::{NotAccepted, Severity};
+use crate::supervisor::hub::live::NodeRef;
 
 /// What lasts about a node that is not there, and is over when nobody expects it any more.
 const ABOUT_A_NODE: [&str; 4] = ["node.offline", "node.clock", "node.disk", "node.memory"];
@@ -31,12 +32,12 @@ impl Work {
         reply: oneshot::Sender<Result<Box<Node>, NotAccepted>>,
         at: Time,
     ) {
-        let answer = match self.view.nodes.get(name).cloned() {
+        let answer = match self.view.find_node(name.as_str()).map(NodeRef::to_state) {
             None => {
-                let known = self.view.nodes.keys().map(|id| id.as_str());
+                let known = self.view.stored.nodes.keys().map(|id| id.as_str());
                 Err(NotAccepted::Refused(Refused::NoSuch(no_such("node", name.as_str(), known))))
             }
-            Some(state) if state.online => Err(NotAccepted::Late(format!(
+            Some(state) if state.link.online => Err(NotAccepted::Late(format!(
                 "node {name} is online, connected from {}; stop its hal-agent first: it would be back at once",
                 state.record.address
             ))),
@@ -58,7 +59,7 @@ impl Work {
         for alert in ABOUT_A_NODE {
             self.well_again(alert, name.as_str(), at);
         }
-        let of_node = self.view.sessions.iter().filter(|(_, known)| known.session.node_id == *name);
+        let of_node = self.view.stored.sessions.iter().filter(|(_, known)| known.session.node_id == *name);
         let sessions: Vec<SessionId> = of_node.map(|(id, _)| id.clone()).collect();
         for session in &sessions {
             let mut marks = self.marks(session);
@@ -70,15 +71,15 @@ impl Work {
         let data =
             json!({"by": actor, "last_heard": record.last_heard.to_string(), "sessions": sessions.len()});
         self.note(name, "node.removed", &data, at);
-        self.view.nodes.remove(name);
-        self.view.gone_nodes.insert(name.clone(), record.clone());
+        self.view.remove_node(name);
+        self.view.stored.gone_nodes.insert(name.clone(), record.clone());
         self.batch.nodes.remove(name.as_str());
         self.batch.edits.gone.push((Kind::Node, name.to_string()));
     }
 
     fn end_commands_of(&mut self, name: &NodeId, actor: &str, at: Time) {
         let given = |one: &&Arc<Command>| one.node_id == *name && !one.verb.stays_here();
-        let open: Vec<Arc<Command>> = self.view.commands.values().filter(given).cloned().collect();
+        let open: Vec<Arc<Command>> = self.view.stored.commands.values().filter(given).cloned().collect();
         for command in open {
             let (state, what) = match command.state {
                 CommandState::Queued => (CommandState::Failed, "before it had this; it had no effect"),
@@ -93,12 +94,13 @@ impl Work {
     /// when the name is new.
     pub(super) fn note_other_name(&mut self, hello: &Hello, address: &str, at: Time) {
         let node = &hello.node_id;
-        let is_known = self.view.nodes.contains_key(node) || self.view.gone_nodes.contains_key(node);
+        let is_known =
+            self.view.stored.nodes.contains_key(node) || self.view.stored.gone_nodes.contains_key(node);
         if is_known || hello.incarnation.is_empty() {
             return;
         }
-        let here = self.view.nodes.values().map(|state| (&state.record, true));
-        let gone = self.view.gone_nodes.values().map(|record| (record, false));
+        let here = self.view.every_node().map(|state| (state.record, true));
+        let gone = self.view.stored.gone_nodes.values().map(|record| (record, false));
         let other = here.chain(gone).find(|(one, _)| one.id != *node && one.knows(&hello.incarnation));
         let Some((was, is_listed)) = other else { return };
         let (was, heard) = (was.id.clone(), was.last_heard.max(was.connected_at));

@@ -100,7 +100,7 @@ impl Work {
             return self.halt(command, at);
         }
         let id = command.session_id.as_ref()?;
-        let Some(record) = self.view.sessions.get(id).cloned() else {
+        let Some(record) = self.view.stored.sessions.get(id).cloned() else {
             return Some(Err(format!("session {id} is gone")));
         };
         match command.verb {

@@ -16,7 +16,7 @@ use crate::store::sheet::edit::{Deed, Edit};
 use crate::store::sheet::line;
 use crate::store::sheet::schema::Table;
 use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::NodeState;
 
 /// What the audit log calls it.
 const ACTION: &str = "store merge";
@@ -37,8 +37,8 @@ impl Work {
             .map(|(name, rows)| (name.to_owned(), rows.into()))
             .collect();
         for node in portion.nodes {
-            if !self.view.nodes.contains_key(&node.id) {
-                self.view.gone_nodes.remove(&node.id);
+            if !self.view.stored.nodes.contains_key(&node.id) {
+                self.view.stored.gone_nodes.remove(&node.id);
                 self.put_node(NodeState::offline(node));
             }
         }
@@ -66,7 +66,7 @@ impl Work {
 
     /// A session that has gone on since keeps what it is.
     fn bring_session(&mut self, record: SessionRecord) {
-        let known = self.view.sessions.get(&record.session.id);
+        let known = self.view.stored.sessions.get(&record.session.id);
         if known.is_some_and(|known| known.session.active_at >= record.session.active_at) {
             return;
         }
@@ -77,7 +77,7 @@ impl Work {
     fn bring_event(&mut self, event: EventView, at: Time) {
         self.note_billed(&event);
         if let Some(name) = returned::name(&event) {
-            self.view.returned_nodes.insert(event.node_id.clone());
+            self.view.stored.returned_nodes.insert(event.node_id.clone());
             self.batch.returned.push(name);
         }
         if self.free.remove(&event.seq) {
@@ -87,12 +87,12 @@ impl Work {
             return;
         }
         // As an old event that an operator inserts: it keeps its time.
-        self.view.last_seq += 1;
-        let event = EventView { seq: self.view.last_seq, ..event };
-        if let Some(record) = self.view.sessions.get(&SessionId::new(&event.session_id)) {
-            self.view.tail.push(record.no, event.seq);
+        self.view.stored.last_seq += 1;
+        let event = EventView { seq: self.view.stored.last_seq, ..event };
+        if let Some(record) = self.view.stored.sessions.get(&SessionId::new(&event.session_id)) {
+            self.view.stored.tail.push(record.no, event.seq);
         }
-        self.view.last_time = self.view.last_time.max(event.timestamp);
+        self.view.stored.last_time = self.view.stored.last_time.max(event.timestamp);
         self.batch.events.push(event);
     }
 }

@@ -47,7 +47,7 @@ impl Work {
 impl crate::supervisor::hub::view::View {
     /// Facts of an event.
     pub fn facts_of_event(&self, event: &EventView, session: Option<&Session>, at: Time) -> Facts {
-        let known = self.sessions.get(event.session_id.as_str());
+        let known = self.stored.sessions.get(event.session_id.as_str());
         let session = session.or(known.map(|record| &record.session));
         Facts {
             event: Some(EventFacts {

@@ -20,21 +20,21 @@ use crate::store::state;
 
 impl Work {
     pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {
-        public_id(local, node, self.view.sessions.get(local).map(|record| &record.session))
+        public_id(local, node, self.view.stored.sessions.get(local).map(|record| &record.session))
     }
 
     /// The number of a new session, or the one it had before an operator deleted it.
     pub(super) fn session_no(&mut self, id: &SessionId) -> u32 {
-        if let Some(no) = self.view.gone_sessions.get(id) {
+        if let Some(no) = self.view.stored.gone_sessions.get(id) {
             return *no;
         }
-        let no = self.view.next_session_no;
-        self.view.next_session_no = no.saturating_add(1);
+        let no = self.view.stored.next_session_no;
+        self.view.stored.next_session_no = no.saturating_add(1);
         no
     }
 
     pub(super) fn put_session(&mut self, record: SessionRecord) {
-        let known = self.view.sessions.get(&record.session.id);
+        let known = self.view.stored.sessions.get(&record.session.id);
         let asked = known.map(|known| known.session.asks.as_slice()).unwrap_or_default();
         if asked != record.session.asks {
             self.asking.insert(record.session.id.clone());
@@ -46,13 +46,13 @@ impl Work {
             self.stirred = true;
         }
         self.batch.sessions.insert(id, record.clone());
-        self.view.put_session(record);
+        self.view.stored.put_session(record);
     }
 
     /// Adds an event to a session's facts; gives the session's name.
     pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) -> String {
         let id = &record.session.id;
-        let watched = Arc::make_mut(self.view.watched.entry(id.clone()).or_default());
+        let watched = Arc::make_mut(self.view.live.watched.entry(id.clone()).or_default());
         if watched.facts.fold(&record.session, kind, data, at) {
             self.told.insert(id.clone());
         }
@@ -65,7 +65,7 @@ impl Work {
         let (seq, timestamp) = self.next_place(at);
         let data = raw(data);
         let session_id = self.fold(record, kind, &data, timestamp);
-        self.view.tail.push(record.no, seq);
+        self.view.stored.tail.push(record.no, seq);
         self.batch.events.push(EventView {
             seq,
             id: id::fresh(),
@@ -82,13 +82,13 @@ impl Work {
 
     /// Something that concerns every session has changed.
     pub(super) fn look_at_all_again(&mut self) {
-        let all: Vec<SessionId> = self.view.watched.keys().cloned().collect();
+        let all: Vec<SessionId> = self.view.live.watched.keys().cloned().collect();
         all.iter().for_each(|id| self.look_again(id));
     }
 
     /// Something beside its events has changed.
     pub(super) fn look_again(&mut self, id: &SessionId) {
-        if let Some(watched) = self.view.watched.get_mut(id) {
+        if let Some(watched) = self.view.live.watched.get_mut(id) {
             Arc::make_mut(watched).due = Some(Time::default());
         }
     }
@@ -109,7 +109,7 @@ impl Work {
     pub(super) fn renew_unreadable(&mut self, id: &SessionId) {
         for kind in [FACTS.name, MEMORY.name] {
             let name = state::name(kind, id.as_str());
-            if self.view.unreadable.contains(&name) {
+            if self.view.stored.unreadable.contains(&name) {
                 self.put_state(name, None);
             }
         }
@@ -117,7 +117,7 @@ impl Work {
 
     /// A session is gone for good.
     pub(super) fn forget_session(&mut self, id: &SessionId) {
-        self.view.watched.remove(id);
+        self.view.live.watched.remove(id);
         [FACTS.name, MEMORY.name, MARKS.name, HANDOVER.name, STOPPING.name]
             .iter()
             .for_each(|kind| self.put_state(state::name(kind, id.as_str()), None));

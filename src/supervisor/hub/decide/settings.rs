@@ -11,7 +11,7 @@ impl Work {
     pub fn settle(&mut self, settings: Arc<Settings>) {
         self.view.take_settings(settings);
         self.tell_covers();
-        self.view.policies_looked = Time::default();
+        self.view.live.policies_looked = Time::default();
         self.look_at_all_again();
     }
 }

@@ -74,7 +74,7 @@ impl Work {
     /// What was tried once and came to nothing is tried again for whoever asks again.
     pub(super) fn try_stops_again(&mut self, is_its: impl Fn(&Session) -> bool, at: Time) {
         for (id, stopping) in self.all_stops().into_iter().filter(|(_, stopping)| stopping.gave_up) {
-            if self.view.sessions.get(&id).is_some_and(|record| is_its(&record.session)) {
+            if self.view.stored.sessions.get(&id).is_some_and(|record| is_its(&record.session)) {
                 self.keep(STOPPING, id.as_str(), &stopping.again(at), at);
             }
         }
@@ -106,7 +106,7 @@ impl Work {
     pub(super) fn go_on_with_stops(&mut self, at: Time) {
         self.stirred = true;
         if self.view.any_kept(HALT) {
-            let running = self.view.sessions.values().filter(|one| one.session.activity.runs());
+            let running = self.view.stored.sessions.values().filter(|one| one.session.activity.runs());
             let halted = running.filter(|one| self.view.halt_of(one.session.project.as_str()).is_some());
             let ids: Vec<SessionId> = halted.map(|one| one.session.id.clone()).collect();
             ids.iter().for_each(|id| self.stop_turn(id, &Cause::Halt, at));
@@ -117,7 +117,7 @@ impl Work {
     }
 
     fn go_on_with_stop(&mut self, id: &SessionId, mut stopping: Stopping, at: Time) {
-        let record = self.view.sessions.get(id).cloned();
+        let record = self.view.stored.sessions.get(id).cloned();
         let Some(record) =
             record.filter(|one| one.session.activity.runs() && self.is_wanted(&one.session, &stopping))
         else {
@@ -167,7 +167,7 @@ impl Work {
     }
 
     pub(super) fn is_connected(&self, node: &NodeId) -> bool {
-        self.view.nodes.get(node).is_some_and(|node| node.online)
+        self.view.is_online(node)
     }
 
     /// Answers whoever waits for turns to stop, and has people see those that do not.
@@ -176,7 +176,7 @@ impl Work {
             one.state == CommandState::Running && matches!(one.verb, Verb::HaltWork | Verb::PauseSession)
         };
         let waiting: Vec<Command> =
-            self.view.commands.values().filter(waits).map(|one| Command::clone(one)).collect();
+            self.view.stored.commands.values().filter(waits).map(|one| Command::clone(one)).collect();
         for command in waiting {
             if let Some(outcome) = self.stop_outcome(&command, at) {
                 self.end_here(command, outcome, at);
@@ -241,13 +241,13 @@ impl Work {
     }
 
     fn running_in<'a>(&'a self, project: &'a str) -> impl Iterator<Item = &'a Session> {
-        let all = self.view.sessions.values().map(|record| &record.session);
+        let all = self.view.stored.sessions.values().map(|record| &record.session);
         all.filter(move |one| one.activity.runs() && (project.is_empty() || one.project.as_str() == project))
     }
 
     /// What may begin a turn in spite of a halt, since its node had it before; `None`: that is not known yet.
     fn beginning_in(&self, halt: &Command, is_over: bool) -> Option<Vec<String>> {
-        let begins = self.view.commands.values().filter(|one| {
+        let begins = self.view.stored.commands.values().filter(|one| {
             matches!(one.verb, Verb::CreateSession | Verb::PromptSession)
                 && (halt.project.is_empty() || one.project == halt.project)
         });
@@ -264,7 +264,7 @@ impl Work {
 
     /// Nodes that are away and may run something of a project.
     fn away_of(&self, project: &str) -> String {
-        let away = self.view.nodes.values().filter(|node| !node.online).filter(|node| {
+        let away = self.view.every_node().filter(|node| !node.link.online).filter(|node| {
             project.is_empty() || node.record.projects.iter().any(|one| one.name.as_str() == project)
         });
         let names: Vec<&str> = away.map(|node| node.record.id.as_str()).collect();
@@ -298,7 +298,7 @@ impl Work {
 
     /// An open alert has another text from now on; nobody is called for that.
     fn retell(&mut self, name: &str, about: &str, text: &str, at: Time) {
-        let open = self.view.open_alert(name, about).cloned();
+        let open = self.view.stored.open_alert(name, about).cloned();
         if let Some(alert) = open.and_then(|open| report(&open, open.severity, text, at)) {
             self.put_alert(alert);
         }
@@ -308,7 +308,7 @@ impl Work {
     fn tell_incomplete(&mut self, at: Time) {
         let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, mut stopping) in self.all_stops() {
-            let Some(record) = self.view.sessions.get(&id).cloned() else { continue };
+            let Some(record) = self.view.stored.sessions.get(&id).cloned() else { continue };
             let is_away = !self.is_connected(&record.session.node_id);
             if (stopping.gave_up || is_away) && !stopping.told {
                 stopping.told = true;
@@ -328,7 +328,7 @@ impl Work {
             };
             left.entry(about.unwrap_or_default()).or_default().push(why);
         }
-        let open = self.view.open_alerts.keys().filter(|(name, _)| name == INCOMPLETE);
+        let open = self.view.stored.open_alerts.keys().filter(|(name, _)| name == INCOMPLETE);
         let over: Vec<String> =
             open.map(|(_, about)| about.clone()).filter(|about| !left.contains_key(about)).collect();
         over.iter().for_each(|about| self.well_again(INCOMPLETE, about, at));

@@ -22,7 +22,7 @@ use crate::store::kept::{HALT, MARKS};
 use crate::store::sheet::edit::{Deed, Edit, Edits};
 use crate::supervisor::hub::input::{Asked, Closer, From, Greeted, Input, Link, NotAccepted, Timed};
 use crate::supervisor::hub::settings::Settings;
-use crate::supervisor::hub::view::{NodeState, View};
+use crate::supervisor::hub::view::View;
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -101,7 +101,7 @@ impl Stage {
             incarnation: incarnation.into(),
             first_seq,
             last_seq,
-            epoch: self.view.nodes.get(node).map_or(0, |state| state.record.epoch),
+            epoch: self.view.find_node(node).map_or(0, |state| state.record.epoch),
             credit_bytes: 0,
             projects: vec![project],
         };
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     fn link_of(&self, node: &str) -> From {
-        From { node: node.into(), epoch: self.view.nodes[node].record.epoch }
+        From { node: node.into(), epoch: self.view.find_node(node).unwrap().record.epoch }
     }
 
     /// One event of a session of a node, at a time.
@@ -137,7 +137,7 @@ impl Stage {
 
     fn show(&mut self, node: &str, as_of_seq: u64, sessions: Vec<Session>) {
         let from = self.link_of(node);
-        let projects = self.view.nodes[node].record.projects.clone();
+        let projects = self.view.find_node(node).unwrap().record.projects.clone();
         self.play(vec![Input::Snapshot { from, snapshot: Snapshot { as_of_seq, projects, sessions } }]);
     }
 
@@ -195,7 +195,7 @@ fn an_event_that_comes_twice_is_stored_once() {
     stage.send("a", 3..=7);
     let numbers: Vec<u64> = stage.events.iter().map(|event| event.node_seq).filter(|seq| *seq > 0).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(stage.view.sessions["s1"].session.events, 7);
+    assert_eq!(stage.view.stored.sessions["s1"].session.events, 7);
     assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 7);
 }
 
@@ -207,7 +207,7 @@ fn a_hole_inside_a_link_closes_it_and_keeps_what_came_before() {
     stage.send("a", 4..=5);
     assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 2);
     assert_eq!(stage.closed, ["event 4 came after 2: the numbers between are missing"]);
-    assert!(!stage.view.nodes["n"].online);
+    assert!(!stage.view.find_node("n").unwrap().link.online);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn an_older_connection_of_a_node_cannot_write() {
     stage.play(vec![Input::Events { from: old.clone(), batch: batch("a", 1..=3) }]);
     assert_eq!(stage.view.node("n").unwrap().journal.acknowledged, 0);
     stage.play(vec![Input::Disconnect { from: old, reason: "late".into() }]);
-    assert!(stage.view.nodes["n"].online, "the newer connection stays");
+    assert!(stage.view.find_node("n").unwrap().link.online, "the newer connection stays");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn what_an_older_connection_says_changes_nothing() {
     stage.send("a", 1..=2);
     let old = stage.from();
     stage.connect("a", 1, 9).unwrap();
-    let (before, said) = (stage.view.nodes["n"].clone(), stage.told.len());
+    let (before, said) = (stage.view.find_node("n").unwrap().to_state(), stage.told.len());
     let events = || Input::Events { from: old.clone(), batch: batch("a", 3..=5) };
     let snapshot = Snapshot { as_of_seq: 9, projects: Vec::new(), sessions: Vec::new() };
     let batch = stage.play(vec![
@@ -249,8 +249,8 @@ fn what_an_older_connection_says_changes_nothing() {
         events(),
     ]);
     assert!(batch.is_empty(), "{batch:?}");
-    assert_eq!(stage.view.nodes["n"].record, before.record);
-    assert_eq!(stage.view.sessions["s1"].session.events, 2);
+    assert_eq!(*stage.view.find_node("n").unwrap().record, before.record);
+    assert_eq!(stage.view.stored.sessions["s1"].session.events, 2);
     assert_eq!(stage.told.len(), said, "and it is told nothing");
 }
 
@@ -388,17 +388,22 @@ fn a_picture_older_than_the_events_changes_nothing_that_they_said() {
     let mut stage = Stage::new();
     stage.connect("a", 1, 9).unwrap();
     stage.say("n", 1, "s1", "session.status", 7, &json!({"status": {"type": "busy"}}));
-    let busy = stage.view.sessions["s1"].session.clone();
+    let busy = stage.view.stored.sessions["s1"].session.clone();
     stage.say("n", 2, "s1", "session.idle", 7, &json!({}));
     stage.show("n", 1, vec![busy.clone()]);
-    assert_eq!(stage.view.sessions["s1"].session.activity, Activity::Idle);
-    let lost =
-        Session { title: "known to the node alone".into(), ..stage.view.sessions["s1"].session.clone() };
+    assert_eq!(stage.view.stored.sessions["s1"].session.activity, Activity::Idle);
+    let lost = Session {
+        title: "known to the node alone".into(),
+        ..stage.view.stored.sessions["s1"].session.clone()
+    };
     stage.show("n", 2, vec![lost]);
-    assert_eq!(stage.view.sessions["s1"].session.title, "known to the node alone");
+    assert_eq!(stage.view.stored.sessions["s1"].session.title, "known to the node alone");
     let unseen = Session { id: "s2".into(), ..busy };
     stage.show("n", 1, vec![unseen]);
-    assert!(stage.view.sessions.contains_key("s2"), "of a session without events here any picture is news");
+    assert!(
+        stage.view.stored.sessions.contains_key("s2"),
+        "of a session without events here any picture is news"
+    );
 }
 
 #[test]
@@ -413,7 +418,7 @@ fn helpers_of_a_copied_machine_belong_to_its_own_sessions() {
         stage.say(node, 3, "h1", "session.updated", 3, &helper);
         stage.say(node, 4, "h1", "session.idle", 4, &json!({}));
     }
-    assert_eq!(stage.view.sessions["h1@m"].session.parent_id, Some("s1@m".into()));
+    assert_eq!(stage.view.stored.sessions["h1@m"].session.parent_id, Some("s1@m".into()));
     for id in ["s1", "s1@m"] {
         assert_eq!(stage.view.session(&id.into()).unwrap().cost_micros, Some(1_000_000), "{id}");
     }
@@ -444,7 +449,7 @@ fn a_turn_waits_with_its_helpers_and_is_answered_through() {
         shown.helper_asks.iter().map(|one| (one.session_id.as_str(), one.ask.what.as_str())).collect();
     assert_eq!((asks, shown.asks.len()), (vec![("deep", "make")], 0));
     let marks = Default::default();
-    assert!(stage.view.beside(&stage.view.sessions["s"].session, &marks).helper_waits);
+    assert!(stage.view.beside(&stage.view.stored.sessions["s"].session, &marks).helper_waits);
     say(&mut stage, "deep", "permission.replied", json!({"requestID": "per_1", "reply": "once"}));
     assert_eq!(status(&stage, "s"), Status::Running);
     // What a helper of a turn that is over waits for keeps nobody waiting.
@@ -457,14 +462,14 @@ fn a_turn_waits_with_its_helpers_and_is_answered_through() {
 fn a_name_with_an_at_is_no_other_nodes_session() {
     let mut stage = Stage::new();
     for (node, session) in [("n", "s1"), ("n", "s1@m"), ("m", "s1"), ("m", "s1@m")] {
-        if !stage.view.nodes.contains_key(node) {
+        if !stage.view.stored.nodes.contains_key(node) {
             stage.connect_node(node, "a", 1, 9).unwrap();
         }
-        let seq = stage.view.nodes[node].record.committed + 1;
+        let seq = stage.view.find_node(node).unwrap().record.committed + 1;
         stage.say(node, seq, session, "session.idle", 1, &json!({}));
     }
-    assert_eq!(stage.view.sessions.len(), 4);
-    for record in stage.view.sessions.values() {
+    assert_eq!(stage.view.stored.sessions.len(), 4);
+    for record in stage.view.stored.sessions.values() {
         assert_eq!(record.session.events, 1);
         let local = local_id(&record.session.id, &record.session.node_id);
         assert!(["s1", "s1@m"].contains(&local.as_str()), "{} is {local}", record.session.id);
@@ -489,7 +494,7 @@ fn parents_that_change_or_go_round_are_counted_once() {
     say("t", "u");
     let cost = |id: &str| stage.view.session(&id.into()).unwrap().cost_micros;
     assert_eq!(cost("s"), Some(9_000_000));
-    assert_eq!(stage.view.helpers["s"].len(), 8);
+    assert_eq!(stage.view.stored.helpers["s"].len(), 8);
 }
 
 /// An agent with a copy of a node's journal, from another address: it holds this epoch.
@@ -570,9 +575,9 @@ fn what_is_missing_is_counted_apart_from_what_is_committed() {
     stage.send("a", 4..=7);
     let journal = stage.view.node("n").unwrap().journal;
     assert_eq!((journal.acknowledged, journal.given_up, journal.missing, journal.lag), (7, 3, 0, 2));
-    let mut state = NodeState::clone(&stage.view.nodes["n"]);
+    let mut state = stage.view.find_node("n").unwrap().to_state();
     state.record.stored -= 1;
-    stage.view.nodes.insert("n".into(), std::sync::Arc::new(state));
+    stage.view.put_node(state);
     assert_eq!(stage.view.node("n").unwrap().journal.missing, 1);
 }
 
@@ -605,9 +610,9 @@ fn a_cancelled_command_that_nobody_was_told_of_ends_and_another_is_left_to_its_n
 fn commands_wait_for_the_credit_of_their_node_and_keep_their_order() {
     let mut stage = Stage::new();
     stage.connect("a", 1, 0).unwrap();
-    let mut state = NodeState::clone(&stage.view.nodes["n"]);
-    state.command_credit = 600;
-    stage.view.nodes.insert("n".into(), std::sync::Arc::new(state));
+    let mut state = stage.view.find_node("n").unwrap().to_state();
+    state.link.command_credit = 600;
+    stage.view.put_node(state);
     let asked = stage.ask(&["", "", "", ""], "create_session", None);
     let ids: Vec<CommandId> = asked.iter().map(|one| one.as_ref().unwrap().id.clone()).collect();
     let told = |stage: &Stage| -> Vec<CommandId> {
@@ -637,9 +642,9 @@ fn a_clock_that_is_set_takes_nobodys_time() {
         stage.connect_node("other", "b", 1, 0).unwrap();
         (stage.now, stage.jumped) = (stage.now + by, by);
         stage.play(vec![Input::Tick]);
-        assert!(stage.view.nodes["other"].online, "by {by}");
+        assert!(stage.view.find_node("other").unwrap().link.online, "by {by}");
         assert_eq!(kinds(&stage, "clock.jumped"), [json!({"by_ms": by})]);
-        let open = stage.view.commands.get(&command.id).map(|open| open.expires_at);
+        let open = stage.view.stored.commands.get(&command.id).map(|open| open.expires_at);
         assert_eq!(open, Some(Time(command.expires_at.0 + by)), "by {by}");
         let times: Vec<Time> = stage.events.iter().map(|event| event.timestamp).collect();
         assert!(times.is_sorted(), "by {by}");
@@ -657,7 +662,7 @@ fn what_a_lost_journal_may_have_done_is_not_asked_for_again() {
     let queued = stage.ask(&[""], "create_session", None).remove(0).unwrap();
     stage.told.clear();
     stage.connect("b", 0, 0).unwrap();
-    assert!(!stage.view.commands.contains_key(&sent.id), "it may have been done");
+    assert!(!stage.view.stored.commands.contains_key(&sent.id), "it may have been done");
     let told: Vec<&CommandId> = stage
         .told
         .iter()
@@ -688,7 +693,7 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
     let from = stage.link_of("n");
     let heard = Input::Events { from, batch: Events { incarnation: "a".into(), events: vec![event] } };
     let batch = stage.play(vec![Input::Edits { edits: Edits { list: vec![gone], done: 1 }, reply }, heard]);
-    assert!(stage.view.sessions.contains_key("s") && batch.sessions.contains_key("s"));
+    assert!(stage.view.stored.sessions.contains_key("s") && batch.sessions.contains_key("s"));
     assert!(batch.edits.gone.is_empty(), "else the row is removed after it was written");
 }
 
@@ -699,7 +704,7 @@ fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
     let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: Deed::Put(Vec::new()) };
     let list = vec![edit(Kind::Node, "n"), edit(Kind::Cost, "c"), edit(Kind::Session, "unknown")];
     let batch = stage.play(vec![Input::Move { by: "scrub", list, reply: oneshot::channel().0 }]);
-    assert_eq!(batch.nodes["n"], stage.view.nodes["n"].record);
+    assert_eq!(batch.nodes["n"], *stage.view.find_node("n").unwrap().record);
     assert_eq!(batch.moved.list, [edit(Kind::Cost, "c")]);
     assert!(batch.sessions.is_empty());
 }

@@ -17,7 +17,7 @@ use crate::store::change::Kind;
 use crate::store::kept::{Kept, Kind as StateKind};
 use crate::store::state;
 use crate::supervisor::hub::input::From;
-use crate::supervisor::hub::view::NodeState;
+use crate::supervisor::hub::live::{NodeRef, NodeState};
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
 const TOTAL_CREDIT: u64 = 256 * 1024 * 1024;
@@ -30,9 +30,9 @@ const LEAST_CREDIT: u64 = 64 * 1024;
 
 impl Work {
     /// The node an input came from, unless a newer connection has taken its place.
-    pub(super) fn current(&self, from: &From) -> Option<&NodeState> {
-        let state = self.view.nodes.get(&from.node)?;
-        (state.online && (state.record.epoch == from.epoch || sabotage::NO_FENCING)).then_some(&**state)
+    pub(super) fn current(&self, from: &From) -> Option<NodeRef<'_>> {
+        let state = self.view.find_node(from.node.as_str())?;
+        (state.link.online && (state.record.epoch == from.epoch || sabotage::NO_FENCING)).then_some(state)
     }
 
     /// Puts a node in place of what was known of it, and into the batch.
@@ -40,7 +40,7 @@ impl Work {
         let id = state.record.id.to_string();
         self.batch.edits.is_back(Kind::Node, &id);
         self.batch.nodes.insert(id, state.record.clone());
-        self.view.nodes.insert(state.record.id.clone(), Arc::new(state));
+        self.view.put_node(state);
     }
 
     /// Keeps this under this kind and key from now on.
@@ -55,7 +55,7 @@ impl Work {
 
     pub(super) fn put_state(&mut self, name: String, kept: Option<Kept>) {
         let kept = kept.map(Arc::new);
-        let known = self.view.put_state(name.clone(), kept.clone());
+        let known = self.view.stored.put_state(name.clone(), kept.clone());
         if kept.is_some() || known.is_some() {
             self.batch.state.insert(name, kept);
         }
@@ -63,14 +63,14 @@ impl Work {
 
     /// The credit of one agent: its share of what all may have.
     pub(super) fn credit(&self) -> u64 {
-        (TOTAL_CREDIT / (self.view.nodes.len() as u64).max(1)).clamp(LEAST_CREDIT, MOST_CREDIT)
+        (TOTAL_CREDIT / (self.view.stored.nodes.len() as u64).max(1)).clamp(LEAST_CREDIT, MOST_CREDIT)
     }
 
     /// The next sequence number and its time, which never runs backwards.
     pub(super) fn next_place(&mut self, at: Time) -> (u64, Time) {
-        self.view.last_seq += 1;
-        self.view.last_time = self.view.last_time.max(at);
-        (self.view.last_seq, self.view.last_time)
+        self.view.stored.last_seq += 1;
+        self.view.stored.last_time = self.view.stored.last_time.max(at);
+        (self.view.stored.last_seq, self.view.stored.last_time)
     }
 
     /// Writes into the audit log that somebody has done something, to what, with which particulars.

@@ -384,7 +384,7 @@ async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiErr
 async fn logs(hub: &Hub, session: &str) -> Result<Said, ApiError> {
     let session = SessionId::new(session.trim());
     let view = hub.view();
-    let Some(record) = view.sessions.get(&session) else {
+    let Some(record) = view.stored.sessions.get(&session) else {
         return Ok(Said::badly(format!("There is no session `{session}`.")));
     };
     let (id, no) = (session.to_string(), record.no);

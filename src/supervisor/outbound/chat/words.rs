@@ -166,9 +166,9 @@ fn of_alert(notice: &Notice) -> Card {
 
 /// How things stand, in a few lines.
 pub fn status(view: &View) -> String {
-    let online = view.nodes.values().filter(|node| node.online).count();
+    let online = view.every_node().filter(|node| node.link.online).count();
     let count = |status: Status| {
-        view.sessions.values().filter(|one| view.status_of(&one.session).0 == status).count()
+        view.stored.sessions.values().filter(|one| view.status_of(&one.session).0 == status).count()
     };
     let states: Vec<String> = Status::ALL
         .into_iter()
@@ -177,18 +177,18 @@ pub fn status(view: &View) -> String {
         .map(|(status, count)| format!("{count} {}", status.as_str()))
         .collect();
     let wanted = view.open_approvals().iter().filter(|one| one.state.wants_answer()).count();
-    let alerts = view.alerts.values().filter(|alert| alert.is_open()).count();
+    let alerts = view.stored.alerts.values().filter(|alert| alert.is_open()).count();
     let sessions = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
     format!(
         "Nodes: {online} of {} connected.\nSessions: {sessions}.\nWaiting for an answer: {wanted}. Open alerts: {alerts}.",
-        view.nodes.len()
+        view.stored.nodes.len()
     )
 }
 
 /// Sessions that are not over, those that wait for a person first.
 pub fn sessions(view: &View) -> String {
     let is_over = |session: &Session| matches!(session.activity, Activity::Ended(_));
-    let records = view.by_age.iter().filter_map(|(_, id)| view.sessions.get(id));
+    let records = view.stored.by_age.iter().filter_map(|(_, id)| view.stored.sessions.get(id));
     let mut found: Vec<_> = records.filter(|record| !is_over(&record.session)).collect();
     found.sort_by_key(|record| record.session.asks.is_empty() && !view.is_kept_waiting(&record.session));
     let line = |session: &Session| {
@@ -220,7 +220,7 @@ pub fn nodes(view: &View) -> String {
 /// What the sessions have cost, by project, as far as that is known.
 pub fn cost(view: &View) -> String {
     let mut sums = std::collections::BTreeMap::<String, (u64, usize)>::new();
-    for record in view.sessions.values() {
+    for record in view.stored.sessions.values() {
         let sum = sums.entry(record.session.project.to_string()).or_default();
         match record.session.cost_micros {
             Some(micros) => sum.0 = sum.0.saturating_add(micros),
@@ -255,7 +255,7 @@ pub fn last_events(hub: &Hub, session: (String, u32)) -> Result<Vec<EventView>, 
         count: false,
     };
     let view = hub.view();
-    Ok(hub.store().read()?.events(&query, &view.tail)?.events)
+    Ok(hub.store().read()?.events(&query, &view.stored.tail)?.events)
 }
 
 /// Those events as lines, oldest first.

@@ -128,7 +128,7 @@ impl Discord {
             format!(" ({} on {})", notice.project, notice.node)
         };
         let mut body = dress::plain(&format!("Session `{}`{place}", notice.session));
-        set_nonce(&mut body, &format!("thread {} {}", self.hub.view().store_id, notice.session));
+        set_nonce(&mut body, &format!("thread {} {}", self.hub.view().stored.store_id, notice.session));
         let path = format!("/channels/{}/messages", self.config.alerts);
         let message = text(&self.rest.call(Method::POST, &path, &path, &body).await?["id"]);
         let name = chat::cut(&format!("{} {}", notice.project, notice.session), MOST_NAME);

@@ -101,7 +101,7 @@ impl Day {
             incarnation: "a".into(),
             first_seq: 1,
             last_seq: *self.seqs.entry(node).or_default(),
-            epoch: self.stage.view.nodes.get(node).map_or(0, |state| state.record.epoch),
+            epoch: self.stage.view.find_node(node).map_or(0, |state| state.record.epoch),
             credit_bytes: 0,
             projects: projects.to_vec(),
         };
@@ -190,16 +190,17 @@ impl Day {
         let view = &self.stage.view;
         let loaded = Loaded {
             store_id: "s".into(),
-            last_seq: view.last_seq,
-            last_time: view.last_time,
-            alerts: view.alerts.values().map(|one| (**one).clone()).collect(),
-            nodes: view.nodes.values().map(|one| one.record.clone()).collect(),
-            sessions: view.sessions.values().map(|one| (**one).clone()).collect(),
+            last_seq: view.stored.last_seq,
+            last_time: view.stored.last_time,
+            alerts: view.stored.alerts.values().map(|one| (**one).clone()).collect(),
+            nodes: view.every_node().map(|one| one.record.clone()).collect(),
+            sessions: view.stored.sessions.values().map(|one| (**one).clone()).collect(),
             gone_nodes: Vec::new(),
             gone_sessions: Vec::new(),
             returned_nodes: BTreeSet::new(),
-            open_commands: view.commands.values().map(|one| (**one).clone()).collect(),
+            open_commands: view.stored.commands.values().map(|one| (**one).clone()).collect(),
             state: view
+                .stored
                 .state
                 .iter()
                 .map(|(name, one)| (name.clone(), Kept::read(name, one.record())))

@@ -60,9 +60,9 @@ fn usage_counts_in_the_period_of_its_day_and_history_in_none() {
     assert_eq!(spent(&stage), [750_000, 1_150_000]);
     assert_eq!(stage.view.session(&"s".into()).unwrap().cost_micros, Some(400_000), "it has cost that");
     // The day of a clock that is off is not believed.
-    let mut node = NodeState::clone(&stage.view.nodes["n"]);
-    node.clock_ahead_ms = -86_400_000;
-    stage.view.nodes.insert("n".into(), std::sync::Arc::new(node));
+    let mut node = stage.view.find_node("n").unwrap().to_state();
+    node.link.clock_ahead_ms = -86_400_000;
+    stage.view.put_node(node);
     stage.say("n", 5, "s", "message.updated", now, &message("m4", 0.10, "2026-11-25T12:00:00Z"));
     assert_eq!(spent(&stage), [850_000, 1_250_000]);
 }

@@ -23,7 +23,7 @@ impl Stage {
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now += SECOND;
-            let online = self.view.nodes["n"].online;
+            let online = self.view.find_node("n").unwrap().link.online;
             let beat = online.then(|| Input::Heartbeat { from: self.from(), heartbeat: None });
             self.play(beat.into_iter().chain([Input::Tick]).collect());
         }
@@ -52,12 +52,12 @@ impl Stage {
     }
 
     fn open_text(&self, name: &str, about: &str) -> Option<String> {
-        self.view.open_alert(name, about).map(|alert| alert.text.clone())
+        self.view.stored.open_alert(name, about).map(|alert| alert.text.clone())
     }
 
     /// The one command of this kind that has not ended, if there is one.
     fn is_open(&self, id: &CommandId) -> bool {
-        self.view.commands.contains_key(id)
+        self.view.stored.commands.contains_key(id)
     }
 }
 

@@ -23,7 +23,8 @@ fn started_with(rows: &[(&str, &str)]) -> Stage {
 }
 
 fn alerts(stage: &Stage) -> Vec<(String, String)> {
-    let open = stage.view.alerts.values().filter(|alert| alert.is_open() && alert.name == "state.unreadable");
+    let open =
+        stage.view.stored.alerts.values().filter(|alert| alert.is_open() && alert.name == "state.unreadable");
     open.map(|alert| (alert.about.clone(), alert.text.clone())).collect()
 }
 
@@ -56,7 +57,7 @@ fn a_row_of_any_kind_that_cannot_be_read_stays_and_is_an_alert_that_names_it() {
             stage.now += 60_000;
             let batch = stage.play(vec![Input::Tick]);
             assert!(!matches!(batch.state.get(name), Some(None)), "{name} is taken away");
-            assert_eq!(stage.view.state[name].record().data, damaged, "{name} is left as it is");
+            assert_eq!(stage.view.stored.state[name].record().data, damaged, "{name} is left as it is");
             assert_eq!(alerts(&stage).len(), 1, "{name} is told once");
             // A person puts it right.
             let edit = Edit {
@@ -81,7 +82,7 @@ fn a_halt_that_cannot_be_read_holds_until_it_is_released() {
         ask_once(&mut stage, "halt_work", json!({"release": true})).unwrap();
         ask_once(&mut stage, "create_session", json!({"prompt": "go"})).unwrap();
         stage.play(vec![Input::Tick]);
-        assert!(!stage.view.state.contains_key("halt/*"));
+        assert!(!stage.view.stored.state.contains_key("halt/*"));
         assert_eq!(alerts(&stage), []);
     }
 }

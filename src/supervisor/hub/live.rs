@@ -1,0 +1,173 @@
+//! The live part of the present state: what links and this process tell, and no store holds.
+
+use std::sync::{Arc, LazyLock};
+
+use imbl::{HashMap, OrdMap};
+
+use super::view::View;
+use crate::base::clock::Time;
+use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
+use crate::protocol::session::SessionId;
+use crate::rules::policy::facts::Facts;
+use crate::store::node::NodeRecord;
+
+/// What is only known while links are up and this process runs. A commit that fails takes nothing of it away.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// When this machine began to run, as its clock says; `None` before the first input. It changes when the clock is set.
+    pub began: Option<Time>,
+    /// The link of every node that is stored.
+    pub links: OrdMap<NodeId, Arc<NodeLink>>,
+    /// When policies last looked for what is due.
+    pub policies_looked: Time,
+    /// What policies know of sessions that have not ended. Their facts are kept, too, where they could be read.
+    pub watched: HashMap<SessionId, Arc<Watched>>,
+}
+
+/// What policies know of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// What its events told.
+    pub facts: Facts,
+    /// When to look at it again if no event comes.
+    pub due: Option<Time>,
+}
+
+/// What a node's link tells of it.
+#[derive(Clone, Debug, Default)]
+pub struct NodeLink {
+    /// Whether it is up.
+    pub online: bool,
+    /// When the node was last heard of.
+    pub last_heard: Time,
+    /// As of the last heartbeat.
+    pub resources: Resources,
+    /// Milliseconds by which its clock is ahead of ours, as of the last heartbeat.
+    pub clock_ahead_ms: i64,
+    /// The last number its journal holds, as far as it said.
+    pub held: u64,
+    /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
+    pub command_credit: u64,
+    /// Whether its agent asks for leases.
+    pub takes_leases: bool,
+    /// The host of another agent that claims to be this node, as long as this one is connected.
+    pub impostor: Option<String>,
+}
+
+impl NodeLink {
+    /// A link that is down, of a node as it stands in the store.
+    pub fn offline(record: &NodeRecord) -> Self {
+        Self { last_heard: record.last_heard, held: record.committed, ..Self::default() }
+    }
+}
+
+/// A node: what is stored of it, and its link.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    /// What is stored of it.
+    pub record: NodeRecord,
+    /// What its link tells.
+    pub link: NodeLink,
+}
+
+impl NodeState {
+    /// A node as it stands in the store: not connected.
+    pub fn offline(record: NodeRecord) -> Self {
+        Self { link: NodeLink::offline(&record), record }
+    }
+
+    /// True when the agent has shown that it stored the epoch it was given.
+    pub fn is_confirmed(&self) -> bool {
+        self.record.confirmed == self.record.epoch
+    }
+
+    /// It has spoken over its present connection, and before that it stored the epoch.
+    pub fn confirm(&mut self) {
+        self.record.confirmed = self.record.epoch;
+    }
+}
+
+/// A node to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeRef<'v> {
+    /// What is stored of it.
+    pub record: &'v NodeRecord,
+    /// What its link tells.
+    pub link: &'v NodeLink,
+}
+
+impl NodeRef<'_> {
+    /// One of its own, to be changed and put back.
+    pub fn to_state(self) -> NodeState {
+        NodeState { record: self.record.clone(), link: self.link.clone() }
+    }
+
+    /// As the API shows it.
+    pub fn show(self, sessions: u64) -> Node {
+        let Self { record, link } = self;
+        Node {
+            id: record.id.clone(),
+            hostname: record.hostname.clone(),
+            status: if link.online { NodeStatus::Online } else { NodeStatus::Offline },
+            last_heartbeat: link.last_heard,
+            connected_at: record.connected_at,
+            version: record.version.clone(),
+            address: record.address.clone(),
+            epoch: record.epoch,
+            projects: record.projects.clone(),
+            resources: link.resources,
+            clock_ahead_ms: link.clock_ahead_ms,
+            journal: Journal {
+                incarnation: record.incarnation.clone(),
+                held: link.held.max(record.committed),
+                acknowledged: record.committed,
+                lag: link.held.saturating_sub(record.committed),
+                given_up: record.given_up,
+                missing: record.committed.saturating_sub(record.stored + record.given_up),
+            },
+            sessions,
+        }
+    }
+}
+
+/// The link of a node that never had one.
+static DOWN: LazyLock<NodeLink> = LazyLock::new(NodeLink::default);
+
+impl View {
+    /// A node that is stored.
+    pub fn find_node(&self, id: &str) -> Option<NodeRef<'_>> {
+        self.stored.nodes.get(id).map(|record| self.with_link(record))
+    }
+
+    /// Every node that is stored.
+    pub fn every_node(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        self.stored.nodes.values().map(|record| self.with_link(record))
+    }
+
+    fn with_link<'v>(&'v self, record: &'v NodeRecord) -> NodeRef<'v> {
+        let link = self.live.links.get(&record.id);
+        NodeRef { record, link: link.map_or(&*DOWN, |link| &**link) }
+    }
+
+    /// True while a node's link is up.
+    pub fn is_online(&self, id: &NodeId) -> bool {
+        self.live.links.get(id).is_some_and(|link| link.online)
+    }
+
+    /// Puts a node in place of what was known of it.
+    pub fn put_node(&mut self, node: NodeState) {
+        self.put_link(&node.record.id, node.link);
+        self.stored.nodes.insert(node.record.id.clone(), Arc::new(node.record));
+    }
+
+    /// Puts a link in place of what was known of it.
+    pub fn put_link(&mut self, id: &NodeId, link: NodeLink) {
+        self.live.links.insert(id.clone(), Arc::new(link));
+    }
+
+    /// Forgets a node.
+    pub fn remove_node(&mut self, id: &NodeId) {
+        self.stored.nodes.remove(id);
+        self.live.links.remove(id);
+    }
+}
