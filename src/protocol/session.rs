@@ -267,6 +267,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// True until it is killed or deleted.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.activity, Activity::Ended(_))
+    }
+
     /// A session about which nothing is known yet but its place.
     pub fn new(id: SessionId, node_id: NodeId, project: ProjectName, at: Time) -> Self {
         Self {

@@ -15,7 +15,6 @@ use super::shared::Shared;
 use crate::base::clock::{self, Stopwatch, Time};
 use crate::base::{id, memory};
 use crate::protocol::command::CommandId;
-use crate::protocol::session::Activity;
 use crate::rules::alert::is_due;
 use crate::rules::watch::{Limits, Verdict};
 
@@ -117,16 +116,8 @@ fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
 }
 
 fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Found) {
-    let mut open: BTreeMap<&str, u64> = BTreeMap::new();
-    if view.every_node().any(|node| !node.link.online) {
-        for record in view.stored.sessions.values() {
-            if !matches!(record.session.activity, Activity::Ended(_)) {
-                *open.entry(record.session.node_id.as_str()).or_default() += 1;
-            }
-        }
-    }
     for node in view.every_node() {
-        let sessions = open.get(node.record.id.as_str()).copied().unwrap_or_default();
+        let sessions = view.stored.open_of_node(node.record.id.as_str());
         look_at_node(node, sessions, limits, (began, now), found);
     }
 }

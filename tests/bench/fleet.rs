@@ -26,11 +26,16 @@ struct Member {
     session: String,
     /// Its frames take turns through so many sessions.
     sessions: u64,
+    /// What it says instead of the plain events.
+    script: Option<Script>,
     credit: usize,
     last: u64,
     /// How long its paced frames waited to be acknowledged, in microseconds.
     delays: Vec<u64>,
 }
+
+/// Writes a frame: for this incarnation and node, its events from one number to another.
+pub type Script = fn(&str, &str, u64, u64) -> String;
 
 /// Frames that are not acknowledged yet: the last number of each, and when it was due.
 type Open = VecDeque<(u64, Instant)>;
@@ -52,7 +57,15 @@ impl Fleet {
                 let (peer, welcome) = Peer::join(&url, TOKEN, &node).await;
                 let credit = usize::try_from(welcome.credit_bytes).unwrap_or(usize::MAX);
                 let session = format!("ses-{node}");
-                members.push(Member { peer, session, sessions: 1, credit, last: 0, delays: Vec::new() });
+                members.push(Member {
+                    peer,
+                    session,
+                    sessions: 1,
+                    script: None,
+                    credit,
+                    last: 0,
+                    delays: Vec::new(),
+                });
             }
             members
         });
@@ -62,6 +75,12 @@ impl Fleet {
     /// Lets each agent have so many sessions.
     pub fn with_sessions(mut self, sessions: u64) -> Self {
         self.members.iter_mut().for_each(|member| member.sessions = sessions);
+        self
+    }
+
+    /// Lets each agent say what this script writes.
+    pub fn with_script(mut self, script: Script) -> Self {
+        self.members.iter_mut().for_each(|member| member.script = Some(script));
         self
     }
 
@@ -120,6 +139,9 @@ impl Member {
     }
 
     fn frame(&self, from: u64, to: u64) -> String {
+        if let Some(script) = self.script {
+            return script(self.peer.incarnation(), &self.session, from, to);
+        }
         let turn = match self.sessions {
             1 => self.session.clone(),
             sessions => format!("{}-{}", self.session, from / FULL_BATCH % sessions),

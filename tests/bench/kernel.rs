@@ -14,6 +14,17 @@ pub fn processor_seconds(pid: u32) -> f64 {
     ticks / TICKS
 }
 
+/// Seconds of processor time so far of the threads of a process that have this name.
+pub fn thread_seconds(pid: u32, name: &str) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let of_task = |task: std::fs::DirEntry| {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let spent: f64 = read("schedstat").split_whitespace().next()?.parse().ok()?;
+        (read("comm").trim() == name).then_some(spent / 1e9)
+    };
+    tasks.flatten().filter_map(of_task).sum()
+}
+
 /// Resident memory of a process in KiB: now, and at its most.
 pub fn resident_kib(pid: u32) -> (f64, f64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");

@@ -1,13 +1,15 @@
 //! What a route is for: the name of an event or an alert (`session.error`, `disk.*`), or a comparison in CEL
 //! (`session.idle && stuck > 5m`). It is checked when it is read: names, types, and that it says yes or no.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{Expr, SourceInfo};
-use cel::{Context, IdedExpr, Program, Value};
+use cel::{Context, Env, IdedExpr, Program, Value};
 
 use super::facts::{AlertFacts, CostFacts, EventFacts, Facts, NodeFacts, SessionFacts};
+use super::index::types;
 use super::words::{ALERTS, EVENTS, RAISED_BY, SEVERITIES, STUCK, fits, nouns};
 use crate::base::nearest::nearest;
 
@@ -48,6 +50,10 @@ pub enum Scope {
 pub struct Matcher {
     text: String,
     scope: Scope,
+    /// What its rule asks for.
+    asks: BTreeSet<&'static str>,
+    /// The types of events that it can be for, as far as it names them.
+    types: Option<BTreeSet<String>>,
     rule: Option<Arc<Program>>,
 }
 
@@ -98,7 +104,9 @@ impl Matcher {
             .read(program.expression())
             .map_err(|mistake| Mistake { range: at(mistake.range.clone()), ..mistake })?;
         let scope = scope_of(&reader.roots).map_err(whole)?;
-        let matcher = Self { text: text.to_owned(), scope, rule: Some(Arc::new(program)) };
+        let asks = reader.roots.into_iter().collect();
+        let types = types(program.expression());
+        let matcher = Self { text: text.to_owned(), scope, asks, types, rule: Some(Arc::new(program)) };
         for sample in [sample(true), sample(false)] {
             match matcher.ask(&sample) {
                 Ok(Value::Bool(_)) => {}
@@ -125,6 +133,21 @@ impl Matcher {
         self.scope
     }
 
+    /// True when its rule asks for this noun; a name asks for none.
+    pub fn asks(&self, noun: &str) -> bool {
+        self.asks.contains(noun)
+    }
+
+    /// The types of events that it can be for; `None`: it does not name them one by one.
+    pub fn types(&self) -> Option<&BTreeSet<String>> {
+        self.types.as_ref()
+    }
+
+    /// False when it cannot be for an event of this type.
+    pub fn may_fit(&self, kind: &str) -> bool {
+        self.rule.is_some() || fits(&self.text, kind)
+    }
+
     /// Whether it is so; an error says what is not known here.
     pub fn is_so(&self, facts: &Facts) -> Result<bool, String> {
         if self.rule.is_none() {
@@ -144,8 +167,10 @@ impl Matcher {
     }
 }
 
+/// What a rule is asked with. The library of functions is made once: it costs more than any rule.
 fn context(facts: &Facts) -> Result<Context<'static, 'static>, String> {
-    let mut context = Context::default();
+    static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+    let mut context = Context::with_env(LIBRARY.clone());
     for (word, number) in SEVERITIES {
         context.add_variable_from_value(word, number);
     }
@@ -194,7 +219,8 @@ fn word(text: &str) -> Result<Matcher, Mistake> {
         let sentence = "no event or alert has this name".to_owned();
         return Err(Mistake { range: 0..text.len(), sentence, meant });
     };
-    Ok(Matcher { text: text.to_owned(), scope, rule: None })
+    let types = (!text.ends_with(".*")).then(|| BTreeSet::from([text.to_owned()]));
+    Ok(Matcher { text: text.to_owned(), scope, asks: BTreeSet::new(), types, rule: None })
 }
 
 /// Writes durations such as `5m` as seconds. Also tells for each byte, and the end, where it was before.

@@ -1,10 +1,12 @@
 //! Routes: which channel is told what, and when.
 //!
-//! - `matcher`: what a route is for. `facts`, `words`: what it can ask about. `hours`: when nobody is told.
+//! - `matcher`: what a route is for. `facts`, `words`: what it can ask about. `index`: which routes an event may
+//!   concern. `hours`: when nobody is told.
 //! - `silence`: what nobody is told for a while.
 
 pub mod facts;
 pub mod hours;
+pub mod index;
 pub mod matcher;
 pub mod silence;
 pub mod words;

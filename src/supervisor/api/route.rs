@@ -33,7 +33,7 @@ pub async fn test(State(shared): State<Shared>, Path(id): Path<String>) -> Answe
             let found =
                 reading(&shared, move |shared| shared.hub.store().read()?.event_called(&wanted)).await?;
             let event: EventView = found.ok_or_else(|| ApiError::not_found(format!("no event {id}")))?;
-            view.facts_of_event(&event, None, clock::now())
+            view.facts_of_event(&event, None, &|_| true, clock::now())
         }
     };
     let routes = view.settings.routing.routes.iter();

@@ -3,7 +3,7 @@
 use super::view::View;
 use crate::base::clock::Time;
 use crate::protocol::notice::Notice;
-use crate::protocol::session::{Activity, Session, Status};
+use crate::protocol::session::{Session, Status};
 use crate::rules::route::facts::{Facts, NodeFacts, SessionFacts};
 use crate::rules::route::of_alert;
 
@@ -50,10 +50,6 @@ impl View {
     /// Facts of a node.
     pub fn node_facts(&self, id: &str, at: Time) -> Option<NodeFacts> {
         let state = self.find_node(id)?;
-        let open = |session: &Session| {
-            session.node_id.as_str() == id && !matches!(session.activity, Activity::Ended(_))
-        };
-        let sessions = self.stored.sessions.values().filter(|record| open(&record.session)).count();
         let used = &state.link.resources;
         Some(NodeFacts {
             id: id.to_owned(),
@@ -61,7 +57,7 @@ impl View {
             online: state.link.online,
             offline: !state.link.online,
             silent: i64::try_from(at.since(state.link.last_heard).as_secs()).unwrap_or(i64::MAX),
-            sessions: i64::try_from(sessions).unwrap_or(i64::MAX),
+            sessions: i64::try_from(self.stored.open_of_node(id)).unwrap_or(i64::MAX),
             version: state.record.version.clone(),
             disk_free_percent: (used.disk_free.saturating_mul(100))
                 .checked_div(used.disk_total)

@@ -42,6 +42,8 @@ pub struct Stored {
     pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
     /// The helpers of a session.
     pub helpers: HashMap<SessionId, Vector<SessionId>>,
+    /// How many sessions of each node have not ended.
+    open_sessions: HashMap<NodeId, u64>,
     /// Commands that have not ended.
     pub commands: OrdMap<CommandId, Arc<Command>>,
     /// Alerts, oldest first.
@@ -110,12 +112,32 @@ impl Stored {
                 self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
             }
         }
+        let was_open = old.filter(|old| old.session.is_open()).map(|old| old.session.node_id.clone());
+        let is_open = session.is_open().then(|| session.node_id.clone());
+        if was_open != is_open {
+            self.count_open(was_open, is_open);
+        }
         self.sessions.insert(session.id.clone(), Arc::new(record));
+    }
+
+    fn count_open(&mut self, was: Option<NodeId>, is: Option<NodeId>) {
+        if let Some(count) = was.and_then(|node| self.open_sessions.get_mut(&node)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(node) = is {
+            *self.open_sessions.entry(node).or_default() += 1;
+        }
+    }
+
+    /// How many sessions of a node have not ended.
+    pub fn open_of_node(&self, node: &str) -> u64 {
+        self.open_sessions.get(node).copied().unwrap_or_default()
     }
 
     /// Forgets a session.
     pub fn remove_session(&mut self, id: &SessionId) {
         let Some(record) = self.sessions.remove(id) else { return };
+        self.count_open(record.session.is_open().then(|| record.session.node_id.clone()), None);
         self.by_age.remove(&(Reverse(record.session.started_at), id.clone()));
         if let Some(helpers) =
             record.session.parent_id.as_ref().and_then(|parent| self.helpers.get_mut(parent))

@@ -15,6 +15,7 @@ use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status
 use crate::rules;
 use crate::rules::command::Place;
 use crate::rules::price::micros;
+use crate::rules::route::index::EventIndex;
 use crate::store::hub::Loaded;
 use crate::store::kept::LEDGER;
 
@@ -30,6 +31,8 @@ pub struct View {
     pub live: Live,
     /// What the configuration says.
     pub settings: Arc<Settings>,
+    /// Which of its routes are for which events.
+    pub event_routes: Arc<EventIndex>,
     /// Every budget: of the configuration, and set by people.
     pub budgets: Arc<[Budget]>,
 }
@@ -41,6 +44,7 @@ impl View {
             stored: Stored::default(),
             live: Live::default(),
             settings: Arc::default(),
+            event_routes: Arc::default(),
             budgets: Arc::default(),
         };
         view.stored.take(loaded);
@@ -62,6 +66,7 @@ impl View {
 
     /// Takes over what the configuration says.
     pub fn take_settings(&mut self, settings: Arc<Settings>) {
+        self.event_routes = Arc::new(EventIndex::of(&settings.routing));
         self.settings = settings;
         self.budgets = self.list_budgets().into();
     }
@@ -69,22 +74,12 @@ impl View {
     /// A node as the API shows it.
     pub fn node(&self, id: &str) -> Option<Node> {
         let state = self.find_node(id)?;
-        let open = self.stored.sessions.values().filter(|record| {
-            record.session.node_id.as_str() == id && !matches!(record.session.activity, Activity::Ended(_))
-        });
-        Some(state.show(open.count() as u64))
+        Some(state.show(self.stored.open_of_node(id)))
     }
 
     /// Every node as the API shows it.
     pub fn all_nodes(&self) -> Vec<Node> {
-        let mut open: std::collections::HashMap<&str, u64> = std::collections::HashMap::new();
-        for record in self.stored.sessions.values() {
-            if !matches!(record.session.activity, Activity::Ended(_)) {
-                *open.entry(record.session.node_id.as_str()).or_default() += 1;
-            }
-        }
-        let count = |state: NodeRef<'_>| open.get(state.record.id.as_str()).copied().unwrap_or_default();
-        self.every_node().map(|state| state.show(count(state))).collect()
+        self.every_node().map(|node| node.show(self.stored.open_of_node(node.record.id.as_str()))).collect()
     }
 
     /// The status word of a session, its node's absence taken into account, and what it was last known to be.

@@ -120,7 +120,7 @@ impl Work {
                     spent = Some((session.clone(), charge));
                 }
                 self.view.stored.tail.push(record.no, seq);
-                routed = self.routes_want_events().then(|| session.clone());
+                routed = self.view.concerns_routes(&event.kind).then(|| session.clone());
                 self.fold(record, &event.kind, &event.data, timestamp)
             }
         };

@@ -8,8 +8,8 @@ use crate::protocol::event::EventView;
 use crate::protocol::session::Session;
 use crate::rules::alert::Seen;
 use crate::rules::route::facts::{EventFacts, Facts};
-use crate::rules::route::matcher::Scope;
 use crate::rules::route::{Route, Verdict};
+use crate::supervisor::hub::view::View;
 
 /// Events that come of alerts and notices make no alerts: they would never end.
 const OURS: [&str; 2] = ["alert.", "notice."];
@@ -27,44 +27,57 @@ impl Work {
 
     /// Raises the alert of each route that is for this event.
     fn route_event(&mut self, event: &EventView, session: Option<&Session>, at: Time) {
-        if OURS.iter().any(|begin| event.kind.starts_with(begin)) {
-            return;
-        }
         let routing = &self.view.settings.clone().routing;
-        let mut facts = None;
-        for route in routing.routes.iter().filter(|route| route.matcher.scope() == Scope::Event) {
-            let facts = facts.get_or_insert_with(|| self.view.facts_of_event(event, session, at));
-            if route.verdict(facts) == Verdict::Fits {
-                let text = sentence(route, event, facts);
-                let about = route.about(event.node_id.as_str(), &event.session_id, &event.project);
-                let (name, severity) = (&route.alert(), route.severity);
-                self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
-            }
+        let places = self.view.event_routes.candidates(routing, &event.kind);
+        let routes: Vec<&Route> = places.into_iter().map(|place| &routing.routes[place]).collect();
+        let asks = |noun: &str| routes.iter().any(|route| route.matcher.asks(noun));
+        let facts = self.view.facts_of_event(event, session, &asks, at);
+        for route in routes.iter().filter(|route| route.verdict(&facts) == Verdict::Fits) {
+            let text = sentence(route, event);
+            let about = route.about(event.node_id.as_str(), &event.session_id, &event.project);
+            let (name, severity) = (&route.alert(), route.severity);
+            self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
         }
     }
 }
 
-impl crate::supervisor::hub::view::View {
-    /// Facts of an event.
-    pub fn facts_of_event(&self, event: &EventView, session: Option<&Session>, at: Time) -> Facts {
+impl View {
+    /// True when a route may be for events of this type.
+    pub fn concerns_routes(&self, kind: &str) -> bool {
+        let is_ours = OURS.iter().any(|begin| kind.starts_with(begin));
+        !is_ours && !self.event_routes.candidates(&self.settings.routing, kind).is_empty()
+    }
+
+    /// Facts of an event, as far as the nouns are asked for.
+    pub fn facts_of_event(
+        &self,
+        event: &EventView,
+        session: Option<&Session>,
+        asks: &impl Fn(&str) -> bool,
+        at: Time,
+    ) -> Facts {
         let known = self.stored.sessions.get(event.session_id.as_str());
-        let session = session.or(known.map(|record| &record.session));
+        let session = session.or(known.map(|record| &record.session)).filter(|_| asks("session"));
+        let data = || match asks("event") {
+            true => serde_json::from_str(event.data.get()).unwrap_or_default(),
+            false => Value::Null,
+        };
         Facts {
             event: Some(EventFacts {
                 kind: event.kind.clone(),
                 session: event.session_id.clone(),
                 node: event.node_id.to_string(),
                 project: event.project.clone(),
-                data: serde_json::from_str(event.data.get()).unwrap_or_default(),
+                data: data(),
             }),
             session: session.map(|session| self.session_facts(session, at)),
-            node: self.node_facts(event.node_id.as_str(), at),
+            node: self.node_facts(event.node_id.as_str(), at).filter(|_| asks("node")),
             ..Facts::default()
         }
     }
 }
 
-fn sentence(route: &Route, event: &EventView, facts: &Facts) -> String {
+fn sentence(route: &Route, event: &EventView) -> String {
     let mut place = String::new();
     let parts = [
         ("session", event.session_id.as_str()),
@@ -74,9 +87,9 @@ fn sentence(route: &Route, event: &EventView, facts: &Facts) -> String {
     for (what, name) in parts.into_iter().filter(|(_, name)| !name.is_empty()) {
         place.push_str(&format!(", {what} {name}"));
     }
-    let data = facts.event.as_ref().map(|event| &event.data);
+    let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
     let ways = ["/error/data/message", "/error/message", "/error", "/reason", "/message", "/text"];
-    let said = ways.iter().find_map(|way| data?.pointer(way).and_then(Value::as_str)).unwrap_or_default();
+    let said = ways.iter().find_map(|way| data.pointer(way).and_then(Value::as_str)).unwrap_or_default();
     let said: String = said.chars().take(QUOTED).collect();
     let said = if said.is_empty() { said } else { format!(": {said}") };
     format!("{} ({}){place}{said}", event.kind, route.name)

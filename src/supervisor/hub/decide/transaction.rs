@@ -11,7 +11,6 @@ use crate::protocol::event::{EventView, raw};
 use crate::protocol::node::NodeId;
 use crate::protocol::session::Session;
 use crate::protocol::who::Who;
-use crate::rules::route::matcher::Scope;
 use crate::store::audit::AuditRecord;
 use crate::store::change::Kind;
 use crate::store::kept::{Kept, Kind as StateKind};
@@ -104,15 +103,10 @@ impl Work {
         self.batch.events.push(event);
     }
 
-    /// Keeps an event for the routes, when any wants to see events: they are asked when the input is decided.
+    /// Keeps an event for the routes that it may concern: they are asked when the input is decided.
     pub(super) fn tell_routes(&mut self, event: &EventView, session: Option<&Session>) {
-        if self.routes_want_events() {
+        if self.view.concerns_routes(&event.kind) {
             self.unrouted.push((event.clone(), session.cloned()));
         }
-    }
-
-    /// True when any route wants to see events.
-    pub(super) fn routes_want_events(&self) -> bool {
-        self.view.settings.routing.routes.iter().any(|route| route.matcher.scope() == Scope::Event)
     }
 }

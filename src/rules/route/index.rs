@@ -1,0 +1,121 @@
+//! Event index: which routes an event concerns, found by its type before any rule is asked.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cel::IdedExpr;
+use cel::common::ast::{Expr, LiteralValue, operators};
+
+use super::Routing;
+use super::matcher::Scope;
+
+/// The routes that are for events, by the types of events that they can be for. It is made once for a configuration.
+#[derive(Debug, Default)]
+pub struct EventIndex {
+    /// Routes for one type, by that type; places in the list of routes.
+    exact: HashMap<String, Vec<usize>>,
+    /// Routes for types that begin alike, or for any.
+    rest: Vec<usize>,
+}
+
+impl EventIndex {
+    /// The index of all routes of a configuration.
+    pub fn of(routing: &Routing) -> Self {
+        let mut index = Self::default();
+        let all = routing.routes.iter().enumerate();
+        for (place, route) in all.filter(|(_, route)| route.matcher.scope() == Scope::Event) {
+            match route.matcher.types() {
+                Some(types) => types.iter().for_each(|kind| {
+                    index.exact.entry(kind.clone()).or_default().push(place);
+                }),
+                None => index.rest.push(place),
+            }
+        }
+        index
+    }
+
+    /// The routes that an event of this type may concern, in the order of the list.
+    pub fn candidates(&self, routing: &Routing, kind: &str) -> Vec<usize> {
+        let exact = self.exact.get(kind).into_iter().flatten();
+        let rest = self.rest.iter().filter(|place| routing.routes[**place].matcher.may_fit(kind));
+        let mut found: Vec<usize> = exact.chain(rest).copied().collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+/// The types of events for which a rule can say yes, as far as it names them: `event.type == "x"`, `event.type in [..]`,
+/// and what `&&` and `||` make of those. `None`: any.
+pub fn types(rule: &IdedExpr) -> Option<BTreeSet<String>> {
+    let Expr::Call(call) = &rule.expr else { return None };
+    let [left, right] = call.args.as_slice() else { return None };
+    match call.func_name.as_str() {
+        operators::LOGICAL_AND => match (types(left), types(right)) {
+            (Some(one), Some(other)) => Some(one.intersection(&other).cloned().collect()),
+            (one, other) => one.or(other),
+        },
+        operators::LOGICAL_OR => Some(types(left)?.into_iter().chain(types(right)?).collect()),
+        operators::EQUALS if is_type(left) => Some(BTreeSet::from([text(right)?])),
+        operators::EQUALS if is_type(right) => Some(BTreeSet::from([text(left)?])),
+        operators::IN if is_type(left) => match &right.expr {
+            Expr::List(list) => list.elements.iter().map(text).collect(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_type(part: &IdedExpr) -> bool {
+    let Expr::Select(select) = &part.expr else { return false };
+    select.field == "type" && matches!(&select.operand.expr, Expr::Ident(noun) if noun == "event")
+}
+
+fn text(part: &IdedExpr) -> Option<String> {
+    match &part.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dedupe, Route};
+    use super::*;
+    use crate::protocol::alert::Severity;
+    use crate::rules::route::matcher::Matcher;
+
+    fn route(matches: &str) -> Route {
+        Route {
+            name: matches.to_owned(),
+            matcher: Matcher::parse(matches).unwrap(),
+            channels: Vec::new(),
+            severity: Severity::Low,
+            dwell: std::time::Duration::ZERO,
+            cooldown: std::time::Duration::ZERO,
+            dedupe: Dedupe::Session,
+            quiet: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_is_asked_about_the_types_that_it_can_be_for_and_no_other() {
+        let rules = [
+            "session.error",
+            "todo.*",
+            "event.data.name == 'x' && (event.type == 'session.error' || 'todo.updated' == event.type)",
+            "event.type in ['gap', 'project.error'] && event.node == 'web-1'",
+            "event.project == 'shop'",
+            "event.type == 'gap' || event.node == 'web-1'",
+            "event.type == 'gap' && event.type == 'todo.updated'",
+            "event.type != 'gap'",
+            "alert.name == 'disk.full'",
+        ];
+        let routing = Routing { routes: rules.into_iter().map(route).collect(), channels: Vec::new() };
+        let index = EventIndex::of(&routing);
+        let of = |kind: &str| index.candidates(&routing, kind);
+        assert_eq!(of("session.error"), [0, 2, 4, 5, 7]);
+        assert_eq!(of("session.idle"), [4, 5, 7]);
+        assert_eq!(of("todo.updated"), [1, 2, 4, 5, 7]);
+        assert_eq!(of("gap"), [3, 4, 5, 7]);
+        assert_eq!(of("message.updated"), [4, 5, 7]);
+    }
+}
