@@ -62,7 +62,7 @@ Where halctl is not installed, it is called `hal ctl`.
 #[derive(Debug, Parser)]
 #[command(name = "hal up", version = VERSION, after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub struct Options {
-    /// Where everything is kept [default: ~/.local/share/hal-o-swarm]
+    /// The folder for all data [default: ~/.local/share/hal-o-swarm]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The port on this machine's loopback; 0: any free one
@@ -71,13 +71,13 @@ pub struct Options {
     /// A folder to work in, and its name [default: the current folder, by its own name]
     #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
     projects: Vec<(String, PathBuf)>,
-    /// What works there [default: opencode when it is installed, else echo]
+    /// The backend that works there [default: opencode when it is installed, else echo]
     #[arg(long, value_name = "opencode|echo", value_parser = backend)]
     backend: Option<BackendKind>,
-    /// What is logged: error, warn, info, debug, trace, or a filter
+    /// The log level: error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: String,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: log::Format,
 }

@@ -9,7 +9,7 @@ use crate::base::exit;
 /// How `hal-agent` is called.
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-agent",
-    about: "Runs the coding agents of this machine and tells the supervisor what they do. To choose the user they work as: hal-agent setup --help",
+    about: "Runs the coding agents of this machine and reports to the supervisor. To choose the user they run as: hal-agent setup --help",
     default_config: DEFAULT_PATH,
     sample: SAMPLE,
     read,
@@ -25,9 +25,9 @@ pub struct Machine {
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// Make the service run as the person who owns the projects; as root
+    /// Run the service as the user who owns the projects; needs root
     Setup {
-        /// Whose projects the coding agents work on
+        /// The user who owns the projects
         #[arg(long, value_name = "NAME")]
         user: String,
     },

@@ -54,24 +54,24 @@ struct Options {
     /// Check everything that can be checked without starting, print every problem, and exit 0 or 78.
     #[arg(long)]
     validate: bool,
-    /// Check whether a daemon could start with the file or take it over, as a reload does first, and exit 0 or 78. What is
-    /// absent and can be lived without is a warning.
+    /// Check whether a daemon could start with the file or reload it, as a reload does first, and exit 0 or
+    /// 78. What is missing but not essential is a warning.
     #[arg(long, conflicts_with_all = ["validate", "keep_backup"])]
     check: bool,
-    /// Keep a copy of a file that can be started with as PATH.backup, with its owner and permissions, and exit.
+    /// Copy a file that a daemon can start with to PATH.backup, with its owner and permissions, and exit.
     #[arg(long, conflicts_with = "validate")]
     keep_backup: bool,
-    /// With --keep-backup: only a configuration whose SHA-256 stands in this file, as hal-agent writes it to
+    /// With --keep-backup: only a configuration whose SHA-256 is in this file, as hal-agent writes it to
     /// $RUNTIME_DIRECTORY/vouched once a supervisor has welcomed it.
     #[arg(long, value_name = "FILE", requires = "keep_backup", hide = true)]
     vouched_by: Option<PathBuf>,
     /// Print a configuration file with every key explained, ready to be edited.
     #[arg(long)]
     print_sample_config: bool,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,hal_o_swarm::agent=debug`.
+    /// The log level: error, warn, info, debug, trace, or a filter such as `info,hal_o_swarm::agent=debug`.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: log::Format,
 }

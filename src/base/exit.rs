@@ -16,9 +16,9 @@ pub enum Exit {
     Unwell = 3,
     /// What was named does not exist.
     NotFound = 4,
-    /// The thing waited for went another way: the session ended or is in error.
+    /// The awaited state can no longer be reached: the session ended or is in error.
     OtherOutcome = 5,
-    /// The thing waited for did not happen in time.
+    /// The awaited state was not reached in time.
     TimedOut = 6,
     /// The supervisor cannot be reached.
     Unreachable = 69,
@@ -32,8 +32,9 @@ pub enum Exit {
 
 /// The paragraph that `--help` shows.
 pub const HELP: &str = "\
-Exit codes: 0 done; 1 failed; 2 wrong command line; 3 doctor found something wrong; 4 no such thing; 5 waited for something that went \
-another way; 6 waited too long; 69 supervisor unreachable; 75 a running supervisor uses the files; 77 token refused; 78 configuration has problems.";
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 doctor found something wrong; 4 not found; 5 the awaited \
+state can no longer be reached; 6 timed out; 69 supervisor unreachable; 75 a running supervisor uses the files; 77 \
+token refused; 78 configuration has problems.";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {

@@ -23,7 +23,7 @@ pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Resul
             ];
             let most = (limit > 0).then_some(limit);
             let source = Source { path: "alerts", query, limit: most, page: PAGE };
-            let none = "No alerts. The ones that are over: halctl alerts list --status all";
+            let none = "No open alerts. Resolved ones: halctl alerts list --status all";
             watch::list::<Alert>(client, screen, &how, none, source).await
         }
         AlertVerb::Get { id } => {
@@ -44,7 +44,7 @@ async fn silence(verb: SilenceVerb, client: &Client, screen: &mut Screen) -> Res
     match verb {
         SilenceVerb::List => {
             let all = client.list::<Silence>(&["silences"], &Query::new()).await?;
-            screen.list(&all, "No silences. Begin one with: halctl alerts silence add NAME --for 1h")
+            screen.list(&all, "No silences. Add one with: halctl alerts silence add NAME --for 1h")
         }
         SilenceVerb::Add { matches, span, reason } => {
             let asked = SilenceRequest { matches, seconds: span.as_secs(), reason };

@@ -24,7 +24,7 @@ pub async fn run(verb: ApprovalVerb, client: &Client, screen: &mut Screen) -> Re
             ];
             let most = (limit > 0).then_some(limit);
             let source = Source { path: "approvals", query, limit: most, page: PAGE };
-            let none = "Nobody waits. What is over: halctl approvals list --status all";
+            let none = "No open approvals. Past ones: halctl approvals list --status all";
             watch::list::<ApprovalView>(client, screen, &how, none, source).await
         }
         ApprovalVerb::Get { id } => {
@@ -64,13 +64,13 @@ async fn answer(
     match found.approval.state {
         ApprovalState::Undelivered | ApprovalState::Lapsed => {
             let lost = found.approval.receipt.iter().rfind(|step| step.stage == Stage::Undelivered);
-            let why = lost.map(|step| step.note.as_str()).unwrap_or("it does not wait any more");
+            let why = lost.map(|step| step.note.as_str()).unwrap_or("it is no longer waiting");
             let sentence = format!("the answer did not arrive: {why}. See `halctl approvals get {id}`");
             Err(Failure::say(Exit::Failed, sentence))
         }
         ApprovalState::Answered | ApprovalState::Waiting => {
             let sentence = format!(
-                "the answer is on its way to node {node}, which has not taken it yet. See `halctl approvals get {id}`"
+                "the answer was sent to node {node}, which has not confirmed it yet. See `halctl approvals get {id}`"
             );
             Err(Failure::say(Exit::TimedOut, sentence))
         }

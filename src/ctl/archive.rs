@@ -18,7 +18,7 @@ pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Res
         ArchiveVerb::Search { text, limit } => {
             let query = vec![("text", text), ("limit", limit.to_string())];
             let found = client.list::<ArchivedRow>(&["archives", "search"], &query).await?;
-            screen.list(&found, "No archived row holds this.")
+            screen.list(&found, "No archived row contains this.")
         }
         ArchiveVerb::Restore { name } => screen.one(
             &client.post_patiently::<Archive>(&["archives", &name, "restore"], "archive restore").await?.data,

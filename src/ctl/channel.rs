@@ -13,7 +13,7 @@ pub async fn run(verb: ChannelVerb, client: &Client, screen: &mut Screen) -> Res
     match verb {
         ChannelVerb::List => {
             let all = client.list::<Channel>(&["channels"], &Query::new()).await?;
-            screen.list(&all, "No channels. Alerts are seen with halctl alerts list only; see channels in the configuration")
+            screen.list(&all, "No notification channels. Alerts are only in halctl alerts list; see channels in the configuration")
         }
         ChannelVerb::Test { name } => {
             let trial = client.post_slow::<Trial>(&["channels", &name, "test"]).await?.data;
@@ -22,13 +22,13 @@ pub async fn run(verb: ChannelVerb, client: &Client, screen: &mut Screen) -> Res
                 true => Ok(()),
                 false => Err(Failure::say(
                     Exit::Failed,
-                    format!("channel {name} has not taken it: {}", trial.problem),
+                    format!("channel {name} did not deliver it: {}", trial.problem),
                 )),
             }
         }
         ChannelVerb::Queue { name } => {
             let rows = client.list::<Queued>(&["channels", &name, "queue"], &Query::new()).await?;
-            screen.list(&rows, "Nothing waits, and everything was delivered")
+            screen.list(&rows, "The queue is empty: everything was delivered")
         }
         ChannelVerb::Retry { name } => {
             screen.one(&client.post::<Channel>(&["channels", &name, "retry"]).await?.data)

@@ -59,13 +59,13 @@ fn after_help() -> String {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The supervisor; ws, wss, http and https mean the same server [env: HALCTL_SUPERVISOR_URL]
+    /// The supervisor's URL; ws, wss, http and https reach the same server [env: HALCTL_SUPERVISOR_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub supervisor_url: Option<String>,
     /// A file that holds the token [env: HALCTL_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A PEM file with the authority of the supervisor's certificate [env: HALCTL_CA_FILE]
+    /// A PEM file with the authority (CA) of the supervisor's certificate [env: HALCTL_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The token itself; other users of this machine can see it.
@@ -128,50 +128,50 @@ pub enum Noun {
     /// Machines with a hal-agent
     #[command(visible_alias = "node", subcommand)]
     Nodes(NodeVerb),
-    /// Folders that coding agents work in, and on which node
+    /// Folders that coding agents work in, with their nodes
     #[command(visible_alias = "project", subcommand)]
     Projects(ProjectVerb),
-    /// Conversations of coding agents: see them, start them, step in
+    /// Sessions of coding agents: list, follow, start and control them
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
-    /// Show sessions at work, the dearest first, and go on showing them on a terminal
+    /// Show running sessions, the most expensive first; on a terminal, keep refreshing
     #[command(after_help = "\
 Examples:
   halctl top
   halctl top --sort -tokens --node-id web-1
   halctl top --once")]
     Top(session::Top),
-    /// What steps in by itself: see it, ask why, try changed rules on what has happened
+    /// Automatic policies: list them, explain decisions, test changed ones against recorded history
     #[command(visible_alias = "policy", subcommand)]
     Policies(policy::PolicyVerb),
     /// What happened
     #[command(visible_alias = "event", subcommand)]
     Events(EventVerb),
-    /// What was asked of nodes, and what came of it
+    /// Commands sent to nodes, and their outcomes
     #[command(visible_alias = "command", subcommand)]
     Commands(CommandVerb),
-    /// What a person should see: what is wrong, since when, and who knows
+    /// Alerts: what is wrong, since when, and who acknowledged it; silences
     #[command(visible_alias = "alert", subcommand)]
     Alerts(tell::AlertVerb),
-    /// The ways to people: Discord, Slack, e-mail, PagerDuty, webhooks; and what waits on them
+    /// Notification channels: Discord, Slack, e-mail, PagerDuty, webhooks; and their queues
     #[command(visible_alias = "channel", subcommand)]
     Channels(tell::ChannelVerb),
-    /// Who is told what, and why
+    /// Notification routes: which channel is notified of what, and why
     #[command(visible_alias = "route", subcommand)]
     Routes(tell::RouteVerb),
-    /// What sessions wait with for a person: see it, answer it, and see whether the answer arrived
+    /// Permissions and questions that sessions wait for: list, answer, check that the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
-    /// How much may be spent, what is spent of it, and what is lent
+    /// Spending limits: what may be spent, is spent, and is lent
     #[command(visible_alias = "budget", subcommand)]
     Budgets(budget::BudgetVerb),
-    /// Events and audit records that were too old for the store
+    /// Archives of events and audit records that retention moved out of the store
     #[command(visible_alias = "archives", subcommand)]
     Archive(ArchiveVerb),
-    /// Copies of supervisor.db beside it
+    /// Backups of supervisor.db
     #[command(visible_alias = "backups", subcommand)]
     Backup(BackupVerb),
-    /// What a store that was set aside holds and the present one lacks
+    /// Compare a store that was set aside with the present one, and bring back missing rows
     #[command(subcommand)]
     Store(store::StoreVerb),
     /// What sessions have used, and what providers bill
@@ -184,17 +184,17 @@ Examples:
   halctl cost --from 2026-11-01 --to 2026-11-15 --by model -o csv"
     )]
     Cost(cost::Cost),
-    /// Look at this machine as the runbook does: what is wrong, what shows it, what helps; and do what is safe
+    /// Check this machine as the runbook does: what is wrong, the evidence, the remedy; --fix applies what is safe
     #[command(after_help = operate::DOCTOR_HELP)]
     Doctor(operate::Doctor),
-    /// Keep the story of an incident, and collect what explains it
+    /// Keep the timeline of an incident, and collect diagnostics
     #[command(visible_alias = "incidents", subcommand)]
     Incident(operate::IncidentVerb),
     /// Print the version of halctl
     Version,
     /// Which supervisor halctl talks to, and why
     Config {
-        /// What to do with it; `get` when nothing is said.
+        /// What to do with it; by default `get`.
         #[command(subcommand)]
         verb: Option<ConfigVerb>,
     },
@@ -242,18 +242,18 @@ pub enum NodeVerb {
         /// The node's name.
         id: String,
     },
-    /// Forget which connections a node had, when its agent is turned away as another or an older one: the next agent
-    /// that comes in its name is the node
+    /// Reset a node's epochs when its agent is refused as a copy or as outdated: the next agent that
+    /// connects under its name becomes the node
     ForgetEpoch {
         /// The node's name.
         id: String,
     },
-    /// Remove a node that is offline and will not come again
+    /// Remove a node that is offline and will not come back
     #[command(
         visible_alias = "rm",
         after_help = "\
-Its sessions leave the lists (`halctl sessions list --all` shows them), what it was asked for ends, and what was lent to it
-counts as spent. Should it come again under this name, it is a node as before."
+Its sessions leave the lists (`halctl sessions list --all` shows them), its open commands end, and what was
+lent to it counts as spent. If an agent connects under this name again, it is a node again."
     )]
     Remove {
         /// The node's name.
@@ -345,7 +345,7 @@ pub enum CommandVerb {
         #[command(flatten)]
         how: ListArgs,
     },
-    /// Drop a command that has not begun; one that has begun goes on
+    /// Cancel a command that has not started; one that has started continues
     Cancel {
         /// The command's id.
         id: String,
@@ -364,16 +364,16 @@ pub enum ArchiveVerb {
     /// List all archives, newest first
     #[command(visible_alias = "ls")]
     List,
-    /// Show archived rows that hold a text anywhere
+    /// Search archived rows for a text
     Search {
-        /// The text, as it is.
+        /// The text to search for, verbatim.
         #[arg(allow_hyphen_values = true)]
         text: String,
         /// How many at most
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
     },
-    /// Bring an archive's rows back for a week
+    /// Restore an archive's rows into the store for a week
     Restore {
         /// Its name, as in the list.
         name: String,
@@ -383,12 +383,12 @@ pub enum ArchiveVerb {
 /// What can be done with backups.
 #[derive(Debug, Subcommand)]
 pub enum BackupVerb {
-    /// Make one now, look through it, and name it the newest
+    /// Make a backup now, verify it, and make it the newest
     Now,
     /// List all backups, newest first
     #[command(visible_alias = "ls")]
     List,
-    /// Look through a backup: every page, and whether all rows are there; exit 1 if it is not whole
+    /// Verify a backup: every page, and that all rows are there; exit 1 if it is damaged
     Verify {
         /// Its name, as in the list; by default the newest.
         name: Option<String>,
@@ -414,7 +414,7 @@ pub enum ConfigVerb {
     /// Forget what `config set` has remembered: all of it, or what is named
     #[command(after_help = "Examples:\n  halctl config unset\n  halctl config unset ca-file")]
     Unset {
-        /// What to forget; the URL takes the token of its supervisor along
+        /// What to forget; forgetting the URL also forgets its token
         #[arg(value_enum, value_name = "WHAT")]
         what: Vec<Remembered>,
     },

@@ -248,7 +248,7 @@ impl Client {
             let text = String::from_utf8_lossy(body);
             let text = super::print::text::short(text.trim(), MAX_FOREIGN_TEXT);
             let sentence = format!(
-                "{} answered {status} {text:?}, which is not what a HAL-O-SWARM supervisor says; check the URL (from {})",
+                "{} answered {status} {text:?}, which is not an answer of a HAL-O-SWARM supervisor; check the URL (from {})",
                 self.target.url, self.target.url_from
             );
             return Failure::say(Exit::Failed, sentence);
@@ -270,7 +270,7 @@ impl Client {
                 "{url} does not accept the token from {from}. Give another one with --token-file, or see `halctl config get`."
             ),
             None => format!(
-                "{url} wants a token and none was found. Give one with --token-file FILE, or remember it with \
+                "{url} requires a token and none was found. Give one with --token-file FILE, or remember it with \
                  `halctl config set --url {url} --token-file FILE`."
             ),
         };

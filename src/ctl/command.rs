@@ -42,7 +42,7 @@ pub async fn run(verb: CommandVerb, client: &Client, screen: &mut Screen) -> Res
                     Err(Failure::say(
                         Exit::TimedOut,
                         format!(
-                            "node {node} may have begun command {id}; it drops it if not. See `halctl commands get {id}`"
+                            "node {node} may have started command {id}; if not, it drops it. See `halctl commands get {id}`"
                         ),
                     ))
                 }
@@ -66,20 +66,20 @@ pub fn outcome(command: CommandView) -> Result<CommandView, Failure> {
         CommandState::Expired => (
             Exit::Failed,
             format!(
-                "{verb} expired before node {node_id} began it, so it had no effect{because}. Is the node online? See `halctl nodes get {node_id}`"
+                "{verb} expired before node {node_id} started it, so it had no effect{because}. Is the node online? See `halctl nodes get {node_id}`"
             ),
         ),
         CommandState::Unknown => (
             Exit::Failed,
             format!(
-                "node {node_id} was interrupted during {verb} and cannot tell whether it was done{because}. Look at the session before asking again"
+                "node {node_id} was interrupted during {verb} and cannot tell whether it was done{because}. Check the session before you retry"
             ),
         ),
         state @ (CommandState::Queued | CommandState::Sent | CommandState::Running) => {
             let where_it_is = match state {
                 CommandState::Queued => format!("is queued until node {node_id} is online"),
                 _ if node_id.as_str().is_empty() => "has no outcome yet".to_owned(),
-                CommandState::Sent => format!("was sent to node {node_id}, which has not begun"),
+                CommandState::Sent => format!("was sent to node {node_id}, which has not started it"),
                 _ => format!("is running on node {node_id}"),
             };
             (Exit::TimedOut, format!("{verb} {where_it_is}. See `halctl commands get {id}`"))

@@ -17,7 +17,8 @@ pub fn script(shell: Shell) -> Result<String, Failure> {
     let cannot =
         |why: String| Failure::say(Exit::Failed, format!("cannot write the script for {shell}: {why}"));
     let shells = Shells::builtins();
-    let completer = shells.completer(&shell.to_string()).ok_or_else(|| cannot("it is not known".into()))?;
+    let completer =
+        shells.completer(&shell.to_string()).ok_or_else(|| cannot("this shell is not supported".into()))?;
     let mut script = Vec::new();
     completer
         .write_registration(VARIABLE, "halctl", "halctl", "halctl", &mut script)

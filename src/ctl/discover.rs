@@ -159,11 +159,11 @@ pub fn read_url(text: &str, from: &Origin) -> Result<Url, Failure> {
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "ws" | "http" => "http",
         "wss" | "https" => "https",
-        other => return Err(wrong(&format!("{other:?} is none of ws, wss, http and https"))),
+        other => return Err(wrong(&format!("{other:?} is not one of ws, wss, http and https"))),
     };
     let mut url = Url::parse(&format!("{scheme}://{rest}")).map_err(|error| wrong(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it must not hold a name or a password"));
+        return Err(wrong("it must not contain a user name or a password"));
     }
     url.set_query(None);
     url.set_fragment(None);

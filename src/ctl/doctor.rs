@@ -100,12 +100,12 @@ impl Report {
     /// One sentence.
     pub fn summary(&self) -> String {
         let place = if self.machine.is_empty() {
-            "neither daemon belongs here".into()
+            "neither daemon is installed here".into()
         } else {
             self.machine.join(" and ")
         };
         match self.findings.first() {
-            None => format!("Healthy: {} questions, no finding ({place}).", self.checked.len()),
+            None => format!("Healthy: {} checks, no findings ({place}).", self.checked.len()),
             Some(worst) => {
                 let (many, s) = (self.findings.len(), if self.findings.len() == 1 { "" } else { "s" });
                 format!("{many} finding{s}, the worst {} ({place}).", worst.severity.as_str())

@@ -128,7 +128,7 @@ async fn tail(client: &Client, screen: &mut Screen, filter: &EventFilter) -> Res
                     show(screen, event, filter.short)?;
                 }
             }
-            News::Lost => screen.say("The connection to the supervisor is lost; trying again."),
+            News::Lost => screen.say("The connection to the supervisor is lost; retrying."),
             News::Back => screen.say("The supervisor is back."),
             News::Live(_) => {}
         }

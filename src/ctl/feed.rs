@@ -108,7 +108,7 @@ impl Feed {
         let response = self.client.stream(&query).await?;
         let mut source: Source = Box::pin(SseByteStream::new(response.bytes_stream()));
         let lost =
-            |why: String| Failure::say(Exit::Unreachable, format!("the live stream did not begin: {why}"));
+            |why: String| Failure::say(Exit::Unreachable, format!("the live stream did not start: {why}"));
         let first = loop {
             match source.next().await {
                 Some(Ok(sse)) if sse.data.is_none() => {}
@@ -118,7 +118,7 @@ impl Feed {
             }
         };
         let verdict: Verdict = serde_json::from_str(&first)
-            .map_err(|_| Failure::say(Exit::Failed, "the live stream did not begin with its verdict"))?;
+            .map_err(|_| Failure::say(Exit::Failed, "the live stream did not start with its verdict"))?;
         self.cursor = verdict.cursor;
         self.source = Some(source);
         self.backoff.reset();

@@ -65,7 +65,7 @@ pub async fn run(
         IncidentVerb::List { open, shelf } => {
             let mut all = book(&shelf, around)?.list()?;
             all.retain(|incident| !open || incident.is_open());
-            screen.list(&all, "No incidents. Begin one with: halctl incident open TITLE")
+            screen.list(&all, "No incidents. Open one with: halctl incident open TITLE")
         }
         IncidentVerb::Get { id, shelf } => screen.one(&book(&shelf, around)?.find(id.as_deref())?),
         IncidentVerb::Collect { id, since, to, machine, shelf } => {
@@ -118,7 +118,7 @@ async fn tell(incident: &Incident, global: &Global, around: &Surroundings, scree
         // It was opened while the supervisor could not be told, or is forgotten.
         Err(failure) if report.resolved && failure.exit == Exit::NotFound => {}
         Err(failure) => screen.say(&format!(
-            "It is written down here, and nobody is reminded of it: {failure}. The next line tells the supervisor again."
+            "It is recorded here only, and nobody is reminded of it: {failure}. The next entry notifies the supervisor again."
         )),
     }
 }

@@ -30,7 +30,7 @@ pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result
                 false => {
                     let heard = gone.last_heartbeat;
                     screen.say(&format!(
-                        "Node {id}, last heard of at {heard}, is removed. Its sessions: halctl sessions list --all --node-id {id}"
+                        "Node {id}, last seen at {heard}, is removed. Its sessions: halctl sessions list --all --node-id {id}"
                     ));
                     Ok(())
                 }
@@ -41,7 +41,7 @@ pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result
             if screen.is_structured() {
                 return screen.one(&node);
             }
-            screen.say(&format!("Whoever comes next in the name of node {id} is the node."));
+            screen.say(&format!("The next agent that connects as node {id} becomes the node."));
             Ok(())
         }
         NodeVerb::Get { id } => screen.one(&client.get::<Node>(&["nodes", &id], &Query::new()).await?.data),

@@ -105,7 +105,7 @@ fn from_file(file: &Path) -> Result<Policies, Failure> {
     let cannot = |why: String| Failure::say(Exit::BadConfig, format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| cannot(format!("cannot be read: {error}")))?;
     let whole =
-        loose(&text).ok_or_else(|| cannot("is no JSON; `hal-supervisor --validate` says where".into()))?;
+        loose(&text).ok_or_else(|| cannot("is not JSON; `hal-supervisor --validate` says where".into()))?;
     let section = whole.get("policies").cloned().unwrap_or_else(|| serde_json::json!({}));
     let alone = serde_json::json!({ "policies": section }).to_string();
     let source = Source { path: file, bytes: alone.as_bytes(), is_open_to_all: false };
@@ -132,7 +132,7 @@ impl Record for Told {
             Field::moment("at", would.at),
             Field::id("session_id", &would.session_id).weight(80),
             Field::new("policy", would.policy.as_str()).weight(90),
-            Field::new("act", would.act.unwrap_or("tell a person")).weight(85),
+            Field::new("act", would.act.unwrap_or("notify a person")).weight(85),
             Field::new("then", if self.was { "the same" } else { "nothing" }).tone(tone).weight(70),
             Field::new("situation", &would.situation).wide(),
             Field::new("why", &would.why).long().weight(75),

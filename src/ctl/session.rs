@@ -66,7 +66,7 @@ pub async fn top(asked: Top, client: &Client, screen: &mut Screen) -> Result<(),
     ];
     let how = ListArgs { sort: Some(asked.sort), watch: screen.is_terminal() && !asked.once };
     let source = Source { path: "sessions", query, limit: None, page: PAGE };
-    watch::list::<SessionView>(client, screen, &how, "No session is at work.", source).await
+    watch::list::<SessionView>(client, screen, &how, "No session is running.", source).await
 }
 
 fn words(statuses: &[Status]) -> String {

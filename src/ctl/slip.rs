@@ -74,7 +74,7 @@ fn no_option(called: &str, command: &Command, words: &[String], error: &clap::Er
     let Some(ContextValue::String(slip)) = error.get(ContextKind::InvalidArg) else { return None };
     let (place, path) = place(called, command, words, slip);
     if !slip.starts_with('-') {
-        return Some(format!("{path} takes no {slip:?}; quote a text with blanks in it\nSee {path} --help"));
+        return Some(format!("{path} takes no {slip:?}; quote text that contains spaces\nSee {path} --help"));
     }
     let names: Vec<String> = place
         .get_arguments()

@@ -51,7 +51,7 @@ fn show_merge(merge: &StoreMerge, screen: &mut Screen) -> Result<(), Failure> {
     let file = &merge.file;
     let done = if merge.dry_run { "would come back" } else { "came back" };
     screen.say(&match merge.tables.is_empty() {
-        true => format!("nothing {done} from {file}: the store lacks nothing of it"),
+        true => format!("nothing {done} from {file}: the store already has all of it"),
         false => format!("{done} from {file}:"),
     });
     screen.list(&merge.tables, "Nothing.")

@@ -106,7 +106,7 @@ async fn next(feed: &mut Feed, screen: &mut Screen) -> Result<(), Failure> {
     loop {
         match feed.next().await? {
             News::Event(_) | News::Gap | News::Back => return Ok(()),
-            News::Lost => screen.say("The connection to the supervisor is lost; trying again."),
+            News::Lost => screen.say("The connection to the supervisor is lost; retrying."),
             News::Live(_) => {}
         }
     }

@@ -188,7 +188,7 @@ pub struct BudgetRequest {
 pub struct RaiseRequest {
     /// By how much, in millionths of a US dollar.
     pub by_micros: u64,
-    /// For which session, when the budget is for each.
+    /// The session, when the budget is for each session.
     pub session_id: String,
 }
 

@@ -49,7 +49,7 @@ pub enum Verb {
     RestartSession,
     /// Stop the turn, and keep policies away until a person goes on.
     PauseSession,
-    /// Let policies touch a paused session again, without saying anything to it.
+    /// Let policies act on a paused session again, without prompting it.
     ReleaseSession,
     /// Leave a session out of lists: `args.undo?`.
     ArchiveSession,

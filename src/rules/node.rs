@@ -38,7 +38,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// True when a node that was last heard of at `heard` counts as gone.
+    /// True when a node that was last seen at `heard` counts as gone.
     pub fn is_gone(&self, heard: Time, now: Time) -> bool {
         now.since(heard) > self.interval * self.missed
     }

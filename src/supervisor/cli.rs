@@ -9,7 +9,7 @@ use crate::base::clock::Time;
 use crate::base::daemon::{Daemon, VERSION};
 use crate::base::exit;
 
-/// Work on the store's files while no supervisor runs.
+/// Maintain the store's files while no supervisor runs.
 #[derive(Debug, Parser)]
 #[command(name = "hal-supervisor", version = VERSION, after_help = exit::HELP, disable_help_subcommand = true)]
 pub struct Offline {
@@ -19,7 +19,7 @@ pub struct Offline {
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// Work on supervisor.redb and supervisor.db while no supervisor runs
+    /// Maintain supervisor.redb and supervisor.db while no supervisor runs
     Store(StoreOptions),
 }
 
@@ -37,7 +37,7 @@ pub struct StoreOptions {
     /// The supervisor's configuration file, which names the files
     #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
-    /// Only say what would be done
+    /// Only show what would be done
     #[arg(long, global = true)]
     pub dry_run: bool,
     /// What to do.
@@ -48,45 +48,45 @@ pub struct StoreOptions {
 /// What can be done with the files.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
-    /// Look at every page and row of both files, and whether they say the same; exit 1 if something is wrong
+    /// Check every page and row of both files, and whether they agree; exit 1 if something is wrong
     Check,
-    /// Make one of the two anew from the other, which is kept; the one before is set aside
+    /// Rebuild one of the two from the other; the file before is set aside
     Rebuild {
         /// Which one: store (supervisor.redb) or mirror (supervisor.db)
         #[arg(value_enum)]
         which: OneOfTwo,
     },
-    /// Write all that the store holds into a new SQLite file
+    /// Export the whole store into a new SQLite file
     Export {
         /// The file; it must not be there yet.
         file: PathBuf,
     },
-    /// Put what such a file holds in place of the store, which is set aside
+    /// Import such a file in place of the store, which is set aside
     Import {
         /// A copy or an export of supervisor.db.
         file: PathBuf,
     },
-    /// Put a backup in place of supervisor.db; the next start makes the store from it
+    /// Restore a backup as supervisor.db; the next start rebuilds the store from it
     Restore {
         /// The backup; by default the newest.
         file: Option<PathBuf>,
     },
-    /// Show what a store that was set aside and the present one hold differently, by table
+    /// Compare a store that was set aside with the present one, by table
     Diff(Which),
-    /// Bring back what a store that was set aside holds and the present one lacks; nothing comes twice
+    /// Bring back rows that only the store that was set aside has; nothing is duplicated
     #[command(after_help = "\
 Examples:
   hal-supervisor store merge --dry-run
   hal-supervisor store merge supervisor.redb.replaced.1795450273 --table events --session ses_1234")]
     Merge(Which),
-    /// Give the room of deleted rows back to the disk
+    /// Return the space of deleted rows to the disk
     Compact,
 }
 
 /// Which rows of which store that was set aside.
 #[derive(Clone, Debug, Args)]
 pub struct Which {
-    /// The name of its file, as it lies beside the store; by default the newest.
+    /// Its file name, in the store's folder; by default the newest.
     pub file: Option<String>,
     /// Only these tables: events, sessions, nodes, costs, audit_log or commands
     #[arg(long = "table", value_name = "TABLE", value_delimiter = ',')]
@@ -118,7 +118,7 @@ pub enum OneOfTwo {
 /// How `hal-supervisor` is called.
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-supervisor",
-    about: "Watches and steers the coding agents of all nodes; agents and people connect to it. For work on its files while it is stopped: hal-supervisor store --help",
+    about: "Watches and steers the coding agents of all nodes; agents and people connect to it. For maintenance of its files while it is stopped: hal-supervisor store --help",
     default_config: DEFAULT_PATH,
     sample: SAMPLE,
     read,

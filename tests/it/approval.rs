@@ -212,7 +212,7 @@ fn an_answer_that_does_not_arrive_is_an_alert_and_can_be_given_again() {
     assert_eq!((&alerts[0]["about"], &alerts[0]["severity"]), (&json!(id), &json!("high")), "{alerts}");
     // Once more, for a node that is away: it is on its way, and that is shown.
     let (code, sentence) = world.ctl_fails(&["approvals", "approve", &id, "--timeout", "1s"]);
-    assert!(code == 6 && sentence.contains("on its way to node web-1"), "{code} {sentence}");
+    assert!(code == 6 && sentence.contains("was sent to node web-1"), "{code} {sentence}");
     assert_eq!(approval(&world, &id)["state"], "answered");
     assert_eq!(
         world.data("/api/v1/alerts?name=approval.undelivered"),

@@ -199,7 +199,7 @@ fn what_only_the_service_can_read_is_no_problem() {
     let output = validated(&room, &config, true);
     mode("data", 0o755);
     assert!(output.contains("warning: security.tls.key_path") && output.ends_with("exit 0\n"), "{output}");
-    assert!(output.contains("is for the service's user root, and was not looked into"), "{output}");
+    assert!(output.contains("is for the service's user root, and was not checked"), "{output}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn look_for<T>(
     match (read(path), user) {
         (Ok(found), _) => Looked::Read(found),
         (Err(_), Some(user)) if is_shut(path, Access::READ_OK) => Looked::Unseen(format!(
-            "is for the service's user {}, and was not looked into; run this as root to have it looked into",
+            "is for the service's user {}, and was not checked; run this as root to check it",
             user.name
         )),
         (Err(why), _) => Looked::Wrong(why),

@@ -45,7 +45,7 @@ pub fn unseen(section: &Section<'_>, key: &'static str, name: &str) -> Option<Se
     service::is_handed_over(name).then(|| {
         section.warn(
             key,
-            format!("is the credential {name} that systemd hands to the service, and was not looked into"),
+            format!("is the credential {name} that systemd hands to the service, and was not checked"),
         );
         Secret::new(UNSEEN)
     })

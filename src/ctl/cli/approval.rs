@@ -10,7 +10,7 @@ use super::{duration, plain};
 /// What can be done with approvals.
 #[derive(Debug, Subcommand)]
 pub enum ApprovalVerb {
-    /// List what sessions wait with, oldest first
+    /// List permissions and questions that sessions wait for, oldest first
     #[command(
         visible_alias = "ls",
         after_help = "\
@@ -19,7 +19,7 @@ Examples:
   halctl approvals list --status all --session ses_1234"
     )]
     List {
-        /// Only those `wanted` (an answer is), `open` (something may still become of it), `waiting`, `answered`,
+        /// Only those `wanted` (waiting for an answer), `open` (not finished), `waiting`, `answered`,
         /// `reached`, `settled`, `undelivered`, `lapsed`, or `all`
         #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
         status: String,
@@ -36,51 +36,51 @@ Examples:
         #[command(flatten)]
         how: ListArgs,
     },
-    /// Show one: the whole command, the folder, what the session thought, and the receipt
+    /// Show one approval: the whole command, the folder, the session's reasoning, and the receipt
     #[command(alias = "show")]
     Get {
         /// The approval's id.
         id: String,
     },
-    /// Allow it
+    /// Allow what is asked
     #[command(alias = "approve", after_help = "Example:\n  halctl approvals allow per_1234")]
     Allow {
         /// The approval's id.
         id: String,
-        /// And the same again, without asking
+        /// Always allow commands like this one
         #[arg(long)]
         always: bool,
         /// How to ask.
         #[command(flatten)]
         wait: AnswerArgs,
     },
-    /// Do not allow it; a question is left without an answer
+    /// Deny a permission, or decline to answer a question
     #[command(
         after_help = "Example:\n  halctl approvals deny per_1234 --message \"use the staging database\""
     )]
     Deny {
         /// The approval's id.
         id: String,
-        /// What the session is told
+        /// A message to the session
         #[arg(short, long, allow_hyphen_values = true)]
         message: Option<String>,
         /// How to ask.
         #[command(flatten)]
         wait: AnswerArgs,
     },
-    /// Answer a question: a text for each question
+    /// Answer a question, with one text for each part of it
     #[command(after_help = "Example:\n  halctl approvals answer que_1234 Red")]
     Answer {
         /// The approval's id.
         id: String,
-        /// The answers; one of the choices, or own words
+        /// The answers: one of the choices, or free text
         #[arg(required = true, value_parser = plain)]
         answers: Vec<String>,
         /// How to ask.
         #[command(flatten)]
         wait: AnswerArgs,
     },
-    /// Put it off: it is told again after this time, and its time limit is not over before
+    /// Snooze it: people are notified again after this time, and its time limit does not end before
     #[command(after_help = "Example:\n  halctl approvals snooze per_1234 --for 30m")]
     Snooze {
         /// The approval's id.
@@ -94,7 +94,7 @@ Examples:
 /// How to ask.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct AnswerArgs {
-    /// How long to wait for the node's word at most
+    /// How long to wait for the node's confirmation at most
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
 }

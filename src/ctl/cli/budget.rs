@@ -16,13 +16,13 @@ Examples:
   halctl budgets list | grep 'free: 0.00'"
     )]
     List,
-    /// Show one budget; one that is for each session, once for each
+    /// Show one budget; a budget for each session has a line for each of them
     #[command(alias = "show")]
     Get {
         /// The budget's name.
         name: String,
     },
-    /// Make a budget, or change one that was made so
+    /// Create a budget, or change one that was created with set
     #[command(after_help = "\
 Examples:
   halctl budgets set day --limit 20 --warn 50 --warn 80
@@ -34,20 +34,20 @@ Examples:
         /// How much, in US dollars
         #[arg(long, value_name = "USD", value_parser = dollars)]
         limit: u64,
-        /// fleet, 'node NAME', 'project NAME', or session for each by itself
+        /// fleet, 'node NAME', 'project NAME', or session (each session on its own)
         #[arg(long, default_value = "fleet", value_parser = scope)]
         scope: Scope,
         /// session (its whole life), day, week or month, in UTC
         #[arg(long, default_value = "day", value_parser = period)]
         period: Period,
-        /// Tell a person when so many percent are spent; may be given several times
+        /// Raise an alert when this percentage is spent; may be given several times
         #[arg(long = "warn", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
         warn_percent: Vec<u8>,
         /// When it is spent: notify, finish_turn, pause or stop
         #[arg(long, default_value = "pause", value_parser = at_limit)]
         at_limit: AtLimit,
     },
-    /// Remove a budget that was made with set
+    /// Remove a budget that was created with set
     #[command(alias = "rm")]
     Remove {
         /// The budget's name.
@@ -64,7 +64,7 @@ Examples:
         /// By how much, in US dollars
         #[arg(long, value_name = "USD", value_parser = dollars)]
         by: u64,
-        /// For which session, when the budget is for each
+        /// The session, when the budget is for each session
         #[arg(long, value_name = "ID")]
         session: Option<String>,
     },

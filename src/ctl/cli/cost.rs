@@ -23,7 +23,7 @@ pub struct Days {
     /// The last day; by default today
     #[arg(long, value_name = "DAY", requires = "from")]
     pub to: Option<String>,
-    /// Who has used it: provider, model, project, session or node
+    /// Group by provider, model, project, session or node
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub by: Option<By>,
 }
@@ -46,41 +46,41 @@ pub enum By {
 /// What can be done with costs.
 #[derive(Debug, Subcommand)]
 pub enum CostVerb {
-    /// Show what was used today, brought up to date first, and how fresh each number is
+    /// Show today's usage, after fetching the latest bills, and how fresh each number is
     #[command(after_help = "\
 Examples:
   halctl cost today
   halctl cost today --by session
   halctl cost today -o json")]
     Today {
-        /// Who has used it: provider, model, project, session or node
+        /// Group by provider, model, project, session or node
         #[arg(long, value_name = "WHAT", hide_possible_values = true)]
         by: Option<By>,
     },
-    /// Show what was used in 7 days
+    /// Show the usage of the last 7 days
     Week {
-        /// Who has used it: provider, model, project, session or node
+        /// Group by provider, model, project, session or node
         #[arg(long, value_name = "WHAT", hide_possible_values = true)]
         by: Option<By>,
     },
-    /// Show what was used in 30 days
+    /// Show the usage of the last 30 days
     Month {
-        /// Who has used it: provider, model, project, session or node
+        /// Group by provider, model, project, session or node
         #[arg(long, value_name = "WHAT", hide_possible_values = true)]
         by: Option<By>,
     },
-    /// Show what tokens cost, in US dollars for a million, from which day on, and who said so
+    /// Show prices in US dollars per million tokens, from which day on, and their source
     Prices {
-        /// Only models whose name holds this
+        /// Only models whose name contains this
         model: Option<String>,
     },
-    /// Show how fetching the bills of each provider goes: last success, lag, error
+    /// Show the status of fetching each provider's bills: last success, lag, error
     Status,
     /// Print the most that can still be spent right now, and why: budgets and what is lent
     Exposure,
-    /// Have the bills of all providers fetched now
+    /// Fetch the bills of all providers now
     Update,
-    /// Compare what providers bill with what sessions have used, and say what to look at next
+    /// Compare what providers bill with what sessions have used, and suggest what to check next
     #[command(after_help = "\
 Examples:
   halctl cost reconcile

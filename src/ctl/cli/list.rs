@@ -8,7 +8,7 @@ pub struct ListArgs {
     /// Order by this field, such as `cost`; `-cost`: the largest first
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     pub sort: Option<String>,
-    /// Go on until Ctrl-C: a terminal shows the list as it is, a pipe gets a line for each record that changed
+    /// Keep watching until Ctrl-C: a terminal shows the current list, a pipe gets a line for each changed record
     #[arg(short, long)]
     pub watch: bool,
 }

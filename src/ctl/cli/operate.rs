@@ -10,8 +10,8 @@ use crate::protocol::alert::Severity;
 
 /// What follows the help of `halctl doctor`.
 pub const DOCTOR_HELP: &str = "\
-Works on the machine of the supervisor and on that of an agent, as whichever has its configuration or its unit here, and
-also while the supervisor is down. Run it as root: other users see less, and the notes say what.
+Works on the supervisor's machine and on an agent's, whichever has its configuration or its unit here, also
+while the supervisor is down. Run it as root: other users see less, and the notes say what is missing.
 
 Examples:
   sudo halctl doctor
@@ -19,7 +19,7 @@ Examples:
   halctl doctor --fleet -o json
   sudo halctl doctor | grep 'severity: critical'
 
-Exit codes: 0 nothing above low was found; 3 something was; 1 a fix was tried and did not help.";
+Exit codes: 0 no finding above low; 3 findings above low; 1 a fix was tried and did not help.";
 
 /// The configurations of a machine.
 #[derive(Clone, Debug, Args)]
@@ -35,8 +35,8 @@ pub struct Machine {
 /// `halctl doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
-    /// Do what is safe, after asking: restart what is down, put a good copy of a configuration or of the database in
-    /// place of a bad one, give files back to their owner, make a backup; and look whether it helped
+    /// Apply safe fixes, after asking: restart what is down, replace a bad configuration or database by a
+    /// good copy, restore the owner of files, make a backup; then check whether it helped
     #[arg(long)]
     pub fix: bool,
     /// Do not ask
@@ -62,7 +62,7 @@ pub struct Shelf {
 /// What can be done with incidents.
 #[derive(Debug, Subcommand)]
 pub enum IncidentVerb {
-    /// Begin one
+    /// Open an incident
     #[command(after_help = "\
 Example:
   sudo halctl incident open --severity high \"web-1 does not come back\"")]
@@ -70,7 +70,7 @@ Example:
         /// What it is, in one sentence.
         #[arg(allow_hyphen_values = true)]
         title: String,
-        /// How much it matters: low, medium, high or critical
+        /// Its severity: low, medium, high or critical
         #[arg(long, default_value = "medium", value_name = "SEVERITY", value_parser = severity)]
         severity: Severity,
         /// Where.
@@ -98,7 +98,7 @@ Example:
         #[command(flatten)]
         shelf: Shelf,
     },
-    /// Write down what was seen or tried
+    /// Add a note: what was seen or tried
     #[command(after_help = "\
 Example:
   halctl incident note \"restarted hal-agent on web-1, no change\"")]
@@ -113,15 +113,15 @@ Example:
         #[command(flatten)]
         shelf: Shelf,
     },
-    /// Say how it stands, every 15 minutes while it is open
+    /// Post a status update; one is due every 15 minutes while the incident is open
     #[command(after_help = "\
 Example:
   halctl incident update --severity critical \"the database cannot be opened, restoring\"")]
     Update {
-        /// How it stands.
+        /// The current status, in one sentence.
         #[arg(allow_hyphen_values = true)]
         text: String,
-        /// It matters so much now: low, medium, high or critical
+        /// Its new severity: low, medium, high or critical
         #[arg(long, value_name = "SEVERITY", value_parser = severity)]
         severity: Option<Severity>,
         /// The incident; by default the only one that is open.
@@ -131,12 +131,12 @@ Example:
         #[command(flatten)]
         shelf: Shelf,
     },
-    /// End it
+    /// Close an incident
     #[command(after_help = "\
 Example:
   halctl incident close \"the backup of 02:00 was restored; nodes have sent the rest\"")]
     Close {
-        /// What it was, and what helped.
+        /// The cause, and what helped.
         #[arg(allow_hyphen_values = true)]
         text: String,
         /// The incident; by default the only one that is open.
@@ -156,7 +156,7 @@ Example:
         #[command(flatten)]
         shelf: Shelf,
     },
-    /// Show one with its timeline
+    /// Show an incident with its timeline
     #[command(alias = "show")]
     Get {
         /// The incident; by default the only one that is open.

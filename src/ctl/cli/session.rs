@@ -26,7 +26,7 @@ pub enum SessionVerb {
         /// Only those with this label; with several, those that have all of them
         #[arg(short = 'l', long, value_name = "LABEL", value_delimiter = ',')]
         label: Vec<String>,
-        /// Those that were archived, too
+        /// Include archived ones
         #[arg(long)]
         all: bool,
         /// How many at most; by default all of them
@@ -42,11 +42,11 @@ pub enum SessionVerb {
         /// The session's id.
         id: String,
     },
-    /// Read a session as a conversation
+    /// Show a session's conversation
     Logs {
         /// The session's id.
         id: String,
-        /// Go on as it happens, until the session ends or Ctrl-C
+        /// Follow it live, until the session ends or Ctrl-C
         #[arg(short, long)]
         follow: bool,
         /// Only the last N events; by default all of them
@@ -58,14 +58,14 @@ pub enum SessionVerb {
         /// The session's id.
         id: String,
     },
-    /// Follow a session live and say something to it: each line that is typed is a prompt
+    /// Follow a session live and prompt it: each line that is typed is a prompt
     #[command(after_help = "\
-What was said last comes first. Lines are prompts; and these words, for what the session waits with or does:
+The latest events are shown first. Each line is a prompt, except for these commands:
   /allow              allow what it asks permission for
-  /deny [MESSAGE]     do not
+  /deny [MESSAGE]     deny it
   /answer TEXT        answer its question
   /abort              stop the running turn
-  /detach             leave it, as Ctrl-C and the end of the input do; the session goes on")]
+  /detach             leave it, as Ctrl-C and the end of the input do; the session continues")]
     Attach {
         /// The session's id.
         id: String,
@@ -75,7 +75,7 @@ What was said last comes first. Lines are prompts; and these words, for what the
     },
     /// Wait until a session is idle, or something else
     #[command(after_help = "\
-Ends with 0 when the state was reached, 5 when the session ended or is in error instead, 6 when the time is over.
+Exit code 0 when the state was reached, 5 when it can no longer be reached (the session ended or is in error), 6 on timeout.
 
 Example:
   halctl sessions wait ses_1234 --until idle,waiting --timeout 10m")]
@@ -137,7 +137,7 @@ Example:
         /// The model
         #[arg(long, value_name = "PROVIDER/MODEL")]
         model: Option<String>,
-        /// The kind of agent, as the coding agent calls it
+        /// The agent to use, as the coding agent names it
         #[arg(long)]
         agent: Option<String>,
         /// How to wait for the turn.
@@ -146,11 +146,11 @@ Example:
         /// How to ask.
         #[command(flatten)]
         act: ActArgs,
-        /// What to do; `-` reads it from standard input
+        /// The first prompt; `-` reads it from standard input
         #[arg(allow_hyphen_values = true)]
         prompt: String,
     },
-    /// Say something to a session
+    /// Send a prompt to a session
     Prompt {
         /// The session's id.
         id: String,
@@ -160,11 +160,11 @@ Example:
         /// How to ask.
         #[command(flatten)]
         act: ActArgs,
-        /// What to say; `-` reads it from standard input
+        /// The prompt; `-` reads it from standard input
         #[arg(allow_hyphen_values = true)]
         text: String,
     },
-    /// Let a stopped session go on
+    /// Resume a stopped session
     Resume {
         /// The session's id.
         id: String,
@@ -174,7 +174,7 @@ Example:
         /// How to ask.
         #[command(flatten)]
         act: ActArgs,
-        /// What to say
+        /// The prompt
         #[arg(default_value = "continue", allow_hyphen_values = true)]
         text: String,
     },
@@ -201,7 +201,7 @@ Example:
         /// Which request; by default the oldest waiting one
         #[arg(long, value_name = "REQUEST")]
         request: Option<String>,
-        /// Do not ask again for the like
+        /// Always allow commands like this one
         #[arg(long)]
         always: bool,
         /// How to ask.
@@ -215,7 +215,7 @@ Example:
         /// Which request; by default the oldest waiting one
         #[arg(long, value_name = "REQUEST")]
         request: Option<String>,
-        /// What to tell the session; without it the turn may stop
+        /// A message to the session; without one the turn may stop
         #[arg(short, long, allow_hyphen_values = true)]
         message: Option<String>,
         /// How to ask.
@@ -241,24 +241,24 @@ Example:
 /// What can be done with a session beyond its turns.
 #[derive(Debug, Subcommand)]
 pub enum LifeVerb {
-    /// End a session and begin another that goes on with its work; prints the new one's id
+    /// End a session and start another that continues its work; prints the new one's id
     #[command(after_help = "\
 The session is asked to write .context/PROGRESS.md and CURRENT_TASK.md and to commit, gets a minute for it, and is ended.
-Another one begins with where it stopped. The old conversation is kept: see `continued_by` and `continues`.")]
+A new one starts where it stopped. The old conversation is kept: see `continued_by` and `continues`.")]
     Restart {
         /// The session's id.
         id: String,
-        /// Do not ask it to write down where it stands
+        /// Do not ask the session to write handover notes first
         #[arg(long)]
         no_handover: bool,
         /// How to ask.
         #[command(flatten)]
         act: ActArgs,
-        /// What else the new session is told
+        /// Additional instructions for the new session
         #[arg(allow_hyphen_values = true)]
         text: Option<String>,
     },
-    /// Stop the running turn, and keep policies away until a person says something to the session, or `unpause`
+    /// Stop the running turn, and suspend policies until a person prompts the session, or `unpause`
     Pause {
         /// The session's id.
         id: String,
@@ -266,7 +266,7 @@ Another one begins with where it stopped. The old conversation is kept: see `con
         #[command(flatten)]
         act: ActArgs,
     },
-    /// Let policies touch a paused session again, without saying anything to it
+    /// Let policies act on a paused session again, without prompting it
     Unpause {
         /// The session's id.
         id: String,
@@ -274,7 +274,7 @@ Another one begins with where it stopped. The old conversation is kept: see `con
         #[command(flatten)]
         act: ActArgs,
     },
-    /// Leave a session out of lists; `sessions list --all` shows it
+    /// Hide a session from lists; `sessions list --all` shows it
     Archive {
         /// The session's id.
         id: String,
@@ -285,11 +285,11 @@ Another one begins with where it stopped. The old conversation is kept: see `con
         #[command(flatten)]
         act: ActArgs,
     },
-    /// Label a session, so that policies can choose by it
+    /// Label a session, so that policies and lists can select it
     Label {
         /// The session's id.
         id: String,
-        /// Labels to take away
+        /// Labels to remove
         #[arg(long, value_name = "LABEL", value_delimiter = ',')]
         remove: Vec<String>,
         /// How to ask.
@@ -299,7 +299,7 @@ Another one begins with where it stopped. The old conversation is kept: see `con
         #[arg(value_name = "LABEL")]
         add: Vec<String>,
     },
-    /// The big red button: stop all turns and begin none until released
+    /// Emergency stop: stop all turns, and start none until released
     #[command(after_help = "\
 Examples:
   halctl sessions halt --all
@@ -311,7 +311,7 @@ Examples:
         /// Only this project
         #[arg(long)]
         project: Option<String>,
-        /// Let it go on
+        /// Release the halt
         #[arg(long)]
         release: bool,
         /// How to ask.
@@ -329,7 +329,7 @@ pub struct ActArgs {
     /// How long the command may wait for its node [default: 5m, at most 24h]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub expires: Option<Duration>,
-    /// The same key is the same command, however often it is asked [default: a fresh one]
+    /// Idempotency key: the same key is the same command, however often it is sent [default: a fresh one]
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }

@@ -7,7 +7,7 @@ use super::{Moment, moment};
 /// What can be done with a store that was set aside.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
-    /// Show what a store that was set aside and the present one hold differently, by table
+    /// Compare a store that was set aside with the present one, by table
     #[command(after_help = "\
 Examples:
   halctl store diff
@@ -17,11 +17,11 @@ Examples:
         /// Which rows of which store.
         #[command(flatten)]
         which: Which,
-        /// Show so many of the rows as well
+        /// Also show this many of the rows
         #[arg(long, visible_alias = "limit", default_value_t = 0, value_name = "N")]
         rows: usize,
     },
-    /// Bring back what a store that was set aside holds and the present one lacks; nothing comes twice
+    /// Bring back rows that only the store that was set aside has; nothing is duplicated
     #[command(after_help = "\
 Examples:
   halctl store merge --dry-run
@@ -31,7 +31,7 @@ Examples:
         /// Which rows of which store.
         #[command(flatten)]
         which: Which,
-        /// Only say what would come back
+        /// Only show what would come back
         #[arg(long)]
         dry_run: bool,
     },
@@ -40,7 +40,7 @@ Examples:
 /// Which rows of which store.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Which {
-    /// The name of its file, as it lies beside the store; by default the newest.
+    /// Its file name, in the store's folder; by default the newest.
     pub file: Option<String>,
     /// Only these tables: events, sessions, nodes, costs, audit_log or commands
     #[arg(long = "table", value_name = "TABLE", value_delimiter = ',', action = ArgAction::Append)]

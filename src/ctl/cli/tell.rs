@@ -11,7 +11,7 @@ use crate::protocol::alert::Severity;
 /// What can be done with alerts.
 #[derive(Debug, Subcommand)]
 pub enum AlertVerb {
-    /// List alerts that are not over, newest first
+    /// List open alerts, newest first
     #[command(
         visible_alias = "ls",
         after_help = "\
@@ -23,7 +23,7 @@ Examples:
         /// Only those `firing`, `acknowledged`, `resolved`, `open` (not resolved), or `all`
         #[arg(long, default_value = "open", value_name = "STATUS", hide_default_value = true)]
         status: String,
-        /// Only those at least so severe: low, medium, high or critical
+        /// Only those of at least this severity: low, medium, high or critical
         #[arg(long, value_name = "SEVERITY", value_parser = severity)]
         severity: Option<Severity>,
         /// Only those of this kind, such as node.offline
@@ -42,15 +42,15 @@ Examples:
         /// The alert's id.
         id: String,
     },
-    /// Say that you know: what happened once is over with that, what lasts is not told again
+    /// Acknowledge alerts. One-off alerts are closed by it; lasting ones stay open but stop notifying
     Ack {
         /// The alerts' ids.
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Tell nobody of some alerts for a while; without anything behind it, list the silences
+    /// Silence alerts for a while; without a subcommand, list the silences
     #[command(after_help = "\
-Alerts are raised and shown as ever, and told when the silence is over if they are still so.
+Silenced alerts are still raised and listed. Those still open when the silence ends are notified then.
 
 Examples:
   halctl alerts silence add node.offline --for 2h --reason \"the network is being moved\"
@@ -58,7 +58,7 @@ Examples:
   halctl alerts silence list
   halctl alerts silence expire 019ac1d0-6b3e-7c3e-9c57-5a3e0d1f2b4c")]
     Silence {
-        /// What to do with silences; `list` when nothing is said.
+        /// What to do with silences; by default `list`.
         #[command(subcommand)]
         verb: Option<SilenceVerb>,
     },
@@ -67,10 +67,10 @@ Examples:
 /// What can be done with silences.
 #[derive(Debug, Subcommand)]
 pub enum SilenceVerb {
-    /// List silences that hold
+    /// List active silences
     #[command(visible_alias = "ls")]
     List,
-    /// Begin one
+    /// Add a silence
     Add {
         /// Which alerts: a name such as node.offline or disk.*, or a rule such as 'alert.severity < high'.
         matches: String,
@@ -87,7 +87,7 @@ pub enum SilenceVerb {
         )]
         reason: String,
     },
-    /// End one before its time
+    /// End a silence early
     Expire {
         /// The silence's id.
         id: String,
@@ -97,23 +97,23 @@ pub enum SilenceVerb {
 /// What can be done with channels.
 #[derive(Debug, Subcommand)]
 pub enum ChannelVerb {
-    /// List the ways to people, what waits on each, and what could not be delivered
+    /// List notification channels, what is queued on each, and what could not be delivered
     #[command(visible_alias = "ls")]
     List,
-    /// Send a trial through a channel and tell what became of it
+    /// Send a test notification through a channel, and show the result
     #[command(
-        after_help = "Example:\n  halctl channels test pagerduty\n\nExit codes: 0 the far side has taken it; 1 it has not."
+        after_help = "Example:\n  halctl channels test pagerduty\n\nExit codes: 0 delivered; 1 not delivered."
     )]
     Test {
         /// The channel.
         name: String,
     },
-    /// Show what waits on a channel and what could not be delivered, oldest first
+    /// Show the queue of a channel: what waits, and what could not be delivered, oldest first
     Queue {
         /// The channel.
         name: String,
     },
-    /// Try again what could not be delivered
+    /// Retry what could not be delivered
     Retry {
         /// The channel.
         name: String,
@@ -123,10 +123,10 @@ pub enum ChannelVerb {
 /// What can be done with routes.
 #[derive(Debug, Subcommand)]
 pub enum RouteVerb {
-    /// List who is told what
+    /// List notification routes
     #[command(visible_alias = "ls")]
     List,
-    /// Tell which routes an event or an alert takes, and why it does not take the others
+    /// Show which routes an event or an alert matches, and why it does not match the others
     #[command(after_help = "Examples:\n  halctl routes test 1042\n  halctl routes test alert:7")]
     Test {
         /// The number or the id of an event (halctl events list -o wide), or `alert:` and the number of an alert.

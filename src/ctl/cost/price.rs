@@ -10,7 +10,7 @@ use crate::protocol::cost::ModelPrice;
 pub async fn run(model: Option<String>, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     let mut prices = client.list::<ModelPrice>(&["cost", "prices"], &Query::new()).await?;
     prices.retain(|price| model.as_deref().is_none_or(|word| price.model.contains(word)));
-    screen.list(&prices, "No price is known of such a model. Say one in cost.model_rates.")
+    screen.list(&prices, "No price is known for such a model. Set one in cost.model_rates.")
 }
 
 impl Record for ModelPrice {

@@ -31,7 +31,7 @@ pub async fn named(
     if period == "today" {
         // What the ledger has is worth showing even while a provider cannot be asked; how fresh each is stands below.
         if let Err(failure) = client.post::<Vec<ProviderStatus>>(&["cost", "update"]).await {
-            screen.say(&format!("The bills could not be brought up to date: {failure}"));
+            screen.say(&format!("The bills could not be updated: {failure}"));
         }
     }
     let report = client.get::<CostReport>(&["cost", period], &Query::new()).await?.data;

@@ -84,13 +84,13 @@ impl Remedy {
     pub fn sentence(&self) -> String {
         match self {
             Self::Own(path, (user, group)) => {
-                format!("give {} to its folder's owner {user}:{group}", path.display())
+                format!("change the owner of {} to its folder's owner {user}:{group}", path.display())
             }
             Self::RestoreConfig(path) => {
-                format!("put {0}.backup in place of {0}, which is kept beside it", path.display())
+                format!("replace {0} by {0}.backup and keep the old file beside it", path.display())
             }
             Self::RestoreStore(_) => {
-                "put the newest backup in place of supervisor.db, which is kept beside it".into()
+                "replace supervisor.db by the newest backup and keep the old file beside it".into()
             }
             Self::BackUp => "make a backup of supervisor.db".into(),
             Self::Restart(unit) => format!("restart {unit}"),

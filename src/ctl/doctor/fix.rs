@@ -125,9 +125,8 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
 
 async fn carry_out(place: &Place<'_>, facts: &Facts, remedy: &Remedy) -> anyhow::Result<()> {
     match remedy {
-        Remedy::Own(path, (user, group)) => {
-            file::give(path, *user, *group).with_context(|| format!("cannot give {} away", path.display()))
-        }
+        Remedy::Own(path, (user, group)) => file::give(path, *user, *group)
+            .with_context(|| format!("cannot change the owner of {}", path.display())),
         Remedy::RestoreConfig(path) => restore_config(path),
         Remedy::RestoreStore(config) => restore_store(place, facts, config).await,
         Remedy::BackUp => {
@@ -156,7 +155,7 @@ fn restore_config(path: &Path) -> anyhow::Result<()> {
     let mut copy = path.as_os_str().to_owned();
     copy.push(".backup");
     let copy = Path::new(&copy);
-    let doing = || format!("cannot put {} in place of {}", copy.display(), path.display());
+    let doing = || format!("cannot copy {} over {}", copy.display(), path.display());
     let owner = fs::metadata(path).or_else(|_| fs::metadata(copy)).with_context(doing)?;
     let content = fs::read(copy).with_context(doing)?;
     if path.exists() {
@@ -170,7 +169,7 @@ fn restore_config(path: &Path) -> anyhow::Result<()> {
 
 async fn restore_store(place: &Place<'_>, facts: &Facts, config: &Path) -> anyhow::Result<()> {
     let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor);
-    let daemon = supervisor.context("no supervisor belongs here")?;
+    let daemon = supervisor.context("no supervisor is installed here")?;
     if daemon.unit.is_some() {
         must(place, &["systemctl", "stop", daemon.kind.program()]).await?;
     }
@@ -178,7 +177,7 @@ async fn restore_store(place: &Place<'_>, facts: &Facts, config: &Path) -> anyho
     let said = place.tools.hal("hal-supervisor", &line, PATIENT).await.map_err(anyhow::Error::msg)?;
     anyhow::ensure!(said.is_well(), "{}", said.words());
     let mirror = database(&daemon.config);
-    let folder = mirror.parent().map(fs::metadata).transpose()?.context("the database lies nowhere")?;
+    let folder = mirror.parent().map(fs::metadata).transpose()?.context("the database has no folder")?;
     // What root writes the service could not.
-    file::give(&mirror, folder.uid(), folder.gid()).context("cannot give supervisor.db away")
+    file::give(&mirror, folder.uid(), folder.gid()).context("cannot change the owner of supervisor.db")
 }

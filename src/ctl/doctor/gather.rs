@@ -96,9 +96,9 @@ fn leave_out(facts: &mut Facts) {
     }
     for daemon in facts.daemons.iter().filter(|daemon| is_off(daemon)) {
         let program = daemon.kind.program();
-        facts.notes.push(format!(
-            "{program} is switched off here; if it should run: systemctl enable --now {program}"
-        ));
+        facts
+            .notes
+            .push(format!("{program} is disabled here; if it should run: systemctl enable --now {program}"));
     }
     facts.daemons.retain(|daemon| !is_off(daemon));
 }
@@ -184,7 +184,7 @@ async fn validate(place: &Place<'_>, kind: Kind, path: &Path) -> Result<(bool, V
 /// What stands in a configuration.
 pub fn values(path: &Path) -> Result<Value, String> {
     let text = machine::read(path)?;
-    loose(&text).ok_or_else(|| format!("{} is no JSON", path.display()))
+    loose(&text).ok_or_else(|| format!("{} is not JSON", path.display()))
 }
 
 async fn supervisor(place: &Place<'_>, facts: &mut Facts) {

@@ -187,10 +187,10 @@ impl Book {
             (Some(only), 0) => Ok(only),
             (None, _) => Err(Failure::say(
                 Exit::NotFound,
-                "no incident is open; begin one with: halctl incident open TITLE",
+                "no incident is open; open one with: halctl incident open TITLE",
             )),
             (Some(oldest), others) => {
-                let mut sentence = format!("{} incidents are open, so say which by its id:", others + 1);
+                let mut sentence = format!("{} incidents are open, so name one by its id:", others + 1);
                 for incident in open.iter().chain([&oldest]) {
                     let by = incident.timeline.first().map_or("", |first| first.by.as_str());
                     let title = one_line(&incident.title);
@@ -262,9 +262,9 @@ impl Book {
 fn sensible(text: &str) -> Result<(), Failure> {
     let wrong = |why: String| Err(Failure::say(Exit::Usage, why));
     match text.len() {
-        0 => wrong("an empty sentence says nothing".to_owned()),
+        0 => wrong("the text is empty".to_owned()),
         many if many > MOST_TEXT => {
-            wrong(format!("a sentence has at most {MOST_TEXT} bytes, and this one {many}"))
+            wrong(format!("a text has at most {MOST_TEXT} bytes, and this one has {many}"))
         }
         _ => Ok(()),
     }

@@ -70,7 +70,7 @@ pub async fn collect(asked: &Asked<'_>, incident: &Incident, screen: &mut Screen
         scrub: &scrub,
     };
     let mut bundle = Bundle::new(&incident.id, scrubber(asked.machine));
-    screen.say("Looking at this machine.");
+    screen.say("Collecting from this machine.");
     let (facts, report) = examine(&place).await;
     bundle.add_tree("incident.json", "halctl incident get", tree(incident));
     configs(asked.machine, &mut bundle);

@@ -43,11 +43,21 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
         }
         ActVerb::Prompt { id, wait, act, text } | ActVerb::Resume { id, wait, act, text } => {
             let args = Map::from_iter([("message".to_owned(), read_prompt(text).await?.into())]);
-            tell(client, screen, Verb::PromptSession, &id, args, act, "has got it").await?;
+            tell(client, screen, Verb::PromptSession, &id, args, act, "Prompt delivered to session {}")
+                .await?;
             wait_after(client, screen, &id, &wait).await
         }
         ActVerb::Abort { id, act } => {
-            tell(client, screen, Verb::AbortSession, &id, Map::new(), act, "was told to stop its turn").await
+            tell(
+                client,
+                screen,
+                Verb::AbortSession,
+                &id,
+                Map::new(),
+                act,
+                "Session {} was told to stop its turn",
+            )
+            .await
         }
         ActVerb::Kill { id, act } => {
             tell(
@@ -57,24 +67,24 @@ pub async fn run(verb: ActVerb, client: &Client, screen: &mut Screen) -> Result<
                 &id,
                 Map::new(),
                 act,
-                "was killed; its conversation is kept",
+                "Session {} was killed; its conversation is kept",
             )
             .await
         }
         ActVerb::Allow { id, request, always, act } => {
             let reply = if always { "always" } else { "once" };
             let args = answer_args(request, [("reply", json!(reply))]);
-            tell(client, screen, Verb::AnswerPermission, &id, args, act, "was allowed").await
+            tell(client, screen, Verb::AnswerPermission, &id, args, act, "Session {} was allowed").await
         }
         ActVerb::Deny { id, request, message, act } => {
             let mut args = answer_args(request, [("reply", json!("reject"))]);
             args.extend(message.map(|message| ("message".to_owned(), Value::from(message))));
-            tell(client, screen, Verb::AnswerPermission, &id, args, act, "was denied").await
+            tell(client, screen, Verb::AnswerPermission, &id, args, act, "Session {} was denied").await
         }
         ActVerb::Answer { id, request, act, answers } => {
             let answers: Vec<[String; 1]> = answers.into_iter().map(|answer| [answer]).collect();
             let args = answer_args(request, [("answers", json!(answers))]);
-            tell(client, screen, Verb::AnswerQuestion, &id, args, act, "has its answer").await
+            tell(client, screen, Verb::AnswerQuestion, &id, args, act, "Session {} got its answer").await
         }
     }
 }
@@ -89,7 +99,7 @@ pub(super) async fn start(
     let asked = patiently(
         screen,
         (SOON, AGAIN),
-        "the session begins; a coding agent that does not run yet is started first",
+        "the session starts; a coding agent that is not running yet is started first",
         asked,
     );
     let command = outcome(asked.await?)?;
@@ -135,7 +145,7 @@ async fn patiently<T>(
     }
 }
 
-/// Asks something of one session, and says what came of it.
+/// Asks something of one session, and prints `done` with the session's id for its `{}`.
 pub(super) async fn tell(
     client: &Client,
     screen: &mut Screen,
@@ -151,7 +161,7 @@ pub(super) async fn tell(
     match screen.output() {
         Output::Json | Output::Yaml => screen.one(&command),
         _ => {
-            screen.say(&format!("Session {session} {done}."));
+            screen.say(&format!("{}.", done.replace("{}", session)));
             Ok(())
         }
     }

@@ -75,7 +75,7 @@ pub fn listen(client: Client, id: String) -> mpsc::Receiver<String> {
                 Typed::Nothing => continue,
                 Typed::Detach => return,
                 Typed::Unknown(line) => {
-                    format!("{line} was not said: expected /allow, /deny, /answer TEXT, /abort or /detach")
+                    format!("{line} was not sent: expected /allow, /deny, /answer TEXT, /abort or /detach")
                 }
                 Typed::Ask(verb, args) => match ask(&client, &id, verb, args).await {
                     Ok(()) => continue,

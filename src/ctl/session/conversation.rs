@@ -357,14 +357,15 @@ impl Conversation {
         let what =
             [&metadata["command"], &metadata["filepath"]].map(text).into_iter().find(|what| !what.is_empty());
         let what = what.map_or_else(patterns, str::to_owned);
-        let line = format!("may it use {}: {} ({})", text(&data["permission"]), what, text(&data["id"]));
+        let line =
+            format!("permission to use {}: {} ({})", text(&data["permission"]), what, text(&data["id"]));
         self.entry(at, Ink::Attention, "asks", &line);
     }
 
     fn replied(&mut self, data: &Value, at: Time) {
         match text(&data["reply"]) {
             reply if data["outside"] == true => {
-                let line = format!("{reply}, at the coding agent itself and by nobody here");
+                let line = format!("{reply} at the coding agent itself, not through the supervisor");
                 self.entry(at, Ink::Wrong, "outside", &line);
             }
             "reject" => self.entry(at, Ink::Person, "denied", text(&data["message"])),

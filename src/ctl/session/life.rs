@@ -31,14 +31,15 @@ pub async fn run(verb: LifeVerb, client: &Client, screen: &mut Screen) -> Result
         }
         LifeVerb::Pause { id, act } => {
             let act = ActArgs { timeout: act.timeout.or(Some(STOP_TIMEOUT)), ..act };
-            tell(client, screen, Verb::PauseSession, &id, Map::new(), act, "is paused").await
+            tell(client, screen, Verb::PauseSession, &id, Map::new(), act, "Session {} is paused").await
         }
         LifeVerb::Unpause { id, act } => {
-            tell(client, screen, Verb::ReleaseSession, &id, Map::new(), act, "is not paused any more").await
+            tell(client, screen, Verb::ReleaseSession, &id, Map::new(), act, "Session {} is no longer paused")
+                .await
         }
         LifeVerb::Archive { id, undo, act } => {
             let args = Map::from_iter([("undo".to_owned(), Value::from(undo))]);
-            let done = if undo { "is in lists again" } else { "is archived" };
+            let done = if undo { "Session {} is shown in lists again" } else { "Session {} is archived" };
             tell(client, screen, Verb::ArchiveSession, &id, args, act, done).await
         }
         LifeVerb::Label { id, remove, act, add } => {
@@ -46,7 +47,7 @@ pub async fn run(verb: LifeVerb, client: &Client, screen: &mut Screen) -> Result
                 ("add".to_owned(), Value::from(add)),
                 ("remove".to_owned(), Value::from(remove)),
             ]);
-            tell(client, screen, Verb::LabelSession, &id, args, act, "is labelled").await
+            tell(client, screen, Verb::LabelSession, &id, args, act, "Session {} is labelled").await
         }
         LifeVerb::Halt { all: _, project, release, act } => {
             let args = Map::from_iter([("release".to_owned(), Value::from(release))]);

@@ -138,7 +138,7 @@ impl<'a> Teller<'a> {
                     }
                     retake = true;
                 }
-                News::Lost => self.screen.say("The connection to the supervisor is lost; trying again."),
+                News::Lost => self.screen.say("The connection to the supervisor is lost; retrying."),
                 News::Back => self.screen.say("The supervisor is back."),
             }
             if retake {

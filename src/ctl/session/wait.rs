@@ -66,7 +66,7 @@ async fn follow(
                 }
             }
             News::Gap => watched = Watched::new(&fetch(client, id).await?),
-            News::Lost => screen.say("The connection to the supervisor is lost; trying again."),
+            News::Lost => screen.say("The connection to the supervisor is lost; retrying."),
             News::Back => screen.say("The supervisor is back."),
             News::Live(_) => {}
         }

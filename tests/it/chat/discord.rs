@@ -169,8 +169,8 @@ fn every_command_is_registered_and_answered() {
     assert!(typed("logs", &[("session", &id)]).contains("good morning"));
     assert!(typed("approve", &[("id", &id)]).contains("allowed"));
     world.wait_for_session(&id, "idle");
-    assert!(typed("inject", &[("session", &id), ("text", "say from afar")]).contains("has got it"));
-    assert!(typed("resume", &[("session", &id), ("text", "run 600")]).contains("has got it"));
+    assert!(typed("inject", &[("session", &id), ("text", "say from afar")]).contains("Prompt delivered"));
+    assert!(typed("resume", &[("session", &id), ("text", "run 600")]).contains("Prompt delivered"));
     world.wait_for_session(&id, "running");
     assert!(typed("kill", &[("session", &id)]).contains("was killed"));
     world.wait_for_session(&id, "ended");

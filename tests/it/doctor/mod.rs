@@ -120,7 +120,7 @@ fn a_refused_configuration_is_replaced_by_its_good_copy() {
     assert!(finding["commands"].to_string().contains("sudo cp "), "{finding:#}");
     let evidence = finding["evidence"].to_string();
     assert!(
-        evidence.contains("would take away (-) and bring back (+)"),
+        evidence.contains("would remove (-) and bring back (+)"),
         "the difference is shown: {finding:#}"
     );
     assert!(evidence.contains(r#"- { \"server\""#) && evidence.contains("+ {"), "{finding:#}");
@@ -131,7 +131,7 @@ fn a_refused_configuration_is_replaced_by_its_good_copy() {
     fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).unwrap();
     let mended = machine.doctor(&["--fix", "--yes"]);
     assert_eq!(mended.code, 0, "{}", mended.all);
-    assert!(mended.all.contains("would take away (-) and bring back (+)"), "{}", mended.all);
+    assert!(mended.all.contains("would remove (-) and bring back (+)"), "{}", mended.all);
     machine.serves();
     assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640, "nobody else may read it");
     let copy = fs::read_to_string(machine.config("supervisor.json.backup")).unwrap();

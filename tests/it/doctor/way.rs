@@ -160,7 +160,7 @@ fn an_agent_that_is_installed_and_switched_off_is_not_missed() {
     machine.unit("hal-agent", "inactive", "dead", "UnitFileState=disabled\nMainPID=0\n");
     let said = machine.doctor(&[]);
     assert_eq!((said.code, &said.report["machine"]), (0, &json!(["supervisor"])), "{}", said.all);
-    assert!(said.report["notes"].to_string().contains("hal-agent is switched off here"), "{}", said.all);
+    assert!(said.report["notes"].to_string().contains("hal-agent is disabled here"), "{}", said.all);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn difference(scrub: &Scrubber, path: &Path, copy: &Path) -> Vec<String> {
     let others = changed.len().saturating_sub(MOST_SHOWN);
     shown.extend((others > 0).then(|| format!("and {others} other lines")));
     if !shown.is_empty() {
-        let head = "the copy instead of the file would take away (-) and bring back (+)";
+        let head = "restoring the copy would remove (-) and bring back (+)";
         shown.insert(0, head.to_owned());
     }
     shown

@@ -51,7 +51,7 @@ pub async fn look(
     if !is_running && files.has_data {
         match check(place, config, &files.mirror, &store).await {
             Ok(problems) => files.problems = problems,
-            Err(why) => notes.push(format!("the supervisor's files were not looked through: {why}")),
+            Err(why) => notes.push(format!("the supervisor's files were not checked: {why}")),
         }
     }
     files
@@ -68,7 +68,7 @@ async fn check(
     // Both files are there after a first start; one alone is what the next start makes anew.
     let by_hand = format!("sudo hal-supervisor store check --config {}", config.path.display());
     if on_disk(mirror) + on_disk(store) > QUICKLY_CHECKED {
-        return Err(format!("they are large; look with: {by_hand}"));
+        return Err(format!("they are large; check them with: {by_hand}"));
     }
     let path = config.readable();
     let line = ["store", "check", "--config", &path.to_string_lossy()];

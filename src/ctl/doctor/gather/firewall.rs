@@ -26,7 +26,9 @@ pub async fn barriers(tools: &Tools, facts: &Facts, notes: &mut Vec<String>) -> 
         }
     }
     if asked == 0 {
-        notes.push("no firewall was asked: ufw, iptables and nft are not here, or need root".to_owned());
+        notes.push(
+            "no firewall was checked: ufw, iptables and nft are not installed, or need root".to_owned(),
+        );
     }
     // iptables on nftables shows the same rule twice.
     if found.iter().any(|barrier| barrier.tool == "iptables") {

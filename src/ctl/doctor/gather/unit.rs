@@ -26,7 +26,7 @@ impl Systemd {
             Ok(said) => said.words().lines().next().unwrap_or("it does not answer").to_owned(),
             Err(why) => why,
         };
-        notes.push(format!("units, restarts and the journal were not looked at: no systemd here ({why})"));
+        notes.push(format!("units, restarts and the journal were not checked: no systemd here ({why})"));
         Self { is_there: false }
     }
 

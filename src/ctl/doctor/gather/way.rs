@@ -210,7 +210,7 @@ async fn look(client: &Client, reach: &mut Reach) -> Result<Ready, String> {
     let (begun, watch) = (now(), Stopwatch::start());
     let (status, body) = client.outside("readyz", false, ANSWER).await?;
     reach.took = watch.elapsed();
-    let foreign = || format!("it answered {status} and nothing that we understand");
+    let foreign = || format!("it answered {status} with a body that is not understood");
     let known: Value = serde_json::from_slice(&body).map_err(|_| foreign())?;
     let ready: Ready = serde_json::from_value(known).map_err(|_| foreign())?;
     if ready.components.is_empty() {

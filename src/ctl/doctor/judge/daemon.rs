@@ -66,13 +66,13 @@ fn dead(facts: &Facts, daemon: &Daemon) -> Finding {
     }
     let result = daemon.property("Result");
     let what = match (active, sub, result) {
-        ("", ..) => format!("{program} does not run"),
+        ("", ..) => format!("{program} is not running"),
         (_, "auto-restart", _) => {
-            format!("{program} ends again and again, and systemd starts it again and again")
+            format!("{program} keeps crashing, and systemd keeps restarting it")
         }
-        (_, _, "start-limit-hit") => format!("{program} ended so often that systemd starts it no more"),
-        (_, _, "oom-kill") => format!("{program} was ended for want of memory"),
-        (_, _, "watchdog") => format!("{program} hung and was ended"),
+        (_, _, "start-limit-hit") => format!("{program} crashed so often that systemd stopped restarting it"),
+        (_, _, "oom-kill") => format!("{program} was killed: out of memory"),
+        (_, _, "watchdog") => format!("{program} hung, and the watchdog killed it"),
         ("failed", ..) => format!("{program} has failed"),
         _ => format!("{program} is stopped"),
     };
@@ -116,9 +116,9 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
         if let Some(problems) = &config.problems {
             let (missing, then) = (!config.exists, if is_down { "" } else { ": the next start fails" });
             let what = if missing {
-                format!("{path} is not there{then}")
+                format!("{path} is missing{then}")
             } else {
-                format!("{path} is refused{then}")
+                format!("{path} is not valid{then}")
             };
             let good = config.backup == Backup::Good;
             let restore = good.then(|| format!("sudo cp {path}.backup {path}"));
@@ -136,7 +136,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
         } else if !config.warnings.is_empty() {
             let asks_for_bills = config.warnings.iter().any(|warning| warning.contains(" cost."));
             let incident = if asks_for_bills { Incident::Cost } else { Incident::Upkeep };
-            let what = format!("{path} is taken; warnings: {}", config.warnings.len());
+            let what = format!("{path} is valid; warnings: {}", config.warnings.len());
             let finding = Finding::new(name(daemon, "config_warnings"), Severity::Low, incident, what);
             found.push(finding.shown(&config.warnings).helped([validate]));
         }
@@ -153,8 +153,8 @@ pub fn copy(facts: &Facts) -> Vec<Finding> {
         .map(|daemon| {
             let path = daemon.config.path.display();
             let what = match daemon.config.backup {
-                Backup::Bad => format!("{path}.backup would be refused"),
-                _ => format!("{path} has no copy to go back to"),
+                Backup::Bad => format!("{path}.backup is not valid"),
+                _ => format!("{path} has no backup copy"),
             };
             Finding::new(name(daemon, "config_backup"), Severity::Low, crashed(daemon.kind), what)
                 .helped([format!("sudo cp -p {path} {path}.backup")])
@@ -168,7 +168,7 @@ pub fn restarts(facts: &Facts) -> Vec<Finding> {
     for daemon in &facts.daemons {
         let (program, count) = (daemon.kind.program(), daemon.property("NRestarts"));
         if count.parse::<u64>().is_ok_and(|count| count > MANY_RESTARTS) {
-            let what = format!("{program} was started again {count} times by systemd");
+            let what = format!("{program} was restarted {count} times by systemd");
             found.push(
                 Finding::new(name(daemon, "restarts"), Severity::Medium, crashed(daemon.kind), what)
                     .shown(last(&daemon.errors))
@@ -220,7 +220,7 @@ pub fn oom(facts: &Facts) -> Vec<Finding> {
     }
     let agent = facts.oom.iter().any(|line| line.contains("hal-agent"));
     let incident = if agent { Incident::AgentMemory } else { Incident::SupervisorMemory };
-    let what = "the kernel has ended processes of ours for want of memory within the last day";
+    let what = "the kernel has killed processes of HAL-O-SWARM within the last day: out of memory";
     let finding = Finding::new("oom", Severity::High, incident, what).shown(last(&facts.oom));
     vec![finding.helped(["sudo journalctl -k -g 'oom|Killed process' --since -1d", "free -h"])]
 }
@@ -259,7 +259,7 @@ pub fn opencode(facts: &Facts) -> Vec<Finding> {
     let Some(opencode) = &facts.opencode else { return Vec::new() };
     let why = match &opencode.version {
         Ok(version) if version.trim_start_matches('v').starts_with("1.") => return Vec::new(),
-        Ok(version) => format!("{} is version {version}, and only 1.x is understood", opencode.program),
+        Ok(version) => format!("{} is version {version}, and only 1.x is supported", opencode.program),
         Err(why) => format!("no coding agent can work here: {why}"),
     };
     let finding = Finding::new("agent.opencode", Severity::Medium, Incident::AgentCrashed, why);

@@ -37,8 +37,7 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
         return vec![
             Finding::new("nodes.offline", Severity::High, Incident::Unreachable, what)
                 .shown(
-                    away.iter()
-                        .map(|node| format!("{} was last heard of at {}", node.id, node.last_heartbeat)),
+                    away.iter().map(|node| format!("{} was last seen at {}", node.id, node.last_heartbeat)),
                 )
                 .helped([
                     format!("sudo ss -tlnp | grep {port}"),
@@ -51,12 +50,11 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
         .map(|node| {
             let minutes = facts.now.since(node.last_heartbeat).as_secs() / 60;
             let (id, many) = (&node.id, node.sessions);
-            let what =
-                format!("node {id} was last heard of {minutes} minutes ago; {many} sessions are on it");
+            let what = format!("node {id} was last seen {minutes} minutes ago; {many} sessions are on it");
             let place = if node.hostname.is_empty() { id.to_string() } else { node.hostname.clone() };
             Finding::new("node.offline", Severity::High, Incident::AgentConnect, what)
                 .about(id)
-                .shown([format!("last heard of at {} from {}", node.last_heartbeat, node.address)])
+                .shown([format!("last seen at {} from {}", node.last_heartbeat, node.address)])
                 .helped([
                     format!("ssh {place} 'sudo halctl doctor'"),
                     format!("ssh {place} 'sudo systemctl restart hal-agent'"),
@@ -122,7 +120,7 @@ fn unwell(facts: &Facts, node: &Node) -> Vec<Finding> {
         tell("node.clock", Incident::Latency, skew, ssh("sudo timedatectl set-ntp true"));
     }
     let behind = (node.journal.lag > FAR_BEHIND).then(|| {
-        (Severity::Medium, format!("node {id} holds {} events that have not come yet", node.journal.lag))
+        (Severity::Medium, format!("node {id} has {} events that are not delivered yet", node.journal.lag))
     });
     tell("node.lag", Incident::Latency, behind, vec![format!("halctl nodes get {id}")]);
     let version = node.version.split(' ').next().unwrap_or_default();

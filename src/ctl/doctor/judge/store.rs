@@ -90,7 +90,7 @@ pub fn damage(facts: &Facts) -> Vec<Finding> {
         )
         .helped([start]),
         (false, false) => {
-            finding(Severity::Low, "the two stores do not say the same: the next start takes that over".to_owned())
+            finding(Severity::Low, "the two stores differ: the next start reconciles them".to_owned())
                 .helped([format!("sudo hal-supervisor store check --config {config_shown}")])
         }
     }]
@@ -107,8 +107,8 @@ pub fn aside(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         let what = match incident {
-            Incident::Corruption => "a damaged file was set aside lately: find out why before the next one",
-            _ => "a store was replaced lately: if that was no restore of yours, data may be missing",
+            Incident::Corruption => "a damaged file was set aside recently: find out why before the next one",
+            _ => "a store was replaced recently: if nobody restored one, data may be missing",
         };
         let lines = these.iter().map(|(path, age)| format!("{}, {} ago", path.display(), span(*age)));
         found.push(
@@ -150,7 +150,7 @@ pub fn backups(facts: &Facts) -> Vec<Finding> {
     let now = "halctl backup now";
     let fix = runs.then_some(Remedy::BackUp);
     let Some(every) = files.backup_every else {
-        let finding = medium("backup.off", "backups are switched off (backup.enabled)".to_owned());
+        let finding = medium("backup.off", "backups are disabled (backup.enabled)".to_owned());
         return vec![finding.helped([now])];
     };
     let Some((newest, age, size)) = files.backups.first() else {

@@ -79,7 +79,7 @@ pub fn firewall(facts: &Facts) -> Vec<Finding> {
                 }
                 _ => format!("sudo iptables -I INPUT -p tcp --dport {port} -j ACCEPT"),
             };
-            let what = format!("the firewall ({}) turns away what goes to port {port}", barrier.tool);
+            let what = format!("the firewall ({}) blocks port {port}", barrier.tool);
             Finding::new("firewall", Severity::High, incident, what)
                 .about(barrier.tool)
                 .shown([&barrier.rule])
@@ -113,7 +113,7 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
         End::Refused => ("refused", format!("nothing listens on {host} port {port}"), vec![there]),
         End::Silence(why) => (
             "silence",
-            format!("nothing comes back from {host} port {port}: {why}; a firewall, or no way there"),
+            format!("no answer from {host} port {port}: {why}; a firewall, or no route"),
             vec![format!("traceroute {host}"), format!("ssh {host} 'sudo ufw allow {port}/tcp'")],
         ),
         End::Tls(why) => ("tls", format!("{url} cannot be trusted: {why}"), vec![config]),
@@ -125,10 +125,12 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
             };
             ("tls", format!("{url} speaks TLS: use {better} (with wss://)"), vec![help])
         }
-        End::Stranger(why) => ("stranger", format!("{url} is no HAL-O-SWARM supervisor: {why}"), vec![there]),
+        End::Stranger(why) => {
+            ("stranger", format!("{url} is not a HAL-O-SWARM supervisor: {why}"), vec![there])
+        }
         End::WrongToken(from) => (
             "token",
-            format!("{url} does not take the token of {from}"),
+            format!("{url} does not accept the token of {from}"),
             vec![config, "sudo systemctl restart hal-agent".to_owned()],
         ),
         End::NoToken => (

@@ -122,7 +122,7 @@ fn a_tool_shows_its_input_in_one_line_and_its_result_shortened() {
     ];
     let text = told(false, &events);
     assert!(
-        text.contains("asks       may it use bash: seq 20 (per_1)\n00:00:04  allowed    once\n"),
+        text.contains("asks       permission to use bash: seq 20 (per_1)\n00:00:04  allowed    once\n"),
         "{text}"
     );
     assert!(text.contains("00:00:05  bash       seq 20\\nexit 3\n                     line 1\n"), "{text}");

@@ -114,7 +114,7 @@ impl Work {
         let data = json!({"was": was, "address": address, "incarnation": hello.incarnation});
         self.note(node, "node.renamed", &data, at);
         let text = format!(
-            "node {node}, at {address}, came with the journal of node {was}, which was last heard of at {heard}. {help}"
+            "node {node}, at {address}, came with the journal of node {was}, which was last seen at {heard}. {help}"
         );
         self.alert(node, "node.renamed", Severity::Medium, &text, at);
     }

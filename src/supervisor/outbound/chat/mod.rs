@@ -233,14 +233,21 @@ pub async fn carry_out(hub: &Hub, person: &Person, wish: Wish) -> Said {
         Wish::Logs(session) => logs(hub, &session).await,
         Wish::Say(session, text) => {
             let args = Map::from_iter([("message".to_owned(), json!(text))]);
-            tell(hub, person, of_session(Verb::PromptSession.as_str(), &session, args), "has got it").await
+            tell(
+                hub,
+                person,
+                of_session(Verb::PromptSession.as_str(), &session, args),
+                "Prompt delivered to session {}",
+            )
+            .await
         }
         Wish::Kill(session) => {
             let request = of_session(Verb::KillSession.as_str(), &session, Map::new());
-            tell(hub, person, request, "was killed; its conversation is kept").await
+            tell(hub, person, request, "Session {} was killed; its conversation is kept").await
         }
         Wish::Restart(session) => {
-            tell(hub, person, of_session("restart_session", &session, Map::new()), "is restarted").await
+            tell(hub, person, of_session("restart_session", &session, Map::new()), "Session {} is restarted")
+                .await
         }
         Wish::Start { project, prompt, node } => start(hub, person, project, prompt, node).await,
         Wish::Answer(id, reply) => answer(hub, person, &id, reply).await,
@@ -281,11 +288,12 @@ fn of_session(verb: &str, session: &str, args: Map<String, serde_json::Value>) -
     }
 }
 
+/// Asks something of a session; the answer is `done` with the session's id for its `{}`.
 async fn tell(hub: &Hub, person: &Person, request: CommandRequest, done: &str) -> Result<Said, ApiError> {
     let session = request.session_id.clone();
     let command = asking::command(hub, by(person), request).await?;
     Ok(match command.state {
-        CommandState::Done => Said::well(format!("Session `{session}` {done}.")),
+        CommandState::Done => Said::well(format!("{}.", done.replace("{}", &format!("`{session}`")))),
         _ => words::outcome(&command),
     })
 }
