@@ -333,10 +333,10 @@ impl TryFrom<SaidAnswer> for AnswerRequest {
     fn try_from(said: SaidAnswer) -> Result<Self, Self::Error> {
         let SaidAnswer { reply, message, answers, timeout } = said;
         if message.is_some() && !matches!(reply, ReplyWord::Reject) {
-            return Err("message goes with the reply reject only: the session is not told it otherwise");
+            return Err("message is allowed with the reply reject only");
         }
         if answers.is_some() && !matches!(reply, ReplyWord::Answers) {
-            return Err("answers goes with the reply answers only");
+            return Err("answers is allowed with the reply answers only");
         }
         Ok(Self { reply: Said { reply, message, answers }.try_into()?, timeout })
     }

@@ -211,7 +211,7 @@ impl Reason {
     pub fn words(self) -> &'static str {
         match self {
             Self::OutsideTheFleet => "used outside of this fleet",
-            Self::Unreported => "calls that a coding agent has not told of, or used outside of this fleet",
+            Self::Unreported => "calls that a coding agent has not reported, or used outside of this fleet",
             Self::UnknownPrice => "tokens without a known price",
             Self::PartialDay => "the bill of the day is not complete",
             Self::Subscription => "used under a subscription",

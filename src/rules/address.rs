@@ -89,5 +89,9 @@ pub fn check_host(url: &Url) -> Result<(), String> {
 
 /// Refuses an address that is not public, with the reason.
 pub fn check(ip: IpAddr) -> Result<(), String> {
-    if is_public(ip) { Ok(()) } else { Err(format!("{ip} is no address of the public internet; {ADVICE}")) }
+    if is_public(ip) {
+        Ok(())
+    } else {
+        Err(format!("{ip} is not an address of the public internet; {ADVICE}"))
+    }
 }

@@ -102,7 +102,7 @@ pub fn judge(approval: &Approval, reply: &Reply) -> Verdict {
             given.reply.words()
         )),
         None if approval.state == ApprovalState::Lapsed => {
-            Verdict::Late(format!("session {} does not wait for this answer any more", approval.session_id))
+            Verdict::Late(format!("session {} no longer waits for this answer", approval.session_id))
         }
         None => Verdict::First,
     }
@@ -153,7 +153,7 @@ pub fn moved_on(mut approval: Approval, why: &str, at: Time) -> Approval {
     let (state, note) = match approval.state {
         ApprovalState::Answered | ApprovalState::Reached => (ApprovalState::Settled, why.to_owned()),
         ApprovalState::Waiting | ApprovalState::Undelivered => {
-            (ApprovalState::Lapsed, format!("{why}; no answer from here is the reason"))
+            (ApprovalState::Lapsed, format!("{why}; no answer from here caused it"))
         }
         ApprovalState::Settled | ApprovalState::Lapsed => return approval,
     };
@@ -173,7 +173,7 @@ pub fn answered_outside(mut approval: Approval, reply: &str, at: Time) -> Approv
     };
     let session = approval.session_id.to_string();
     let note = format!(
-        "answered outside, at the coding agent itself and by nobody here: {reply}; its turn is stopped"
+        "answered outside, at the coding agent itself, not through the supervisor: {reply}; its turn is stopped"
     );
     push(&mut approval, step(Stage::MovedOn, at, &session, "", &note));
     approval

@@ -96,7 +96,7 @@ pub fn fault(budget: &Budget) -> Option<String> {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_letter) {
         return Some(format!(
-            "the name {name:?} is no good: expected up to {MAX_NAME} letters, digits, dots, - or _"
+            "the name {name:?} is not valid: expected up to {MAX_NAME} letters, digits, dots, - or _"
         ));
     }
     if budget.limit_micros == 0 || budget.limit_micros > MOST_MICROS {

@@ -211,7 +211,7 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
             Err(Refused::NoSuch(no_such("project", project, names)))
         }
         (_, several) => Err(Refused::Invalid(format!(
-            "project {project:?} is on {} nodes ({}): say which (`node_id`){}",
+            "project {project:?} is on {} nodes ({}): name one (`node_id`){}",
             several.len(),
             several.iter().map(|node| node.id.as_str()).collect::<Vec<_>>().join(", "),
             if is_shared { "" } else { ", or put it into projects.shared if any of them will do" }
@@ -232,10 +232,12 @@ fn check_args(verb: Verb, request: &CommandRequest) -> Result<(), Refused> {
     }
     match verb {
         Verb::CreateSession if request.args.contains_key("prompt") && text("prompt").trim().is_empty() => {
-            Err(Refused::Invalid("the prompt is empty (`args.prompt`): say what the session is to do".into()))
+            Err(Refused::Invalid(
+                "the prompt is empty (`args.prompt`): write what the session is to do".into(),
+            ))
         }
         Verb::PromptSession if text("message").trim().is_empty() => {
-            Err(Refused::Invalid("say what to prompt with (`args.message`)".into()))
+            Err(Refused::Invalid("the message is empty (`args.message`): write the prompt".into()))
         }
         Verb::AnswerPermission if !["once", "always", "reject"].contains(&text("reply")) => Err(
             Refused::Invalid(format!("`args.reply` is {:?}: expected once, always or reject", text("reply"))),
@@ -314,7 +316,7 @@ fn fault_of_args(verb: Verb, args: &Map<String, Value>) -> Option<String> {
         Some((_, kind)) if kind.fits(value) => None,
         Some((_, kind)) => Some(format!("`args.{name}` is {}: expected {}", shown(value), kind.words())),
         None if BESIDE_ARGS.contains(&name.as_str()) => {
-            Some(format!("`{name}` stands beside `args`, not in it"))
+            Some(format!("`{name}` belongs beside `args`, not in it"))
         }
         None if known.is_empty() => Some(format!("{} takes no `args`; {name:?} is none", verb.as_str())),
         None => {

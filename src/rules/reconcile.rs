@@ -170,8 +170,8 @@ pub fn alarm(provider: Provider, lines: &[Compared]) -> Option<String> {
     let found: Vec<&Compared> = lines.iter().filter(|line| line.is_discrepancy).collect();
     let worst = found.iter().max_by_key(|line| line.unexplained_micros.unsigned_abs())?;
     Some(format!(
-        "{} bills something else than sessions have used, and nothing explains it: on {} for {} it bills ${}, counted are \
-         ${}{}; what to look at: halctl cost reconcile --from {} --to {}",
+        "{}'s bill differs from what sessions have used, and nothing explains it: on {} for {} it bills ${}, \
+         counted were ${}{}; see: halctl cost reconcile --from {} --to {}",
         provider.as_str(),
         worst.date,
         worst.model,
@@ -202,7 +202,7 @@ pub fn steps(statuses: &[ProviderStatus], lines: &[Compared]) -> Vec<Step> {
     if steps.is_empty() {
         let finding = match statuses.iter().any(|status| status.status == Standing::Ok) {
             true => "what providers bill and what sessions have used agree",
-            false => "no bill is fetched: name a key of a provider in the configuration, cost.providers",
+            false => "no bill is fetched: configure the key of a provider in cost.providers",
         };
         steps.push(Step { finding: finding.to_owned(), commands: vec!["halctl cost status".to_owned()] });
     }

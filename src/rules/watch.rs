@@ -63,9 +63,8 @@ impl Limits {
         };
         (since > self.node_offline).then(|| {
             let minutes = since.as_secs_f64() / 60.0;
-            let text = format!(
-                "node {node} was last heard of {minutes:.1} minutes ago{lost}: look at its hal-agent"
-            );
+            let text =
+                format!("node {node} was last seen {minutes:.1} minutes ago{lost}: check its hal-agent");
             (severity, text)
         })
     }
@@ -77,7 +76,7 @@ impl Limits {
         (percent > self.memory_percent).then(|| {
             let mib = |bytes: u64| bytes / (1024 * 1024);
             let text = format!(
-                "{whose} uses {} MiB of memory, {percent} % of its limit of {} MiB: raise MemoryMax, or find out why",
+                "{whose} uses {} MiB of memory, {percent} % of its limit of {} MiB: raise MemoryMax, or find the cause",
                 mib(used),
                 mib(limit)
             );
@@ -91,7 +90,7 @@ impl Limits {
         let severity = if percent < NEARLY_FULL_PERCENT { Severity::Critical } else { Severity::High };
         (percent < self.disk_free_percent).then(|| {
             let mib = free / (1024 * 1024);
-            (severity, format!("the disk of {whose} has {mib} MiB free, {percent} % of it: make room"))
+            (severity, format!("the disk of {whose} has {mib} MiB free, {percent} % of it: free some space"))
         })
     }
 
@@ -101,7 +100,7 @@ impl Limits {
             let seconds = took.as_secs_f64();
             (
                 Severity::High,
-                format!("the supervisor took {seconds:.1} s to answer: look at its load and its disk"),
+                format!("the supervisor took {seconds:.1} s to answer: check its load and its disk"),
             )
         })
     }
@@ -111,7 +110,7 @@ impl Limits {
         (u128::from(by_ms.unsigned_abs()) > self.clock_skew.as_millis()).then(|| {
             let word = if by_ms > 0 { "ahead" } else { "behind" };
             let seconds = by_ms.unsigned_abs() as f64 / 1e3;
-            let text = format!("the clock of node {node} is {seconds:.1} s {word}: let NTP set it");
+            let text = format!("the clock of node {node} is {seconds:.1} s {word}: synchronise it with NTP");
             (Severity::Medium, text)
         })
     }
@@ -120,7 +119,7 @@ impl Limits {
     pub fn refused(&self, count: u64) -> Verdict {
         (count > self.refused_per_minute).then(|| {
             let text = format!(
-                "{count} connections were turned away within a minute, most for a wrong token: the log names their \
+                "{count} connections were refused within a minute, most for a wrong token: the log names their \
                  addresses"
             );
             (Severity::High, text)

@@ -151,7 +151,7 @@ impl Archivist {
     fn round(&self, hub: &Hub, rules: &Retention) {
         let mut rounds = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = rounds.play(self, hub, rules) {
-            let text = format!("what is too old could not leave the store: {error:#}");
+            let text = format!("old rows could not be moved out of the store: {error:#}");
             hub.raise(Alert { name: "retention.failed", severity: Severity::High, text });
         }
     }

@@ -51,7 +51,7 @@ pub async fn make(shared: &Shared) -> Result<Made, StoreError> {
             let (backup, bytes, events) = (made.saved.path.display(), made.saved.bytes, made.events);
             tracing::info!(%backup, bytes, events, "supervisor.db is backed up");
             if let Some(strange) = &made.strange {
-                let text = format!("the size of the backup {backup} is strange: {strange}");
+                let text = format!("the size of the backup {backup} is unusual: {strange}");
                 shared.hub.raise(Alert { name: "backup.size", severity: Severity::Medium, text });
             }
         }
@@ -87,7 +87,7 @@ pub async fn watch(shared: Shared) {
         if let Some(why) = sick.as_ref().filter(|_| sick != was_sick) {
             let next =
                 if rules.is_on { "another one is made" } else { "make another one: halctl backup now" };
-            let text = format!("the newest backup is no good: {why}; {next}");
+            let text = format!("the newest backup is damaged: {why}; {next}");
             shared.hub.raise(Alert { name: "backup.damaged", severity: Severity::High, text });
         }
         was_sick = sick;

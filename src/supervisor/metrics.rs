@@ -173,10 +173,14 @@ impl Metrics {
         of.register("commit_seconds", "Time of a commit with its sync", hub.commit_seconds.clone());
         of.register("commit_events", "Events in a commit", hub.commit_events.clone());
         of.register("commands", "Commands that ended, by type and final state", hub.commands.clone());
-        of.register("command_duration_seconds", "From asking to the end", hub.command_seconds.clone());
+        of.register("command_duration_seconds", "From request to end", hub.command_seconds.clone());
         of.register("frames_refused", "Frames refused, by reason", metrics.refused_frames.clone());
         of.register("tokens_refused", "Requests without a valid token", metrics.refused_tokens.clone());
-        of.register("accepts_failed", "Connections that could not be taken", metrics.accept_failures.clone());
+        of.register(
+            "accepts_failed",
+            "Connections that could not be accepted",
+            metrics.accept_failures.clone(),
+        );
         of.register("streams_active", "Readers of the live stream", metrics.streams.clone());
         of.register("live_dropped", "Live frames dropped for slow readers", metrics.live_dropped.clone());
         of.register("connections_active", "Connected agents", metrics.connections.clone());
@@ -202,10 +206,10 @@ impl Metrics {
         of.register("backup_failures", "Backups that could not be made", self.backup_failures.clone());
         of.register("backup_newest_timestamp_seconds", "When the newest was made", self.backup_time.clone());
         of.register("backup_newest_bytes", "Its size", self.backup_bytes.clone());
-        of.register("backup_newest_verified", "1: looked through and good", self.backup_good.clone());
-        of.register("disk_bytes", "What the files take on the disk, by what they are", self.disk.clone());
-        of.register("disk_free_bytes", "What is free on the disk of the store", self.disk_free.clone());
-        of.register("kept_bytes", "What retention.max_size bounds, about", self.kept.clone());
+        of.register("backup_newest_verified", "1: verified and good", self.backup_good.clone());
+        of.register("disk_bytes", "Disk use of the files, by kind", self.disk.clone());
+        of.register("disk_free_bytes", "Free space on the disk of the store", self.disk_free.clone());
+        of.register("kept_bytes", "Estimated size of what retention.max_size bounds", self.kept.clone());
     }
 
     fn look_at_files(&self, files: &Files) {

@@ -66,7 +66,7 @@ fn people(shared: &Shared) -> Router<Shared> {
 }
 
 fn finish(router: Router<Shared>, shared: &Shared) -> Router {
-    let nothing = || async { ApiError::not_found("nothing is here; the API is under /api/v1") };
+    let nothing = || async { ApiError::not_found("not found; the API is under /api/v1") };
     router.fallback(nothing).with_state(shared.clone())
 }
 

@@ -238,7 +238,7 @@ fn each_fault_is_a_state_and_an_alert_and_heals(provider: &'static str) {
         (Fault::Garbage("{\"data\": [{\"usage\": 1}]}"), "missing field", "high"),
         (Fault::Silence, "no answer within 1 s", "medium"),
     ];
-    let circle = (Fault::Circle, "pages without an end", "high");
+    let circle = (Fault::Circle, "endless pages", "high");
     let all = faults.into_iter().chain((provider != "google").then_some(circle));
     for (fault, words, severity) in all {
         let fired = scene.stand.facts().fired;
@@ -326,7 +326,7 @@ fn a_wrong_key_is_said_until_another_one_is_reloaded() {
     let status = scene.update();
     assert_eq!(status["status"], "failing", "{status}");
     assert!(
-        status["error"].as_str().unwrap().contains("invalid x-api-key; it wants an admin key"),
+        status["error"].as_str().unwrap().contains("invalid x-api-key; it requires an admin key"),
         "{status}"
     );
     assert_eq!(scene.open_alert("cost.update_failed").unwrap()["severity"], "high");

@@ -294,7 +294,7 @@ impl Facts {
     fn on_todo(&mut self, session: &Session, at: Time) {
         let done = session.todo.iter().filter(|one| is_done(&one.status)).count();
         if done > self.done {
-            self.useful = Some((at, format!("{done} of {} things done", session.todo.len())));
+            self.useful = Some((at, format!("{done} of {} todos done", session.todo.len())));
         }
         self.done = done;
     }

@@ -87,7 +87,7 @@ impl Name {
 pub struct Beside<'a> {
     /// Since when its node is connected; `None`: it is not.
     pub online: Option<Time>,
-    /// True while its node has events that are still on their way.
+    /// True while its node has events that are not delivered yet.
     pub is_behind: bool,
     /// Its labels.
     pub labels: &'a [String],
@@ -235,7 +235,7 @@ pub fn decide(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: 
     }
     let again = memory.at.plus(Duration::from_secs(rule.cooldown_seconds));
     if now < again {
-        return none(&format!("{why}; it acted at {} and waits", memory.at), Some(again));
+        return none(&format!("{why}; it acted at {} and cools down", memory.at), Some(again));
     }
     let until = memory.at.plus(Duration::from_secs(rule.retry_reset_seconds));
     let count = if now >= until { 0 } else { memory.count };
@@ -263,7 +263,7 @@ fn gate(subject: &Subject<'_>, now: Time) -> Option<(String, Option<Time>)> {
         return say("the session has ended");
     }
     if !facts.agree(session) {
-        return say("its events have not told yet what it does");
+        return say("its state is not known yet");
     }
     if let Some(by) = &facts.paused {
         return say(&format!("{by} has paused the session"));
@@ -272,7 +272,7 @@ fn gate(subject: &Subject<'_>, now: Time) -> Option<(String, Option<Time>)> {
         return say(&format!("{by} has halted it"));
     }
     if facts.hands_over {
-        return say("the session hands its work over");
+        return say("the session is being handed over");
     }
     if let Some(parent) = &session.parent_id {
         return say(&format!("it is a helper of {parent}"));
@@ -286,10 +286,10 @@ fn gate(subject: &Subject<'_>, now: Time) -> Option<(String, Option<Time>)> {
     let Some(online) = beside.online else { return say("its node is not connected") };
     let settled = online.plus(SETTLE);
     if now < settled {
-        return Some(("its node has come back just now".into(), Some(settled)));
+        return Some(("its node has just reconnected".into(), Some(settled)));
     }
     if beside.is_behind {
-        return Some(("its node has events that are still on their way".into(), Some(now.plus(SETTLE))));
+        return Some(("its node has events that are not delivered yet".into(), Some(now.plus(SETTLE))));
     }
     let quiet = facts.acted.map(|at| at.plus(QUIET)).filter(|quiet| now < *quiet)?;
     Some(("a policy has just acted on it".into(), Some(quiet)))

@@ -15,11 +15,11 @@ pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
             Some(opens) if opens > facts.since => opens,
             _ => later(facts.since, limits.window_seconds),
         },
-        _ => return not("no provider holds it up"),
+        _ => return not("no provider limits it"),
     };
     if now < opens {
         return Judged::Not(format!("the provider takes requests again at {opens}"), Some(opens));
     }
-    let why = format!("the provider had enough, and takes requests again since {opens}");
+    let why = format!("the provider limited its rate, and takes requests again since {opens}");
     Judged::Is(format!("limited@{}", facts.since.0), why)
 }

@@ -11,25 +11,22 @@ pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts, now: Time
         return not("a turn runs");
     }
     if facts.turns == 0 {
-        return not("it was never asked for anything");
+        return not("it never had a prompt");
     }
     if facts.stopped {
         return not("its turn was stopped from outside");
     }
     if facts.limited {
-        return not("the provider had enough: that is for rate_limited");
+        return not("the provider limited its rate: that is for rate_limited");
     }
     let open = session.todo.iter().filter(|one| !is_done(&one.status)).count();
     if limits.only_with_open_todo && open == 0 {
-        return not("nothing is left on its list of things to do");
+        return not("nothing is open on its todo list");
     }
     let due = later(facts.since, limits.idle_seconds);
     if now < due {
-        return Judged::Not(
-            format!("it is idle since {}, which is too long at {due}", facts.since),
-            Some(due),
-        );
+        return Judged::Not(format!("it is idle since {}, too long from {due} on", facts.since), Some(due));
     }
-    let why = format!("it is idle since {}, with {open} things to do", facts.since);
+    let why = format!("it is idle since {}, with {open} open todos", facts.since);
     Judged::Is(format!("idle@{}", facts.since.0), why)
 }

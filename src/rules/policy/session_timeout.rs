@@ -19,6 +19,6 @@ pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
     }
     match total.into_iter().chain(idle).min() {
         None => not("a turn runs, and no total time is set"),
-        Some(next) => Judged::Not(format!("its time is over at {next} at the earliest"), Some(next)),
+        Some(next) => Judged::Not(format!("it times out at {next} at the earliest"), Some(next)),
     }
 }

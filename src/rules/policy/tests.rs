@@ -164,13 +164,13 @@ fn nobody_touches_what_a_person_has_the_word_on() {
     tale.say("session.resumed", &json!({"by": "anna"}));
     assert_eq!(step(tale.ask(&rule, None, 900)).act, Act::Prompt);
     tale.say("session.handover", &json!({"step": "begun"}));
-    assert_eq!(why_not(tale.ask(&rule, None, 900)), "the session hands its work over");
+    assert_eq!(why_not(tale.ask(&rule, None, 900)), "the session is being handed over");
     tale.say("session.handover", &json!({"step": "over"}));
     tale.session.parent_id = Some("boss".into());
     assert_eq!(why_not(tale.ask(&rule, None, 900)), "it is a helper of boss");
     tale.session.parent_id = None;
     tale.session.activity = Activity::Busy;
-    assert_eq!(why_not(tale.ask(&rule, None, 900)), "its events have not told yet what it does");
+    assert_eq!(why_not(tale.ask(&rule, None, 900)), "its state is not known yet");
 }
 
 #[test]

@@ -77,10 +77,10 @@ pub fn query(path: &str, (from, until): (Time, Time), page: Option<&str>) -> Vec
 pub fn costs(text: &str) -> Result<Page, String> {
     page("Anthropic's cost report", text, |cost: Cost| {
         if !cost.currency.eq_ignore_ascii_case("usd") {
-            return Err(format!("Anthropic bills in {}; only US dollars are understood", cost.currency));
+            return Err(format!("Anthropic bills in {}; only US dollars are supported", cost.currency));
         }
         let usd = Money::cents(&cost.amount).ok_or_else(|| {
-            format!("Anthropic's cost report has an amount that is no number: {:?}", cost.amount)
+            format!("Anthropic's cost report has an amount that is not a number: {:?}", cost.amount)
         })?;
         let model = cost.model.unwrap_or_default();
         let item = cost.description.or(cost.cost_type).filter(|_| model.is_empty()).unwrap_or_default();
@@ -119,7 +119,7 @@ fn page<R: for<'de> Deserialize<'de>>(
     let mut page = Page { next: report.next_page.filter(|_| report.has_more), ..Page::default() };
     for bucket in report.data {
         let start = Time::parse(&bucket.starting_at)
-            .ok_or_else(|| format!("{what} has a day that is no time: {:?}", bucket.starting_at))?;
+            .ok_or_else(|| format!("{what} has a day that is not a time: {:?}", bucket.starting_at))?;
         let lines: Vec<BillLine> = bucket.results.into_iter().map(&line).collect::<Result<_, _>>()?;
         page.days.entry(super::day_of(start)).or_default().extend(lines);
     }

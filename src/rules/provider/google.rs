@@ -161,7 +161,7 @@ pub fn answer(text: &str) -> Result<Answered, String> {
             let cells: Vec<String> = cells.collect();
             let [day, project, sku, currency, net] = cells.as_slice() else { continue };
             if super::start_of(day).is_none() {
-                return Err(format!("BigQuery's answer has a day that is none: {day:?}"));
+                return Err(format!("BigQuery's answer has an invalid day: {day:?}"));
             }
             page.days.entry(day.clone()).or_default().push(line(project, sku, currency, net)?);
         }
@@ -172,10 +172,10 @@ pub fn answer(text: &str) -> Result<Answered, String> {
 
 fn line(project: &str, sku: &str, currency: &str, net: &str) -> Result<BillLine, String> {
     if !currency.eq_ignore_ascii_case("usd") {
-        return Err(format!("Google bills in {currency}; only US dollars are understood"));
+        return Err(format!("Google bills in {currency}; only US dollars are supported"));
     }
     let usd = Money::dollars(net)
-        .ok_or_else(|| format!("the answer of BigQuery has an amount that is no number: {net:?}"))?;
+        .ok_or_else(|| format!("the answer of BigQuery has an amount that is not a number: {net:?}"))?;
     let model = model_of(sku).unwrap_or_default();
     let item = if model.is_empty() { sku.to_owned() } else { String::new() };
     Ok(BillLine { model, item, project: project.to_owned(), usd: Some(usd), ..BillLine::default() })

@@ -88,10 +88,10 @@ pub fn costs(text: &str) -> Result<Page, String> {
     page("OpenAI's costs", "organization.costs.result", text, |cost: Cost| {
         let Amount { value, currency } = cost.amount;
         if !currency.eq_ignore_ascii_case("usd") {
-            return Err(format!("OpenAI bills in {currency}; only US dollars are understood"));
+            return Err(format!("OpenAI bills in {currency}; only US dollars are supported"));
         }
         let usd = Money::dollars(digits(&value))
-            .ok_or_else(|| format!("OpenAI's costs have an amount that is no number: {value}"))?;
+            .ok_or_else(|| format!("OpenAI's costs have an amount that is not a number: {value}"))?;
         let item = cost.line_item.unwrap_or_default();
         let (model, item) = match model_of(&item) {
             Some(model) => (model.to_owned(), String::new()),
@@ -143,7 +143,7 @@ fn page<R: DeserializeOwned>(
     for bucket in report.data {
         let start = Time(bucket.start_time.saturating_mul(1000));
         if !start.is_in_calendar() {
-            return Err(format!("{what} have a day that is no time: {}", bucket.start_time));
+            return Err(format!("{what} have a day that is not a time: {}", bucket.start_time));
         }
         let day = super::day_of(start);
         let lines = page.days.entry(day).or_default();

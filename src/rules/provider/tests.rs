@@ -164,7 +164,7 @@ fn failures_say_whether_to_try_again_and_never_show_a_key() {
     assert_eq!(denied.again, Again::Never);
     assert_eq!(
         denied.text,
-        "openai has answered 401: Incorrect API key provided: <key>; it wants an admin key, which begins with sk-admin, or \
+        "openai has answered 401: Incorrect API key provided: <key>; it requires an admin key, which begins with sk-admin, or \
          one with the scope api.usage.read"
     );
     assert_eq!(Trouble::refused(Provider::OpenAi, 400, None, "", true).again, Again::FromTheStart);

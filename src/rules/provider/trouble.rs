@@ -64,9 +64,9 @@ impl Trouble {
             _ => Again::Never,
         };
         let help = match (provider, status) {
-            (Provider::Anthropic, 401 | 403) => "; it wants an admin key, which begins with sk-ant-admin",
+            (Provider::Anthropic, 401 | 403) => "; it requires an admin key, which begins with sk-ant-admin",
             (Provider::OpenAi, 401 | 403) => {
-                "; it wants an admin key, which begins with sk-admin, or one with the scope api.usage.read"
+                "; it requires an admin key, which begins with sk-admin, or one with the scope api.usage.read"
             }
             (Provider::Google, 400 | 401 | 403) => {
                 "; the service account needs bigquery.jobUser on its project and bigquery.dataViewer on the data set"

@@ -95,7 +95,7 @@ impl Matcher {
             let said = first.map_or_else(String::new, |error| error.msg.clone());
             Mistake {
                 range: at(column..column + 1),
-                sentence: format!("is no rule: {}", plain(&said)),
+                sentence: format!("is not a rule: {}", plain(&said)),
                 meant: None,
             }
         })?;
@@ -112,7 +112,7 @@ impl Matcher {
                 Ok(Value::Bool(_)) => {}
                 Ok(_) => {
                     return Err(whole(
-                        "says neither yes nor no; compare it with something, such as cost.daily > 20",
+                        "is neither true nor false; compare it with something, such as cost.daily > 20",
                     ));
                 }
                 // Within what a backend says, anything can be missing.
@@ -288,12 +288,7 @@ impl Reader<'_> {
             }
             Expr::List(list) => list.elements.iter().try_for_each(|part| self.read(part)),
             Expr::Literal(_) => Ok(()),
-            _ => Err(self.mistake(
-                part,
-                "",
-                "a rule compares; it makes no lists and objects out of others",
-                None,
-            )),
+            _ => Err(self.mistake(part, "", "rules only compare; they cannot build lists and objects", None)),
         }
     }
 
@@ -314,7 +309,7 @@ impl Reader<'_> {
             None => {
                 let known: Vec<&str> = nouns.keys().copied().chain([STUCK]).collect();
                 let meant = nearest(name, known.iter().copied()).map(str::to_owned);
-                let sentence = format!("nothing is named {name}; known: {}", known.join(", "));
+                let sentence = format!("unknown name {name}; known: {}", known.join(", "));
                 Err(self.mistake(part, name, &sentence, meant))
             }
         }
@@ -348,16 +343,16 @@ fn scope_of(roots: &[&str]) -> Result<Scope, &'static str> {
     let has = |noun: &str| roots.contains(&noun);
     let (alert, event) = (has("alert"), has("event"));
     match (alert, event) {
-        (true, true) => Err("is about an alert and an event; a route is for one of them"),
-        _ if (alert || event) && (has("cost") || has(STUCK)) => Err(
-            "asks for cost or stuck at the moment of an event or alert; ask for them with session or node only",
-        ),
+        (true, true) => Err("names both alert and event; a route is for one of them"),
+        _ if (alert || event) && (has("cost") || has(STUCK)) => {
+            Err("uses cost or stuck with an event or alert; use them with session or node only")
+        }
         (true, false) => Ok(Scope::Alert),
         (false, true) => Ok(Scope::Event),
         _ if has("session") || has(STUCK) => Ok(Scope::Session),
         _ if has("node") => Ok(Scope::Node),
         _ if has("cost") => Ok(Scope::Fleet),
-        _ => Err("asks for nothing; ask for session, node, event, alert, cost or stuck"),
+        _ => Err("uses nothing; use session, node, event, alert, cost or stuck"),
     }
 }
 

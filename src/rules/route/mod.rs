@@ -121,7 +121,7 @@ impl Route {
 
     /// Whether an alert of this name is carried by this route.
     pub fn carries(&self, facts: &Facts) -> Verdict {
-        let Some(alert) = &facts.alert else { return Verdict::Not("it is no alert".to_owned()) };
+        let Some(alert) = &facts.alert else { return Verdict::Not("it is not an alert".to_owned()) };
         if alert.name == self.alert() {
             return Verdict::Fits;
         }
@@ -135,8 +135,8 @@ impl Route {
     pub fn verdict(&self, facts: &Facts) -> Verdict {
         match self.matcher.is_so(facts) {
             Ok(true) => Verdict::Fits,
-            Ok(false) => Verdict::Not(format!("{} is not so", self.matcher.text())),
-            Err(why) => Verdict::Not(format!("{} cannot be asked here: {why}", self.matcher.text())),
+            Ok(false) => Verdict::Not(format!("does not match: {}", self.matcher.text())),
+            Err(why) => Verdict::Not(format!("{} cannot be evaluated here: {why}", self.matcher.text())),
         }
     }
 
@@ -154,15 +154,15 @@ impl Route {
     fn hold(&self, severity: Severity, last: Option<Time>, at: Time) -> Hold {
         let mut hold = Hold::default();
         if !self.dwell.is_zero() {
-            hold = hold.or_until(at.plus(self.dwell), "it must be so for a while first (dwell)");
+            hold = hold.or_until(at.plus(self.dwell), "it must last for a while first (dwell)");
         }
         if let Some(last) = last {
-            hold = hold.or_until(last.plus(self.cooldown), "the same was told a short while ago (cooldown)");
+            hold = hold.or_until(last.plus(self.cooldown), "the same was sent a short while ago (cooldown)");
         }
         if let Some(quiet) = self.quiet.as_ref().filter(|quiet| severity < quiet.except)
             && let Some(until) = quiet.until(at.max(hold.until))
         {
-            hold = hold.or_until(until, "it is quiet then (quiet hours)");
+            hold = hold.or_until(until, "held back (quiet hours)");
         }
         // A wait that is over is none.
         if hold.until <= at { Hold::default() } else { hold }

@@ -18,6 +18,6 @@ pub fn check(matches: &str) -> Result<(), Mistake> {
         return Ok(());
     }
     let sentence =
-        "is about no alert; a silence is for alerts, such as node.offline or alert.about == \"web-1\"";
+        "names no alert; a silence is for alerts, such as node.offline or alert.about == \"web-1\"";
     Err(Mistake { range: 0..matches.len(), sentence: sentence.to_owned(), meant: None })
 }

@@ -164,7 +164,7 @@ impl Bringer<'_> {
             }
             command.state = CommandState::Unknown;
             command.error =
-                Some("it had not ended when its store was set aside; look before you ask again".into());
+                Some("it had not ended when its store was set aside; check before you retry".into());
         }
         if let Some(key) = &command.idempotency_key {
             let scoped = scoped_key(&command.actor, key);

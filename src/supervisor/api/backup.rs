@@ -51,7 +51,7 @@ pub async fn verify(State(shared): State<Shared>, Path(name): Path<String>) -> A
     };
     let path = saved.path.clone();
     let looked = tokio::task::spawn_blocking(move || look_through(&path)).await;
-    let looked = looked.map_err(|_| ApiError::internal("the backup could not be looked through"))?;
+    let looked = looked.map_err(|_| ApiError::internal("the backup could not be verified"))?;
     let shown = show(&saved, nth == 0);
     one(match looked {
         Ok(standing) => Backup { events: Some(standing.events()), ..shown },

@@ -51,8 +51,8 @@ pub async fn test(
     let notice = Notice {
         kind: NoticeKind::Test,
         name: "test".to_owned(),
-        title: "A trial of HAL-O-SWARM".to_owned(),
-        text: format!("{} tries channel {name} out. Nothing is wrong.", who.name),
+        title: "Test notification from HAL-O-SWARM".to_owned(),
+        text: format!("Test notification for channel {name}, sent by {}", who.name),
         subject: format!("test-{id}"),
         id,
         count: 1,

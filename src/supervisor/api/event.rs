@@ -88,7 +88,7 @@ pub async fn list(
     let query = EventQuery {
         filter: params.filter(&view)?,
         order,
-        after: after.map_err(|_| ApiError::validation("cursor is not one of ours"))?,
+        after: after.map_err(|_| ApiError::validation("invalid cursor"))?,
         limit,
         count: params.count.unwrap_or(true),
     };

@@ -50,7 +50,7 @@ pub async fn update(
 ) -> Answered<Vec<ProviderStatus>> {
     let began = Stopwatch::start();
     let is_done = shared.providers.update(LONGEST).await;
-    let outcome = if is_done { Ok("all".to_owned()) } else { Err("it goes on".to_owned()) };
+    let outcome = if is_done { Ok("all".to_owned()) } else { Err("it is still running".to_owned()) };
     shared.hub.audit(did(&who, "update_costs", outcome, began.elapsed()));
     all(&shared)
 }

@@ -65,7 +65,7 @@ fn verdict(route: &Route, facts: &Facts) -> Verdict {
         (Scope::Event, true) => route.verdict(facts),
         (Scope::Alert, true) => Verdict::Not("it is for alerts; this is an event".to_owned()),
         (Scope::Session | Scope::Node | Scope::Fleet, true) => {
-            Verdict::Not("it is asked of how things stand, not of events".to_owned())
+            Verdict::Not("it is evaluated on the current state, not on events".to_owned())
         }
         (_, false) => route.carries(facts),
     }
@@ -73,7 +73,7 @@ fn verdict(route: &Route, facts: &Facts) -> Verdict {
 
 fn tested(view: RouteView, verdict: Verdict) -> RouteView {
     match verdict {
-        Verdict::Fits => RouteView { fits: Some(true), why: format!("{} is so", view.matches), ..view },
+        Verdict::Fits => RouteView { fits: Some(true), why: format!("matches: {}", view.matches), ..view },
         Verdict::Not(why) => RouteView { fits: Some(false), why, ..view },
     }
 }

@@ -169,7 +169,7 @@ type Place = (Reverse<Time>, SessionId);
 
 fn place(cursor: &str) -> Result<Place, ApiError> {
     let parts = cursor.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
-    let (at, id) = parts.ok_or_else(|| ApiError::validation("cursor is not one of ours"))?;
+    let (at, id) = parts.ok_or_else(|| ApiError::validation("invalid cursor"))?;
     Ok((Reverse(Time(at)), SessionId::new(id)))
 }
 

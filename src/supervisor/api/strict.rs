@@ -48,7 +48,7 @@ impl Written for SnoozeRequest {}
 impl Written for StoreRequest {}
 impl Written for CommandRequest {
     fn elsewhere(field: &str) -> Option<String> {
-        is_argument(field).then(|| format!("{field:?} stands in args: {{\"args\": {{{field:?}: ..}}}}"))
+        is_argument(field).then(|| format!("{field:?} belongs in args: {{\"args\": {{{field:?}: ..}}}}"))
     }
 }
 
@@ -176,7 +176,7 @@ impl Parameters {
         let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
         let (name, _) = given.find(|(name, _)| !known.iter().any(|one| one == name))?;
         if known.is_empty() {
-            return Some(format!("no parameter {:?}: nothing can be asked for here but all", short(&name)));
+            return Some(format!("no parameter {:?}: this path takes none", short(&name)));
         }
         Some(no_such("parameter", &name, known.iter().map(String::as_str)))
     }

@@ -117,7 +117,7 @@ impl Rounds {
         let (used, most, upto) = (used / MIB, most / MIB, left.upto);
         let text = format!(
             "the store and its mirror hold some {used} MiB, and retention.max_size allows {most} MiB: the oldest {} \
-             events, up to {upto}, left before their time",
+             events, up to {upto}, were moved out before their time",
             left.rows
         );
         if self.told.as_ref().is_none_or(|told| told.elapsed() >= TELL) && left.rows > 0 {

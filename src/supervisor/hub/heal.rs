@@ -189,7 +189,7 @@ pub(super) fn refuse(input: Input, why: &str) {
 fn never_begun(command: &Command, at: Time) -> Command {
     Command {
         state: CommandState::Failed,
-        error: Some("it could not be stored when it was asked for, so it was not done".to_owned()),
+        error: Some("it could not be stored when it was requested, so it was not done".to_owned()),
         changed_at: at,
         ..command.clone()
     }

@@ -92,19 +92,19 @@ pub enum NotAccepted {
         open: usize,
     },
     /// It has ended, or there never was one.
-    #[error("command {0} is not open any more: it has ended")]
+    #[error("command {0} has already ended")]
     NotOpen(CommandId),
     /// Somebody else was first, or nobody waits for it any more.
     #[error("{0}")]
     Late(String),
     /// It could not be stored, so it will not be done.
     #[error(
-        "this could not be stored: {0}; it will not be done, unless the supervisor is killed before its disk works again: \
-         look before you ask again"
+        "this could not be stored: {0}; it will not be done, unless the supervisor is killed before its disk \
+         works again: check before you retry"
     )]
     NotStored(String),
     /// It was not even tried to store it.
-    #[error("this was not taken and will not be done: {0}")]
+    #[error("this was refused and will not be done: {0}")]
     NotTaken(String),
 }
 

@@ -32,7 +32,7 @@ impl Bills {
     pub fn name(&self, of: &mut Registry) {
         let last = "When the bills of a provider were last fetched";
         of.register("provider_last_success_timestamp_seconds", last, self.last_success.clone());
-        of.register("provider_failures", "Tries that have failed since", self.failures.clone());
+        of.register("provider_failures", "Failures since the last success", self.failures.clone());
         of.register("provider_billed_today_dollars", "What it bills for today so far", self.today.clone());
     }
 

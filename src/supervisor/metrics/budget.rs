@@ -31,8 +31,8 @@ impl Budgets {
     /// Under their names.
     pub(super) fn name(&self, of: &mut Registry) {
         of.register("budget_limit_dollars", "What may be spent in this period", self.limit.clone());
-        of.register("budget_spent_dollars", "What is spent of it", self.spent.clone());
-        of.register("budget_lent_dollars", "What is lent and not accounted for", self.lent.clone());
+        of.register("budget_spent_dollars", "Spent in this period", self.spent.clone());
+        of.register("budget_lent_dollars", "Lent and not accounted for yet", self.lent.clone());
         of.register("budget_free_dollars", "What can still be lent", self.free.clone());
         of.register("budget_leases", "Sessions that run on lent money", self.leases.clone());
     }

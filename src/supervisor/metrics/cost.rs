@@ -42,11 +42,11 @@ impl Costs {
         let of = root.sub_registry_with_prefix("hal_cost_today");
         of.register("usd", "US dollars spent since midnight UTC, as far as known", self.spent.clone());
         of.register("estimated_usd", "The part of it that comes from a price table", self.estimated.clone());
-        of.register("equivalent_usd", "What a subscription has covered, in no sum", self.equivalent.clone());
+        of.register("equivalent_usd", "Covered by a subscription, in no sum", self.equivalent.clone());
         of.register("tokens", "Tokens used since midnight UTC", self.tokens.clone());
-        of.register("unpriced_tokens", "Those of which nobody knows the price", self.unpriced.clone());
-        of.register("unreported_calls", "Calls whose usage nobody tells", self.unreported.clone());
-        of.register("forecast_usd", "What today will come to by its end", self.forecast.clone());
+        of.register("unpriced_tokens", "Tokens without a known price", self.unpriced.clone());
+        of.register("unreported_calls", "Calls without reported usage", self.unreported.clone());
+        of.register("forecast_usd", "Expected total of today", self.forecast.clone());
     }
 
     /// Takes over today's report.

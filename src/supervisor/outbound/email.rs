@@ -113,7 +113,7 @@ fn text(notice: &Notice) -> String {
         text.push_str(&format!("{key}: {value}\n"));
     }
     if notice.kind == NoticeKind::Raised && !number.is_empty() {
-        text.push_str(&format!("\nSay that you know: halctl alerts ack {number}\n"));
+        text.push_str(&format!("\nAcknowledge: halctl alerts ack {number}\n"));
     }
     text
 }

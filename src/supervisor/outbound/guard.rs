@@ -18,7 +18,8 @@ impl Resolve for Guarded {
             let name = name.as_str();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
             for address in &found {
-                check(address.ip()).map_err(|why| Refused(format!("{name} has a closed address: {why}")))?;
+                check(address.ip())
+                    .map_err(|why| Refused(format!("{name} has a forbidden address: {why}")))?;
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -251,7 +251,7 @@ impl Sender {
         self.failing = since;
         let text = match (why, since) {
             (Some(why), Some(since)) if since.elapsed() > FAILING => {
-                Some(format!("nothing could be told through channel {}: {why}", self.name))
+                Some(format!("channel {} delivers nothing: {why}", self.name))
             }
             (Some(_), _) => return Ok(()),
             (None, _) => None,

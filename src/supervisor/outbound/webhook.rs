@@ -45,9 +45,9 @@ impl Webhook {
         let client = if config.allow_private { client } else { client.dns_resolver(Guarded) };
         let header = config.header.as_ref().map(|(name, value)| {
             let name =
-                HeaderName::try_from(name.as_str()).map_err(|_| "header_name is no name of a header")?;
-            let mut value =
-                HeaderValue::try_from(value.reveal()).map_err(|_| "header_value is no value of a header")?;
+                HeaderName::try_from(name.as_str()).map_err(|_| "header_name is not a valid header name")?;
+            let mut value = HeaderValue::try_from(value.reveal())
+                .map_err(|_| "header_value is not a valid header value")?;
             value.set_sensitive(true);
             Ok::<_, &str>((name, value))
         });
@@ -108,7 +108,7 @@ fn key(secret: &Secret) -> Result<Key, String> {
         Some(text) => {
             let bytes = STANDARD
                 .decode(text)
-                .map_err(|_| format!("what follows {KEY_PREFIX} in the secret is no base64"))?;
+                .map_err(|_| format!("what follows {KEY_PREFIX} in the secret is not base64"))?;
             Ok(Key(bytes))
         }
     }

@@ -115,7 +115,7 @@ impl<'a> Fetcher<'a> {
     /// What is said of an answer without an end.
     pub fn endless(&self) -> Trouble {
         let provider = self.provider.as_str();
-        Trouble::unreadable(format!("{provider} gives pages without an end; none of them is stored"))
+        Trouble::unreadable(format!("{provider} gives endless pages; none of them is stored"))
     }
 
     fn with_key(&self, request: RequestBuilder) -> RequestBuilder {

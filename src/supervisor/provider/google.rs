@@ -89,7 +89,7 @@ async fn token(fetcher: &Fetcher<'_>, now: Time) -> Result<HeaderValue, Trouble>
     };
     let token = google::token(&fetcher.ask(request, false).await?).map_err(Trouble::unreadable)?;
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| Trouble::unreadable("Google's token service gives a token that is none".to_owned()))?;
+        .map_err(|_| Trouble::unreadable("Google's token service gives an invalid token".to_owned()))?;
     header.set_sensitive(true);
     Ok(header)
 }

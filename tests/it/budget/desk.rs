@@ -60,5 +60,5 @@ fn a_turn_is_finished_or_only_told_of_or_its_session_ended() {
         reached.as_array().unwrap().iter().map(|alert| alert["about"].as_str().unwrap()).collect();
     assert!(about.contains(&"told") && about.contains(&"done") && about.contains(&"hard"), "{about:?}");
     let (code, sentence) = fleet.world.ctl_fails(&["budgets", "rm", "hard"]);
-    assert!(code != 0 && sentence.contains("stands in the configuration"), "{sentence}");
+    assert!(code != 0 && sentence.contains("is set in the configuration"), "{sentence}");
 }

@@ -132,7 +132,7 @@ fn a_name_that_leads_to_a_closed_address_is_not_reached() {
     let open = json!({"webhook_url": far.url(), "allow_private": true});
     start(&mut world, &json!({"channels": {"webhooks": {"reaching": reaching, "open": open}}}));
     let (code, said) = world.ctl_fails(&["channels", "test", "reaching"]);
-    assert!(code == 1 && said.contains("is no address of the public internet"), "{code}: {said}");
+    assert!(code == 1 && said.contains("is not an address of the public internet"), "{code}: {said}");
     assert_eq!(far.base.connections(), 0, "no connection was made");
     assert!(world.ctl_says(&["channels", "test", "open"]).contains("delivered: yes"));
     assert_eq!(far.base.connections(), 1, "the listener counts");

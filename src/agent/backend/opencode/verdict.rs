@@ -37,7 +37,7 @@ impl Listener<'_> {
     /// Somebody has answered who must not: the turn stops.
     pub(super) async fn stop_after(&mut self, replied: &Replied) -> Result<(), EndOfStream> {
         let Replied { session_id, request_id, reply } = replied;
-        let what = format!("request {request_id} was answered outside ({reply}), by nobody here");
+        let what = format!("request {request_id} was answered outside ({reply}), not through the supervisor");
         tracing::warn!("session {session_id}: {what}; stopping its turn");
         let (root, done) = match outside::root(self.client, session_id).await {
             Ok(root) => {

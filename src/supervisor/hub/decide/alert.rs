@@ -32,7 +32,7 @@ impl Work {
     /// Writes down that the disk of the store is full.
     pub fn disk_full(&mut self, store: &Path, at: Time) {
         let text =
-            format!("the disk of {} is full: nothing new is stored until there is room", store.display());
+            format!("the disk of {} is full: nothing new is stored until there is space", store.display());
         self.see(
             &Seen { name: DISK_FULL, about: "", severity: Severity::Critical, text: &text, lasting: true },
             at,

@@ -80,7 +80,7 @@ impl Work {
         let known = self.view.approval(id.as_str()).ok_or_else(no_such)?;
         if !known.state.wants_answer() {
             return Err(NotAccepted::Late(format!(
-                "approval {id} waits for nobody: it is {}",
+                "approval {id} does not wait for an answer: it is {}",
                 known.state.as_str()
             )));
         }
@@ -179,10 +179,10 @@ impl Work {
             _ => String::new(),
         };
         let (title, text) = match kind {
-            NoticeKind::Answered => (format!("session {} goes on", approval.session_id), how),
+            NoticeKind::Answered => (format!("session {} continues", approval.session_id), how),
             _ => {
                 let word = match approval.kind {
-                    AskKind::Permission => "asks for leave",
+                    AskKind::Permission => "asks for permission",
                     AskKind::Question => "asks a question",
                 };
                 (format!("session {} {word}", approval.session_id), approval.what.clone())
@@ -222,7 +222,7 @@ impl Work {
         match now.state {
             ApprovalState::Undelivered => {
                 let text = format!(
-                    "the answer of {} to session {} on node {} did not arrive, and the session waits still: {why}. \
+                    "the answer of {} to session {} on node {} did not arrive, and the session is still waiting: {why}. \
                      Answer again: halctl approvals get {}",
                     command.actor, now.session_id, now.node_id, now.id
                 );

@@ -190,7 +190,7 @@ impl Work {
         if self.view.settings.terms.budgets.iter().all(|budget| budget.name != name) {
             return Ok(());
         }
-        Err(Refused::Invalid(format!("budget {name} stands in the configuration and can only be {what}")))
+        Err(Refused::Invalid(format!("budget {name} is set in the configuration and can only be {what}")))
     }
 
     fn raise_budget(
@@ -209,7 +209,7 @@ impl Work {
         }
         let Some(key) = Key::of(&budget, session.as_ref()) else {
             return Err(Refused::Invalid(format!(
-                "budget {name} is for each session: say for which (--session ID)"
+                "budget {name} is for each session: name one (--session ID)"
             )));
         };
         let mut counter = self.view.counter(&budget, &key, at);

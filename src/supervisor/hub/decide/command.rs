@@ -185,8 +185,8 @@ impl Work {
         let open: Vec<Arc<Command>> = self.view.stored.commands.values().filter(given).cloned().collect();
         for command in open {
             let error = format!(
-                "node {node} came back with another journal, which does not know whether this was done; look at the \
-                 session before asking again"
+                "node {node} came back with another journal, which does not know whether this was done; check \
+                 the session before you retry"
             );
             self.put_command(Command {
                 state: CommandState::Unknown,
@@ -344,7 +344,7 @@ fn check_halt(view: &View, command: &Command) -> Result<(), NotAccepted> {
         project => (format!("--project {project}"), format!("project {project}")),
     };
     Err(NotAccepted::Refused(Refused::Halted(format!(
-        "{what} is halted by {} since {}; `halctl sessions halt {way} --release` lets it go on",
+        "{what} is halted by {} since {}; `halctl sessions halt {way} --release` releases it",
         said.by, said.at
     ))))
 }

@@ -172,7 +172,7 @@ impl Work {
         let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
         let reason = data["reason"].as_str().unwrap_or("it does not say why");
         let text = match data["count"].as_u64() {
-            Some(count) => format!("node {node} has {count} events no more: {reason}"),
+            Some(count) => format!("node {node} lost {count} events: {reason}"),
             None => format!("node {node} may have missed events: {reason}"),
         };
         self.alert(node, "events.gap", Severity::High, &text, at);

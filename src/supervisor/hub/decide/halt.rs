@@ -27,7 +27,7 @@ impl Work {
         }
         self.halt_changed(key, by, at);
         match release {
-            true => Some(Ok(format!("{} goes on", what_is_halted(project)))),
+            true => Some(Ok(format!("{} is released", what_is_halted(project)))),
             false => self.stop_outcome(command, at),
         }
     }

@@ -50,7 +50,7 @@ impl Work {
         let session = &record.session;
         let id = &session.id;
         if self.view.is_kept(HANDOVER, id.as_str()) {
-            return Err(format!("session {id} hands its work over already"));
+            return Err(format!("session {id} is already being handed over"));
         }
         let is_wanted = command.args.get("handover").and_then(Value::as_bool).unwrap_or(true);
         let is_over = matches!(session.activity, Activity::Ended(_));
@@ -98,7 +98,7 @@ impl Work {
                 Step::Ending if is_over => self.start_new(&record, handover, at),
                 Step::Ending if !self.is_open(handover.part.as_ref()) && at >= handover.until => {
                     let why = format!(
-                        "session {id} was killed, but is not seen to have ended; none goes on with its work"
+                        "session {id} was killed, but is not known to have ended; no session continues its work"
                     );
                     self.end_handover(&record, &handover, Err(why), at);
                 }
@@ -185,7 +185,7 @@ impl Work {
                 self.end_handover(&record, &handover, Ok(command.output.clone()), at);
             }
             (Verb::CreateSession, _) => {
-                let why = format!("session {id} was ended, and none goes on with its work: {}", why());
+                let why = format!("session {id} was ended, and no session continues its work: {}", why());
                 self.end_handover(&record, &handover, Err(why), at);
             }
             (Verb::KillSession, state) if state != CommandState::Done => {

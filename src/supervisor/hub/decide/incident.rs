@@ -46,7 +46,9 @@ impl Work {
         self.see(&Seen { name: INCIDENT_OPEN, about, severity: *severity, text, lasting: true }, at);
         let opened = self.view.stored.open_alert(INCIDENT_OPEN, about).map(|alert| Alert::clone(alert));
         let opened = opened.ok_or_else(|| {
-            NotAccepted::Refused(Refused::NoSuch("alerts of this supervisor are all in use".to_owned()))
+            NotAccepted::Refused(Refused::NoSuch(
+                "the numbers of this supervisor's alerts are used up".to_owned(),
+            ))
         })?;
         self.note_report("open incident", &opened, who, at);
         Ok(opened)

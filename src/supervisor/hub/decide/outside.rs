@@ -33,9 +33,9 @@ impl Work {
         let known = known.find(|one| one.request_id == request);
         let what = known.as_ref().map_or(request, |one| one.what.as_str());
         let text = format!(
-            "what session {session} on node {node} asked for ({what}) was answered outside, at the coding agent itself, and by \
-             nobody here: {reply}. Its turn is stopped; a tool of it may know the agent's password. See what it did: \
-             halctl sessions logs {session}"
+            "what session {session} on node {node} asked for ({what}) was answered outside, at the coding agent itself, \
+             not through the supervisor: {reply}. Its turn is stopped; a tool of it may know the agent's password. See \
+             what it did: halctl sessions logs {session}"
         );
         let about = known.as_ref().map_or(request, |one| one.id.as_str()).to_owned();
         self.see(

@@ -139,7 +139,7 @@ impl Work {
         self.note_session(record, "policy.exhausted", &data, at);
         self.memorize(id, name, at, |memory| memory.told = true);
         let text = format!(
-            "policy {} leaves session {id} to a person, as it has acted as often as it may: {why}",
+            "policy {} leaves session {id} to a person, as it has reached its max_retries: {why}",
             name.as_str()
         );
         let seen = Seen {

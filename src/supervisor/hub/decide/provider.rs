@@ -30,7 +30,7 @@ impl Work {
             Err((severity, text)) => {
                 tries.failures = tries.failures.saturating_add(1);
                 let sentence =
-                    format!("what {name} bills cannot be fetched: {text}; how it stands: halctl cost status");
+                    format!("the bills of {name} cannot be fetched: {text}; see: halctl cost status");
                 let seen =
                     Seen { name: UPDATE_FAILED, about: name, severity, text: &sentence, lasting: true };
                 self.see(&seen, at);

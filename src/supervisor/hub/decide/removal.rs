@@ -38,7 +38,7 @@ impl Work {
                 Err(NotAccepted::Refused(Refused::NoSuch(no_such("node", name.as_str(), known))))
             }
             Some(state) if state.link.online => Err(NotAccepted::Late(format!(
-                "node {name} is online, connected from {}; stop its hal-agent first: it would be back at once",
+                "node {name} is online, connected from {}; stop its hal-agent first, or it reconnects at once",
                 state.record.address
             ))),
             Some(state) => {
@@ -46,7 +46,7 @@ impl Work {
                 self.let_go(name, &state.record, &who.name, at);
                 let args = json!({"last_heard": state.record.last_heard.to_string()});
                 self.write_down(who, "remove node", name.as_str(), &args, at);
-                let gone = || NotAccepted::Late(format!("node {name} is gone already"));
+                let gone = || NotAccepted::Late(format!("node {name} is already removed"));
                 shown.map(Box::new).ok_or_else(gone)
             }
         };

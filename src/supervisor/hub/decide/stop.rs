@@ -192,7 +192,7 @@ impl Work {
         let (what, left) = match &command.session_id {
             Some(id) => {
                 if self.marks(id).paused.is_none() {
-                    return Some(Err("somebody went on with it before its turn was seen to stop".to_owned()));
+                    return Some(Err("somebody resumed it before its turn stopped".to_owned()));
                 }
                 let mut running = Vec::new();
                 self.view.each_running(id, &mut |session| running.push(session.clone()));
@@ -201,7 +201,7 @@ impl Work {
             None => {
                 let key = if command.project.is_empty() { HALT_ALL } else { &command.project };
                 if !self.view.is_kept(HALT, key) {
-                    return Some(Err("it was released before all turns were seen to stop".to_owned()));
+                    return Some(Err("it was released before all turns stopped".to_owned()));
                 }
                 let mut left = self.left(self.running_in(&command.project), is_over)?;
                 left.extend(self.beginning_in(command, is_over)?);
@@ -333,7 +333,7 @@ impl Work {
             open.map(|(_, about)| about.clone()).filter(|about| !left.contains_key(about)).collect();
         over.iter().for_each(|about| self.well_again(INCOMPLETE, about, at));
         for (about, turns) in left {
-            let text = format!("{}; they are tried again until they stop", run_on(&turns));
+            let text = format!("{}; stopping them is retried until they do", run_on(&turns));
             let seen = Seen {
                 name: INCOMPLETE,
                 about: &about,

@@ -181,18 +181,14 @@ pub type Parameter = (&'static str, &'static str, bool);
 
 /// Every word, what it does, and its parameters in their order.
 pub const WORDS: [(&str, &str, &[Parameter]); 13] = [
-    ("status", "How things stand", &[]),
-    ("sessions", "Sessions that are not over, those that wait first", &[]),
+    ("status", "Show the state of the fleet", &[]),
+    ("sessions", "Open sessions, waiting ones first", &[]),
     ("nodes", "Machines and whether they are connected", &[]),
     ("cost", "What the sessions have cost", &[]),
     ("logs", "The end of a session's log", &[SESSION]),
-    (
-        "resume",
-        "Let a stopped session go on",
-        &[SESSION, ("text", "What to say; by default: continue", false)],
-    ),
-    ("inject", "Say something to a session", &[SESSION, ("text", "What to say", true)]),
-    ("restart", "End a session and begin a new one that takes over from it", &[SESSION]),
+    ("resume", "Resume a stopped session", &[SESSION, ("text", "The prompt; by default: continue", false)]),
+    ("inject", "Send a prompt to a session", &[SESSION, ("text", "The prompt", true)]),
+    ("restart", "End a session and start a new one that takes over from it", &[SESSION]),
     ("kill", "Stop a session's work; its conversation is kept", &[SESSION]),
     (
         "start",
@@ -203,9 +199,13 @@ pub const WORDS: [(&str, &str, &[Parameter]); 13] = [
             ("node", "On this node; needed only when several have the project", false),
         ],
     ),
-    ("approve", "Allow what a session waits with", &[ID]),
-    ("deny", "Do not allow it", &[ID, ("message", "What the session is told", false)]),
-    ("ack", "Say that you know of an alert", &[("alert", "The alert's number", true)]),
+    ("approve", "Allow what a session asks permission for", &[ID]),
+    (
+        "deny",
+        "Deny what a session asks permission for",
+        &[ID, ("message", "A message to the session", false)],
+    ),
+    ("ack", "Acknowledge an alert", &[("alert", "The alert's number", true)]),
 ];
 
 const SESSION: Parameter = ("session", "The session's id", true);
@@ -268,7 +268,7 @@ fn denied(hub: &Hub, person: &Person, wish: &Wish) -> Said {
         ..AuditRecord::new(&by(person), "denied", target, &args, clock::now())
     });
     Said::badly(format!(
-        "You may not do this: it needs the right to {needed}. Who may do what stands in channels.{} of the \
+        "You may not do this: it needs the right to {needed}. Rights are set in channels.{} of the \
          supervisor's configuration; you are {}.",
         person.over, person.address
     ))
@@ -330,7 +330,7 @@ fn find(hub: &Hub, id: &str) -> Result<Approval, ApiError> {
     };
     view.approval(id).or_else(of_session).ok_or_else(|| {
         ApiError::not_found(format!(
-            "there is no approval {id}, and no session of that name waits for anything"
+            "there is no approval {id}, and no session of that name waits for an answer"
         ))
     })
 }
@@ -357,7 +357,7 @@ async fn answer(hub: &Hub, person: &Person, id: &str, reply: Reply) -> Result<Sa
             Said::badly(format!("The answer to session `{session}` did not arrive: {why}"))
         }
         ApprovalState::Answered | ApprovalState::Waiting => Said::well(format!(
-            "Session `{session}`: {}; on its way to node {}, which has not taken it yet.",
+            "Session `{session}`: {}; sent to node {}, which has not confirmed it yet.",
             reply.words(),
             now.node_id
         )),
@@ -368,7 +368,7 @@ async fn choose(hub: &Hub, person: &Person, id: &str, number: usize) -> Result<S
     let view = approval(hub, id).await?;
     let chosen = view.questions.first().and_then(|question| question.options.get(number));
     let Some(chosen) = chosen.map(|choice| choice.label.clone()) else {
-        return Ok(Said::badly("This answer is not known any more; see `halctl approvals get`."));
+        return Ok(Said::badly("This answer is no longer known; see `halctl approvals get`."));
     };
     answer(hub, person, id, Reply::Answers { answers: vec![vec![chosen]] }).await
 }
@@ -379,14 +379,17 @@ async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<
         OfApprovals::Snooze { id: find(hub, id)?.id, seconds: time.as_secs(), who: by(person), reply };
     hub.send(Input::Approval(happening)).await?;
     let asleep = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
-    Ok(Said::well(format!("Session `{}` is told again at {}.", asleep.session_id, asleep.snoozed_until)))
+    Ok(Said::well(format!(
+        "Snoozed: people are notified of session `{}` again at {}.",
+        asleep.session_id, asleep.snoozed_until
+    )))
 }
 
 async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiError> {
     let (reply, answer) = oneshot::channel();
     hub.send(Input::Acknowledge { id, who: by(person), reply }).await?;
     let alert = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
-    Ok(Said::well(format!("Alert {id} ({}): {} knows of it.", alert.name, alert.acknowledged_by)))
+    Ok(Said::well(format!("Alert {id} ({}) acknowledged by {}.", alert.name, alert.acknowledged_by)))
 }
 
 async fn logs(hub: &Hub, session: &str) -> Result<Said, ApiError> {

@@ -65,7 +65,7 @@ pub fn card(notice: &Notice, approval: Option<&ApprovalView>) -> Card {
 fn of_approval(view: &ApprovalView) -> Card {
     let one = &view.approval;
     let word = match one.kind {
-        AskKind::Permission => format!("asks for leave: {}", one.about),
+        AskKind::Permission => format!("asks for permission: {}", one.about),
         AskKind::Question => "asks a question".to_owned(),
     };
     let mut fields = vec![
@@ -136,7 +136,9 @@ fn outcome_of(view: &ApprovalView) -> Option<String> {
 
 fn of_alert(notice: &Notice) -> Card {
     let mut fields = Vec::new();
-    for (name, value) in [("Node", &notice.node), ("Session", &notice.session), ("Known to", &notice.by)] {
+    for (name, value) in
+        [("Node", &notice.node), ("Session", &notice.session), ("Acknowledged by", &notice.by)]
+    {
         if !value.is_empty() {
             fields.push((name.to_owned(), value.clone()));
         }
@@ -158,7 +160,7 @@ fn of_alert(notice: &Notice) -> Card {
         fields,
         severity: (!is_over).then_some(notice.severity),
         buttons: ack
-            .map(|number| (format!("ack:{number}"), "I know".to_owned(), Look::Plain))
+            .map(|number| (format!("ack:{number}"), "Acknowledge".to_owned(), Look::Plain))
             .into_iter()
             .collect(),
     }

@@ -141,7 +141,7 @@ impl Discord {
 
     fn shut_out(&self, why: &str) {
         let text = format!(
-            "Discord does not let the bot of channel {} in: {why}. Nobody can answer from there; look at its bot_token, \
+            "Discord rejects the bot of channel {}: {why}. Nobody can answer from there; check its bot_token, \
              then reload",
             self.name
         );
@@ -233,7 +233,7 @@ impl Discord {
         let path = format!("/interactions/{}/{}/callback", asked.id, asked.token);
         let sent = self.rest.answer(Method::POST, &path, &json!({"type": 4, "data": data})).await;
         if let Err(trouble) = sent {
-            tracing::warn!(channel = self.name, "nobody could be told {text:?}: {trouble:?}");
+            tracing::warn!(channel = self.name, "this answer could not be sent: {text:?}: {trouble:?}");
         }
     }
 

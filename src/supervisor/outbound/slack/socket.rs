@@ -113,8 +113,8 @@ impl Slack {
 
     fn shut_out(&self, why: &str) {
         let text = format!(
-            "Slack does not let the app of channel {} in: {why}. Nobody can answer from there; look at its app_token and \
-             Socket Mode, then reload",
+            "Slack rejects the app of channel {}: {why}. Nobody can answer from there; check its app_token \
+             and Socket Mode, then reload",
             self.name
         );
         self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
