@@ -109,7 +109,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let tasks = Tasks::new();
     run_agent(config, &tasks)?;
     if !supervisor.wait_for_node(&node, CONNECT_LIMIT).await {
-        tracing::warn!("the agent has not connected yet; it goes on trying");
+        tracing::warn!("the agent has not connected yet; it keeps trying");
     }
     let url = supervisor.local_url();
     // A plain halctl goes on finding the one that was there before.
@@ -157,7 +157,7 @@ async fn join(
     let tasks = Tasks::new();
     run_agent(config, &tasks)?;
     if !first.wait_for_node(&node).await {
-        tracing::warn!("the agent has not connected yet; it goes on trying");
+        tracing::warn!("the agent has not connected yet; it keeps trying");
     }
     eprintln!(
         "joined the `hal up` of process {pid}, as node {node}; it ends when that one or this one is stopped"
@@ -184,7 +184,7 @@ async fn until_told(signals: &mut Signals, end: impl Future<Output = ()>) {
     eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
     tokio::select! {
         () = end => {}
-        () = signals.urgent() => eprintln!("stopped at once; what was under way is cut off"),
+        () = signals.urgent() => eprintln!("stopped at once; what was running is cut off"),
     }
 }
 

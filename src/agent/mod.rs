@@ -179,7 +179,7 @@ impl Agent {
         if let Some(error) = failed {
             house.abandon();
             return Err(
-                anyhow::Error::new(error).context("the journal failed; the next start looks at every page")
+                anyhow::Error::new(error).context("the journal failed; the next start checks every page")
             );
         }
         house.drain().await;
@@ -192,7 +192,10 @@ impl Agent {
 /// A journal that was set aside is the first thing the new one tells.
 fn note_of(set_aside: Option<SetAside>) -> Vec<Change> {
     let Some(SetAside { path, why }) = set_aside else { return Vec::new() };
-    tracing::error!("the journal was damaged ({why}); it lies in {} and a new one was begun", path.display());
+    tracing::error!(
+        "the journal was damaged ({why}); it was moved to {} and a new one was started",
+        path.display()
+    );
     let reason = format!("the journal was damaged: {why}");
     let data = raw(&json!({"reason": reason, "set_aside": path.display().to_string()}));
     vec![Change::Append(NewEvent::own("gap", clock::now(), data))]

@@ -289,7 +289,7 @@ impl Blocked {
         let full = error.is_full();
         let why = format!("{:#}", anyhow::Error::new(error));
         tracing::error!(
-            "nothing can be stored, trying again until it works; coding agents wait meanwhile: {why}"
+            "nothing can be stored, retrying until it works; coding agents wait meanwhile: {why}"
         );
         Self { since: Stopwatch::start(), why, full }
     }

@@ -21,7 +21,7 @@ impl Gauge {
     /// `data_dir` says which disk matters. A system that cannot be asked is reported as zeros, and logged once.
     pub fn new(data_dir: PathBuf) -> Self {
         let system = System::new()
-            .inspect_err(|error| tracing::warn!("this machine's use cannot be measured: {error}"))
+            .inspect_err(|error| tracing::warn!("this machine's resources cannot be measured: {error}"))
             .ok();
         Self { system, data_dir, short_of_memory: None }
     }

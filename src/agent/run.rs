@@ -50,7 +50,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
                     tasks.stop();
                 }
                 Signal::StopNow => {
-                    tracing::warn!("stopped at once; what was under way is cut off");
+                    tracing::warn!("stopped at once; what was running is cut off");
                     return Ok(());
                 }
             }

@@ -67,7 +67,7 @@ fn home_of(user: &str) -> Result<String, Failure> {
     let (name, number, home) = (fields.next(), fields.nth(1), fields.nth(2));
     match (name, number, home) {
         (Some(name), Some("0"), _) => {
-            let sentence = format!("{name} is root: coding agents run as the person who owns the projects");
+            let sentence = format!("{name} is root: coding agents run as the user who owns the projects");
             Err(Failure::say(Exit::Usage, sentence))
         }
         (Some(name), Some(_), Some(home)) if name == user => Ok(home.to_owned()),

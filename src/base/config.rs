@@ -91,7 +91,7 @@ pub fn load(path: &Path) -> Result<(Vec<u8>, u32), String> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("is longer than {MAX_FILE_BYTES} bytes, so it is no configuration"));
+        return Err(format!("is longer than {MAX_FILE_BYTES} bytes, so it is not a configuration"));
     }
     Ok((bytes, mode))
 }

@@ -51,6 +51,6 @@ pub fn watchdog() -> Option<Duration> {
 fn say(words: &[NotifyState<'_>]) {
     // Only the log can be told, and the log goes where systemd is.
     if let Err(error) = sd_notify::notify(words) {
-        tracing::warn!(%error, "systemd cannot be told how this program is");
+        tracing::warn!(%error, "the status of this program cannot be sent to systemd");
     }
 }

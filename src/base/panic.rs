@@ -14,7 +14,7 @@ thread_local! {
 
 /// The work panicked; the log says where.
 #[derive(Debug, thiserror::Error)]
-#[error("the program was surprised by what it read; its log says where")]
+#[error("the program panicked on what it read; its log says where")]
 pub struct Surprised;
 
 /// Files that are made when the process ends because it was surprised.

@@ -30,7 +30,7 @@ pub fn note(file: &Path, now: Time) -> io::Result<Option<String>> {
     let count = starts.len();
     Ok((count > MOST).then(|| {
         format!(
-            "started {count} times within {} minutes; `journalctl -p err` tells why it ended",
+            "started {count} times within {} minutes; `journalctl -p err` shows why it ended",
             WINDOW.as_secs() / 60
         )
     }))

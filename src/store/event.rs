@@ -91,7 +91,7 @@ pub(super) fn view_if(
 impl EventRow<'_> {
     fn view(&self, seq: u64) -> Result<EventView, StoreError> {
         let data = RawValue::from_string(self.data.to_owned())
-            .map_err(|error| damaged(TABLE, &seq, format!("its data is no JSON: {error}")))?;
+            .map_err(|error| damaged(TABLE, &seq, format!("its data is not JSON: {error}")))?;
         Ok(EventView {
             seq,
             id: self.id.to_owned(),

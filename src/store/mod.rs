@@ -121,7 +121,7 @@ pub enum StoreError {
     #[error("a running supervisor uses {0}; stop it first")]
     InUse(PathBuf),
     /// A copy of a mirror is not whole.
-    #[error("{path} is no whole copy: {why}")]
+    #[error("{path} is not a whole copy: {why}")]
     Unsound {
         /// Which.
         path: PathBuf,
@@ -148,7 +148,7 @@ pub enum StoreError {
         evidence: PathBuf,
     },
     /// Reading it surprised the program.
-    #[error("the store {0} is damaged: reading it surprised the program; the log says where")]
+    #[error("the store {0} is damaged: reading it made the program panic; the log says where")]
     Surprising(PathBuf),
     /// A damaged store could not be moved out of the way.
     #[error("the store {path} is damaged and cannot be set aside")]

@@ -34,8 +34,8 @@ impl Accepting {
         }
         state.said = Some(Stopwatch::start());
         let text = format!(
-            "new connections cannot be taken: {error}. Those that are there go on; raise the limit of open files \
-             (LimitNOFILE) or find out who opens so many"
+            "new connections cannot be accepted: {error}. Existing ones continue; raise the limit of open \
+             files (LimitNOFILE) or find out who opens so many"
         );
         hub.raise(Alert { name: "listener.blocked", severity: Severity::High, text });
     }
@@ -44,6 +44,6 @@ impl Accepting {
     pub fn trouble(&self) -> Option<String> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = state.failed.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
-        fresh.map(|(_, why)| format!("new connections cannot be taken: {why}"))
+        fresh.map(|(_, why)| format!("new connections cannot be accepted: {why}"))
     }
 }

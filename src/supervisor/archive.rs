@@ -106,7 +106,7 @@ impl Archivist {
             let archive = writer.map(|writer| writer.finish(&self.folder)).transpose()?;
             if !seqs.is_empty() {
                 let archive = archive.map(|path| path.display().to_string()).unwrap_or_default();
-                tracing::info!(rows = seqs.len(), archive, "rows leave the store");
+                tracing::info!(rows = seqs.len(), archive, "rows are moved out of the store");
                 left.rows += seqs.len();
                 remove(hub, kind, seqs)?;
             }
@@ -123,7 +123,7 @@ impl Archivist {
         let seqs = hub.store().read()?.still_here(&last)?;
         if !seqs.is_empty() {
             let archive = last.path.display();
-            tracing::info!(rows = seqs.len(), %archive, "rows that were archived already leave the store");
+            tracing::info!(rows = seqs.len(), %archive, "rows that were archived already are deleted from the store");
             remove(hub, kind, seqs)?;
         }
         Ok(())
@@ -136,8 +136,8 @@ impl Archivist {
         let rows = edits.len() as u64;
         if let Some(seq) = hub.store().read()?.taken_by_another(archive.kind, &edits)? {
             anyhow::bail!(
-                "row {seq} is another one in this store, which was restored from a backup since {} was made; nothing \
-                 is brought back. Its rows can be read with zcat",
+                "row {seq} is another one in this store, which was restored from a backup since {} was made; \
+                 nothing is restored. Its rows can be read with zcat",
                 archive.path.display()
             );
         }

@@ -230,7 +230,7 @@ fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
         section.warn(
             "bind",
             format!(
-                "listens on {reach} without TLS: whoever is on the way reads the token, prompts and code; turn on \
+                "listens on {reach} without TLS: anyone on the network path can read the token, prompts and code; turn on \
                  security.tls, or listen on 127.0.0.1 behind a VPN or a proxy with TLS"
             ),
         );
@@ -307,7 +307,7 @@ fn retention(section: &Section<'_>) -> Retention {
     let rule = |(name, value): (String, Value<'_>)| {
         let keep = value.duration(age.clone());
         if !is_type(&name) {
-            value.problem("names no type of events: expected one such as message.part.updated, or session.* for all that begin so");
+            value.problem("is not a type of events: expected one such as message.part.updated, or session.* for all that begin with it");
         }
         Some((name, keep?))
     };

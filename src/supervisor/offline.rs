@@ -47,28 +47,28 @@ fn would(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
         StoreVerb::Merge(which) => aside::merge(files, which, true)?,
         StoreVerb::Rebuild { which: OneOfTwo::Mirror } => {
             files.must_be_free()?;
-            format!("{mirror} would be set aside, and made anew from {store}\n")
+            format!("{mirror} would be set aside, and rebuilt from {store}\n")
         }
         StoreVerb::Rebuild { which: OneOfTwo::Store } => would_replace(files, &files.mirror)?,
         StoreVerb::Import { file } => would_replace(files, file)?,
         StoreVerb::Export { file } => {
             files.must_be_free()?;
-            format!("what {store} holds would be written to {}\n", file.display())
+            format!("everything in {store} would be written to {}\n", file.display())
         }
         StoreVerb::Restore { file } => {
             files.must_be_free()?;
             let from = backup(files, file.as_ref())?;
             let (events, last) = (verify(&from)?.events(), verify(&from)?.last.1);
             format!(
-                "{mirror} would be set aside, and {} put in its place: {events} events, the last of {last}; the next \
-                 start makes {store} from it\n",
+                "{mirror} would be set aside, and {} put in its place: {events} events, the last of {last}; \
+                 the next start rebuilds {store} from it\n",
                 from.display()
             )
         }
         StoreVerb::Compact => {
             files.must_be_free()?;
             format!(
-                "{store} has {} bytes on the disk; what of it is free would be given back\n",
+                "{store} has {} bytes on the disk; free space in it would be returned\n",
                 size(&files.store)
             )
         }
@@ -79,7 +79,7 @@ fn would_replace(files: &Files, from: &Path) -> Result<String, StoreError> {
     files.must_be_free()?;
     let events = verify(from)?.events();
     Ok(format!(
-        "{} would be set aside, and made anew from {}: {events} events\n",
+        "{} would be set aside, and rebuilt from {}: {events} events\n",
         files.store.display(),
         from.display()
     ))
@@ -97,8 +97,8 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
             checked.found.join("\n") + "\n"
         }
         StoreVerb::Rebuild { which: OneOfTwo::Mirror } => {
-            let aside = while_saying(files, "making supervisor.db", || files.rebuild_mirror(&AsStored))?;
-            format!("{mirror} is made anew from {store}\n{}", set_aside(aside))
+            let aside = while_saying(files, "rebuilding supervisor.db", || files.rebuild_mirror(&AsStored))?;
+            format!("{mirror} is rebuilt from {store}\n{}", set_aside(aside))
         }
         StoreVerb::Rebuild { which: OneOfTwo::Store } => import(files, &files.mirror.clone())?,
         StoreVerb::Import { file } => import(files, file)?,
@@ -110,7 +110,7 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
             let from = backup(files, file.as_ref())?;
             let aside = while_saying(files, "restoring", || files.restore(&from))?;
             let from = from.display();
-            format!("{mirror} is {from} now; the next start makes {store} from it\n{}", set_aside(aside))
+            format!("{mirror} is {from} now; the next start rebuilds {store} from it\n{}", set_aside(aside))
         }
         StoreVerb::Diff(which) => while_saying(files, "comparing", || aside::diff(files, which))?,
         StoreVerb::Merge(which) => while_saying(files, "merging", || aside::merge(files, which, false))?,
@@ -123,9 +123,10 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
 }
 
 fn import(files: &Files, from: &Path) -> Result<String, StoreError> {
-    let (events, aside) = while_saying(files, "making supervisor.redb", || files.import(from, &AsStored))?;
+    let (events, aside) =
+        while_saying(files, "rebuilding supervisor.redb", || files.import(from, &AsStored))?;
     let store = files.store.display();
-    Ok(format!("{store} is made anew from {}: {events} events\n{}", from.display(), set_aside(aside)))
+    Ok(format!("{store} is rebuilt from {}: {events} events\n{}", from.display(), set_aside(aside)))
 }
 
 fn backup(files: &Files, named: Option<&PathBuf>) -> Result<PathBuf, StoreError> {
@@ -166,11 +167,11 @@ impl Desk for AsStored {
     }
 
     fn take(&self, _: Edits) -> Result<(), String> {
-        Err("no supervisor runs".into())
+        Err("no supervisor is running".into())
     }
 
     fn put(&self, _: Vec<Edit>) -> Result<(), String> {
-        Err("no supervisor runs".into())
+        Err("no supervisor is running".into())
     }
 
     fn alert(&self, name: &'static str, text: String) {
@@ -182,6 +183,6 @@ impl Desk for AsStored {
     }
 
     fn replace(&self, _: PathBuf) -> Result<String, String> {
-        Err("no supervisor runs".into())
+        Err("no supervisor is running".into())
     }
 }

@@ -50,10 +50,10 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     // Whatever comes of the end, it was asked for.
     starts::note_end_of(&starts);
     tracing::info!("stopping");
-    notify::stopping("ending what is under way");
+    notify::stopping("finishing requests");
     tokio::select! {
         () = supervisor.stop() => {}
-        () = signals.urgent() => tracing::warn!("stopped at once; what was under way is cut off"),
+        () = signals.urgent() => tracing::warn!("stopped at once; what was running is cut off"),
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(120);
 pub fn bind(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind((address, port)).with_context(|| {
         format!(
-            "cannot listen on {}: is another supervisor running? (`ss -ltnp` tells)",
+            "cannot listen on {}: is another supervisor running? (`ss -ltnp` shows it)",
             SocketAddr::from((address, port))
         )
     })?;

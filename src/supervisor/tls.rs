@@ -92,7 +92,7 @@ async fn follow(
             Ok(()) => tracing::info!("the certificate was renewed"),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
-                "the new certificate is no good; the old one stays"
+                "the new certificate is not valid; the old one stays in use"
             ),
         }
     }

@@ -129,7 +129,7 @@ fn opencode_2_on_the_path_is_said_instead_of_ready() {
     let (said, why) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}\n{why}");
     assert_eq!(said, "", "it is not ready");
-    assert!(why.contains("opencode 2.0.18, and only 1.x is understood"), "{why}");
+    assert!(why.contains("opencode 2.0.18, and only 1.x is supported"), "{why}");
     assert!(why.contains("opencode-ai@1.18") && why.contains("hal up --backend echo"), "the way out: {why}");
 
     let empty = world.path().join("empty");

@@ -60,7 +60,7 @@ fn directory(section: &Section<'_>) -> Option<PathBuf> {
     }
     let user = service::judged_for();
     if let Some(Err(why)) = user.map(|user| user.may(&path, service::LOOK_INTO)) {
-        section.absent("directory", format!("cannot be looked into by the service: {why}"));
+        section.absent("directory", format!("cannot be read by the service: {why}"));
         return Some(path);
     }
     match std::fs::metadata(&path) {
@@ -71,7 +71,7 @@ fn directory(section: &Section<'_>) -> Option<PathBuf> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             section.absent("directory", "this folder does not exist");
         }
-        Err(error) => section.absent("directory", format!("cannot be looked at: {error}")),
+        Err(error) => section.absent("directory", format!("cannot be read: {error}")),
     }
     Some(path)
 }

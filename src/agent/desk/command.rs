@@ -219,7 +219,7 @@ async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, mut place:
     };
     if lapsed {
         // Stored although nothing is done, so that a frame that comes late cannot begin it.
-        means.conclude(record, Outcome::no(CommandState::Expired, "its time was over")).await;
+        means.conclude(record, Outcome::no(CommandState::Expired, "its time to begin was over")).await;
         return place.leave().await;
     }
     if means.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_err() {
@@ -283,8 +283,7 @@ async fn act(
 
 /// A command that was received before the agent ended and has no result.
 async fn settle(means: &Means, record: CommandRecord) {
-    const UNKNOWN: &str =
-        "the agent ended while this was being carried out, and what came of it cannot be found out";
+    const UNKNOWN: &str = "the agent ended while this was running, and its outcome cannot be determined";
     let outcome = match Verb::parse(&record.frame.verb) {
         None => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
         Some(verb) => match means.prepare(&record.frame, verb) {

@@ -65,7 +65,7 @@ fn of_session(frame: &CommandFrame, verb: Verb, session_id: SessionId) -> Result
     Ok(match verb {
         Verb::PromptSession => match text(args, "message") {
             message if message.is_empty() => {
-                return Err("there is no message to say: args.message is empty".into());
+                return Err("there is no message: args.message is empty".into());
             }
             message => Deed::Prompt { session_id, message },
         },

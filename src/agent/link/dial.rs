@@ -60,9 +60,9 @@ pub(super) enum DialError {
          the agent here and server.auth_token in that of the supervisor"
     )]
     Token { url: String },
-    #[error("what answers at {url} is no supervisor: it said {status}")]
+    #[error("the server at {url} is not a supervisor: it answered {status}")]
     Answer { url: String, status: String },
-    #[error("{url} sends everybody to {to}: if the supervisor is there, name it in supervisor_url")]
+    #[error("{url} redirects to {to}: if the supervisor is there, name it in supervisor_url")]
     Elsewhere { url: String, to: String },
     #[error(
         "something between this agent and the supervisor at {url} drops the header Upgrade{between}: it must pass \
@@ -72,7 +72,7 @@ pub(super) enum DialError {
     NoUpgrade { url: String, between: String },
     #[error("the supervisor at {url} speaks TLS: use wss:// in supervisor_url")]
     SpeaksTls { url: String },
-    #[error("what answers at {url} speaks no TLS: use ws:// in supervisor_url if that is what it serves")]
+    #[error("the server at {url} does not speak TLS: use ws:// in supervisor_url if that is what it serves")]
     SpeaksPlain { url: String },
     #[error(
         "the certificate of the supervisor at {url} is not trusted ({why}): name the authority that signed it, or \

@@ -183,7 +183,7 @@ impl Link {
         let deadline = Instant::now() + WELCOME_TIMEOUT;
         loop {
             let Ok(message) = tokio::time::timeout_at(deadline, stream.next()).await else {
-                return Err(Break::lost(format!("timeout: the supervisor at {url} says no welcome")));
+                return Err(Break::lost(format!("timeout: the supervisor at {url} sent no welcome")));
             };
             if let Some(ToAgent::Welcome(welcome)) = self.read(message)? {
                 return Ok(welcome);

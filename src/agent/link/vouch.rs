@@ -16,6 +16,6 @@ pub(super) fn vouch_for(fingerprint: &str) {
         return;
     }
     if let Err(error) = file::replace(&path, fingerprint.as_bytes(), 0o600) {
-        tracing::warn!(%error, "the configuration is good, but {} cannot say so", path.display());
+        tracing::warn!(%error, "the configuration is good, but {} cannot be written", path.display());
     }
 }

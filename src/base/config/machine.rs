@@ -17,7 +17,7 @@ pub fn writable_folder(folder: &Path) -> Result<(), String> {
         }
         // The service goes where this user may not; what it finds there cannot be told.
         Err(_) if service::judged_for().is_some() && service::is_shut(folder, Access::EXISTS) => Ok(()),
-        Err(error) => Err(format!("its folder {shown} cannot be looked at: {error}")),
+        Err(error) => Err(format!("its folder {shown} cannot be read: {error}")),
         Ok(found) if !found.is_dir() => Err(format!("{shown} is not a folder")),
         Ok(_) => may_write_into(folder),
     }

@@ -112,13 +112,13 @@ fn syntax(error: &ParseError, source: &str) -> Note {
         Kind::ExpectedColonAfterObjectKey => "expected a colon and a value after the key".to_string(),
         Kind::ExpectedObjectValue => "expected a value after the colon".to_string(),
         Kind::UnexpectedWord => {
-            "expected a value: a text in double quotes, a number, true or false".to_string()
+            "expected a value: a string in double quotes, a number, true or false".to_string()
         }
         Kind::UnexpectedToken => "unexpected text here; is a double quote missing?".to_string(),
-        Kind::SingleQuotedStringsNotAllowed => "texts stand in double quotes".to_string(),
+        Kind::SingleQuotedStringsNotAllowed => "strings need double quotes".to_string(),
         Kind::MultipleRootJsonValues => "expected the end of the file here".to_string(),
         Kind::String(ParseStringErrorKind::UnterminatedStringLiteral) => {
-            "this text is never closed; is a double quote missing?".to_string()
+            "this string is never closed; is a double quote missing?".to_string()
         }
         other => lower_first(&other.to_string()),
     };

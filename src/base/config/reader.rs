@@ -10,7 +10,7 @@ use super::finding::Severity;
 
 /// What is said of a file that everybody may read and that holds a secret.
 pub(super) const OPEN_TO_ALL: &str =
-    "everyone on this machine can read it and it holds a secret; take that away with chmod o-r";
+    "everyone on this machine can read it and it holds a secret; remove that with chmod o-r";
 
 /// Something to say, before the places are worked out.
 pub(super) struct Note {

@@ -113,7 +113,7 @@ fn checked(section: &Section<'_>, key: &'static str, token: Secret) -> Secret {
     let lower = text.to_lowercase();
     if !text.chars().all(|c| c.is_ascii_graphic()) {
         section
-            .problem(key, "expected visible ASCII characters without spaces: it travels in an HTTP header");
+            .problem(key, "expected visible ASCII characters without spaces: it is sent in an HTTP header");
     } else if text.starts_with('<') || SAMPLE_PIECES.iter().any(|piece| lower.contains(piece)) {
         section.warn(key, format!("the token looks like the one of a sample; {MAKE}"));
     } else if text.len() < LEAST_CHARS {

@@ -54,7 +54,7 @@ impl<'a> Value<'a> {
     /// A text, empty or not.
     pub fn text(&self) -> Option<String> {
         self.show();
-        self.text_or("a text in double quotes")
+        self.text_or("a string in double quotes")
     }
 
     /// A text that must never be shown.
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
                 self.reader.holds_secret.set(self.reader.holds_secret.get() || !text.value.is_empty());
                 Some(Secret::new(text.value.as_ref()))
             }
-            _ => self.wrong("a text in double quotes"),
+            _ => self.wrong("a string in double quotes"),
         }
     }
 

@@ -114,7 +114,7 @@ async fn until_well(place: &Place<'_>, tried: &BTreeSet<Remedy>) -> (Facts, Vec<
 /// Asks the person. Without a terminal nobody can say yes.
 fn is_wanted(what: &str, screen: &mut Screen) -> bool {
     if !std::io::stdin().is_terminal() {
-        screen.say(&format!("Not done, as nobody can be asked (give --yes): {what}."));
+        screen.say(&format!("Not done, as there is no terminal to ask on (give --yes): {what}."));
         return false;
     }
     screen.say(&format!("Shall halctl {what}? [y/N]"));

@@ -226,7 +226,8 @@ fn one(section: &Section<'_>, rule: &mut Rule) {
             set(&mut limits.context_tokens, section.whole("token_threshold", 0..=MOST));
             set(&mut limits.compactions, section.whole("compaction_count", 0..=1_000_000));
             if rule.enabled && limits.context_tokens == 0 && limits.compactions == 0 {
-                let both = "is on, and token_threshold and compaction_count are both 0: it would never act";
+                let both =
+                    "is enabled, and token_threshold and compaction_count are both 0: it would never act";
                 section.problem("enabled", both);
             }
         }
@@ -241,7 +242,7 @@ fn one(section: &Section<'_>, rule: &mut Rule) {
             set(&mut limits.idle_seconds, section.whole("idle_seconds", 0..=MOST));
             set(&mut limits.total_seconds, section.whole("total_seconds", 0..=MOST));
             if rule.enabled && limits.idle_seconds == 0 && limits.total_seconds == 0 {
-                section.problem("enabled", "is on without idle_seconds or total_seconds beside it");
+                section.problem("enabled", "is enabled without idle_seconds or total_seconds");
             }
         }
         Name::ErrorLoop => set(&mut limits.failures, section.whole("errors", 1..=1_000)),
@@ -258,7 +259,7 @@ fn one(section: &Section<'_>, rule: &mut Rule) {
     if matches!(rule.name, Name::Stuck | Name::RateLimited | Name::ResumeOnIdle) {
         set(&mut rule.message, section.text("message"));
         if rule.act == Act::Prompt && rule.message.trim().is_empty() {
-            section.problem("message", "is empty; say what the session is to be told, or leave it out");
+            section.problem("message", "is empty; give the message for the session, or leave it out");
         }
     }
 }

@@ -374,7 +374,7 @@ impl Tables<'_> {
         }
         if let Some((from, to)) = unsaid {
             let data = raw(&json!({"from": from, "to": to, "count": to - from + 1,
-                "reason": "the journal was full: nobody had taken these events"}));
+                "reason": "the journal was full: these events were not acknowledged yet"}));
             self.append(&NewEvent::own("gap", now, data), meta, now)?;
         }
         Ok(())

@@ -7,9 +7,9 @@ use serde_json::Value as Json;
 /// A value from its JSON. What was left out is not made up: a row has every field that this version would write, and
 /// none that it would lose by writing the row again.
 pub(super) fn parse<T: Serialize + DeserializeOwned>(data: &str) -> Result<T, String> {
-    let json: Json = serde_json::from_str(data).map_err(|error| format!("it is no JSON: {error}"))?;
+    let json: Json = serde_json::from_str(data).map_err(|error| format!("it is not JSON: {error}"))?;
     if json.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Err("it says nothing at all".to_owned());
+        return Err("it is empty".to_owned());
     }
     let value: T = serde_json::from_value(json.clone()).map_err(|error| error.to_string())?;
     let again = serde_json::to_value(&value).map_err(|error| error.to_string())?;
@@ -49,7 +49,7 @@ fn difference(stored: &Json, again: &Json, place: &str) -> Option<String> {
             } else {
                 format!("field {}", place.trim_end_matches('.'))
             };
-            Some(format!("{place} is of another shape"))
+            Some(format!("{place} has another shape"))
         }
         _ => None,
     }

@@ -98,7 +98,7 @@ macro_rules! kinds {
         fn from_json(kind: &str, data: &str) -> Result<Value, String> {
             match kind {
                 $($name => json::parse::<$type>(data).map(|value| Value::$value(Arc::new(value))),)*
-                _ => Err(format!("{kind:?} is no kind of state that this version knows")),
+                _ => Err(format!("{kind:?} is not a kind of state that this version knows")),
             }
         }
 
@@ -106,7 +106,7 @@ macro_rules! kinds {
         fn from_bytes(kind: &str, bytes: &Bytes) -> Result<Value, String> {
             match kind {
                 $($name => bytes.read::<$type>().map(|value| Value::$value(Arc::new(value))),)*
-                _ => Err(format!("{kind:?} is no kind of state that this version knows")),
+                _ => Err(format!("{kind:?} is not a kind of state that this version knows")),
             }
         }
 
@@ -131,25 +131,25 @@ kinds! {
     /// What is halted: [`HALT_ALL`], or a project's name.
     HALT: Halt(Said) = "halt", "the halt holds until it is released: halctl sessions halt --release";
     /// What people have said about a session, by session.
-    MARKS: Marks(Marks) = "session.marks", "the session counts as paused until a person goes on with it: halctl sessions resume";
+    MARKS: Marks(Marks) = "session.marks", "the session counts as paused until a person resumes it: halctl sessions resume";
     /// What a session's events told beside its own row, by session.
-    FACTS: Facts(Facts) = "policy.facts", "no policy touches the session until a person goes on with it: halctl sessions resume";
+    FACTS: Facts(Facts) = "policy.facts", "no policy acts on the session until a person resumes it: halctl sessions resume";
     /// What policies remember, by session.
-    MEMORY: Memory(Memories) = "policy.memory", "no policy touches the session until a person goes on with it: halctl sessions resume";
+    MEMORY: Memory(Memories) = "policy.memory", "no policy acts on the session until a person resumes it: halctl sessions resume";
     /// Sessions that hand their work over, by session.
     HANDOVER: Handover(Handover) = "session.handover", "the session is not restarted; end it, or start another one in its place";
     /// Sessions whose turn is to stop and was not yet seen to have stopped, by session.
-    STOPPING: Stopping(Stopping) = "session.stopping", "the turn is stopped anew while its session is halted or paused";
+    STOPPING: Stopping(Stopping) = "session.stopping", "the turn is stopped again while its session is halted or paused";
     /// The session that completed a project last, by project.
     COMPLETE: Complete(String) = "project.complete", "the project counts as not completed until a session completes it again";
     /// The completions after which a project that waited for them was let go, by project.
-    BEGUN: Begun(Completions) = "project.begun", "the project is not begun by itself; start it by hand";
+    BEGUN: Begun(Completions) = "project.begun", "the project is not started automatically; start it by hand";
     /// What of a session's messages is in the ledger of costs already, by session.
     LEDGER: Ledger(Bill) = "ledger", "what the session uses from here on is counted, what it used before stays as it was booked";
     /// Since when a project is looked at, by `NODE/PROJECT`, or a node, by its name.
-    SINCE: Since(Since) = "ledger.since", "it counts as looked at since the beginning: what a session had used before is booked when it is told";
+    SINCE: Since(Since) = "ledger.since", "it counts as looked at since the beginning: what a session had used before is booked when it is reported";
     /// A budget that was set by a person, by its name.
-    BUDGET: Budget(Budget) = "budget", "nothing new is lent to any session until it is set anew: halctl budgets set";
+    BUDGET: Budget(Budget) = "budget", "nothing new is lent to any session until it is set again: halctl budgets set";
     /// What is spent of a budget in its period: by `NAME`, or by `NAME/SESSION` when it is for each session.
     SPENT: Spent(Counter) = "budget-spent", "the budget counts as spent until it is raised: halctl budgets raise";
     /// Money that is lent to a node, by the lease's name.
@@ -157,17 +157,17 @@ kinds! {
     /// A day's bill of a provider; its key is [`crate::store::bill::key`].
     BILL: Bill(DayBill) = "bill", "the day is not shown until it is fetched again: halctl cost update";
     /// How fetching the bills of a provider goes; its key is the provider.
-    PROVIDER: Provider(Tries) = "provider", "it is written anew by the next update: halctl cost update";
+    PROVIDER: Provider(Tries) = "provider", "it is rewritten by the next update: halctl cost update";
     /// A notice in the queue of a channel; its key is `CHANNEL/PLACE`.
     QUEUED: Queued(Queued) = "notice", "this notification is not sent; the others of its channel are";
     /// What a channel was told and may be told the end of; its key is `CHANNEL/SUBJECT`.
-    TOLD: Told(Told) = "told", "the channel counts as told";
+    TOLD: Told(Told) = "told", "the channel counts as notified";
     /// What a channel was told lately; its key is the channel.
-    LATELY: Lately(Lately) = "lately", "the channel may be told something a second time";
+    LATELY: Lately(Lately) = "lately", "the channel may get a notification a second time";
     /// A silence; its key is its identity.
-    SILENCE: Silence(Silence) = "silence", "it silences nothing; end it, and ask for it anew";
+    SILENCE: Silence(Silence) = "silence", "it silences nothing; end it, and add it again";
     /// An approval of which something may still become, by its identity.
-    OPEN: Open(Approval) = "approval", "its session still waits; it is asked anew";
+    OPEN: Open(Approval) = "approval", "its session still waits; it is asked again";
     /// An approval that is over, by its identity.
     OVER: Over(Approval) = "approval-over", "it stays over, and is not listed";
     /// The thread of a session in a chat; its key is `CHANNEL/SESSION`.

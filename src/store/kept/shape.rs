@@ -51,7 +51,7 @@ pub(super) fn read<S: DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
     match postcard::take_from_bytes::<S>(bytes) {
         Ok((stored, [])) => Ok(stored),
         Ok((_, rest)) => Err(format!("{} bytes follow what belongs to it", rest.len())),
-        Err(error) => Err(format!("its bytes are of another shape: {error}")),
+        Err(error) => Err(format!("its bytes have another shape: {error}")),
     }
 }
 

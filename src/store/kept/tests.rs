@@ -62,7 +62,7 @@ fn no_damaged_row_of_any_kind_counts_as_one_that_can_be_read() {
 fn what_a_newer_version_has_added_is_not_lost_by_reading_it_as_if_it_were_not_there() {
     let newer = r#"{"by":"ada","at":"2026-11-29T00:00:00Z","until":5}"#;
     assert_eq!(fault("halt/shop", newer).unwrap(), "field until is not known to this version");
-    assert!(fault("halts/shop", newer).unwrap().contains("no kind of state"));
+    assert!(fault("halts/shop", newer).unwrap().contains("not a kind of state"));
     assert!(fault("halt", newer).unwrap().contains("KIND/KEY"));
 }
 

@@ -243,7 +243,7 @@ fn small(
         sealed::<CostRecord>(key, fields, |bytes| put(txn, COSTS, key, bytes))
     })?;
     each(connection, Kind::Audit, adopted, |key, fields| {
-        let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         let mut meta = txn.open_table(META)?;
         let last = meta.get("last_audit")?.map_or(0, |last| last.value());
         meta.insert("last_audit", last.max(seq))?;
@@ -255,7 +255,7 @@ fn small(
         Ok(Ok(()))
     })?;
     each(connection, Kind::Alert, adopted, |key, fields| {
-        let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         let alert = match line::row::<AlertRow>(fields) {
             Ok(row) => row,
             Err(why) => return Ok(Err(why)),

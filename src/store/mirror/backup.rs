@@ -277,13 +277,13 @@ pub fn keep(mirror: &Path, draft: &Path, rules: &Rules, now: Time) -> Result<Mad
 /// Before a change of the store's shape: the mirror as it lies there, if there is a whole one.
 pub fn before_migration(mirror: &Path, rules: &Rules, now: Time) -> Result<(), StoreError> {
     if !matches!(look(mirror), Found::Mirror(_)) {
-        tracing::warn!("there is no supervisor.db to back up before the store is changed");
+        tracing::warn!("there is no supervisor.db to back up before the store is upgraded");
         return Ok(());
     }
     let draft = side(mirror, ".backup.new");
     copy(&immutable(mirror)?, &draft, &AtomicBool::new(false))?;
     let made = keep(mirror, &draft, rules, now)?;
-    tracing::info!(backup = %made.saved.path.display(), "backed up before the store is changed");
+    tracing::info!(backup = %made.saved.path.display(), "backed up before the store is upgraded");
     Ok(())
 }
 

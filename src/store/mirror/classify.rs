@@ -122,7 +122,7 @@ fn disguised(connection: &Connection) -> rusqlite::Result<Option<String>> {
         if name.to_ascii_lowercase().starts_with("_hal_")
             || schema::Table::named(&name.to_ascii_lowercase()).is_some()
         {
-            return Ok(Some(format!("{name} is a {kind} and no table")));
+            return Ok(Some(format!("{name} is a {kind}, not a table")));
         }
     }
     Ok(None)

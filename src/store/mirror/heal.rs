@@ -128,13 +128,13 @@ fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, Store
     let unknown =
         |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
     if newer.is_lost || is_newer(newer, kind, key) {
-        return Err(unknown("has not taken over its last change"));
+        return Err(unknown("does not have its last change yet"));
     }
     let pk = match kind {
         Kind::Event | Kind::Audit | Kind::Alert => Cell::Integer(key.parse().unwrap_or_default()),
         _ => Cell::Text(key.to_owned()),
     };
-    let line = line_of(&immutable(mirror)?, table, &pk)?.ok_or_else(|| unknown("has not got it"))?;
+    let line = line_of(&immutable(mirror)?, table, &pk)?.ok_or_else(|| unknown("does not have it"))?;
     let said = line::read(table, &line).map_err(|why| unknown(&why))?;
     match Kind::KEPT.contains(&kind) {
         true => line::state(kind, said).map(|record| line::fields(&record)).map_err(|why| unknown(&why)),

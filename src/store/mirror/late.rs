@@ -31,7 +31,7 @@ pub fn take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Option<C
         Ok(connection) => Some(connection),
         Err(error) => {
             let error = chain(&error);
-            tracing::warn!(error, "what was changed in supervisor.db while it was made anew cannot be read");
+            tracing::warn!(error, "what was changed in supervisor.db while it was rebuilt cannot be read");
             None
         }
     }

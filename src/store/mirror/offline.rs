@@ -107,11 +107,12 @@ impl Files {
                 if let Some((store, loaded)) = store {
                     if standing.store_id != loaded.store_id {
                         checked.problems.push(
-                            "supervisor.db is of another store: the next start takes it as restored".into(),
+                            "supervisor.db is of another store: the next start treats it as a restored copy"
+                                .into(),
                         );
                     } else {
                         match differences(&immutable(&self.mirror)?, &store, &standing)? {
-                            0 => checked.found.push("both say the same".into()),
+                            0 => checked.found.push("both agree".into()),
                             rows => checked.problems.push(format!("{rows} rows of supervisor.db differ from the store's: the next start takes them over")),
                         }
                     }

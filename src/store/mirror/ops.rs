@@ -113,7 +113,7 @@ pub fn remove(connection: &Connection, senseless: &[(&'static Table, Vec<u8>)]) 
     for (table, key) in senseless {
         let sql = format!("DELETE FROM {} WHERE CAST({} AS BLOB) = ?", table.name, table.key());
         if connection.execute(&sql, [key])? > 0 {
-            tracing::warn!(table = table.name, "a row of supervisor.db whose key is no text is removed");
+            tracing::warn!(table = table.name, "a row of supervisor.db whose key is not text is removed");
         }
     }
     Ok(())

@@ -244,7 +244,7 @@ impl Runner {
         let standing =
             build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, &progress, late)?;
         let seconds = begun.elapsed().as_secs_f64();
-        tracing::info!(rows = standing.rows(), seconds, "supervisor.db is made from the store");
+        tracing::info!(rows = standing.rows(), seconds, "supervisor.db is built from the store");
         self.is_checked = true;
         self.whole = standing.epoch;
         Ok(())
@@ -267,7 +267,7 @@ impl Runner {
         tracing::warn!(
             rows = kept,
             aside = %aside.display(),
-            "supervisor.db has lost rows, as after .recover: what differs in it is taken over, what it lacks is kept"
+            "supervisor.db has lost rows, as after .recover: what differs in it is taken over, rows that it lacks are kept"
         );
         self.begin(First::Build)
     }
@@ -397,7 +397,7 @@ impl Runner {
             let reader = self.store.read()?;
             let mut todo = reader.changes(standing.change, ROWS)?;
             if todo.is_lost {
-                tracing::warn!("supervisor.db has missed changes: all rows are looked at again");
+                tracing::warn!("supervisor.db has missed changes: all rows are compared again");
                 self.again = Some(reader.event_bounds()?.map_or(0, |(first, _)| first));
                 todo.rows.extend(reader.row_keys()?);
                 for table in &TABLES[1..] {
@@ -471,7 +471,7 @@ impl Runner {
         }
         // The hub has ended: nobody else writes the mark.
         if let Err(error) = self.store.commit(&Batch::default()) {
-            tracing::warn!(error = chain(&error), "the store does not know where supervisor.db stands");
+            tracing::warn!(error = chain(&error), "the store cannot record how far supervisor.db is");
         }
     }
 }

@@ -236,7 +236,7 @@ fn heal_index(entries: &[Entry], desk: &dyn Desk) -> Result<(), StoreError> {
     desk.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
     let text = format!(
         "{} entries of the store's index of events by session were not what was written (event {first} and on); they are \
-         made anew. The disk may be failing",
+         rebuilt. The disk may be failing",
         entries.len()
     );
     desk.alert("store.healed", text);

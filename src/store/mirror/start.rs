@@ -134,7 +134,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     tracing::warn!(
         newer_events = newer,
         aside = %aside.display(),
-        "supervisor.db was restored: the store is made anew from it; the store before is set aside"
+        "supervisor.db was restored: the store is rebuilt from it; the store before is set aside"
     );
     Ok(Opened::of(Store::open(&path)?, First::Build))
 }
@@ -224,8 +224,8 @@ fn refuse_if_backed_up(
     let Some(backup) = newest(mirror) else { return Ok(()) };
     let what = match found {
         Found::Missing => "is not there".to_owned(),
-        Found::Corrupt(what) => format!("is no better: {MALFORMED} ({what})"),
-        _ => "is no mirror of it".to_owned(),
+        Found::Corrupt(what) => format!("is damaged, too: {MALFORMED} ({what})"),
+        _ => "is not a mirror of it".to_owned(),
     };
     let (mirror, backup) = (mirror.display(), backup.display());
     Err(StoreError::Hopeless(format!(
@@ -243,7 +243,7 @@ fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, St
                 let (fresh, events) = draft(store, mirror, &standing, &Progress::default())?;
                 put_in_place(&fresh, store)?;
                 remove_sides(mirror);
-                tracing::warn!(events, "the store was missing and is made anew from supervisor.db");
+                tracing::warn!(events, "the store was missing and is rebuilt from supervisor.db");
             }
             Err(found) => {
                 let missing = StoreError::Refused("it is not there".into());
@@ -264,7 +264,7 @@ pub fn make_from(
     let _ = fs::remove_file(fresh);
     let adopted = adopt(&immutable(mirror)?, standing, fresh, progress)?;
     if let (senseless, Some(first)) = &adopted.senseless {
-        tracing::error!(rows = senseless, first, "rows of supervisor.db made no sense and were left out");
+        tracing::error!(rows = senseless, first, "rows of supervisor.db were invalid and were left out");
     }
     Ok(adopted.events)
 }
@@ -275,12 +275,12 @@ pub fn make_way(mirror: &Path, found: &Found) -> Result<(), StoreError> {
         Found::Missing | Found::Mirror(_) => return Ok(()),
         Found::Unreadable(why) => {
             return Err(StoreError::Hopeless(format!(
-                "{} cannot be read ({why}): give it to the supervisor's user with chown, or move it away",
+                "{} cannot be read ({why}): make the supervisor's user its owner with chown, or move it away",
                 mirror.display()
             )));
         }
         Found::Empty => {
-            tracing::warn!(path = %mirror.display(), "supervisor.db is empty; it is made anew from the store");
+            tracing::warn!(path = %mirror.display(), "supervisor.db is empty; it is rebuilt from the store");
             remove_sides(mirror);
             return fs::remove_file(mirror)
                 .map_err(|source| StoreError::File { path: mirror.to_owned(), source });
@@ -290,7 +290,7 @@ pub fn make_way(mirror: &Path, found: &Found) -> Result<(), StoreError> {
     };
     let aside = set_aside(mirror, word)?;
     remove_sides(mirror);
-    tracing::error!(aside = %aside.display(), "supervisor.db: {why}; it is set aside and made anew from the store");
+    tracing::error!(aside = %aside.display(), "supervisor.db: {why}; it is set aside and rebuilt from the store");
     Ok(())
 }
 

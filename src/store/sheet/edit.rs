@@ -168,7 +168,7 @@ impl Edit {
 
     /// An alert as it is after this edit; `None` when it is gone.
     pub fn of_alert(&self, known: Option<&Alert>) -> Result<Option<Alert>, String> {
-        let id = self.key.parse().map_err(|_| "its number is none".to_owned())?;
+        let id = self.key.parse().map_err(|_| "its number is not valid".to_owned())?;
         let Some(fields) = self.fields(known.map(|alert| line::fields(&AlertRow::from(alert))))? else {
             return Ok(None);
         };
@@ -185,7 +185,7 @@ impl Edit {
         let kept = Kept::read(&name, record);
         match &kept.value {
             Ok(_) => Ok(Some((name, kept))),
-            Err(unread) => Err(format!("it makes no sense: {}", unread.why)),
+            Err(unread) => Err(format!("it is not valid: {}", unread.why)),
         }
     }
 
@@ -284,7 +284,7 @@ fn other(
             let seq = match (&edit.deed, edit.key.parse::<u64>()) {
                 (Deed::Add(_), _) => last + 1,
                 (_, Ok(seq)) => seq,
-                _ => return Ok(Err("its number is none".into())),
+                _ => return Ok(Err("its number is not valid".into())),
             };
             changes.push(Change::Put(edit.kind, seq.to_string()));
             let mut table = txn.open_table(AUDIT)?;
@@ -309,7 +309,7 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
         let row = line::row::<CommandRow>(fields)?;
         row.clone().into_command(key).map_err(|error| error.to_string())?;
         if known.is_none() && !row.has_ended() {
-            return Err("has not ended: nobody would carry it out; ask for it with halctl".into());
+            return Err("has not ended: it would never be carried out; request it with halctl".into());
         }
         Ok(row)
     });
@@ -361,7 +361,7 @@ struct Events<'t> {
 
 impl Events<'_> {
     fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
-        let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is none".into())) };
+        let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         if let Deed::Index(no) = edit.deed {
             return self.look_again(no, seq).map(Ok);
         }

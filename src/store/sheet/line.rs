@@ -231,9 +231,7 @@ pub fn fault(kind: Kind, columns: &Columns) -> Option<String> {
         let said = cell_text(cell).unwrap_or_default();
         (!at.is_in_calendar()).then(|| {
             let said = short(&said);
-            format!(
-                "{name} is {said:?}, which no calendar holds: expected a time such as 2026-01-31 12:00:00"
-            )
+            format!("{name} is {said:?}, which is not a date: expected a time such as 2026-01-31 12:00:00")
         })
     })
 }
@@ -278,7 +276,7 @@ pub fn event(seq: u64, mut fields: Fields) -> Result<EventView, String> {
         node_id: NodeId::new(node_id),
         project,
         data: serde_json::value::RawValue::from_string(data)
-            .map_err(|error| format!("data is no JSON: {error}"))?,
+            .map_err(|error| format!("data is not JSON: {error}"))?,
         timestamp,
         occurred_at: number("occurred_at").map_or(timestamp, Time),
         node_seq: fields.get("node_seq").and_then(Value::as_u64).unwrap_or(0),
@@ -382,7 +380,7 @@ fn set_extra(into: &mut Fields, cell: &Cell) -> Result<(), String> {
             into.extend(rest);
             Ok(())
         }
-        _ => Err("is no JSON object".into()),
+        _ => Err("is not a JSON object".into()),
     }
 }
 
@@ -421,7 +419,7 @@ fn whole_of(cell: &Cell) -> Result<u64, String> {
     match cell {
         Cell::Integer(number) if *number >= 0 => Ok(number.cast_unsigned()),
         Cell::Real(number) if (0.0..TOO_MANY).contains(number) && number.fract() == 0.0 => Ok(*number as u64),
-        _ => Err("is no number of things: expected 0 or more".into()),
+        _ => Err("is not a count: expected a whole number of at least 0".into()),
     }
 }
 
@@ -432,7 +430,7 @@ fn micros_of(cell: &Cell) -> Result<Value, String> {
         Cell::Real(dollars) if (0.0..TOO_MANY).contains(&(dollars * 1e6)) => {
             Ok(((dollars * 1e6).round() as u64).into())
         }
-        _ => Err("is no amount of dollars".into()),
+        _ => Err("is not an amount of dollars".into()),
     }
 }
 
@@ -441,7 +439,7 @@ fn picos_of(cell: &Cell) -> Result<Value, String> {
         Cell::Null => Ok(Value::Null),
         Cell::Integer(dollars) if *dollars >= 0 => Ok(money::picos(*dollars as f64).into()),
         Cell::Real(dollars) if money::picos(*dollars).is_some() => Ok(money::picos(*dollars).into()),
-        _ => Err("is no amount of dollars".into()),
+        _ => Err("is not an amount of dollars".into()),
     }
 }
 

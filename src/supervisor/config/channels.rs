@@ -122,7 +122,7 @@ fn check_name(name: &str, value: &Value<'_>) {
     if !is_sound {
         value.problem("expected a name of letters, digits, '-', '_' and '.'");
     } else if TAKEN.contains(&name) {
-        value.problem(format!("{name} is the name of another channel; call this one otherwise"));
+        value.problem(format!("{name} is the name of another channel; choose another name"));
     }
 }
 

@@ -173,10 +173,8 @@ fn secret(provider: Provider, section: &Section<'_>) -> Option<Secret> {
 
 fn account(section: &Section<'_>, text: String) -> Option<Secret> {
     if serde_json::from_str::<google::Account>(&text).is_err() {
-        section.problem(
-            "credentials_file",
-            "is no key of a service account, as Google Cloud gives it out in JSON",
-        );
+        section
+            .problem("credentials_file", "is not the key of a service account in Google Cloud's JSON format");
         return None;
     }
     Some(Secret::new(text))

@@ -66,7 +66,7 @@ fn route(section: &Section<'_>, nth: usize, names: &[String], channels: &[Channe
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
         section.problem("name", "expected a name of letters, digits, '-' and '_'");
     } else if names.contains(&name) {
-        section.problem("name", "is the name of another route, too; call one of them otherwise");
+        section.problem("name", "is the name of another route, too; rename one of them");
     }
     let to: Vec<String> =
         section.items("channels").iter().filter_map(|value| channel(value, channels)).collect();

@@ -40,7 +40,7 @@ pub(super) enum Trouble {
 
 /// What is answered while the disk is full.
 const FULL: &str =
-    "the supervisor's disk is full: what is stored can be read, nothing new is taken until there is room";
+    "the supervisor's disk is full: what is stored can be read, nothing new is accepted until there is space";
 
 impl<T: Tally> Owner<T> {
     /// Opens a store again that failed, and goes back to work once a full disk has room.
@@ -146,7 +146,7 @@ impl<T: Tally> Owner<T> {
     /// Takes note that the store may read less than was written. The next input finds out.
     pub(super) fn suspect(&mut self, why: String) {
         if self.condition == Condition::Well {
-            tracing::error!("{why}: the store is opened again with a look at every page");
+            tracing::error!("{why}: the store is opened again, checking every page");
             self.condition = Condition::Failed(Trouble::Damage);
             self.health.send_modify(|health| health.store = Some(why));
         }

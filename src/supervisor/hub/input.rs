@@ -160,14 +160,16 @@ pub struct Alert {
 impl Alert {
     /// A store was found sick: the first thing that the new one tells.
     pub fn store_replaced(SetAside { store, path, why, events }: &SetAside) -> Self {
-        let kept = path.as_ref().map_or_else(String::new, |path| format!(" It lies in {}.", path.display()));
+        let kept = path
+            .as_ref()
+            .map_or_else(String::new, |path| format!(" The damaged file is {}.", path.display()));
         let fresh = match events {
-            Some(events) => format!("made anew from supervisor.db, with {events} events"),
-            None => "begun anew, empty".to_owned(),
+            Some(events) => format!("rebuilt from supervisor.db, with {events} events"),
+            None => "started empty".to_owned(),
         };
         let text = format!(
-            "the store {} was damaged ({why}), and was {fresh}.{kept} What the nodes' journals still hold comes \
-             again by itself",
+            "the store {} was damaged ({why}), and was {fresh}.{kept} What the nodes' journals still hold is \
+             sent again by itself",
             store.display()
         );
         Self { name: "store.replaced", severity: Severity::High, text }

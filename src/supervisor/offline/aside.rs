@@ -51,7 +51,7 @@ pub fn merge(files: &Files, which: &Which, dry_run: bool) -> Result<String, Stor
     let merged = merged?;
     let done = if dry_run { "would be brought back" } else { "brought back" };
     if merged.tables.is_empty() {
-        return Ok(format!("nothing {done} from {}: the store lacks nothing of it\n", merged.file));
+        return Ok(format!("nothing {done} from {}: the store already has all of it\n", merged.file));
     }
     let rows = merged.tables.iter().map(|one| format!("{}: {} rows {done}\n", one.table, one.rows));
     Ok(rows.collect())

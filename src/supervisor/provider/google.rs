@@ -70,7 +70,7 @@ pub async fn rows(fetcher: &Fetcher<'_>, days: (Time, Time), now: Time) -> Resul
 /// A token for the service account, as a header that is not shown.
 async fn token(fetcher: &Fetcher<'_>, now: Time) -> Result<HeaderValue, Trouble> {
     const NO_KEY: &str =
-        "the key in google's credentials_file cannot be used: expected an RSA key as Google gives it out";
+        "the key in google's credentials_file cannot be used: expected an RSA key in Google's format";
     let unusable = || Trouble::unreadable(NO_KEY.to_owned());
     let text = fetcher.access.secret.reveal();
     let account: Account = serde_json::from_str(text).map_err(|_| unusable())?;

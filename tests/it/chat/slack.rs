@@ -105,7 +105,7 @@ fn the_command_is_answered_and_an_envelope_that_comes_twice_counts_once() {
     slack.typed("status", BOB, None);
     assert_eq!(wait_for_whisper(&slack, "Nodes: 1 of 1 connected")["response_type"], "ephemeral");
     let first = slack.typed("start shop say good morning", ADA, None);
-    wait_for_whisper(&slack, "has begun");
+    wait_for_whisper(&slack, "has started");
     slack.typed("start shop say good morning", ADA, Some(&first));
     wait_until("it is acknowledged again", PATIENCE, || {
         let times = slack.known().acknowledged.iter().filter(|id| **id == first).count();

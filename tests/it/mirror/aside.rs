@@ -135,7 +135,7 @@ fn what_a_restore_has_lost_is_shown_and_comes_back_once() {
 
     world.end_supervisor();
     let said = world.store_did(&["check"]);
-    assert!(said.contains("both say the same"), "{said}");
+    assert!(said.contains("both agree"), "{said}");
     world.start_supervisor();
     assert_eq!(told(&world), before);
     assert_eq!(told(&world)[3].len(), before[3].len());

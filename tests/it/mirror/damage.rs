@@ -155,7 +155,7 @@ impl Pristine {
         log.push_str(&self.until_compared());
         log.push_str(&self.world.supervisor().said());
         let noticed =
-            ["malformed", "is damaged", ".healed", "was lost", "is empty", "has lost rows", "made anew"]
+            ["malformed", "is damaged", ".healed", "was lost", "is empty", "has lost rows", "rebuilt from"]
                 .iter()
                 .any(|word| log.contains(word));
         let lists = early.len();
@@ -179,7 +179,7 @@ impl Pristine {
             self.world.end_supervisor();
         }
         let (code, said) = self.world.store_does(&["check"]);
-        if code != 0 || !said.contains("both say the same") {
+        if code != 0 || !said.contains("both agree") {
             return Err(format!("not healed: {said}\n{log}"));
         }
         let (rows, expected) = (without_alerts(&dump(&self.world.mirror())), without_alerts(&self.rows));

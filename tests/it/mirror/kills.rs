@@ -125,13 +125,13 @@ fn round(seed: u64, kills: u64, tally: &mut Tally) {
     }
 }
 
-/// At the end both say the same, by the program's own check and by the pages of the file.
+/// At the end both agree, by the program's own check and by the pages of the file.
 fn agree(world: &mut World) -> Result<(), String> {
     world.until_mirrored();
     let pages = sqlite(&world.mirror(), "PRAGMA integrity_check")?;
     world.end_supervisor();
     let (code, said) = world.store_does(&["check"]);
-    if pages == "ok" && code == 0 && said.contains("both say the same") {
+    if pages == "ok" && code == 0 && said.contains("both agree") {
         Ok(())
     } else {
         Err(format!("{pages} {said}"))

@@ -66,7 +66,7 @@ fn each_store_is_made_anew_from_the_other_without_a_difference() {
         "a mirror made from a store that was made from a mirror"
     );
     let (check, told) = time(&["check"]);
-    assert!(told.contains("both say the same"), "{told}");
+    assert!(told.contains("both agree"), "{told}");
     assert_eq!(
         sqlite(&first, "SELECT count(*) FROM events WHERE type = 'peer.tick'").unwrap(),
         said.to_string()

@@ -1,7 +1,7 @@
 //! `supervisor.db`: what operators do with `sqlite3`, `cp` and `mv`, and what the supervisor makes of it.
 //!
 //! - `stage`: the file, the true `sqlite3`, and a node that talks all the time.
-//! - `agree`: both say the same. `edit`: what operators change. `copies`: plain copies under load.
+//! - `agree`: both agree. `edit`: what operators change. `copies`: plain copies under load.
 //! - `aside`: what a restore has set aside, and how it comes back.
 //! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
 //! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.

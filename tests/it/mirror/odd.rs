@@ -243,7 +243,7 @@ fn beside_an_open_shell_copies_are_whole_the_log_does_not_grow_of_itself_and_a_r
     let is_restored = wait_until("the copy is noticed", PATIENCE, || {
         let log = world.supervisor().said();
         let restored = log.contains("was restored while the supervisor runs");
-        if restored || log.contains("it is set aside and made anew") { Ok(restored) } else { Err(log) }
+        if restored || log.contains("it is set aside and rebuilt") { Ok(restored) } else { Err(log) }
     });
     println!("copied under an open shell: restored {is_restored}, else set aside");
     let deleted = "SELECT count(*) > 0 FROM events WHERE type = 'peer.tick' AND seq <= 20";

@@ -62,19 +62,19 @@ fn harm(path: &Path, at: u64) {
 fn a_check_finds_what_is_wrong_and_a_rebuild_puts_it_right() {
     let (mut world, picture) = stopped();
     let said = world.store_did(&["check"]);
-    assert!(said.contains("both say the same") && said.contains("all whole"), "{said}");
+    assert!(said.contains("both agree") && said.contains("all whole"), "{said}");
 
     harm(&world.mirror(), 40_000);
     let (code, said) = world.store_does(&["check"]);
-    assert!(code == 1 && said.contains("supervisor.db is no whole copy"), "{said}");
+    assert!(code == 1 && said.contains("supervisor.db is not a whole copy"), "{said}");
     world.store_did(&["rebuild", "mirror"]);
-    assert!(world.store_did(&["check"]).contains("both say the same"));
+    assert!(world.store_did(&["check"]).contains("both agree"));
 
     harm(&world.store(), 60_000);
     harm(&world.store(), 0);
     assert_eq!(world.store_does(&["check"]).0, 1);
     world.store_did(&["rebuild", "store"]);
-    assert!(world.store_did(&["check"]).contains("both say the same"));
+    assert!(world.store_did(&["check"]).contains("both agree"));
     world.start_supervisor();
     assert_eq!(world.whole_picture(), picture);
     assert!(!world.supervisor().said().contains("restored"));
@@ -134,7 +134,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         assert!(everything(&world) == before, "{words:?} did something");
         assert!(!world.path().join("x.db").exists());
     }
-    assert!(world.store_did(&["check"]).contains("both say the same"));
+    assert!(world.store_did(&["check"]).contains("both agree"));
 }
 
 #[test]

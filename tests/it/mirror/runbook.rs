@@ -243,7 +243,7 @@ impl Incident {
         self.desk.world.until_mirrored_upto_now();
         self.desk.types("sudo systemctl restart hal-supervisor");
         let log = self.desk.world.supervisor().said();
-        assert!(!log.contains("restored") && !log.contains("anew") && !log.contains("malformed"), "{log}");
+        assert!(!log.contains("restored") && !log.contains("rebuilt") && !log.contains("malformed"), "{log}");
     }
 
     fn a_backup_is_restored(&mut self, name: &str, but: &str) {

@@ -159,7 +159,7 @@ fn a_damaged_store_is_made_anew_from_its_mirror() {
     world.start_supervisor();
     let alert = until_alerted(&world);
     assert!(
-        alert.contains("made anew from supervisor.db") && alert.contains("supervisor.redb.corrupt."),
+        alert.contains("rebuilt from supervisor.db") && alert.contains("supervisor.redb.corrupt."),
         "{alert}"
     );
     assert_eq!(without_alerts(&world), picture);
@@ -193,7 +193,7 @@ fn a_store_that_is_lost_is_missed_and_comes_back_from_its_mirror() {
         }
         world.start_supervisor();
         let alert = until_alerted(&world);
-        assert!(alert.contains("was lost") && alert.contains("made anew from supervisor.db"), "{alert}");
+        assert!(alert.contains("was lost") && alert.contains("rebuilt from supervisor.db"), "{alert}");
         assert_eq!(without_alerts(&world), picture);
         until_made(&world);
     }

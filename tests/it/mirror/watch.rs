@@ -145,7 +145,7 @@ fn a_backup_is_made_before_the_store_changes_its_shape_and_without_it_nothing_ch
     fs::write(world.store(), old).unwrap();
 
     world.start_supervisor();
-    world.supervisor().line_with("backed up before the store is changed");
+    world.supervisor().line_with("backed up before the store is upgraded");
     assert_eq!(world.whole_picture(), picture);
     let made = backups(&world);
     assert_eq!(made.len(), 1, "{made:?}");

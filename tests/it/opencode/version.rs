@@ -52,7 +52,7 @@ async fn opencode_2_is_not_started_until_1_is_in_its_place() {
     let backend = Backend::Opencode(Opencode::open(config, Memory::new(), reports, &tasks));
     let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;
     let place = program.to_str().unwrap();
-    assert!(why.contains(&format!("{place} is opencode 2.0.18, and only 1.x is understood")), "{why}");
+    assert!(why.contains(&format!("{place} is opencode 2.0.18, and only 1.x is supported")), "{why}");
     assert!(
         why.contains("npm install --prefix ~/opencode-1 opencode-ai@1.18") && !why.contains('\n'),
         "{why}"

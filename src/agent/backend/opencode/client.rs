@@ -184,7 +184,7 @@ impl Client {
             said = cause;
         }
         Err(match status {
-            StatusCode::NOT_FOUND => BackendError::NoSuch(format!("opencode knows no such thing: {said}")),
+            StatusCode::NOT_FOUND => BackendError::NoSuch(format!("opencode found no such thing: {said}")),
             _ => BackendError::Refused(format!("opencode refused while {}: {said}", call.doing)),
         })
     }

@@ -109,7 +109,7 @@ struct Waiting {
 
 /// Why nothing new is begun: 1.x answers every new session and every prompt with an error then.
 fn foreign() -> BackendError {
-    BackendError::Refused(format!("opencode can begin nothing: {FOREIGN}"))
+    BackendError::Refused(format!("opencode cannot start anything: {FOREIGN}"))
 }
 
 async fn waiting(
@@ -145,7 +145,7 @@ async fn waiting(
             }
             _ => match doings.unlisted(kind) {
                 Some(why) => {
-                    format!("no {word} was heard of for session {session}, and they cannot be listed: {why}")
+                    format!("no {word} is known for session {session}, and they cannot be listed: {why}")
                 }
                 None => format!("session {session} waits for no {word}"),
             },

@@ -17,7 +17,7 @@ impl Listener<'_> {
         let changed = match changed {
             Some(Ok(changed)) => changed,
             Some(Err(error)) => {
-                tracing::debug!("what other opencodes do is not known: {error}");
+                tracing::debug!("what other opencode processes do is not known: {error}");
                 return Ok(());
             }
             None => return Ok(()),
@@ -39,7 +39,7 @@ impl Listener<'_> {
                     self.tracker.has_changed(&SessionId::new(&info.id), info.time.updated);
                 }
             }
-            Err(error) => tracing::warn!("what another opencode has done is not known: {error}"),
+            Err(error) => tracing::warn!("what another opencode process has done is not known: {error}"),
         }
         Ok(())
     }

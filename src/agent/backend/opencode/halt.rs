@@ -49,7 +49,7 @@ pub async fn abort(shared: &Shared, client: &Client, id: &SessionId) -> Result<S
     Ok(match was_busy {
         Ok(true) => "the turn was stopped",
         Ok(false) => "no turn was running",
-        Err(_) => "no turn runs any more",
+        Err(_) => "no turn is running any more",
     }
     .into())
 }
@@ -91,7 +91,7 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
             said.push("processes it may have left were not ended, as its directory is not known".into());
         }
         Err(error) => said.push(format!(
-            "processes it may have left were not ended, as it cannot be seen who else works there: {error}"
+            "processes it may have left were not ended, as it is not known who else works there: {error}"
         )),
         Ok(Some(other)) => said
             .push(format!("processes it may have left were not ended, as session {other} works there too")),

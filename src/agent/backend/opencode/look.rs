@@ -260,7 +260,7 @@ impl<'a> Looker<'a> {
                 Err(BackendError::NoSuch(_)) => continue,
                 Err(error @ BackendError::Down { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::warn!("session {id} cannot be looked at: {error}");
+                    tracing::warn!("session {id} cannot be read: {error}");
                     sight.unseen.insert(id.clone());
                     continue;
                 }
@@ -286,7 +286,7 @@ impl<'a> Looker<'a> {
             Ok(Ok(doings)) => Ok(Some(doings)),
             Ok(Err(error @ BackendError::Down { .. })) => Err(error),
             Ok(Err(error)) => {
-                tracing::warn!("sessions in {directory} cannot be looked at: {error}");
+                tracing::warn!("sessions in {directory} cannot be read: {error}");
                 Ok(None)
             }
             Err(_) => {
@@ -343,7 +343,7 @@ pub fn is_plain(id: &str) -> bool {
 pub async fn at_least(client: &Client, id: &SessionId) -> Result<SessionInfo, BackendError> {
     match find(client, id).await {
         Err(BackendError::Refused(why)) => {
-            tracing::warn!("session {id} is known by its name only: {why}");
+            tracing::warn!("only the name of session {id} is known: {why}");
             Ok(SessionInfo { id: id.to_string(), ..SessionInfo::default() })
         }
         found => found,

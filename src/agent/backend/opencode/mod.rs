@@ -69,7 +69,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 const NOTES_MAX: usize = 1024;
 
 /// What is wrong when OpenCode 2 has changed the database of a 1.x, and the way out.
-const FOREIGN: &str = "its database was changed by a start of OpenCode 2, and 1.x can begin nothing in it any more: \
+const FOREIGN: &str = "its database was changed by a start of OpenCode 2, and 1.x can no longer start anything in it: \
     give 1.x one of its own (OPENCODE_DB=/an/absolute/path/opencode.db in the environment of this program), or put back \
     a copy from before";
 

@@ -57,7 +57,7 @@ impl Places {
             error => (None, matches!(error, BackendError::Silent { .. })),
         };
         let why = match (&file, is_slow) {
-            (Some(_), _) => format!("{error}; once it is mended it is read again as soon as no turn runs"),
+            (Some(_), _) => format!("{error}; once it is fixed it is read again as soon as no turn runs"),
             (None, true) => format!("{NAME} does not get ready in {directory}: {error}; it is asked again"),
             (None, false) => format!("{NAME} cannot work in {directory}: {error}"),
         };

@@ -101,8 +101,8 @@ pub async fn after_the_last_message(client: &Client, session: &SessionInfo) -> R
         let Some(behind) = behind(last, now()) else { return Ok(()) };
         if Instant::now() + behind > deadline {
             return Err(BackendError::Refused(format!(
-                "the clock of this node stands {} s behind the last message of session {}, which is of {last}: opencode \
-                 would never show this prompt to the model. Set the clock right, or begin another session",
+                "the clock of this node is {} s behind the last message of session {}, which is of {last}: opencode \
+                 would never show this prompt to the model. Set the clock right, or start another session",
                 behind.as_secs(),
                 session.id
             )));

@@ -70,7 +70,7 @@ pub enum StartError {
         output: String,
     },
     /// It did not say that it listens.
-    #[error("it did not begin to listen within {} s{output}", START_LIMIT.as_secs())]
+    #[error("it did not start to listen within {} s{output}", START_LIMIT.as_secs())]
     Mute {
         /// Its last lines.
         output: String,
@@ -80,7 +80,7 @@ pub enum StartError {
     Unhealthy(#[source] BackendError),
     /// It speaks another protocol.
     #[error(
-        "{} is opencode {version}, and only 1.x is understood; install that beside it, with a database of its own, \
+        "{} is opencode {version}, and only 1.x is supported; install that beside it, with a database of its own, \
          with: npm install --prefix ~/opencode-1 opencode-ai@1.18, then name ~/opencode-1/node_modules/.bin/opencode in \
          tool_paths.opencode (or put its folder first on PATH) and set OPENCODE_DB=~/opencode-1/opencode.db",
         program.display()

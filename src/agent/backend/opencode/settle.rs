@@ -33,7 +33,7 @@ pub async fn settle(shared: &Shared, command: &CommandId, deed: &Deed) -> Settle
 }
 
 fn unknown(command: &CommandId, error: &BackendError) -> Settled {
-    tracing::warn!("whether command {command} was carried out cannot be found out: {error}");
+    tracing::warn!("whether command {command} was carried out cannot be determined: {error}");
     Settled::Unknown
 }
 

@@ -119,7 +119,7 @@ impl Leases {
             let deed = if ends { Deed::Kill { session_id } } else { Deed::Abort { session_id } };
             tokio::spawn(async move {
                 if let Err(error) = backend.carry_out(&CommandId::new(id::fresh()), deed).await {
-                    tracing::warn!("a turn without money could not be interrupted, trying again: {error}");
+                    tracing::warn!("a turn without budget could not be interrupted, retrying: {error}");
                 }
             });
         }

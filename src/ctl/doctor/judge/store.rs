@@ -70,23 +70,28 @@ pub fn damage(facts: &Facts) -> Vec<Finding> {
             };
             finding(Severity::Critical, what)
                 .shown(newest.iter().map(|path| format!("the newest backup is {}", path.display())))
-                .helped([stop.to_owned(), format!("sudo hal-supervisor store restore --config {config_shown}")])
+                .helped([
+                    stop.to_owned(),
+                    format!("sudo hal-supervisor store restore --config {config_shown}"),
+                ])
                 .helped([start])
                 .fixed(newest.filter(|_| !runs).map(|_| Remedy::RestoreStore(config.clone())))
         }
         (true, false) if runs => finding(
             Severity::High,
-            "supervisor.db is damaged: the running supervisor makes it anew from its store".to_owned(),
+            "supervisor.db is damaged: the running supervisor rebuilds it from its store".to_owned(),
         )
         .helped(["halctl alerts list", "halctl backup verify"]),
         (true, false) => finding(
             Severity::High,
-            "supervisor.db is damaged: the next start makes it anew from the store, and loses nothing".to_owned(),
+            "supervisor.db is damaged: the next start rebuilds it from the store, and loses nothing"
+                .to_owned(),
         )
         .helped([start]),
         (false, true) => finding(
             Severity::Critical,
-            "the store is damaged: the next start makes it anew from supervisor.db; nodes bring what is newer".to_owned(),
+            "the store is damaged: the next start rebuilds it from supervisor.db; nodes send what is newer"
+                .to_owned(),
         )
         .helped([start]),
         (false, false) => {

@@ -39,7 +39,7 @@ impl Runner {
             if let Err(error) = self.take_noted(file.connection(), self.standing.given()) {
                 tracing::warn!(
                     error = chain(&error),
-                    "what operators have changed in it cannot be read any more"
+                    "what operators have changed in it can no longer be read"
                 );
             }
             if is_earlier {
@@ -48,12 +48,12 @@ impl Runner {
             file.leave();
         }
         if is_earlier {
-            tracing::info!("supervisor.db is an earlier release's: it is made anew from the store");
+            tracing::info!("supervisor.db is an earlier release's: it is rebuilt from the store");
             return self.begin(First::Build);
         }
         let aside = set_aside(&self.path, "reshaped")?;
         remove_sides(&self.path);
-        tracing::warn!(aside = %aside.display(), what, "a table or a trigger of supervisor.db is not one of this version's: it is set aside and made anew from the store");
+        tracing::warn!(aside = %aside.display(), what, "a table or a trigger of supervisor.db is not one of this version's: it is set aside and rebuilt from the store");
         self.begin(First::Build)
     }
 
@@ -125,7 +125,7 @@ impl Runner {
         self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
         tracing::warn!(
             newer_events = newer,
-            "supervisor.db was restored while the supervisor runs: the store is made anew from it"
+            "supervisor.db was restored while the supervisor runs: the store is rebuilt from it"
         );
         self.begin(First::Build)
     }
@@ -133,7 +133,7 @@ impl Runner {
     /// Takes over what operators have changed in a file that is another user's, as after `sudo mv`: we cannot write to
     /// it, nor hold it by a lease.
     pub(super) fn take_over(&self, found: &Standing) -> Result<(), StoreError> {
-        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file, or has another name: it is made anew as ours");
+        tracing::warn!(path = %self.path.display(), "supervisor.db is another user's file, or has another name: it is rebuilt as the service's own");
         remove_sides(&self.path);
         let connection = classify::immutable(&self.path)?;
         if let Some(why) = check(&connection) {

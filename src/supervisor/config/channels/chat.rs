@@ -112,7 +112,8 @@ pub(super) fn slack(section: &Section<'_>) -> Option<Slack> {
     let url = url(section, SLACK);
     let (token, url) = (token.filter(|token| !token.is_empty())?, url?);
     if app_token.is_none() {
-        let sentence = "is not given: cards go to Slack, and nothing that is pressed or typed there arrives; see CHANNELS.md";
+        let sentence =
+            "is not given: cards go to Slack, but buttons and commands there do not work; see CHANNELS.md";
         section.warn("app_token", sentence);
     }
     let alerts = alerts.or_else(|| unused(section, "channels", NO_PLACE));
@@ -124,7 +125,7 @@ const NO_PLACE: &str = "alerts in it: the id of the channel that alerts go to";
 
 /// A file of the predecessor may lack it, and is no reason not to start.
 fn unused<T>(section: &Section<'_>, key: &'static str, expected: &str) -> Option<T> {
-    section.warn(key, format!("without it nobody is told anything here: expected {expected}"));
+    section.warn(key, format!("without it nobody is notified here: expected {expected}"));
     None
 }
 

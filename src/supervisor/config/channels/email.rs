@@ -65,7 +65,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Email> {
     let login = match (user, password) {
         (Some(user), Some(password)) => {
             if encryption == Encryption::None {
-                section.warn("encryption", "the password travels in the clear; use starttls or tls");
+                section.warn("encryption", "the password is sent in clear text; use starttls or tls");
             }
             Some((user, password))
         }

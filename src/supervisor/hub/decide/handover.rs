@@ -166,7 +166,7 @@ impl Work {
             ..CommandRequest::default()
         };
         let ordered = self.order(&request, &Who::policy(ACTOR), CommandId::from(id::fresh()), at);
-        ordered.map_err(|why| format!("{} was not taken: {why}", verb.as_str()))
+        ordered.map_err(|why| format!("{} was refused: {why}", verb.as_str()))
     }
 
     /// A step's command has ended.

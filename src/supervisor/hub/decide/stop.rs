@@ -218,7 +218,7 @@ impl Work {
         let unseen = if away.is_empty() {
             String::new()
         } else {
-            format!("; what runs on {away} is not known, and is stopped when it is back")
+            format!("; what runs on {away} is not known, and is stopped when it is online again")
         };
         Some(Ok(format!("{what}: no turn runs{unseen}")))
     }
@@ -231,7 +231,9 @@ impl Work {
     fn why_it_runs(&self, session: &Session, is_over: bool) -> Option<String> {
         let (id, node) = (&session.id, &session.node_id);
         if !self.is_connected(node) {
-            return Some(format!("session {id} (node {node} is away; it is stopped when the node is back)"));
+            return Some(format!(
+                "session {id} (node {node} is offline; it is stopped when the node is online again)"
+            ));
         }
         let stopping = self.view.kept(STOPPING, id.as_str()).unwrap_or_default();
         (stopping.gave_up || is_over).then(|| match stopping.why.as_str() {
@@ -254,7 +256,7 @@ impl Work {
         let why = |one: &std::sync::Arc<Command>| {
             let (verb, id, node) = (one.verb.as_str(), &one.id, &one.node_id);
             match self.is_connected(node) {
-                false => Some(format!("{verb} {id} may have begun on node {node}, which is away")),
+                false => Some(format!("{verb} {id} may have started on node {node}, which is offline")),
                 true if is_over => Some(format!("{verb} {id} on node {node} has no outcome yet")),
                 true => None,
             }

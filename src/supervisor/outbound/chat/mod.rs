@@ -315,7 +315,7 @@ async fn start(
     };
     let command = asking::command(hub, by(person), request).await?;
     Ok(match command.state {
-        CommandState::Done => Said::well(format!("Session `{}` has begun.", command.output.trim())),
+        CommandState::Done => Said::well(format!("Session `{}` has started.", command.output.trim())),
         _ => words::outcome(&command),
     })
 }

@@ -100,8 +100,8 @@ fn a_halt_names_what_a_node_that_is_away_was_running_and_stops_it_when_it_is_bac
     let halt = stage.halt(false);
     let error = halt.error.unwrap();
     assert_eq!(halt.state, CommandState::Failed, "{error}");
-    assert!(error.contains("session s (node n is away"), "{error}");
-    assert!(stage.open_text("halt.incomplete", "").unwrap().contains("node n is away"));
+    assert!(error.contains("session s (node n is offline"), "{error}");
+    assert!(stage.open_text("halt.incomplete", "").unwrap().contains("node n is offline"));
     stage.verbs();
     stage.connect("a", 1, 2).unwrap();
     stage.pass(1);
