@@ -25,7 +25,7 @@ pub struct Limits {
     pub response: Duration,
     /// A node's clock differs by more.
     pub clock_skew: Duration,
-    /// More connections are turned away in a minute.
+    /// More connections are refused in a minute.
     pub refused_per_minute: u64,
     /// The mirror is further behind.
     pub mirror_lag: Duration,

@@ -87,7 +87,7 @@ pub struct Limits {
     pub unchanged_seconds: u64,
     /// So many tokens were used since a file was changed.
     pub tokens_since_change: u64,
-    /// How long a provider is left alone that does not say when it takes requests again, in seconds.
+    /// How long to wait for a provider that does not say when it takes requests again, in seconds.
     pub window_seconds: u64,
     /// Only sessions with something left on their list of things to do.
     pub only_with_open_todo: bool,
