@@ -74,7 +74,7 @@ set_up() {
 # ends the turns of its coding agents.
 mention_agent() {
     if [ -d /run/systemd/system ] && systemctl is-active --quiet hal-agent; then
-        echo "hal-agent runs on in its former version. When its coding agents are idle: systemctl restart hal-agent"
+        echo "hal-agent still runs its former version. When its coding agents are idle: systemctl restart hal-agent"
         if systemctl show hal-agent -p SupplementaryGroups --value | grep -qw hal-o-swarm; then
             echo "Until then they can read the supervisor's files on this machine, by the group hal-o-swarm."
         fi

@@ -222,8 +222,8 @@ impl Work {
         match now.state {
             ApprovalState::Undelivered => {
                 let text = format!(
-                    "the answer of {} to session {} on node {} did not arrive, and the session is still waiting: {why}. \
-                     Answer again: halctl approvals get {}",
+                    "the answer of {} to session {} on node {} did not arrive, and the session is still waiting: \
+                     {why}. Answer again: halctl approvals get {}",
                     command.actor, now.session_id, now.node_id, now.id
                 );
                 self.see(&undelivered(&now, Severity::High, &text), at);

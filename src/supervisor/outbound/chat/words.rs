@@ -29,7 +29,7 @@ const MOST_CHOICES: usize = 4;
 /// Something to be shown, with buttons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Card {
-    /// A few words.
+    /// A title of a few words.
     pub title: String,
     /// What it is about, as plain text.
     pub text: String,
@@ -50,7 +50,7 @@ pub enum Look {
     Good,
     /// The way to refuse.
     Bad,
-    /// Something else.
+    /// Neither good nor bad.
     Plain,
 }
 
@@ -98,7 +98,7 @@ fn buttons(view: &ApprovalView) -> Vec<(String, String, Look)> {
     let button = |word: &str, label: &str, look| (format!("{word}:{id}"), label.to_owned(), look);
     let mut found = match view.approval.kind {
         AskKind::Permission => {
-            vec![button("approve", "Approve", Look::Good), button("always", "Always", Look::Plain)]
+            vec![button("approve", "Approve", Look::Good), button("always", "Always allow", Look::Plain)]
         }
         AskKind::Question => {
             let only = view.questions.first().filter(|_| view.questions.len() == 1);
@@ -109,7 +109,7 @@ fn buttons(view: &ApprovalView) -> Vec<(String, String, Look)> {
         }
     };
     found.push(button("deny", "Deny", Look::Bad));
-    found.push(button("snooze", "Later", Look::Plain));
+    found.push(button("snooze", "Snooze", Look::Plain));
     found
 }
 
@@ -149,8 +149,8 @@ fn of_alert(notice: &Notice) -> Card {
     let is_over = matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Answered);
     let ack = notice.alert.filter(|_| notice.kind == NoticeKind::Raised);
     let word = match notice.kind {
-        NoticeKind::Acknowledged => " (known)",
-        NoticeKind::Resolved => " (over)",
+        NoticeKind::Acknowledged => " (acknowledged)",
+        NoticeKind::Resolved => " (resolved)",
         _ => "",
     };
     Card {
