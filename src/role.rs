@@ -49,7 +49,7 @@ impl Role {
 /// A call of one of the programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which one.
+    /// The program that was called.
     pub role: Role,
     /// How it was called, for its help: `hal-agent` or `hal agent`.
     pub called: String,

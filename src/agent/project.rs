@@ -18,9 +18,9 @@ const ALIKE: f64 = 0.75;
 /// A project whose state has changed: it can be worked in (`None`) or it cannot, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turned {
-    /// Which.
+    /// The project's name.
     pub name: ProjectName,
-    /// Why not.
+    /// Why nothing can be started in it; `None`: it works again.
     pub error: Option<String>,
 }
 

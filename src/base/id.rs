@@ -23,7 +23,7 @@ macro_rules! text_id {
                 Self(text.as_ref().into())
             }
 
-            /// The text.
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

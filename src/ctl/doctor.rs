@@ -97,7 +97,7 @@ impl Report {
         page
     }
 
-    /// One sentence.
+    /// The result in one sentence: how many findings, and the worst severity.
     pub fn summary(&self) -> String {
         let place = if self.machine.is_empty() {
             "neither daemon is installed here".into()

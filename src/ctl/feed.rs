@@ -52,13 +52,13 @@ pub enum News {
 pub struct LiveView {
     /// The session concerned.
     pub session_id: String,
-    /// Where.
+    /// Name of the node.
     #[serde(default)]
     pub node_id: String,
-    /// What.
+    /// The event's type, such as `message.part.delta`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The rest.
+    /// The event's data, as JSON text.
     pub data: Box<RawValue>,
 }
 

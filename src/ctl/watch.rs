@@ -26,7 +26,7 @@ const STALE: Duration = Duration::from_secs(10);
 pub struct Source {
     /// Below `/api/v1`.
     pub path: &'static str,
-    /// Which records.
+    /// The query that selects the records.
     pub query: Query,
     /// How many at most.
     pub limit: Option<usize>,

@@ -24,7 +24,7 @@ impl Severity {
     /// All of them, mildest first.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -44,20 +44,20 @@ impl Severity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// It is so, and nobody has said that they know.
+    /// It holds, and nobody has acknowledged it.
     #[default]
     Firing,
-    /// It is so, and somebody knows.
+    /// It holds, and somebody has acknowledged it.
     Acknowledged,
-    /// It is so no more; or it happened once, and somebody knows.
+    /// It no longer holds; or it happened once, and somebody has acknowledged it.
     Resolved,
 }
 
 impl AlertState {
-    /// All of them.
+    /// Every state, in the order of an alert's life.
     pub const ALL: [Self; 3] = [Self::Firing, Self::Acknowledged, Self::Resolved];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
@@ -75,17 +75,17 @@ impl AlertState {
 /// The alert of an incident that people work on. No watch raises it, and none ends it.
 pub const INCIDENT_OPEN: &str = "incident.open";
 
-/// What people report of an incident: it is open, and how it stands, or it is over.
+/// What people report of an incident: it is open, with its current status, or it is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertRequest {
     /// `incident.open`: the only alert that people raise.
     pub name: String,
-    /// Which incident.
+    /// The incident's id, as `halctl incident` made it.
     pub about: String,
     /// How much it matters now.
     pub severity: Severity,
-    /// One sentence: what it is, and how it stands.
+    /// One sentence: what it is, and its current status.
     pub text: String,
     /// True when it is over.
     #[serde(default)]
@@ -95,7 +95,7 @@ pub struct AlertRequest {
 /// An alert, as `halctl alerts` and the API show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// Its number.
+    /// The alert's number, unique in this supervisor; `halctl alerts ack` takes it.
     pub id: u64,
     /// Of which kind, such as `node.offline`.
     pub name: String,
@@ -105,10 +105,10 @@ pub struct Alert {
     pub severity: Severity,
     /// Where it is in its life.
     pub status: AlertState,
-    /// One sentence: what is so, and what to do.
+    /// One sentence: what is wrong, and what to do.
     pub text: String,
-    /// True when it ends by itself once things are well again; false when it tells of something that happened, and ends
-    /// when somebody acknowledges it.
+    /// True: lasting, resolved by itself when the condition ends. False: one-off, resolved when somebody
+    /// acknowledges it.
     pub lasting: bool,
     /// How often it was raised while it was open.
     pub count: u64,

@@ -39,31 +39,31 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
-    /// 401: no token, or one that is not ours.
+    /// 401: no token, or a wrong one.
     AuthRequired,
     /// 400: the request cannot be read.
     BadRequest,
-    /// 400: it can be read but makes no sense.
+    /// 400: it can be read but is not valid.
     ValidationError,
-    /// 404: no such thing.
+    /// 404: not found.
     NotFound,
     /// 409: the same idempotency key was used for something else.
     Conflict,
-    /// 413: too much at once.
+    /// 413: the body is too large.
     TooLarge,
-    /// 503: not now.
+    /// 503: stopping, or the store takes no writes.
     ServiceUnavailable,
-    /// 500: our fault.
+    /// 500: a fault of the supervisor; its log says more.
     InternalError,
 }
 
 /// The first thing a live stream says: whether everything since the given cursor will come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
-    /// `ok`: nothing is missing. `gap`: what lies between the cursor and `cursor` below is not here any more
-    /// (or the cursor is of another store): take the picture again.
+    /// `ok`: nothing is missing. `gap`: events between the cursor and `cursor` below are no longer available
+    /// (or the cursor is of another store): fetch the state again.
     pub verdict: String,
-    /// Where the stream goes on from.
+    /// Where the stream continues from.
     pub cursor: String,
 }
 

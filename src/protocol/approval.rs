@@ -28,24 +28,24 @@ pub enum ApprovalState {
     /// Nobody has answered.
     #[default]
     Waiting,
-    /// Somebody has; the answer is on its way to the node.
+    /// Somebody has; the answer was sent to the node.
     Answered,
     /// The node has the answer.
     Reached,
     /// The session moved on with it.
     Settled,
-    /// The answer did not arrive, and the session waits still.
+    /// The answer did not arrive, and the session is still waiting.
     Undelivered,
-    /// The session does not wait any more, and no answer from here is the reason.
+    /// The session no longer waits, and no answer from here caused it.
     Lapsed,
 }
 
 impl ApprovalState {
-    /// All of them.
+    /// Every state, in the order of declaration.
     pub const ALL: [Self; 6] =
         [Self::Waiting, Self::Answered, Self::Reached, Self::Settled, Self::Undelivered, Self::Lapsed];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -68,7 +68,7 @@ impl ApprovalState {
     }
 }
 
-/// What is answered.
+/// An answer to a permission or a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "reply", rename_all = "lowercase", try_from = "Said")]
 pub enum Reply {
@@ -78,7 +78,7 @@ pub enum Reply {
     Always,
     /// It may not, or the question is not answered.
     Reject {
-        /// What the session is told beside it.
+        /// A message to the session with it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
     },
@@ -113,14 +113,14 @@ impl Reply {
 /// An answer that somebody gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Given {
-    /// What.
+    /// The answer.
     #[serde(flatten)]
     pub reply: Reply,
-    /// Who.
+    /// The name of the person who answered.
     pub by: String,
     /// By which way: `halctl`, `api`, `discord`, `slack`, `time limit`.
     pub over: String,
-    /// When.
+    /// When it happened (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: Time,
@@ -140,7 +140,7 @@ pub enum Stage {
     Asked,
     /// Somebody was told.
     Seen,
-    /// It is not to be told again for a while.
+    /// Nobody is notified of it for a while.
     Snoozed,
     /// Somebody answered.
     Answered,
@@ -170,16 +170,16 @@ impl Stage {
 /// One line of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// What.
+    /// What happened at this step.
     pub stage: Stage,
-    /// When.
+    /// When it happened (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: Time,
     /// Who, or where; empty when it goes without saying.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// By which way.
+    /// Where it came from: `halctl`, `api`, `discord`, `slack`, `time limit`; empty: from the session itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub over: String,
     /// More about it.
@@ -187,10 +187,10 @@ pub struct Step {
     pub note: String,
 }
 
-/// A permission or a question that a session waits with, or has waited with.
+/// A permission or a question that a session waits for, or has waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
-    /// Its identity.
+    /// The approval's id: the backend's id of the request, or `ID@NODE` where that is taken.
     #[schema(value_type = String)]
     pub id: ApprovalId,
     /// A permission or a question.
@@ -200,10 +200,10 @@ pub struct Approval {
     /// Which session waits.
     #[schema(value_type = String)]
     pub session_id: SessionId,
-    /// On which node.
+    /// The node that the session runs on.
     #[schema(value_type = String)]
     pub node_id: NodeId,
-    /// In which project.
+    /// The project that the session works in.
     #[schema(value_type = String)]
     pub project: ProjectName,
     /// The folder it works in.
@@ -222,7 +222,7 @@ pub struct Approval {
     #[serde(with = "super::api::rfc3339", default, skip_serializing_if = "is_never")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Time,
-    /// Until when it is not told again; unknown: it is not snoozed.
+    /// Until when nobody is notified again; unknown: it is not snoozed.
     #[serde(with = "super::api::rfc3339", default, skip_serializing_if = "is_never")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub snoozed_until: Time,
@@ -253,9 +253,9 @@ impl Approval {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Question {
-    /// The question.
+    /// The question, as the coding agent asked it.
     pub question: String,
-    /// What may be chosen; own words are as good.
+    /// What may be chosen; free text is possible, too.
     pub options: Vec<Choice>,
 }
 
@@ -275,7 +275,7 @@ pub struct ApprovalView {
     /// The approval; what is asked is whole here.
     #[serde(flatten)]
     pub approval: Approval,
-    /// What the session reasoned last before it asked, or else said last.
+    /// The session's last reasoning before it asked, or else its last words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
     /// The questions, each with what may be chosen.
@@ -346,10 +346,10 @@ impl TryFrom<SaidAnswer> for AnswerRequest {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "SaidAnswer")]
 pub struct AnswerRequest {
-    /// What is answered.
+    /// The answer.
     #[serde(flatten)]
     pub reply: Reply,
-    /// Seconds to wait for the node's word; default 30, at most 600.
+    /// Seconds to wait for the node's confirmation; default 30, at most 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
 }
@@ -357,7 +357,7 @@ pub struct AnswerRequest {
 /// The body of `POST /api/v1/approvals/{id}/snooze`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SnoozeRequest {
-    /// For how many seconds it is not to be told again; 0: tell it now.
+    /// For how many seconds nobody is notified of it; 0: notify now.
     pub seconds: u64,
 }
 

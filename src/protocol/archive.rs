@@ -30,7 +30,7 @@ pub struct Archive {
 /// A row found in an archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ArchivedRow {
-    /// The archive.
+    /// File name of the archive that holds the row.
     pub archive: String,
     /// The row, by the columns of its table.
     #[schema(value_type = Object)]

@@ -16,7 +16,7 @@ pub const DOLLAR: u64 = 1_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
-    /// Everything.
+    /// All sessions of all nodes.
     #[default]
     Fleet,
     /// All sessions of a node.
@@ -75,10 +75,10 @@ pub enum Period {
 }
 
 impl Period {
-    /// All of them.
+    /// Every period, shortest life first.
     pub const ALL: [Self; 4] = [Self::Session, Self::Day, Self::Week, Self::Month];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -98,7 +98,7 @@ impl Period {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
-    /// A person is told; work goes on.
+    /// An alert is raised; work continues.
     Notify,
     /// Turns that run go on to their end; none begins.
     FinishTurn,
@@ -113,7 +113,7 @@ impl AtLimit {
     /// All of them, mildest first.
     pub const ALL: [Self; 4] = [Self::Notify, Self::FinishTurn, Self::Pause, Self::Stop];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
@@ -133,16 +133,16 @@ impl AtLimit {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Budget {
-    /// Its name.
+    /// The budget's name: up to 64 letters, digits, dots, - or _.
     pub name: String,
     /// What it is about.
     #[schema(value_type = String)]
     pub scope: Scope,
     /// How much, in millionths of a US dollar.
     pub limit_micros: u64,
-    /// In which time.
+    /// The time that the limit is for.
     pub period: Period,
-    /// At which percents of the limit a person is told.
+    /// At which percentages of the limit an alert is raised.
     pub warn_percent: Vec<u8>,
     /// What happens when it is spent.
     pub at_limit: AtLimit,
@@ -157,7 +157,7 @@ pub enum BudgetChange {
     Remove(String),
     /// So many micro-dollars more until the end of the period; of a budget for each session, for which one.
     Raise {
-        /// Which budget.
+        /// The budget's name.
         name: String,
         /// By how much.
         by_micros: u64,
@@ -176,7 +176,7 @@ pub struct BudgetRequest {
     pub limit_micros: u64,
     /// `session`, `day`, `week` or `month`.
     pub period: String,
-    /// At which percents of the limit a person is told.
+    /// At which percentages of the limit an alert is raised.
     pub warn_percent: Vec<u8>,
     /// `notify`, `finish_turn`, `pause` or `stop`.
     pub at_limit: String,
@@ -192,10 +192,10 @@ pub struct RaiseRequest {
     pub session_id: String,
 }
 
-/// How a budget stands; of one for each session, for one of them.
+/// The status of a budget; of a budget for each session, for one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetView {
-    /// Its name.
+    /// The budget's name: up to 64 letters, digits, dots, - or _.
     pub name: String,
     /// What it is about.
     #[schema(value_type = String)]
@@ -203,7 +203,7 @@ pub struct BudgetView {
     /// For which session, when it is for each; empty: none has spent anything yet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session_id: String,
-    /// In which time.
+    /// The time that the limit is for.
     pub period: Period,
     /// Which one it is now, such as `2026-11-26`.
     pub current: String,
@@ -212,7 +212,7 @@ pub struct BudgetView {
     pub resets_at: String,
     /// What happens when it is spent.
     pub at_limit: AtLimit,
-    /// At which percents a person is told.
+    /// At which percentages of the limit an alert is raised.
     pub warn_percent: Vec<u8>,
     /// The limit in millionths of a US dollar, with what it was raised by.
     pub limit_micros: u64,
@@ -220,27 +220,27 @@ pub struct BudgetView {
     pub raised_micros: u64,
     /// What was spent, with what was lent to agents that died with it.
     pub spent_micros: u64,
-    /// How much of that nobody could account for.
+    /// How much of that could not be accounted for.
     pub forfeited_micros: u64,
     /// What is lent and was not accounted for yet: counts as spent.
     pub outstanding_micros: u64,
     /// What can still be lent.
     pub free_micros: u64,
-    /// True when it stands in the configuration, where alone it can be removed.
+    /// True when it is set in the configuration; it can be removed only there.
     pub is_config: bool,
 }
 
 /// Money lent to a session that runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoanView {
-    /// Its name.
+    /// The lease's id, given by the node: a new one for each turn.
     pub lease_id: String,
     /// The session; empty as long as it is not known.
     pub session_id: String,
-    /// Its node.
+    /// The node that the session runs on.
     #[schema(value_type = String)]
     pub node_id: NodeId,
-    /// Its project.
+    /// The project that the session works in.
     pub project: String,
     /// What was lent since the turn began.
     pub lent_micros: u64,

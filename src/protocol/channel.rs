@@ -10,19 +10,19 @@ use crate::base::clock::Time;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Channel {
-    /// Its name.
+    /// Its name, as in the configuration.
     pub name: String,
     /// What it is, such as `webhook`.
     pub kind: String,
-    /// Notices that are to be sent.
+    /// Notifications that wait to be sent.
     pub waiting: u64,
-    /// Notices that could not be delivered and are not tried any more.
+    /// Notifications that could not be delivered and are no longer retried.
     pub undelivered: u64,
     /// Since when the oldest one waits that may be sent.
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub waiting_since: Time,
-    /// What the last try has said; empty: it went well, or nothing was tried.
+    /// The error of the last try; empty: it succeeded, or nothing was tried.
     pub trouble: String,
 }
 
@@ -47,13 +47,13 @@ impl Channel {
     }
 }
 
-/// What became of a trial.
+/// The result of a test notification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Trial {
-    /// The channel.
+    /// The channel's name.
     pub channel: String,
-    /// True when the far side has taken it.
+    /// True when the receiver has accepted it.
     pub delivered: bool,
     /// Why it has not.
     pub problem: String,
@@ -65,13 +65,13 @@ pub struct Trial {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RouteView {
-    /// Its name.
+    /// Its name, as in the configuration.
     pub name: String,
     /// What it is for.
     pub matches: String,
     /// When it is asked: of each `alert`, `event`, `session`, `node`, or of the whole `fleet`.
     pub asked_of: String,
-    /// To whom.
+    /// Names of the channels that are notified.
     pub channels: Vec<String>,
     /// How much it matters, when it raises an alert itself.
     pub severity: String,

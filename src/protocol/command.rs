@@ -32,7 +32,7 @@ pub const DEFAULT_EXPIRY: Duration = Duration::from_secs(300);
 pub enum Verb {
     /// Begin a session: `args.prompt`, `args.title?`, `args.model?` (`provider/model`), `args.agent?`.
     CreateSession,
-    /// Say something to a session: `args.message`. Also how a stopped session is resumed.
+    /// Send a prompt to a session: `args.message`. Also how a stopped session is resumed.
     PromptSession,
     /// Stop the running turn.
     AbortSession,
@@ -43,24 +43,24 @@ pub enum Verb {
     /// Answer a waiting question: `args.answers` (a list of lists of text; an empty one turns it down),
     /// `args.request_id?`.
     AnswerQuestion,
-    /// Look at a session in its backend and report its status word.
+    /// Ask the backend for a session's status and report it.
     SessionStatus,
-    /// End a session and begin another that goes on with its work: `args.handover?` (default true), `args.prompt?`.
+    /// End a session and start another that continues its work: `args.handover?` (default true), `args.prompt?`.
     RestartSession,
-    /// Stop the turn, and keep policies away until a person goes on.
+    /// Stop the turn, and suspend policies until a person resumes the session.
     PauseSession,
     /// Let policies act on a paused session again, without prompting it.
     ReleaseSession,
-    /// Leave a session out of lists: `args.undo?`.
+    /// Hide a session from lists: `args.undo?`.
     ArchiveSession,
     /// Label a session: `args.add?`, `args.remove?` (lists of words).
     LabelSession,
-    /// Stop all turns of a project, or all, and begin none until released: `args.release?`.
+    /// Stop all turns of a project, or all, and start none until released: `args.release?`.
     HaltWork,
 }
 
 impl Verb {
-    /// All of them.
+    /// Every type of command.
     pub const ALL: [Verb; 13] = [
         Self::CreateSession,
         Self::PromptSession,
@@ -146,7 +146,7 @@ pub enum CommandState {
     Done,
     /// It had none; `error` says why.
     Failed,
-    /// Its time was over before the node began; it had no effect and never will.
+    /// It expired before the node started it; it had no effect and never will.
     Expired,
     /// The node died in between and could not find out afterwards.
     Unknown,
@@ -185,19 +185,19 @@ impl CommandState {
 /// A command, as the supervisor keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Command {
-    /// Its identity.
+    /// The command's id, a UUID that the supervisor gives.
     pub id: CommandId,
-    /// What is asked.
+    /// The type of the command.
     pub verb: Verb,
-    /// Of which node.
+    /// The node that carries it out; empty: the supervisor itself.
     pub node_id: NodeId,
     /// In which project; empty when the session says it.
     pub project: String,
-    /// Of which session.
+    /// The session that it is for; absent: none.
     pub session_id: Option<SessionId>,
     /// The rest; see [`Verb`].
     pub args: Map<String, Value>,
-    /// Who asks.
+    /// Name of the person, program or policy that sent it.
     pub actor: String,
     /// The caller's key: the same key from the same actor is the same command.
     pub idempotency_key: Option<String>,
@@ -218,23 +218,23 @@ pub struct Command {
 /// A command as `halctl` and the API show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CommandView {
-    /// Its identity.
+    /// The command's id, a UUID that the supervisor gives.
     #[schema(value_type = String)]
     pub command_id: CommandId,
-    /// What is asked.
+    /// The type of the command.
     #[serde(rename = "type")]
     pub verb: Verb,
     /// Where it is in its life.
     pub state: CommandState,
     /// The predecessor's word for `state`: `success`, `failure`, `timeout` or `pending`.
     pub status: String,
-    /// Of which node.
+    /// The node that carries it out; empty: the supervisor itself.
     #[schema(value_type = String)]
     pub node_id: NodeId,
-    /// In which project.
+    /// The project to work in; empty when the session implies it.
     #[serde(default)]
     pub project: String,
-    /// Of which session.
+    /// The session that it is for; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub session_id: Option<SessionId>,
@@ -270,11 +270,11 @@ pub struct CommandRequest {
     pub verb: String,
     /// The predecessor's name for `project`.
     pub target: String,
-    /// In which project.
+    /// The project to work in; empty when the session implies it.
     pub project: String,
     /// On which node; needed only when several nodes have the project.
     pub node_id: String,
-    /// Of which session.
+    /// The session that it is for; absent: none.
     pub session_id: String,
     /// The rest; see [`Verb`].
     #[schema(value_type = Object)]

@@ -13,7 +13,7 @@ pub struct Amount {
     pub cost_usd: Option<f64>,
     /// The same in millionths of a dollar.
     pub cost_micros: Option<u64>,
-    /// The part of it that comes from a price table, since the backend told no money.
+    /// The part of it that comes from a price table, since the backend reported no money.
     pub estimated_usd: f64,
     /// What a subscription has covered, at the prices of the API. Not in `cost_usd`.
     pub api_equivalent_usd: f64,
@@ -21,31 +21,31 @@ pub struct Amount {
     pub tokens: u64,
     /// Tokens by kind.
     pub token_kinds: Tokens,
-    /// Tokens of which nobody knows the price: their cost is in no sum.
+    /// Tokens without a known price: their cost is in no sum.
     pub unpriced_tokens: u64,
-    /// Calls of a model of which the backend told nothing: aborted, cut off, or made for a title.
+    /// Calls of a model of which the backend reported nothing: aborted, cut off, or made for a title.
     pub unreported_calls: u64,
 }
 
 /// A part of the whole: what one provider, model, project, session or node has used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Part {
-    /// The provider.
+    /// The provider, when this is a part by provider or model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// The model.
+    /// The model, when this is a part by model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The project.
+    /// The project, when this is a part by project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// The session.
+    /// The session's id, when this is a part by session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// The node.
+    /// The node's name, when this is a part by node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
-    /// How much.
+    /// Money and tokens used.
     #[serde(flatten)]
     pub amount: Amount,
 }
@@ -55,7 +55,7 @@ pub struct Part {
 pub struct Day {
     /// The day in UTC.
     pub date: String,
-    /// How much.
+    /// Money and tokens used.
     #[serde(flatten)]
     pub amount: Amount,
 }
@@ -63,11 +63,11 @@ pub struct Day {
 /// The same number of days before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PeriodBefore {
-    /// The first day.
+    /// The first day in UTC, `YYYY-MM-DD`.
     pub from: String,
-    /// The last day.
+    /// The last day in UTC, `YYYY-MM-DD`.
     pub to: String,
-    /// How much.
+    /// Money and tokens used.
     #[serde(flatten)]
     pub amount: Amount,
     /// How much more was spent since, in US dollars.
@@ -80,11 +80,11 @@ pub struct PeriodBefore {
 /// What it will probably come to, in US dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Forecast {
-    /// If it goes on as lately.
+    /// If it continues as on the last days.
     pub expected_usd: f64,
-    /// If it goes on as on the quietest of the last days.
+    /// If it continues as on the cheapest of the last days.
     pub low_usd: f64,
-    /// If it goes on as on the dearest of them.
+    /// If it continues as on the most expensive of them.
     pub high_usd: f64,
 }
 
@@ -111,7 +111,7 @@ pub struct CostReport {
     pub period: String,
     /// The first day in UTC.
     pub from: String,
-    /// The last day.
+    /// The last day in UTC, `YYYY-MM-DD`.
     pub to: String,
     /// US dollars, as far as known; the predecessor's server calls it so.
     pub total_cost_usd: f64,
@@ -123,9 +123,9 @@ pub struct CostReport {
     pub session_count: u64,
     /// As the predecessor's halctl reads it.
     pub tokens_used: u64,
-    /// Everything together.
+    /// Money and tokens of the whole period.
     pub total: Amount,
-    /// By provider, the dearest first; so are the others.
+    /// By provider, the most expensive first; so are the others.
     pub by_provider: Vec<Part>,
     /// By provider and model.
     pub by_model: Vec<Part>,
@@ -156,7 +156,7 @@ pub struct CostReport {
 pub struct ModelPrice {
     /// Who serves it; empty: whoever does.
     pub provider: String,
-    /// The model.
+    /// The model, as its provider names it.
     pub model: String,
     /// The first day on which this holds.
     pub from: String,
@@ -179,6 +179,6 @@ pub struct ModelPrice {
     pub above_output: Option<f64>,
     /// True for a provider that is paid by subscription.
     pub is_subscribed: bool,
-    /// Who said so.
+    /// Where the price comes from: the configuration, or the built-in table.
     pub source: String,
 }

@@ -121,10 +121,10 @@ pub struct CommandFrame {
     /// One of the words of [`super::command::Verb`]; kept as text so that an unknown one can be answered.
     #[serde(rename = "type")]
     pub verb: String,
-    /// Where.
+    /// The project, node and session it is for.
     #[serde(default)]
     pub target: Target,
-    /// The rest.
+    /// The arguments of the command; see [`super::command::Verb`].
     #[serde(default)]
     pub args: serde_json::Map<String, serde_json::Value>,
     /// Milliseconds until it lapses unless the agent has begun; counted from receipt, so clocks need not agree.
@@ -141,13 +141,13 @@ pub struct CommandFrame {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Target {
-    /// The project.
+    /// The project's name; empty when the session implies it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub project: String,
-    /// The node.
+    /// The node's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub node_id: String,
-    /// The session.
+    /// The session's id; absent: a new session, or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
 }
@@ -155,14 +155,14 @@ pub struct Target {
 /// A command is not wanted any more: it is dropped when it has not begun. Its result says what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
-    /// Which.
+    /// Id of the command.
     pub command_id: CommandId,
 }
 
 /// The agent has stored the command and is at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandAck {
-    /// Which.
+    /// Id of the command.
     pub command_id: CommandId,
 }
 
@@ -232,7 +232,7 @@ pub struct Live {
     /// What happened, for example `message.part.delta`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The rest.
+    /// The event's data, as JSON text.
     pub data: Box<RawValue>,
 }
 
@@ -260,7 +260,7 @@ pub struct Greeting {
 /// Frames from an agent.
 #[derive(Clone, Debug)]
 pub enum FromAgent {
-    /// Who it is.
+    /// The first frame: the node's name, version and journal.
     Hello(Hello),
     /// Durable events.
     Events(Events),
@@ -268,7 +268,7 @@ pub enum FromAgent {
     CommandAck(CommandAck),
     /// A command ended.
     CommandResult(CommandResult),
-    /// It lives.
+    /// The agent is alive, with its machine's resources.
     Heartbeat(Heartbeat),
     /// The whole picture.
     Snapshot(Snapshot),
@@ -287,7 +287,7 @@ pub enum ToAgent {
     Welcome(Welcome),
     /// Events are committed.
     Ack(Ack),
-    /// Please do.
+    /// Carry out a command.
     Command(CommandFrame),
     /// Please do not, if it has not begun.
     Cancel(Cancel),
@@ -327,7 +327,7 @@ pub enum Broken {
     /// A batch of events with a hole or a step back in its numbers.
     #[error("events are not in order: {after} follows {before}")]
     Order {
-        /// A number.
+        /// A sequence number of the batch.
         before: u64,
         /// What should have been the next one.
         after: u64,

@@ -30,7 +30,7 @@ pub const INTERRUPTED: &str = "budget.interrupted";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cover {
-    /// All of them.
+    /// True: every session of the node.
     pub all: bool,
     /// Else those of these projects.
     pub projects: Vec<ProjectName>,
@@ -63,7 +63,7 @@ pub struct LeaseRequest {
     /// For which session: that of the person, not of a helper. Absent as long as it is to be created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
-    /// In which project.
+    /// The project that the session works in.
     pub project: ProjectName,
     /// What it was lent so far, as far as it knows.
     pub lent_micros: u64,
@@ -100,7 +100,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lease {
-    /// Which.
+    /// Id of the lease.
     pub lease_id: String,
     /// What came of it.
     pub verdict: Verdict,
@@ -127,7 +127,7 @@ pub struct Lease {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LeaseEnd {
-    /// Which.
+    /// Id of the lease.
     pub lease_id: String,
     /// What the node was lent.
     pub lent_micros: u64,
@@ -143,13 +143,13 @@ pub struct LeaseEnd {
 pub struct Interrupted {
     /// Whose lease it was.
     pub lease_id: String,
-    /// Of which session.
+    /// Id of the session whose turn was interrupted.
     pub session_id: SessionId,
     /// The budget, as far as it is known.
     pub budget: String,
-    /// What was lent.
+    /// What was lent, in micro-dollars.
     pub lent_micros: u64,
-    /// What was used.
+    /// What was used, in micro-dollars.
     pub used_micros: u64,
     /// What was done: `pause` or `stop`.
     pub action: String,

@@ -9,9 +9,9 @@ use crate::base::clock::Time;
 /// Who said so, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Said {
-    /// Who.
+    /// Name of the person or policy.
     pub by: String,
-    /// When.
+    /// When it was said (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: Time,

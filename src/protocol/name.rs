@@ -17,20 +17,20 @@ pub enum NameKind {
     Project,
     /// What was asked of nodes.
     Command,
-    /// What sessions wait with.
+    /// Permissions and questions.
     Approval,
-    /// What a person should see.
+    /// Alerts.
     Alert,
-    /// What nobody is told of.
+    /// Silences of alerts.
     Silence,
-    /// How much may be spent.
+    /// Spending limits.
     Budget,
-    /// Ways to people.
+    /// Notification channels.
     Channel,
 }
 
 impl NameKind {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [Self; 9] = [
         Self::Session,
         Self::Node,
@@ -43,7 +43,7 @@ impl NameKind {
         Self::Channel,
     ];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -67,7 +67,7 @@ impl NameKind {
 /// A name and what it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
-    /// The name.
+    /// The name, as commands take it.
     pub name: String,
     /// What it is about, in a few words.
     #[serde(default, skip_serializing_if = "String::is_empty")]

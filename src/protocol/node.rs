@@ -20,9 +20,9 @@ text_id! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeStatus {
-    /// The agent is connected and was heard of lately.
+    /// The agent is connected and has sent something recently.
     Online,
-    /// It is not.
+    /// The agent is not connected, or was not heard from for too long.
     #[default]
     Offline,
 }
@@ -62,7 +62,7 @@ pub struct Resources {
 /// A directory that coding agents work in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Project {
-    /// Its name.
+    /// The project's name, unique on its node.
     #[schema(value_type = String)]
     pub name: ProjectName,
     /// Absolute path on the node.
@@ -88,22 +88,22 @@ pub struct Journal {
     pub lag: u64,
     /// Numbers up to `acknowledged` that will never come, each within a recorded `gap`.
     pub given_up: u64,
-    /// Numbers up to `acknowledged` that did not come and are not explained by a recorded gap: counted apart from
-    /// `acknowledged`, and 0 unless this program is wrong.
+    /// Numbers up to `acknowledged` that did not come and are not explained by a recorded gap: counted apart
+    /// from `acknowledged`, and 0 unless the supervisor has a bug.
     pub missing: u64,
 }
 
 /// A node, as `halctl nodes` and the API show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Node {
-    /// Its name.
+    /// The node's name, as its agent chose it.
     #[schema(value_type = String)]
     pub id: NodeId,
     /// What the machine calls itself.
     pub hostname: String,
     /// Online or offline.
     pub status: NodeStatus,
-    /// When it was last heard of (RFC 3339).
+    /// When its agent was last seen (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub last_heartbeat: Time,

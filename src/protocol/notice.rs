@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 use super::alert::Severity;
 use crate::base::clock::Time;
 
-/// What a notice tells.
+/// What a notification is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NoticeKind {
     /// An alert was raised, or has grown worse.
     #[default]
     Raised,
-    /// Somebody knows of an alert.
+    /// An alert was acknowledged.
     Acknowledged,
     /// An alert is over.
     Resolved,
@@ -23,12 +23,12 @@ pub enum NoticeKind {
     Answered,
     /// What happened over a time.
     Digest,
-    /// Somebody tries the channel out.
+    /// A test of the channel.
     Test,
 }
 
 impl NoticeKind {
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Raised => "raised",
@@ -47,19 +47,19 @@ impl NoticeKind {
     }
 }
 
-/// What is to be told people.
+/// A notification for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Notice {
     /// Its identity: the same however often it is sent, so that the far side can tell a repetition.
     pub id: String,
-    /// What it tells.
+    /// What it is about.
     pub kind: NoticeKind,
     /// The name of the alert, or of what else it is, such as `node.offline` or `session.waiting`.
     pub name: String,
     /// How much it matters.
     pub severity: Severity,
-    /// A few words.
+    /// A title of a few words, for a subject or a heading.
     pub title: String,
     /// A sentence or more.
     pub text: String,
@@ -96,7 +96,7 @@ pub enum NoticeState {
     /// It is sent as soon as it may.
     #[default]
     Waiting,
-    /// It was not delivered, and is not tried any more.
+    /// It was not delivered, and is no longer retried.
     Undelivered,
 }
 
@@ -111,9 +111,9 @@ pub struct Part {
     pub alert: Option<u64>,
     /// What the alert is about.
     pub about: String,
-    /// A few words.
+    /// A title of a few words, for a subject or a heading.
     pub title: String,
-    /// A sentence.
+    /// One sentence for people.
     pub text: String,
 }
 
@@ -123,9 +123,9 @@ pub struct Part {
 pub struct Queued {
     /// Its place: lower ones are sent first.
     pub no: u64,
-    /// The channel.
+    /// The channel's name.
     pub channel: String,
-    /// What is told.
+    /// The notification itself.
     pub notice: Notice,
     /// How far it is.
     pub state: NoticeState,

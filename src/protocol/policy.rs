@@ -9,11 +9,11 @@ use crate::base::clock::Time;
 /// One policy's word on a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Word {
-    /// Which policy.
+    /// The policy's name, such as `kill_on_cost`.
     pub policy: String,
     /// `act`, `exhausted` (it would, and has acted as often as it may) or `none`.
     pub decision: String,
-    /// Why.
+    /// The reason for the decision, in a sentence.
     pub why: String,
     /// From when on that can be otherwise without any event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,7 +21,7 @@ pub struct Word {
     /// The situation that it acted on last.
     #[serde(default)]
     pub acted_on: String,
-    /// When.
+    /// When it acted last (RFC 3339); absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acted_at: Option<String>,
     /// How often since the count began.
@@ -32,7 +32,7 @@ pub struct Word {
 /// All that policies know of a session, and what each would do with it now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
     /// The facts, by name.
     #[schema(value_type = Object)]
@@ -41,7 +41,7 @@ pub struct Explanation {
     pub policies: Vec<Word>,
 }
 
-/// What is halted.
+/// A halt: of one project or of everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Halt {
     /// Which project; empty: everything.

@@ -20,10 +20,10 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// All of them.
+    /// Every provider.
     pub const ALL: [Self; 3] = [Self::Anthropic, Self::OpenAi, Self::Google];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
@@ -57,7 +57,7 @@ impl Metered {
         [self.output, self.cache_read, self.cache_write].into_iter().fold(self.input, u64::saturating_add)
     }
 
-    /// Both together.
+    /// The sum of both, kind by kind.
     pub fn plus(self, more: Self) -> Self {
         Self {
             input: self.input.saturating_add(more.input),
@@ -80,7 +80,7 @@ pub struct BillLine {
     /// Its workspace.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub workspace: String,
-    /// Its project.
+    /// The provider's project that is billed; empty: not told.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub project: String,
     /// The name of the key, never the key.
@@ -116,7 +116,7 @@ pub struct DayBill {
 pub struct Bill {
     /// The day in UTC, `YYYY-MM-DD`.
     pub date: String,
-    /// The provider.
+    /// The provider whose bill it is.
     pub provider: Provider,
     /// The bill.
     #[serde(flatten)]
@@ -125,7 +125,7 @@ pub struct Bill {
     pub total_micros: i64,
 }
 
-/// How fetching the bills of a provider goes.
+/// The status of fetching the bills of a provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
@@ -141,7 +141,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -155,7 +155,7 @@ impl Standing {
 /// What is kept of the tries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tries {
-    /// The last one.
+    /// When the last try began (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub last_try: Time,
@@ -169,10 +169,10 @@ pub struct Tries {
     pub error: String,
 }
 
-/// How a provider stands, as `halctl cost status` shows it.
+/// The status of a provider, as `halctl cost status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProviderStatus {
-    /// The provider.
+    /// The provider whose bill it is.
     pub provider: Provider,
     /// How it is.
     pub status: Standing,
@@ -223,7 +223,7 @@ impl Reason {
 /// A part of a difference that is explained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explained {
-    /// Why.
+    /// What explains this part.
     pub reason: Reason,
     /// How much of it, in millionths of a US dollar.
     pub micros: i64,
@@ -234,7 +234,7 @@ pub struct Explained {
 pub struct Compared {
     /// The day in UTC.
     pub date: String,
-    /// The provider.
+    /// The provider whose bill it is.
     pub provider: String,
     /// The model, without what marks its edition; empty: something else than tokens.
     pub model: String,
@@ -261,7 +261,7 @@ pub struct Compared {
 /// What an operator does next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// What was found.
+    /// What was found, in a sentence.
     pub finding: String,
     /// What to type.
     pub commands: Vec<String>,
@@ -270,9 +270,9 @@ pub struct Step {
 /// How what we count compares with what is billed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reconciliation {
-    /// The first day.
+    /// The first day in UTC, `YYYY-MM-DD`.
     pub from: String,
-    /// The last day.
+    /// The last day in UTC, `YYYY-MM-DD`.
     pub to: String,
     /// Every day and model.
     pub lines: Vec<Compared>,

@@ -152,7 +152,7 @@ pub struct Ask {
     /// The tool or permission concerned, for example `bash`.
     #[serde(default)]
     pub about: String,
-    /// Since when.
+    /// Since when it waits or has this status (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub since: Time,
@@ -207,7 +207,7 @@ impl Activity {
 /// All that is known of a session: the sum of its events. `rules::session` is the only place that changes one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// Its name.
+    /// The session's id, as its backend names it, or `ID@NODE` where that is taken.
     pub id: SessionId,
     /// Where it runs.
     pub node_id: NodeId,
@@ -222,7 +222,7 @@ pub struct Session {
     /// The session that started it as a helper.
     #[serde(default)]
     pub parent_id: Option<SessionId>,
-    /// What it calls itself.
+    /// Its title.
     #[serde(default)]
     pub title: String,
     /// What its turn does.
@@ -261,7 +261,7 @@ pub struct Session {
     /// When it began.
     #[serde(default)]
     pub started_at: Time,
-    /// When it was last heard of.
+    /// When its last event came.
     #[serde(default)]
     pub active_at: Time,
 }
@@ -306,7 +306,7 @@ fn is_zero(count: &u64) -> bool {
 /// A session as `halctl sessions` and the API show it: with its node's state and its helpers' costs counted in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
-    /// Its name.
+    /// The session's id, as its backend names it, or `ID@NODE` where that is taken.
     #[schema(value_type = String)]
     pub id: SessionId,
     /// Where it runs.
@@ -320,7 +320,7 @@ pub struct SessionView {
     /// What it was doing when its node was last connected; only with `unreachable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_known: Option<Status>,
-    /// Since when.
+    /// Since when it waits or has this status (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub since: Time,
@@ -332,10 +332,10 @@ pub struct SessionView {
     pub cost_micros: Option<u64>,
     /// Its own cost in millionths of a dollar, without its helpers'. Summing this over sessions counts nothing twice.
     pub own_cost_micros: Option<u64>,
-    /// Its own calls of a model of which nothing was told: they are in no sum. Only where one session is asked for.
+    /// Its own calls of a model of which nothing was reported: they are in no sum. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreported_calls: u64,
-    /// Its own tokens of which nobody knows the price: they are in no sum of money. Only where one session is asked for.
+    /// Its own tokens without a known price: they are in no sum of money. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unpriced_tokens: u64,
     /// What its backend says it had cost before this supervisor first heard of it, or before it was forked from
@@ -348,11 +348,11 @@ pub struct SessionView {
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Time,
-    /// When it was last heard of.
+    /// When its last event came.
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub active_at: Time,
-    /// What it calls itself.
+    /// Its title.
     pub title: String,
     /// The directory it works in.
     pub directory: String,

@@ -9,15 +9,15 @@ use crate::base::clock::Time;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Silence {
-    /// Its identity.
+    /// The silence's id, a UUID.
     pub id: String,
     /// Which alerts: a name such as `node.offline` or `disk.*`, or a rule such as `alert.about == "web-1"`.
     pub matches: String,
-    /// Why.
+    /// Why it was added; empty: not said.
     pub reason: String,
     /// Who has asked for it.
     pub by: String,
-    /// When.
+    /// When it was added (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
@@ -30,11 +30,11 @@ pub struct Silence {
 /// What a silence is asked for with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SilenceRequest {
-    /// Which alerts.
+    /// The alerts it silences: a name such as `node.offline` or `disk.*`, or a rule such as `alert.severity < high`.
     pub matches: String,
     /// For how many seconds.
     pub seconds: u64,
-    /// Why.
+    /// Why it was added; empty: not said.
     #[serde(default)]
     pub reason: String,
 }

@@ -54,7 +54,7 @@ fn moment<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error>
 /// Rows on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rows {
-    /// How many.
+    /// Number of rows.
     pub rows: u64,
     /// The first one's number or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct Rows {
 /// What two stores hold differently of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TableDiff {
-    /// The table.
+    /// The table's name in supervisor.db.
     pub table: String,
     /// Rows that only the store set aside has.
     pub only_there: Rows,
@@ -88,7 +88,7 @@ pub struct TableDiff {
 /// A row that is not the same in both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiffRow {
-    /// The table.
+    /// The table's name in supervisor.db.
     pub table: String,
     /// `only_there`, `only_here` or `different`.
     pub side: String,
@@ -116,9 +116,9 @@ pub struct StoreDiff {
 /// Rows of a table that came back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Merged {
-    /// The table.
+    /// The table's name in supervisor.db.
     pub table: String,
-    /// How many.
+    /// Number of rows.
     pub rows: u64,
 }
 
@@ -136,7 +136,7 @@ pub struct StoreMerge {
 /// Work that is going on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Doing {
-    /// What.
+    /// The work, such as `store diff`.
     pub what: String,
     /// Rows that are done.
     pub done: u64,

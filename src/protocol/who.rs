@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What acts.
+/// The kind of whoever acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhoKind {
@@ -20,7 +20,7 @@ pub enum WhoKind {
 /// Who does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
-    /// What acts.
+    /// Whether a person, a program, this machine or a policy acts.
     pub kind: WhoKind,
     /// The name, such as `token` or `discord:ada`.
     pub name: String,

@@ -11,13 +11,13 @@ const MAX_TEXT: usize = 2_000;
 /// Something that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen<'a> {
-    /// Of which kind.
+    /// The alert's name, such as `node.offline`.
     pub name: &'a str,
     /// What it is about.
     pub about: &'a str,
     /// How much it matters.
     pub severity: Severity,
-    /// One sentence.
+    /// One sentence for people: what is wrong, and what to do.
     pub text: &'a str,
     /// True when it ends by itself.
     pub lasting: bool,

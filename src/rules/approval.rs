@@ -45,7 +45,7 @@ pub enum Verdict {
 /// What time has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing.
+    /// Nothing is due.
     Nothing,
     /// The time limit is over.
     TimeUp,

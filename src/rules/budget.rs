@@ -26,7 +26,7 @@ pub struct Terms {
     pub budgets: Vec<Budget>,
     /// What is lent at a time.
     pub lease_micros: u64,
-    /// For how long.
+    /// How long a lease holds.
     pub lease_for: Duration,
     /// What a million tokens are taken to cost where nobody knows.
     pub unknown_micros: u64,

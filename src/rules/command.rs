@@ -42,7 +42,7 @@ pub enum Refused {
 /// A node as far as it matters to where a command goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// Its name.
+    /// The node's name.
     pub id: &'a NodeId,
     /// Whether its agent is connected.
     pub is_online: bool,

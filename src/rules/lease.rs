@@ -42,11 +42,11 @@ const AGAIN_INTERRUPTED_MS: u64 = 5_000;
 pub struct Loan {
     /// The node's name for it.
     pub id: String,
-    /// To whom.
+    /// The node that it was lent to.
     pub node: NodeId,
     /// Its public name; `None`: it is not known yet.
     pub session: Option<SessionId>,
-    /// In which project.
+    /// The project that the session works in.
     pub project: ProjectName,
     /// All that was lent.
     pub lent: u64,
@@ -90,7 +90,7 @@ impl Loan {
 /// How a budget stands for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Its name.
+    /// The budget's name.
     pub name: String,
     /// What may become free for it: neither spent nor lent to it already.
     pub left: u64,
@@ -111,7 +111,7 @@ pub struct Judged {
     pub budget: String,
     /// What the node does at the limit.
     pub at_limit: AtLimit,
-    /// Why not.
+    /// Why nothing is lent, in a sentence; empty: it is.
     pub why: String,
 }
 

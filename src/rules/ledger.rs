@@ -165,7 +165,7 @@ fn worth_of(used: &Used, place: &Place, prices: &Prices) -> Worth {
 /// What an event changes: at this place, this is gone and that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where.
+    /// The session, project and node it counts for.
     pub place: Place,
     /// What is not so any more.
     pub gone: Worth,
@@ -176,9 +176,9 @@ pub struct Entry {
 /// An event as the ledger sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
-    /// Its type.
+    /// The event's type.
     pub kind: &'a str,
-    /// Its data.
+    /// The event's data, as JSON text.
     pub data: &'a str,
     /// When it happened, as its node says.
     pub occurred: Time,

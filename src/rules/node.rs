@@ -53,7 +53,7 @@ pub enum Fit {
     Hole {
         /// The first number that is missing.
         from: u64,
-        /// The last one.
+        /// The last sequence number of the range.
         to: u64,
     },
     /// The node holds less than is committed here: its journal was rolled back or is a copy. Its numbers would be

@@ -14,7 +14,7 @@ const SHOWN: usize = 20;
 pub struct Told {
     /// What the far side calls it.
     pub reference: String,
-    /// When.
+    /// When it was sent.
     pub at: Time,
 }
 

@@ -55,7 +55,7 @@ pub struct Price {
     pub rates: Rates,
     /// Beyond so many tokens read by one call, cached ones included, all of it costs this.
     pub above: Option<(u64, Rates)>,
-    /// Who said so.
+    /// Where the price comes from.
     pub source: String,
 }
 

@@ -40,7 +40,7 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// Both together.
+    /// Adds the other's money and tokens.
     pub fn add(&mut self, more: &Self) {
         self.picos = self.picos.saturating_add(more.picos);
         self.subscribed = self.subscribed.saturating_add(more.subscribed);

@@ -26,9 +26,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Period {
     /// What it is called.
     pub name: String,
-    /// The first day.
+    /// The first day in UTC, `YYYY-MM-DD`.
     pub from: String,
-    /// The last day.
+    /// The last day in UTC, `YYYY-MM-DD`.
     pub to: String,
 }
 
@@ -83,17 +83,17 @@ pub fn start_of(day: &str) -> Option<Time> {
 pub struct Row<'a> {
     /// The day in UTC.
     pub date: &'a str,
-    /// The provider.
+    /// Name of the provider.
     pub provider: &'a str,
-    /// Its model.
+    /// Name of the model.
     pub model: &'a str,
-    /// The project.
+    /// Name of the project.
     pub project: &'a str,
-    /// The session.
+    /// Id of the session.
     pub session_id: &'a str,
-    /// The node.
+    /// Name of the node.
     pub node_id: &'a str,
-    /// What was used.
+    /// Money and tokens used.
     pub worth: &'a Worth,
 }
 

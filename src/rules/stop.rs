@@ -54,7 +54,7 @@ impl Cause {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stopping {
-    /// Why.
+    /// What stops it: a halt, a pause or a budget.
     pub cause: Cause,
     /// From when on; a node that stops it by itself is given time.
     pub since: Time,

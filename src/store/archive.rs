@@ -41,14 +41,14 @@ const END: &str = ".jsonl.gz";
 /// A row that is too old.
 #[derive(Debug)]
 pub struct Old {
-    /// Its number.
+    /// The row's sequence number.
     pub seq: u64,
     at: Time,
     line: Line,
 }
 
 impl Old {
-    /// An event.
+    /// The line of an event.
     pub(super) fn event(event: &EventView) -> Self {
         Self { seq: event.seq, at: event.timestamp, line: line::of_event(event) }
     }
@@ -80,7 +80,7 @@ pub struct Archive {
     pub times: (Time, Time),
     /// Their numbers.
     pub seqs: (u64, u64),
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// Whether its rows are back in the store for a while.
     pub is_restored: bool,

@@ -22,9 +22,9 @@ const LOOKED_THROUGH: usize = 10_000;
 /// One record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Its identity.
+    /// The record's id; that of a command for a command.
     pub id: String,
-    /// When.
+    /// When it was asked for.
     pub at: Time,
     /// Who: the name.
     pub actor: String,
@@ -34,7 +34,7 @@ pub struct AuditRecord {
     /// What was shown for it.
     #[serde(default)]
     pub credential: String,
-    /// By which way.
+    /// The way in: `halctl`, `api`, `discord`, `supervisor.db`.
     #[serde(default)]
     pub through: String,
     /// Did what.

@@ -115,11 +115,11 @@ impl CommandRow {
 /// Which commands, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct CommandQuery {
-    /// Of this node.
+    /// Only commands for this node.
     pub node_id: Option<NodeId>,
-    /// Of this session.
+    /// Only commands for this session.
     pub session_id: Option<SessionId>,
-    /// In this state.
+    /// Only commands in this state.
     pub state: Option<CommandState>,
     /// Older than this one.
     pub before: Option<CommandId>,

@@ -15,15 +15,15 @@ use crate::protocol::worth::Worth;
 pub struct CostRecord {
     /// The day in UTC, `YYYY-MM-DD`.
     pub date: String,
-    /// The provider.
+    /// Name of the provider.
     pub provider: String,
-    /// Its model.
+    /// Name of the model.
     pub model: String,
-    /// The project.
+    /// Name of the project.
     pub project: String,
-    /// The session.
+    /// Id of the session.
     pub session_id: String,
-    /// The node.
+    /// Name of the node.
     pub node_id: String,
     /// Tokens: input, output, reasoning, read from and written to the cache.
     pub tokens: [u64; 5],

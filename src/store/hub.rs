@@ -385,7 +385,7 @@ impl Store {
 }
 
 impl Reader<'_> {
-    /// The store's name.
+    /// The store's id, made when the store was made; both files have it.
     pub fn store_id(&self) -> Result<String, StoreError> {
         let name = self.txn().open_table(NAME)?;
         let id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());

@@ -71,9 +71,9 @@ pub enum StoreError {
     /// The file cannot be opened.
     #[error("cannot open the store {path}")]
     Open {
-        /// Which file.
+        /// Path of the store.
         path: PathBuf,
-        /// Why.
+        /// The database's error.
         #[source]
         source: redb::Error,
     },
@@ -82,7 +82,7 @@ pub enum StoreError {
         "the store {path} was written by a newer version (schema {found}, this program knows {known}): upgrade, or restore a backup made by this version"
     )]
     Newer {
-        /// Which file.
+        /// Path of the store.
         path: PathBuf,
         /// Its schema.
         found: u32,
@@ -95,11 +95,11 @@ pub enum StoreError {
     /// A row does not have the bytes that were written.
     #[error("row {key} of table {table} is damaged: {why}")]
     Damaged {
-        /// The table.
+        /// The table's name.
         table: &'static str,
         /// The row's key as text.
         key: String,
-        /// What is wrong.
+        /// What is wrong with the row.
         why: String,
     },
     /// The mirror could not be read or written.
@@ -108,9 +108,9 @@ pub enum StoreError {
     /// A file beside the store could not be moved or looked at.
     #[error("cannot handle {path}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -123,7 +123,7 @@ pub enum StoreError {
     /// A copy of a mirror is not whole.
     #[error("{path} is not a whole copy: {why}")]
     Unsound {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -134,13 +134,13 @@ pub enum StoreError {
     /// The disk takes nothing. What is stored can be read.
     #[error("the disk of {path} takes no writes: it is full, or it fails")]
     DiskDown {
-        /// Which store.
+        /// Path of the store.
         path: PathBuf,
     },
     /// The store's file is empty or gone, and another file shows that there was one.
     #[error("the store {path} was lost: its file is {}, and {} lies beside it", if *.exists { "empty" } else { "gone" }, .evidence.display())]
     Lost {
-        /// Which store.
+        /// Path of the store.
         path: PathBuf,
         /// Whether there is a file at all.
         exists: bool,
@@ -153,9 +153,9 @@ pub enum StoreError {
     /// A damaged store could not be moved out of the way.
     #[error("the store {path} is damaged and cannot be set aside")]
     SetAside {
-        /// Which store.
+        /// Path of the store.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },

@@ -9,7 +9,7 @@ use crate::protocol::node::{NodeId, Project};
 /// What is kept of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRecord {
-    /// Its name.
+    /// The node's name.
     pub id: NodeId,
     /// What the machine calls itself.
     pub hostname: String,
@@ -46,7 +46,7 @@ pub struct NodeRecord {
 /// An earlier incarnation, and where it stood.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
-    /// Its name.
+    /// Id of the journal.
     pub incarnation: String,
     /// As in [`NodeRecord::committed`].
     pub committed: u64,

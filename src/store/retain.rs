@@ -76,7 +76,7 @@ impl Types {
 /// Which rows leave.
 #[derive(Clone, Copy)]
 pub struct Leaving<'a> {
-    /// Of which kind.
+    /// The table of the rows.
     pub kind: Kind,
     /// Between these numbers, both included.
     pub span: (u64, u64),

@@ -15,7 +15,7 @@ use crate::base::{file, panic};
 /// A store that was found sick.
 #[derive(Clone, Debug)]
 pub struct SetAside {
-    /// Which store.
+    /// Path of the store.
     pub store: PathBuf,
     /// Where it lies now; `None` when there was nothing left.
     pub path: Option<PathBuf>,

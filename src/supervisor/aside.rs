@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A request that can be carried out.
 #[derive(Debug)]
 pub struct Wanted {
-    /// The file's name.
+    /// Its file name, beside the store.
     pub file: String,
     path: PathBuf,
     selection: Selection,
@@ -75,7 +75,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Compares.
+/// Compares the store with one that was set aside, table by table.
 pub fn diff(store: &Store, wanted: &Wanted, progress: &Progress) -> Result<StoreDiff, StoreError> {
     let compare = || {
         let there = Aside::open(&wanted.path)?;

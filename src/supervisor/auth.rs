@@ -35,9 +35,9 @@ pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Durati
 pub enum Shown {
     /// The token.
     Valid,
-    /// Something else.
+    /// A token that is not this supervisor's.
     Wrong,
-    /// Nothing.
+    /// No token.
     Nothing,
 }
 

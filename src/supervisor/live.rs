@@ -29,12 +29,12 @@ const MOST_NAMED: usize = 256;
 pub struct LiveView {
     /// The session concerned.
     pub session_id: SessionId,
-    /// Where.
+    /// Name of the node.
     pub node_id: NodeId,
-    /// What happened.
+    /// The event's type, such as `message.part.delta`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The rest.
+    /// The event's data, as JSON text.
     pub data: Box<RawValue>,
 }
 

@@ -15,7 +15,7 @@ use crate::rules::route::matcher::Scope;
 use crate::rules::route::words::RAISED_BY;
 use crate::rules::route::{Route, Verdict};
 
-/// Between two looks.
+/// How often rules about sessions, nodes and costs are evaluated.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What is so: by the name of the alert and what it is about.

@@ -33,7 +33,7 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, Code::AuthRequired, error)
     }
 
-    /// 400: it can be read but makes no sense.
+    /// 400: it can be read but is not valid.
     pub fn validation(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::ValidationError, error)
     }

@@ -41,7 +41,7 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// As configured.
+    /// The limits that the configuration sets.
     pub fn of(config: &ServerConfig) -> Self {
         Self { token: config.auth_token.digest(), origins: config.allowed_origins.clone() }
     }

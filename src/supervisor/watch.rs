@@ -18,7 +18,7 @@ use crate::protocol::command::CommandId;
 use crate::rules::alert::is_due;
 use crate::rules::watch::{Limits, Verdict};
 
-/// Between two looks.
+/// How often the supervisor and its nodes are checked.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A question to the hub that is not answered within this is slow, whatever the configuration says.

@@ -40,9 +40,9 @@ pub enum Deed {
     },
     /// Say something to a session.
     Prompt {
-        /// Which.
+        /// Id of the session.
         session_id: SessionId,
-        /// What.
+        /// The prompt's text.
         message: String,
     },
     /// Stop the running turn.
@@ -77,7 +77,7 @@ pub enum Deed {
     },
     /// Look at a session and say its status word.
     Look {
-        /// Which.
+        /// Id of the session.
         session_id: SessionId,
     },
 }
@@ -93,7 +93,7 @@ pub enum Heard {
         session_id: SessionId,
         /// The event type.
         kind: String,
-        /// Its data.
+        /// The event's data, as JSON text.
         data: Box<RawValue>,
     },
     /// The backend was looked at as a whole, after each (re)connect: sessions as they are there. The desk compares
@@ -110,7 +110,7 @@ pub enum Heard {
     Place {
         /// As it is configured.
         directory: String,
-        /// Why not.
+        /// Why it cannot be used; `None`: it can.
         error: Option<String>,
     },
     /// The backend as a whole works (`None`) or does not (`Some(why)`, with the last lines of its output).
@@ -130,7 +130,7 @@ pub struct Happening {
     pub directory: Option<String>,
     /// When, in the backend's words where it says so.
     pub occurred_at: Time,
-    /// The rest.
+    /// The event's data, as JSON text.
     pub data: Box<RawValue>,
     /// The backend's own place in the session's history, so that it can catch up from there. Kept by the desk and
     /// given back in [`Known::mark`].
@@ -166,7 +166,7 @@ pub enum BackendError {
     /// The backend is not running and why.
     #[error("{backend} is not running: {why}")]
     Down {
-        /// Which backend.
+        /// The backend's name.
         backend: &'static str,
         /// The last lines of its output, or what is being waited for.
         why: String,
@@ -180,7 +180,7 @@ pub enum BackendError {
     /// A file that a person wrote cannot be read.
     #[error("{} cannot be read by the coding agent: {why}", file.display())]
     Unreadable {
-        /// Which.
+        /// Path of the file.
         file: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -188,7 +188,7 @@ pub enum BackendError {
     /// It did not answer in time; whether the deed was done is not known.
     #[error("{backend} did not answer within {seconds} s while {doing}")]
     Silent {
-        /// Which backend.
+        /// The backend's name.
         backend: &'static str,
         /// How long it was waited for.
         seconds: u64,

@@ -57,7 +57,7 @@ pub struct Means {
     pub outbox: Outbox,
     /// Where sessions begin.
     pub projects: Arc<Projects>,
-    /// Who does it.
+    /// The backends that carry commands out.
     pub backends: Arc<Backends>,
     /// What is stored of sessions.
     pub view: watch::Receiver<View>,

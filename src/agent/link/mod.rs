@@ -88,7 +88,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// As configured.
+    /// The supervisor that the configuration names.
     pub fn of(config: &Config) -> Self {
         Self {
             url: config.supervisor_url.clone(),
@@ -106,7 +106,7 @@ pub struct Means {
     pub node_id: NodeId,
     /// Whom to reach.
     pub target: watch::Receiver<Target>,
-    /// What is stored.
+    /// The journal, and what is to be sent of it.
     pub outbox: Outbox,
     /// What sessions are.
     pub view: watch::Receiver<View>,

@@ -53,7 +53,7 @@ static MADE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 /// A user and its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceUser {
-    /// Its name.
+    /// The login name.
     pub name: String,
     uid: u32,
     groups: Vec<u32>,

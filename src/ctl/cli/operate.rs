@@ -73,7 +73,7 @@ Example:
         /// Its severity: low, medium, high or critical
         #[arg(long, default_value = "medium", value_name = "SEVERITY", value_parser = severity)]
         severity: Severity,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -94,7 +94,7 @@ Example:
         /// Which files.
         #[command(flatten)]
         machine: Machine,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -109,7 +109,7 @@ Example:
         /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -127,7 +127,7 @@ Example:
         /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -142,7 +142,7 @@ Example:
         /// The incident; by default the only one that is open.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -152,7 +152,7 @@ Example:
         /// Only those that are open
         #[arg(long)]
         open: bool,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },
@@ -161,7 +161,7 @@ Example:
     Get {
         /// The incident; by default the only one that is open.
         id: Option<String>,
-        /// Where.
+        /// The folder of incidents.
         #[command(flatten)]
         shelf: Shelf,
     },

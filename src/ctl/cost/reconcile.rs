@@ -9,9 +9,9 @@ use crate::protocol::provider::{Compared, Reconciliation};
 /// Which days of whom.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// The first day.
+    /// The first day in UTC, `YYYY-MM-DD`.
     pub from: Option<String>,
-    /// The last day.
+    /// The last day in UTC, `YYYY-MM-DD`.
     pub to: Option<String>,
     /// Only this provider.
     pub provider: Option<String>,

@@ -42,7 +42,7 @@ impl Kind {
 /// Everything that was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// When.
+    /// When the facts were gathered.
     pub now: Time,
     /// From where on things are wrong.
     pub limits: Limits,
@@ -75,7 +75,7 @@ pub struct Facts {
 /// A daemon that belongs on this machine.
 #[derive(Clone, Debug)]
 pub struct Daemon {
-    /// Which one.
+    /// Supervisor or agent.
     pub kind: Kind,
     /// What systemd says of its unit, by property; `None`: there is no systemd, or no such unit.
     pub unit: Option<BTreeMap<String, String>>,
@@ -111,7 +111,7 @@ impl Daemon {
 /// A configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Where.
+    /// Path of the file.
     pub path: PathBuf,
     /// Whether it is there.
     pub exists: bool,
@@ -182,7 +182,7 @@ pub struct Files {
 /// Where the supervisor should listen.
 #[derive(Clone, Debug, Default)]
 pub struct Port {
-    /// The number.
+    /// The port's number.
     pub number: u16,
     /// Who listens there, as far as one can see: process and name.
     pub listener: Option<(Option<u32>, String)>,
@@ -214,7 +214,7 @@ pub struct Reach {
     pub skew_ms: Option<i64>,
     /// How long it took to answer.
     pub took: Duration,
-    /// Its version.
+    /// The version that answered; empty: none did.
     pub version: String,
     /// Its sick components, with why.
     pub sick: Vec<(String, String)>,
@@ -257,7 +257,7 @@ pub struct Barrier {
 /// A disk with data of ours.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    /// The folder.
+    /// A folder on this disk.
     pub folder: PathBuf,
     /// Bytes free for us.
     pub free: u64,

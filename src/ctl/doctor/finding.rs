@@ -109,7 +109,7 @@ pub struct Finding {
     pub severity: Severity,
     /// The incident of the runbook it belongs to.
     pub incident: Incident,
-    /// One sentence.
+    /// What is wrong, in one sentence.
     pub what: String,
     /// What shows it.
     pub evidence: Vec<String>,

@@ -26,7 +26,7 @@ use crate::protocol::backup::Backup;
 /// How long it may take until a remedy shows. `systemctl restart` itself waits until a service is ready.
 const UNTIL_WELL: Duration = Duration::from_secs(20);
 
-/// Between two looks.
+/// How often it is checked whether a fix has helped.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The bits of a file's mode that say who may do what.
@@ -35,7 +35,7 @@ const ALL_MODES: u32 = 0o777;
 /// What was done about something.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fixed {
-    /// What.
+    /// The fix, in a few words.
     pub what: String,
     /// `helped`, `did not help`, `not done`, or why it failed.
     pub outcome: String,

@@ -47,7 +47,7 @@ pub struct Place<'a> {
     pub global: &'a Global,
     /// Its environment.
     pub around: &'a Surroundings,
-    /// Which configurations.
+    /// The configuration files that were named.
     pub machine: &'a Machine,
     /// Whether all nodes are asked for.
     pub is_fleet: bool,

@@ -33,7 +33,7 @@ const MOST_TEXT: usize = 16 * 1024;
 pub struct Incident {
     /// Its name: `inc-` and when it began.
     pub id: String,
-    /// What it is.
+    /// What is wrong, in one sentence.
     pub title: String,
     /// How much it matters now.
     pub severity: Severity,
@@ -57,7 +57,7 @@ pub struct Entry {
     pub word: Word,
     /// Who wrote it.
     pub by: String,
-    /// The sentence.
+    /// What was written down, as it was typed.
     pub text: String,
 }
 
@@ -69,7 +69,7 @@ pub enum Word {
     Opened,
     /// What was seen or tried.
     Note,
-    /// How it stands.
+    /// A status update.
     Update,
     /// A bundle was made.
     Collected,
@@ -78,7 +78,7 @@ pub enum Word {
 }
 
 impl Word {
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",

@@ -42,11 +42,11 @@ struct Part {
 /// A bundle that was written.
 #[derive(Debug, Serialize)]
 pub struct Made {
-    /// Where.
+    /// Path of the bundle.
     pub path: PathBuf,
     /// How many files are in it, without the manifest.
     pub files: usize,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// Its checksum.
     pub sha256: String,

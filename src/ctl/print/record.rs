@@ -25,7 +25,7 @@ pub trait Record {
 /// A field of a record.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name.
+    /// The key in lines and the heading of the column.
     pub key: &'static str,
     /// Where it is shown; lines and sheets show every field.
     pub place: Place,

@@ -18,7 +18,7 @@ const LINES: usize = 16;
 /// What a line that was typed means.
 #[derive(Debug, PartialEq)]
 pub enum Typed {
-    /// Nothing.
+    /// An empty line.
     Nothing,
     /// Somebody goes.
     Detach,

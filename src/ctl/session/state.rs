@@ -49,7 +49,7 @@ impl Watched {
         Self { session, helper_asks, offline: view.status == Status::Unreachable }
     }
 
-    /// Its name.
+    /// The session's id.
     pub fn id(&self) -> &str {
         self.session.id.as_str()
     }

@@ -68,7 +68,7 @@ pub struct Failing {
 pub struct Facts {
     /// What the turn does.
     pub doing: Doing,
-    /// Since when.
+    /// Since when `doing` is what it is.
     pub since: Time,
     /// When the first event came.
     pub first: Time,

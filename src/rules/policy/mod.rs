@@ -57,7 +57,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// All of them.
+    /// Every policy, in the order of evaluation.
     pub const ALL: [Self; 7] = [
         Self::KillOnCost,
         Self::SessionTimeout,
@@ -102,7 +102,7 @@ pub struct Beside<'a> {
 /// A session as a policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The session.
+    /// The session as it is now.
     pub session: &'a Session,
     /// What else its events told.
     pub facts: &'a Facts,
@@ -115,7 +115,7 @@ pub struct Subject<'a> {
 pub struct Memory {
     /// The last situation that it acted on.
     pub situation: String,
-    /// When.
+    /// When it acted on it.
     pub at: Time,
     /// How often it acted since the count began.
     pub count: u32,
@@ -152,7 +152,7 @@ pub enum Decision {
     },
     /// It does nothing.
     None {
-        /// Why not.
+        /// Why it does nothing, in a sentence.
         why: String,
         /// From when on that can be otherwise without any event.
         next: Option<Time>,
@@ -170,7 +170,7 @@ pub struct Step {
     pub message: String,
     /// The situation it is for.
     pub situation: String,
-    /// Why.
+    /// Why, in a sentence for people.
     pub why: String,
     /// Which act since the count began, from 1.
     pub attempt: u32,

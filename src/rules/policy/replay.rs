@@ -19,7 +19,7 @@ use crate::rules::price::Prices;
 /// What a policy would have done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Would {
-    /// When.
+    /// When it would have acted.
     pub at: Time,
     /// To which session.
     pub session_id: SessionId,
@@ -29,7 +29,7 @@ pub struct Would {
     pub act: Option<&'static str>,
     /// In which situation.
     pub situation: String,
-    /// Why.
+    /// Why, in a sentence for people.
     pub why: String,
     /// The facts it would have seen.
     pub facts: Value,

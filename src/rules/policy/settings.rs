@@ -34,7 +34,7 @@ pub struct Policies {
 /// One policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rule {
-    /// Which.
+    /// The policy's name.
     pub name: Name,
     /// Whether it looks at all.
     pub enabled: bool,

@@ -32,7 +32,7 @@ const COLUMNS: [&str; 5] = ["day", "project", "sku", "currency", "net"];
 /// What a service account's file holds, as far as it is needed.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Account {
-    /// Its name.
+    /// The account's e-mail address, which Google uses as its name.
     pub client_email: String,
     /// The name of its key.
     #[serde(default)]
@@ -83,9 +83,9 @@ struct Cell {
 /// A query's answer: its rows, and the job that has more of them or is not done yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The rows.
+    /// The rows of this answer.
     pub page: Page,
-    /// The job's name.
+    /// Id of the query's job, by which further pages are fetched.
     pub job: String,
     /// Where it runs.
     pub location: Option<String>,

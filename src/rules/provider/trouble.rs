@@ -15,7 +15,7 @@ const KEYS: [&str; 3] = ["sk-", "ya29.", "AIza"];
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// One sentence.
+    /// What went wrong, in one sentence without keys.
     pub text: String,
     /// Whether trying again may help.
     pub again: Again,

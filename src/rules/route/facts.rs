@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 
-/// A session.
+/// What a rule can ask of a session.
 #[derive(Clone, Debug, Default, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a word that a rule says")]
 pub struct SessionFacts {
-    /// Its identity.
+    /// Its id or name.
     pub id: String,
     /// Its title.
     pub title: String,
-    /// Its project.
+    /// Name of its project.
     pub project: String,
-    /// Its node.
+    /// Name of its node.
     pub node: String,
     /// What drives it, such as `opencode`.
     pub backend: String,
@@ -46,16 +46,16 @@ pub struct SessionFacts {
     pub compactions: i64,
 }
 
-/// A node.
+/// What a rule can ask of a node.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NodeFacts {
-    /// Its identity.
+    /// Its id or name.
     pub id: String,
     /// Its host.
     pub hostname: String,
     /// It is connected.
     pub online: bool,
-    /// It is not.
+    /// True when its agent is not connected.
     pub offline: bool,
     /// Seconds since it was heard of.
     pub silent: i64,
@@ -67,10 +67,10 @@ pub struct NodeFacts {
     pub disk_free_percent: i64,
 }
 
-/// An event.
+/// What a rule can ask of an event.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EventFacts {
-    /// What happened.
+    /// The event's type, such as `session.idle`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The session concerned.
@@ -86,7 +86,7 @@ pub struct EventFacts {
 /// An alert.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AlertFacts {
-    /// Its name.
+    /// The alert's name, such as `node.offline`.
     pub name: String,
     /// What it is about.
     pub about: String,
@@ -110,9 +110,9 @@ pub struct Facts {
     pub event: Option<EventFacts>,
     /// The alert that was just raised.
     pub alert: Option<AlertFacts>,
-    /// The session.
+    /// The session concerned, if there is one.
     pub session: Option<SessionFacts>,
-    /// The node.
+    /// The node concerned, if there is one.
     pub node: Option<NodeFacts>,
     /// Costs.
     pub cost: Option<CostFacts>,

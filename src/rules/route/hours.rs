@@ -16,7 +16,7 @@ pub struct Quiet {
     pub from: civil::Time,
     /// The first moment after it; earlier than `from`: on the next day.
     pub to: civil::Time,
-    /// Where.
+    /// The time zone of both times.
     pub zone: TimeZone,
     /// What matters so much is told nevertheless.
     pub except: Severity,

@@ -24,7 +24,7 @@ const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)
 pub struct Mistake {
     /// The bytes concerned.
     pub range: Range<usize>,
-    /// What is wrong.
+    /// What is wrong, in a sentence without the rule itself.
     pub sentence: String,
     /// What was probably meant.
     pub meant: Option<String>,
@@ -64,7 +64,7 @@ impl PartialEq for Matcher {
 }
 
 impl Matcher {
-    /// Reads it.
+    /// Reads a name, a name with `.*`, or a CEL rule; `Err` says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
         let whole =
             |sentence: &str| Mistake { range: 0..text.len(), sentence: sentence.to_owned(), meant: None };

@@ -42,7 +42,7 @@ pub struct Routing {
 /// A channel, as far as routes need to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Its name.
+    /// Its name, as in the configuration.
     pub name: String,
     /// Notices of the same name within this time are one.
     pub group: Duration,
@@ -64,7 +64,7 @@ pub enum Dedupe {
 /// A rule that carries what happens to channels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// Its name.
+    /// Its name, as in the configuration.
     pub name: String,
     /// What it is for.
     pub matcher: Matcher,

@@ -67,7 +67,7 @@ pub enum JournalError {
     /// The file is not a journal, or its pages do not fit together.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {
-        /// Which file.
+        /// Path of the journal.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -75,7 +75,7 @@ pub enum JournalError {
     /// One row cannot be trusted.
     #[error("row {key} of {table} is damaged: {why}")]
     Row {
-        /// Of which table.
+        /// The table's name.
         table: &'static str,
         /// Its key.
         key: String,
@@ -85,7 +85,7 @@ pub enum JournalError {
     /// One event cannot be read. It can be mended: see [`Change::Mend`].
     #[error("event {seq} of the journal cannot be read")]
     Event {
-        /// Its number.
+        /// The event's sequence number.
         seq: u64,
         /// What is wrong with it.
         #[source]
@@ -94,7 +94,7 @@ pub enum JournalError {
     /// A later version wrote the row.
     #[error("a row of {table} has version {version}: a newer agent wrote it; install that version again")]
     Newer {
-        /// Of which table.
+        /// The table's name.
         table: &'static str,
         /// The row's version.
         version: u8,

@@ -43,17 +43,17 @@ pub struct Bounds {
 /// An event that has no number yet.
 #[derive(Debug)]
 pub struct NewEvent {
-    /// Its identity.
+    /// The event's id: the backend's where it gives one.
     pub id: String,
-    /// What happened.
+    /// The event's type.
     pub kind: String,
     /// The session concerned.
     pub session_id: Option<SessionId>,
     /// The project concerned.
     pub project: Option<ProjectName>,
-    /// When.
+    /// When the node saw it, by its own clock.
     pub occurred_at: Time,
-    /// The rest.
+    /// The event's data, as JSON text.
     pub data: Box<RawValue>,
 }
 

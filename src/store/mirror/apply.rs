@@ -45,7 +45,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads it.
+    /// Reads how far the file is.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut all = connection.prepare("SELECT key, value FROM _hal_meta")?;
         let mut standing = Self::default();
@@ -74,7 +74,7 @@ impl Standing {
         Ok(standing)
     }
 
-    /// Writes it.
+    /// Writes how far the file is.
     pub fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut put =
             connection.prepare_cached("INSERT OR REPLACE INTO _hal_meta (key, value) VALUES (?, ?)")?;

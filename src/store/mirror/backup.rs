@@ -62,14 +62,14 @@ pub struct Saved {
     pub path: PathBuf,
     /// When it was made.
     pub at: Time,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
 /// A backup that was just made.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The backup.
+    /// The file that was made.
     pub saved: Saved,
     /// Events in it.
     pub events: u64,
@@ -174,7 +174,7 @@ impl Backups {
 pub struct Seen {
     /// Which file it was; `None` when there was none.
     file: Option<Look>,
-    /// When.
+    /// When it was verified.
     pub at: Time,
     /// What is wrong with it.
     pub problem: Option<String>,

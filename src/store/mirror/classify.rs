@@ -26,7 +26,7 @@ pub const MALFORMED: &str = "database disk image is malformed";
 /// What lies there.
 #[derive(Debug, PartialEq)]
 pub enum Found {
-    /// Nothing.
+    /// There is no file.
     Missing,
     /// A file with nothing in it, as an `sqlite3` leaves it that cannot `.recover`.
     Empty,

@@ -36,7 +36,7 @@ const MOST: usize = 500_000;
 /// By which a numbered row is known.
 pub type Identity = u128;
 
-/// Which rows.
+/// A selection of rows, by table, time and session.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Of these tables; empty: of all.
@@ -45,7 +45,7 @@ pub struct Selection {
     pub since: Option<Time>,
     /// Stored before.
     pub until: Option<Time>,
-    /// Of this session.
+    /// Only rows of this session.
     pub session: Option<String>,
 }
 

@@ -26,7 +26,7 @@ pub enum Side {
 /// Rows of a table on one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// How many.
+    /// Number of rows.
     pub rows: u64,
     /// The first one's and the last one's number or name.
     pub ends: Option<(String, String)>,
@@ -47,7 +47,7 @@ impl Part {
 /// A table.
 #[derive(Debug)]
 pub struct Difference {
-    /// Which.
+    /// The table that differs.
     pub kind: Kind,
     /// Rows that only the store set aside has.
     pub there: Part,
@@ -60,7 +60,7 @@ pub struct Difference {
 /// A row that is shown.
 #[derive(Debug)]
 pub struct Shown {
-    /// Of which table.
+    /// The row's table.
     pub kind: Kind,
     /// Who has it.
     pub side: Side,
@@ -70,7 +70,7 @@ pub struct Shown {
     pub fields: Fields,
 }
 
-/// What was found.
+/// The result of a comparison, by table.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The tables that were compared.

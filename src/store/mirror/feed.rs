@@ -28,7 +28,7 @@ pub struct Todo {
     pub rows: std::collections::BTreeSet<(Kind, String)>,
     /// Changes are missing: all rows must be looked at.
     pub is_lost: bool,
-    /// There is more.
+    /// True when there is more to apply.
     pub more: bool,
 }
 
@@ -105,14 +105,14 @@ impl Reader<'_> {
         table.range(from..=to)?.map(|entry| Ok(entry?.0.value())).collect()
     }
 
-    /// A node.
+    /// The stored row of a node.
     pub fn node_record(&self, id: &str) -> Result<Option<NodeRecord>, StoreError> {
         let bytes = self.txn().open_table(NODES)?;
         let Some(bytes) = bytes.get(id)? else { return Ok(None) };
         Ok(Some(row::open::<NodeRow>(bytes.value(), id)?.into_record(id)))
     }
 
-    /// A session.
+    /// The stored row of a session.
     pub fn session_record(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
         let bytes = self.txn().open_table(SESSIONS)?;
         let Some(bytes) = bytes.get(id)? else { return Ok(None) };

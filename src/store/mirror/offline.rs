@@ -35,9 +35,9 @@ pub struct Files {
 /// What a check has found.
 #[derive(Debug, Default)]
 pub struct Checked {
-    /// What is there.
+    /// What was found, a sentence for each file.
     pub found: Vec<String>,
-    /// What is wrong.
+    /// What is wrong, a sentence each; empty: nothing.
     pub problems: Vec<String>,
 }
 

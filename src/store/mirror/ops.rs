@@ -18,12 +18,12 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Edits handed to the hub at once: ingest waits for one commit of so many, some 50 ms.
 const CHUNK: usize = 1_000;
 
-/// What was noted.
+/// Changes that SQLite's triggers noted.
 #[derive(Debug, Default)]
 pub struct Noted {
     /// As edits, in portions for the hub.
     pub portions: Vec<Edits>,
-    /// There is more.
+    /// True when there are more than were read.
     pub more: bool,
     /// Keys that are no text: tables and keys.
     pub senseless: Vec<(&'static Table, Vec<u8>)>,

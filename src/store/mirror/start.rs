@@ -29,7 +29,7 @@ pub enum First {
 /// The store, and what to do with its mirror.
 #[derive(Debug)]
 pub struct Opened {
-    /// The store.
+    /// The open store.
     pub store: Store,
     /// What it holds.
     pub loaded: Loaded,

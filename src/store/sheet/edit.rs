@@ -33,9 +33,9 @@ pub const OPERATOR: &str = "operator via supervisor.db";
 /// One row's change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
-    /// In which table.
+    /// The table of the row.
     pub kind: Kind,
-    /// Which row.
+    /// The row's primary key, as text.
     pub key: String,
     /// What became of it.
     pub deed: Deed,
@@ -89,7 +89,7 @@ pub struct Decided {
     pub done: Vec<Outcome>,
     /// The number of the last one in the mirror's own list; 0 when they do not come from there.
     pub upto: u64,
-    /// When.
+    /// When it was decided.
     pub at: Time,
     /// By whom, when not by an operator with SQL.
     pub by: Option<&'static str>,

@@ -57,7 +57,7 @@ const WORD: &str = "TEXT NOT NULL DEFAULT ''";
 /// What a column holds: how its value is made of a row's fields, and what a new value changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
-    /// The row's name.
+    /// The row's name, its primary key as text.
     Name,
     /// The row's number.
     Number,
@@ -98,7 +98,7 @@ pub enum Holds {
 /// A column.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name.
+    /// Its name in supervisor.db.
     pub name: &'static str,
     /// The row's field that it shows; empty where it is no single one.
     pub field: &'static str,
@@ -115,7 +115,7 @@ pub struct Column {
 pub struct Table {
     /// Whose rows.
     pub kind: Kind,
-    /// Its name.
+    /// Its name in supervisor.db.
     pub name: &'static str,
     /// The first version that has it.
     since: i64,
@@ -134,7 +134,7 @@ const fn same(name: &'static str, holds: Holds, sql: &'static str) -> Column {
 
 const EXTRA: Column = column("extra", "", Holds::Extra, "TEXT");
 
-/// All of them.
+/// Every table of supervisor.db, in the order in which they are written.
 pub static TABLES: [Table; 12] = [
     Table {
         kind: Kind::Event,

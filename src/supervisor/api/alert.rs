@@ -29,7 +29,7 @@ const MOST_TEXT: usize = 33 * 1024;
 pub struct AlertQuery {
     /// `firing`, `acknowledged`, `resolved`, `open` (not resolved) or `all`; by default `open`.
     status: Option<String>,
-    /// At least so severe: `low`, `medium`, `high` or `critical`.
+    /// At least of this severity: `low`, `medium`, `high` or `critical`.
     severity: Option<String>,
     /// Of this kind, such as `node.offline`.
     name: Option<String>,
@@ -95,8 +95,8 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     }
 }
 
-/// Says that one knows. What happened once is over with that; what lasts goes on without being told again. The same
-/// again is fine, and the first one counts.
+/// Acknowledges an alert. A one-off one is resolved by it; a lasting one stays open without further notifications.
+/// Repeating it is fine, and the first one counts.
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/ack", params(("id" = u64, Path)), responses((status = 200, body = Answer<Alert>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn acknowledge(
     State(shared): State<Shared>,
@@ -108,8 +108,8 @@ pub async fn acknowledge(
     one(answer.await.map_err(|_| Stopped)??)
 }
 
-/// Reports how an incident stands that people work on: it is an alert until it is over, said again every quarter of an
-/// hour while nothing is reported. The same again is fine.
+/// Reports the status of an incident that people work on: it is an alert until it is resolved, raised again
+/// every quarter of an hour without a report. Repeating it is fine.
 #[utoipa::path(post, path = "/api/v1/alerts", request_body = AlertRequest, responses((status = 200, body = Answer<Alert>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn report(
     State(shared): State<Shared>,

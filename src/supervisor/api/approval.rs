@@ -27,11 +27,11 @@ use crate::supervisor::shared::Shared;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ApprovalQuery {
-    /// `wanted` (an answer is), `open` (something may still become of it), `all`, or one of the states; by default `open`.
+    /// `wanted` (waiting for an answer), `open` (not finished), `all`, or one of the states; by default `open`.
     status: Option<String>,
-    /// Of this session.
+    /// Only those of this session.
     session_id: Option<String>,
-    /// Of this node.
+    /// Only those of this node.
     node_id: Option<String>,
     /// At most so many; default 100, at most 1000.
     limit: Option<usize>,
@@ -39,7 +39,7 @@ pub struct ApprovalQuery {
     cursor: Option<String>,
 }
 
-/// Approvals, oldest first: who waits longest stands at the top.
+/// Approvals, oldest first: the one that waits longest is at the top.
 #[utoipa::path(get, path = "/api/v1/approvals", params(ApprovalQuery), responses((status = 200, body = Answer<Vec<ApprovalView>>), (status = 400, body = Refusal), (status = 401, body = Refusal)))]
 pub async fn list(
     State(shared): State<Shared>,
@@ -95,8 +95,8 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     shown(&shared, &id).await
 }
 
-/// Answers. The first answer counts; the same again is fine; another one gets 409 and the name of who was first. Waits
-/// for the node's word, at most `timeout` seconds.
+/// Answers an approval. The first answer counts; repeating it is fine; another one gets 409 and the name of
+/// who was first. Waits for the node's confirmation, at most `timeout` seconds.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/answer", params(("id" = String, Path)), request_body = AnswerRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn answer(
     State(shared): State<Shared>,
@@ -128,7 +128,7 @@ fn fits(approval: &Approval, reply: &Reply) -> Result<(), ApiError> {
     }
 }
 
-/// Puts one off: it is told again after so many seconds, and its time limit is not over before.
+/// Snoozes one: people are notified again after so many seconds, and its time limit does not end before.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}/snooze", params(("id" = String, Path)), request_body = SnoozeRequest, responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn snooze(
     State(shared): State<Shared>,

@@ -22,7 +22,7 @@ use crate::supervisor::shared::Shared;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SearchParams {
-    /// A text that a row holds anywhere.
+    /// A text that a row contains anywhere.
     text: String,
     /// At most so many rows; default 100, at most 1000.
     limit: Option<usize>,
@@ -36,7 +36,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Archive>> {
     page(all, Meta { total, ..Meta::default() })
 }
 
-/// Archived rows that hold a text, the newest archive first.
+/// Archived rows that contain a text, the newest archive first.
 #[utoipa::path(get, path = "/api/v1/archives/search", params(SearchParams), responses((status = 200, body = Answer<Vec<ArchivedRow>>), (status = 401, body = Refusal)))]
 pub async fn search(
     State(shared): State<Shared>,
@@ -67,7 +67,7 @@ pub async fn search(
     page(found, meta)
 }
 
-/// Brings an archive's rows back into the store for a week. Doing it twice does no harm.
+/// Restores an archive's rows into the store for a week. Repeating it does no harm.
 #[utoipa::path(post, path = "/api/v1/archives/{name}/restore", params(("name" = String, Path)), responses((status = 200, body = Answer<Archive>), (status = 404, body = Refusal)))]
 pub async fn restore(
     State(shared): State<Shared>,

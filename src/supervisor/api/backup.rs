@@ -24,7 +24,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Backup>> {
     page(shown, Meta { total, ..Meta::default() })
 }
 
-/// Makes a backup, looks through it, and answers when it is there.
+/// Makes a backup, verifies it, and answers when it is there.
 #[utoipa::path(post, path = "/api/v1/backups", responses((status = 200, body = Answer<Backup>), (status = 500, body = Refusal)))]
 pub async fn make(State(shared): State<Shared>, Extension(who): Extension<Who>) -> Answered<Backup> {
     let began = Stopwatch::start();
@@ -39,7 +39,7 @@ pub async fn make(State(shared): State<Shared>, Extension(who): Extension<Who>) 
     }
 }
 
-/// Looks through a backup; `problem` says what is wrong with it. `newest` is a name, too.
+/// Verifies a backup; `problem` says what is wrong with it. `newest` is a name, too.
 #[utoipa::path(post, path = "/api/v1/backups/{name}/verify", params(("name" = String, Path)), responses((status = 200, body = Answer<Backup>), (status = 404, body = Refusal)))]
 pub async fn verify(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Backup> {
     let all = shared.backups.list();

@@ -18,7 +18,7 @@ use crate::supervisor::hub::input::Input;
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
-/// Every budget and how it stands; one that is for each session, once for each that has used something.
+/// Every budget with its status; a budget for each session has an entry for each that has used something.
 #[utoipa::path(get, path = "/api/v1/budgets", responses((status = 200, body = Answer<Vec<BudgetView>>), (status = 401, body = Refusal)))]
 pub async fn list(State(shared): State<Shared>) -> Answered<Vec<BudgetView>> {
     let all = shared.hub.view().all_budgets(clock::now());
@@ -26,7 +26,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<BudgetView>> {
     page(all, Meta { total, ..Meta::default() })
 }
 
-/// One budget; one that is for each session, once for each that has used something.
+/// One budget; a budget for each session has an entry for each that has used something.
 #[utoipa::path(get, path = "/api/v1/budgets/{name}", params(("name" = String, Path)), responses((status = 200, body = Answer<Vec<BudgetView>>), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Vec<BudgetView>> {
     let view = shared.hub.view();
@@ -37,7 +37,7 @@ pub async fn get(State(shared): State<Shared>, Path(name): Path<String>) -> Answ
     page(its, Meta { total, ..Meta::default() })
 }
 
-/// Makes a budget, or another of one that was made so.
+/// Creates a budget, or changes one that was created here.
 #[utoipa::path(put, path = "/api/v1/budgets/{name}", params(("name" = String, Path)), request_body = BudgetRequest, responses((status = 200, body = Answer<Budget>), (status = 400, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn set(
     State(shared): State<Shared>,
@@ -73,7 +73,7 @@ pub async fn set(
     change(&shared, who, BudgetChange::Set(budget)).await
 }
 
-/// Removes a budget. One of the configuration is removed there.
+/// Removes a budget. One that is set in the configuration can only be removed there.
 #[utoipa::path(delete, path = "/api/v1/budgets/{name}", params(("name" = String, Path)), responses((status = 200, body = Answer<Budget>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn remove(
     State(shared): State<Shared>,

@@ -38,7 +38,7 @@ pub async fn queue(State(shared): State<Shared>, Path(name): Path<String>) -> An
     page(rows, Meta { total, ..Meta::default() })
 }
 
-/// Sends a trial through a channel, past its queue, and tells what became of it.
+/// Sends a test notification through a channel, past its queue, and returns the result.
 #[utoipa::path(post, path = "/api/v1/channels/{name}/test", params(("name" = String, Path)), responses((status = 200, body = Answer<Trial>), (status = 404, body = Refusal)))]
 pub async fn test(
     State(shared): State<Shared>,
@@ -70,7 +70,7 @@ pub async fn test(
     one(Trial { channel: name, delivered: problem.is_empty(), problem, took_ms })
 }
 
-/// Tries again what was given up on a channel.
+/// Retries what was given up on a channel.
 #[utoipa::path(post, path = "/api/v1/channels/{name}/retry", params(("name" = String, Path)), responses((status = 200, body = Answer<Channel>), (status = 404, body = Refusal)))]
 pub async fn retry(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Channel> {
     let kind = known(&shared, &name)?;

@@ -34,11 +34,11 @@ const MAX_KEY: usize = 256;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CommandParams {
-    /// Of this node.
+    /// Only those for this node.
     node_id: Option<String>,
-    /// Of this session.
+    /// Only those for this session.
     session_id: Option<String>,
-    /// In this state.
+    /// Only those in this state.
     state: Option<CommandState>,
     /// At most so many; default 100, at most 1000.
     limit: Option<usize>,
@@ -84,7 +84,7 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     }
 }
 
-/// Asks for something. Answers when it has ended, or after `timeout` seconds with the state it has then.
+/// Sends a command. Answers when it has ended, or after `timeout` seconds with the state it has then.
 #[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn ask(
     State(shared): State<Shared>,
@@ -101,8 +101,8 @@ pub async fn ask(
     one(show_command(&asking::command(&shared.hub, who, request).await?))
 }
 
-/// Drops a command that has not begun. One that its node may have already is left to the node; the answer waits a
-/// moment for its word.
+/// Cancels a command that has not started. One that its node may have already is left to the node; the
+/// answer waits a moment for its confirmation.
 #[utoipa::path(post, path = "/api/v1/commands/{id}/cancel", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn cancel(
     State(shared): State<Shared>,

@@ -59,7 +59,7 @@ pub async fn of_period(State(shared): State<Shared>, Path(period): Path<String>)
     report(&shared, named(&period)?).await
 }
 
-/// What tokens cost: the configuration's prices first, then those that came with the program.
+/// What tokens cost: the configuration's prices first, then the built-in ones.
 #[utoipa::path(get, path = "/api/v1/cost/prices", responses((status = 200, body = Answer<Vec<ModelPrice>>), (status = 401, body = Refusal)))]
 pub async fn prices(State(shared): State<Shared>) -> Answered<Vec<ModelPrice>> {
     let view = shared.hub.view();

@@ -33,7 +33,7 @@ pub struct Health {
     /// `retention.max_size`. Only for those with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<BTreeMap<&'static str, u64>>,
-    /// When.
+    /// When it was looked at (RFC 3339).
     #[serde(with = "crate::protocol::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     timestamp: Time,
@@ -47,7 +47,7 @@ pub struct Component {
     /// Seconds by which it is behind; of the mirror alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_seconds: Option<f64>,
-    /// Why not.
+    /// Why it is not healthy; absent when it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -95,7 +95,7 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
     (status, Json(health)).into_response()
 }
 
-/// How each part is.
+/// The health of each component, and disk use.
 #[utoipa::path(get, path = "/api/v1/health", responses((status = 200, body = Health)))]
 pub async fn api(State(shared): State<Shared>) -> Json<Health> {
     let files = files(&shared).await;

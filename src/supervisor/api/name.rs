@@ -28,7 +28,7 @@ const COMMANDS: usize = 1000;
 pub struct NameQuery {
     /// `session`, `node`, `project`, `command`, `approval`, `alert`, `silence`, `budget` or `channel`.
     kind: String,
-    /// Only those that begin so.
+    /// Only names that begin with this.
     prefix: Option<String>,
     /// At most so many; default 20, at most 200.
     limit: Option<usize>,

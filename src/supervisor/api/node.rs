@@ -69,8 +69,8 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     }
 }
 
-/// Forgets what epochs a node was given, when they are wrong: a connected agent has to say hello again, and whoever says it
-/// next in the name of this node is the node.
+/// Resets the epochs of a node, when they are wrong: a connected agent is disconnected, and the next agent
+/// that connects under this name becomes the node.
 #[utoipa::path(post, path = "/api/v1/nodes/{id}/forget-epoch", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn forget_epoch(
     State(shared): State<Shared>,
@@ -90,7 +90,7 @@ pub async fn forget_epoch(
     }
 }
 
-/// Removes a node that is offline and will not come again. Its sessions leave the lists and stay readable.
+/// Removes a node that is offline and will not come back. Its sessions leave the lists and stay readable.
 #[utoipa::path(delete, path = "/api/v1/nodes/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<Node>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn remove(
     State(shared): State<Shared>,

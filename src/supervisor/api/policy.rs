@@ -55,7 +55,7 @@ fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) 
     }
 }
 
-/// What is halted.
+/// Lists the halts: project or everything, by whom, and since when.
 #[utoipa::path(get, path = "/api/v1/halts", responses((status = 200, body = Answer<Vec<Halt>>), (status = 401, body = Refusal)))]
 pub async fn halts(State(shared): State<Shared>) -> Answered<Vec<Halt>> {
     let view = shared.hub.view();

@@ -36,13 +36,13 @@ pub struct DaysQuery {
     provider: Option<String>,
 }
 
-/// How fetching the bills of each provider goes.
+/// The status of fetching the bills of each provider.
 #[utoipa::path(get, path = "/api/v1/cost/status", responses((status = 200, body = Answer<Vec<ProviderStatus>>), (status = 401, body = Refusal)))]
 pub async fn status(State(shared): State<Shared>) -> Answered<Vec<ProviderStatus>> {
     all(&shared)
 }
 
-/// Fetches the bills of all providers now, waits for it up to 25 seconds, and answers how it went.
+/// Fetches the bills of all providers now, waits for it up to 25 seconds, and answers with their status.
 #[utoipa::path(post, path = "/api/v1/cost/update", responses((status = 200, body = Answer<Vec<ProviderStatus>>), (status = 401, body = Refusal)))]
 pub async fn update(
     State(shared): State<Shared>,

@@ -22,7 +22,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<RouteView>> {
     many(view.settings.routing.routes.iter().map(|route| show(&view, route)).collect())
 }
 
-/// Which routes an event takes, or an alert (`alert:42`), and why the others do not.
+/// Which routes an event or an alert (`alert:42`) matches, and why the others do not.
 #[utoipa::path(post, path = "/api/v1/routes/test/{id}", params(("id" = String, Path, description = "the number or the id of an event, or `alert:` and the number of an alert")), responses((status = 200, body = Answer<Vec<RouteView>>), (status = 404, body = Refusal)))]
 pub async fn test(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Vec<RouteView>> {
     let view = shared.hub.view();

@@ -25,9 +25,9 @@ use crate::supervisor::shared::Shared;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SessionQuery {
-    /// Of this node.
+    /// Only those on this node.
     node_id: Option<String>,
-    /// Of this project.
+    /// Only those of this project.
     project: Option<String>,
     /// In one of these states (comma between them).
     status: Option<String>,
@@ -35,7 +35,7 @@ pub struct SessionQuery {
     label: Option<String>,
     /// Helpers of this session only.
     parent_id: Option<String>,
-    /// `true`: those that were archived, too.
+    /// `true`: archived ones, too.
     all: Option<bool>,
     /// At most so many; default 100, at most 1000.
     limit: Option<usize>,
@@ -80,7 +80,7 @@ struct Filter {
     project: Option<String>,
     parent_id: Option<String>,
     status: Vec<Status>,
-    /// Those that were put away, unless they are wanted too.
+    /// Archived ones, unless they are wanted too.
     archived: HashSet<SessionId>,
     labels: Vec<String>,
 }
@@ -158,7 +158,7 @@ fn listed(text: Option<String>) -> Vec<String> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Sessions that were put away.
+/// Sessions that are archived.
 fn archived(view: &View) -> HashSet<SessionId> {
     let marked = view.all_kept(MARKS);
     marked.filter(|(_, marks)| marks.archived.is_some()).map(|(id, _)| SessionId::new(id)).collect()

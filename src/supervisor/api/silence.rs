@@ -27,7 +27,7 @@ const LONGEST: u64 = 30 * 86_400;
 /// Characters of a reason.
 const MOST_REASON: usize = 500;
 
-/// Silences that hold.
+/// Active silences.
 #[utoipa::path(get, path = "/api/v1/silences", responses((status = 200, body = Answer<Vec<Silence>>), (status = 401, body = Refusal)))]
 pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Silence>> {
     let all = all(&shared);
@@ -35,8 +35,8 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Silence>> {
     page(all, Meta { total, ..Meta::default() })
 }
 
-/// Tells nobody of some alerts for a while. They are raised and shown as ever, and told when it is over if they are still
-/// so.
+/// Silences some alerts for a while. They are still raised and listed, and notified when it ends if they are
+/// still open.
 #[utoipa::path(post, path = "/api/v1/silences", request_body = SilenceRequest, responses((status = 200, body = Answer<Silence>), (status = 400, body = Refusal)))]
 pub async fn begin(
     State(shared): State<Shared>,
@@ -75,7 +75,7 @@ pub async fn begin(
     }
 }
 
-/// Ends a silence before its time.
+/// Ends a silence early.
 #[utoipa::path(post, path = "/api/v1/silences/{id}/expire", params(("id" = String, Path)), responses((status = 200, body = Answer<Silence>), (status = 404, body = Refusal)))]
 pub async fn expire(
     State(shared): State<Shared>,

@@ -14,7 +14,7 @@ use crate::supervisor::aside::{self, Wanted};
 use crate::supervisor::refusal::ApiError;
 use crate::supervisor::shared::Shared;
 
-/// What a store that was set aside and the present one hold differently.
+/// Compares a store that was set aside with the present one.
 #[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn diff(State(shared): State<Shared>, Body(request): Body<StoreRequest>) -> Answered<StoreDiff> {
     let wanted = find(&shared, request)?;
@@ -23,7 +23,7 @@ pub async fn diff(State(shared): State<Shared>, Body(request): Body<StoreRequest
     one(blocking(work).await?)
 }
 
-/// Brings back what a store that was set aside holds and the present one lacks. Doing it twice does no harm.
+/// Brings back rows that only a store that was set aside has. Repeating it does no harm.
 #[utoipa::path(post, path = "/api/v1/store/merge", request_body = StoreRequest, responses((status = 200, body = Answer<StoreMerge>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn merge(
     State(shared): State<Shared>,
@@ -39,7 +39,7 @@ pub async fn merge(
     one(blocking(work).await?)
 }
 
-/// How far work is that takes long.
+/// Progress of long-running work.
 #[utoipa::path(get, path = "/api/v1/progress", responses((status = 200, body = Answer<Vec<Doing>>), (status = 401, body = Refusal)))]
 pub async fn progress(State(shared): State<Shared>) -> Answered<Vec<Doing>> {
     let all: Vec<Doing> = shared

@@ -49,8 +49,9 @@ pub struct StreamParams {
     live: bool,
 }
 
-/// Follows events as they are stored. The first event is `verdict`, the others are `event` (with the cursor as `id`)
-/// and, when asked for, `live`, and `dropped` with how many live ones were left out for a slow reader. Without `cursor` (or the header `Last-Event-ID`) it begins now.
+/// Follows events as they are stored. The first event is `verdict`, the others are `event` (with the cursor as
+/// `id`) and, when asked for, `live`, and `dropped` with how many live ones a slow reader missed. Without `cursor`
+/// (or the header `Last-Event-ID`) it begins now.
 #[utoipa::path(get, path = "/api/v1/stream", params(EventParams, StreamParams), responses((status = 200, content_type = "text/event-stream"), (status = 401, body = Refusal)))]
 pub async fn open(
     State(shared): State<Shared>,

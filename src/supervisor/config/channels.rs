@@ -36,7 +36,7 @@ pub struct Channel {
     pub group: Duration,
     /// A notice that was not delivered within this time is given up.
     pub give_up: Duration,
-    /// What it is.
+    /// Its type and what that needs.
     pub kind: Kind,
 }
 
@@ -56,7 +56,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",

@@ -15,7 +15,7 @@ use crate::protocol::node::NodeId;
 pub enum Effect {
     /// A new connection takes the place of the node's older one.
     Attach {
-        /// Whose.
+        /// The node's name.
         node: NodeId,
         /// The way to it.
         link: Link,

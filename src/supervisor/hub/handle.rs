@@ -36,7 +36,7 @@ impl Hub {
         self.room.share()
     }
 
-    /// The present state.
+    /// The state after the last transaction; cheap to get and never changes.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
     }

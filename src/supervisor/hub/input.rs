@@ -68,7 +68,7 @@ impl Closer {
 /// Which connection of a node an input came over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {
-    /// The node.
+    /// The node's name.
     pub node: NodeId,
     /// Its connection's epoch. Inputs of an older epoch than the node's are void.
     pub epoch: u64,
@@ -86,7 +86,7 @@ pub enum NotAccepted {
     /// The node has more open commands than it may.
     #[error("node {node} has {open} commands waiting already; wait for some to end")]
     TooMany {
-        /// The node.
+        /// The node's name.
         node: NodeId,
         /// Its open commands.
         open: usize,
@@ -111,9 +111,9 @@ pub enum NotAccepted {
 /// A command request on its way to the hub.
 #[derive(Debug)]
 pub struct Asked {
-    /// What is asked.
+    /// The request as it was sent.
     pub request: CommandRequest,
-    /// By whom.
+    /// Name, credential and way in of whoever asks.
     pub who: Who,
     /// The identity it gets if it is new.
     pub id: CommandId,
@@ -138,7 +138,7 @@ impl Asked {
 /// What came of asking a provider.
 #[derive(Debug)]
 pub struct Billed {
-    /// Which.
+    /// The provider whose bills they are.
     pub provider: Provider,
     /// Its bills by day; or what went wrong, and how much that matters.
     pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
@@ -149,11 +149,11 @@ pub struct Billed {
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// Of which kind.
+    /// The alert's name, such as `store.failed`.
     pub name: &'static str,
     /// How much it matters.
     pub severity: Severity,
-    /// One sentence.
+    /// One sentence for people.
     pub text: String,
 }
 
@@ -190,7 +190,7 @@ impl Alert {
 /// Something that can be well or not, as an edge has seen it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
-    /// Of which kind.
+    /// The alert's name, such as `store.failed`.
     pub name: String,
     /// What it is about: a node, a disk; empty: the supervisor itself.
     pub about: String,
@@ -203,9 +203,9 @@ pub struct Symptom {
 /// What people report of an incident.
 #[derive(Debug)]
 pub struct OfIncident {
-    /// How it stands.
+    /// The report: open with its severity, or resolved.
     pub request: protocol::alert::AlertRequest,
-    /// Who.
+    /// Who reports it.
     pub who: Who,
     /// The alert as it is then.
     pub reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
@@ -216,22 +216,22 @@ pub struct OfIncident {
 pub enum OfApprovals {
     /// Somebody was told of them. Whoever only looks changes nothing.
     Seen {
-        /// Which.
+        /// Ids of the approvals.
         ids: Vec<protocol::approval::ApprovalId>,
         /// Who, or where.
         by: String,
-        /// By which way.
+        /// The channel they were delivered over.
         over: String,
         /// `delivered`.
         note: String,
     },
     /// One is not to be told again for a while.
     Snooze {
-        /// Which.
+        /// Id of the approval.
         id: protocol::approval::ApprovalId,
         /// For how many seconds; 0: it is told now.
         seconds: u64,
-        /// Who.
+        /// Who asks.
         who: Who,
         /// The approval as it is then.
         reply: oneshot::Sender<Result<protocol::approval::Approval, NotAccepted>>,
@@ -246,7 +246,7 @@ pub type Greeted = Result<Welcome, String>;
 pub enum Input {
     /// An agent said hello.
     Connect {
-        /// Who it is.
+        /// The agent's first frame.
         hello: Hello,
         /// From where.
         address: String,
@@ -257,78 +257,78 @@ pub enum Input {
     },
     /// A connection ended.
     Disconnect {
-        /// Which.
+        /// The connection that ended.
         from: From,
-        /// Why.
+        /// Why it ended, in a few words.
         reason: String,
     },
     /// Durable events.
     Events {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
         /// Without holes.
         batch: Events,
     },
     /// A node's whole picture.
     Snapshot {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
         /// The picture.
         snapshot: Snapshot,
     },
     /// A node lives.
     Heartbeat {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
         /// How its machine is; absent from the predecessor's agents.
         heartbeat: Option<Heartbeat>,
     },
     /// A node has begun a command.
     CommandAck {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
-        /// Which.
+        /// The acknowledgement, with the command's id.
         ack: CommandAck,
     },
     /// A node has ended a command.
     CommandResult {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
-        /// Which.
+        /// Id of the command.
         id: CommandId,
-        /// How.
+        /// The outcome that the node reports.
         result: CommandResult,
     },
     /// Somebody asks for something.
     Command(Box<Asked>),
     /// Somebody does not want a command any more.
     Cancel {
-        /// Which.
+        /// Id of the command.
         id: CommandId,
-        /// Who.
+        /// Who asks.
         who: Who,
         /// The command as it is then: ended, or left to its node, which drops it when it has not begun.
         reply: oneshot::Sender<Result<Command, NotAccepted>>,
     },
     /// Somebody waits for a command's end.
     Await {
-        /// Which.
+        /// Id of the command.
         id: CommandId,
         /// Gets the command when it has ended; dropped when it is not open.
         reply: oneshot::Sender<Command>,
     },
     /// An operator changed the mirror with SQL.
     Edits {
-        /// What.
+        /// The changes in their order.
         edits: Edits,
         /// Told when it is stored, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
     },
     /// Old rows leave the store, or archived ones come back.
     Move {
-        /// Who does it.
+        /// The actor for the audit log.
         by: &'static str,
-        /// Which rows.
+        /// The rows and what becomes of them.
         list: Vec<Edit>,
         /// Told when it is stored, or why it is not.
         reply: oneshot::Sender<Result<(), String>>,
@@ -355,7 +355,7 @@ pub enum Input {
     Suspect(String),
     /// Whatever epochs a node was given are forgotten: whoever says hello in its name next is the node.
     ForgetEpoch {
-        /// Which node.
+        /// The node's name.
         node: NodeId,
         /// Who says so.
         by: Who,
@@ -374,25 +374,25 @@ pub enum Input {
     Symptom(Symptom),
     /// Somebody says that they know of an alert.
     Acknowledge {
-        /// Which.
+        /// The alert's number.
         id: u64,
-        /// Who.
+        /// Who asks.
         who: Who,
         /// The alert as it is then.
         reply: oneshot::Sender<Result<protocol::alert::Alert, NotAccepted>>,
     },
     /// A node needs money for a turn.
     Lease {
-        /// Over which connection.
+        /// The connection it came over.
         from: From,
         /// For what.
         ask: LeaseRequest,
     },
     /// Somebody changes a budget.
     Budget {
-        /// How.
+        /// The change.
         change: BudgetChange,
-        /// Who.
+        /// Who asks.
         by: Who,
         /// The budget as it is then.
         reply: oneshot::Sender<Result<Budget, NotAccepted>>,
@@ -401,9 +401,9 @@ pub enum Input {
     Notice(Happening),
     /// Somebody removes a node that is offline.
     RemoveNode {
-        /// Which.
+        /// The node's name.
         id: NodeId,
-        /// Who.
+        /// Who asks.
         by: Who,
         /// The node as it was.
         reply: oneshot::Sender<Result<Box<protocol::node::Node>, NotAccepted>>,
@@ -477,6 +477,6 @@ impl Input {
 pub struct Timed {
     /// When, by both clocks.
     pub clock: Reading,
-    /// What.
+    /// The input itself.
     pub input: Input,
 }

@@ -40,7 +40,7 @@ pub enum Delivery {
 /// Which notice in which queue. The identity guards against a place that was used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// The channel.
+    /// The channel's name.
     pub channel: String,
     /// The place in its queue.
     pub no: u64,
@@ -51,7 +51,7 @@ pub struct Ticket {
 /// A notice as a channel gets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parcel {
-    /// What is told.
+    /// The notification to deliver.
     pub notice: Notice,
     /// What the far side calls the first notice of the same subject, when it has one: what it may change instead of
     /// saying something new.
@@ -69,9 +69,9 @@ pub enum Happening {
     Silence((Silence, Who), oneshot::Sender<bool>),
     /// Somebody ends a silence before its time. Told whether there was one.
     Unsilence {
-        /// Which.
+        /// The silence's id.
         id: String,
-        /// Who.
+        /// Who ends it.
         who: Who,
         /// The answer.
         reply: oneshot::Sender<bool>,

@@ -20,7 +20,7 @@ use crate::store::tail::Tail;
 /// What the store holds, and what is found through it. It changes with a transaction only.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
-    /// The store's name.
+    /// The store's id.
     pub store_id: Arc<str>,
     /// The last committed event.
     pub last_seq: u64,

@@ -22,7 +22,7 @@ use crate::store::kept::LEDGER;
 /// Sessions that are looked through for the one that was meant: the hub does nothing else meanwhile.
 const MAX_OFFERED: usize = 1000;
 
-/// The present state, in three parts by where each comes from.
+/// The hub's state after its last transaction, in three parts by where each comes from.
 #[derive(Clone, Debug)]
 pub struct View {
     /// What the store holds.

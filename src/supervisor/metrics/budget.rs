@@ -28,7 +28,7 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// Under their names.
+    /// Registers the metrics under their names.
     pub(super) fn name(&self, of: &mut Registry) {
         of.register("budget_limit_dollars", "What may be spent in this period", self.limit.clone());
         of.register("budget_spent_dollars", "Spent in this period", self.spent.clone());

@@ -37,7 +37,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Under their names.
+    /// Registers the metrics under their names.
     pub fn name(&self, root: &mut Registry) {
         let of = root.sub_registry_with_prefix("hal_cost_today");
         of.register("usd", "US dollars spent since midnight UTC, as far as known", self.spent.clone());

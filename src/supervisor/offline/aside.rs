@@ -16,7 +16,7 @@ use crate::supervisor::metrics::Metrics;
 /// Who is named in the audit log.
 const ACTOR: &str = "hal-supervisor store merge";
 
-/// Compares.
+/// Compares the store with one that was set aside, and returns the lines to print.
 pub fn diff(files: &Files, which: &Which) -> Result<String, StoreError> {
     let (store, _) = files.take()?;
     let wanted = aside::find(&files.store, request(which, false)).map_err(StoreError::Refused)?;

@@ -29,7 +29,7 @@ pub struct Email {
 }
 
 impl Email {
-    /// As configured.
+    /// Makes the channel from its configuration; `Err` says why it cannot be used.
     pub fn new(config: &channels::Email) -> Result<Self, String> {
         let mut tls = TlsParameters::builder(config.host.clone());
         if let Some(file) = &config.ca_file {

@@ -23,7 +23,7 @@ pub struct PagerDuty {
 }
 
 impl PagerDuty {
-    /// As configured.
+    /// Makes the channel from its configuration; `Err` says why it cannot be used.
     pub fn new(config: &channels::PagerDuty) -> Result<Self, String> {
         let client = http::client().build().map_err(|error| http::short(&error))?;
         let url = config.url.join("/v2/enqueue").map_err(|error| error.to_string())?;

@@ -39,7 +39,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Webhook {
-    /// As configured.
+    /// Makes the channel from its configuration; `Err` says why it cannot be used.
     pub fn new(config: &channels::Webhook) -> Result<Self, String> {
         let client = http::client();
         let client = if config.allow_private { client } else { client.dns_resolver(Guarded) };

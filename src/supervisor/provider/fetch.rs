@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A try that has failed.
 #[derive(Debug)]
 pub struct Failed {
-    /// One sentence.
+    /// What went wrong, in one sentence.
     pub text: String,
     /// How long the provider wants us to wait.
     pub wait: Duration,
@@ -48,12 +48,12 @@ impl From<Trouble> for Failed {
 
 /// Asks one provider.
 pub struct Fetcher<'a> {
-    /// Which.
+    /// The provider whose bills are fetched.
     pub provider: Provider,
     /// The way to it.
     pub access: &'a Access,
     bills: &'a Bills,
-    /// Who asks.
+    /// The HTTP client.
     pub http: Client,
 }
 

@@ -30,7 +30,7 @@ const SLACK_MS: i64 = 60_000;
 /// A missed event.
 #[derive(Debug)]
 pub struct Missed {
-    /// The event.
+    /// The event as opencode stored it.
     pub event: Stored,
     /// The real path of its session's directory.
     pub directory: Option<String>,

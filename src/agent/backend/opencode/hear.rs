@@ -36,7 +36,7 @@ pub enum Fate {
 pub struct Frame {
     /// The directory concerned; absent or `global` when there is none.
     pub directory: Option<String>,
-    /// The event.
+    /// The event itself, with its type and properties.
     pub payload: Payload,
 }
 
@@ -46,7 +46,7 @@ pub struct Payload {
     /// Its identity; sorts by time.
     #[serde(default)]
     pub id: String,
-    /// Its type.
+    /// The event's type, such as `session.idle`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The rest; absent in a `sync`.
@@ -63,7 +63,7 @@ pub struct Twin {
     pub id: String,
     /// Its number in its session's history.
     pub seq: u64,
-    /// The session.
+    /// Id of the session.
     #[serde(rename = "aggregateID")]
     pub session_id: SessionId,
 }

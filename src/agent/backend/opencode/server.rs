@@ -56,9 +56,9 @@ pub enum StartError {
     /// The program cannot be run.
     #[error("the program {program:?} cannot be run ({source}); {INSTALL}, or name it in tool_paths.opencode")]
     Spawn {
-        /// What was tried.
+        /// The program that was to be started.
         program: OsString,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// It ended instead of listening.
@@ -88,7 +88,7 @@ pub enum StartError {
     Version {
         /// What it says of itself.
         version: String,
-        /// Which program.
+        /// Path of the program.
         program: PathBuf,
     },
 }
@@ -102,7 +102,7 @@ pub struct Server {
     pub client: Client,
     /// The mark of all its descendants.
     pub mark: String,
-    /// Its version.
+    /// The version it answers with, such as `1.18.33`.
     pub version: String,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// A session as `GET /session` lists it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct SessionInfo {
-    /// Its name.
+    /// Its id, given by opencode.
     pub id: String,
     /// The real path of the directory it works in.
     #[serde(default)]
@@ -171,7 +171,7 @@ impl AskInfo {
 /// One question.
 #[derive(Clone, Debug, Deserialize)]
 pub struct QuestionInfo {
-    /// What is asked.
+    /// The question for the person.
     #[serde(default)]
     pub question: String,
 }
@@ -186,7 +186,7 @@ pub struct Message {
 /// A message.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MessageInfo {
-    /// Its name.
+    /// Its id, given by opencode.
     pub id: String,
     /// `user` or `assistant`.
     #[serde(default)]
@@ -213,7 +213,7 @@ pub struct ErrorInfo {
     /// Its kind, for example `APIError`.
     #[serde(default)]
     pub name: String,
-    /// The rest.
+    /// What belongs to an error of this name.
     #[serde(default)]
     pub data: ErrorData,
 }
@@ -231,7 +231,7 @@ impl ErrorInfo {
 /// What is said about an error.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ErrorData {
-    /// A sentence.
+    /// The error in a sentence, where opencode has one.
     pub message: Option<String>,
 }
 
@@ -255,7 +255,7 @@ pub struct Providers {
 /// Who serves models.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Provider {
-    /// Its name.
+    /// Its id, given by opencode.
     pub id: String,
     /// Its models by name.
     #[serde(default)]
@@ -281,7 +281,7 @@ pub struct ModelLimit {
 /// A kind of agent.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AgentInfo {
-    /// Its name.
+    /// The agent's name, such as `build`.
     pub name: String,
 }
 
@@ -297,7 +297,7 @@ pub struct Health {
 pub struct Stored {
     /// The same identity that it had on the stream.
     pub id: String,
-    /// The session.
+    /// Id of the session that the event belongs to.
     pub aggregate_id: String,
     /// Its number there.
     pub seq: u64,

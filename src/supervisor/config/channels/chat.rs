@@ -26,10 +26,10 @@ pub enum Power {
 }
 
 impl Power {
-    /// All of them.
+    /// Every right, least first.
     const ALL: [Self; 3] = [Self::View, Self::Answer, Self::Manage];
 
-    /// The word.
+    /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::View => "view",

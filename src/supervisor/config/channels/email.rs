@@ -16,7 +16,7 @@ pub enum Encryption {
     StartTls,
     /// It is encrypted from the start.
     Tls,
-    /// It is not.
+    /// No encryption at all.
     None,
 }
 

@@ -32,7 +32,7 @@ const WAIT: Duration = Duration::from_secs(8);
 /// For how long the button puts something off.
 pub const SNOOZE: Duration = Duration::from_secs(15 * 60);
 
-/// Who asks.
+/// The person in a chat who asks, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// For the audit log, such as `discord:ada`.
@@ -50,11 +50,11 @@ pub struct Person {
 pub enum Wish {
     /// How things stand.
     Status,
-    /// The sessions.
+    /// List the open sessions.
     Sessions,
     /// The nodes.
     Nodes,
-    /// What was spent.
+    /// What the sessions have cost.
     Cost,
     /// The end of a session's log.
     Logs(String),
@@ -66,7 +66,7 @@ pub enum Wish {
     Restart(String),
     /// Start a session.
     Start {
-        /// In which project.
+        /// The project to work in.
         project: String,
         /// With which words.
         prompt: String,
@@ -83,10 +83,10 @@ pub enum Wish {
     Acknowledge(u64),
 }
 
-/// What is answered.
+/// An answer to a chat command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The words.
+    /// The text that is shown.
     pub text: String,
     /// False when it was refused or failed.
     pub went_well: bool,

@@ -45,7 +45,7 @@ pub struct Discord {
 }
 
 impl Discord {
-    /// As configured.
+    /// Makes the channel from its configuration; `Err` says why it cannot be used.
     pub fn new(name: &str, config: &channels::Discord, hub: &Hub) -> Result<Self, String> {
         let rest = Rest::new(&config.url, &config.token)?;
         Ok(Self { name: name.to_owned(), config: config.clone(), rest, hub: hub.clone() })

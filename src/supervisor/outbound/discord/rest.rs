@@ -36,14 +36,14 @@ pub enum Trouble {
     Later {
         /// No earlier than after this.
         after: Option<Duration>,
-        /// Why.
+        /// What Discord answered, in a sentence.
         why: String,
     },
     /// It will not go well.
     Refused {
         /// Discord's number for the reason; 0: it gives none.
         code: u64,
-        /// Why.
+        /// What Discord answered, in a sentence.
         why: String,
     },
 }

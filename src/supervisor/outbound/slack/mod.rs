@@ -62,7 +62,7 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// As configured.
+    /// Makes the channel from its configuration; `Err` says why it cannot be used.
     pub fn new(name: &str, config: &channels::Slack, hub: &Hub) -> Result<Self, String> {
         let http = http::client().build().map_err(|error| http::short(&error))?;
         let (name, config, hub) = (name.to_owned(), config.clone(), hub.clone());
