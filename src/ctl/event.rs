@@ -12,6 +12,7 @@ use super::print::text::short;
 use crate::base::clock::{Time, now};
 use crate::base::exit::Failure;
 use crate::protocol::event::EventView;
+use crate::protocol::event::kind::Kind;
 
 /// Events in one page: their data may be large.
 const PAGE: usize = 200;
@@ -158,10 +159,16 @@ fn moment(at: Option<Time>) -> String {
 
 impl Record for EventView {
     fn fields(&self) -> Vec<Field> {
-        let tone = match self.kind.as_str() {
-            "session.error" | "session.interrupted" | "node.offline" | "gap" | "project.error" => Tone::Bad,
-            "permission.asked" | "question.asked" => Tone::Attention,
-            "session.idle" => Tone::Good,
+        let tone = match Kind::parse(&self.kind) {
+            Some(
+                Kind::SessionError
+                | Kind::SessionInterrupted
+                | Kind::NodeOffline
+                | Kind::Gap
+                | Kind::ProjectError,
+            ) => Tone::Bad,
+            Some(Kind::PermissionAsked | Kind::QuestionAsked) => Tone::Attention,
+            Some(Kind::SessionIdle) => Tone::Good,
             _ => Tone::Plain,
         };
         vec![

@@ -13,6 +13,7 @@ use crate::base::clock::now;
 use crate::base::config::{Purpose, Source, loose, parse};
 use crate::base::exit::{Exit, Failure};
 use crate::protocol::event::EventView;
+use crate::protocol::event::what::What;
 use crate::protocol::policy::{Explanation, Word};
 use crate::protocol::session::{SessionId, SessionView};
 use crate::rules::policy::replay::{Replay, Would};
@@ -92,12 +93,8 @@ async fn test(
 
 /// A recorded decision: session, policy, situation.
 fn decision(event: &EventView) -> Option<(String, String, String)> {
-    if event.kind != "policy.decided" {
-        return None;
-    }
-    let data: serde_json::Value = serde_json::from_str(event.data.get()).ok()?;
-    let text = |key: &str| Some(data[key].as_str()?.to_owned());
-    Some((event.session_id.clone(), text("policy")?, text("situation")?))
+    let What::PolicyDecided(told) = event.what() else { return None };
+    Some((event.session_id.clone(), told.policy?, told.situation?))
 }
 
 /// The policies of a supervisor's configuration, or of a file that holds only that section.

@@ -6,10 +6,11 @@
 //! a sum that is heard for the first time is no increment where the session is older than our looking at it, or a copy.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::price::{MICRO, Prices, micros, picos};
 use crate::base::clock::Time;
+use crate::protocol::event::former::is_untitled;
+use crate::protocol::event::what::{MessageTold, Role, SessionTold, What};
 use crate::protocol::session::{Activity, Session, Tokens};
 use crate::protocol::worth::Worth;
 
@@ -22,9 +23,6 @@ const RESTS: usize = 4;
 
 /// Characters kept of a name that a backend gives; a longer one is no name.
 const MAX_NAME: usize = 200;
-
-/// How opencode calls a session until a model has found a title for it.
-const UNTITLED: [&str; 2] = ["New session - ", "Child session - "];
 
 /// What was used, as it was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,10 +174,8 @@ pub struct Entry {
 /// An event as the ledger sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
-    /// The event's type.
-    pub kind: &'a str,
-    /// The event's data, as JSON text.
-    pub data: &'a str,
+    /// What it tells.
+    pub what: &'a What,
     /// When it happened, as its node says.
     pub occurred: Time,
     /// When it came to us: nothing that was used is younger.
@@ -202,10 +198,9 @@ pub struct Before {
 impl Before {
     /// What a session is now, before an event is added to it.
     pub fn of(session: &Session) -> Self {
-        let Tokens { input, output, reasoning, cache_read, cache_write } = session.tokens;
         Self {
             used: Used {
-                tokens: [input, output, reasoning, cache_read, cache_write],
+                tokens: kinds(session.tokens),
                 told: session.cost_micros.unwrap_or(0).saturating_mul(MICRO),
                 unreported: 0,
             },
@@ -215,15 +210,14 @@ impl Before {
     }
 }
 
-fn is_untitled(title: &str) -> bool {
-    UNTITLED.iter().any(|one| title.starts_with(one))
-}
-
 impl Heard<'_> {
     /// True for the types of which the ledger wants to know.
     pub fn matters(&self) -> bool {
-        matches!(self.kind, "message.updated" | "session.created" | "session.updated")
-            || (self.kind == "session.interrupted" && self.before.was_busy)
+        match self.what {
+            What::Message(_) | What::SessionCreated(_) | What::SessionUpdated(_) => true,
+            What::Interrupted { .. } => self.before.was_busy,
+            _ => false,
+        }
     }
 }
 
@@ -266,39 +260,16 @@ impl Bill {
 
     /// Adds an event to the bill of a session that is as it says already. Gives what changes in the ledger.
     pub fn take(&mut self, session: &Session, heard: &Heard<'_>, prices: &Prices) -> Vec<Entry> {
-        let Ok(data) = serde_json::from_str::<Value>(heard.data) else { return Vec::new() };
         let mut entries = Vec::new();
-        match heard.kind {
-            "message.updated" => self.message(session, &data["info"], heard, prices, &mut entries),
-            "session.interrupted" if heard.before.was_busy => {
+        match heard.what {
+            What::Message(told) => self.message(session, told, heard, prices, &mut entries),
+            What::Interrupted { .. } if heard.before.was_busy => {
                 let id = format!("cut {}", heard.occurred.0);
                 let used = Used { unreported: 1, ..Used::default() };
                 self.count(id, heard.occurred.0, place_of(session, day(heard)), used, prices, &mut entries);
             }
-            "session.created" | "session.updated" => {
-                if heard.before.is_untitled && !is_untitled(&session.title) {
-                    // A model found the title, and no backend tells what that has cost.
-                    let used = Used { unreported: 1, ..Used::default() };
-                    let place = place_of(session, day(heard));
-                    self.count("title".into(), heard.occurred.0, place, used, prices, &mut entries);
-                }
-                let info = &data["info"];
-                let said = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: 0 };
-                let is_told = info["cost"].is_number() || info["tokens"].is_object();
-                if is_told && (self.is_new || self.is_anew) {
-                    // A session that is just made has used nothing: what it says is that of the one it was copied from.
-                    let is_just_made = heard.kind == "session.created" && data["repaired"] != true;
-                    let beyond = said.minus(&self.messages);
-                    if self.is_anew {
-                        self.messages = self.messages.plus(&beyond);
-                    } else if is_just_made || session.started_at < heard.since {
-                        self.before = beyond;
-                        self.messages = self.messages.plus(&beyond);
-                    }
-                    (self.is_new, self.is_anew) = (false, false);
-                }
-                self.told = self.told.most(&said);
-            }
+            What::SessionCreated(told) => self.session(session, told, true, heard, prices, &mut entries),
+            What::SessionUpdated(told) => self.session(session, told, false, heard, prices, &mut entries),
             _ => {}
         }
         self.settle(session, heard, prices, &mut entries);
@@ -308,23 +279,56 @@ impl Bill {
         entries
     }
 
-    fn message(
+    /// What is told of the session as a whole; `is_made` by the event that made it.
+    fn session(
         &mut self,
         session: &Session,
-        info: &Value,
+        told: &SessionTold,
+        is_made: bool,
         heard: &Heard<'_>,
         prices: &Prices,
         entries: &mut Vec<Entry>,
     ) {
-        let text = |key: &str| info[key].as_str().filter(|text| text.len() <= MAX_NAME).unwrap_or_default();
-        let id = text("id");
-        if text("role") != "assistant" || id.is_empty() {
+        if heard.before.is_untitled && !is_untitled(&session.title) {
+            // A model found the title, and no backend tells what that has cost.
+            let used = Used { unreported: 1, ..Used::default() };
+            let place = place_of(session, day(heard));
+            self.count("title".into(), heard.occurred.0, place, used, prices, entries);
+        }
+        let tokens = told.tokens.map(kinds).unwrap_or_default();
+        let said = Used { tokens, told: money(told.cost), unreported: 0 };
+        let is_told = told.cost.is_some() || told.tokens.is_some();
+        if is_told && (self.is_new || self.is_anew) {
+            // A session that is just made has used nothing: what it says is that of the one it was copied from.
+            let is_just_made = is_made && !told.is_repaired;
+            let beyond = said.minus(&self.messages);
+            if self.is_anew {
+                self.messages = self.messages.plus(&beyond);
+            } else if is_just_made || session.started_at < heard.since {
+                self.before = beyond;
+                self.messages = self.messages.plus(&beyond);
+            }
+            (self.is_new, self.is_anew) = (false, false);
+        }
+        self.told = self.told.most(&said);
+    }
+
+    fn message(
+        &mut self,
+        session: &Session,
+        told: &MessageTold,
+        heard: &Heard<'_>,
+        prices: &Prices,
+        entries: &mut Vec<Entry>,
+    ) {
+        let id = name(&told.id);
+        if told.role != Role::Assistant || id.is_empty() {
             return;
         }
-        let completed = info["time"]["completed"].as_i64().filter(|at| Time(*at).is_in_calendar());
+        let completed = told.completed.filter(|at| at.is_in_calendar()).map(|at| at.0);
         // Not later than it was heard of: whatever comes after it would be taken for older, and billed to nobody.
         let at = completed.unwrap_or(heard.occurred.0).min(heard.received.0);
-        let used = Used { tokens: kinds(&info["tokens"]), told: money(info), unreported: unreported(info) };
+        let used = Used { tokens: kinds(told.tokens), told: money(told.cost), unreported: unreported(told) };
         // The copy of a message that another session was billed for: this one was forked from that. Or one that was
         // answered before our time, and told again.
         let is_before = |then: Time| completed.is_some_and(|at| at < then.0);
@@ -333,15 +337,15 @@ impl Bill {
         if (is_copy || is_old) && !self.recent.iter().any(|one| one.id == id) {
             let used = Used { unreported: 0, ..used };
             // What it came with may have been told already.
-            let told = self.before.least(&used);
-            self.messages = self.messages.plus(&used.minus(&told));
+            let known = self.before.least(&used);
+            self.messages = self.messages.plus(&used.minus(&known));
             self.remember(Counted { id: id.into(), at, ..Counted::default() });
             return;
         }
         let place = Place {
             day: day_of(Time(at)),
-            provider: text("providerID").to_owned(),
-            model: text("modelID").to_owned(),
+            provider: name(&told.provider).to_owned(),
+            model: name(&told.model).to_owned(),
         };
         self.count(id.to_owned(), at, place, used, prices, entries);
     }
@@ -432,11 +436,11 @@ impl Counted {
 }
 
 /// 1 when the answer came without usage, though a model has worked for it. A provider that refuses bills nothing.
-fn unreported(info: &Value) -> u64 {
-    let is_refused = info["error"]["data"]["statusCode"].as_u64().is_some_and(|code| code >= 400);
-    let has_ended = info["finish"].is_string() || info["error"].is_object();
-    let is_blank = kinds(&info["tokens"]) == [0; 5] && money(info) == 0;
-    u64::from(is_blank && has_ended && !is_refused)
+fn unreported(told: &MessageTold) -> u64 {
+    let status = told.failure.as_ref().and_then(|failure| failure.http_status);
+    let is_refused = status.is_some_and(|code| code >= 400);
+    let is_blank = told.tokens.total() == 0 && money(told.cost) == 0;
+    u64::from(is_blank && told.has_ended && !is_refused)
 }
 
 fn place_of(session: &Session, day: String) -> Place {
@@ -465,19 +469,18 @@ pub fn day_of(at: Time) -> String {
     at.to_string().split('T').next().unwrap_or_default().to_owned()
 }
 
-fn money(info: &Value) -> u64 {
-    info["cost"].as_f64().and_then(picos).unwrap_or(0)
+fn money(dollars: Option<f64>) -> u64 {
+    dollars.and_then(picos).unwrap_or(0)
 }
 
-fn kinds(info: &Value) -> [u64; 5] {
-    let count = |value: &Value| value.as_u64().unwrap_or(0);
-    [
-        count(&info["input"]),
-        count(&info["output"]),
-        count(&info["reasoning"]),
-        count(&info["cache"]["read"]),
-        count(&info["cache"]["write"]),
-    ]
+fn kinds(tokens: Tokens) -> [u64; 5] {
+    let Tokens { input, output, reasoning, cache_read, cache_write } = tokens;
+    [input, output, reasoning, cache_read, cache_write]
+}
+
+/// A name that a backend gives; empty where it is too long to be one.
+fn name(text: &str) -> &str {
+    if text.len() <= MAX_NAME { text } else { "" }
 }
 
 #[cfg(test)]

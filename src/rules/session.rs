@@ -11,15 +11,18 @@
 //! ```
 //! The status word is derived, never stored: see [`status`].
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::base::clock::Time;
-use crate::protocol::event::raw;
+use crate::protocol::approval::Question;
+use crate::protocol::event::failure::Failure;
+use crate::protocol::event::kind::Kind;
+use crate::protocol::event::what::{
+    MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, SessionTold, TurnTold, What,
+};
+use crate::protocol::event::write;
 use crate::protocol::session::{
-    Activity, Ask, AskKind, Context, Model, Retry, Session, SessionId, Status, Todo, Tokens,
+    Activity, Ask, AskKind, Context, Model, Retry, Session, Status, Todo, Tokens,
 };
 
 /// Questions kept per session; a backend that asks more than this at once is broken.
@@ -53,31 +56,33 @@ pub fn status_with_helpers(session: &Session, helper_waits: bool) -> Status {
 
 /// Adds one durable event to what is known. Events that mean nothing to a session only move its clock; data that
 /// cannot be read is like data that is not there.
-pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {
+pub fn apply(session: &mut Session, what: &What, at: Time) {
     session.events += 1;
     // An older version has kept times that no calendar holds: they are later than any other, and would stay for ever.
     session.active_at = if session.active_at.is_in_calendar() { session.active_at.max(at) } else { at };
-    match kind {
-        "session.created" | "session.updated" => on_info(session, data),
-        "session.status" => on_status(session, data, at),
-        "session.idle" => turn_over(session, at),
-        "session.error" => on_error(session, data),
-        "session.interrupted" => {
-            session.error = Some(format!("interrupted: {}", short(&reason(data))));
+    match what {
+        What::SessionCreated(told) | What::SessionUpdated(told) => on_info(session, told),
+        What::Status(Some(turn)) => on_status(session, turn, at),
+        What::Idle => turn_over(session, at),
+        What::Failed(Some(failure)) => on_failure(session, failure),
+        What::Interrupted { reason } => {
+            session.error = Some(format!("interrupted: {}", short(reason)));
             turn_over(session, at);
         }
-        "session.compacted" => session.compactions = session.compactions.saturating_add(1),
-        "session.deleted" => end(session, "deleted", at),
-        "session.ended" => end(session, &reason(data), at),
-        "message.updated" => on_message(session, data),
-        "permission.asked" => on_permission(session, data, at),
-        "question.asked" => on_question(session, data, at),
-        "permission.replied" | "question.replied" | "question.rejected" => on_reply(session, data),
-        "todo.updated" => {
-            if let Some(list) = read::<TodoList>(data) {
-                let short = |one: &Todo| Todo { content: short(&one.content), status: short(&one.status) };
-                session.todo = list.todos.iter().take(MAX_THINGS_TO_DO).map(short).collect();
-            }
+        What::Compacted => session.compactions = session.compactions.saturating_add(1),
+        What::SessionDeleted => end(session, "deleted", at),
+        What::Ended { reason } => end(session, reason, at),
+        What::Message(told) => on_message(session, told),
+        What::PermissionAsked(asked) => on_permission(session, asked, at),
+        What::QuestionAsked(asked) => on_question(session, asked, at),
+        What::PermissionReplied(replied)
+        | What::QuestionReplied(replied)
+        | What::QuestionRejected(replied) => {
+            session.asks.retain(|ask| ask.id != replied.request_id);
+        }
+        What::Todo(Some(list)) => {
+            let short = |one: &Todo| Todo { content: short(&one.content), status: short(&one.status) };
+            session.todo = list.iter().take(MAX_THINGS_TO_DO).map(short).collect();
         }
         _ => {}
     }
@@ -86,63 +91,66 @@ pub fn apply(session: &mut Session, kind: &str, data: &RawValue, at: Time) {
 /// What must be written so that the events of `recorded` add up to what a look at the backend has `seen`: pairs of
 /// an event type and its data, each marked `"repaired": true`. Nothing when they agree.
 pub fn repairs(recorded: Option<&Session>, seen: &Session) -> Vec<(&'static str, Box<RawValue>)> {
+    let all = missing(recorded, seen).into_iter();
+    all.filter_map(|what| Some((what.kind().map(Kind::as_str)?, write::repaired(&what)))).collect()
+}
+
+fn missing(recorded: Option<&Session>, seen: &Session) -> Vec<What> {
     let mut out = Vec::new();
     let blank = Session::new(seen.id.clone(), seen.node_id.clone(), seen.project.clone(), seen.started_at);
     let known = recorded.unwrap_or(&blank);
     if recorded.is_none() {
-        out.push(("session.created", raw(&info_of(seen))));
+        out.push(What::SessionCreated(info_of(seen)));
     } else if differs_in_info(known, seen) {
-        out.push(("session.updated", raw(&info_of(seen))));
+        out.push(What::SessionUpdated(info_of(seen)));
     }
     for ask in known.asks.iter().filter(|ask| !seen.asks.iter().any(|other| other.id == ask.id)) {
-        out.push((
-            match ask.kind {
-                AskKind::Permission => "permission.replied",
-                AskKind::Question => "question.replied",
-            },
-            raw(&json!({"requestID": ask.id, "reply": "unknown", "repaired": true})),
-        ));
+        let reply = Some(ReplyTold::Other("unknown".to_owned()));
+        let replied = Replied { request_id: ask.id.clone(), reply, ..Replied::default() };
+        out.push(match ask.kind {
+            AskKind::Permission => What::PermissionReplied(replied),
+            AskKind::Question => What::QuestionReplied(replied),
+        });
     }
     let was_busy = matches!(known.activity, Activity::Busy | Activity::Retry(_));
     let failed_unseen = known.activity == Activity::Idle && known.error.is_none() && seen.error.is_some();
     match &seen.activity {
-        Activity::Busy if known.activity != Activity::Busy => {
-            out.push(("session.status", raw(&json!({"status": {"type": "busy"}, "repaired": true}))));
+        Activity::Busy if known.activity != Activity::Busy => out.push(What::Status(Some(TurnTold::Busy))),
+        Activity::Retry(retry) if known.activity != seen.activity => {
+            out.push(What::Status(Some(TurnTold::Retry(retry.clone()))));
         }
-        Activity::Retry(retry) if known.activity != seen.activity => out.push((
-            "session.status",
-            raw(&json!({"status": {"type": "retry", "attempt": retry.attempt, "message": retry.message,
-                "next": retry.next.0}, "repaired": true})),
-        )),
         Activity::Idle if was_busy || failed_unseen => {
-            if let Some(error) = &seen.error {
-                out.push(("session.interrupted", raw(&json!({"reason": error, "repaired": true}))));
-            }
-            out.push(("session.idle", raw(&json!({"repaired": true}))));
+            out.extend(seen.error.clone().map(|reason| What::Interrupted { reason }));
+            out.push(What::Idle);
         }
         Activity::Ended(reason) if known.activity != seen.activity => {
-            out.push(("session.ended", raw(&json!({"reason": reason, "repaired": true}))));
+            out.push(What::Ended { reason: reason.clone() });
         }
         _ => {}
     }
-    for ask in seen.asks.iter().filter(|ask| !known.asks.iter().any(|other| other.id == ask.id)) {
-        let data = match ask.kind {
-            AskKind::Permission => json!({"id": ask.id, "permission": ask.about,
-                "metadata": {"command": ask.what}, "repaired": true}),
-            AskKind::Question => {
-                json!({"id": ask.id, "questions": [{"question": ask.what}], "repaired": true})
-            }
-        };
-        let kind = match ask.kind {
-            AskKind::Permission => "permission.asked",
-            AskKind::Question => "question.asked",
-        };
-        out.push((kind, raw(&data)));
-    }
+    out.extend(seen.asks.iter().filter(|ask| !known.asks.iter().any(|other| other.id == ask.id)).map(asked));
     out
 }
 
-/// Money as opencode and others say it (US dollars) in millionths; `None` for what is no amount.
+/// What a session asks, as an event tells it.
+fn asked(ask: &Ask) -> What {
+    let (id, what) = (ask.id.clone(), ask.what.clone());
+    match ask.kind {
+        AskKind::Permission => What::PermissionAsked(PermissionAsked {
+            id,
+            tool: ask.about.clone(),
+            command: Some(what),
+            ..PermissionAsked::default()
+        }),
+        AskKind::Question => What::QuestionAsked(QuestionAsked {
+            id,
+            questions: vec![Question { question: what, options: Vec::new() }],
+            ..QuestionAsked::default()
+        }),
+    }
+}
+
+/// Money as coding agents say it (US dollars) in millionths; `None` for what is no amount.
 pub fn micros(dollars: f64) -> Option<u64> {
     (dollars.is_finite() && (0.0..1e12).contains(&dollars)).then(|| (dollars * 1e6).round() as u64)
 }
@@ -152,61 +160,60 @@ fn differs_in_info(known: &Session, seen: &Session) -> bool {
     known.title != seen.title || costs || (seen.tokens != Tokens::default() && seen.tokens != known.tokens)
 }
 
-fn info_of(seen: &Session) -> Value {
-    json!({"info": {
-        "id": seen.id, "title": seen.title, "directory": seen.directory, "parentID": seen.parent_id,
-        "cost": seen.cost_micros.map(|micros| micros as f64 / 1e6),
-        "tokens": {"input": seen.tokens.input, "output": seen.tokens.output, "reasoning": seen.tokens.reasoning,
-            "cache": {"read": seen.tokens.cache_read, "write": seen.tokens.cache_write}},
-        "model": seen.model.as_ref().map(|model| json!({"id": model.id, "providerID": model.provider})),
-        "time": {"created": seen.started_at.0},
-    }, "repaired": true})
+fn info_of(seen: &Session) -> SessionTold {
+    SessionTold {
+        id: Some(seen.id.clone()),
+        title: Some(seen.title.clone()),
+        directory: Some(seen.directory.clone()),
+        parent_id: seen.parent_id.clone(),
+        cost: seen.cost_micros.map(|micros| micros as f64 / 1e6),
+        tokens: Some(seen.tokens),
+        model: seen.model.clone(),
+        created: Some(seen.started_at),
+        is_repaired: true,
+    }
 }
 
-fn on_info(session: &mut Session, data: &RawValue) {
-    let Some(InfoOf { info }) = read::<InfoOf<SessionInfo>>(data) else { return };
-    if let Some(title) = info.title {
-        session.title = short(&title);
+fn on_info(session: &mut Session, told: &SessionTold) {
+    if let Some(title) = &told.title {
+        session.title = short(title);
     }
-    if let Some(directory) = info.directory {
-        session.directory = short(&directory);
+    if let Some(directory) = &told.directory {
+        session.directory = short(directory);
     }
-    if let Some(parent) = info.parent_id {
-        session.parent_id = Some(parent);
+    if let Some(parent) = &told.parent_id {
+        session.parent_id = Some(parent.clone());
     }
-    if let Some(cost) = info.cost.and_then(micros) {
+    if let Some(cost) = told.cost.and_then(micros) {
         session.cost_micros = Some(cost);
     }
-    if let Some(tokens) = info.tokens {
-        session.tokens = tokens.into();
+    if let Some(tokens) = told.tokens {
+        session.tokens = tokens;
     }
-    if let Some(model) = info.model {
-        session.model = Some(Model { provider: short(&model.provider_id), id: short(&model.id) });
+    if let Some(model) = &told.model {
+        session.model = Some(short_model(&model.provider, &model.id));
     }
-    let created = info.time.and_then(|time| time.created).map(Time::said);
-    if let Some(created) = created.filter(|created| *created > Time::default()) {
+    if let Some(created) = told.created.filter(|created| *created > Time::default()) {
         session.started_at = created;
     }
 }
 
-fn on_status(session: &mut Session, data: &RawValue, at: Time) {
-    let Some(StatusOf { status }) = read::<StatusOf>(data) else { return };
-    match status.kind.as_str() {
-        "busy" => {
+fn short_model(provider: &str, id: &str) -> Model {
+    Model { provider: short(provider), id: short(id) }
+}
+
+fn on_status(session: &mut Session, turn: &TurnTold, at: Time) {
+    match turn {
+        TurnTold::Busy => {
             // A turn that goes on after an error (a provider's overflow, for one) has overcome it.
             session.error = None;
             set_activity(session, Activity::Busy, at);
         }
-        "retry" => set_activity(
-            session,
-            Activity::Retry(Retry {
-                attempt: status.attempt,
-                message: short(&status.message),
-                next: Time::said(status.next),
-            }),
-            at,
-        ),
-        _ => turn_over(session, at),
+        TurnTold::Retry(retry) => {
+            let retry = Retry { message: short(&retry.message), ..retry.clone() };
+            set_activity(session, Activity::Retry(retry), at);
+        }
+        TurnTold::Over => turn_over(session, at),
     }
 }
 
@@ -229,58 +236,46 @@ fn set_activity(session: &mut Session, activity: Activity, at: Time) {
     }
 }
 
-fn on_error(session: &mut Session, data: &RawValue) {
-    let Some(ErrorOf { error }) = read::<ErrorOf>(data) else { return };
+fn on_failure(session: &mut Session, failure: &Failure) {
     // A turn that a person stopped has not failed.
-    if error.name == "MessageAbortedError" {
-        return;
+    if !failure.is_abort() {
+        session.error = Some(short(&failure.sentence()));
     }
-    let message = error.data.and_then(|data| data.message).unwrap_or_default();
-    let text = match (error.name.as_str(), message.as_str()) {
-        ("", message) => message.to_owned(),
-        (name, "") => name.to_owned(),
-        (name, message) => format!("{name}: {message}"),
-    };
-    session.error = Some(short(&text));
 }
 
-fn on_message(session: &mut Session, data: &RawValue) {
-    let Some(InfoOf { info }) = read::<InfoOf<MessageInfo>>(data) else { return };
-    if info.role != "assistant" {
+fn on_message(session: &mut Session, told: &MessageTold) {
+    if told.role != Role::Assistant {
         return;
     }
-    if !info.model_id.is_empty() {
-        session.model = Some(Model { provider: short(&info.provider_id), id: short(&info.model_id) });
+    if !told.model.is_empty() {
+        session.model = Some(short_model(&told.provider, &told.model));
     }
-    if let Some(used) = info.tokens.as_ref().map(TokensInfo::context).filter(|used| *used > 0) {
-        let limit = info.context_limit.or(session.context.and_then(|context| context.limit));
+    let used = if told.context > 0 { told.context } else { told.tokens.total() };
+    if used > 0 {
+        let limit = told.context_limit.or(session.context.and_then(|context| context.limit));
         session.context = Some(Context { used, limit });
     }
 }
 
-fn on_permission(session: &mut Session, data: &RawValue, at: Time) {
-    let Some(asked) = read::<PermissionAsked>(data) else { return };
-    let command = asked.metadata.get("command").or(asked.metadata.get("filepath")).and_then(Value::as_str);
-    let what = command.map_or_else(|| asked.patterns.join(" "), str::to_owned);
+fn on_permission(session: &mut Session, asked: &PermissionAsked, at: Time) {
     ask(
         session,
         Ask {
-            id: asked.id,
+            id: asked.id.clone(),
             kind: AskKind::Permission,
-            what: short(&what),
-            about: short(&asked.permission),
+            what: short(&asked.what()),
+            about: short(&asked.tool),
             since: at,
         },
     );
 }
 
-fn on_question(session: &mut Session, data: &RawValue, at: Time) {
-    let Some(asked) = read::<QuestionAsked>(data) else { return };
+fn on_question(session: &mut Session, asked: &QuestionAsked, at: Time) {
     let what = asked.questions.iter().map(|one| one.question.as_str()).collect::<Vec<_>>().join(" / ");
     ask(
         session,
         Ask {
-            id: asked.id,
+            id: asked.id.clone(),
             kind: AskKind::Question,
             what: short(&what),
             about: "question".into(),
@@ -297,185 +292,9 @@ fn ask(session: &mut Session, new: Ask) {
     }
 }
 
-fn on_reply(session: &mut Session, data: &RawValue) {
-    if let Some(replied) = read::<Replied>(data) {
-        session.asks.retain(|ask| ask.id != replied.request_id);
-    }
-}
-
-fn reason(data: &RawValue) -> String {
-    read::<Reason>(data).map(|data| data.reason).unwrap_or_default()
-}
-
-fn read<T: DeserializeOwned>(data: &RawValue) -> Option<T> {
-    serde_json::from_str(data.get()).ok()
-}
-
 fn short(text: &str) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
-}
-
-// The parts of the vocabulary (see `protocol::event`) that a session's state depends on.
-
-#[derive(Deserialize)]
-struct InfoOf<T> {
-    info: T,
-}
-
-#[derive(Deserialize)]
-struct SessionInfo {
-    title: Option<String>,
-    directory: Option<String>,
-    #[serde(rename = "parentID")]
-    parent_id: Option<SessionId>,
-    cost: Option<f64>,
-    tokens: Option<TokensInfo>,
-    model: Option<ModelInfo>,
-    time: Option<TimeInfo>,
-}
-
-#[derive(Deserialize)]
-struct ModelInfo {
-    id: String,
-    #[serde(rename = "providerID", default)]
-    provider_id: String,
-}
-
-#[derive(Deserialize)]
-struct TimeInfo {
-    created: Option<i64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct TokensInfo {
-    total: u64,
-    input: u64,
-    output: u64,
-    reasoning: u64,
-    cache: CacheInfo,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct CacheInfo {
-    read: u64,
-    write: u64,
-}
-
-impl TokensInfo {
-    /// What the model's context holds after the message.
-    fn context(&self) -> u64 {
-        if self.total > 0 { self.total } else { Tokens::from(self).total() }
-    }
-}
-
-impl From<&TokensInfo> for Tokens {
-    fn from(info: &TokensInfo) -> Self {
-        Self {
-            input: info.input,
-            output: info.output,
-            reasoning: info.reasoning,
-            cache_read: info.cache.read,
-            cache_write: info.cache.write,
-        }
-    }
-}
-
-impl From<TokensInfo> for Tokens {
-    fn from(info: TokensInfo) -> Self {
-        Self::from(&info)
-    }
-}
-
-#[derive(Deserialize)]
-struct MessageInfo {
-    #[serde(default)]
-    role: String,
-    #[serde(rename = "modelID", default)]
-    model_id: String,
-    #[serde(rename = "providerID", default)]
-    provider_id: String,
-    tokens: Option<TokensInfo>,
-    /// Ours: the agent adds what the backend says of the model, since the message does not.
-    #[serde(rename = "contextLimit")]
-    context_limit: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct StatusOf {
-    status: StatusInfo,
-}
-
-#[derive(Deserialize)]
-struct StatusInfo {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    attempt: u32,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    next: i64,
-}
-
-#[derive(Deserialize)]
-struct ErrorOf {
-    error: ErrorInfo,
-}
-
-#[derive(Deserialize)]
-struct ErrorInfo {
-    #[serde(default)]
-    name: String,
-    data: Option<ErrorData>,
-}
-
-#[derive(Deserialize)]
-struct ErrorData {
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct PermissionAsked {
-    id: String,
-    #[serde(default)]
-    permission: String,
-    #[serde(default)]
-    patterns: Vec<String>,
-    #[serde(default)]
-    metadata: serde_json::Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct QuestionAsked {
-    id: String,
-    #[serde(default)]
-    questions: Vec<QuestionInfo>,
-}
-
-#[derive(Deserialize)]
-struct QuestionInfo {
-    #[serde(default)]
-    question: String,
-}
-
-#[derive(Deserialize)]
-struct Replied {
-    #[serde(rename = "requestID", default)]
-    request_id: String,
-}
-
-#[derive(Deserialize)]
-struct TodoList {
-    todos: Vec<Todo>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    #[serde(default)]
-    reason: String,
 }

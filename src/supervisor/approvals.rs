@@ -1,11 +1,12 @@
 //! Approvals as people read them: with the whole of what is asked and what the session thought, looked up in its events.
 
-use serde::Deserialize;
-
 use super::hub::Hub;
 use super::hub::view::View;
-use crate::protocol::approval::{Approval, ApprovalView, Question};
+use crate::protocol::approval::{Approval, ApprovalView};
 use crate::protocol::event::EventView;
+use crate::protocol::event::kind::Kind;
+use crate::protocol::event::part::{Content, Part};
+use crate::protocol::event::what::{PermissionAsked, What};
 use crate::store::StoreError;
 use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
 
@@ -17,58 +18,16 @@ const PAGES: usize = 5;
 const MAX_WHAT: usize = 64 * 1024;
 const MAX_THOUGHT: usize = 4_000;
 
-/// The parts of the vocabulary that tell what is asked and why.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Asked {
-    id: String,
-    patterns: Vec<String>,
-    metadata: Metadata,
-    questions: Vec<Question>,
-    tool: Tool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    command: Option<String>,
-    filepath: Option<String>,
-    diff: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Tool {
-    #[serde(rename = "messageID")]
-    message_id: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PartOf {
-    part: Part,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    text: String,
-    #[serde(rename = "messageID")]
-    message_id: String,
-}
-
 /// The approval with what its session's events tell. Reads the store, so on a thread that may block.
 pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> {
     let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
     let view = hub.view();
     let Some(record) = view.stored.sessions.get(&found.approval.session_id) else { return Ok(found) };
-    let kinds = ["permission.asked", "question.asked", "message.part.updated"];
+    let kinds = [Kind::PermissionAsked, Kind::QuestionAsked, Kind::PartUpdated];
     let mut query = EventQuery {
         filter: EventFilter {
             session: Some((record.session.id.to_string(), record.no)),
-            kinds: kinds.map(KindFilter::parse).to_vec(),
+            kinds: kinds.map(|kind| KindFilter::parse(kind.as_str())).to_vec(),
             ..EventFilter::default()
         },
         order: Order::Descending,
@@ -99,33 +58,41 @@ fn look(hub: &Hub, query: &EventQuery, view: &View) -> Result<Vec<EventView>, St
 /// Takes from an event what it tells, newest first. True when nothing more is wanted. `asked` is the message that
 /// asked, once that is found.
 fn read_event(found: &mut ApprovalView, asked: &mut Option<String>, event: &EventView) -> bool {
-    let Some(message) = asked else {
-        let is_it = |one: &Asked| one.id == found.approval.request_id;
-        let one = serde_json::from_str::<Asked>(event.data.get()).ok();
-        if let Some(one) = one.filter(|one| event.kind != "message.part.updated" && is_it(one)) {
+    match (event.what(), asked.as_deref()) {
+        (What::PermissionAsked(one), None) if one.id == found.approval.request_id => {
             if let Some(what) = what_of(&one) {
                 found.approval.what = cut(&what, MAX_WHAT);
             }
-            found.questions = one.questions;
-            *asked = Some(one.tool.message_id);
+            *asked = Some(one.message_id);
         }
-        return false;
+        (What::QuestionAsked(one), None) if one.id == found.approval.request_id => {
+            found.questions = one.questions;
+            *asked = Some(one.message_id);
+        }
+        (What::Part(part), Some(message)) => return read_part(found, message, &part),
+        _ => {}
+    }
+    false
+}
+
+fn read_part(found: &mut ApprovalView, message: &str, part: &Part) -> bool {
+    let (words, is_thought) = match &part.content {
+        Content::Thought(words) => (words.text.trim(), !words.text.trim().is_empty()),
+        Content::Text(words) => (words.text.trim(), false),
+        _ => ("", false),
     };
-    let Ok(PartOf { part }) = serde_json::from_str(event.data.get()) else { return false };
-    let is_of_asking = part.message_id == *message;
-    let is_thought = part.kind == "reasoning" && !part.text.trim().is_empty();
-    let is_said = part.kind == "text" && is_of_asking;
+    let is_of_asking = part.message_id == message;
+    let is_said = matches!(part.content, Content::Text(_)) && is_of_asking;
     let has_said = !found.reasoning.is_empty();
     // What the asking message says itself is nearer than what was thought for an earlier one.
     if (is_thought && (is_of_asking || !has_said)) || (is_said && !has_said) {
-        found.reasoning = cut(part.text.trim(), MAX_THOUGHT);
+        found.reasoning = cut(words, MAX_THOUGHT);
     }
     is_thought || (has_said && !is_of_asking)
 }
 
-fn what_of(asked: &Asked) -> Option<String> {
-    let Metadata { command, filepath, diff } = &asked.metadata;
-    match (command, filepath, diff) {
+fn what_of(asked: &PermissionAsked) -> Option<String> {
+    match (&asked.command, &asked.file, &asked.diff) {
         (Some(command), _, _) => Some(command.clone()),
         (None, Some(path), Some(diff)) => Some(format!("{path}\n{diff}")),
         (None, Some(path), None) => Some(path.clone()),

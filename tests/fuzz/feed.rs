@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hal_o_swarm::base::clock::Time;
 use hal_o_swarm::base::config::{Purpose, Source};
+use hal_o_swarm::protocol::event::form;
 use hal_o_swarm::protocol::frame::{FromAgent, ToAgent};
 use hal_o_swarm::protocol::session::Session;
 use hal_o_swarm::rules::session::{apply, repairs, status};
@@ -72,14 +73,14 @@ pub fn events(bytes: &[u8]) {
     let mut session = Session::new("s".into(), "n".into(), "p".into(), NOW);
     if let Ok((_, FromAgent::Events(batch))) = FromAgent::decode(text) {
         for event in &batch.events {
-            apply(&mut session, &event.kind, &event.data, event.occurred_at);
+            apply(&mut session, &event.what(), event.occurred_at);
         }
     }
     // The same text as the data of an event, or several texts one after the other.
     for line in text.split('\n').take(64) {
         let Ok(data) = serde_json::from_str::<&RawValue>(line) else { continue };
         for kind in KINDS {
-            apply(&mut session, kind, data, NOW);
+            apply(&mut session, &form::read(kind, data), NOW);
         }
     }
     let _ = status(&session);
@@ -88,7 +89,7 @@ pub fn events(bytes: &[u8]) {
     let blank = Session::new("s".into(), "n".into(), "p".into(), NOW);
     let mut mended = blank.clone();
     for (kind, data) in repairs(Some(&blank), &session) {
-        apply(&mut mended, kind, &data, NOW);
+        apply(&mut mended, &form::read(kind, &data), NOW);
     }
     if let Ok((_, FromAgent::Snapshot(snapshot))) = FromAgent::decode(text) {
         for seen in &snapshot.sessions {

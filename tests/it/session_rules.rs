@@ -6,7 +6,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use serde_json::{Value, json};
 
 use hal_o_swarm::base::clock::Time;
-use hal_o_swarm::protocol::event::{Event, raw};
+use hal_o_swarm::protocol::event::{Event, form, raw};
 use hal_o_swarm::protocol::session::{Activity, Ask, AskKind, Retry, Session, Status};
 use hal_o_swarm::rules::session::{apply, repairs, status};
 
@@ -55,7 +55,7 @@ fn after(names: &[&str]) -> Session {
     let mut session = blank();
     for name in names {
         let event = fixture(name);
-        apply(&mut session, &event.kind, &event.data, event.occurred_at);
+        apply(&mut session, &event.what(), event.occurred_at);
     }
     session
 }
@@ -182,7 +182,7 @@ fn a_failure_that_nobody_recorded_is_written_once() {
     let written = repairs(Some(&recorded), &seen);
     assert_eq!(written.first().map(|(kind, _)| *kind), Some("session.interrupted"));
     for (kind, data) in written {
-        apply(&mut recorded, kind, &data, Time(1));
+        apply(&mut recorded, &form::read(kind, &data), Time(1));
     }
     assert_eq!(status(&recorded), Status::Error);
     assert!(repairs(Some(&recorded), &seen).is_empty());
@@ -210,7 +210,7 @@ fn happening() -> impl Strategy<Value = (String, Value)> {
 fn folded(happenings: &[(String, Value)]) -> Session {
     let mut session = blank();
     for (at, (kind, data)) in happenings.iter().enumerate() {
-        apply(&mut session, kind, &raw(data), Time(1_795_451_000_000 + at as i64));
+        apply(&mut session, &form::read(kind, &raw(data)), Time(1_795_451_000_000 + at as i64));
     }
     session
 }
@@ -298,7 +298,7 @@ proptest! {
         let mut mended = recorded.clone().unwrap_or_else(blank);
         for (kind, data) in repairs(recorded.as_ref(), &seen) {
             prop_assert!(data.get().contains(r#""repaired":true"#), "{kind} is not marked");
-            apply(&mut mended, kind, &data, Time(1_795_452_000_000));
+            apply(&mut mended, &form::read(kind, &data), Time(1_795_452_000_000));
         }
         prop_assert!(expected_status(recorded.as_ref(), &seen).contains(&status(&mended)), "{mended:?}");
         if matches!(seen.activity, Activity::Busy | Activity::Retry(_)) {
@@ -332,7 +332,7 @@ fn a_session_stays_small_whatever_its_backend_says() {
         ),
     ];
     for (kind, data) in said {
-        apply(&mut session, kind, &raw(&data), Time(1));
+        apply(&mut session, &form::read(kind, &raw(&data)), Time(1));
     }
     assert_eq!(session.asks.len(), 1, "a name that cannot be kept whole cannot be answered");
     assert_eq!(session.context.unwrap().used, u64::MAX);

@@ -29,7 +29,9 @@ use super::outbox::{Closed, Outbox};
 use super::project::{Projects, Turned};
 use crate::base::clock::{self, Time};
 use crate::base::id;
-use crate::protocol::event::raw;
+use crate::protocol::event::kind::Kind;
+use crate::protocol::event::what::What;
+use crate::protocol::event::{form, raw, write};
 use crate::protocol::frame::{FromAgent, Live, MAX_EVENT_BYTES, Watch};
 use crate::protocol::node::{NodeId, ProjectName};
 use crate::protocol::session::{Activity, Session, SessionId};
@@ -194,12 +196,14 @@ impl Desk {
             });
             let known = &held.record.session;
             let before = (known.events > 0).then_some((known.tokens, known.cost_micros));
-            held.fold(&happening.kind, &data, at);
+            // What was too long to be kept is folded as it is kept: the supervisor knows no more.
+            let what = form::read(&happening.kind, &data);
+            held.fold(&what, at);
             held.record.mark = happening.mark.or(held.record.mark);
             project = Some(held.record.session.project.clone());
             if self.leases.is_on() {
                 let session = held.record.session.clone();
-                self.leases.debit(sessions, &session, (&happening.kind, &data), before);
+                self.leases.debit(sessions, &session, &what, before);
             }
             batch.touched.insert(id.clone());
         }
@@ -248,8 +252,9 @@ impl Desk {
             .map(|session| session.id.clone())
             .collect();
         for id in gone {
-            let data = raw(&json!({"reason": "gone", "repaired": true}));
-            self.happened(kind, repaired(&id, None, "session.ended", data, now), sessions, batch);
+            let data = write::repaired(&What::Ended { reason: "gone".to_owned() });
+            let ended = repaired(&id, None, Kind::SessionEnded.as_str(), data, now);
+            self.happened(kind, ended, sessions, batch);
         }
     }
 
@@ -262,15 +267,15 @@ impl Desk {
             return;
         }
         let event = match &error {
-            None => ("backend.started", json!({"backend": kind.as_str()})),
+            None => (Kind::BackendStarted, json!({"backend": kind.as_str()})),
             Some(why) => {
                 let (reason, output) = why.split_once('\n').unwrap_or((why, ""));
                 let data = json!({"backend": kind.as_str(), "reason": reason, "output": output});
-                ("backend.stopped", data)
+                (Kind::BackendStopped, data)
             }
         };
         let data = shorten(raw(&event.1), MAX_EVENT_BYTES);
-        batch.changes.push(Change::Append(NewEvent::own(event.0, clock::now(), data)));
+        batch.changes.push(Change::Append(NewEvent::own(event.0.as_str(), clock::now(), data)));
         let turned = self.projects.note_backend(kind, error.as_deref());
         batch.changes.extend(turned.into_iter().map(project_event));
         self.health[place] = Some(error);
@@ -297,13 +302,13 @@ impl Desk {
 }
 
 impl Held {
-    fn fold(&mut self, kind: &str, data: &RawValue, at: Time) {
+    fn fold(&mut self, what: &What, at: Time) {
         let was_at_work = self.is_at_work();
-        rules::session::apply(&mut self.record.session, kind, data, at);
-        match kind {
-            "session.status" if self.is_at_work() => self.begun += 1,
-            "session.error" if !was_at_work => self.begun += 1,
-            "session.idle" | "session.ended" | "session.interrupted" => self.over += 1,
+        rules::session::apply(&mut self.record.session, what, at);
+        match what {
+            What::Status(_) if self.is_at_work() => self.begun += 1,
+            What::Failed(_) if !was_at_work => self.begun += 1,
+            What::Idle | What::Ended { .. } | What::Interrupted { .. } => self.over += 1,
             _ => {}
         }
     }
@@ -334,10 +339,10 @@ fn repaired(
 
 pub(super) fn project_event(turned: Turned) -> Change {
     let (kind, data) = match turned.error {
-        Some(error) => ("project.error", json!({ "error": error })),
-        None => ("project.ok", json!({})),
+        Some(error) => (Kind::ProjectError, json!({ "error": error })),
+        None => (Kind::ProjectOk, json!({})),
     };
-    let mut event = NewEvent::own(kind, clock::now(), raw(&data));
+    let mut event = NewEvent::own(kind.as_str(), clock::now(), raw(&data));
     event.project = Some(turned.name);
     Change::Append(event)
 }

@@ -7,13 +7,18 @@ mod tool;
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::todo_line;
 use crate::base::clock::Time;
 use crate::ctl::print::text::{clock, one_line, short};
-use crate::protocol::event::EventView;
+use crate::protocol::event::failure::Failure;
+use crate::protocol::event::part::{self, Content, ToolState, ToolUse};
+use crate::protocol::event::what::{
+    Delta, MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, SessionTold, TurnTold, What,
+};
+use crate::protocol::event::{EventView, form};
+use crate::protocol::session::Todo;
 use bill::Bill;
 use page::{Ink, Page};
 
@@ -35,7 +40,7 @@ pub struct Conversation {
     open: Option<String>,
     error: String,
     todo: String,
-    retry: u64,
+    retry: u32,
 }
 
 /// A piece of text by one speaker.
@@ -71,15 +76,15 @@ impl Conversation {
     /// Tells an event; gives the text to show, which is empty when there is nothing to say.
     pub fn hear(&mut self, event: &EventView) -> String {
         let at = if event.occurred_at == Time::default() { event.timestamp } else { event.occurred_at };
-        self.tell(&event.kind, &event.data, at);
+        self.tell(&event.what(), at);
         self.page.take()
     }
 
     /// Tells something that is happening right now: words as they are written, tools as they begin.
     pub fn overhear(&mut self, kind: &str, data: &RawValue, at: Time) -> String {
-        match kind {
-            "message.part.delta" => self.delta(&value(data), at),
-            "message.part.updated" => self.tell(kind, data, at),
+        match form::read(kind, data) {
+            What::Delta(told) => self.delta(told, at),
+            what @ What::Part(_) => self.tell(&what, at),
             _ => {}
         }
         self.page.take()
@@ -102,40 +107,40 @@ impl Conversation {
         self.page.take()
     }
 
-    fn tell(&mut self, kind: &str, data: &RawValue, at: Time) {
-        let data = value(data);
-        let data = &data;
-        match kind {
-            "session.created" => self.created(data, at),
-            "session.status" => self.status(data, at),
-            "session.idle" => self.turn_over(at),
-            "session.error" => self.error(&data["error"], at),
-            "session.interrupted" => {
-                self.entry(at, Ink::Wrong, "error", &format!("interrupted: {}", text(&data["reason"])))
+    fn tell(&mut self, what: &What, at: Time) {
+        match what {
+            What::SessionCreated(told) => self.created(told, at),
+            What::Status(turn) => self.status(turn.as_ref(), at),
+            What::Idle => self.turn_over(at),
+            What::Failed(failure) => self.failed(&failure.clone().unwrap_or_default(), at),
+            What::Interrupted { reason } => {
+                self.entry(at, Ink::Wrong, "error", &format!("interrupted: {reason}"));
             }
-            "session.ended" => self.entry(at, Ink::Attention, "ended", text(&data["reason"])),
-            "session.deleted" => self.entry(at, Ink::Attention, "ended", "the session was deleted"),
-            "session.compacted" => {
+            What::Ended { reason } => self.entry(at, Ink::Attention, "ended", reason),
+            What::SessionDeleted => self.entry(at, Ink::Attention, "ended", "the session was deleted"),
+            What::Compacted => {
                 self.entry(at, Ink::Aside, "compacted", "the conversation was summarised to make room");
             }
-            "message.updated" => self.message(&data["info"], at),
-            "message.part.updated" => self.part(&data["part"], at),
-            "permission.asked" => self.permission(data, at),
-            "permission.replied" => self.replied(data, at),
-            "question.asked" => self.question(data, at),
-            "question.replied" => self.entry(at, Ink::Person, "answered", &answers(&data["answers"])),
-            "question.rejected" => self.entry(at, Ink::Person, "rejected", "the question was not answered"),
-            "todo.updated" => self.todo(&data["todos"], at),
-            "gap" => self.entry(
-                at,
-                Ink::Wrong,
-                "gap",
-                &format!("events may be missing here: {}", text(&data["reason"])),
-            ),
-            "node.offline" => {
-                self.entry(at, Ink::Wrong, "node", &format!("offline: {}", text(&data["reason"])))
+            What::Message(told) => self.message(told, at),
+            What::Part(told) => self.part(told, at),
+            What::PermissionAsked(asked) => self.permission(asked, at),
+            What::PermissionReplied(replied) => self.replied(replied, at),
+            What::QuestionAsked(asked) => self.question(asked, at),
+            What::QuestionReplied(replied) => {
+                self.entry(at, Ink::Person, "answered", &answers(&replied.answers));
             }
-            "node.online" => self.entry(at, Ink::Aside, "node", "online"),
+            What::QuestionRejected(_) => {
+                self.entry(at, Ink::Person, "rejected", "the question was not answered");
+            }
+            What::Todo(list) => self.todo(list.as_deref().unwrap_or_default(), at),
+            What::Gap { reason, .. } => {
+                let reason = reason.as_deref().unwrap_or_default();
+                self.entry(at, Ink::Wrong, "gap", &format!("events may be missing here: {reason}"));
+            }
+            What::NodeOffline { reason } => {
+                self.entry(at, Ink::Wrong, "node", &format!("offline: {reason}"));
+            }
+            What::NodeOnline => self.entry(at, Ink::Aside, "node", "online"),
             _ => {}
         }
     }
@@ -145,35 +150,31 @@ impl Conversation {
         self.page.entry(at, ink, speaker, text);
     }
 
-    fn created(&mut self, data: &Value, at: Time) {
-        let info = &data["info"];
-        let title = one_line(text(&info["title"]));
+    fn created(&mut self, told: &SessionTold, at: Time) {
+        let title = one_line(told.title.as_deref().unwrap_or_default());
         let title = if title.is_empty() { "a new session".to_owned() } else { title };
-        let place = text(&info["directory"]);
+        let place = told.directory.as_deref().unwrap_or_default();
         let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
         self.entry(at, Ink::Aside, "session", &format!("{title}{place}"));
     }
 
-    fn status(&mut self, data: &Value, at: Time) {
-        let status = &data["status"];
-        match text(&status["type"]) {
-            "busy" => {
+    fn status(&mut self, turn: Option<&TurnTold>, at: Time) {
+        match turn {
+            Some(TurnTold::Busy) => {
                 self.bill.begin(at);
                 self.error.clear();
                 self.retry = 0;
             }
-            "retry" => {
-                let attempt = status["attempt"].as_u64().unwrap_or(0);
-                if attempt == 0 || attempt != self.retry {
-                    let next =
-                        status["next"].as_i64().map(|next| format!("; again at {}", clock(Time(next))));
-                    let said = text(&status["message"]);
-                    let line = format!("attempt {attempt} failed: {said}{}", next.unwrap_or_default());
+            Some(TurnTold::Retry(retry)) => {
+                if retry.attempt == 0 || retry.attempt != self.retry {
+                    let next = Some(retry.next).filter(|next| *next != Time::default());
+                    let next = next.map(|next| format!("; again at {}", clock(next))).unwrap_or_default();
+                    let line = format!("attempt {} failed: {}{next}", retry.attempt, retry.message);
                     self.entry(at, Ink::Attention, "retry", &line);
                 }
-                self.retry = attempt;
+                self.retry = retry.attempt;
             }
-            _ => self.turn_over(at),
+            Some(TurnTold::Over) | None => self.turn_over(at),
         }
     }
 
@@ -184,67 +185,55 @@ impl Conversation {
         }
     }
 
-    fn error(&mut self, error: &Value, at: Time) {
-        let (name, message) = (text(&error["name"]), text(&error["data"]["message"]));
-        let line = match (name, message) {
-            ("MessageAbortedError", _) => "the turn was aborted".to_owned(),
-            ("", message) => message.to_owned(),
-            (name, "") => name.to_owned(),
-            (name, message) => format!("{name}: {message}"),
+    fn failed(&mut self, failure: &Failure, at: Time) {
+        let line = match failure.is_abort() {
+            true => "the turn was aborted".to_owned(),
+            false => failure.sentence(),
         };
         // The backend says the same of the turn and of its message.
         if line != self.error {
-            let speaker = if name == "MessageAbortedError" { "aborted" } else { "error" };
+            let speaker = if failure.is_abort() { "aborted" } else { "error" };
             self.entry(at, Ink::Wrong, speaker, &line);
             self.error = line;
         }
     }
 
-    fn message(&mut self, info: &Value, at: Time) {
-        let id = text(&info["id"]);
-        if text(&info["role"]) == "user" {
-            self.by_person.insert(id.to_owned());
+    fn message(&mut self, told: &MessageTold, at: Time) {
+        if told.role == Role::User {
+            self.by_person.insert(told.id.clone());
             return;
         }
-        self.bill.message(id, info, at);
-        if !info["error"].is_null() {
-            self.error(&info["error"], at);
+        self.bill.message(told, at);
+        if let Some(failure) = &told.failure {
+            self.failed(failure, at);
         }
-        if !info["time"]["completed"].is_null() {
-            self.release(|part| part.message == id);
+        if told.completed.is_some() {
+            self.release(|part| part.message == told.id);
         }
     }
 
-    fn part(&mut self, part: &Value, at: Time) {
-        match text(&part["type"]) {
-            "text" | "reasoning" => self.text(part, at),
-            "tool" => self.tool(part, at),
-            "patch" => {
-                let files: Vec<_> = part["files"].as_array().into_iter().flatten().map(text).collect();
-                self.entry(at, Ink::Aside, "changed", &files.join("\n"));
-            }
-            "file" => {
-                let name =
-                    [&part["filename"], &part["url"]].map(text).into_iter().find(|name| !name.is_empty());
-                self.entry(at, Ink::Aside, "file", &short(name.unwrap_or_default(), tool::MAX_LINE));
-            }
-            _ => {}
+    fn part(&mut self, told: &part::Part, at: Time) {
+        match &told.content {
+            Content::Text(words) => self.text(told, words, false, at),
+            Content::Thought(words) => self.text(told, words, true, at),
+            Content::Tool(tool) => self.tool(&told.id, tool, at),
+            Content::Changed(files) => self.entry(at, Ink::Aside, "changed", &files.join("\n")),
+            Content::File(name) => self.entry(at, Ink::Aside, "file", &short(name, tool::MAX_LINE)),
+            Content::Other => {}
         }
     }
 
-    fn text(&mut self, part: &Value, at: Time) {
-        if part["synthetic"] == true || part["ignored"] == true {
+    fn text(&mut self, told: &part::Part, words: &part::Words, is_thought: bool, at: Time) {
+        if words.is_hidden {
             return;
         }
-        let id = text(&part["id"]).to_owned();
-        let known = self.parts.entry(id.clone()).or_default();
-        known.message = text(&part["messageID"]).to_owned();
-        known.thought = part["type"] == "reasoning";
-        known.held = Some((at, text(&part["text"]).to_owned()));
+        let known = self.parts.entry(told.id.clone()).or_default();
+        known.message.clone_from(&told.message_id);
+        known.thought = is_thought;
+        known.held = Some((at, words.text.clone()));
         // A text with a beginning and no end is still being written.
-        let growing = !part["time"]["start"].is_null() && part["time"]["end"].is_null();
-        if !growing {
-            self.show(&id);
+        if !words.is_growing {
+            self.show(&told.id);
         }
     }
 
@@ -286,23 +275,23 @@ impl Conversation {
     }
 
     /// Words as they are written.
-    fn delta(&mut self, data: &Value, at: Time) {
-        let (id, words) = (text(&data["partID"]).to_owned(), text(&data["delta"]));
-        if words.is_empty() || text(&data["field"]) != "text" {
+    fn delta(&mut self, told: Delta, at: Time) {
+        let Delta { part_id: id, message_id, text: words } = told;
+        if words.is_empty() {
             return;
         }
         let part = self.parts.entry(id.clone()).or_default();
         if part.message.is_empty() {
-            part.message = text(&data["messageID"]).to_owned();
+            part.message = message_id;
         }
         let (message, thought) = (part.message.clone(), part.thought);
-        part.shown.push_str(words);
+        part.shown.push_str(&words);
         if self.open.as_deref() != Some(&id) {
             let (ink, speaker) = if thought { (Ink::Aside, "thinking") } else { self.speaker(&message) };
             self.page.begin(at, ink, speaker);
             self.open = Some(id);
         }
-        self.page.go_on(words);
+        self.page.go_on(&words);
     }
 
     /// Shows all texts that were held back and may not grow any more, in the order they came.
@@ -319,28 +308,26 @@ impl Conversation {
         }
     }
 
-    fn tool(&mut self, part: &Value, at: Time) {
-        let (id, name) = (text(&part["id"]).to_owned(), text(&part["tool"]));
-        let state = &part["state"];
-        let is_last = self.open.as_deref() == Some(&id);
-        let known = self.parts.entry(id.clone()).or_default();
-        match text(&state["status"]) {
-            "running" if !known.began => {
+    fn tool(&mut self, id: &str, told: &ToolUse, at: Time) {
+        let is_last = self.open.as_deref() == Some(id);
+        let known = self.parts.entry(id.to_owned()).or_default();
+        match told.state {
+            ToolState::Running if !known.began => {
                 known.began = true;
                 if self.eager {
-                    self.entry(at, Ink::Tool, name, &tool::input(state));
-                    self.open = Some(id);
+                    self.entry(at, Ink::Tool, &told.tool, &tool::input(told));
+                    self.open = Some(id.to_owned());
                 } else {
-                    self.running.push((id, at, name.to_owned(), tool::input(state)));
+                    self.running.push((id.to_owned(), at, told.tool.clone(), tool::input(told)));
                 }
             }
-            "completed" | "error" if known.shown.is_empty() => {
+            ToolState::Completed | ToolState::Error if known.shown.is_empty() => {
                 known.shown = "done".to_owned();
-                self.running.retain(|(running, ..)| *running != id);
+                self.running.retain(|(running, ..)| running != id);
                 if !is_last {
-                    self.entry(at, Ink::Tool, name, &tool::input(state));
+                    self.entry(at, Ink::Tool, &told.tool, &tool::input(told));
                 }
-                let result = tool::result(state);
+                let result = tool::result(told);
                 if !result.is_empty() {
                     self.page.below(&result);
                 }
@@ -350,43 +337,37 @@ impl Conversation {
         }
     }
 
-    fn permission(&mut self, data: &Value, at: Time) {
-        let metadata = &data["metadata"];
-        let patterns =
-            || data["patterns"].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(" ");
-        let what =
-            [&metadata["command"], &metadata["filepath"]].map(text).into_iter().find(|what| !what.is_empty());
-        let what = what.map_or_else(patterns, str::to_owned);
-        let line =
-            format!("permission to use {}: {} ({})", text(&data["permission"]), what, text(&data["id"]));
+    fn permission(&mut self, asked: &PermissionAsked, at: Time) {
+        let line = format!("permission to use {}: {} ({})", asked.tool, asked.what(), asked.id);
         self.entry(at, Ink::Attention, "asks", &line);
     }
 
-    fn replied(&mut self, data: &Value, at: Time) {
-        match text(&data["reply"]) {
-            reply if data["outside"] == true => {
-                let line = format!("{reply} at the coding agent itself, not through the supervisor");
-                self.entry(at, Ink::Wrong, "outside", &line);
-            }
-            "reject" => self.entry(at, Ink::Person, "denied", text(&data["message"])),
-            reply @ ("once" | "always") => self.entry(at, Ink::Person, "allowed", reply),
-            reply => self.entry(at, Ink::Person, "answered", reply),
+    fn replied(&mut self, replied: &Replied, at: Time) {
+        let reply = replied.reply.as_ref();
+        let word = reply.map_or("", ReplyTold::as_str);
+        if replied.is_outside {
+            let line = format!("{word} at the coding agent itself, not through the supervisor");
+            return self.entry(at, Ink::Wrong, "outside", &line);
+        }
+        match reply {
+            Some(ReplyTold::Reject) => self.entry(at, Ink::Person, "denied", &replied.message),
+            Some(ReplyTold::Once | ReplyTold::Always) => self.entry(at, Ink::Person, "allowed", word),
+            _ => self.entry(at, Ink::Person, "answered", word),
         }
     }
 
-    fn question(&mut self, data: &Value, at: Time) {
-        for question in data["questions"].as_array().into_iter().flatten() {
-            let labels = question["options"].as_array().into_iter().flatten();
-            let labels = labels.map(|option| text(&option["label"])).collect::<Vec<_>>().join(" | ");
+    fn question(&mut self, asked: &QuestionAsked, at: Time) {
+        for question in &asked.questions {
+            let labels = question.options.iter().map(|option| option.label.as_str());
+            let labels = labels.collect::<Vec<_>>().join(" | ");
             let labels = if labels.is_empty() { labels } else { format!(" [{labels}]") };
-            let line = format!("{}{labels} ({})", text(&question["question"]), text(&data["id"]));
+            let line = format!("{}{labels} ({})", question.question, asked.id);
             self.entry(at, Ink::Attention, "asks", &line);
         }
     }
 
-    fn todo(&mut self, todos: &Value, at: Time) {
-        let lines = todos.as_array().into_iter().flatten();
-        let lines = lines.map(|item| todo_line(text(&item["status"]), text(&item["content"])));
+    fn todo(&mut self, todos: &[Todo], at: Time) {
+        let lines = todos.iter().map(|item| todo_line(&item.status, &item.content));
         let list = lines.collect::<Vec<_>>().join("\n");
         if list != self.todo {
             self.entry(at, Ink::Aside, "todo", &list);
@@ -395,20 +376,8 @@ impl Conversation {
     }
 }
 
-fn value(data: &RawValue) -> Value {
-    serde_json::from_str(data.get()).unwrap_or_default()
-}
-
-/// The text of a value; empty when it is none.
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn answers(answers: &Value) -> String {
-    let lists = answers.as_array().into_iter().flatten();
-    let lists =
-        lists.map(|list| list.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", "));
-    lists.collect::<Vec<_>>().join("; ")
+fn answers(answers: &[Vec<String>]) -> String {
+    answers.iter().map(|chosen| chosen.join(", ")).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

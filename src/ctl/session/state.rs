@@ -5,6 +5,7 @@
 
 use crate::base::clock::Time;
 use crate::protocol::event::EventView;
+use crate::protocol::event::what::What;
 use crate::protocol::session::{Activity, HelperAsk, Retry, Session, SessionView, Status};
 use crate::rules::session as rules;
 
@@ -57,15 +58,15 @@ impl Watched {
     /// Counts an event in.
     pub fn hear(&mut self, event: &EventView) -> Change {
         let of_our_node = event.node_id == self.session.node_id;
-        match event.kind.as_str() {
-            "node.offline" if of_our_node => self.offline = true,
+        match event.what() {
+            What::NodeOffline { .. } if of_our_node => self.offline = true,
             // What happened while the node was away is told by the events that follow; until then it is as it was.
-            "node.online" if of_our_node => self.offline = false,
-            "gap" if of_our_node => return Change::Retake,
-            kind if event.session_id == self.session.id.as_str() => {
-                rules::apply(&mut self.session, kind, &event.data, event.occurred_at);
+            What::NodeOnline if of_our_node => self.offline = false,
+            What::Gap { .. } if of_our_node => return Change::Retake,
+            what if event.session_id == self.session.id.as_str() => {
+                rules::apply(&mut self.session, &what, event.occurred_at);
             }
-            _ if of_our_node && self.may_be_of_a_helper(event) => return Change::Retake,
+            what if of_our_node && self.may_be_of_a_helper(event, &what) => return Change::Retake,
             _ => return Change::Foreign,
         }
         Change::Counted
@@ -73,14 +74,14 @@ impl Watched {
 
     /// True when it may tell that a helper of the running turn waits, or does not any more. Only the supervisor knows
     /// whose helper another session is.
-    fn may_be_of_a_helper(&self, event: &EventView) -> bool {
+    fn may_be_of_a_helper(&self, event: &EventView, what: &What) -> bool {
         if !matches!(self.session.activity, Activity::Busy | Activity::Retry(_)) {
             return false;
         }
         let is_waiting = self.helper_asks.iter().any(|one| one.session_id.as_str() == event.session_id);
-        match event.kind.as_str() {
-            "permission.asked" | "question.asked" => true,
-            kind => is_waiting && !kind.starts_with("message."),
+        match what {
+            What::PermissionAsked(_) | What::QuestionAsked(_) => true,
+            _ => is_waiting && !event.kind.starts_with("message."),
         }
     }
 

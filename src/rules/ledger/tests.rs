@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::event::raw;
+use crate::protocol::event::{form, raw};
 use crate::rules;
 use crate::rules::price::{Price, per_million};
 
@@ -30,11 +30,11 @@ impl Stage {
     }
 
     fn hear(&mut self, kind: &str, data: Value, when: &str) {
-        let data = raw(&data);
+        let what = form::read(kind, &raw(&data));
         let before = Before::of(&self.session);
-        rules::session::apply(&mut self.session, kind, &data, Time(at(when)));
+        rules::session::apply(&mut self.session, &what, Time(at(when)));
         let (occurred, received, since) = (Time(at(when)), Time(at(when)), self.since);
-        let heard = Heard { kind, data: data.get(), occurred, received, before, since };
+        let heard = Heard { what: &what, occurred, received, before, since };
         if !heard.matters() {
             return;
         }

@@ -2,10 +2,12 @@
 //! at which the supervisor stored them, so that a wrong clock on a node makes nothing old.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::base::clock::Time;
+use crate::protocol::event::failure::{Failure, FailureKind};
+use crate::protocol::event::part::{Content, Part, ToolKind, ToolUse};
+use crate::protocol::event::what::{MessageTold, Role, What};
 use crate::protocol::session::{Activity, Session};
 
 /// Commands whose failures are counted side by side; a loop goes round few.
@@ -16,21 +18,6 @@ const MAX_WORDS: usize = 200;
 
 /// Characters kept of what the session said last: a later session begins with it.
 const MAX_SAID: usize = 600;
-
-/// Tools that change files.
-const CHANGING: [&str; 6] = ["edit", "write", "patch", "apply_patch", "multiedit", "notebookedit"];
-
-/// Words by which providers say that there were too many requests.
-const LIMITED: [&str; 8] = [
-    "rate limit",
-    "rate_limit",
-    "ratelimit",
-    "too many requests",
-    "overloaded",
-    "quota",
-    "usage limit",
-    "429",
-];
 
 /// What was last seen of the turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,30 +95,25 @@ pub struct Facts {
 
 impl Facts {
     /// Adds an event; false when it told nothing new. `session` is what the event has made of it already.
-    pub fn fold(&mut self, session: &Session, kind: &str, data: &RawValue, at: Time) -> bool {
+    pub fn fold(&mut self, session: &Session, what: &What, at: Time) -> bool {
         if self.first == Time::default() {
             self.first = at;
         }
-        let tells = match kind {
-            "message.part.updated" => self.on_part(session, data, at),
-            _ => self.hear(session, kind, data, at),
-        };
-        self.follow(session, kind, at) || tells
+        let tells = self.hear(session, what, at);
+        self.follow(session, what, at) || tells
     }
 
-    fn hear(&mut self, session: &Session, kind: &str, data: &RawValue, at: Time) -> bool {
-        match kind {
-            "session.error" => self.on_error(session, data),
-            "session.interrupted" => self.stopped = true,
-            "message.updated" => self.on_message(data),
-            "file.edited" => {
-                let file = read(data).get("file").and_then(Value::as_str).map(str::to_owned);
-                self.file_changed(session, &file.unwrap_or_default(), at);
-            }
-            "todo.updated" => self.on_todo(session, at),
-            "session.paused" => self.paused = Some(words(text(&read(data), &["by"]), MAX_WORDS)),
-            "session.resumed" => self.paused = None,
-            "session.handover" => self.hands_over = read(data)["step"] == "begun",
+    fn hear(&mut self, session: &Session, what: &What, at: Time) -> bool {
+        match what {
+            What::Part(part) => return self.on_part(session, part, at),
+            What::Failed(failure) => self.on_failure(failure.as_ref()),
+            What::Interrupted { .. } => self.stopped = true,
+            What::Message(told) => self.on_message(told),
+            What::FileEdited(file) => self.file_changed(session, file, at),
+            What::Todo(_) => self.on_todo(session, at),
+            What::Paused { by } => self.paused = Some(words(by, MAX_WORDS)),
+            What::Resumed => self.paused = None,
+            What::Handover { begins } => self.hands_over = *begins,
             _ => return false,
         }
         true
@@ -192,13 +174,13 @@ impl Facts {
         })
     }
 
-    fn follow(&mut self, session: &Session, kind: &str, at: Time) -> bool {
+    fn follow(&mut self, session: &Session, what: &What, at: Time) -> bool {
         let (now, was) = (doing(&session.activity), self.doing);
         if let Activity::Retry(retry) = &session.activity {
             self.opens = Some(retry.next);
         }
         // A session that was made has said nothing of a turn yet, but none runs.
-        if now == was || (was == Doing::Unknown && now == Doing::Idle && !tells_of_turn(kind)) {
+        if now == was || (was == Doing::Unknown && now == Doing::Idle && !tells_of_turn(what)) {
             return false;
         }
         let began = now == Doing::Busy && was != Doing::Retrying;
@@ -214,73 +196,61 @@ impl Facts {
         true
     }
 
-    fn on_error(&mut self, session: &Session, data: &RawValue) {
-        let data = read(data);
-        if data["error"]["name"] == "MessageAbortedError" {
+    fn on_failure(&mut self, failure: Option<&Failure>) {
+        let kind = failure.map(|failure| failure.kind).unwrap_or_default();
+        if kind == FailureKind::Aborted {
             self.stopped = true;
             return;
         }
-        let said = session.error.as_deref().unwrap_or_default().to_lowercase();
-        self.limited = LIMITED.iter().any(|word| said.contains(word));
+        self.limited = kind == FailureKind::RateLimited;
         if !std::mem::replace(&mut self.failed, true) {
             self.errors = self.errors.saturating_add(1);
         }
     }
 
-    fn on_message(&mut self, data: &RawValue) {
-        let data = read(data);
-        if data["info"]["role"] == "assistant" {
-            self.message = words(text(&data["info"], &["id"]), MAX_WORDS);
+    fn on_message(&mut self, told: &MessageTold) {
+        if told.role == Role::Assistant {
+            self.message = words(&told.id, MAX_WORDS);
         }
     }
 
-    fn on_part(&mut self, session: &Session, data: &RawValue, at: Time) -> bool {
-        let Ok(Told { part }) = serde_json::from_str(data.get()) else { return false };
-        match part.kind.as_str() {
-            "text" if part.message_id == self.message => self.said = words(&part.text, MAX_SAID),
-            "patch" => self.file_changed(session, part.files.first().map_or("", String::as_str), at),
-            "tool" if part.state.status == "completed" || part.state.status == "error" => {
-                self.on_tool(session, part, at);
+    fn on_part(&mut self, session: &Session, part: &Part, at: Time) -> bool {
+        match &part.content {
+            Content::Text(said) if part.message_id == self.message => self.said = words(&said.text, MAX_SAID),
+            Content::Changed(files) => {
+                self.file_changed(session, files.first().map_or("", String::as_str), at);
             }
+            Content::Tool(tool) if tool.state.is_over() => self.on_tool(session, tool, at),
             _ => return false,
         }
         true
     }
 
-    fn on_tool(&mut self, session: &Session, part: Part, at: Time) {
-        let given = &part.state.input;
-        let what = match text(given, &["command", "filePath", "pattern", "path", "url"]) {
-            "" => given.to_string(),
-            text => text.to_owned(),
-        };
-        let command = words(&format!("{} {what}", part.tool), MAX_WORDS);
-        let exit = part.state.metadata.get("exit").and_then(Value::as_i64).unwrap_or(0);
-        let has_failed = part.state.status == "error" || exit != 0;
+    fn on_tool(&mut self, session: &Session, tool: &ToolUse, at: Time) {
         // What a person has refused or stopped is no failure of the command.
-        let by_person = ["The user rejected", "Tool execution aborted"]
-            .iter()
-            .any(|begin| part.state.error.starts_with(begin));
-        if by_person {
+        if tool.cause.is_some() {
             return;
         }
-        if !has_failed {
+        let subject = tool.input.subject();
+        let command = words(&format!("{} {subject}", tool.tool), MAX_WORDS);
+        if !tool.has_failed() {
             self.failing.retain(|one| one.command != command);
-            if CHANGING.contains(&part.tool.as_str()) {
-                self.file_changed(session, &what, at);
+            if tool.kind == ToolKind::Edit {
+                self.file_changed(session, &subject, at);
             }
             return;
         }
         if let Some(known) = self.failing.iter_mut().find(|one| one.command == command) {
-            if known.call != part.call_id {
+            if known.call != tool.call {
                 known.times = known.times.saturating_add(1);
-                known.call = part.call_id;
+                known.call.clone_from(&tool.call);
             }
             return;
         }
         if self.failing.len() == MAX_FAILING {
             self.failing.remove(0);
         }
-        self.failing.push(Failing { command, times: 1, since: at, call: part.call_id });
+        self.failing.push(Failing { command, times: 1, since: at, call: tool.call.clone() });
     }
 
     fn file_changed(&mut self, session: &Session, file: &str, at: Time) {
@@ -305,8 +275,8 @@ pub fn is_done(status: &str) -> bool {
     matches!(status, "completed" | "cancelled")
 }
 
-fn tells_of_turn(kind: &str) -> bool {
-    matches!(kind, "session.idle" | "session.status" | "session.interrupted")
+fn tells_of_turn(what: &What) -> bool {
+    matches!(what, What::Idle | What::Status(_) | What::Interrupted { .. })
 }
 
 fn doing(activity: &Activity) -> Doing {
@@ -318,53 +288,9 @@ fn doing(activity: &Activity) -> Doing {
     }
 }
 
-fn read(data: &RawValue) -> Value {
-    serde_json::from_str(data.get()).unwrap_or_default()
-}
-
-/// The first of these that is a text.
-fn text<'a>(value: &'a Value, keys: &[&str]) -> &'a str {
-    keys.iter().find_map(|key| value.get(key)?.as_str()).unwrap_or_default()
-}
-
 fn words(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
-}
-
-#[derive(Deserialize)]
-struct Told {
-    part: Part,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default, rename = "messageID")]
-    message_id: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    tool: String,
-    #[serde(default, rename = "callID")]
-    call_id: String,
-    #[serde(default)]
-    files: Vec<String>,
-    #[serde(default)]
-    state: ToolState,
-}
-
-#[derive(Default, Deserialize)]
-struct ToolState {
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    input: Value,
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    metadata: Value,
 }

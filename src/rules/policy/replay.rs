@@ -11,6 +11,7 @@ use super::settings::Policies;
 use super::{Beside, Decision, Look, Memories, Memory, Name, Step, Subject, look, remember};
 use crate::base::clock::Time;
 use crate::protocol::event::EventView;
+use crate::protocol::event::what::What;
 use crate::protocol::session::{Session, SessionId, Status};
 use crate::rules;
 use crate::rules::ledger::{Before, Bill, Heard};
@@ -61,16 +62,16 @@ struct Known {
 
 impl Known {
     /// Adds an event to what is known of a session, and what it has used to its bill: it shows what the ledger holds.
-    fn take(&mut self, event: &EventView, prices: &Prices) {
+    fn take(&mut self, event: &EventView, what: &What, prices: &Prices) {
         let session = &mut self.session;
         let before = Before::of(session);
         let parent = session.parent_id.take();
-        rules::session::apply(session, &event.kind, &event.data, event.occurred_at);
+        rules::session::apply(session, what, event.occurred_at);
         session.parent_id = session.parent_id.take().or(parent);
         // One that was found by a look had used that before; one whose beginning is not in this history had not.
-        let since = if event.kind == "session.created" { Time(i64::MAX) } else { Time::default() };
+        let since = if matches!(what, What::SessionCreated(_)) { Time(i64::MAX) } else { Time::default() };
         let (occurred, received) = (event.occurred_at, event.timestamp);
-        let heard = Heard { kind: &event.kind, data: event.data.get(), occurred, received, before, since };
+        let heard = Heard { what, occurred, received, before, since };
         if heard.matters() {
             let bill = self.bill.get_or_insert_with(|| Bill::begin(&before));
             bill.take(session, &heard, prices);
@@ -97,23 +98,30 @@ impl<'a> Replay<'a> {
 
     /// Takes the next event, in the order of the store.
     pub fn take(&mut self, event: &EventView) {
-        let at = event.timestamp;
+        let (at, what) = (event.timestamp, event.what());
         // What a node says at once is looked at as a whole; what the supervisor says itself comes after the look.
         if event.node_seq == 0 || at != self.told.0 {
             self.look_at_told();
-            if event.kind != "node.online" || self.was_alive(event) {
+            if what != What::NodeOnline || self.was_alive(event) {
                 self.pass_to(at);
             }
         }
-        match event.kind.as_str() {
-            "node.online" => drop(self.nodes.insert(event.node_id.to_string(), at)),
-            "node.offline" => drop(self.nodes.remove(event.node_id.as_str())),
-            "halt.set" | "halt.released" => self.halt(event),
-            "clock.jumped" => self.jump(event),
+        match &what {
+            What::NodeOnline => drop(self.nodes.insert(event.node_id.to_string(), at)),
+            What::NodeOffline { .. } => drop(self.nodes.remove(event.node_id.as_str())),
+            What::HaltSet { project, by } => {
+                self.halts.insert(project.clone(), by.clone());
+                self.look_at_all(at);
+            }
+            What::HaltReleased { project } => {
+                self.halts.remove(project);
+                self.look_at_all(at);
+            }
+            What::ClockJumped { by_ms } => self.jump(*by_ms),
             _ => {}
         }
         if !event.session_id.is_empty() {
-            self.fold(event);
+            self.fold(event, &what);
         }
     }
 
@@ -129,7 +137,7 @@ impl<'a> Replay<'a> {
         !self.nodes.contains_key(event.node_id.as_str())
     }
 
-    fn fold(&mut self, event: &EventView) {
+    fn fold(&mut self, event: &EventView, what: &What) {
         let id = SessionId::new(&event.session_id);
         let at = event.timestamp;
         let known = self.sessions.entry(id.clone()).or_insert_with(|| Known {
@@ -140,13 +148,12 @@ impl<'a> Replay<'a> {
             bill: None,
         });
         if event.node_seq > 0 {
-            known.take(event, &self.prices);
-        } else if event.kind == "policy.failed" {
-            let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
-            let same = |memory: &&mut Memory| data["situation"] == memory.situation.as_str();
+            known.take(event, what, &self.prices);
+        } else if let What::PolicyFailed(told) = what {
+            let same = |memory: &&mut Memory| told.situation.as_deref() == Some(memory.situation.as_str());
             known.memories.values_mut().filter(same).for_each(|memory| memory.failed = true);
         }
-        known.facts.fold(&known.session, &event.kind, &event.data, at);
+        known.facts.fold(&known.session, what, at);
         if known.facts.doing == Doing::Ended {
             known.facts = Facts::of_ended();
         }
@@ -236,23 +243,15 @@ impl<'a> Replay<'a> {
         self.due.extend(next.map(|next| (next, id.clone())));
     }
 
-    fn halt(&mut self, event: &EventView) {
-        let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
-        let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
-        match event.kind.as_str() {
-            "halt.set" => drop(self.halts.insert(text("project"), text("by"))),
-            _ => drop(self.halts.remove(&text("project"))),
-        }
+    fn look_at_all(&mut self, at: Time) {
         let all: Vec<SessionId> = self.sessions.keys().cloned().collect();
-        all.iter().for_each(|id| self.look_at(id, event.timestamp));
+        all.iter().for_each(|id| self.look_at(id, at));
     }
 
-    fn jump(&mut self, event: &EventView) {
-        let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
-        let by = data["by_ms"].as_i64().unwrap_or_default();
+    fn jump(&mut self, by_ms: i64) {
         for known in self.sessions.values_mut() {
-            known.facts.move_by(by);
-            known.memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by));
+            known.facts.move_by(by_ms);
+            known.memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by_ms));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::event::raw;
+use crate::protocol::event::{form, raw};
 use crate::rules;
 
 const SECOND: i64 = 1_000;
@@ -22,9 +22,9 @@ impl Tale {
     }
 
     fn say(&mut self, kind: &str, data: &Value) -> &mut Self {
-        let data = raw(data);
-        rules::session::apply(&mut self.session, kind, &data, self.now);
-        self.facts.fold(&self.session, kind, &data, self.now);
+        let what = form::read(kind, &raw(data));
+        rules::session::apply(&mut self.session, &what, self.now);
+        self.facts.fold(&self.session, &what, self.now);
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::{HEARD_QUEUE, Heard, Known, Memory, Reports};
-use hal_o_swarm::protocol::event::raw;
+use hal_o_swarm::protocol::event::{form, raw};
 use hal_o_swarm::protocol::node::{NodeId, ProjectName};
 use hal_o_swarm::protocol::session::{Session, SessionId, Status};
 use hal_o_swarm::rules::session as rules;
@@ -76,7 +76,7 @@ impl Record {
                         );
                         Session { directory, ..blank }
                     });
-                    rules::apply(session, &event.kind, &event.data, event.occurred_at);
+                    rules::apply(session, &form::read(&event.kind, &event.data), event.occurred_at);
                     if let Some(mark) = event.mark {
                         self.marks.insert(id.clone(), mark);
                     }
@@ -108,7 +108,7 @@ impl Record {
             let repairs = rules::repairs(self.sessions.get(&seen.id), seen);
             let session = self.sessions.entry(seen.id.clone()).or_insert_with(|| seen.clone());
             for (kind, data) in repairs {
-                rules::apply(session, kind, &data, seen.active_at);
+                rules::apply(session, &form::read(kind, &data), seen.active_at);
                 self.events.push(Kept {
                     id: None,
                     kind: kind.into(),

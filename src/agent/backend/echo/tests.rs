@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::agent::backend::{HEARD_QUEUE, Known};
 use crate::base::clock::Time;
+use crate::protocol::event::form;
 use crate::protocol::session::{AskKind, Status};
 
 /// What a desk would see: the events folded into one session.
@@ -28,7 +29,8 @@ impl Ear {
         while !done(self) {
             let next = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
             if let Heard::Event(event) = next.expect("an event in time").expect("an open backend") {
-                rules::session::apply(&mut self.session, &event.kind, &event.data, event.occurred_at);
+                let what = form::read(&event.kind, &event.data);
+                rules::session::apply(&mut self.session, &what, event.occurred_at);
                 self.mark = event.mark.or(self.mark);
                 self.kinds.push(event.kind);
             }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::base::clock;
 use crate::base::id;
 use crate::protocol::event::raw;
+use crate::protocol::event::what::What;
 use crate::protocol::lease::{self, Cover, Lease, LeaseEnd, Verdict};
 use crate::protocol::node::ProjectName;
 use crate::protocol::session::{Model, SessionId};
@@ -269,16 +269,7 @@ pub(super) fn ended(id: &str, lent_micros: u64, used_micros: u64, lost: bool) ->
 }
 
 /// The name and the price of an answer, as far as it is there.
-pub(super) fn message_cost(data: &RawValue) -> Option<(String, u64)> {
-    #[derive(Deserialize)]
-    struct Updated {
-        info: Info,
-    }
-    #[derive(Deserialize)]
-    struct Info {
-        id: String,
-        cost: Option<f64>,
-    }
-    let Updated { info } = serde_json::from_str(data.get()).ok()?;
-    Some((info.id, micros(info.cost?).filter(|cost| *cost > 0)?))
+pub(super) fn message_cost(what: &What) -> Option<(String, u64)> {
+    let What::Message(told) = what else { return None };
+    Some((told.id.clone(), micros(told.cost?).filter(|cost| *cost > 0)?))
 }

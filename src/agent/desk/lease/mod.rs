@@ -15,12 +15,12 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 
 use super::{Held as HeldSession, Say, View};
 use crate::agent::outbox::{Closed, Outbox};
 use crate::base::clock::Stopwatch;
+use crate::protocol::event::what::What;
 use crate::protocol::lease::{Cover, Lease, Verdict};
 use crate::protocol::node::ProjectName;
 use crate::protocol::session::{Model, Session, SessionId, Tokens};
@@ -193,12 +193,12 @@ impl Leases {
         &self,
         sessions: &Sessions,
         session: &Session,
-        (kind, data): (&str, &RawValue),
+        what: &What,
         before: Option<(Tokens, Option<u64>)>,
     ) {
         let unknown_micros = self.book().cover.unknown_micros;
         let more = before.map_or(0, |before| used(session, before, unknown_micros));
-        let message = (kind == "message.updated").then(|| book::message_cost(data)).flatten();
+        let message = book::message_cost(what);
         if more == 0 && message.is_none() {
             return;
         }

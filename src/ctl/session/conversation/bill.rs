@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use crate::base::clock::Time;
 use crate::ctl::print::text::{money, number, span};
+use crate::protocol::event::what::MessageTold;
 use crate::protocol::session::Tokens;
 use crate::rules::session::micros;
 
@@ -33,15 +32,15 @@ impl Bill {
     }
 
     /// An assistant's message has cost this so far.
-    pub fn message(&mut self, id: &str, info: &Value, at: Time) {
-        let item = self.messages.entry(id.to_owned()).or_default();
+    pub fn message(&mut self, told: &MessageTold, at: Time) {
+        let item = self.messages.entry(told.id.clone()).or_default();
         if !item.shown {
             self.began.get_or_insert(at);
         }
-        item.cost = info["cost"].as_f64().and_then(micros);
-        item.tokens = tokens(&info["tokens"]);
-        if let (Some(provider), Some(model)) = (info["providerID"].as_str(), info["modelID"].as_str()) {
-            self.model = format!("{provider}/{model}");
+        item.cost = told.cost.and_then(micros);
+        item.tokens = told.tokens;
+        if !told.provider.is_empty() && !told.model.is_empty() {
+            self.model = format!("{}/{}", told.provider, told.model);
         }
     }
 
@@ -89,15 +88,4 @@ fn kinds(tokens: &Tokens) -> String {
     .map(|(count, kind)| format!("{} {kind}", number(count)))
     .collect();
     if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
-}
-
-fn tokens(info: &Value) -> Tokens {
-    let count = |value: &Value| value.as_u64().unwrap_or(0);
-    Tokens {
-        input: count(&info["input"]),
-        output: count(&info["output"]),
-        reasoning: count(&info["reasoning"]),
-        cache_read: count(&info["cache"]["read"]),
-        cache_write: count(&info["cache"]["write"]),
-    }
 }

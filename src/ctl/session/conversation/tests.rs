@@ -1,6 +1,6 @@
 //! Events in, a conversation out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::protocol::event::raw;

@@ -55,8 +55,7 @@ impl Work {
         };
         let session = &record.session;
         let heard = Heard {
-            kind: &event.kind,
-            data: event.data.get(),
+            what: &event.what(),
             occurred: event.occurred_at,
             received: event.timestamp,
             // All of its events come back, and its row is as it was after them.

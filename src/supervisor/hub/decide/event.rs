@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use super::Work;
 use super::cost::Charge;
 use crate::base::clock::Time;
 use crate::base::sabotage;
+use crate::protocol::event::what::What;
 use crate::protocol::event::{Event, EventView};
 use crate::protocol::frame::{Ack, Events, ToAgent};
 use crate::protocol::lease;
@@ -87,7 +85,9 @@ impl Work {
         projects: &[Project],
         at: Time,
     ) {
-        self.heed_own(node, &event, at);
+        // Parsed here, once, for everybody below.
+        let what = event.what();
+        self.heed_own(node, &event, &what, at);
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let mut spent = None;
@@ -105,11 +105,10 @@ impl Work {
                 };
                 let before = Before::of(&record.session);
                 let session = &mut record.session;
-                self.apply(session, node, (&event.kind, &event.data), event.occurred_at);
+                self.apply(session, node, &what, event.occurred_at);
                 name_backend(session, projects);
                 let heard = Heard {
-                    kind: &event.kind,
-                    data: event.data.get(),
+                    what: &what,
                     occurred: event.occurred_at,
                     received: timestamp,
                     before,
@@ -121,7 +120,7 @@ impl Work {
                 }
                 self.view.stored.tail.push(record.no, seq);
                 routed = self.view.concerns_routes(&event.kind).then(|| session.clone());
-                self.fold(record, &event.kind, &event.data, timestamp)
+                self.fold(record, &what, timestamp)
             }
         };
         let event = EventView {
@@ -145,33 +144,38 @@ impl Work {
     }
 
     /// Adds an event to its session. It names the parent as its node does.
-    fn apply(&self, session: &mut Session, node: &NodeId, (kind, data): (&str, &RawValue), at: Time) {
+    fn apply(&self, session: &mut Session, node: &NodeId, what: &What, at: Time) {
         let parent = session.parent_id.take();
-        rules::session::apply(session, kind, data, at);
+        rules::session::apply(session, what, at);
         let said = session.parent_id.take().map(|local| self.public_id(&local, node));
         session.parent_id = said.or(parent);
     }
 
     /// What a node says of itself.
-    fn heed_own(&mut self, node: &NodeId, event: &Event, at: Time) {
-        match event.kind.as_str() {
-            "gap" => self.alert_gap(node, &event.data, at),
-            "journal.blocked" => self.alert_blocked(node, &event.data, at),
-            "agent.restarted" => self.alert_restarts(node, &event.data, at),
-            lease::ENDED => self.lease_ended(node, &event.data, at),
-            "permission.replied" | "question.replied" | "question.rejected" => {
-                self.heed_outside(node, event, at);
+    fn heed_own(&mut self, node: &NodeId, event: &Event, what: &What, at: Time) {
+        match what {
+            What::Gap { count, reason } => self.alert_gap(node, *count, reason.as_deref(), at),
+            What::JournalBlocked { seconds, reason } => self.alert_blocked(node, *seconds, reason, at),
+            What::AgentRestarted { reason } => self.alert_restarts(node, reason.as_deref(), at),
+            What::PermissionReplied(replied)
+            | What::QuestionReplied(replied)
+            | What::QuestionRejected(replied)
+                if replied.is_outside =>
+            {
+                self.heed_outside(node, event.session_id.as_ref(), what, replied, at);
             }
-            lease::INTERRUPTED => self.interrupted(node, &event.data, at),
-            _ => {}
+            _ => match event.kind.as_str() {
+                lease::ENDED => self.lease_ended(node, &event.data, at),
+                lease::INTERRUPTED => self.interrupted(node, &event.data, at),
+                _ => {}
+            },
         }
     }
 
     /// A node says that it may have missed something, or had to drop it.
-    fn alert_gap(&mut self, node: &NodeId, data: &RawValue, at: Time) {
-        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
-        let reason = data["reason"].as_str().unwrap_or("it does not say why");
-        let text = match data["count"].as_u64() {
+    fn alert_gap(&mut self, node: &NodeId, count: Option<u64>, reason: Option<&str>, at: Time) {
+        let reason = reason.unwrap_or("it does not say why");
+        let text = match count {
             Some(count) => format!("node {node} lost {count} events: {reason}"),
             None => format!("node {node} may have missed events: {reason}"),
         };
@@ -179,18 +183,15 @@ impl Work {
     }
 
     /// A node could store nothing for a while.
-    fn alert_blocked(&mut self, node: &NodeId, data: &RawValue, at: Time) {
-        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
-        let (seconds, reason) = (&data["seconds"], data["reason"].as_str().unwrap_or_default());
-        let text = format!("coding agents on node {node} waited for {seconds} s for its journal: {reason}");
+    fn alert_blocked(&mut self, node: &NodeId, seconds: f64, reason: &str, at: Time) {
+        let text =
+            format!("coding agents on node {node} waited for {seconds:.1} s for its journal: {reason}");
         self.alert(node, "journal.blocked", Severity::Medium, &text, at);
     }
 
     /// An agent does not stay up.
-    fn alert_restarts(&mut self, node: &NodeId, data: &RawValue, at: Time) {
-        let data: Value = serde_json::from_str(data.get()).unwrap_or_default();
-        let text =
-            format!("the agent of node {node} was {}", data["reason"].as_str().unwrap_or("restarted often"));
+    fn alert_restarts(&mut self, node: &NodeId, reason: Option<&str>, at: Time) {
+        let text = format!("the agent of node {node} was {}", reason.unwrap_or("restarted often"));
         self.alert(node, "agent.restarts", Severity::High, &text, at);
     }
 

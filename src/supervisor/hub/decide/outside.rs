@@ -1,13 +1,14 @@
 //! Answers that nobody here gave: a node says of a reply that it was given at the coding agent itself.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::alert::Severity;
 use crate::protocol::approval::ApprovalState;
-use crate::protocol::event::Event;
+use crate::protocol::event::what::{Replied, ReplyTold, What};
 use crate::protocol::node::NodeId;
+use crate::protocol::session::SessionId;
 use crate::rules::alert::Seen;
 use crate::rules::approval;
 
@@ -15,18 +16,21 @@ use crate::rules::approval;
 const OUTSIDE: &str = "approval.outside";
 
 impl Work {
-    /// Looks whether the reply that a node tells of came from outside: an alert, and a line on the receipt.
-    pub(super) fn heed_outside(&mut self, node: &NodeId, event: &Event, at: Time) {
-        let Some(local) = &event.session_id else { return };
-        let told: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
-        if told["outside"] != true {
-            return;
-        }
-        let request = told["requestID"].as_str().unwrap_or_default();
+    /// A reply that a node tells of came from outside: an alert, and a line on the receipt.
+    pub(super) fn heed_outside(
+        &mut self,
+        node: &NodeId,
+        local: Option<&SessionId>,
+        what: &What,
+        replied: &Replied,
+        at: Time,
+    ) {
+        let Some(local) = local else { return };
+        let request = replied.request_id.as_str();
         let session = self.public_id(local, node);
-        let reply = match event.kind.as_str() {
-            "permission.replied" => told["reply"].as_str().unwrap_or("without a word"),
-            "question.rejected" => "rejected",
+        let reply = match what {
+            What::PermissionReplied(_) => replied.reply.as_ref().map_or("without a word", ReplyTold::as_str),
+            What::QuestionRejected(_) => "rejected",
             _ => "answered",
         };
         let mut known = self.view.approvals_of(&session).into_iter();

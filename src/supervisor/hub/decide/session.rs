@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::Work;
 use crate::base::clock::Time;
 use crate::base::id;
-use crate::protocol::event::{EventView, raw};
+use crate::protocol::event::what::What;
+use crate::protocol::event::{EventView, form, raw};
 use crate::protocol::mark::Marks;
 use crate::protocol::node::NodeId;
 use crate::protocol::session::SessionId;
@@ -50,10 +50,10 @@ impl Work {
     }
 
     /// Adds an event to a session's facts; gives the session's name.
-    pub(super) fn fold(&mut self, record: &SessionRecord, kind: &str, data: &RawValue, at: Time) -> String {
+    pub(super) fn fold(&mut self, record: &SessionRecord, what: &What, at: Time) -> String {
         let id = &record.session.id;
         let watched = Arc::make_mut(self.view.live.watched.entry(id.clone()).or_default());
-        if watched.facts.fold(&record.session, kind, data, at) {
+        if watched.facts.fold(&record.session, what, at) {
             self.told.insert(id.clone());
         }
         id.to_string()
@@ -64,7 +64,7 @@ impl Work {
         let session = &record.session;
         let (seq, timestamp) = self.next_place(at);
         let data = raw(data);
-        let session_id = self.fold(record, kind, &data, timestamp);
+        let session_id = self.fold(record, &form::read(kind, &data), timestamp);
         self.view.stored.tail.push(record.no, seq);
         self.batch.events.push(EventView {
             seq,

@@ -1,12 +1,12 @@
 //! The words and cards of a chat, in plain shape: each chat dresses them as its own.
 
-use serde_json::Value;
-
 use super::Said;
 use crate::protocol::alert::Severity;
 use crate::protocol::approval::{ApprovalState, ApprovalView, Stage};
 use crate::protocol::command::{Command, CommandState};
 use crate::protocol::event::EventView;
+use crate::protocol::event::part::{Content, ToolState};
+use crate::protocol::event::what::What;
 use crate::protocol::notice::{Notice, NoticeKind};
 use crate::protocol::session::{Activity, AskKind, Session, Status};
 use crate::store::StoreError;
@@ -268,26 +268,26 @@ pub fn log(events: &[EventView]) -> String {
 }
 
 fn line_of(event: &EventView) -> Option<String> {
-    let data: Value = serde_json::from_str(event.data.get()).ok()?;
-    let text = |value: &Value| value.as_str().map(one_line).unwrap_or_default();
-    let part = &data["part"];
-    let words = match event.kind.as_str() {
-        "message.part.updated" => match part["type"].as_str()? {
-            "text" => text(&part["text"]),
-            "tool" if part["state"]["status"] != "pending" => format!(
-                "[{}] {} {}",
-                text(&part["tool"]),
-                text(&part["state"]["status"]),
-                text(&part["state"]["input"]["command"])
-            ),
+    let first = |texts: Option<&str>| one_line(texts.unwrap_or_default());
+    let words = match event.what() {
+        What::Part(part) => match &part.content {
+            Content::Text(said) => one_line(&said.text),
+            Content::Tool(tool) if tool.state != ToolState::Pending => {
+                let (name, command) = (one_line(&tool.tool), one_line(tool.input.command()));
+                format!("[{name}] {} {command}", tool.state.as_str())
+            }
             _ => return None,
         },
-        "session.error" => format!("error: {}", text(&data["error"]["data"]["message"])),
-        "session.idle" => "idle".to_owned(),
-        "permission.asked" => format!("asks: {}", text(&data["metadata"]["command"])),
-        "question.asked" => format!("asks: {}", text(&data["questions"][0]["question"])),
-        "approval.answered" => format!("{} by {}", text(&data["answer"]), text(&data["by"])),
-        "session.ended" => format!("ended: {}", text(&data["reason"])),
+        What::Failed(failure) => {
+            format!("error: {}", first(failure.as_ref().map(|failure| failure.message.as_str())))
+        }
+        What::Idle => "idle".to_owned(),
+        What::PermissionAsked(asked) => format!("asks: {}", first(asked.command.as_deref())),
+        What::QuestionAsked(asked) => {
+            format!("asks: {}", first(asked.questions.first().map(|one| one.question.as_str())))
+        }
+        What::ApprovalAnswered { answer, by } => format!("{} by {}", one_line(&answer), one_line(&by)),
+        What::Ended { reason } => format!("ended: {}", one_line(&reason)),
         _ => return None,
     };
     let clock = event.occurred_at.to_string();
