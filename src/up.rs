@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::agent::Agent;
+use crate::agent::backend::BackendKind;
 use crate::agent::backend::opencode::Opencode;
-use crate::agent::config::{self as agent_config, BackendKind, JournalConfig, OpencodeConfig, ProjectConfig};
+use crate::agent::config::{self as agent_config, JournalConfig, OpencodeConfig, ProjectConfig};
 use crate::base::daemon::VERSION;
 use crate::base::exit::{self, Exit, Failure};
 use crate::base::secret::Secret;

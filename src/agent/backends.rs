@@ -1,14 +1,16 @@
 //! Which backends run on this node: each is opened when the first project needs it.
 
+use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::task::Poll;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::backend::echo::Echo;
-use super::backend::opencode::{OpenConfig, Opencode};
-use super::backend::{Backend, HEARD_QUEUE, Heard, Memory, Reports};
-use super::config::{BackendKind, Config, ProjectConfig};
+use super::backend::{Backend, BackendKind, HEARD_QUEUE, Heard, Memory, Opening, Reports};
+use super::config::{Config, OpencodeConfig, ProjectConfig};
 use crate::base::task::Tasks;
 use crate::store::journal::SessionRecord;
 
@@ -18,83 +20,92 @@ pub struct Backends {
     config: Config,
     /// Stopped by [`Backends::stop`] only: backends end after the commands in hand, not with them.
     tasks: Tasks,
-    echo: OnceLock<Echo>,
-    opencode: OnceLock<Opencode>,
+    /// One of each kind, when it is open.
+    each: Vec<(BackendKind, OnceLock<Backend>)>,
 }
 
-/// What the backends report, each on a queue of its own.
+/// What the backends report, each on a queue of its own: one that is busy holds up nobody but itself.
 #[derive(Debug)]
-pub struct Ears {
-    /// From echo.
-    pub echo: mpsc::Receiver<Heard>,
-    /// From opencode.
-    pub opencode: mpsc::Receiver<Heard>,
-}
+pub struct Ears(Vec<(BackendKind, mpsc::Receiver<Heard>)>);
 
 /// The other ends of [`Ears`], kept as long as a backend may still be opened.
 #[derive(Clone, Debug)]
-pub struct Mouths {
-    echo: Reports,
-    opencode: Reports,
-}
+pub struct Mouths(HashMap<BackendKind, Reports>);
 
 /// Makes the queues between backends and desk.
 pub fn queues() -> (Mouths, Ears) {
-    let (echo_in, echo) = mpsc::channel(HEARD_QUEUE);
-    let (opencode_in, opencode) = mpsc::channel(HEARD_QUEUE);
-    (Mouths { echo: echo_in, opencode: opencode_in }, Ears { echo, opencode })
+    let queue = |kind: &BackendKind| (*kind, mpsc::channel(HEARD_QUEUE));
+    let split = |(kind, (mouth, ear))| ((kind, mouth), (kind, ear));
+    let (mouths, ears) = BackendKind::ALL.iter().map(queue).map(split).unzip();
+    (Mouths(mouths), Ears(ears))
+}
+
+impl Ears {
+    /// Waits for reports and takes those of one backend, at most so many, and of each in its turn. `None` when no
+    /// backend can report any more. What is dropped before it is done has taken nothing.
+    pub async fn hear(&mut self, reports: &mut Vec<Heard>, most: usize) -> Option<BackendKind> {
+        poll_fn(|context| {
+            let mut at = 0;
+            while let Some((kind, ear)) = self.0.get_mut(at) {
+                let kind = *kind;
+                match ear.poll_recv_many(context, reports, most) {
+                    Poll::Pending => at += 1,
+                    Poll::Ready(0) => drop(self.0.remove(at)),
+                    Poll::Ready(_) => {
+                        // The others come first the next time.
+                        self.0[at..].rotate_left(1);
+                        return Poll::Ready(Some(kind));
+                    }
+                }
+            }
+            if self.0.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
 }
 
 impl Backends {
     /// None is open yet.
     pub fn new(config: &Config) -> Self {
-        Self { config: config.clone(), tasks: Tasks::new(), echo: OnceLock::new(), opencode: OnceLock::new() }
+        let each = BackendKind::ALL.iter().map(|kind| (*kind, OnceLock::new())).collect();
+        Self { config: config.clone(), tasks: Tasks::new(), each }
     }
 
     /// Opens what `projects` need and is not open yet. `sessions` is what the journal remembers.
     pub fn open(&self, projects: &[ProjectConfig], sessions: &[SessionRecord], mouths: &Mouths) {
-        let memory_of = |kind: BackendKind| -> Memory {
-            let of_kind = sessions.iter().filter(|record| record.session.backend == kind.as_str());
-            of_kind.map(|record| (record.session.id.clone(), record.clone().into())).collect()
-        };
-        let needed = |kind| projects.iter().any(|project| project.backend == kind);
-        if needed(BackendKind::Echo) {
-            self.echo.get_or_init(|| Echo::open(memory_of(BackendKind::Echo), mouths.echo.clone()));
-        }
-        if needed(BackendKind::Opencode) {
-            let directories = directories_of(projects, BackendKind::Opencode);
-            let opencode = self.opencode.get_or_init(|| {
-                let config = OpenConfig {
-                    binary: self.config.opencode.binary.clone(),
-                    port: self.config.opencode.port,
+        for (kind, slot) in &self.each {
+            let directories = directories_of(projects, *kind);
+            let Some(reports) = mouths.0.get(kind).filter(|_| !directories.is_empty()) else { continue };
+            let opening = || {
+                let OpencodeConfig { binary, port } = self.config.opencode.clone();
+                Opening {
+                    program: binary,
+                    port,
                     data_dir: self.config.data_dir.clone(),
                     directories: directories.clone(),
-                    environment: Vec::new(),
-                };
-                let memory = memory_of(BackendKind::Opencode);
-                Opencode::open(config, memory, mouths.opencode.clone(), &self.tasks)
-            });
-            opencode.work_in(&directories);
+                    memory: memory_of(sessions, *kind),
+                    reports: reports.clone(),
+                    tasks: self.tasks.clone(),
+                }
+            };
+            slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&directories);
         }
     }
 
     /// The one of this kind, when it is open.
     pub fn get(&self, kind: BackendKind) -> Option<Backend> {
-        match kind {
-            BackendKind::Echo => self.echo.get().cloned().map(Backend::Echo),
-            BackendKind::Opencode => self.opencode.get().cloned().map(Backend::Opencode),
-        }
+        self.each.iter().find(|(other, _)| *other == kind).and_then(|(_, slot)| slot.get().cloned())
     }
 
     /// Ends all of them, at the same time.
     pub async fn stop(&self) {
-        let stop = |kind| async move {
-            if let Some(backend) = self.get(kind) {
-                backend.stop().await;
-            }
-        };
-        tokio::join!(stop(BackendKind::Echo), stop(BackendKind::Opencode));
+        join_all(self.each.iter().filter_map(|(_, slot)| slot.get()).map(Backend::stop)).await;
     }
+}
+
+fn memory_of(sessions: &[SessionRecord], kind: BackendKind) -> Memory {
+    let of_kind = sessions.iter().filter(|record| record.session.backend == kind.as_str());
+    of_kind.map(|record| (record.session.id.clone(), record.clone().into())).collect()
 }
 
 fn directories_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<PathBuf> {
@@ -103,4 +114,30 @@ fn directories_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<PathBuf>
         .filter(|project| project.backend == kind)
         .map(|project| project.directory.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_backend_is_heard_in_its_turn_until_the_last_one_is_gone() {
+        let (mouths, mut ears) = queues();
+        for mouth in mouths.0.values() {
+            for _ in 0..3 {
+                mouth.send(Heard::Health(None)).await.unwrap();
+            }
+        }
+        let mut heard = Vec::new();
+        for _ in 0..BackendKind::ALL.len() * 3 {
+            let mut reports = Vec::new();
+            heard.push(ears.hear(&mut reports, 1).await.unwrap());
+            assert_eq!(reports.len(), 1);
+        }
+        for kind in BackendKind::ALL {
+            assert_eq!(heard.iter().filter(|other| *other == kind).count(), 3);
+        }
+        drop(mouths);
+        assert_eq!(ears.hear(&mut Vec::new(), 1).await, None);
+    }
 }

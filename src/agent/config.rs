@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::backend::BackendKind;
 use crate::base::config::machine::{certificates, makeable_folder};
 use crate::base::config::service::{self, Looked};
 use crate::base::config::{self, Purpose, Reading, Report, Section, Source, token};
@@ -66,31 +67,6 @@ pub struct ProjectConfig {
     pub directory: PathBuf,
     /// Which backend works there.
     pub backend: BackendKind,
-}
-
-/// The backends that can be configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum BackendKind {
-    /// A true opencode.
-    #[default]
-    Opencode,
-    /// The one that follows words.
-    Echo,
-}
-
-impl BackendKind {
-    /// The word in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opencode => "opencode",
-            Self::Echo => "echo",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Opencode, Self::Echo].into_iter().find(|kind| kind.as_str() == word)
-    }
 }
 
 /// How opencode is started.

@@ -25,6 +25,7 @@ pub mod resources;
 pub mod run;
 pub mod setup;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::task::Tasks;
 use crate::base::{clock, starts};
+use crate::protocol::event::kind::Kind;
 use crate::protocol::event::raw;
 use crate::protocol::frame::Watch;
 use crate::store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
@@ -204,7 +206,11 @@ fn note_of(set_aside: Option<SetAside>) -> Vec<Change> {
 /// Whatever ends an agent again and again is told by the one that is left.
 fn note_of_restarts(reason: String) -> Change {
     tracing::error!("this agent was {reason}");
-    Change::Append(NewEvent::own("agent.restarted", clock::now(), raw(&json!({"reason": reason}))))
+    Change::Append(NewEvent::own(
+        Kind::AgentRestarted.as_str(),
+        clock::now(),
+        raw(&json!({"reason": reason})),
+    ))
 }
 
 /// The queues between desk, commands and link.
@@ -296,7 +302,7 @@ impl House {
             live: live_in,
             view: wires.view,
             leases: wires.leases.clone(),
-            health: [None, None],
+            health: HashMap::new(),
         };
         let commands = Commands::new(desk::command::Means {
             outbox: keeper.outbox.clone(),

@@ -6,7 +6,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-use super::config::{BackendKind, ProjectConfig};
+use super::backend::BackendKind;
+use super::config::ProjectConfig;
 use crate::protocol::node::{Project, ProjectName};
 
 /// Names that are offered when one is not known.

@@ -1,6 +1,6 @@
 //! Backends: how the agent talks to one kind of coding agent.
 //!
-//! A backend is one variant of [`Backend`]. It is given [`Deed`]s and reports what it hears as [`Heard`], in the one
+//! A backend is one variant of [`Backend`], made from the one list below. It is given [`Deed`]s and reports what it hears as [`Heard`], in the one
 //! vocabulary of `protocol::event`. It keeps no record: the desk does.
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::base::clock::Time;
+use crate::base::task::Tasks;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Session, SessionId};
 
@@ -197,40 +198,107 @@ pub enum BackendError {
     },
 }
 
-/// A running backend. Clones share it.
+/// What a backend is opened with.
 #[derive(Clone, Debug)]
-pub enum Backend {
-    /// A true opencode.
-    Opencode(opencode::Opencode),
-    /// The one that follows words.
-    Echo(echo::Echo),
+pub struct Opening {
+    /// Its program, where it has one; looked for on PATH when absent.
+    pub program: Option<PathBuf>,
+    /// The port on which its program listens, where it does; 0: any free one.
+    pub port: u16,
+    /// The agent's own data.
+    pub data_dir: PathBuf,
+    /// The directories of its projects.
+    pub directories: Vec<PathBuf>,
+    /// What the journal remembers of its sessions.
+    pub memory: Memory,
+    /// Where it reports to.
+    pub reports: Reports,
+    /// Where its tasks run.
+    pub tasks: Tasks,
 }
 
-impl Backend {
-    /// Carries out a deed on behalf of a command and gives its output: the session's id for `Create`, the status
-    /// word for `Look`, else a short sentence or nothing. Takes as long as it takes; may be called concurrently.
-    pub async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
-        match self {
-            Self::Opencode(backend) => backend.carry_out(command, deed).await,
-            Self::Echo(backend) => backend.carry_out(command, deed).await,
+macro_rules! backends {
+    ($($(#[$doc:meta])* $kind:ident($backend:ty) = $word:literal,)*) => {
+        /// The backends that can be configured.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+        pub enum BackendKind {
+            $($(#[$doc])* $kind,)*
         }
-    }
 
-    /// Finds out whether a deed was done whose outcome a crash has hidden.
-    pub async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
-        match self {
-            Self::Opencode(backend) => backend.settle(command, deed).await,
-            Self::Echo(backend) => backend.settle(command, deed).await,
-        }
-    }
+        impl BackendKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-    /// Ends the backend in the right order: turns are aborted, tool processes ended, then the backend itself.
-    pub async fn stop(&self) {
-        match self {
-            Self::Opencode(backend) => backend.stop().await,
-            Self::Echo(backend) => backend.stop().await,
+            /// The word in the configuration.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+
+            /// Reads the word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+            }
         }
-    }
+
+        /// A running backend. Clones share it.
+        #[derive(Clone, Debug)]
+        pub enum Backend {
+            $(
+                #[doc = concat!("One of the kind `", $word, "`.")]
+                $kind($backend),
+            )*
+        }
+
+        impl Backend {
+            /// Begins to run one; returns at once, what happens is reported. Needs a running tokio runtime.
+            pub fn open(kind: BackendKind, opening: Opening) -> Self {
+                match kind {
+                    $(BackendKind::$kind => Self::$kind(<$backend>::open_with(opening)),)*
+                }
+            }
+
+            /// These are the directories of its projects now.
+            pub fn work_in(&self, directories: &[PathBuf]) {
+                match self {
+                    $(Self::$kind(backend) => backend.work_in(directories),)*
+                }
+            }
+
+            /// Carries out a deed on behalf of a command and gives its output: the session's id for `Create`, the
+            /// status word for `Look`, else a short sentence or nothing. Takes as long as it takes; may be called
+            /// concurrently.
+            pub async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+                match self {
+                    $(Self::$kind(backend) => backend.carry_out(command, deed).await,)*
+                }
+            }
+
+            /// Finds out whether a deed was done whose outcome a crash has hidden.
+            pub async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
+                match self {
+                    $(Self::$kind(backend) => backend.settle(command, deed).await,)*
+                }
+            }
+
+            /// Ends the backend in the right order: turns are aborted, tool processes ended, then the backend itself.
+            pub async fn stop(&self) {
+                match self {
+                    $(Self::$kind(backend) => backend.stop().await,)*
+                }
+            }
+        }
+    };
+}
+
+// The one list: a kind is its folder and its line here.
+backends! {
+    /// A true opencode.
+    #[default]
+    Opencode(opencode::Opencode) = "opencode",
+    /// The one that follows words.
+    Echo(echo::Echo) = "echo",
 }
 
 /// Where a backend reports to.

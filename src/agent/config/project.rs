@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{BackendKind, ProjectConfig};
+use super::ProjectConfig;
+use crate::agent::backend::BackendKind;
 use crate::base::config::{Section, service};
 use crate::protocol::node::ProjectName;
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::View;
+use crate::agent::backend::BackendKind;
 use crate::agent::backend::Deed;
-use crate::agent::config::BackendKind;
 use crate::agent::project::Projects;
 use crate::protocol::command::Verb;
 use crate::protocol::frame::CommandFrame;

@@ -14,7 +14,7 @@ mod line;
 mod shorten;
 mod stand;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +22,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 
-use super::backend::{Happening, Heard, Known};
+use super::backend::{BackendKind, Happening, Heard, Known};
 use super::backends::Ears;
-use super::config::BackendKind;
 use super::outbox::{Closed, Outbox};
 use super::project::{Projects, Turned};
 use crate::base::clock::{self, Time};
@@ -99,7 +98,7 @@ pub struct Desk {
     /// The money for turns.
     pub leases: Leases,
     /// Whether a backend was last said to work: echo, opencode.
-    pub health: [Option<Option<String>>; 2],
+    pub health: HashMap<BackendKind, Option<String>>,
 }
 
 /// What one batch of reports comes to.
@@ -125,21 +124,17 @@ impl Desk {
     /// Works until every sender is gone, so that nothing reported is left behind.
     pub async fn run(mut self, mut ears: Ears, mut turned: mpsc::Receiver<Turned>) -> Result<(), Closed> {
         let mut sessions = self.view.borrow().sessions.clone();
-        let (mut echo, mut opencode, mut projects) = (Vec::new(), Vec::new(), Vec::new());
-        let mut open = [true; 3];
-        while open.contains(&true) {
+        let (mut reports, mut projects) = (Vec::new(), Vec::new());
+        let (mut has_backends, mut has_projects) = (true, true);
+        while has_backends || has_projects {
             let mut batch = Batch::default();
             tokio::select! {
-                count = ears.echo.recv_many(&mut echo, BATCH), if open[0] => {
-                    open[0] = count > 0;
-                    self.hear(BackendKind::Echo, &mut echo, &mut sessions, &mut batch);
-                }
-                count = ears.opencode.recv_many(&mut opencode, BATCH), if open[1] => {
-                    open[1] = count > 0;
-                    self.hear(BackendKind::Opencode, &mut opencode, &mut sessions, &mut batch);
-                }
-                count = turned.recv_many(&mut projects, BATCH), if open[2] => {
-                    open[2] = count > 0;
+                heard = ears.hear(&mut reports, BATCH), if has_backends => match heard {
+                    Some(kind) => self.hear(kind, &mut reports, &mut sessions, &mut batch),
+                    None => has_backends = false,
+                },
+                count = turned.recv_many(&mut projects, BATCH), if has_projects => {
+                    has_projects = count > 0;
                     batch.changes.extend(projects.drain(..).map(project_event));
                 }
             }
@@ -259,11 +254,7 @@ impl Desk {
     }
 
     fn health(&mut self, kind: BackendKind, error: Option<String>, batch: &mut Batch) {
-        let place = match kind {
-            BackendKind::Echo => 0,
-            BackendKind::Opencode => 1,
-        };
-        if self.health[place].as_ref() == Some(&error) {
+        if self.health.get(&kind) == Some(&error) {
             return;
         }
         let event = match &error {
@@ -278,7 +269,7 @@ impl Desk {
         batch.changes.push(Change::Append(NewEvent::own(event.0.as_str(), clock::now(), data)));
         let turned = self.projects.note_backend(kind, error.as_deref());
         batch.changes.extend(turned.into_iter().map(project_event));
-        self.health[place] = Some(error);
+        self.health.insert(kind, error);
     }
 
     /// Stores, then shows.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use hal_o_swarm::agent::config::{BackendKind, Config, JournalConfig, OpencodeConfig, ProjectConfig};
+use hal_o_swarm::agent::backend::BackendKind;
+use hal_o_swarm::agent::config::{Config, JournalConfig, OpencodeConfig, ProjectConfig};
 use hal_o_swarm::agent::{Agent, Reload};
 use hal_o_swarm::base::secret::Secret;
 use hal_o_swarm::base::task::Tasks;

@@ -12,13 +12,14 @@ mod script;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BackendError, Deed, Heard, Known, Memory, Reports, Settled};
+use super::{BackendError, Deed, Heard, Known, Memory, Opening, Reports, Settled};
 use crate::base::clock;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
@@ -94,6 +95,14 @@ struct OpenAsk {
 }
 
 impl Echo {
+    pub(super) fn open_with(opening: Opening) -> Self {
+        Self::open(opening.memory, opening.reports)
+    }
+
+    /// Any directory will do.
+    #[expect(clippy::unused_self, reason = "every backend is told where its projects are")]
+    pub(super) fn work_in(&self, _: &[PathBuf]) {}
+
     /// Goes on with the sessions of `memory`, reports the picture, and is ready. Needs a running tokio runtime.
     pub fn open(memory: Memory, reports: Reports) -> Self {
         let sessions = memory.iter().map(|(id, known)| (id.clone(), Slot::of(&known.session))).collect();

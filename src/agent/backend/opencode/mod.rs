@@ -51,7 +51,7 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::backend::{BackendError, Deed, Memory, Reports, Settled};
+use crate::agent::backend::{BackendError, Deed, Memory, Opening, Reports, Settled};
 use crate::base::task::Tasks;
 use crate::protocol::command::CommandId;
 use crate::protocol::session::SessionId;
@@ -150,6 +150,13 @@ enum Note {
 }
 
 impl Opencode {
+    /// Begins to run opencode with what every backend is opened with.
+    pub(super) fn open_with(opening: Opening) -> Self {
+        let Opening { program: binary, port, data_dir, directories, memory, reports, tasks } = opening;
+        let config = OpenConfig { binary, port, data_dir, directories, environment: Vec::new() };
+        Self::open(config, memory, reports, &tasks)
+    }
+
     /// Begins to run opencode; returns at once. What happens is reported: first [`super::Heard::Picture`] and
     /// [`super::Heard::Health`] with `None`, or `Health` with the reason why not.
     ///

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{First, HeldSession, Leases, Sessions, root_of};
+use crate::agent::backend::BackendKind;
 use crate::agent::backend::Deed;
 use crate::agent::backends::Backends;
-use crate::agent::config::BackendKind;
 use crate::agent::desk::{Say, View};
 use crate::base::{clock, id};
 use crate::protocol::budget::AtLimit;
