@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::{BackendError, Deed, Heard, Known, Memory, Opening, Reports, Settled};
 use crate::base::clock;
 use crate::protocol::command::CommandId;
+use crate::protocol::event::what::What;
 use crate::protocol::session::{Activity, Session, SessionId, Tokens};
 use crate::rules;
 use ledger::Ledger;
@@ -198,7 +199,7 @@ impl Echo {
         let title = if title.is_empty() { title_of(&prompt) } else { title };
         let slot = Slot::fresh(directory, title);
         let voice = Voice::new(&self.shared.reports, &id, &slot.directory);
-        let created = voice.info("session.created", &slot);
+        let created = voice.event(&What::SessionCreated(voice.info(&slot)));
         self.shared.lock().insert(id.clone(), slot);
         voice.tell(created).await;
         if !prompt.is_empty() {

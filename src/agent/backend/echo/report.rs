@@ -1,12 +1,17 @@
-//! What the echo backend says, in the shapes of `protocol::event`.
+//! What the echo backend says, in the words of `protocol::event`.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Message, Slot, mark_of};
 use crate::agent::backend::{Happening, Heard, Reports};
+use crate::base::clock::Time;
 use crate::base::{clock, id, sabotage};
-use crate::protocol::event::raw;
-use crate::protocol::session::{SessionId, Tokens};
+use crate::protocol::event::kind::Kind;
+use crate::protocol::event::part::{Content, Part, Words};
+use crate::protocol::event::what::{Delta, MessageTold, Role, SessionTold, What};
+use crate::protocol::event::{raw, write};
+use crate::protocol::session::{Model, SessionId};
 
 /// The model that is said to answer.
 pub(super) const MODEL: &str = "echo-1";
@@ -33,10 +38,6 @@ impl Voice {
         format!("{prefix}_{}", id::fresh().replace('-', ""))
     }
 
-    pub(super) fn directory(&self) -> &str {
-        &self.directory
-    }
-
     /// Reports a durable event; waits while the desk is busy storing.
     pub(super) async fn tell(&self, happening: Happening) {
         if sabotage::DROP_WHEN_FULL && self.reports.capacity() == 0 {
@@ -46,83 +47,80 @@ impl Voice {
         let _ended = self.reports.send(Heard::Event(happening)).await;
     }
 
-    /// A durable event of this session. `data` gets the session's name.
-    pub(super) fn event(&self, kind: &str, mut data: Value) -> Happening {
-        data["sessionID"] = json!(self.id);
+    /// A durable event of this session.
+    pub(super) fn event(&self, what: &What) -> Happening {
+        self.named(what.kind().map_or("", Kind::as_str), write::of_session(what, &self.id))
+    }
+
+    fn named(&self, kind: &str, data: Box<RawValue>) -> Happening {
         Happening {
             id: Some(Self::name("evt")),
             kind: kind.to_owned(),
             session_id: Some(self.id.clone()),
             directory: Some(self.directory.clone()),
             occurred_at: clock::now(),
-            data: raw(&data),
+            data,
             mark: None,
         }
     }
 
-    pub(super) async fn say(&self, kind: &str, data: Value) {
-        self.tell(self.event(kind, data)).await;
+    pub(super) async fn say(&self, what: What) {
+        self.tell(self.event(&what)).await;
+    }
+
+    /// An event of a type of echo's own, which means nothing to anybody.
+    pub(super) async fn tick(&self, n: u64) {
+        self.tell(self.named("echo.tick", raw(&json!({ "n": n })))).await;
     }
 
     /// Reports a person's message.
     pub(super) async fn heard(&self, message: &Message) {
-        let info = json!({"id": message.id, "role": "user", "sessionID": self.id, "agent": "echo",
-            "model": {"providerID": PROVIDER, "modelID": MODEL}, "time": {"created": clock::now().0}});
-        let mut user = self.event("message.updated", json!({ "info": info }));
+        let said = MessageTold {
+            id: message.id.clone(),
+            role: Role::User,
+            created: Some(clock::now()),
+            ..MessageTold::default()
+        };
+        let mut user = self.event(&What::Message(Box::new(said)));
         user.mark = Some(mark_of(&message.command));
         self.tell(user).await;
-        let text = json!({"type": "text", "text": message.text});
-        self.part(&message.id, &Self::name("prt"), text).await;
+        let text = Words { text: message.text.clone(), ..Words::default() };
+        self.part(&message.id, &Self::name("prt"), Content::Text(text)).await;
     }
 
     /// Shows a growing text to whoever watches.
     pub(super) async fn delta(&self, message: &str, part: &str, delta: &str) {
-        let data = json!({"sessionID": self.id, "messageID": message, "partID": part, "field": "text",
-            "delta": delta});
-        let live =
-            Heard::Live { session_id: self.id.clone(), kind: "message.part.delta".into(), data: raw(&data) };
-        let _ended = self.reports.send(live).await;
+        let (message_id, part_id, text) = (message.to_owned(), part.to_owned(), delta.to_owned());
+        let data = write::of_session(&What::Delta(Delta { part_id, message_id, text }), &self.id);
+        let kind = Kind::PartDelta.as_str().to_owned();
+        let _ended = self.reports.send(Heard::Live { session_id: self.id.clone(), kind, data }).await;
     }
 
-    pub(super) fn info(&self, kind: &str, slot: &Slot) -> Happening {
-        self.event(
-            kind,
-            json!({"info": {
-                "id": self.id, "title": slot.title, "directory": slot.directory, "version": "echo",
-                "cost": dollars(slot.cost_micros), "tokens": tokens(&slot.tokens),
-                "model": {"id": MODEL, "providerID": PROVIDER},
-                "time": {"created": slot.started_at, "updated": clock::now().0},
-            }}),
-        )
+    /// What is to be told of the session as a whole.
+    pub(super) fn info(&self, slot: &Slot) -> SessionTold {
+        SessionTold {
+            id: Some(self.id.clone()),
+            title: Some(slot.title.clone()),
+            directory: Some(slot.directory.clone()),
+            parent_id: None,
+            cost: Some(dollars(slot.cost_micros)),
+            tokens: Some(slot.tokens),
+            model: Some(Model { provider: PROVIDER.to_owned(), id: MODEL.to_owned() }),
+            created: Some(Time(slot.started_at)),
+            is_repaired: false,
+        }
     }
 
-    pub(super) async fn part(&self, message: &str, part: &str, mut body: Value) {
-        body["id"] = json!(part);
-        body["messageID"] = json!(message);
-        body["sessionID"] = json!(self.id);
-        self.say("message.part.updated", json!({"part": body, "time": clock::now().0})).await;
-    }
-
-    pub(super) async fn status(&self, word: &str) {
-        self.say("session.status", json!({"status": {"type": word}})).await;
-    }
-
-    pub(super) async fn error(&self, name: &str, message: &str) {
-        self.say("session.error", json!({"error": {"name": name, "data": {"message": message}}})).await;
+    pub(super) async fn part(&self, message: &str, part: &str, content: Content) {
+        self.say(What::Part(Part { id: part.to_owned(), message_id: message.to_owned(), content })).await;
     }
 
     pub(super) async fn ended(&self, reason: &str) {
-        self.say("session.ended", json!({ "reason": reason })).await;
+        self.say(What::Ended { reason: reason.to_owned() }).await;
     }
 }
 
-/// Millionths of a dollar as the vocabulary says money.
+/// Millionths of a dollar as events say money.
 pub(super) fn dollars(micros: u64) -> f64 {
     micros as f64 / 1e6
-}
-
-/// Tokens as the vocabulary says them.
-pub(super) fn tokens(tokens: &Tokens) -> Value {
-    json!({"input": tokens.input, "output": tokens.output, "reasoning": tokens.reasoning,
-        "cache": {"read": tokens.cache_read, "write": tokens.cache_write}})
 }

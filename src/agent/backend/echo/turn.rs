@@ -2,21 +2,33 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars, tokens};
+use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars};
 use super::script::{self, Step};
 use super::{Message, OpenAsk, Shared};
-use crate::base::clock::{self, Stopwatch};
-use crate::protocol::session::{SessionId, Tokens};
+use crate::base::clock::{self, Stopwatch, Time};
+use crate::protocol::approval::{Choice, Question};
+use crate::protocol::event::failure::{Failure, FailureKind, says_limited};
+use crate::protocol::event::part::{Content, ToolCause, ToolInput, ToolKind, ToolState, ToolUse, Words};
+use crate::protocol::event::what::{
+    MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, TurnTold, What,
+};
+use crate::protocol::session::{SessionId, Todo, Tokens};
 
 /// Characters of text that count as one token where the script does not say.
 const CHARS_PER_TOKEN: u64 = 4;
 
 /// How often a `pace` tells what is due.
 const PACE: Duration = Duration::from_millis(5);
+
+/// The one tool that echo has.
+const TOOL: &str = "bash";
+
+/// Why a tool came to nothing whose turn was stopped.
+const STOPPED: &str = "its turn was stopped";
 
 /// What a person answered.
 #[derive(Debug)]
@@ -81,9 +93,9 @@ impl<'a> Turn<'a> {
     /// The beginning of the answer.
     async fn open(&mut self, message: &Message) {
         self.parent.clone_from(&message.id);
-        self.voice.status("busy").await;
+        self.voice.say(What::Status(Some(TurnTold::Busy))).await;
         self.used.input = message.text.len() as u64 / CHARS_PER_TOKEN + 1;
-        self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
+        self.voice.say(What::Message(Box::new(self.answer()))).await;
     }
 
     async fn step(&mut self, step: Step) -> Outcome {
@@ -100,13 +112,13 @@ impl<'a> Turn<'a> {
             Step::Tokens(input, output) => self.spend(input, output),
             Step::Bad(command) => {
                 let tool = Tool::new(command);
-                tool.ended(&self.voice, &self.message, 1).await;
+                tool.completed(&self.voice, &self.message, "", 1).await;
             }
-            Step::Edit(file) => self.voice.say("file.edited", json!({ "file": file })).await,
-            Step::Compact => self.voice.say("session.compacted", json!({})).await,
-            Step::Done(thing) => {
-                let todo = json!({"content": thing, "status": "completed", "priority": "medium"});
-                self.voice.say("todo.updated", json!({"todos": [todo]})).await;
+            Step::Edit(file) => self.voice.say(What::FileEdited(file)).await,
+            Step::Compact => self.voice.say(What::Compacted).await,
+            Step::Done(content) => {
+                let todo = Todo { content, status: "completed".to_owned() };
+                self.voice.say(What::Todo(Some(vec![todo]))).await;
             }
             Step::Burst(count) => return self.burst(count).await,
             Step::Pace(count, per_second) => return self.pace(count, per_second).await,
@@ -128,7 +140,7 @@ impl<'a> Turn<'a> {
     async fn bill(&mut self, micros: u64) {
         self.cost_micros += micros;
         self.shared.ledger.write(self.id, micros);
-        self.voice.say("message.updated", json!({"info": self.answer(None)})).await;
+        self.voice.say(What::Message(Box::new(self.answer()))).await;
     }
 
     fn spend(&mut self, input: u64, output: u64) {
@@ -147,7 +159,8 @@ impl<'a> Turn<'a> {
         if !self.said_tokens {
             self.used.output += text.len() as u64 / CHARS_PER_TOKEN + 1;
         }
-        self.voice.part(&self.message, &part, json!({"type": "text", "text": text})).await;
+        let words = Words { text: text.to_owned(), ..Words::default() };
+        self.voice.part(&self.message, &part, Content::Text(words)).await;
     }
 
     async fn burst(&mut self, count: u64) -> Outcome {
@@ -155,7 +168,7 @@ impl<'a> Turn<'a> {
             if let Some(over) = self.over() {
                 return over;
             }
-            self.voice.say("echo.tick", json!({ "n": n })).await;
+            self.voice.tick(n).await;
         }
         Outcome::Finished
     }
@@ -171,7 +184,7 @@ impl<'a> Turn<'a> {
             }
             let due = (begun.elapsed().as_secs_f64() * per_second as f64) as u64;
             for n in told + 1..=due.min(count) {
-                self.voice.say("echo.tick", json!({ "n": n })).await;
+                self.voice.tick(n).await;
             }
             told = told.max(due.min(count));
         }
@@ -193,11 +206,11 @@ impl<'a> Turn<'a> {
         tool.running(&self.voice, &self.message).await;
         match self.until_over(tokio::time::sleep(duration)).await {
             Ok(()) => {
-                tool.completed(&self.voice, &self.message, "").await;
+                tool.completed(&self.voice, &self.message, "", 0).await;
                 Outcome::Finished
             }
             Err(over) => {
-                tool.failed(&self.voice, &self.message, "Tool execution aborted").await;
+                tool.failed(&self.voice, &self.message, STOPPED, ToolCause::Stopped).await;
                 over
             }
         }
@@ -209,18 +222,24 @@ impl<'a> Turn<'a> {
         let allowed =
             self.shared.lock().get(self.id).is_some_and(|slot| slot.always.iter().any(|c| c == command));
         if allowed {
-            tool.completed(&self.voice, &self.message, "allowed").await;
+            tool.completed(&self.voice, &self.message, "allowed", 0).await;
             return Outcome::Finished;
         }
         let request = Voice::name("per");
-        let asked = json!({"id": request, "permission": "bash", "patterns": [command],
-            "metadata": {"command": command}, "always": [command],
-            "tool": {"messageID": self.message, "callID": tool.call}});
-        let answer = match self.ask("permission.asked", &request, true, asked).await {
+        let asked = PermissionAsked {
+            id: request.clone(),
+            tool: TOOL.to_owned(),
+            patterns: vec![command.to_owned()],
+            command: Some(command.to_owned()),
+            message_id: self.message.clone(),
+            call: tool.call.clone(),
+            ..PermissionAsked::default()
+        };
+        let answer = match self.ask(What::PermissionAsked(asked), &request, true).await {
             Ok(Answer::Permission { reply, message }) => (reply, message),
             Ok(Answer::Question { .. }) => ("reject".into(), String::new()),
             Err(over) => {
-                tool.failed(&self.voice, &self.message, "Tool execution aborted").await;
+                tool.failed(&self.voice, &self.message, STOPPED, ToolCause::Stopped).await;
                 return over;
             }
         };
@@ -234,14 +253,12 @@ impl<'a> Turn<'a> {
         tool: Tool,
         (reply, message): (String, String),
     ) -> Outcome {
-        self.voice.say("permission.replied", json!({"requestID": request, "reply": reply})).await;
+        let told = ReplyTold::of_word(reply.clone());
+        let replied = Replied { request_id: request.to_owned(), reply: Some(told), ..Replied::default() };
+        self.voice.say(What::PermissionReplied(replied)).await;
         if reply == "reject" {
-            let why = if message.is_empty() {
-                "The user rejected permission to use this specific tool call.".to_owned()
-            } else {
-                format!("The user rejected it and said: {message}")
-            };
-            tool.failed(&self.voice, &self.message, &why).await;
+            let why = if message.is_empty() { "no reason was given" } else { &message };
+            tool.failed(&self.voice, &self.message, why, ToolCause::Refused).await;
             return Outcome::Refused;
         }
         if reply == "always"
@@ -249,23 +266,25 @@ impl<'a> Turn<'a> {
         {
             slot.always.push(command.to_owned());
         }
-        tool.completed(&self.voice, &self.message, "allowed").await;
+        tool.completed(&self.voice, &self.message, "allowed", 0).await;
         Outcome::Finished
     }
 
     async fn ask_question(&mut self, text: &str) -> Outcome {
         let request = Voice::name("que");
-        let asked = json!({"id": request, "questions": [{"question": text, "header": "Question",
-            "options": [{"label": "Yes", "description": ""}, {"label": "No", "description": ""}]}]});
-        match self.ask("question.asked", &request, false, asked).await {
-            Ok(Answer::Question { answers }) if answers.is_empty() => {
-                self.voice.say("question.rejected", json!({"requestID": request})).await;
-                Outcome::Refused
-            }
+        let option = |label: &str| Choice { label: label.to_owned(), description: String::new() };
+        let options = ["Yes", "No"].map(option).to_vec();
+        let questions = vec![Question { question: text.to_owned(), options }];
+        let asked = QuestionAsked { id: request.clone(), questions, ..QuestionAsked::default() };
+        match self.ask(What::QuestionAsked(asked), &request, false).await {
             Ok(Answer::Question { answers }) => {
-                let data = json!({"requestID": request, "answers": answers});
-                self.voice.say("question.replied", data).await;
-                Outcome::Finished
+                let is_rejected = answers.is_empty();
+                let replied = Replied { request_id: request, answers, ..Replied::default() };
+                match is_rejected {
+                    true => self.voice.say(What::QuestionRejected(replied)).await,
+                    false => self.voice.say(What::QuestionReplied(replied)).await,
+                }
+                if is_rejected { Outcome::Refused } else { Outcome::Finished }
             }
             Ok(Answer::Permission { .. }) => Outcome::Finished,
             Err(over) => over,
@@ -273,27 +292,21 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks a person and waits.
-    async fn ask(
-        &self,
-        kind: &str,
-        request: &str,
-        is_permission: bool,
-        data: Value,
-    ) -> Result<Answer, Outcome> {
+    async fn ask(&self, what: What, request: &str, is_permission: bool) -> Result<Answer, Outcome> {
         let (answer, answered) = oneshot::channel();
         if let Some(turn) = self.shared.lock().get_mut(self.id).and_then(|slot| slot.turn.as_mut()) {
             turn.asks.push(OpenAsk { id: request.to_owned(), is_permission, answer });
         }
-        self.voice.say(kind, data).await;
+        self.voice.say(what).await;
         self.until_over(answered).await?.map_err(|_| Outcome::Aborted)
     }
 
     /// The end of the answer, the session's new sums, and the state that the turn leaves.
     async fn close(self, outcome: Outcome) {
-        let (error, finish) = match &outcome {
+        let (failure, finish) = match &outcome {
             Outcome::Finished | Outcome::Refused => (None, "stop"),
-            Outcome::Failed(message) => (Some(("UnknownError", message.clone())), "error"),
-            Outcome::Aborted => (Some(("MessageAbortedError", "Aborted".to_owned())), "aborted"),
+            Outcome::Failed(message) => (Some(failed(message)), "error"),
+            Outcome::Aborted => (Some(aborted()), "aborted"),
             Outcome::Stopping => (None, "aborted"),
         };
         let updated = {
@@ -305,41 +318,58 @@ impl<'a> Turn<'a> {
             if let Some(turn) = slot.turn.as_mut() {
                 turn.asks.clear();
             }
-            (self.voice.info("session.updated", slot), slot.context_used, slot.ended)
+            (self.voice.info(slot), slot.context_used, slot.ended)
         };
         let (info, context, ended) = updated;
-        let mut answer = self.answer(Some((context, finish)));
-        if let Some((name, message)) = &error {
-            answer["error"] = json!({"name": name, "data": {"message": message}});
-            self.voice.error(name, message).await;
+        if failure.is_some() {
+            self.voice.say(What::Failed(failure.clone())).await;
         }
-        self.voice.say("message.updated", json!({ "info": answer })).await;
-        self.voice.tell(info).await;
+        let answer = MessageTold {
+            tokens: self.used,
+            context,
+            failure,
+            has_ended: true,
+            finish: finish.to_owned(),
+            completed: Some(clock::now()),
+            ..self.answer()
+        };
+        self.voice.say(What::Message(Box::new(answer))).await;
+        self.voice.say(What::SessionUpdated(info)).await;
         if matches!(outcome, Outcome::Stopping) {
-            self.voice.say("session.interrupted", json!({"reason": "the agent was stopped"})).await;
+            self.voice.say(What::Interrupted { reason: "the agent was stopped".to_owned() }).await;
         }
-        self.voice.status("idle").await;
-        self.voice.say("session.idle", json!({})).await;
+        self.voice.say(What::Status(Some(TurnTold::Over))).await;
+        self.voice.say(What::Idle).await;
         if ended {
             self.voice.ended("killed").await;
         }
     }
 
-    /// The `info` of the assistant's message, finished or not.
-    fn answer(&self, finished: Option<(u64, &str)>) -> Value {
-        let directory = self.voice.directory();
-        let mut info = json!({"id": self.message, "parentID": self.parent, "role": "assistant", "mode": "echo",
-            "agent": "echo", "path": {"cwd": directory, "root": directory}, "sessionID": self.id,
-            "cost": dollars(self.cost_micros), "tokens": tokens(&Tokens::default()), "modelID": MODEL,
-            "providerID": PROVIDER, "contextLimit": CONTEXT_LIMIT, "time": {"created": self.began}});
-        if let Some((context, finish)) = finished {
-            info["tokens"] = tokens(&self.used);
-            info["tokens"]["total"] = json!(context);
-            info["time"]["completed"] = json!(clock::now().0);
-            info["finish"] = json!(finish);
+    /// The assistant's message as it begins.
+    fn answer(&self) -> MessageTold {
+        MessageTold {
+            id: self.message.clone(),
+            parent_id: self.parent.clone(),
+            role: Role::Assistant,
+            provider: PROVIDER.to_owned(),
+            model: MODEL.to_owned(),
+            cost: Some(dollars(self.cost_micros)),
+            context_limit: Some(CONTEXT_LIMIT),
+            created: Some(Time(self.began)),
+            ..MessageTold::default()
         }
-        info
     }
+}
+
+/// A turn that failed as its script says.
+fn failed(message: &str) -> Failure {
+    let kind = if says_limited(message) { FailureKind::RateLimited } else { FailureKind::Other };
+    Failure { kind, name: "EchoError".to_owned(), message: message.to_owned(), http_status: None }
+}
+
+fn aborted() -> Failure {
+    let (name, message) = ("Aborted".to_owned(), "the turn was stopped".to_owned());
+    Failure { kind: FailureKind::Aborted, name, message, http_status: None }
 }
 
 /// A call of the one tool that echo has.
@@ -347,46 +377,45 @@ struct Tool {
     part: String,
     call: String,
     command: String,
-    start: i64,
 }
 
 impl Tool {
     fn new(command: String) -> Self {
-        Self { part: Voice::name("prt"), call: Voice::name("call"), command, start: clock::now().0 }
+        Self { part: Voice::name("prt"), call: Voice::name("call"), command }
     }
 
     async fn running(&self, voice: &Voice, message: &str) {
-        let state = json!({"status": "running", "input": self.input(), "time": {"start": self.start}});
-        self.show(voice, message, state).await;
-    }
-
-    async fn completed(&self, voice: &Voice, message: &str, output: &str) {
-        let time = json!({"start": self.start, "end": clock::now().0});
-        let state = json!({"status": "completed", "input": self.input(), "output": output,
-            "title": self.command, "metadata": {"exit": 0}, "time": time});
-        self.show(voice, message, state).await;
+        self.show(voice, message, ToolUse { state: ToolState::Running, ..self.call() }).await;
     }
 
     /// It ran to its end, and says by its exit how that was.
-    async fn ended(&self, voice: &Voice, message: &str, exit: i32) {
-        let time = json!({"start": self.start, "end": clock::now().0});
-        let state = json!({"status": "completed", "input": self.input(), "output": "",
-            "title": self.command, "metadata": {"exit": exit}, "time": time});
-        self.show(voice, message, state).await;
+    async fn completed(&self, voice: &Voice, message: &str, output: &str, exit: i64) {
+        let ended = ToolUse {
+            state: ToolState::Completed,
+            output: output.to_owned(),
+            title: self.command.clone(),
+            exit: Some(exit),
+            ..self.call()
+        };
+        self.show(voice, message, ended).await;
     }
 
-    async fn failed(&self, voice: &Voice, message: &str, error: &str) {
-        let time = json!({"start": self.start, "end": clock::now().0});
-        let state = json!({"status": "error", "input": self.input(), "error": error, "time": time});
-        self.show(voice, message, state).await;
+    async fn failed(&self, voice: &Voice, message: &str, error: &str, cause: ToolCause) {
+        let (state, error) = (ToolState::Error, error.to_owned());
+        self.show(voice, message, ToolUse { state, error, cause: Some(cause), ..self.call() }).await;
     }
 
-    fn input(&self) -> Value {
-        json!({"command": self.command, "description": "echo"})
+    fn call(&self) -> ToolUse {
+        ToolUse {
+            tool: TOOL.to_owned(),
+            kind: ToolKind::Execute,
+            call: self.call.clone(),
+            input: ToolInput(json!({"command": self.command, "description": "echo"})),
+            ..ToolUse::default()
+        }
     }
 
-    async fn show(&self, voice: &Voice, message: &str, state: Value) {
-        let body = json!({"type": "tool", "tool": "bash", "callID": self.call, "state": state});
-        voice.part(message, &self.part, body).await;
+    async fn show(&self, voice: &Voice, message: &str, told: ToolUse) {
+        voice.part(message, &self.part, Content::Tool(Box::new(told))).await;
     }
 }
