@@ -9,8 +9,9 @@
 //! | other `session.*`, `message.*`, `permission.*`, `question.*`, `todo.*`, and `file.edited` | durable |
 //! | all others, `sync` and `server.*` among them | dropped |
 //!
-//! A durable event keeps opencode's id, its type, and its `properties` as they are. One thing is added: an assistant's
-//! `message.updated` gets `info.contextLimit` where the model's is known.
+//! A durable event keeps opencode's id, its type, and its `properties` as they are. Added are what opencode's words mean
+//! in ours (`classify`), `outside` to an answer that nobody here gave, and to an assistant's `message.updated`
+//! `info.contextLimit` where the model's is known.
 
 use serde::Deserialize;
 use serde_json::Value;

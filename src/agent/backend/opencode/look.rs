@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::Directories;
 use super::asks::Asks;
+use super::classify::ABORTED;
 use super::client::{CALL_LIMIT, Call, Client, NAME};
 use super::tracker::Tracker;
 use super::words::{AskInfo, Health, Message, SessionInfo, StatusInfo};
@@ -382,7 +383,7 @@ async fn complete(client: &Client, session: &mut Session) -> Result<(), BackendE
     // A turn that ended has a complete answer; one that was cut off has none, or only the question.
     if info.role == "user" || info.time.completed.is_none() {
         session.error = Some(CUT_OFF.into());
-    } else if let Some(error) = info.error.filter(|error| error.name != "MessageAbortedError") {
+    } else if let Some(error) = info.error.filter(|error| error.name != ABORTED) {
         session.error = Some(error.text());
     }
     if info.tokens.total > 0 {

@@ -9,6 +9,7 @@
 //!                                        '-- verdict, of turns and outside: what is wrong
 //! ```
 //! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
+//! - `classify`: what its words mean, said in ours.
 //! - `version`: whether a program is one that is understood, before it is started.
 //!
 //! Everything it starts carries a mark in its environment (see `processes`), so that nothing can be left behind.
@@ -16,6 +17,7 @@
 mod asks;
 mod catch_up;
 mod causes;
+mod classify;
 mod client;
 mod deeds;
 mod follow;

@@ -13,6 +13,7 @@ use sse_stream::SseByteStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::catch_up::{Missed, missed};
+use super::classify::in_our_words;
 use super::client::{Call, Client};
 use super::hear::{self, Fate, Frame, Payload, Twin};
 use super::others::{LOOK_EVERY, Others, changed};
@@ -297,6 +298,7 @@ impl<'a> Listener<'a> {
         {
             data = hear::with_context_limit(data, limit);
         }
+        data = in_our_words(&kind, data);
         let occurred_at = hear::time_of(&id, now());
         let replied = self.witness.outside(&self.shared.answers, &kind, &data, occurred_at);
         if replied.is_some() {
