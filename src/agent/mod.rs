@@ -14,14 +14,14 @@
 //! - `project`: where coding agents work; `resources`: how the machine is.
 
 pub mod backend;
-pub mod backends;
+mod backends;
 pub mod cli;
 pub mod config;
-pub mod desk;
-pub mod link;
-pub mod outbox;
-pub mod project;
-pub mod resources;
+mod desk;
+mod link;
+mod outbox;
+mod project;
+mod resources;
 pub mod run;
 pub mod setup;
 

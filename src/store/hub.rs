@@ -456,7 +456,7 @@ fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
     // Prompts and outputs are nobody's business but the operators'.
     fresh::make(path, GROUP_READS, &builder).map_err(|error| failed(error.into()))?;
-    #[cfg(test)]
+    #[cfg(any(test, feature = "faulty-disk"))]
     if let Some(file) = super::disk::file(path) {
         return builder.create_with_backend(file).map_err(|error| failed(error.into()));
     }

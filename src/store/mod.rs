@@ -22,7 +22,7 @@
 //! - `journal`: the agent's own record, `agent.redb`: events until they are acknowledged and a while longer, sessions
 //!   as they stand, commands and what came of them.
 
-pub mod alert;
+mod alert;
 pub mod archive;
 pub mod audit;
 mod ballast;
@@ -34,33 +34,33 @@ pub mod check;
 pub mod command;
 pub mod cost;
 #[cfg(test)]
-pub mod dice;
-#[cfg(test)]
+mod dice;
+#[cfg(any(test, feature = "faulty-disk"))]
 pub mod disk;
 pub mod event;
-pub mod found;
+mod found;
 mod fresh;
 pub mod hub;
-pub mod index;
+mod index;
 pub mod journal;
 pub mod kept;
 pub mod mirror;
 pub mod node;
 #[cfg(test)]
-pub mod power;
+mod power;
 #[cfg(test)]
 mod power_tests;
-pub mod reader;
+mod reader;
 pub mod retain;
 pub mod returned;
-pub mod row;
+mod row;
 pub mod session;
 pub mod sheet;
 pub mod state;
-pub(crate) mod suspect;
+mod suspect;
 mod tables;
 pub mod tail;
-pub mod turn;
+mod turn;
 pub mod usage;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@
 //! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
 
 mod accept;
-pub mod api;
+mod api;
 mod approvals;
 mod archive;
 mod aside;
@@ -25,7 +25,7 @@ pub mod config;
 mod denied;
 mod entrance;
 mod gate;
-pub mod hub;
+mod hub;
 mod live;
 mod lookout;
 mod metrics;

@@ -28,7 +28,7 @@ use crate::rules::budget::used;
 use crate::store::journal::Change;
 use book::{Book, Row};
 
-pub use book::{COVER, First};
+pub use book::First;
 
 /// What a coding agent says to a model before the first word of a person: its instructions and its tools.
 const UNSAID_TOKENS: u64 = 12_000;
