@@ -3,13 +3,16 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::daemon::{Order, VERSION, typed};
+use hal_o_swarm::base::daemon::{self, Order, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::harmless::clean;
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
 use hal_o_swarm::{agent, ctl, manual, supervisor, up};
 use tokio::runtime::{Builder, Runtime};
+
+/// Of all programs, with the commit they were built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HAL_COMMIT"), ")");
 
 const HELP: &str = "\
 HAL-O-SWARM: a distributed supervisor for autonomous coding agents.
@@ -27,6 +30,7 @@ Each explains itself: hal <PROGRAM> --help
 ";
 
 fn main() -> ExitCode {
+    daemon::say_version(VERSION);
     let (program, outcome) = match named(std::env::args_os()) {
         Named::Help => ("hal", print(&format!("{HELP}\n{}\n", exit::HELP))),
         Named::Version => ("hal", print(&format!("hal {VERSION}\n"))),

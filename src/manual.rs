@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit::{self, Failure};
 use crate::{agent, ctl, supervisor, up};
 
@@ -17,7 +17,7 @@ const SERVICE: &str = "8";
 
 /// Write man pages and shell completions of all programs into a folder
 #[derive(Debug, Parser)]
-#[command(name = "hal manual", version = VERSION, after_help = exit::HELP)]
+#[command(name = "hal manual", version = version(), after_help = exit::HELP)]
 pub struct Options {
     /// The folder; man/, bash/, zsh/ and fish/ are made in it
     #[arg(value_name = "DIR")]
@@ -78,7 +78,7 @@ fn pages(command: &Command, section: &str, folder: &Path) -> anyhow::Result<()> 
 /// `hal` itself, which finds out which program is meant before any command line is read.
 fn hal() -> Command {
     Command::new("hal")
-        .version(VERSION)
+        .version(version())
         .about("HAL-O-SWARM: a distributed supervisor for autonomous coding agents")
         .after_help(exit::HELP)
         .subcommands([

@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::agent::backend::BackendKind;
 use crate::agent::backend::opencode::Opencode;
 use crate::agent::config::{self as agent_config, JournalConfig, OpencodeConfig, ProjectConfig};
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit::{self, Exit, Failure};
 use crate::base::secret::Secret;
 use crate::base::signals::Signals;
@@ -61,7 +61,7 @@ Where halctl is not installed, it is called `hal ctl`.
 
 /// Run a supervisor and an agent for the current folder, in one process
 #[derive(Debug, Parser)]
-#[command(name = "hal up", version = VERSION, after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+#[command(name = "hal up", version = version(), after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub struct Options {
     /// The folder for all data [default: ~/.local/share/hal-o-swarm]
     #[arg(long, value_name = "DIR")]

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
-use crate::base::daemon::{Daemon, VERSION};
+use crate::base::daemon::{Daemon, version};
 use crate::base::exit;
 
 /// How `hal-agent` is called.
@@ -17,7 +17,7 @@ pub const DAEMON: Daemon<Config> = Daemon {
 
 /// Change how the agent of this machine is run.
 #[derive(Debug, Parser)]
-#[command(name = "hal-agent", version = VERSION, after_help = exit::HELP, disable_help_subcommand = true)]
+#[command(name = "hal-agent", version = version(), after_help = exit::HELP, disable_help_subcommand = true)]
 pub struct Machine {
     #[command(subcommand)]
     part: Part,

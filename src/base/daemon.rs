@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -12,8 +13,19 @@ use super::config::{Finding, Purpose, Reading, Report, Severity, backup, service
 use super::exit::{self, Exit, Failure};
 use super::log;
 
-/// The version of all programs, with the commit they were built from.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HAL_COMMIT"), ")");
+/// What [`version`] answers.
+static VERSION: OnceLock<&str> = OnceLock::new();
+
+/// Says the version of all programs: the executable does, before anything else. Only it knows the commit, so that a new
+/// commit alone makes nothing else to be built again.
+pub fn say_version(version: &'static str) {
+    VERSION.get_or_init(|| version);
+}
+
+/// The version of all programs, such as `0.1.0 (57f41f8)`; in a process that did not say the commit, without it.
+pub fn version() -> &'static str {
+    VERSION.get().copied().unwrap_or(env!("CARGO_PKG_VERSION"))
+}
 
 /// What makes one daemon's command line different from the other's.
 pub struct Daemon<C> {
@@ -46,7 +58,7 @@ pub struct Start<C> {
 }
 
 #[derive(Parser)]
-#[command(version = VERSION, after_help = exit::HELP, disable_help_subcommand = true)]
+#[command(version = version(), after_help = exit::HELP, disable_help_subcommand = true)]
 struct Options {
     /// The configuration file: JSON, comments allowed.
     #[arg(long, value_name = "PATH")]
@@ -183,7 +195,7 @@ fn warn_of(report: &Report) {
 /// Reads any other command line of ours. `called` is how the program was called. `Err(Ok(text))`: help or version,
 /// to be printed.
 pub fn typed<P: Parser>(called: &str, args: Vec<OsString>) -> Result<P, Result<String, Failure>> {
-    let command = P::command().bin_name(called).version(VERSION);
+    let command = P::command().bin_name(called).version(version());
     let words = std::iter::once(OsString::from(called)).chain(args);
     let matches = command.try_get_matches_from(words);
     matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(explained)
@@ -195,7 +207,7 @@ pub fn typed_or<P: Parser>(
     args: Vec<OsString>,
     better: impl FnOnce(&clap::Command, &clap::Error) -> Option<String>,
 ) -> Result<P, Result<String, Failure>> {
-    let mut command = P::command().bin_name(called).version(VERSION);
+    let mut command = P::command().bin_name(called).version(version());
     let words = std::iter::once(OsString::from(called)).chain(args);
     let matches = command.try_get_matches_from_mut(words);
     matches.and_then(|matches| P::from_arg_matches(&matches)).map_err(|error| {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::base::clock::Time;
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit;
 use crate::protocol::alert::Severity;
 use crate::protocol::node::NodeStatus;
@@ -35,7 +35,7 @@ Examples:
 
 /// See and steer coding agents on many machines.
 #[derive(Debug, Parser)]
-#[command(name = "halctl", version = VERSION, max_term_width = 110, after_help = after_help())]
+#[command(name = "halctl", version = version(), max_term_width = 110, after_help = after_help())]
 #[command(propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// What holds for every command.

@@ -43,7 +43,7 @@ mod store;
 mod tool;
 mod watch;
 
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
 use client::Client;
@@ -81,7 +81,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Completions { shell } => completions::run(shell, screen),
         Noun::Doctor(asked) => doctor::run(&asked, &global, around, screen).await,
         Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
-        Noun::Version => screen.write(&format!("halctl {VERSION}\n")),
+        Noun::Version => screen.write(&format!("halctl {}\n", version())),
         Noun::Projects(verb) => project::run(verb, &client(&global, around)?, screen).await,
         Noun::Top(asked) => session::top(asked, &client(&global, around)?, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,

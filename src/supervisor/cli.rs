@@ -6,12 +6,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
 use crate::base::clock::Time;
-use crate::base::daemon::{Daemon, VERSION};
+use crate::base::daemon::{Daemon, version};
 use crate::base::exit;
 
 /// Maintain the store's files while no supervisor runs.
 #[derive(Debug, Parser)]
-#[command(name = "hal-supervisor", version = VERSION, after_help = exit::HELP, disable_help_subcommand = true)]
+#[command(name = "hal-supervisor", version = version(), after_help = exit::HELP, disable_help_subcommand = true)]
 pub struct Offline {
     #[command(subcommand)]
     part: Part,

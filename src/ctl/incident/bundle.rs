@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::now;
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit::Failure;
 use crate::ctl::scrub::Scrubber;
 
@@ -130,7 +130,7 @@ impl Bundle {
                     "sha256": hex(&Sha256::digest(&part.bytes)), "only_the_end": part.is_cut})
             })
             .collect();
-        let manifest = json!({"incident": self.incident, "made_at": now().to_string(), "halctl": VERSION,
+        let manifest = json!({"incident": self.incident, "made_at": now().to_string(), "halctl": version(),
             "files": files, "missing": self.missing});
         Ok(serde_json::to_string_pretty(&manifest)? + "\n")
     }

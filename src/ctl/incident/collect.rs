@@ -9,7 +9,7 @@ use super::book::Incident;
 use super::bundle::Bundle;
 use crate::base::clock::now;
 use crate::base::config::loose;
-use crate::base::daemon::VERSION;
+use crate::base::daemon::version;
 use crate::base::exit::Failure;
 use crate::ctl::cli::Global;
 use crate::ctl::cli::operate::Machine;
@@ -112,7 +112,7 @@ fn configs(asked: &Machine, bundle: &mut Bundle) {
 }
 
 fn versions(facts: &Facts) -> String {
-    let mut text = format!("halctl {VERSION}\n");
+    let mut text = format!("halctl {}\n", version());
     for reach in facts.reaches.iter().filter(|reach| !reach.version.is_empty()) {
         text.push_str(&format!("hal-supervisor {} at {}\n", reach.version, reach.url));
     }
