@@ -23,6 +23,7 @@ use crate::base::signals::Signals;
 use crate::base::task::Tasks;
 use crate::base::{file, id, log};
 use crate::protocol::ctl_file::{CtlFile, up_file};
+use crate::protocol::default;
 use crate::protocol::node::NodeId;
 use crate::rules::dependency::Dependencies;
 use crate::rules::policy::settings::Policies;
@@ -67,7 +68,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The port on this machine's loopback; 0: any free one
-    #[arg(long, default_value_t = 8420)]
+    #[arg(long, default_value_t = default::PORT)]
     port: u16,
     /// A folder to work in, and its name [default: the current folder, by its own name]
     #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
@@ -236,8 +237,8 @@ impl Place {
                 port,
                 http_port: None,
                 auth_token: self.token.clone(),
-                heartbeat_interval: Duration::from_secs(10),
-                heartbeat_timeout_count: 3,
+                heartbeat_interval: Duration::from_secs(default::HEARTBEAT_SECONDS),
+                heartbeat_timeout_count: default::HEARTBEAT_TIMEOUTS,
                 allowed_origins: Vec::new(),
             },
             database: self.data.join("supervisor.db"),

@@ -2,15 +2,16 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
+use super::config::{Config, SAMPLE, read};
 use crate::base::daemon::{Daemon, version};
 use crate::base::exit;
+use crate::protocol::default;
 
 /// How `hal-agent` is called.
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-agent",
     about: "Runs the coding agents of this machine and reports to the supervisor. To choose the user they run as: hal-agent setup --help",
-    default_config: DEFAULT_PATH,
+    default_config: default::AGENT_CONFIG,
     sample: SAMPLE,
     read,
 };

@@ -15,6 +15,7 @@ use crate::base::config::machine::{certificates, makeable_folder};
 use crate::base::config::service::{self, Looked};
 use crate::base::config::{self, Purpose, Reading, Report, Section, Source, token};
 use crate::base::secret::Secret;
+use crate::protocol::default;
 use crate::protocol::node::{NodeId, ProjectName};
 
 pub use reload::reload;
@@ -22,10 +23,6 @@ pub use reload::reload;
 /// A configuration file with every key explained, ready to be edited.
 pub const SAMPLE: &str = include_str!("../../assets/agent.config.json");
 
-/// Where the configuration is when nothing else is said.
-pub const DEFAULT_PATH: &str = "/etc/hal-o-swarm/agent.config.json";
-
-const DEFAULT_DATA_DIR: &str = "/var/lib/hal-o-swarm";
 /// The longest name of a host in the DNS; a node is mostly named like its host.
 const MOST_NODE_ID_CHARS: usize = 253;
 /// Acknowledged events need not be kept for longer than ten years.
@@ -180,7 +177,7 @@ pub fn host_name() -> NodeId {
 }
 
 fn data_dir(root: &Section<'_>) -> PathBuf {
-    let Some(path) = root.path_or("data_dir", DEFAULT_DATA_DIR) else { return PathBuf::new() };
+    let Some(path) = root.path_or("data_dir", default::DATA_DIR) else { return PathBuf::new() };
     if let Err(sentence) = makeable_folder(&path) {
         root.problem("data_dir", sentence);
     }

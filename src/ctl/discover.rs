@@ -20,7 +20,8 @@ use super::cli::Global;
 use crate::base::exit::{Exit, Failure};
 use crate::base::file;
 use crate::base::secret::Secret;
-use crate::protocol::ctl_file::{self, CtlFile, DEFAULT_URL, MACHINE_FILE, MACHINE_GROUP};
+use crate::protocol::ctl_file::{self, CtlFile, MACHINE_FILE, MACHINE_GROUP};
+use crate::protocol::default;
 
 /// Bytes read of a token file or a ctl file; both hold a few lines.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -126,7 +127,7 @@ pub fn find(global: &Global, around: &Surroundings) -> Result<Target, Failure> {
     let (url, url_from) = match (given_url, files.iter().find(|found| found.file.url.is_some())) {
         (Some(given), _) => given,
         (None, Some(found)) => (found.url.clone(), Origin::File(found.path.clone())),
-        (None, None) => (read_url(DEFAULT_URL, &Origin::Default)?, Origin::Default),
+        (None, None) => (read_url(default::URL, &Origin::Default)?, Origin::Default),
     };
     let token = match given_token {
         Some(given) => Some(given),
@@ -151,7 +152,8 @@ pub fn read_url(text: &str, from: &Origin) -> Result<Url, Failure> {
         Failure::say(
             Exit::Usage,
             format!(
-                "{text:?} from {from} is not a supervisor's URL: {why}. Expected something like {DEFAULT_URL}"
+                "{text:?} from {from} is not a supervisor's URL: {why}. Expected something like {}",
+                default::URL
             ),
         )
     };
@@ -286,7 +288,7 @@ fn read_file(path: &Path, open: fn(&Path) -> std::io::Result<File>) -> Result<Op
     };
     let file: CtlFile = serde_json::from_str(&text)
         .map_err(|error| bad(format!("is not a ctl file: {}", without_value(&error))))?;
-    let url = file.url.as_deref().unwrap_or(DEFAULT_URL);
+    let url = file.url.as_deref().unwrap_or(default::URL);
     let url = read_url(url, &Origin::File(path.to_owned()))?;
     Ok(Some(Found { path: path.to_owned(), file, url, owner }))
 }

@@ -21,9 +21,6 @@ pub const MACHINE_FILE: &str = "/var/lib/hal-o-swarm/ctl.json";
 /// The group whose members may read [`MACHINE_FILE`].
 pub const MACHINE_GROUP: &str = "hal-o-swarm";
 
-/// Where a supervisor listens when nobody says anything else.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:8420";
-
 /// Where a supervisor is and how to be let in. Unknown keys are tolerated.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -11,7 +11,8 @@
 //! - `provider`: what model providers bill.
 //! - `name`: what there is of a kind, for whoever types the beginning of a name.
 //! - `api`: the envelope around HTTP answers, errors and pages.
-//! - `ctl_file`: the small files by which halctl finds a supervisor.
+//! - `ctl_file`: the small files by which halctl finds a supervisor. `default`: what holds where no configuration says
+//!   otherwise.
 //!
 //! Words grow by optional fields; unknown fields and unknown kinds from the future are tolerated. The fixture
 //! files under `tests/fixtures/frames` are the protocol: change them first.
@@ -26,6 +27,7 @@ pub mod channel;
 pub mod command;
 pub mod cost;
 pub mod ctl_file;
+pub mod default;
 pub mod event;
 pub mod frame;
 pub mod lease;

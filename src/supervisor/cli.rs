@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::config::{Config, DEFAULT_PATH, SAMPLE, read};
+use super::config::{Config, SAMPLE, read};
 use crate::base::clock::Time;
 use crate::base::daemon::{Daemon, version};
 use crate::base::exit;
+use crate::protocol::default;
 
 /// Maintain the store's files while no supervisor runs.
 #[derive(Debug, Parser)]
@@ -35,7 +36,7 @@ impl Offline {
 #[derive(Debug, Args)]
 pub struct StoreOptions {
     /// The supervisor's configuration file, which names the files
-    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_PATH)]
+    #[arg(long, global = true, value_name = "PATH", default_value = default::SUPERVISOR_CONFIG)]
     pub config: PathBuf,
     /// Only show what would be done
     #[arg(long, global = true)]
@@ -119,7 +120,7 @@ pub enum OneOfTwo {
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-supervisor",
     about: "Watches and steers the coding agents of all nodes; agents and people connect to it. For maintenance of its files while it is stopped: hal-supervisor store --help",
-    default_config: DEFAULT_PATH,
+    default_config: default::SUPERVISOR_CONFIG,
     sample: SAMPLE,
     read,
 };

@@ -28,6 +28,7 @@ use super::hub::settings::Settings;
 use crate::base::config::machine::{folder_of, writable_folder};
 use crate::base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use crate::base::secret::Secret;
+use crate::protocol::default;
 use crate::rules::approval;
 use crate::rules::budget::Terms;
 use crate::rules::dependency::{self, Dependencies};
@@ -44,13 +45,6 @@ pub use reload::reload;
 /// A configuration file with every key explained, ready to be edited.
 pub const SAMPLE: &str = include_str!("../../assets/supervisor.config.json");
 
-/// Where the configuration is when nothing else is said.
-pub const DEFAULT_PATH: &str = "/etc/hal-o-swarm/supervisor.config.json";
-
-const DEFAULT_DATABASE: &str = "/var/lib/hal-o-swarm/supervisor.db";
-const DEFAULT_PORT: u16 = 8420;
-const DEFAULT_HEARTBEAT_SECONDS: u64 = 10;
-const DEFAULT_HEARTBEAT_TIMEOUTS: u32 = 3;
 /// A node that is silent for longer than an hour is gone by any measure.
 const MOST_HEARTBEAT_SECONDS: u64 = 3600;
 const MOST_HEARTBEAT_TIMEOUTS: u32 = 1000;
@@ -216,14 +210,14 @@ fn build(root: &Section<'_>) -> Config {
 }
 
 fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
-    let port = section.whole("port", 0..=u16::MAX).unwrap_or(DEFAULT_PORT);
+    let port = section.whole("port", 0..=u16::MAX).unwrap_or(default::PORT);
     let http_port = section.whole("http_port", 0..=u16::MAX).filter(|port| *port != 0);
     if http_port == Some(port) {
         section.problem("http_port", "is the same as server.port; leave it out, or take another one");
     }
     let heartbeat_seconds = section
         .whole("heartbeat_interval_sec", 1..=MOST_HEARTBEAT_SECONDS)
-        .unwrap_or(DEFAULT_HEARTBEAT_SECONDS);
+        .unwrap_or(default::HEARTBEAT_SECONDS);
     let bind = bind(section).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     if is_clear && !bind.is_loopback() {
         let reach = if bind.is_unspecified() { "all addresses of this machine" } else { "the network" };
@@ -243,7 +237,7 @@ fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
         heartbeat_interval: Duration::from_secs(heartbeat_seconds),
         heartbeat_timeout_count: section
             .whole("heartbeat_timeout_count", 1..=MOST_HEARTBEAT_TIMEOUTS)
-            .unwrap_or(DEFAULT_HEARTBEAT_TIMEOUTS),
+            .unwrap_or(default::HEARTBEAT_TIMEOUTS),
         allowed_origins: origins(section, "allowed_origins"),
     }
 }
@@ -274,7 +268,7 @@ fn origin(value: &Value<'_>) -> Option<String> {
 }
 
 fn database(section: &Section<'_>) -> PathBuf {
-    let Some(path) = section.path_or("path", DEFAULT_DATABASE) else { return PathBuf::new() };
+    let Some(path) = section.path_or("path", default::DATABASE) else { return PathBuf::new() };
     if path.is_dir() {
         section.problem("path", "is a folder; expected the path of a file in it, such as supervisor.db");
     } else if path.is_symlink() {

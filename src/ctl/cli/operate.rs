@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{duration, severity};
 use crate::protocol::alert::Severity;
+use crate::protocol::default;
 
 /// What follows the help of `halctl doctor`.
 pub const DOCTOR_HELP: &str = "\
@@ -25,10 +26,10 @@ Exit codes: 0 no finding above low; 3 findings above low; 1 a fix was tried and 
 #[derive(Clone, Debug, Args)]
 pub struct Machine {
     /// The supervisor's configuration, if it belongs on this machine
-    #[arg(long, value_name = "FILE", default_value = "/etc/hal-o-swarm/supervisor.config.json")]
+    #[arg(long, value_name = "FILE", default_value = default::SUPERVISOR_CONFIG)]
     pub supervisor_config: PathBuf,
     /// The agent's configuration, if it belongs on this machine
-    #[arg(long, value_name = "FILE", default_value = "/etc/hal-o-swarm/agent.config.json")]
+    #[arg(long, value_name = "FILE", default_value = default::AGENT_CONFIG)]
     pub agent_config: PathBuf,
 }
 

@@ -27,19 +27,11 @@ use crate::ctl::cli::operate::Machine;
 use crate::ctl::discover::Surroundings;
 use crate::ctl::scrub::Scrubber;
 use crate::ctl::tool::{QUICK, Tools};
+use crate::protocol::default;
 use crate::rules::watch::Limits;
 use unit::Systemd;
 
 pub use way::{agent_target, operator_target};
-
-/// Where the supervisor listens when its configuration does not say.
-const DEFAULT_PORT: u16 = 8420;
-
-/// Where its data are when it does not say that.
-const DEFAULT_DATABASE: &str = "/var/lib/hal-o-swarm/supervisor.db";
-
-/// Where the agent's data are when its configuration does not say.
-const DEFAULT_DATA_DIR: &str = "/var/lib/hal-o-swarm";
 
 /// Where to look and by what means.
 pub struct Place<'a> {
@@ -191,7 +183,7 @@ async fn supervisor(place: &Place<'_>, facts: &mut Facts) {
     let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor) else { return };
     let values = &daemon.config.values;
     let number = values["server"]["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-    let number = number.unwrap_or(DEFAULT_PORT);
+    let number = number.unwrap_or(default::PORT);
     facts.limits = limits(&values["alerts"]);
     // A port of 0 is a different one each time.
     if number != 0 {
@@ -205,7 +197,7 @@ async fn supervisor(place: &Place<'_>, facts: &mut Facts) {
 
 /// The path of `supervisor.db`.
 pub fn database(config: &Config) -> PathBuf {
-    let path = config.values["database"]["path"].as_str().unwrap_or(DEFAULT_DATABASE);
+    let path = config.values["database"]["path"].as_str().unwrap_or(default::DATABASE);
     config.path.parent().unwrap_or(Path::new("/")).join(path)
 }
 
@@ -230,7 +222,7 @@ fn limits(alerts: &Value) -> Limits {
 async fn agent(place: &Place<'_>, facts: &mut Facts) {
     let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Agent) else { return };
     let values = &daemon.config.values;
-    let folder = PathBuf::from(values["data_dir"].as_str().unwrap_or(DEFAULT_DATA_DIR));
+    let folder = PathBuf::from(values["data_dir"].as_str().unwrap_or(default::DATA_DIR));
     let disk = machine::disk(&folder);
     let known = |disk: &Disk| facts.disks.iter().any(|other| other.folder == disk.folder);
     let new = disk.filter(|disk| !known(disk));
@@ -272,7 +264,7 @@ fn tokens_match(daemons: &[Daemon]) -> Option<bool> {
     let (supervisor, agent) = (of(Kind::Supervisor)?, of(Kind::Agent)?);
     let url = agent.config.values["supervisor_url"].as_str()?;
     let url = crate::ctl::discover::read_url(url, &crate::ctl::discover::Origin::Default).ok()?;
-    let port = supervisor.config.values["server"]["port"].as_u64().unwrap_or(u64::from(DEFAULT_PORT));
+    let port = supervisor.config.values["server"]["port"].as_u64().unwrap_or(u64::from(default::PORT));
     let is_ours =
         crate::ctl::discover::is_loopback(&url) && url.port_or_known_default().map(u64::from) == Some(port);
     let (ours, shown) = (token(&supervisor.config)?, token(&agent.config)?);

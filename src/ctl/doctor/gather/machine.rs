@@ -10,6 +10,7 @@ use crate::base::clock::Time;
 use crate::base::config::MAX_FILE_BYTES;
 use crate::base::file;
 use crate::ctl::doctor::facts::{Disk, Kind};
+use crate::protocol::default;
 
 /// A socket that listens, in the words of /proc/net/tcp.
 const LISTENS: &str = "0A";
@@ -59,9 +60,12 @@ fn runs_on(pid: u32, kind: Kind, config: &Path) -> bool {
         || words.get(1).is_some_and(|word| word == kind.word());
     let is_asked = words.iter().any(|word| word == "--validate" || word == "store");
     let named = words.iter().position(|word| word == "--config").and_then(|at| words.get(at + 1));
-    let default = format!("/etc/hal-o-swarm/{}.config.json", kind.word());
-    let named = named.map_or(default, ToString::to_string);
-    is_ours && !is_asked && Path::new(&named) == config
+    let otherwise = match kind {
+        Kind::Supervisor => default::SUPERVISOR_CONFIG,
+        Kind::Agent => default::AGENT_CONFIG,
+    };
+    let named = named.map_or(otherwise, AsRef::as_ref);
+    is_ours && !is_asked && Path::new(named) == config
 }
 
 /// True when the file of a running process was replaced or removed since.

@@ -18,6 +18,7 @@ use crate::ctl::client::{Client, Query};
 use crate::ctl::discover::{self, Origin, Target, read_url};
 use crate::ctl::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
 use crate::protocol::alert::Alert;
+use crate::protocol::default;
 use crate::protocol::node::Node;
 
 /// How long a name may take to be resolved, and a connection to be made.
@@ -76,7 +77,7 @@ pub fn operator_target(place: &Place<'_>, config: Option<&Config>) -> Result<Tar
     if target.url_from == Origin::Default {
         let from = Origin::File(config.path.clone());
         let is_tls = config.values["security"]["tls"]["enabled"].as_bool() == Some(true);
-        let port = config.values["server"]["port"].as_u64().unwrap_or(8420);
+        let port = config.values["server"]["port"].as_u64().unwrap_or(default::PORT.into());
         target.url =
             read_url(&format!("{}://localhost:{port}", if is_tls { "https" } else { "http" }), &from)?;
         target.url_from = from.clone();

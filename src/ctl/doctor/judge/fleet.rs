@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ctl::doctor::facts::{Facts, Told};
 use crate::ctl::doctor::finding::{Finding, Incident};
 use crate::protocol::alert::{Alert, Severity};
+use crate::protocol::default;
 use crate::protocol::node::{Node, NodeStatus};
 
 /// Events that a node holds and the supervisor does not have: more is no passing burst.
@@ -31,7 +32,7 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
     };
     let away: Vec<&Node> = nodes.iter().filter(is_away).collect();
     if nodes.len() > 1 && away.len() == nodes.len() {
-        let port = facts.port.as_ref().map_or(8420, |port| port.number);
+        let port = facts.port.as_ref().map_or(default::PORT, |port| port.number);
         let what =
             format!("all {} nodes are offline: the supervisor cannot be reached from them", nodes.len());
         return vec![
