@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -144,7 +145,12 @@ impl Agent {
 
     /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
     /// last events stored and, when connected, sent. An error means that the journal failed for good.
-    pub async fn run(self, tasks: Tasks) -> anyhow::Result<()> {
+    pub fn run(self, tasks: Tasks) -> BoxFuture<'static, anyhow::Result<()>> {
+        // As one object, so that all of it is compiled here, and not again by each who awaits it.
+        Box::pin(self.live(tasks))
+    }
+
+    async fn live(self, tasks: Tasks) -> anyhow::Result<()> {
         let Self {
             config,
             outbox,

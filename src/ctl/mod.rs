@@ -43,6 +43,8 @@ mod store;
 mod tool;
 mod watch;
 
+use futures_util::future::BoxFuture;
+
 use crate::base::daemon::version;
 use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
@@ -58,12 +60,21 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
 
 /// Carries out a command line with any surroundings, on any screen. A reader that went away is a success.
 pub async fn run_in(cli: Cli, around: &Surroundings, mut screen: Screen) -> Result<(), Failure> {
-    let told = tell(cli, around, &mut screen).await;
+    let told = telling(cli, around, &mut screen).await;
     let flushed = screen.flush();
     match told.and(flushed) {
         Err(failure) if failure.exit == Exit::Done => Ok(()),
         outcome => outcome,
     }
+}
+
+/// [`tell`] as one object, so that all of it is compiled here, and not again by each who awaits it.
+fn telling<'a>(
+    cli: Cli,
+    around: &'a Surroundings,
+    screen: &'a mut Screen,
+) -> BoxFuture<'a, Result<(), Failure>> {
+    Box::pin(tell(cli, around, screen))
 }
 
 async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
