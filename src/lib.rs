@@ -21,7 +21,7 @@
 //! | 1 | [`base`] | ids, clock, configuration files, exit codes: knows no noun |
 //!
 //! `supervisor`, `agent` and `ctl` never import one another. redb and postcard live in `store`, axum in `supervisor`,
-//! tungstenite in `agent::link` and where Slack is spoken, the clock in `base::clock`. `tests/it/tidy.rs` keeps it so.
+//! tungstenite in `agent::link` and `supervisor::outbound`, the clock in `base::clock`. `tests/it/tidy.rs` keeps it so.
 //!
 //! # What flows
 //!

@@ -29,7 +29,7 @@ const FENCES: [(&str, &[&str]); 6] = [
     ("postcard", &["src/store/"]),
     ("rusqlite", &["src/store/"]),
     ("axum", &["src/supervisor/"]),
-    ("tokio_tungstenite", &["src/agent/link", "src/supervisor/outbound/slack/"]),
+    ("tokio_tungstenite", &["src/agent/link", "src/supervisor/outbound/"]),
     ("clap", &COMMAND_LINES),
 ];
 

@@ -1,19 +1,20 @@
 //! The gateway: what people type and press arrives here, is carried out in their name, and answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use twilight_gateway::{ConfigBuilder, Intents, Message, Shard, ShardId};
 
 use super::rest::Trouble;
+use super::socket::{Course, End};
 use super::{Discord, dress};
-use crate::base::cause::chain;
+use crate::base::backoff::Backoff;
 use crate::base::task::Tasks;
 use crate::protocol::notice::Notice;
 use crate::supervisor::config::channels::Power;
@@ -23,16 +24,17 @@ use crate::supervisor::outbound::chat::{self, Person, Said, Wish, carry_out};
 /// Interactions that are worked on at once; more wait, and Discord tells their people that it took too long.
 const AT_ONCE: usize = 16;
 
+/// Interactions that wait at most; of more than that nobody hears.
+const WAITING: usize = 256;
+
+/// The first and the longest pause between two sockets: Discord lets a bot say who it is a thousand times a day.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(120));
+
+/// Sockets in a row that came to nothing, after which no session is gone on with any more.
+const MOST_RESUMES: u32 = 5;
+
 /// The answer that only whoever asked can see.
 const ONLY_THEM: u32 = 64;
-
-/// A frame of the gateway, as far as it is read here.
-#[derive(Deserialize)]
-struct Frame<'a> {
-    t: Option<String>,
-    #[serde(borrow)]
-    d: &'a RawValue,
-}
 
 #[derive(Deserialize)]
 struct Ready {
@@ -96,47 +98,28 @@ const PRESSED: u8 = 3;
 impl Discord {
     /// Listens until told to stop, or until Discord does not let the bot in any more, which is an alert.
     pub async fn listen(self: Arc<Self>, tasks: Tasks, stop: CancellationToken) {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        let mut shard = match self.shard().await {
-            Ok(shard) => shard,
-            Err(why) => return self.shut_out(&why),
+        let (room, queue) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WAITING)));
+        let (mut course, mut backoff) = (Course::default(), Backoff::new(PAUSE.0, PAUSE.1));
+        let listening = async {
+            loop {
+                let hear = |kind: &str, data: &RawValue| self.hear(kind, data, &tasks, &room, &queue);
+                match self.converse(&mut course, &mut backoff, hear).await {
+                    End::ForGood(why) => return self.shut_out(&why),
+                    // Discord closes sockets now and then; one after the other is worth a look.
+                    End::Again(why) if backoff.tries() == 0 => {
+                        tracing::info!(channel = self.name, "Discord's gateway is opened again: {why}");
+                    }
+                    End::Again(why) => {
+                        tracing::warn!(channel = self.name, "Discord's gateway cannot be used: {why}");
+                    }
+                }
+                if backoff.tries() >= MOST_RESUMES {
+                    course.forget();
+                }
+                sleep(backoff.next_delay()).await;
+            }
         };
-        let mut last = "it gave no reason".to_owned();
-        loop {
-            let Some(item) = stop.run_until_cancelled(shard.next()).await else { return };
-            match item {
-                None => return self.shut_out(&last),
-                Some(Ok(Message::Text(text))) => self.hear(&text, &tasks, &room).await,
-                Some(Ok(Message::Close(frame))) => {
-                    last = frame.map_or(last, |frame| format!("{} {}", frame.code, frame.reason));
-                    tracing::info!(channel = self.name, "Discord's gateway closed: {last}");
-                }
-                Some(Err(error)) => {
-                    let why = chain(&error);
-                    tracing::warn!(channel = self.name, "Discord's gateway: {why}");
-                }
-            }
-        }
-    }
-
-    /// A shard that is not connected yet. A stand-in says itself where its gateway is.
-    async fn shard(&self) -> Result<Shard, String> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = ConfigBuilder::new(self.config.token.reveal().to_owned(), Intents::GUILDS);
-        if self.config.url.host_str() == Some("discord.com") {
-            return Ok(Shard::with_config(ShardId::ONE, builder.build()));
-        }
-        let mut patience = crate::base::backoff::Backoff::new(super::super::PAUSE.0, super::super::PAUSE.1);
-        loop {
-            match self.rest.call(Method::GET, "/gateway/bot", "/gateway/bot", &Value::Null).await {
-                Ok(found) => {
-                    let url = found["url"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
-                    return Ok(Shard::with_config(ShardId::ONE, builder.proxy_url(url).build()));
-                }
-                Err(Trouble::Refused { why, .. }) => return Err(why),
-                Err(Trouble::Later { .. }) => tokio::time::sleep(patience.next_delay()).await,
-            }
-        }
+        let _ = Box::pin(stop.run_until_cancelled(listening)).await;
     }
 
     fn shut_out(&self, why: &str) {
@@ -148,17 +131,34 @@ impl Discord {
         self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
     }
 
-    async fn hear(self: &Arc<Self>, text: &str, tasks: &Tasks, room: &Arc<Semaphore>) {
-        let Ok(Frame { t: Some(kind), d }) = serde_json::from_str(text) else { return };
-        match kind.as_str() {
-            "READY" => self.register(d).await,
-            "INTERACTION_CREATE" => match serde_json::from_str::<Interaction>(d.get()) {
+    /// Never waits: the heartbeat must not.
+    fn hear(
+        self: &Arc<Self>,
+        kind: &str,
+        data: &RawValue,
+        tasks: &Tasks,
+        room: &Arc<Semaphore>,
+        queue: &Arc<Semaphore>,
+    ) {
+        let discord = self.clone();
+        match kind {
+            "READY" => {
+                let ready = data.to_owned();
+                tasks.spawn(async move { discord.register(&ready).await });
+            }
+            "INTERACTION_CREATE" => match serde_json::from_str::<Interaction>(data.get()) {
                 Ok(asked) => {
-                    let Ok(place) = room.clone().acquire_owned().await else { return };
-                    let discord = self.clone();
+                    let Ok(waiting) = queue.clone().try_acquire_owned() else {
+                        return tracing::warn!(
+                            channel = self.name,
+                            "too many interactions: one is not heard"
+                        );
+                    };
+                    let room = room.clone();
                     tasks.spawn(async move {
+                        let Ok(_place) = room.acquire_owned().await else { return };
+                        drop(waiting);
                         discord.interact(asked).await;
-                        drop(place);
                     });
                 }
                 Err(error) => tracing::warn!(channel = self.name, "an interaction cannot be read: {error}"),

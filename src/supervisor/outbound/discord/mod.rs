@@ -1,13 +1,15 @@
 //! Discord: a bot on the gateway that hears commands and buttons, and a card with buttons for each notice, those of a
 //! session in a thread of its own.
 //!
-//! The gateway (hello, identify, heartbeat, resume) is `twilight-gateway`. The HTTP side is [`rest`]: it takes a dozen
-//! calls, and must keep two promises that the crate for it does not: a message carries an enforced nonce, so that one that
-//! is sent twice is there once; and a global 429 is waited for.
+//! - `gateway`: what people type and press. `socket`: how the gateway is spoken, hello, identify, heartbeat, resume.
+//! - [`rest`]: the HTTP side, a dozen calls. It keeps two promises: a message carries an enforced nonce, so that one that is
+//!   sent twice is there once; and a global 429 is waited for.
+//! - `dress`: how words look there.
 
 mod dress;
 mod gateway;
 mod rest;
+mod socket;
 
 use reqwest::Method;
 use serde_json::{Value, json};
