@@ -18,7 +18,7 @@ use super::harmless::OneLine;
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Journald when systemd started us, else text.
+    /// Journald when started by systemd, else text.
     #[default]
     Auto,
     /// One readable line each, on standard error.

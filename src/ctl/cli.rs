@@ -29,7 +29,7 @@ Examples:
   halctl sessions start --project shop --wait \"make the tests pass\"
   halctl sessions logs ses_1234 --follow
   halctl sessions allow ses_1234
-  halctl sessions logs @last           # the newest; and the beginning of a name is enough
+  halctl sessions logs @last           # the newest; a unique prefix of a name is enough, too
   halctl --supervisor-url wss://supervisor.example:8420 --token-file ~/token sessions list
   halctl sessions list | grep \"node_id: web-1\"";
 
@@ -144,7 +144,7 @@ Examples:
     /// Automatic policies: list them, explain decisions, test changed ones against recorded history
     #[command(visible_alias = "policy", subcommand)]
     Policies(policy::PolicyVerb),
-    /// What happened
+    /// Events: what happened on nodes and in the supervisor
     #[command(visible_alias = "event", subcommand)]
     Events(EventVerb),
     /// Commands sent to nodes, and their outcomes
@@ -252,8 +252,8 @@ pub enum NodeVerb {
     #[command(
         visible_alias = "rm",
         after_help = "\
-Its sessions leave the lists (`halctl sessions list --all` shows them), its open commands end, and what was
-lent to it counts as spent. If an agent connects under this name again, it is a node again."
+Its sessions leave the lists (`halctl sessions list --all` shows them), its open commands end, and
+what was lent to it counts as spent. If an agent connects under this name again, it is a node again."
     )]
     Remove {
         /// The node's name.

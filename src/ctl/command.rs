@@ -154,7 +154,7 @@ mod tests {
         for (state, exit, words) in [
             (CommandState::Failed, Exit::Failed, "no such model"),
             (CommandState::Expired, Exit::Failed, "no effect"),
-            (CommandState::Unknown, Exit::Failed, "Look at the session"),
+            (CommandState::Unknown, Exit::Failed, "Check the session"),
             (CommandState::Queued, Exit::TimedOut, "halctl commands get c1"),
             (CommandState::Running, Exit::TimedOut, "halctl commands get c1"),
         ] {

@@ -183,7 +183,7 @@ mod tests {
         for (line, words) in [
             ("sessions list --statsu idle", "did you mean --status?"),
             ("sessions answer s1 -x", "put it last, behind --: halctl sessions answer .. -- -x"),
-            ("sessions prompt s1 make it so", "quote a text"),
+            ("sessions prompt s1 make it so", "quote text"),
             ("nodes list --frob", "halctl nodes list has no option --frob\n"),
         ] {
             let told = said(line);

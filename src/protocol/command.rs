@@ -272,7 +272,7 @@ pub struct CommandRequest {
     pub target: String,
     /// The project to work in; empty when the session implies it.
     pub project: String,
-    /// On which node; needed only when several nodes have the project.
+    /// On which node; required only when several nodes have the project.
     pub node_id: String,
     /// The session that it is for; absent: none.
     pub session_id: String,

@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(parts(&line), [(Reason::UnknownPrice, 1_000_000), (Reason::OutsideTheFleet, 4_000_000)]);
         assert!(line.unexplained_micros == 3_000_000 && line.is_discrepancy);
         let text = alarm(Provider::Anthropic, std::slice::from_ref(&line)).unwrap();
-        assert!(text.contains("it bills $10.00, counted are $2.00;"), "{text}");
+        assert!(text.contains("it bills $10.00, counted were $2.00;"), "{text}");
         let step = &steps(&[], &[line])[0];
         assert!(step.finding.ends_with(
             "$1.00 tokens without a known price, $4.00 used outside of this fleet, $3.00 nothing explains"

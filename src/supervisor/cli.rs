@@ -62,7 +62,7 @@ pub enum StoreVerb {
         /// The file; it must not be there yet.
         file: PathBuf,
     },
-    /// Import such a file in place of the store, which is set aside
+    /// Import an exported file in place of the store, which is set aside
     Import {
         /// A copy or an export of supervisor.db.
         file: PathBuf,

@@ -84,7 +84,7 @@ fn strangers_at_the_door_and_a_disk_that_is_too_full_are_alerts() {
         );
     }
     let refused = until_open(&world, "connections.refused");
-    assert!(refused["text"].as_str().unwrap().contains("5 connections were turned away"), "{refused}");
+    assert!(refused["text"].as_str().unwrap().contains("5 connections were refused"), "{refused}");
     let disk = until_open(&world, "disk.low");
     assert!(disk["text"].as_str().unwrap().contains("MiB free"), "{disk}");
     // An operator may say it, too.

@@ -178,7 +178,7 @@ fn a_cancelled_command_is_never_done_and_one_that_is_done_cannot_be_cancelled() 
     let ended = world.data(&format!("/api/v1/commands/{queued}"));
     assert_eq!(ended["state"], "failed", "{ended}");
     let (code, sentence) = world.ctl_fails(&["commands", "cancel", &queued]);
-    assert!(code == 1 && sentence.contains("has ended"), "{code} {sentence}");
+    assert!(code == 1 && sentence.contains("has already ended"), "{code} {sentence}");
     assert_eq!(world.ctl_fails(&["commands", "cancel", "nonsense"]).0, 4);
     world.start_agent_again("web-1");
     world.wait_for_node("web-1", "online");

@@ -274,7 +274,7 @@ async fn waiting_survives_a_stream_that_breaks() {
     stand.happen([idle()]);
     let waited = waiting.await.unwrap();
     assert_eq!(waited.exit, Exit::Done, "{}", waited.sentence);
-    assert!(waited.aside.contains("trying again"), "{}", waited.aside);
+    assert!(waited.aside.contains("retrying"), "{}", waited.aside);
 }
 
 #[tokio::test]

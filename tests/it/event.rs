@@ -270,7 +270,7 @@ fn a_time_that_no_calendar_holds_is_refused_of_an_operator_and_tolerated_where_i
         "UPDATE events SET occurred_at = 'ms:9223372036854775807' WHERE seq = (SELECT min(seq) FROM events)",
     );
     world.until_sql(
-        "SELECT count(*) FROM audit_log WHERE result != 'done' AND error LIKE '%no calendar holds%'",
+        "SELECT count(*) FROM audit_log WHERE result != 'done' AND error LIKE '%is not a date%'",
         "1",
     );
     world.until_sql(&format!("SELECT {when}"), &was);

@@ -232,5 +232,5 @@ fn lines_typed_to_an_attached_session_are_said_to_it() {
     let output = attached.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(text(&output.stdout).contains("first words"), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains("/frob was not said"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("/frob was not sent"), "{}", text(&output.stderr));
 }

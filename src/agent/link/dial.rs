@@ -249,7 +249,7 @@ mod tests {
         let said = answered("200", "hal-o-swarm 0.1.0: agents connect here");
         assert!(said.contains("drops the header Upgrade: it must pass"), "{said}");
         let said = answered("308 location=https://hub/", "");
-        assert!(said.contains("sends everybody to https://hub/"), "{said}");
+        assert!(said.contains("redirects to https://hub/"), "{said}");
         assert!(answered("502", "").contains("502 Bad Gateway"));
     }
 

@@ -11,8 +11,8 @@ use crate::protocol::default;
 
 /// What follows the help of `halctl doctor`.
 pub const DOCTOR_HELP: &str = "\
-Works on the supervisor's machine and on an agent's, whichever has its configuration or its unit here, also
-while the supervisor is down. Run it as root: other users see less, and the notes say what is missing.
+Works on the supervisor's machine and on an agent's, whichever has its configuration or its unit here,
+also while the supervisor is down. Run it as root: other users see less, and the notes say what is missing.
 
 Examples:
   sudo halctl doctor

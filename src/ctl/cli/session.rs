@@ -128,7 +128,7 @@ Example:
         /// The project to work in
         #[arg(short, long)]
         project: String,
-        /// On this node; needed only when several nodes have the project
+        /// On this node; required only when several nodes have the project
         #[arg(long, visible_alias = "node", value_name = "NODE")]
         node_id: Option<String>,
         /// The session's title

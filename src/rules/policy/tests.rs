@@ -132,7 +132,7 @@ fn what_came_to_nothing_is_tried_again_after_a_while_and_not_for_ever() {
     let first = step(tale.ask(&rule, None, 300));
     let at = Time(tale.now.0 + 300 * SECOND);
     let memory = Memory { failed: true, ..remember(&first, at) };
-    assert!(why_not(tale.ask(&rule, Some(&memory), 359)).contains("waits"));
+    assert!(why_not(tale.ask(&rule, Some(&memory), 359)).contains("cools down"));
     let second = step(tale.ask(&rule, Some(&memory), 360));
     assert_eq!((second.attempt, &second.situation), (2, &first.situation));
     let memory = Memory { failed: true, ..remember(&second, at) };
@@ -180,6 +180,6 @@ fn a_clock_that_is_set_makes_nothing_old() {
     let day = 86_400;
     tale.facts.move_by(day * SECOND);
     let rule = rule(Name::ResumeOnIdle);
-    assert!(why_not(tale.ask(&rule, None, day + 299)).contains("too long at"));
+    assert!(why_not(tale.ask(&rule, None, day + 299)).contains("too long from"));
     assert_eq!(step(tale.ask(&rule, None, day + 300)).act, Act::Prompt);
 }

@@ -408,11 +408,11 @@ mod tests {
         assert_eq!((word.as_str(), meant.as_deref()), ("idel", Some("idle")));
         assert_eq!(mistake("session.eror").2.as_deref(), Some("session.error"));
         let (word, sentence, _) = mistake("stuck > 5m && ");
-        assert!(sentence.starts_with("is no rule"), "{word}: {sentence}");
+        assert!(sentence.starts_with("is not a rule"), "{word}: {sentence}");
         assert!(mistake("session.title > 5").1.contains("cannot be compared"));
-        assert!(mistake("cost.daily").1.contains("neither yes nor no"));
+        assert!(mistake("cost.daily").1.contains("neither true nor false"));
         assert!(mistake("alert.severity > 1 && event.type == 'x'").1.contains("one of them"));
-        assert!(mistake("1 > 0").1.contains("asks for nothing"));
+        assert!(mistake("1 > 0").1.contains("uses nothing"));
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Route {
     pub fn verdict(&self, facts: &Facts) -> Verdict {
         match self.matcher.is_so(facts) {
             Ok(true) => Verdict::Fits,
-            Ok(false) => Verdict::Not(format!("does not match: {}", self.matcher.text())),
+            Ok(false) => Verdict::Not(format!("does not match {}", self.matcher.text())),
             Err(why) => Verdict::Not(format!("{} cannot be evaluated here: {why}", self.matcher.text())),
         }
     }

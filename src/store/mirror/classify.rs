@@ -204,7 +204,7 @@ mod tests {
         let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS key, x AS value FROM n";
         for name in ["_hal_meta", "events", "Sessions", "nodes", "costs", "_hal_gone", "_hal_oplog"] {
             let (_folder, found) = made(&format!("DROP TABLE {name}; CREATE VIEW {name} AS {endless}"));
-            assert_eq!(found, Found::Corrupt(format!("{name} is a view and no table")));
+            assert_eq!(found, Found::Corrupt(format!("{name} is a view, not a table")));
         }
         assert!(matches!(made("").1, Found::Mirror(_)), "our own view is none of them");
         let (folder, _) = made(&format!("CREATE VIEW other AS {endless}"));

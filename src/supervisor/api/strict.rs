@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(said("/api/v1/stream", "live=true&type=a&cursor=b"), None);
         assert_eq!(
             said("/api/v1/nodes/web-1", "all=1").as_deref(),
-            Some("no parameter \"all\": nothing can be asked for here but all")
+            Some("no parameter \"all\": this path takes none")
         );
     }
 }

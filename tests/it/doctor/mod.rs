@@ -119,10 +119,7 @@ fn a_refused_configuration_is_replaced_by_its_good_copy() {
     assert!(finding["evidence"].to_string().contains("supervisor.json:1:"), "{finding:#}");
     assert!(finding["commands"].to_string().contains("sudo cp "), "{finding:#}");
     let evidence = finding["evidence"].to_string();
-    assert!(
-        evidence.contains("would remove (-) and bring back (+)"),
-        "the difference is shown: {finding:#}"
-    );
+    assert!(evidence.contains("would remove (-) and bring back (+)"), "the difference is shown: {finding:#}");
     assert!(evidence.contains(r#"- { \"server\""#) && evidence.contains("+ {"), "{finding:#}");
     assert!(!said.all.contains("hunter2"), "{}", said.all);
 

@@ -276,7 +276,7 @@ fn a_command_by_hand_is_refused_unless_it_has_ended() {
                ('c2', 'create_session', 'web-1', 'done')");
     world.until_sql("SELECT group_concat(id) FROM commands WHERE id LIKE 'c_'", "c2");
     world.until_sql(
-        "SELECT count(*) FROM audit_log WHERE action = 'insert commands' AND error LIKE '%nobody would carry it out%'",
+        "SELECT count(*) FROM audit_log WHERE action = 'insert commands' AND error LIKE '%it would never be carried out%'",
         "1",
     );
 }

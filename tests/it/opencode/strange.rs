@@ -57,7 +57,7 @@ async fn a_prompt_behind_the_last_message_is_refused_or_waits_and_a_turn_without
     let error = stage.act(deed).await.unwrap_err();
     let said = error.to_string();
     assert!(matches!(error, BackendError::Refused(_)), "{said}");
-    assert!(said.contains("stands 35") && said.contains("Set the clock right"), "{said}");
+    assert!(said.contains("is 35") && said.contains("Set the clock right"), "{said}");
     // Somebody else says it, and nothing stops them: the turn is no good one.
     let body = json!({"parts": [{"type": "text", "text": "say swallowed"}]});
     ask_opencode(&stage, &format!("/session/{session}/prompt_async"), body).await;

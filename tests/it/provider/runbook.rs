@@ -88,7 +88,7 @@ fn a_seeded_discrepancy_is_found_and_explained_and_over_when_the_bill_is_correct
         scene.open_alert("cost.discrepancy").ok_or_else(|| "nobody is told".to_owned())
     });
     let text = alert["text"].as_str().unwrap();
-    assert!(text.contains("claude-opus-5 it bills $10.00, counted are $3.00"), "{alert}");
+    assert!(text.contains("claude-opus-5 it bills $10.00, counted were $3.00"), "{alert}");
 
     the_operator_sees_it(&scene, text);
 

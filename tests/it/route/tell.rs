@@ -149,7 +149,7 @@ fn routes_test_tells_which_route_fits_and_why_others_do_not() {
     let line =
         |name: &str| said.lines().find(|line| line.contains(&format!("name: {name} "))).unwrap().to_owned();
     assert!(line("shop").contains("fits: yes"), "{said}");
-    assert!(line("other").contains("fits: no") && line("other").contains("does not match: "), "{said}");
+    assert!(line("other").contains("fits: no") && line("other").contains("does not match "), "{said}");
     assert!(line("severe").contains("it is for alerts; this is an event"), "{said}");
     // How things stand is asked of, too, and is over by itself.
     let stuck = wait_until("the session is stuck", PATIENCE, || {

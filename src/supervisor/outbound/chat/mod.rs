@@ -196,7 +196,7 @@ pub const WORDS: [(&str, &str, &[Parameter]); 13] = [
         &[
             ("project", "The project to work in", true),
             ("prompt", "What to do", true),
-            ("node", "On this node; needed only when several have the project", false),
+            ("node", "On this node; required only when several have the project", false),
         ],
     ),
     ("approve", "Allow what a session asks permission for", &[ID]),
