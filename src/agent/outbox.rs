@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::base::backoff::Backoff;
 use crate::base::clock::{self, Stopwatch};
 use crate::protocol::command::CommandId;
+use crate::protocol::event::kind::Kind;
 use crate::protocol::event::{Event, raw};
 use crate::store::journal::{Change, CommandRecord, Journal, JournalError, NewEvent, Span, Writer};
 
@@ -271,7 +272,7 @@ impl Keeper {
         let seconds = blocked.since.elapsed().as_secs_f64();
         tracing::info!("the journal can be written again after {seconds:.1} s");
         let data = json!({"reason": blocked.why, "seconds": (seconds * 10.0).round() / 10.0});
-        let event = NewEvent::own("journal.blocked", clock::now(), raw(&data));
+        let event = NewEvent::own(Kind::JournalBlocked.as_str(), clock::now(), raw(&data));
         let change = [Change::Append(event)];
         self.insist(|writer, acked| writer.commit(&change, acked, clock::now()).map(|_| ()))
     }

@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::budget::AtLimit;
+use super::event::kind::Kind;
 use super::node::ProjectName;
 use super::session::{Model, SessionId};
 
@@ -23,7 +24,7 @@ pub const CAPABILITY: &str = "leases";
 pub const ENDED: &str = "lease.ended";
 
 /// The event by which a node says that it has interrupted a turn for want of money: [`Interrupted`].
-pub const INTERRUPTED: &str = "budget.interrupted";
+pub const INTERRUPTED: &str = Kind::BudgetInterrupted.as_str();
 
 /// Which sessions of a node need a lease before a turn begins. Said after every welcome and when it changes; the node
 /// stores it, since it holds when the supervisor is away, too.

@@ -35,6 +35,13 @@ pub fn read(kind: &str, data: &RawValue) -> What {
     }
 }
 
+/// What the data of any event says in a sentence, where it has one.
+pub fn sentence_of(data: &Value) -> &str {
+    const WAYS: [&str; 6] =
+        ["/error/data/message", "/error/message", "/error", "/reason", "/message", "/text"];
+    WAYS.iter().find_map(|way| data.pointer(way)?.as_str()).unwrap_or_default()
+}
+
 fn of_value(kind: Kind, mut data: Value) -> What {
     let data = &mut data;
     match kind {

@@ -103,6 +103,30 @@ kinds! {
     NodeOnline = "node.online",
     /// A node is not.
     NodeOffline = "node.offline",
-    /// Somebody has answered an approval.
+    /// A node was forgotten.
+    NodeRemoved = "node.removed",
+    /// An approval waits for an answer.
+    ApprovalAsked = "approval.asked",
+    /// Somebody has answered it.
     ApprovalAnswered = "approval.answered",
+    /// The session does not wait any more, and no answer from here is the reason.
+    ApprovalLapsed = "approval.lapsed",
+    /// The session moved on with the answer.
+    ApprovalSettled = "approval.settled",
+    /// It is not to be told again for a while.
+    ApprovalSnoozed = "approval.snoozed",
+    /// Nobody has answered in time.
+    ApprovalTimeUp = "approval.time_up",
+    /// The answer did not arrive.
+    ApprovalUndelivered = "approval.undelivered",
+    /// A turn was interrupted for want of money.
+    BudgetInterrupted = "budget.interrupted",
+    /// A budget is spent.
+    BudgetReached = "budget.reached",
+    /// A budget is nearly spent.
+    BudgetWarning = "budget.warning",
+    /// A provider bills something else than what is in the ledger.
+    CostDiscrepancy = "cost.discrepancy",
+    /// A policy may not act any more.
+    PolicyExhausted = "policy.exhausted",
 }

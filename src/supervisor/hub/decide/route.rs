@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Work;
 use crate::base::clock::Time;
 use crate::protocol::event::EventView;
+use crate::protocol::event::form::sentence_of;
 use crate::protocol::session::Session;
 use crate::rules::alert::Seen;
 use crate::rules::route::facts::{EventFacts, Facts};
@@ -88,8 +89,7 @@ fn sentence(route: &Route, event: &EventView) -> String {
         place.push_str(&format!(", {what} {name}"));
     }
     let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
-    let ways = ["/error/data/message", "/error/message", "/error", "/reason", "/message", "/text"];
-    let said = ways.iter().find_map(|way| data.pointer(way).and_then(Value::as_str)).unwrap_or_default();
+    let said = sentence_of(&data);
     let said: String = said.chars().take(QUOTED).collect();
     let said = if said.is_empty() { said } else { format!(": {said}") };
     format!("{} ({}){place}{said}", event.kind, route.name)
