@@ -381,4 +381,6 @@ fn answers(answers: &[Vec<String>]) -> String {
 }
 
 #[cfg(test)]
+mod stored_tests;
+#[cfg(test)]
 mod tests;

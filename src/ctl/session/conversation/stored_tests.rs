@@ -1,0 +1,136 @@
+//! Events as versions up to 0.1 have stored them, and what those versions made of them: printed to the byte, folded,
+//! decided on. The files under `tests/fixtures/stored` were written by the version of commit cd3cb78.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+
+use super::Conversation;
+use crate::base::clock::Time;
+use crate::ctl::cli::Cli;
+use crate::ctl::print::Screen;
+use crate::protocol::event::EventView;
+use crate::rules::policy::Name;
+use crate::rules::policy::replay::Replay;
+use crate::rules::policy::settings::{Act, Limits, Policies, Rule};
+use crate::rules::route::facts::{EventFacts, Facts};
+use crate::rules::route::matcher::Matcher;
+
+const EVENTS: &str = include_str!("../../../../tests/fixtures/stored/events.jsonl");
+
+const MADE: &str = include_str!("../../../../tests/fixtures/stored/made.txt");
+
+/// Rules as people have them in their configurations.
+const RULES: [&str; 6] = [
+    r#"event.data.error.name == "APIError""#,
+    r#"event.data.error.data.statusCode >= 429"#,
+    r#"event.data.part.tool == "bash" && event.data.part.state.status == "error""#,
+    r#"event.data.info.role == "assistant" && event.data.info.cost > 1.0"#,
+    r#"event.data.status.type == "retry""#,
+    "session.error",
+];
+
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `events list` in the shapes that say no ages.
+fn listed(events: &[EventView]) -> String {
+    let mut out = String::new();
+    for shape in ["json", "csv"] {
+        let cli = Cli::try_parse_from(["halctl", "events", "list", "-o", shape]).unwrap();
+        let paper = Paper::default();
+        let mut screen = Screen::to(&cli.global, false, false, Box::new(paper.clone()), Box::new(io::sink()));
+        screen.list(events, "No events.").unwrap();
+        screen.flush().unwrap();
+        writeln!(out, "== events list, {shape}").unwrap();
+        out += std::str::from_utf8(&paper.0.lock().unwrap()).unwrap();
+    }
+    out
+}
+
+/// `sessions logs` of each session.
+fn logs(events: &[EventView]) -> String {
+    let mut sessions: BTreeMap<&str, String> = BTreeMap::new();
+    for id in events.iter().map(|event| event.session_id.as_str()).filter(|id| !id.is_empty()) {
+        sessions.entry(id).or_default();
+    }
+    let mut out = String::new();
+    for id in sessions.keys() {
+        let mut conversation = Conversation::new(true, false);
+        writeln!(out, "== sessions logs {id}").unwrap();
+        for event in events.iter().filter(|event| event.session_id.is_empty() || event.session_id == *id) {
+            out += &conversation.hear(event);
+        }
+        out += &conversation.finish();
+    }
+    out
+}
+
+/// What the policies would have done, with the facts they would have seen.
+fn decided(events: &[EventView]) -> String {
+    let rule = |name: Name| {
+        let on = Limits {
+            idle_seconds: 60,
+            total_seconds: 7_200,
+            context_tokens: 90_000,
+            compactions: 3,
+            cost_micros: 2_000_000,
+            ..Rule::of(name).limits
+        };
+        Rule { enabled: true, limits: on, act: Act::Abort, cooldown_seconds: 0, ..Rule::of(name) }
+    };
+    let policies = Policies { check_interval_seconds: 1, rules: Name::ALL.map(rule).to_vec() };
+    let mut replay = Replay::new(&policies, HashMap::new());
+    events.iter().for_each(|event| replay.take(event));
+    let end = events.last().map_or(Time::default(), |event| Time(event.timestamp.0 + 3_600_000));
+    let mut out = "== policies\n".to_owned();
+    for would in replay.end(end) {
+        writeln!(out, "{}", serde_json::to_string(&would).unwrap()).unwrap();
+    }
+    out
+}
+
+/// Which events each rule fits.
+fn routed(events: &[EventView]) -> String {
+    let mut out = String::new();
+    for text in RULES {
+        let rule = Matcher::parse(text).unwrap();
+        let fits = |event: &&EventView| {
+            let facts = EventFacts {
+                kind: event.kind.clone(),
+                session: event.session_id.clone(),
+                node: event.node_id.to_string(),
+                project: event.project.clone(),
+                data: serde_json::from_str(event.data.get()).unwrap(),
+            };
+            rule.is_so(&Facts { event: Some(facts), ..Facts::default() }) == Ok(true)
+        };
+        let found: Vec<String> = events.iter().filter(fits).map(|event| event.seq.to_string()).collect();
+        writeln!(out, "== route {text}\n{}", found.join(" ")).unwrap();
+    }
+    out
+}
+
+#[test]
+fn stored_events_are_printed_to_the_byte_and_decided_on_as_before() {
+    let events: Vec<EventView> = EVENTS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let made = [listed(&events), logs(&events), decided(&events), routed(&events)].concat();
+    for (now, before) in made.lines().zip(MADE.lines()) {
+        assert_eq!(now, before);
+    }
+    assert_eq!(made.len(), MADE.len());
+}
