@@ -213,6 +213,84 @@ fn no_enum_takes_a_number_for_one_of_its_words() {
     nothing("a tag is a word", told.collect());
 }
 
+/// Words that opencode says, and who may know them: its backend, and the frozen reader of former events.
+const FOREIGN_WORDS: [&str; 13] = [
+    "MessageAbortedError",
+    "ContextOverflowError",
+    "ProviderAuthError",
+    "MessageOutputLengthError",
+    "ContentFilterError",
+    "The user rejected",
+    "Tool execution aborted",
+    "New session - ",
+    "Child session - ",
+    "todowrite",
+    "apply_patch",
+    "notebookedit",
+    "multiedit",
+];
+const WHO_MAY_SAY_THEM: [&str; 2] = ["src/agent/backend/opencode/", "src/protocol/event/former.rs"];
+
+/// Ways into an event's data, and who may go them: its backend, and the one definition of the stored form.
+const WAYS_INTO_EVENTS: [&str; 15] = [
+    "providerID",
+    "modelID",
+    "parentID",
+    "messageID",
+    "partID",
+    "callID",
+    "sessionID",
+    "contextLimit",
+    "filePath",
+    r#"["part"]"#,
+    r#"["info"]"#,
+    r#"["state"]"#,
+    r#"["todos"]"#,
+    r#"["questions"]"#,
+    "error/data/message",
+];
+const WHO_MAY_GO_THEM: [&str; 2] = ["src/agent/backend/opencode/", "src/protocol/event/"];
+
+/// Where a file says what only others may say.
+fn foreign(path: &str, lines: &[&str]) -> Vec<String> {
+    let rules: [(&[&str], &[&str]); 2] =
+        [(&FOREIGN_WORDS, &WHO_MAY_SAY_THEM), (&WAYS_INTO_EVENTS, &WHO_MAY_GO_THEM)];
+    let mut told = Vec::new();
+    for (words, places) in rules {
+        if places.iter().any(|place| path.starts_with(place)) {
+            continue;
+        }
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let said = words.iter().filter(|word| line.contains(*word));
+            told.extend(
+                said.map(|word| format!("{path}:{}: `{word}` belongs in {}", at + 1, places.join(" and "))),
+            );
+        }
+    }
+    told
+}
+
+#[test]
+fn events_are_read_in_one_place_and_opencode_s_words_stay_with_it() {
+    let told = source::below("src").into_iter().filter(|file| !file.path.contains("/tests/"));
+    let told = told.flat_map(|file| {
+        let lines: Vec<&str> = file.text.lines().take(file.code.lines().count()).collect();
+        foreign(&file.path, &lines)
+    });
+    nothing("what an event tells is asked of `protocol::event`", told.collect());
+}
+
+#[test]
+fn a_foreign_word_is_found_where_it_does_not_belong() {
+    let lines = ["// providerID", r#"let part = &data["part"];"#, r#"name == "MessageAbortedError""#];
+    let found = foreign("src/rules/session.rs", &lines);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|one| one.starts_with("src/rules/session.rs:2: `[\"part\"]`")), "{found:?}");
+    assert!(found.iter().any(|one| one.starts_with("src/rules/session.rs:3: `MessageAborted")), "{found:?}");
+    assert_eq!(foreign("src/protocol/event/form.rs", &lines).len(), 1, "a word of opencode's");
+    assert!(foreign("src/agent/backend/opencode/hear.rs", &lines).is_empty());
+}
+
 #[test]
 fn tests_wait_for_things_not_for_time() {
     let told = source::below("tests").into_iter().filter(|file| !SLEEPERS.contains(&file.path.as_str()));
