@@ -9,7 +9,7 @@
 //! Imports only go down. One noun, one file per floor, same name: `session` is `protocol/session.rs`,
 //! `rules/session.rs`, `store/session.rs`, `supervisor/api/session.rs`, `ctl/session.rs`.
 //!
-//! | floor | module | what it is |
+//! | floor | crate | what it is |
 //! |---|---|---|
 //! | 6 | `main`, [`role`], [`up`], [`manual`] | which program this process is |
 //! | 5 | [`supervisor`] | the one writer (`hub`) and the edges around it |
@@ -20,8 +20,9 @@
 //! | 2 | [`protocol`] | every word that crosses a process border |
 //! | 1 | [`base`] | ids, clock, configuration files, exit codes: knows no noun |
 //!
-//! `supervisor`, `agent` and `ctl` never import one another. redb and postcard live in `store`, axum in `supervisor`,
-//! tungstenite in `agent::link` and `supervisor::outbound`, the clock in `base::clock`. `tests/it/tidy.rs` keeps it so.
+//! Each floor is a crate, `hal_base` in `src/base` and so on, and its `Cargo.toml` is what it may know: `supervisor`,
+//! `agent` and `ctl` never one another, redb, postcard and rusqlite only `store`, axum only `supervisor`. Inside of them
+//! `tests/it/tidy.rs` keeps order: tungstenite is in `agent::link` and `supervisor::outbound`, the clock in `base::clock`.
 //!
 //! # What flows
 //!
@@ -33,13 +34,14 @@
 //!    '---------'<== command <========================'<---- Tell(node) <--+--> View -> api, stream -> halctl
 //! ```
 
-pub mod agent;
-pub mod base;
-pub mod ctl;
 pub mod manual;
-pub mod protocol;
 pub mod role;
-pub mod rules;
-pub mod store;
-pub mod supervisor;
 pub mod up;
+
+pub use hal_agent as agent;
+pub use hal_base as base;
+pub use hal_ctl as ctl;
+pub use hal_protocol as protocol;
+pub use hal_rules as rules;
+pub use hal_store as store;
+pub use hal_supervisor as supervisor;

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::backend::{Backend, BackendKind, HEARD_QUEUE, Heard, Memory, Opening, Reports};
 use super::config::{Config, OpencodeConfig, ProjectConfig};
-use crate::base::task::Tasks;
-use crate::store::journal::SessionRecord;
+use hal_base::task::Tasks;
+use hal_store::journal::SessionRecord;
 
 /// The backends that were opened.
 #[derive(Debug)]

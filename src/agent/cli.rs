@@ -3,9 +3,9 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::config::{Config, SAMPLE, read};
-use crate::base::daemon::{Daemon, version};
-use crate::base::exit;
-use crate::protocol::default;
+use hal_base::daemon::{Daemon, version};
+use hal_base::exit;
+use hal_protocol::default;
 
 /// How `hal-agent` is called.
 pub const DAEMON: Daemon<Config> = Daemon {

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backend::BackendKind;
-use crate::base::config::machine::{certificates, makeable_folder};
-use crate::base::config::service::{self, Looked};
-use crate::base::config::{self, Purpose, Reading, Report, Section, Source, token};
-use crate::base::secret::Secret;
-use crate::protocol::default;
-use crate::protocol::node::{NodeId, ProjectName};
+use hal_base::config::machine::{certificates, makeable_folder};
+use hal_base::config::service::{self, Looked};
+use hal_base::config::{self, Purpose, Reading, Report, Section, Source, token};
+use hal_base::secret::Secret;
+use hal_protocol::default;
+use hal_protocol::node::{NodeId, ProjectName};
 
 pub use reload::reload;
 

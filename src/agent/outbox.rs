@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::base::backoff::Backoff;
-use crate::base::clock::{self, Stopwatch};
-use crate::protocol::command::CommandId;
-use crate::protocol::event::kind::Kind;
-use crate::protocol::event::{Event, raw};
-use crate::store::journal::{Change, CommandRecord, Journal, JournalError, NewEvent, Span, Writer};
+use hal_base::backoff::Backoff;
+use hal_base::clock::{self, Stopwatch};
+use hal_protocol::command::CommandId;
+use hal_protocol::event::kind::Kind;
+use hal_protocol::event::{Event, raw};
+use hal_store::journal::{Change, CommandRecord, Journal, JournalError, NewEvent, Span, Writer};
 
 /// Requests that may wait for the disk; beyond this their senders wait.
 const QUEUE: usize = 1024;

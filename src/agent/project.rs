@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::backend::BackendKind;
 use super::config::ProjectConfig;
-use crate::protocol::node::{Project, ProjectName};
+use hal_protocol::node::{Project, ProjectName};
 
 /// Names that are offered when one is not known.
 const NAMES_SHOWN: usize = 10;

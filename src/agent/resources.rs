@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use sysinfo::{MemoryRefreshKind, System};
 
-use crate::base::memory::{self, Memory};
-use crate::protocol::alert::Severity;
-use crate::protocol::node::Resources;
-use crate::rules::watch::Limits;
+use hal_base::memory::{self, Memory};
+use hal_protocol::alert::Severity;
+use hal_protocol::node::Resources;
+use hal_rules::watch::Limits;
 
 /// Measures; keeps the last processor times, since use is a difference.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use tokio::time::interval;
 
 use super::config::{self, Config};
 use super::{Agent, Reload};
-use crate::base::daemon::{Start, reread};
-use crate::base::exit::Failure;
-use crate::base::signals::{Signal, Signals};
-use crate::base::task::Tasks;
-use crate::base::{notify, starts};
+use hal_base::daemon::{Start, reread};
+use hal_base::exit::Failure;
+use hal_base::signals::{Signal, Signals};
+use hal_base::task::Tasks;
+use hal_base::{notify, starts};
 
 /// How often the loop turns for nothing when systemd does not ask for it.
 const RARELY: Duration = Duration::from_secs(24 * 3600);

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::base::exit::{Exit, Failure};
-use crate::base::file;
-use crate::protocol::ctl_file::MACHINE_GROUP;
+use hal_base::exit::{Exit, Failure};
+use hal_base::file;
+use hal_protocol::ctl_file::MACHINE_GROUP;
 
 /// What it writes. Settings of an operator's own belong in another file there: `systemctl edit hal-agent`.
 const DROP_IN: &str = "/etc/systemd/system/hal-agent.service.d/user.conf";

@@ -80,7 +80,7 @@ struct Options {
     /// Print a configuration file with every key explained, ready to be edited.
     #[arg(long)]
     print_sample_config: bool,
-    /// The log level: error, warn, info, debug, trace, or a filter such as `info,hal_o_swarm::agent=debug`.
+    /// The log level: error, warn, info, debug, trace, or a filter such as `info,hal_agent=debug`.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
     /// The format of log lines.

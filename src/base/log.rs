@@ -42,7 +42,7 @@ pub fn is_under_systemd() -> bool {
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Starts logging for this process. `level` is a level or a filter such as `info,hal_o_swarm::agent=debug`.
+/// Starts logging for this process. `level` is a level or a filter such as `info,hal_agent=debug`.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
     // A lone word that is no level would be taken for the name of a module, and everything else be silent.
     let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
@@ -50,7 +50,7 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
     let filter = filter.with_context(|| {
         format!(
             "--log-level {level:?} is not a level (error, warn, info, debug, trace) \
-             nor a filter such as info,hal_o_swarm::agent=debug"
+             nor a filter such as info,hal_agent=debug"
         )
     })?;
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {

@@ -5,9 +5,9 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
-use crate::base::exit::Failure;
-use crate::protocol::alert::{Alert, AlertState, Severity};
-use crate::protocol::silence::{Silence, SilenceRequest};
+use hal_base::exit::Failure;
+use hal_protocol::alert::{Alert, AlertState, Severity};
+use hal_protocol::silence::{Silence, SilenceRequest};
 
 /// Alerts in one page of the list.
 const PAGE: usize = 1000;

@@ -5,10 +5,8 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::approval::{
-    AnswerRequest, ApprovalState, ApprovalView, Reply, SnoozeRequest, Stage, Step,
-};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::approval::{AnswerRequest, ApprovalState, ApprovalView, Reply, SnoozeRequest, Stage, Step};
 
 /// Approvals in one page of the list.
 const PAGE: usize = 1000;
@@ -112,7 +110,7 @@ impl Record for ApprovalView {
     }
 }
 
-fn question(one: &crate::protocol::approval::Question) -> String {
+fn question(one: &hal_protocol::approval::Question) -> String {
     let labels: Vec<&str> = one.options.iter().map(|choice| choice.label.as_str()).collect();
     if labels.is_empty() { one.question.clone() } else { format!("{} ({})", one.question, labels.join(", ")) }
 }

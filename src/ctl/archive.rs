@@ -5,8 +5,8 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record};
 use super::print::text::bytes;
-use crate::base::exit::Failure;
-use crate::protocol::archive::{Archive, ArchivedRow};
+use hal_base::exit::Failure;
+use hal_protocol::archive::{Archive, ArchivedRow};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: ArchiveVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

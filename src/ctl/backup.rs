@@ -5,8 +5,8 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::bytes;
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::backup::Backup;
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::backup::Backup;
 
 /// Carries out one of the verbs.
 pub async fn run(verb: BackupVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use super::client::{Client, Query};
 use super::cost::exposure;
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use crate::base::exit::Failure;
-use crate::protocol::budget::{AtLimit, Budget, BudgetRequest, BudgetView, LoanView, RaiseRequest, dollars};
+use hal_base::exit::Failure;
+use hal_protocol::budget::{AtLimit, Budget, BudgetRequest, BudgetView, LoanView, RaiseRequest, dollars};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: BudgetVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

@@ -4,9 +4,9 @@ use super::cli::tell::ChannelVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::channel::{Channel, Trial};
-use crate::protocol::notice::{NoticeState, Queued};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::channel::{Channel, Trial};
+use hal_protocol::notice::{NoticeState, Queued};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: ChannelVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

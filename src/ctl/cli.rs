@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::base::clock::Time;
-use crate::base::daemon::version;
-use crate::base::exit;
-use crate::protocol::alert::Severity;
-use crate::protocol::node::NodeStatus;
+use hal_base::clock::Time;
+use hal_base::daemon::version;
+use hal_base::exit;
+use hal_protocol::alert::Severity;
+use hal_protocol::node::NodeStatus;
 use list::ListArgs;
 
 const EXAMPLES: &str = "\

@@ -19,10 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::discover::{Origin, Target, is_loopback};
-use crate::base::exit::{Exit, Failure};
-use crate::base::{file, tls};
-use crate::protocol::api::{Answer, Code};
-use crate::protocol::command::{CommandRequest, CommandView};
+use hal_base::exit::{Exit, Failure};
+use hal_base::{file, tls};
+use hal_protocol::api::{Answer, Code};
+use hal_protocol::command::{CommandRequest, CommandView};
 
 /// A connection that is not there after this long will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

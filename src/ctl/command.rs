@@ -5,8 +5,8 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::command::{CommandState, CommandView};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::command::{CommandState, CommandView};
 
 /// Commands in one page of the list.
 const PAGE: usize = 1000;
@@ -117,8 +117,8 @@ impl Record for CommandView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::protocol::command::Verb;
+    use hal_base::clock::Time;
+    use hal_protocol::command::Verb;
 
     fn command(state: CommandState) -> CommandView {
         CommandView {

@@ -11,8 +11,8 @@ use super::cli::{self, Global};
 use super::client::Client;
 use super::discover::{self, Surroundings};
 use super::name::{self, Kind, LAST};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::name::NameKind;
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::name::NameKind;
 
 /// The variable by which a shell asks.
 pub const VARIABLE: &str = "HALCTL_COMPLETE";
@@ -94,7 +94,7 @@ fn offered(kind: Kind, current: &OsStr, global: &Global) -> Vec<CompletionCandid
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let named = runtime.ok().and_then(|runtime| runtime.block_on(asked)).unwrap_or_default();
-    let candidate = |(at, named): (usize, crate::protocol::name::Named)| {
+    let candidate = |(at, named): (usize, hal_protocol::name::Named)| {
         let about = super::print::text::one_line(&named.about);
         let help = (!about.is_empty()).then(|| about.into());
         CompletionCandidate::new(named.name).help(help).display_order(Some(at))

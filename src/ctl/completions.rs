@@ -5,7 +5,7 @@ use clap_complete::env::Shells;
 
 use super::complete::VARIABLE;
 use super::print::Screen;
-use crate::base::exit::{Exit, Failure};
+use hal_base::exit::{Exit, Failure};
 
 /// Prints the script for a shell.
 pub fn run(shell: Shell, screen: &mut Screen) -> Result<(), Failure> {

@@ -12,8 +12,8 @@ use super::cli::{ConfigVerb, Global, Remembered};
 use super::discover::{self, Origin, Surroundings, may_send, read_url};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use crate::base::exit::{Exit, Failure};
-use crate::base::id;
+use hal_base::exit::{Exit, Failure};
+use hal_base::id;
 
 /// Carries out one of the verbs.
 pub fn run(

@@ -9,7 +9,7 @@ mod status;
 use super::cli::cost::{Cost, CostVerb};
 use super::client::Client;
 use super::print::Screen;
-use crate::base::exit::Failure;
+use hal_base::exit::Failure;
 
 /// Carries out one of the verbs.
 pub async fn run(asked: Cost, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

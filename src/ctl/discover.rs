@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use super::cli::Global;
-use crate::base::exit::{Exit, Failure};
-use crate::base::file;
-use crate::base::secret::Secret;
-use crate::protocol::ctl_file::{self, CtlFile, MACHINE_FILE, MACHINE_GROUP};
-use crate::protocol::default;
+use hal_base::exit::{Exit, Failure};
+use hal_base::file;
+use hal_base::secret::Secret;
+use hal_protocol::ctl_file::{self, CtlFile, MACHINE_FILE, MACHINE_GROUP};
+use hal_protocol::default;
 
 /// Bytes read of a token file or a ctl file; both hold a few lines.
 const MAX_FILE_BYTES: u64 = 64 * 1024;

@@ -19,12 +19,12 @@ use super::print::record::{Tone, painted};
 use super::print::text::{clean, one_line};
 use super::scrub::{Scrubber, is_telling};
 use super::tool::Tools;
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::alert::Severity;
 use facts::Facts;
 use finding::{Finding, tone};
 use fix::Fixed;
 use gather::{Place, database, gather, machine, paths, token, values};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::alert::Severity;
 
 /// Everything that doctor has to say.
 #[derive(Debug, Serialize)]

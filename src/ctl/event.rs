@@ -9,10 +9,10 @@ use super::feed::{Feed, LiveView, News};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::short;
-use crate::base::clock::{Time, now};
-use crate::base::exit::Failure;
-use crate::protocol::event::EventView;
-use crate::protocol::event::kind::Kind;
+use hal_base::clock::{Time, now};
+use hal_base::exit::Failure;
+use hal_protocol::event::EventView;
+use hal_protocol::event::kind::Kind;
 
 /// Events in one page: their data may be large.
 const PAGE: usize = 200;

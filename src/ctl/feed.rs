@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use sse_stream::{Sse, SseByteStream};
 
 use super::client::{Client, Query};
-use crate::base::backoff::Backoff;
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::api::Verdict;
-use crate::protocol::event::EventView;
+use hal_base::backoff::Backoff;
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::api::Verdict;
+use hal_protocol::event::EventView;
 
 /// The first pause before a broken stream is opened again; most breaks are a supervisor's restart.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

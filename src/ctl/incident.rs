@@ -18,10 +18,10 @@ use super::discover::{self, Surroundings};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::span;
-use crate::base::clock::{Time, now};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
 use book::{Book, Entry, Incident, Word};
+use hal_base::clock::{Time, now};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
 
 /// How long the supervisor may take to be told: whoever writes has an incident at hand.
 const TELL: Duration = Duration::from_secs(5);
@@ -92,7 +92,7 @@ fn book(shelf: &Shelf, around: &Surroundings) -> Result<Book, Failure> {
         None => {
             let none =
                 || Failure::say(Exit::Usage, "no home folder to keep incidents in; name one with --folder");
-            crate::protocol::ctl_file::up_file(|name| around.variable(name))
+            hal_protocol::ctl_file::up_file(|name| around.variable(name))
                 .ok_or_else(none)?
                 .with_file_name("incidents")
         }

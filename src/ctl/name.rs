@@ -8,10 +8,10 @@ use super::cli::store::StoreVerb;
 use super::cli::tell::{AlertVerb, SilenceVerb};
 use super::cli::{ArchiveVerb, BackupVerb, CommandVerb, EventVerb, NodeVerb, Noun, ProjectVerb};
 use super::client::{Client, Query};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::archive::Archive;
-use crate::protocol::backup::Backup;
-use crate::protocol::name::{NameKind, Named};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::archive::Archive;
+use hal_protocol::backup::Backup;
+use hal_protocol::name::{NameKind, Named};
 
 /// The newest of its kind.
 pub const LAST: &str = "@last";

@@ -8,8 +8,8 @@ use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::bytes;
 use super::watch::{self, Source};
-use crate::base::exit::Failure;
-use crate::protocol::node::{Node, NodeStatus};
+use hal_base::exit::Failure;
+use hal_protocol::node::{Node, NodeStatus};
 
 /// Nodes in one page of the list.
 const PAGE: usize = 1000;

@@ -9,15 +9,15 @@ use super::cli::policy::PolicyVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use crate::base::clock::now;
-use crate::base::config::{Purpose, Source, loose, parse};
-use crate::base::exit::{Exit, Failure};
-use crate::protocol::event::EventView;
-use crate::protocol::event::what::What;
-use crate::protocol::policy::{Explanation, Word};
-use crate::protocol::session::{SessionId, SessionView};
-use crate::rules::policy::replay::{Replay, Would};
-use crate::rules::policy::settings::{self, Limits, Policies, Rule, Scope};
+use hal_base::clock::now;
+use hal_base::config::{Purpose, Source, loose, parse};
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::event::EventView;
+use hal_protocol::event::what::What;
+use hal_protocol::policy::{Explanation, Word};
+use hal_protocol::session::{SessionId, SessionView};
+use hal_rules::policy::replay::{Replay, Would};
+use hal_rules::policy::settings::{self, Limits, Policies, Rule, Scope};
 
 /// Records in one page.
 const PAGE: usize = 1000;

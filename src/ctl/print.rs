@@ -11,9 +11,9 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::cli::{self, Global, Output};
-use crate::base::clock::{Time, now};
-use crate::base::exit::{Exit, Failure};
-use crate::base::harmless;
+use hal_base::clock::{Time, now};
+use hal_base::exit::{Exit, Failure};
+use hal_base::harmless;
 use layout::{Column, GAP, cut, fit, telling, width};
 use record::{Field, Place, Record, painted};
 use text::short_id;
@@ -350,7 +350,7 @@ mod tests {
     fn printed(output: Option<Output>, terminal: bool, no_headers: bool) -> String {
         let things = ["a", "b"].map(|id| Thing {
             id: id.into(),
-            data: crate::protocol::event::raw(&serde_json::json!({"text": "one\ntwo"})),
+            data: hal_protocol::event::raw(&serde_json::json!({"text": "one\ntwo"})),
         });
         let paper = Paper::default();
         let global = Global { output, no_headers, ..Global::default() };
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn no_shape_of_what_is_printed_commands_a_terminal() {
         let foreign = "x\u{9b}2J\u{85}\u{202e}y\x1b[31m\nz\x7f";
-        let thing = Thing { id: foreign.into(), data: crate::protocol::event::raw(&[foreign]) };
+        let thing = Thing { id: foreign.into(), data: hal_protocol::event::raw(&[foreign]) };
         for output in [
             Output::Json,
             Output::Yaml,

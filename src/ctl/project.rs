@@ -7,8 +7,8 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
-use crate::base::exit::Failure;
-use crate::protocol::node::{Node, NodeId, NodeStatus, Project};
+use hal_base::exit::Failure;
+use hal_protocol::node::{Node, NodeId, NodeStatus, Project};
 
 /// Nodes in one page of the list.
 const PAGE: usize = 1000;

@@ -4,8 +4,8 @@ use super::cli::tell::RouteVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
-use crate::base::exit::Failure;
-use crate::protocol::channel::RouteView;
+use hal_base::exit::Failure;
+use hal_protocol::channel::RouteView;
 
 /// Carries out one of the verbs.
 pub async fn run(verb: RouteVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

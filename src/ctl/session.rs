@@ -15,9 +15,9 @@ use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::{number, one_line};
 use super::watch::{self, Source};
-use crate::base::exit::Failure;
-use crate::protocol::mark::Said;
-use crate::protocol::session::{Ask, HelperAsk, SessionView, Status};
+use hal_base::exit::Failure;
+use hal_protocol::mark::Said;
+use hal_protocol::session::{Ask, HelperAsk, SessionView, Status};
 
 /// Sessions in one page of the list.
 const PAGE: usize = 1000;

@@ -6,9 +6,9 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::cli::{Cli, TEXT};
-use crate::base::daemon::typed_or;
-use crate::base::exit::Failure;
-use crate::base::nearest::nearest;
+use hal_base::daemon::typed_or;
+use hal_base::exit::Failure;
+use hal_base::nearest::nearest;
 
 /// Words that other programs have for what is called otherwise here, and what to type.
 const MEANT: [(&str, &str); 12] = [

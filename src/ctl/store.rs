@@ -4,9 +4,9 @@ use super::cli::store::{StoreVerb, Which};
 use super::client::Client;
 use super::print::Screen;
 use super::print::record::{Field, Record};
-use crate::base::clock;
-use crate::base::exit::Failure;
-use crate::protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+use hal_base::clock;
+use hal_base::exit::Failure;
+use hal_protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: StoreVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

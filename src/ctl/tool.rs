@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use crate::base::{child, id};
+use hal_base::{child, id};
 
 /// How long a program that only tells something may take.
 pub const QUICK: Duration = Duration::from_secs(20);

@@ -13,8 +13,8 @@ use super::client::{Client, Query};
 use super::feed::{Feed, News};
 use super::print::Screen;
 use super::print::record::Record;
-use crate::base::exit::{Exit, Failure};
-use crate::base::nearest::no_such;
+use hal_base::exit::{Exit, Failure};
+use hal_base::nearest::no_such;
 
 /// Changes that come together are shown together.
 const BREATH: Duration = Duration::from_millis(500);
@@ -156,8 +156,8 @@ pub fn sorted<T: Record>(items: Vec<T>, by: Option<&str>) -> Result<Vec<T>, Fail
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::ctl::print::record::Field;
+    use crate::print::record::Field;
+    use hal_base::clock::Time;
 
     struct Thing(&'static str, &'static str, i64);
 

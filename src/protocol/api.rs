@@ -72,7 +72,7 @@ pub struct Verdict {
 pub mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::base::clock::Time;
+    use hal_base::clock::Time;
 
     const UNKNOWN: &str = "0001-01-01T00:00:00Z";
 
@@ -97,7 +97,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
     use serde_json::json;
 
-    use crate::base::clock::Time;
+    use hal_base::clock::Time;
 
     #[derive(Serialize, Deserialize)]
     struct Row(#[serde(with = "super::rfc3339")] Time);

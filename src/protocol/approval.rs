@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::command::CommandId;
 use super::node::{NodeId, ProjectName};
 use super::session::{AskKind, SessionId};
-use crate::base::clock::Time;
-use crate::text_id;
+use hal_base::clock::Time;
+use hal_base::text_id;
 
 text_id! {
     /// The identity of an approval: the backend's name of the request, or `NAME@NODE` where that is taken.

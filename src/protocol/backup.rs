@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// A backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

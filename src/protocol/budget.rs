@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::node::NodeId;
 use super::session::SessionId;
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Micro-dollars in a dollar: money is counted in whole ones.
 pub const DOLLAR: u64 = 1_000_000;

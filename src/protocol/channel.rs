@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::notice::{NoticeState, Queued};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// A channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

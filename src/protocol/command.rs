@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 
 use super::node::NodeId;
 use super::session::SessionId;
-use crate::base::clock::Time;
-use crate::text_id;
+use hal_base::clock::Time;
+use hal_base::text_id;
 
 text_id! {
     /// The identity of a command.

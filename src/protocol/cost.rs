@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::session::Tokens;
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Money and tokens. Money that nobody knows is absent, which is never zero.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

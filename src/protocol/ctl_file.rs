@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::secret::Secret;
+use hal_base::secret::Secret;
 
 /// The file that a supervisor leaves for the operators of its machine.
 pub const MACHINE_FILE: &str = "/var/lib/hal-o-swarm/ctl.json";

@@ -12,7 +12,7 @@ use super::event::Event;
 use super::lease::{Cover, Lease, LeaseRequest};
 use super::node::{NodeId, Project, Resources};
 use super::session::{Session, SessionId};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// The envelope's version. The predecessor's is the same.
 pub const ENVELOPE_VERSION: u32 = 1;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::base::clock::Time;
-use crate::text_id;
+use hal_base::clock::Time;
+use hal_base::text_id;
 
 text_id! {
     /// The name of a node; the agent chooses it (`node_id` in its configuration, else the host's name).

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::mark::Said;
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// One policy's word on a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

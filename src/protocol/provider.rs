@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::base::clock::Time;
-use crate::base::money::Money;
+use hal_base::clock::Time;
+use hal_base::money::Money;
 
 /// A provider whose bills can be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

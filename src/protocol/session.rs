@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::mark::Marks;
 use super::node::{NodeId, ProjectName};
-use crate::base::clock::Time;
-use crate::text_id;
+use hal_base::clock::Time;
+use hal_base::text_id;
 
 text_id! {
     /// The name of a session, as its backend calls it. Where two nodes hold the same name (a copied machine),

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Which rows of which store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

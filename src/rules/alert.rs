@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertState, INCIDENT_OPEN, Severity};
+use hal_base::clock::Time;
+use hal_protocol::alert::{Alert, AlertState, INCIDENT_OPEN, Severity};
 
 /// Characters of a text that are kept: it may hold what a program has said.
 const MAX_TEXT: usize = 2_000;

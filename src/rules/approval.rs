@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::base::clock::Time;
-use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
-use crate::protocol::command::{Command, CommandState};
-use crate::protocol::session::{Ask, Session};
+use hal_base::clock::Time;
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
+use hal_protocol::command::{Command, CommandState};
+use hal_protocol::session::{Ask, Session};
 
 /// The longest name of a request that is used as it is: a button in a chat has room for a hundred characters.
 const MAX_NAME: usize = 64;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::protocol::budget::{AtLimit, Budget, Period, Scope, dollars};
-use crate::protocol::lease::Cover;
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Session, Tokens};
+use hal_base::clock::Time;
+use hal_protocol::budget::{AtLimit, Budget, Period, Scope, dollars};
+use hal_protocol::lease::Cover;
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::{Session, Tokens};
 
 /// What is lent at a time when the configuration does not say: enough for a turn of about $0.03.
 pub const LEASE_MICROS: u64 = 50_000;

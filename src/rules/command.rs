@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::base::clock::Time;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, DEFAULT_EXPIRY, Verb};
-use crate::protocol::frame::{CommandFrame, CommandResult, Target};
-use crate::protocol::node::{NodeId, Project};
-use crate::protocol::session::{Session, SessionId};
+use hal_base::clock::Time;
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, DEFAULT_EXPIRY, Verb};
+use hal_protocol::frame::{CommandFrame, CommandResult, Target};
+use hal_protocol::node::{NodeId, Project};
+use hal_protocol::session::{Session, SessionId};
 
-use crate::base::nearest::no_such;
+use hal_base::nearest::no_such;
 
 /// The longest a command may wait for its node.
 pub const MAX_EXPIRY: Duration = Duration::from_secs(24 * 3600);

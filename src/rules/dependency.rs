@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::config::{Section, Value};
-use crate::protocol::session::{Activity, Session};
-use crate::rules::policy::facts::is_done;
+use crate::policy::facts::is_done;
+use hal_base::config::{Section, Value};
+use hal_protocol::session::{Activity, Session};
 
 /// What one project waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::base::config::{Purpose, Reading, Source, parse};
+    use hal_base::config::{Purpose, Reading, Source, parse};
 
     fn reading(text: &str) -> Reading<Dependencies> {
         let file = Source { path: Path::new("x.json"), bytes: text.as_bytes(), is_open_to_all: false };

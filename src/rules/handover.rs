@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::protocol::command::CommandId;
+use hal_base::clock::Time;
+use hal_protocol::command::CommandId;
 
 /// A restart under way. Stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::base::sabotage;
-use crate::protocol::budget::{AtLimit, dollars};
-use crate::protocol::lease::{Lease, LeaseEnd, LeaseRequest, Verdict};
-use crate::protocol::node::{NodeId, ProjectName};
-use crate::protocol::session::{SessionId, Tokens};
-use crate::rules::ledger::day_of;
-use crate::rules::price::{Prices, micros};
+use crate::ledger::day_of;
+use crate::price::{Prices, micros};
+use hal_base::clock::Time;
+use hal_base::sabotage;
+use hal_protocol::budget::{AtLimit, dollars};
+use hal_protocol::lease::{Lease, LeaseEnd, LeaseRequest, Verdict};
+use hal_protocol::node::{NodeId, ProjectName};
+use hal_protocol::session::{SessionId, Tokens};
 
 /// How soon is asked again when all is lent to others.
 const AGAIN_WHEN_LENT_MS: u64 = 500;
@@ -330,7 +330,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::session::Model;
+    use hal_protocol::session::Model;
 
     const SIZE: u64 = 50_000;
 
@@ -457,8 +457,8 @@ mod tests {
 
     #[test]
     fn the_first_lease_follows_the_models_price_and_the_prompts_size() {
-        let rates = crate::rules::price::per_million(5.0, 25.0, None, Some(6.25));
-        let price = crate::rules::price::Price { model: "big".into(), rates, ..Default::default() };
+        let rates = crate::price::per_million(5.0, 25.0, None, Some(6.25));
+        let price = crate::price::Price { model: "big".into(), rates, ..Default::default() };
         let prices = Prices { own: vec![price], ..Prices::default() };
         let of = |model: &str, first_tokens| LeaseRequest {
             model: Some(Model { provider: "a".into(), id: model.into() }),

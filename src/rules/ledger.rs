@@ -8,11 +8,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::price::{MICRO, Prices, micros, picos};
-use crate::base::clock::Time;
-use crate::protocol::event::former::is_untitled;
-use crate::protocol::event::what::{MessageTold, Role, SessionTold, What};
-use crate::protocol::session::{Activity, Session, Tokens};
-use crate::protocol::worth::Worth;
+use hal_base::clock::Time;
+use hal_protocol::event::former::is_untitled;
+use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
+use hal_protocol::session::{Activity, Session, Tokens};
+use hal_protocol::worth::Worth;
 
 /// Messages of a session that may still change or come late. Older ones count as told: a message that was not among
 /// the last so many has long been answered.

@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::protocol::frame::FromAgent;
+use hal_protocol::frame::FromAgent;
 
 /// The longest name of a session, event, command or project, in bytes. Those that coding agents give have some thirty.
 const LONGEST: usize = 512;
@@ -59,11 +59,7 @@ macro_rules! names {
     )+};
 }
 
-names!(
-    crate::protocol::session::SessionId,
-    crate::protocol::command::CommandId,
-    crate::protocol::node::ProjectName
-);
+names!(hal_protocol::session::SessionId, hal_protocol::command::CommandId, hal_protocol::node::ProjectName);
 
 /// Cuts all names in what an agent says. What it says of itself is refused instead: see [`super::node::fault`].
 pub fn shorten(frame: &mut FromAgent) {
@@ -104,10 +100,10 @@ pub fn shorten(frame: &mut FromAgent) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::protocol::event::{Event, raw};
-    use crate::protocol::frame::Events;
-    use crate::protocol::session::SessionId;
+    use hal_base::clock::Time;
+    use hal_protocol::event::{Event, raw};
+    use hal_protocol::frame::Events;
+    use hal_protocol::session::SessionId;
 
     #[test]
     fn names_of_900_kb_are_cut_and_still_tell_things_apart() {

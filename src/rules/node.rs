@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::base::clock::Time;
-use crate::base::sabotage;
-use crate::protocol::frame::{Hello, PROTOCOL};
-use crate::protocol::node::{NodeId, Project, Resources};
+use hal_base::clock::Time;
+use hal_base::sabotage;
+use hal_protocol::frame::{Hello, PROTOCOL};
+use hal_protocol::node::{NodeId, Project, Resources};
 
 /// The longest name of a node, in bytes: that of a host.
 const MAX_NAME: usize = 253;

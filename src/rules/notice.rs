@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::protocol::notice::{Notice, Part, Queued};
+use hal_base::clock::Time;
+use hal_protocol::notice::{Notice, Part, Queued};
 
 /// Parts whose sentences are shown; of the rest only the number is.
 const SHOWN: usize = 20;

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::base::money::{DOLLAR, MICRO, micros, picos};
-use crate::protocol::session::Tokens;
+pub use hal_base::money::{DOLLAR, MICRO, micros, picos};
+use hal_protocol::session::Tokens;
 
 /// The most that a million tokens may cost, in dollars: a thousand times the dearest model there is.
 pub const DEAREST: f64 = 1_000_000.0;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::price;
 use super::provider::plain_model;
-use crate::base::money::Money;
-use crate::protocol::provider::{
+use hal_base::money::Money;
+use hal_protocol::provider::{
     Compared, DayBill, Explained, Metered, Provider, ProviderStatus, Reason, Standing, Step,
 };
 
@@ -268,7 +268,7 @@ fn difference(line: &Compared) -> Option<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::provider::BillLine;
+    use hal_protocol::provider::BillLine;
 
     fn bill(usd: &str, tokens: Option<u64>, is_partial: bool) -> BTreeMap<String, DayBill> {
         let line = BillLine {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::ledger::day_of;
 use super::price::{DOLLAR, MICRO};
-use crate::base::clock::Time;
-use crate::protocol::cost::{Amount, CostReport, Day, Forecast, Part, PeriodBefore};
-use crate::protocol::session::Tokens;
-use crate::protocol::worth::Worth;
+use hal_base::clock::Time;
+use hal_protocol::cost::{Amount, CostReport, Day, Forecast, Part, PeriodBefore};
+use hal_protocol::session::Tokens;
+use hal_protocol::worth::Worth;
 
 /// Days before today from which a forecast is made.
 const LATELY: u64 = 14;

@@ -13,17 +13,15 @@
 
 use serde_json::value::RawValue;
 
-use crate::base::clock::Time;
-use crate::protocol::approval::Question;
-use crate::protocol::event::failure::Failure;
-use crate::protocol::event::kind::Kind;
-use crate::protocol::event::what::{
+use hal_base::clock::Time;
+use hal_protocol::approval::Question;
+use hal_protocol::event::failure::Failure;
+use hal_protocol::event::kind::Kind;
+use hal_protocol::event::what::{
     MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, SessionTold, TurnTold, What,
 };
-use crate::protocol::event::write;
-use crate::protocol::session::{
-    Activity, Ask, AskKind, Context, Model, Retry, Session, Status, Todo, Tokens,
-};
+use hal_protocol::event::write;
+use hal_protocol::session::{Activity, Ask, AskKind, Context, Model, Retry, Session, Status, Todo, Tokens};
 
 /// Questions kept per session; a backend that asks more than this at once is broken.
 const MAX_ASKS: usize = 64;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::protocol::command::CommandId;
-use crate::protocol::session::SessionId;
+use hal_base::clock::Time;
+use hal_protocol::command::CommandId;
+use hal_protocol::session::SessionId;
 
 /// A turn that goes on for so long after it was first to be aborted is killed.
 const KILL_AFTER: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::alert::Severity;
+use hal_protocol::alert::Severity;
 
 /// A disk with so little of it free will be full before anybody looks.
 const NEARLY_FULL_PERCENT: u64 = 3;

@@ -7,8 +7,8 @@ use super::StoreError;
 use super::reader::Reader;
 use super::row::{self, Row, damaged};
 use super::tables::ALERTS;
-use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertState, Severity};
+use hal_base::clock::Time;
+use hal_protocol::alert::{Alert, AlertState, Severity};
 
 /// Version 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

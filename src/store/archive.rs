@@ -23,9 +23,9 @@ use super::sheet::edit::{Deed, Edit};
 use super::sheet::line::{self, Line};
 use super::sheet::schema::{Column, Table};
 use super::tables::{AUDIT, EVENTS};
-use crate::base::clock::Time;
-use crate::base::file;
-use crate::protocol::event::EventView;
+use hal_base::clock::Time;
+use hal_base::file;
+use hal_protocol::event::EventView;
 
 /// Rows that were brought back are left alone so long.
 const RESTORED_FOR: Duration = Duration::from_secs(7 * 86_400);

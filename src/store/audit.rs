@@ -10,10 +10,10 @@ use super::change::{Change, Kind};
 use super::row::Row;
 use super::tables::AUDIT;
 use super::{StoreError, row};
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::command::Command;
-use crate::protocol::who::{Who, WhoKind};
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::command::Command;
+use hal_protocol::who::{Who, WhoKind};
 
 /// Records that are looked through for a command's, from the newest back: some 10 ms. One that was asked for longer
 /// ago keeps what was written when it was asked; the command itself says how it ended.

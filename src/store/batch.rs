@@ -20,9 +20,9 @@ use super::tables::{
     OPEN_COMMANDS, SESSIONS, STATE,
 };
 use super::{StoreError, event, returned, row};
-use crate::protocol::alert::Alert;
-use crate::protocol::command::Command;
-use crate::protocol::event::EventView;
+use hal_protocol::alert::Alert;
+use hal_protocol::command::Command;
+use hal_protocol::event::EventView;
 
 /// The tables' shape. A store with a larger number was written by a newer program. It is put back to
 /// [`SCHEMA_BEFORE`] by a clean end.

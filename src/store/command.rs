@@ -7,10 +7,10 @@ use super::StoreError;
 use super::reader::Reader;
 use super::row::{self, Row, damaged};
 use super::tables::{COMMANDS, KEYS, OPEN_COMMANDS};
-use crate::base::clock::Time;
-use crate::protocol::command::{Command, CommandId, CommandState, Verb};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
+use hal_base::clock::Time;
+use hal_protocol::command::{Command, CommandId, CommandState, Verb};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
 
 /// What an idempotency key stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use super::StoreError;
 use super::reader::Reader;
 use super::row::{self, Row};
 use super::tables::COSTS;
-use crate::base::money::MICRO;
-use crate::protocol::worth::Worth;
+use hal_base::money::MICRO;
+use hal_protocol::worth::Worth;
 
 /// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `base::money`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ fn day_of_key(key: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::hub::{Batch, Store};
+    use crate::hub::{Batch, Store};
 
     fn row(date: &str, tokens: u64) -> CostRecord {
         CostRecord { date: date.into(), tokens: [tokens, 0, 0, 0, 0], ..CostRecord::default() }

@@ -11,9 +11,9 @@ use super::reader::Reader;
 use super::row::{damaged, seal_as, unseal};
 use super::tables::{EVENTS, EVENTS_BY_SESSION};
 use super::tail::Tail;
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::node::{NodeId, ProjectName};
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::node::{NodeId, ProjectName};
 
 const TABLE: &str = "events";
 const VERSION: u8 = 1;

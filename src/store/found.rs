@@ -6,7 +6,7 @@ use super::StoreError;
 use super::event;
 use super::reader::Reader;
 use super::tables::EVENTS;
-use crate::protocol::event::EventView;
+use hal_protocol::event::EventView;
 
 /// Events that are looked through for an identity, newest first: there is no index of identities, and a person asks for
 /// what has just happened.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use redb::{Builder, DatabaseError, StorageError};
 
-use crate::base::file;
+use hal_base::file;
 
 /// Makes an empty store at `path`, with these permissions, unless something is there.
 pub fn make(path: &Path, mode: u32, builder: &Builder) -> std::result::Result<(), DatabaseError> {

@@ -26,11 +26,11 @@ use super::tables::{
 use super::tail::Tail;
 use super::turn::Turn;
 use super::{StoreError, cache, event, fresh, suspect};
-use crate::base::clock::Time;
-use crate::base::panic::contained;
-use crate::base::{file, id};
-use crate::protocol::alert::Alert;
-use crate::protocol::command::Command;
+use hal_base::clock::Time;
+use hal_base::panic::contained;
+use hal_base::{file, id};
+use hal_protocol::alert::Alert;
+use hal_protocol::command::Command;
 
 /// Bytes of redb's cache. Ingest does not depend on it; reading of history does a little.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;

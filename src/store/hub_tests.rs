@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::protocol::alert::{Alert, AlertState, Severity};
-use crate::protocol::event::EventView;
-use crate::protocol::event::raw;
-use crate::protocol::mark::Said;
-use crate::store::alert::AlertRow;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Change;
-use crate::store::command::{CommandRow, KeyRecord};
-use crate::store::cost::CostRecord;
-use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
-use crate::store::kept::{self, HALT};
-use crate::store::mirror::backup::Rules;
-use crate::store::mirror::{self, Opened};
-use crate::store::node::Past;
-use crate::store::state::StateRecord;
+use crate::alert::AlertRow;
+use crate::audit::AuditRecord;
+use crate::change::Change;
+use crate::command::{CommandRow, KeyRecord};
+use crate::cost::CostRecord;
+use crate::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::kept::{self, HALT};
+use crate::mirror::backup::Rules;
+use crate::mirror::{self, Opened};
+use crate::node::Past;
+use crate::state::StateRecord;
+use hal_protocol::alert::{Alert, AlertState, Severity};
+use hal_protocol::event::EventView;
+use hal_protocol::event::raw;
+use hal_protocol::mark::Said;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
     EventView {
@@ -37,7 +37,7 @@ fn sample(seq: u64, session: &str, kind: &str) -> EventView {
 fn record(no: u32, id: &str) -> SessionRecord {
     SessionRecord {
         no,
-        session: crate::protocol::session::Session::new(id.into(), "n1".into(), "p".into(), Time(1)),
+        session: hal_protocol::session::Session::new(id.into(), "n1".into(), "p".into(), Time(1)),
     }
 }
 
@@ -148,7 +148,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         stored: 41,
         given_up: 1,
         past: vec![Past { incarnation: "0198".into(), committed: 7, stored: 7, ..Past::default() }],
-        projects: vec![crate::protocol::node::Project {
+        projects: vec![hal_protocol::node::Project {
             name: "shop".into(),
             directory: "/srv/shop".into(),
             backend: "opencode".into(),
@@ -160,14 +160,14 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
     };
     let command = Command {
         id: "c1".into(),
-        verb: crate::protocol::command::Verb::PromptSession,
+        verb: hal_protocol::command::Verb::PromptSession,
         node_id: "web-1".into(),
         project: "shop".into(),
         session_id: Some("ses_1".into()),
         args: serde_json::Map::new(),
         actor: "token".into(),
         idempotency_key: Some("k".into()),
-        state: crate::protocol::command::CommandState::Failed,
+        state: hal_protocol::command::CommandState::Failed,
         output: String::new(),
         error: Some("no such session".into()),
         created_at: Time(1),
@@ -244,7 +244,7 @@ fn kept() -> StateRecord {
 
 #[test]
 fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/rows");
     for (name, written) in rows() {
         let stored = std::fs::read(folder.join(name)).unwrap_or_default();
         assert!(stored == written, "{name}: a released version never changes; make a new one");

@@ -104,14 +104,14 @@ fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::protocol::event::{EventView, raw};
-    use crate::protocol::session::Session;
-    use crate::store::batch::Batch;
-    use crate::store::change::Kind;
-    use crate::store::hub::Store;
-    use crate::store::session::SessionRecord;
-    use crate::store::sheet::edit::{Decided, Deed, Edit};
+    use crate::batch::Batch;
+    use crate::change::Kind;
+    use crate::hub::Store;
+    use crate::session::SessionRecord;
+    use crate::sheet::edit::{Decided, Deed, Edit};
+    use hal_base::clock::Time;
+    use hal_protocol::event::{EventView, raw};
+    use hal_protocol::session::Session;
 
     fn event(seq: u64) -> EventView {
         EventView {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::Row;
-use crate::base::clock::Time;
-use crate::protocol::node::{NodeId, Project};
+use hal_base::clock::Time;
+use hal_protocol::node::{NodeId, Project};
 
 /// What is kept of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,10 +18,10 @@ use super::node::NodeRecord;
 use super::power::Power;
 use super::session::SessionRecord;
 use super::tail::Tail;
-use crate::base::clock::Time;
-use crate::protocol::command::{Command, CommandState, Verb};
-use crate::protocol::event::{EventView, raw};
-use crate::protocol::session::Session;
+use hal_base::clock::Time;
+use hal_protocol::command::{Command, CommandState, Verb};
+use hal_protocol::event::{EventView, raw};
+use hal_protocol::session::Session;
 
 const NOW: Time = Time(1_795_450_273_000);
 

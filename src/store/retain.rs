@@ -13,7 +13,7 @@ use super::change::Kind;
 use super::event::{self, KindFilter};
 use super::reader::Reader;
 use super::tables::{AUDIT, EVENTS};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Rows looked at in one look at the store: some 20 ms.
 const LOOKED_AT: usize = 20_000;

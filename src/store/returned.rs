@@ -7,7 +7,7 @@ use redb::{TableError, WriteTransaction};
 use super::StoreError;
 use super::reader::Reader;
 use super::tables::RETURNED;
-use crate::protocol::event::EventView;
+use hal_protocol::event::EventView;
 
 /// The name of an event under which it is kept; `None` for one that no node says.
 pub fn name(event: &EventView) -> Option<String> {
@@ -20,7 +20,7 @@ pub fn named(node: &str, id: &str) -> String {
 }
 
 /// Notes that events came back.
-pub(in crate::store) fn write(txn: &WriteTransaction, names: &[String]) -> Result<(), StoreError> {
+pub(crate) fn write(txn: &WriteTransaction, names: &[String]) -> Result<(), StoreError> {
     if names.is_empty() {
         return Ok(());
     }

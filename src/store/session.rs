@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::Row;
-use crate::base::clock::Time;
-use crate::protocol::session::{
+use hal_base::clock::Time;
+use hal_protocol::session::{
     Activity, Ask, AskKind, Context, Model, Retry, Session, SessionId, Todo, Tokens,
 };
 

@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::base::cause::chain;
-use crate::base::clock::Time;
-use crate::base::{file, panic};
+use hal_base::cause::chain;
+use hal_base::clock::Time;
+use hal_base::{file, panic};
 
 /// A store that was found sick.
 #[derive(Clone, Debug)]

@@ -160,9 +160,9 @@ fn filled(mean: u64, rows: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::protocol::event::EventView;
-    use crate::store::hub::{Batch, Store};
+    use crate::hub::{Batch, Store};
+    use hal_base::clock::Time;
+    use hal_protocol::event::EventView;
 
     fn event(seq: u64) -> EventView {
         let filler = "x".repeat(usize::try_from(seq * 7919 % 700).unwrap());
@@ -173,7 +173,7 @@ mod tests {
             session_id: "ses_1".into(),
             node_id: "web-1".into(),
             project: "shop".into(),
-            data: crate::protocol::event::raw(&filler),
+            data: hal_protocol::event::raw(&filler),
             timestamp: Time(1),
             occurred_at: Time(1),
             node_seq: seq,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::hub::Hub;
 use super::hub::input::{Alert, Severity};
-use crate::base::clock::Stopwatch;
+use hal_base::clock::Stopwatch;
 
 /// The listeners try again twenty times a second: without a failure for this long they work again.
 const FRESH: Duration = Duration::from_secs(1);

@@ -2,13 +2,13 @@
 
 use super::hub::Hub;
 use super::hub::view::View;
-use crate::protocol::approval::{Approval, ApprovalView};
-use crate::protocol::event::EventView;
-use crate::protocol::event::kind::Kind;
-use crate::protocol::event::part::{Content, Part};
-use crate::protocol::event::what::{PermissionAsked, What};
-use crate::store::StoreError;
-use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+use hal_protocol::approval::{Approval, ApprovalView};
+use hal_protocol::event::EventView;
+use hal_protocol::event::kind::Kind;
+use hal_protocol::event::part::{Content, Part};
+use hal_protocol::event::what::{PermissionAsked, What};
+use hal_store::StoreError;
+use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
 
 /// Events read at once, and how often, in search of the one that asked: it is among the last ones while it waits.
 const PAGE: usize = 200;

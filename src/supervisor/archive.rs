@@ -19,12 +19,12 @@ use tokio::time::timeout;
 use self::round::{Left, Rounds};
 use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
-use crate::base::progress::Progress;
-use crate::store::archive::{self, Archive, Old, Writer};
-use crate::store::change::Kind;
-use crate::store::mirror::HealthOf;
-use crate::store::retain::{Leaving, Retention};
-use crate::store::sheet::edit::Edit;
+use hal_base::progress::Progress;
+use hal_store::archive::{self, Archive, Old, Writer};
+use hal_store::change::Kind;
+use hal_store::mirror::HealthOf;
+use hal_store::retain::{Leaving, Retention};
+use hal_store::sheet::edit::Edit;
 
 /// Between two looks at what is too old, at least and at most.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));

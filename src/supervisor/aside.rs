@@ -9,18 +9,18 @@ use tokio::sync::oneshot;
 
 use super::hub::Hub;
 use super::hub::input::Input;
-use crate::base::nearest::no_such;
-use crate::base::panic::contained;
-use crate::base::progress::Progress;
-use crate::protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
-use crate::protocol::who::Who;
-use crate::store::StoreError;
-use crate::store::hub::Store;
-use crate::store::mirror::aside::{Aside, list};
-use crate::store::mirror::bring::{Portion, bring};
-use crate::store::mirror::compare::{COMPARED, Comparison, Selection};
-use crate::store::mirror::differ::{Part, Shown, Side, differ, rows_of};
-use crate::store::sheet::schema::{TABLES, Table};
+use hal_base::nearest::no_such;
+use hal_base::panic::contained;
+use hal_base::progress::Progress;
+use hal_protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+use hal_protocol::who::Who;
+use hal_store::StoreError;
+use hal_store::hub::Store;
+use hal_store::mirror::aside::{Aside, list};
+use hal_store::mirror::bring::{Portion, bring};
+use hal_store::mirror::compare::{COMPARED, Comparison, Selection};
+use hal_store::mirror::differ::{Part, Shown, Side, differ, rows_of};
+use hal_store::sheet::schema::{TABLES, Table};
 
 /// Rows shown at most.
 const MOST_ROWS: usize = 1_000;

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use super::hub::input::{Asked, Input};
 use super::hub::{Hub, Stopped};
 use super::refusal::ApiError;
-use crate::base::panic::contained;
-use crate::protocol::command::{Command, CommandId, CommandRequest};
-use crate::protocol::who::Who;
-use crate::store::StoreError;
+use hal_base::panic::contained;
+use hal_protocol::command::{Command, CommandId, CommandRequest};
+use hal_protocol::who::Who;
+use hal_store::StoreError;
 
 /// How long an answer waits for the outcome when the caller does not say.
 const DEFAULT_WAIT: u64 = 30;

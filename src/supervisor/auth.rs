@@ -12,9 +12,9 @@ use serde_json::json;
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::clock;
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
+use hal_base::clock;
+use hal_protocol::who::Who;
+use hal_store::audit::AuditRecord;
 
 /// The record of something that somebody has done, to which thing, or why it was not done.
 pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {

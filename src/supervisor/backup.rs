@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::hub::Stopped;
 use super::hub::input::{Alert, Severity};
 use super::shared::Shared;
-use crate::base::cause::chain;
-use crate::base::clock::{self, Stopwatch};
-use crate::base::config::unit::write_duration;
-use crate::store::StoreError;
-use crate::store::mirror::backup::{Made, Rules};
+use hal_base::cause::chain;
+use hal_base::clock::{self, Stopwatch};
+use hal_base::config::unit::write_duration;
+use hal_store::StoreError;
+use hal_store::mirror::backup::{Made, Rules};
 
 /// A supervisor that has no backup makes the first one so long after its start.
 const FIRST: Duration = Duration::from_secs(600);

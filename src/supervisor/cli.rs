@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, SAMPLE, read};
-use crate::base::clock::Time;
-use crate::base::daemon::{Daemon, version};
-use crate::base::exit;
-use crate::protocol::default;
+use hal_base::clock::Time;
+use hal_base::daemon::{Daemon, version};
+use hal_base::exit;
+use hal_protocol::default;
 
 /// Maintain the store's files while no supervisor runs.
 #[derive(Debug, Parser)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::hub::Hub;
-use crate::base::clock::{self, Time};
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
+use hal_base::clock::{self, Time};
+use hal_protocol::who::Who;
+use hal_store::audit::AuditRecord;
 
 /// Refusals of one address are told together this often.
 const TOGETHER: Duration = Duration::from_secs(60);

@@ -22,8 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::clock::Stopwatch;
-use crate::base::descriptors;
+use hal_base::clock::Stopwatch;
+use hal_base::descriptors;
 
 /// Guests at most, and the part of the descriptors that they may take where these are few.
 const GUESTS: usize = 8192;

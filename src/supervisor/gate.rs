@@ -21,13 +21,13 @@ use super::live::LiveView;
 use super::metrics::Word;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::base::clock;
-use crate::protocol::command::CommandId;
-use crate::protocol::event::{raw, readable_data};
-use crate::protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
-use crate::protocol::node::NodeId;
-use crate::rules;
-use crate::rules::command::public_id;
+use hal_base::clock;
+use hal_protocol::command::CommandId;
+use hal_protocol::event::{raw, readable_data};
+use hal_protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
+use hal_protocol::node::NodeId;
+use hal_rules as rules;
+use hal_rules::command::public_id;
 
 /// An agent says who it is within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);

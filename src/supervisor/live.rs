@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, watch};
 
-use crate::protocol::frame::Watch;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::rules::command::local_id;
+use hal_protocol::frame::Watch;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_rules::command::local_id;
 
 /// Live events a slow reader may be behind; what is beyond is dropped for that reader alone.
 const BEHIND: usize = 1024;
@@ -137,7 +137,7 @@ impl Drop for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::raw;
+    use hal_protocol::event::raw;
 
     fn event(bytes: usize) -> LiveView {
         let data = raw(&"x".repeat(bytes));

@@ -8,12 +8,12 @@ use super::hub::Stopped;
 use super::hub::input::{Input, Severity, Symptom};
 use super::hub::view::View;
 use super::shared::Shared;
-use crate::base::clock;
-use crate::protocol::session::Activity;
-use crate::rules::route::facts::{CostFacts, Facts};
-use crate::rules::route::matcher::Scope;
-use crate::rules::route::words::RAISED_BY;
-use crate::rules::route::{Route, Verdict};
+use hal_base::clock;
+use hal_protocol::session::Activity;
+use hal_rules::route::facts::{CostFacts, Facts};
+use hal_rules::route::matcher::Scope;
+use hal_rules::route::words::RAISED_BY;
+use hal_rules::route::{Route, Verdict};
 
 /// How often rules about sessions, nodes and costs are evaluated.
 const LOOK: Duration = Duration::from_secs(2);

@@ -20,13 +20,13 @@ use self::bills::Bills;
 use self::budget::Budgets;
 use super::hub::view::View;
 use super::hub::{Hub, Tally};
-use crate::base::clock;
-use crate::protocol::command::Command;
-use crate::protocol::cost::CostReport;
-use crate::protocol::session::Status;
-use crate::store::mirror::Health;
-use crate::store::mirror::backup::Saved;
-use crate::store::usage::Usage;
+use hal_base::clock;
+use hal_protocol::command::Command;
+use hal_protocol::cost::CostReport;
+use hal_protocol::session::Status;
+use hal_store::mirror::Health;
+use hal_store::mirror::backup::Saved;
+use hal_store::usage::Usage;
 
 /// A label with a bounded set of values.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

@@ -6,12 +6,12 @@ use tokio::sync::oneshot;
 
 use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
-use crate::base::clock::Time;
-use crate::protocol::node::NodeStatus;
-use crate::store::mirror::{Desk, Shown};
-use crate::store::node::NodeRecord;
-use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Edit, Edits};
+use hal_base::clock::Time;
+use hal_protocol::node::NodeStatus;
+use hal_store::mirror::{Desk, Shown};
+use hal_store::node::NodeRecord;
+use hal_store::session::SessionRecord;
+use hal_store::sheet::edit::{Edit, Edits};
 
 /// The hub, seen from the mirror's thread.
 #[derive(Debug)]

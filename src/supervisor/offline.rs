@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::cli::{Offline, OneOfTwo, StoreVerb};
 use super::config;
-use crate::base::cause::chain;
-use crate::base::clock::Time;
-use crate::base::config::Purpose;
-use crate::base::exit::{Exit, Failure};
-use crate::base::log;
-use crate::base::progress::{Progress, Teller};
-use crate::protocol::node::NodeStatus;
-use crate::rules;
-use crate::store::StoreError;
-use crate::store::mirror::backup::verify;
-use crate::store::mirror::offline::Files;
-use crate::store::mirror::{Desk, Shown};
-use crate::store::node::NodeRecord;
-use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Edit, Edits};
+use hal_base::cause::chain;
+use hal_base::clock::Time;
+use hal_base::config::Purpose;
+use hal_base::exit::{Exit, Failure};
+use hal_base::log;
+use hal_base::progress::{Progress, Teller};
+use hal_protocol::node::NodeStatus;
+use hal_rules as rules;
+use hal_store::StoreError;
+use hal_store::mirror::backup::verify;
+use hal_store::mirror::offline::Files;
+use hal_store::mirror::{Desk, Shown};
+use hal_store::node::NodeRecord;
+use hal_store::session::SessionRecord;
+use hal_store::sheet::edit::{Edit, Edits};
 
 /// Carries out a command line; gives what to print.
 pub fn run(line: Offline) -> Result<String, Failure> {

@@ -13,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::hub::Hub;
 use super::hub::input::Input;
 use super::shared::Shared;
-use crate::base::notify;
-use crate::protocol::command::CommandId;
+use hal_base::notify;
+use hal_protocol::command::CommandId;
 
 /// Any bytes do, as any answer does: with TLS it is a complaint.
 const KNOCK: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::hub::Stopped;
 use super::hub::input::NotAccepted;
-use crate::protocol::api::{Code, Refusal};
-use crate::rules::command::Refused;
-use crate::store::StoreError;
+use hal_protocol::api::{Code, Refusal};
+use hal_rules::command::Refused;
+use hal_store::StoreError;
 
 /// An answer that says no.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use anyhow::Context;
 
 use super::Supervisor;
 use super::config::{self, Config};
-use crate::base::daemon::{Start, reread};
-use crate::base::exit::Failure;
-use crate::base::signals::{Signal, Signals};
-use crate::base::{descriptors, file, notify, starts};
-use crate::protocol::ctl_file::CtlFile;
+use hal_base::daemon::{Start, reread};
+use hal_base::exit::Failure;
+use hal_base::signals::{Signal, Signals};
+use hal_base::{descriptors, file, notify, starts};
+use hal_protocol::ctl_file::CtlFile;
 
 /// Permissions of the files for halctl: the supervisor's user writes, its group reads.
 const GROUP_READS: u32 = 0o640;

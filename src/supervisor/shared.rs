@@ -19,11 +19,11 @@ use super::outbound::Outbound;
 use super::provider::Providers;
 use super::throttle::Throttle;
 use super::works::Works;
-use crate::base::clock::{self, Time};
-use crate::base::secret::SecretDigest;
-use crate::base::task::Tasks;
-use crate::store::mirror::backup::Backups;
-use crate::store::mirror::{HealthOf, Mirror};
+use hal_base::clock::{self, Time};
+use hal_base::secret::SecretDigest;
+use hal_base::task::Tasks;
+use hal_store::mirror::backup::Backups;
+use hal_store::mirror::{HealthOf, Mirror};
 
 /// Sources remembered for the log of refusals; the oldest is forgotten.
 const SOURCES: usize = 1024;

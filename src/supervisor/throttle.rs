@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::base::clock::Stopwatch;
+use hal_base::clock::Stopwatch;
 
 /// Wrong tokens of one address that are refused at once: somebody who mistypes, or machines with an old configuration.
 const AT_ONCE: u32 = 20;

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::mpsc;
 
 use super::config::TlsConfig;
-use crate::base::task::Tasks;
+use hal_base::task::Tasks;
 
 /// Whoever renews a certificate writes several files; they are read once these have been quiet for this long.
 const QUIET: Duration = Duration::from_millis(500);

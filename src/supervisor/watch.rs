@@ -12,11 +12,11 @@ use super::hub::input::{Input, Symptom};
 use super::hub::live::NodeRef;
 use super::hub::view::View;
 use super::shared::Shared;
-use crate::base::clock::{self, Stopwatch, Time};
-use crate::base::{id, memory};
-use crate::protocol::command::CommandId;
-use crate::rules::alert::is_due;
-use crate::rules::watch::{Limits, Verdict};
+use hal_base::clock::{self, Stopwatch, Time};
+use hal_base::{id, memory};
+use hal_protocol::command::CommandId;
+use hal_rules::alert::is_due;
+use hal_rules::watch::{Limits, Verdict};
 
 /// How often the supervisor and its nodes are checked.
 const LOOK: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::progress::Progress;
+use hal_base::progress::Progress;
 
 /// Names of work, and how far it is.
 type List = Vec<(&'static str, Progress)>;

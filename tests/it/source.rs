@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Source {
     /// Its path from the root of the repository.
     pub path: String,
-    /// Its module, root first: `["store", "session"]`; a `mod.rs` is its folder, `lib.rs` is `[]`.
+    /// Its module, floor first: `["store", "session"]`; a `mod.rs` or `lib.rs` is its folder.
     pub module: Vec<String>,
     /// As it lies on the disk.
     pub text: String,
@@ -141,7 +141,7 @@ fn quoted_length(body: &str, quote: char) -> usize {
     body.len()
 }
 
-/// Every path that begins with `crate`, `super`, `self` or our own name, and every path of a `use`.
+/// Every path that begins with `crate`, `super`, `self` or a floor's crate, and every path of a `use`.
 fn imports(code: &str, module: &[String]) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     let (mut at, mut line) = (0, 1);
@@ -153,7 +153,7 @@ fn imports(code: &str, module: &[String]) -> Vec<(usize, Vec<String>)> {
                 let end = rest.find(';').unwrap_or(rest.len());
                 (use_paths(rest[3..end].trim()), end)
             }
-            "crate" | "super" | "self" | "hal_o_swarm" if rest[word..].starts_with("::") => {
+            word_of if is_ours(word_of) && rest[word..].starts_with("::") => {
                 let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
                 let end = end.unwrap_or(rest.len());
                 (vec![rest[..end].trim_end_matches(':').to_owned()], end)
@@ -187,17 +187,33 @@ fn use_paths(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The path from the crate's root; a path of another crate keeps that crate's name, after a `::`.
+fn is_ours(word: &str) -> bool {
+    matches!(word, "crate" | "super" | "self") || floor_of(word).is_some()
+}
+
+/// `store` for `hal_store`: the floor whose crate has this name.
+fn floor_of(word: &str) -> Option<&str> {
+    word.strip_prefix("hal_").filter(|floor| is_floor(floor))
+}
+
+fn is_floor(module: &str) -> bool {
+    root().join("src").join(module).join("Cargo.toml").exists()
+}
+
+/// The path with its floor first; a path of another crate keeps that crate's name, after a `::`.
 fn resolve(path: &str, module: &[String]) -> Vec<String> {
     let mut base: Vec<String> = module.to_vec();
     let mut ours = false;
     let mut parts = path.split("::").map(str::trim).peekable();
     while let Some(part) = parts.peek() {
         match *part {
-            "crate" | "hal_o_swarm" => base.clear(),
+            "crate" => base.truncate(base.first().is_some_and(|first| is_floor(first)).into()),
             "super" => drop(base.pop()),
             "self" => {}
-            _ => break,
+            other => match floor_of(other) {
+                Some(floor) => base = vec![floor.to_owned()],
+                None => break,
+            },
         }
         ours = true;
         parts.next();

@@ -5,33 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{self, Source};
 
-/// Which floor a top module is on. Imports only go down, and never across.
-const FLOORS: [(&str, u8); 11] = [
-    ("base", 1),
-    ("protocol", 2),
-    ("rules", 3),
-    ("store", 4),
-    ("supervisor", 5),
-    ("agent", 5),
-    ("ctl", 5),
-    ("main", TOP),
-    ("role", TOP),
-    ("up", TOP),
-    ("manual", TOP),
-];
-
-/// Modules on this floor tie the others together, and may know one another.
-const TOP: u8 = 6;
-
-/// Crates that only some places may know, by how their paths begin.
-const FENCES: [(&str, &[&str]); 6] = [
-    ("redb", &["src/store/"]),
-    ("postcard", &["src/store/"]),
-    ("rusqlite", &["src/store/"]),
-    ("axum", &["src/supervisor/"]),
-    ("tokio_tungstenite", &["src/agent/link", "src/supervisor/outbound/"]),
-    ("clap", &COMMAND_LINES),
-];
+/// Crates that only some places of a floor may know, by how their paths begin.
+const FENCES: [(&str, &[&str]); 2] =
+    [("tokio_tungstenite", &["src/agent/link", "src/supervisor/outbound/"]), ("clap", &COMMAND_LINES)];
 
 /// Files that say what may be typed.
 const COMMAND_LINES: [&str; 9] = [
@@ -57,30 +33,6 @@ const MOST_LINES_OF_A_FUNCTION: usize = 70;
 
 fn nothing(rule: &str, told: Vec<String>) {
     assert!(told.is_empty(), "{rule}:\n  {}", told.join("\n  "));
-}
-
-#[test]
-fn imports_go_down_and_never_across() {
-    let floors = BTreeMap::from(FLOORS);
-    let mut told = Vec::new();
-    for file in source::below("src") {
-        let Some(from) = file.module.first() else { continue };
-        let Some(floor) = floors.get(from.as_str()) else {
-            told.push(format!(
-                "{}: no floor is known for `{from}`; put it on the map in tests/it/tidy.rs",
-                file.path
-            ));
-            continue;
-        };
-        for (line, path) in &file.imports {
-            let Some(to) = path.first().filter(|to| *to != from) else { continue };
-            let allowed = floors.get(to.as_str()).is_none_or(|other| other < floor || *floor == TOP);
-            if !allowed {
-                told.push(format!("{}:{line}: `{from}` may not import `{to}`", file.path));
-            }
-        }
-    }
-    nothing("imports only go down: base < protocol < rules < store < supervisor, agent, ctl < main", told);
 }
 
 #[test]

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::base::clock::Time;
-use crate::base::task::Tasks;
-use crate::protocol::command::CommandId;
-use crate::protocol::session::{Session, SessionId};
+use hal_base::clock::Time;
+use hal_base::task::Tasks;
+use hal_protocol::command::CommandId;
+use hal_protocol::session::{Session, SessionId};
 
 /// Reports on their way to the desk. When it is full the backend waits: the desk writes to disk before it takes more.
 pub const HEARD_QUEUE: usize = 1024;

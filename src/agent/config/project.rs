@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::ProjectConfig;
-use crate::agent::backend::BackendKind;
-use crate::base::config::{Section, service};
-use crate::protocol::node::ProjectName;
+use crate::backend::BackendKind;
+use hal_base::config::{Section, service};
+use hal_protocol::node::ProjectName;
 
 /// Longer names do not fit a line of a table.
 const MOST_NAME_CHARS: usize = 128;

@@ -1,7 +1,7 @@
 //! What a running agent takes over from a changed file, and what waits for a restart.
 
 use super::Config;
-use crate::base::config::Reload;
+use hal_base::config::Reload;
 
 /// Compares the running configuration with a new one.
 pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
@@ -35,7 +35,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::base::config::{Purpose, Source};
+    use hal_base::config::{Purpose, Source};
 
     fn config(rest: &str) -> Config {
         let text = format!(r#"{{"supervisor_url": "ws://h:1", "data_dir": "/tmp", {rest}}}"#);

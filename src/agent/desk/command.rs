@@ -16,17 +16,17 @@ use super::lease::{Hold, Leases};
 use super::line::{Lines, Place};
 use super::{Held, Say, View};
 use super::{deed, lease, stand};
-use crate::agent::backend::{Backend, BackendError, Deed, Settled};
-use crate::agent::backends::Backends;
-use crate::agent::outbox::Outbox;
-use crate::agent::project::Projects;
-use crate::base::clock;
-use crate::protocol::command::{CommandId, CommandState, Verb};
-use crate::protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent, Stood};
-use crate::protocol::lease::{Cover, Lease};
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Activity, SessionId};
-use crate::store::journal::{Change, CommandRecord};
+use crate::backend::{Backend, BackendError, Deed, Settled};
+use crate::backends::Backends;
+use crate::outbox::Outbox;
+use crate::project::Projects;
+use hal_base::clock;
+use hal_protocol::command::{CommandId, CommandState, Verb};
+use hal_protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent, Stood};
+use hal_protocol::lease::{Cover, Lease};
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::{Activity, SessionId};
+use hal_store::journal::{Change, CommandRecord};
 
 /// Commands in hand at the same time. More are refused with a sentence: something floods this node.
 const MAX_IN_HAND: usize = 1024;

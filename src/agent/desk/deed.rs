@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::View;
-use crate::agent::backend::BackendKind;
-use crate::agent::backend::Deed;
-use crate::agent::project::Projects;
-use crate::protocol::command::Verb;
-use crate::protocol::frame::CommandFrame;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendKind;
+use crate::backend::Deed;
+use crate::project::Projects;
+use hal_protocol::command::Verb;
+use hal_protocol::frame::CommandFrame;
+use hal_protocol::session::SessionId;
 
 /// The backend that is to do it, and what.
 pub(super) fn read(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::session::SessionId;
+use hal_protocol::session::SessionId;
 
 /// What a prompt that was dropped is told.
 const KILLED: &str = "the session was killed before this was its turn";

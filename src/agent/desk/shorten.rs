@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::protocol::event::raw;
+use hal_protocol::event::raw;
 
 /// Bytes of each text that is kept, tried in this order until the whole is small enough.
 const TEXT_BOUNDS: [usize; 4] = [64 * 1024, 8 * 1024, 1024, 128];

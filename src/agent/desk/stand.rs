@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::base::child;
-use crate::protocol::frame::Stood;
+use hal_base::child;
+use hal_protocol::frame::Stood;
 
 /// A git that takes longer is not waited for: what is to be done matters more.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ mod tests {
     /// A program that leaves a mark beside the repository when it is run.
     fn trap(folder: &Path, name: &str) -> String {
         let (program, mark) = (folder.join(name), folder.join(format!("{name}-ran")));
-        crate::base::file::replace(
+        hal_base::file::replace(
             &program,
             format!("#!/bin/sh\ntouch {}\ncat\n", mark.display()).as_bytes(),
             0o755,

@@ -16,9 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use super::Target;
-use crate::base::tls;
-use crate::protocol::frame::MAX_FRAME_BYTES;
-use crate::protocol::node::NodeId;
+use hal_base::tls;
+use hal_protocol::frame::MAX_FRAME_BYTES;
+use hal_protocol::node::NodeId;
 
 /// How long connecting and the handshakes may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn dial(url: &str) -> Dial {
-        let (token, fingerprint) = (crate::base::secret::Secret::new("t"), String::new());
+        let (token, fingerprint) = (hal_base::secret::Secret::new("t"), String::new());
         let target = Target { url: url.to_owned(), token, ca_file: None, fingerprint };
         Dial { target, node_id: NodeId::from("n") }
     }

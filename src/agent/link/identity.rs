@@ -2,8 +2,8 @@
 
 use super::Link;
 use super::talk::Break;
-use crate::protocol::frame::{MAX_BATCH_BYTES, Welcome};
-use crate::store::journal::{JournalError, Span};
+use hal_protocol::frame::{MAX_BATCH_BYTES, Welcome};
+use hal_store::journal::{JournalError, Span};
 
 /// An event that could not be read was replaced by one of this type, with another identity.
 const MENDED: &str = "gap";

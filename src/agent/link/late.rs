@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::protocol::frame::{CommandFrame, Welcome};
+use hal_protocol::frame::{CommandFrame, Welcome};
 
 /// When the welcome came here, and when it was said there. What comes later is counted from it on both sides.
 pub(super) struct Welcomed {

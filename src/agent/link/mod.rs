@@ -28,12 +28,12 @@ use super::desk::{Say, View};
 use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
-use crate::base::backoff::Backoff;
-use crate::base::notify;
-use crate::base::secret::Secret;
-use crate::protocol::frame::{FromAgent, Live, Watch};
-use crate::protocol::node::NodeId;
 use dial::{Dial, DialError};
+use hal_base::backoff::Backoff;
+use hal_base::notify;
+use hal_base::secret::Secret;
+use hal_protocol::frame::{FromAgent, Live, Watch};
+use hal_protocol::node::NodeId;
 use talk::Parting;
 
 /// Delays between attempts. Short enough that a healed network is noticed within ten seconds, and spread by jitter,

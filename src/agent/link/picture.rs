@@ -2,11 +2,11 @@
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::agent::desk::View;
-use crate::base::clock;
-use crate::protocol::frame::{FromAgent, MAX_FRAME_BYTES, Snapshot};
-use crate::protocol::node::Project;
-use crate::protocol::session::{Activity, Session};
+use crate::desk::View;
+use hal_base::clock;
+use hal_protocol::frame::{FromAgent, MAX_FRAME_BYTES, Snapshot};
+use hal_protocol::node::Project;
+use hal_protocol::session::{Activity, Session};
 
 /// The sessions that have not ended.
 pub(super) fn open_sessions(view: &View) -> Vec<Session> {

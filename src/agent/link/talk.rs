@@ -21,14 +21,14 @@ use super::Link;
 use super::dial::Socket;
 use super::late::Welcomed;
 use super::{picture, vouch};
-use crate::agent::desk::command::Order;
-use crate::base::{clock, notify};
-use crate::protocol::frame::{
+use crate::desk::command::Order;
+use hal_base::{clock, notify};
+use hal_protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PROTOCOL, ToAgent,
     Welcome,
 };
-use crate::protocol::lease::CAPABILITY;
-use crate::store::journal::{Change, JournalError, Span};
+use hal_protocol::lease::CAPABILITY;
+use hal_store::journal::{Change, JournalError, Span};
 
 /// Frames written but not yet taken by the socket. Short, so that an answer never waits behind many batches.
 const OUT_QUEUE: usize = 4;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::file;
+use hal_base::file;
 
 /// Says that the configuration with this SHA-256 is good. Without a file, or without systemd, there is nothing to say.
 pub(super) fn vouch_for(fingerprint: &str) {

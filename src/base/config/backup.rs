@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use crate::base::file;
+use crate::file;
 
 /// The longest file that can vouch: the SHA-256 in hexadecimal digits, and the end of a line.
 const MOST_VOUCHED: u64 = 65;

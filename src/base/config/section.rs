@@ -10,8 +10,8 @@ use jsonc_parser::common::Ranged;
 use super::finding::Severity;
 use super::reader::{Note, Reader};
 use super::value::{Prefix, Value, Whole};
-use crate::base::nearest::nearest;
-use crate::base::secret::Secret;
+use crate::nearest::nearest;
+use crate::secret::Secret;
 
 /// An object of the file. Keys that nobody asks for are problems when it ends.
 pub struct Section<'a> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Section;
 use super::service::{self, Looked};
-use crate::base::secret::Secret;
+use crate::secret::Secret;
 
 /// Shorter tokens can be guessed; 32 characters of hexadecimal digits hold 128 random bits.
 pub const LEAST_CHARS: usize = 32;

@@ -12,8 +12,8 @@ use jsonc_parser::common::Ranged;
 use super::finding::Severity;
 use super::reader::{Note, Reader};
 use super::{Purpose, unit};
-use crate::base::nearest::nearest;
-use crate::base::secret::Secret;
+use crate::nearest::nearest;
+use crate::secret::Secret;
 
 /// Longer values are shortened to this many characters in a finding.
 const SHOWN_CHARS: usize = 40;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::protocol::budget::{AtLimit, Period, Scope, micros};
+use hal_protocol::budget::{AtLimit, Period, Scope, micros};
 
 /// What can be done with budgets.
 #[derive(Debug, Subcommand)]

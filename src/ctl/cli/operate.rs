@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{duration, severity};
-use crate::protocol::alert::Severity;
-use crate::protocol::default;
+use hal_protocol::alert::Severity;
+use hal_protocol::default;
 
 /// What follows the help of `halctl doctor`.
 pub const DOCTOR_HELP: &str = "\

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::list::ListArgs;
 use super::{duration, plain};
-use crate::protocol::session::Status;
+use hal_protocol::session::Status;
 
 /// What can be done with sessions.
 #[derive(Debug, Subcommand)]
@@ -358,7 +358,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::ctl::cli::{Cli, Noun};
+    use crate::cli::{Cli, Noun};
 
     fn verb(line: &[&str]) -> SessionVerb {
         match Cli::try_parse_from([&["halctl", "sessions"], line].concat()).unwrap().noun {

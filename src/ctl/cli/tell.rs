@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::list::ListArgs;
 use super::{duration, severity};
-use crate::protocol::alert::Severity;
+use hal_protocol::alert::Severity;
 
 /// What can be done with alerts.
 #[derive(Debug, Subcommand)]

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Client, Query, exchange};
-use crate::base::exit::Failure;
-use crate::base::progress::{Progress, Teller};
-use crate::protocol::api::Answer;
-use crate::protocol::store::Doing;
+use hal_base::exit::Failure;
+use hal_base::progress::{Progress, Teller};
+use hal_protocol::api::Answer;
+use hal_protocol::store::Doing;
 
 /// How long looking through a large database may take.
 const LONG_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use reqwest::Url;
 
-use crate::ctl::discover::is_loopback;
+use crate::discover::is_loopback;
 
 /// Why there is no connection, and what to do about it.
 pub fn diagnose(error: &reqwest::Error, url: &Url) -> (String, String) {

@@ -1,9 +1,9 @@
 //! `halctl cost exposure`: the most that can still be spent right now, and why.
 
-use crate::base::exit::Failure;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::print::Screen;
-use crate::protocol::budget::{Exposure, dollars};
+use crate::client::{Client, Query};
+use crate::print::Screen;
+use hal_base::exit::Failure;
+use hal_protocol::budget::{Exposure, dollars};
 
 /// Prints the sum, each budget, and each lease.
 pub async fn run(client: &Client, screen: &mut Screen) -> Result<(), Failure> {

@@ -1,10 +1,10 @@
 //! `halctl cost prices`: what tokens cost, from which day on, and who said so.
 
-use crate::base::exit::Failure;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::print::Screen;
-use crate::ctl::print::record::{Field, Record, Tone};
-use crate::protocol::cost::ModelPrice;
+use crate::client::{Client, Query};
+use crate::print::Screen;
+use crate::print::record::{Field, Record, Tone};
+use hal_base::exit::Failure;
+use hal_protocol::cost::ModelPrice;
 
 /// Shows them, or those whose model holds this word.
 pub async fn run(model: Option<String>, client: &Client, screen: &mut Screen) -> Result<(), Failure> {

@@ -1,10 +1,10 @@
 //! `halctl cost reconcile`: what providers bill against what sessions have used, and what to type next.
 
-use crate::base::exit::Failure;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::print::Screen;
-use crate::ctl::print::record::{Field, Record, Tone};
-use crate::protocol::provider::{Compared, Reconciliation};
+use crate::client::{Client, Query};
+use crate::print::Screen;
+use crate::print::record::{Field, Record, Tone};
+use hal_base::exit::Failure;
+use hal_protocol::provider::{Compared, Reconciliation};
 
 /// Which days of whom.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,7 @@ impl Record for Compared {
 }
 
 fn dollars(micros: i64) -> String {
-    let text = crate::rules::reconcile::dollars(micros);
+    let text = hal_rules::reconcile::dollars(micros);
     match text.strip_prefix('-') {
         Some(rest) => format!("-${rest}"),
         None => format!("${text}"),

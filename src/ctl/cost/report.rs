@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use crate::base::exit::Failure;
-use crate::ctl::cli::Output;
-use crate::ctl::cli::cost::{By, Days};
-use crate::ctl::client::{Client, Query};
-use crate::ctl::print::Screen;
-use crate::ctl::print::record::{Field, Record, Tone};
-use crate::ctl::print::text::{money, number};
-use crate::protocol::cost::{Amount, CostReport, Day, Forecast, Freshness, Part};
-use crate::protocol::provider::ProviderStatus;
+use crate::cli::Output;
+use crate::cli::cost::{By, Days};
+use crate::client::{Client, Query};
+use crate::print::Screen;
+use crate::print::record::{Field, Record, Tone};
+use crate::print::text::{money, number};
+use hal_base::exit::Failure;
+use hal_protocol::cost::{Amount, CostReport, Day, Forecast, Freshness, Part};
+use hal_protocol::provider::ProviderStatus;
 
 /// The longest bar of a day, in characters.
 const WIDEST: usize = 40;

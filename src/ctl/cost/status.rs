@@ -1,11 +1,11 @@
 //! `halctl cost status`: how fetching the bills of each provider goes.
 
-use crate::base::config::unit::write_duration;
-use crate::base::exit::Failure;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::print::Screen;
-use crate::ctl::print::record::{Field, Record, Tone};
-use crate::protocol::provider::{ProviderStatus, Standing};
+use crate::client::{Client, Query};
+use crate::print::Screen;
+use crate::print::record::{Field, Record, Tone};
+use hal_base::config::unit::write_duration;
+use hal_base::exit::Failure;
+use hal_protocol::provider::{ProviderStatus, Standing};
 
 /// Shows it.
 pub async fn run(client: &Client, screen: &mut Screen) -> Result<(), Failure> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::base::clock::Time;
-use crate::base::memory::Memory;
-use crate::protocol::alert::Alert;
-use crate::protocol::node::Node;
-use crate::rules::watch::Limits;
+use hal_base::clock::Time;
+use hal_base::memory::Memory;
+use hal_protocol::alert::Alert;
+use hal_protocol::node::Node;
+use hal_rules::watch::Limits;
 
 /// A daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::ctl::print::record::{Field, Record, Tone};
-use crate::protocol::alert::Severity;
+use crate::print::record::{Field, Record, Tone};
+use hal_protocol::alert::Severity;
 
 /// The incidents of the runbook, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -15,13 +15,13 @@ use super::finding::{Finding, Remedy};
 use super::gather::{Place, database, gather, operator_target};
 use super::is_for_people;
 use super::judge::judge;
-use crate::base::clock::Stopwatch;
-use crate::base::exit::Failure;
-use crate::base::file;
-use crate::ctl::client::Client;
-use crate::ctl::print::Screen;
-use crate::ctl::tool::{PATIENT, QUICK};
-use crate::protocol::backup::Backup;
+use crate::client::Client;
+use crate::print::Screen;
+use crate::tool::{PATIENT, QUICK};
+use hal_base::clock::Stopwatch;
+use hal_base::exit::Failure;
+use hal_base::file;
+use hal_protocol::backup::Backup;
 
 /// How long it may take until a remedy shows. `systemctl restart` itself waits until a service is ready.
 const UNTIL_WELL: Duration = Duration::from_secs(20);

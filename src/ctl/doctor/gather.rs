@@ -19,16 +19,16 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::facts::{Backup, Config, Daemon, Disk, Facts, Kind, Opencode, Port};
-use crate::base::clock;
-use crate::base::config::loose;
-use crate::base::secret::Secret;
-use crate::ctl::cli::Global;
-use crate::ctl::cli::operate::Machine;
-use crate::ctl::discover::Surroundings;
-use crate::ctl::scrub::Scrubber;
-use crate::ctl::tool::{QUICK, Tools};
-use crate::protocol::default;
-use crate::rules::watch::Limits;
+use crate::cli::Global;
+use crate::cli::operate::Machine;
+use crate::discover::Surroundings;
+use crate::scrub::Scrubber;
+use crate::tool::{QUICK, Tools};
+use hal_base::clock;
+use hal_base::config::loose;
+use hal_base::secret::Secret;
+use hal_protocol::default;
+use hal_rules::watch::Limits;
 use unit::Systemd;
 
 pub use way::{agent_target, operator_target};
@@ -206,7 +206,7 @@ fn limits(alerts: &Value) -> Limits {
     let default = Limits::default();
     let whole = |key: &str, otherwise| alerts[key].as_u64().unwrap_or(otherwise);
     let long = |key: &str, otherwise| {
-        alerts[key].as_str().and_then(|text| crate::ctl::cli::duration(text).ok()).unwrap_or(otherwise)
+        alerts[key].as_str().and_then(|text| crate::cli::duration(text).ok()).unwrap_or(otherwise)
     };
     Limits {
         node_offline: long("node_offline", default.node_offline),
@@ -263,10 +263,10 @@ fn tokens_match(daemons: &[Daemon]) -> Option<bool> {
     let of = |kind: Kind| daemons.iter().find(|daemon| daemon.kind == kind);
     let (supervisor, agent) = (of(Kind::Supervisor)?, of(Kind::Agent)?);
     let url = agent.config.values["supervisor_url"].as_str()?;
-    let url = crate::ctl::discover::read_url(url, &crate::ctl::discover::Origin::Default).ok()?;
+    let url = crate::discover::read_url(url, &crate::discover::Origin::Default).ok()?;
     let port = supervisor.config.values["server"]["port"].as_u64().unwrap_or(u64::from(default::PORT));
     let is_ours =
-        crate::ctl::discover::is_loopback(&url) && url.port_or_known_default().map(u64::from) == Some(port);
+        crate::discover::is_loopback(&url) && url.port_or_known_default().map(u64::from) == Some(port);
     let (ours, shown) = (token(&supervisor.config)?, token(&agent.config)?);
     is_ours.then(|| ours.digest().matches(shown.reveal()))
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::{Time, now};
-use crate::base::exit::{Exit, Failure};
-use crate::base::file;
-use crate::ctl::name::LAST;
-use crate::ctl::print::text::one_line;
-use crate::protocol::alert::Severity;
-use crate::protocol::api::rfc3339;
+use crate::name::LAST;
+use crate::print::text::one_line;
+use hal_base::clock::{Time, now};
+use hal_base::exit::{Exit, Failure};
+use hal_base::file;
+use hal_protocol::alert::Severity;
+use hal_protocol::api::rfc3339;
 
 /// The file in the folder of an incident.
 const FILE: &str = "incident.json";

@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::base::clock::now;
-use crate::base::daemon::version;
-use crate::base::exit::Failure;
-use crate::ctl::scrub::Scrubber;
+use crate::scrub::Scrubber;
+use hal_base::clock::now;
+use hal_base::daemon::version;
+use hal_base::exit::Failure;
 
 /// Bytes of one file; of longer ones the end is kept, where the newest lines are.
 const MOST_BYTES: usize = 4 * 1024 * 1024;

@@ -7,20 +7,20 @@ use serde_json::Value;
 
 use super::book::Incident;
 use super::bundle::Bundle;
-use crate::base::clock::now;
-use crate::base::config::loose;
-use crate::base::daemon::version;
-use crate::base::exit::Failure;
-use crate::ctl::cli::Global;
-use crate::ctl::cli::operate::Machine;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::discover::Surroundings;
-use crate::ctl::doctor::facts::{Config, Facts, Kind};
-use crate::ctl::doctor::gather::{Place, agent_target, database, machine, operator_target, paths};
-use crate::ctl::doctor::{examine, scrubber};
-use crate::ctl::print::Screen;
-use crate::ctl::scrub::Scrubber;
-use crate::ctl::tool::{QUICK, Tools};
+use crate::cli::Global;
+use crate::cli::operate::Machine;
+use crate::client::{Client, Query};
+use crate::discover::Surroundings;
+use crate::doctor::facts::{Config, Facts, Kind};
+use crate::doctor::gather::{Place, agent_target, database, machine, operator_target, paths};
+use crate::doctor::{examine, scrubber};
+use crate::print::Screen;
+use crate::scrub::Scrubber;
+use crate::tool::{QUICK, Tools};
+use hal_base::clock::now;
+use hal_base::config::loose;
+use hal_base::daemon::version;
+use hal_base::exit::Failure;
 
 /// Lines of a journal, as the runbook takes them.
 const LINES: &str = "1000";

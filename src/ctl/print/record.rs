@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::layout::{GAP, cut, width};
 use super::text::{ago, clean, exact, money, one_line, short, short_id};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Characters of a value in a line of an endless table.
 const MAX_ROW_VALUE: usize = 160;

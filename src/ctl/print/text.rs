@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::base::clock::Time;
-use crate::base::harmless::is_harmful;
+use hal_base::clock::Time;
+use hal_base::harmless::is_harmful;
 
-pub use crate::base::harmless::clean;
+pub use hal_base::harmless::clean;
 
 /// What another machine's clock may be ahead of ours without being in the future.
 const CLOCKS_APART: Duration = Duration::from_secs(10);

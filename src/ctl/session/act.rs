@@ -6,15 +6,15 @@ use serde_json::{Map, Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::wait::wait;
-use crate::base::exit::{Exit, Failure};
-use crate::base::id;
-use crate::ctl::cli::Output;
-use crate::ctl::cli::session::{ActArgs, ActVerb, WaitArgs};
-use crate::ctl::client::Client;
-use crate::ctl::command::outcome;
-use crate::ctl::print::Screen;
-use crate::ctl::print::text::one_line;
-use crate::protocol::command::{CommandRequest, CommandView, Verb};
+use crate::cli::Output;
+use crate::cli::session::{ActArgs, ActVerb, WaitArgs};
+use crate::client::Client;
+use crate::command::outcome;
+use crate::print::Screen;
+use crate::print::text::one_line;
+use hal_base::exit::{Exit, Failure};
+use hal_base::id;
+use hal_protocol::command::{CommandRequest, CommandView, Verb};
 
 /// The largest prompt read from standard input, in bytes: what one event may hold.
 const MAX_PROMPT_BYTES: u64 = 1024 * 1024;
@@ -232,7 +232,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::ctl::cli::Cli;
+    use crate::cli::Cli;
 
     /// Where a screen writes, and whoever waits for its words.
     #[derive(Clone)]

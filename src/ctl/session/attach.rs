@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::act::request;
-use crate::base::exit::Failure;
-use crate::ctl::cli::session::ActArgs;
-use crate::ctl::client::Client;
-use crate::ctl::command::outcome;
-use crate::protocol::command::Verb;
+use crate::cli::session::ActArgs;
+use crate::client::Client;
+use crate::command::outcome;
+use hal_base::exit::Failure;
+use hal_protocol::command::Verb;
 
 /// Lines that were typed and not said yet, or said and not told of.
 const LINES: usize = 16;

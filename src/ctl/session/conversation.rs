@@ -10,16 +10,16 @@ use std::collections::{HashMap, HashSet};
 use serde_json::value::RawValue;
 
 use super::todo_line;
-use crate::base::clock::Time;
-use crate::ctl::print::text::{clock, one_line, short};
-use crate::protocol::event::failure::Failure;
-use crate::protocol::event::part::{self, Content, ToolState, ToolUse};
-use crate::protocol::event::what::{
+use crate::print::text::{clock, one_line, short};
+use bill::Bill;
+use hal_base::clock::Time;
+use hal_protocol::event::failure::Failure;
+use hal_protocol::event::part::{self, Content, ToolState, ToolUse};
+use hal_protocol::event::what::{
     Delta, MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, SessionTold, TurnTold, What,
 };
-use crate::protocol::event::{EventView, form};
-use crate::protocol::session::Todo;
-use bill::Bill;
+use hal_protocol::event::{EventView, form};
+use hal_protocol::session::Todo;
 use page::{Ink, Page};
 
 /// Characters of a thought that are shown; thoughts are long and seldom what is looked for.

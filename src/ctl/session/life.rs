@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::act::{request, start, tell};
-use crate::base::exit::Failure;
-use crate::ctl::cli::session::{ActArgs, LifeVerb, WaitArgs};
-use crate::ctl::client::Client;
-use crate::ctl::command::outcome;
-use crate::ctl::print::Screen;
-use crate::protocol::command::Verb;
+use crate::cli::session::{ActArgs, LifeVerb, WaitArgs};
+use crate::client::Client;
+use crate::command::outcome;
+use crate::print::Screen;
+use hal_base::exit::Failure;
+use hal_protocol::command::Verb;
 
 /// How long a restart is waited for: the session has a minute to write down where it stands.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(150);

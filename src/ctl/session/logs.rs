@@ -7,15 +7,15 @@ use super::attach;
 use super::conversation::Conversation;
 use super::fetch;
 use super::state::{Change, Watched};
-use crate::base::clock::now;
-use crate::base::exit::Failure;
-use crate::ctl::cli::Output;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::event::{after, history};
-use crate::ctl::feed::{Feed, LiveView, News};
-use crate::ctl::print::Screen;
-use crate::protocol::event::EventView;
-use crate::protocol::session::Status;
+use crate::cli::Output;
+use crate::client::{Client, Query};
+use crate::event::{after, history};
+use crate::feed::{Feed, LiveView, News};
+use crate::print::Screen;
+use hal_base::clock::now;
+use hal_base::exit::Failure;
+use hal_protocol::event::EventView;
+use hal_protocol::session::Status;
 
 /// Shows what was said, and with `follow` what is said from then on.
 pub async fn logs(

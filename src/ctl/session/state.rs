@@ -3,11 +3,11 @@
 //! The events go through the same rules as in the supervisor, so a state that lasts an instant is seen too, which
 //! asking again and again would miss.
 
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::event::what::What;
-use crate::protocol::session::{Activity, HelperAsk, Retry, Session, SessionView, Status};
-use crate::rules::session as rules;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::event::what::What;
+use hal_protocol::session::{Activity, HelperAsk, Retry, Session, SessionView, Status};
+use hal_rules::session as rules;
 
 /// A session under watch.
 #[derive(Debug)]

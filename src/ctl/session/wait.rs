@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::fetch;
 use super::state::{Change, Watched};
-use crate::base::exit::{Exit, Failure};
-use crate::ctl::client::Client;
-use crate::ctl::feed::{Feed, News};
-use crate::ctl::print::Screen;
-use crate::ctl::print::text::span;
-use crate::protocol::session::Status;
+use crate::client::Client;
+use crate::feed::{Feed, News};
+use crate::print::Screen;
+use crate::print::text::span;
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::session::Status;
 
 /// The event types that can change a session's state.
 const KINDS: &str = "session.*,permission.*,question.*,node.*,gap";

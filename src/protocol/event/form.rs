@@ -16,9 +16,9 @@ use super::what::{
     Delta, MessageTold, PermissionAsked, PolicyTold, QuestionAsked, Replied, ReplyTold, Role, SessionTold,
     TurnTold, What,
 };
-use crate::base::clock::Time;
-use crate::protocol::approval::{Choice, Question};
-use crate::protocol::session::{Model, Retry, SessionId, Todo, Tokens};
+use crate::approval::{Choice, Question};
+use crate::session::{Model, Retry, SessionId, Todo, Tokens};
+use hal_base::clock::Time;
 
 /// What an event of this type and with this data tells. Data is parsed only where the type says that there is
 /// something in it, and here only.

@@ -104,7 +104,7 @@ use utoipa::ToSchema;
 
 use super::node::{NodeId, ProjectName};
 use super::session::SessionId;
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 use what::What;
 
 pub use readable::{readable, readable_data};

@@ -3,9 +3,9 @@
 use super::failure::Failure;
 use super::kind::Kind;
 use super::part::Part;
-use crate::base::clock::Time;
-use crate::protocol::approval::Question;
-use crate::protocol::session::{Model, Retry, SessionId, Todo, Tokens};
+use crate::approval::Question;
+use crate::session::{Model, Retry, SessionId, Todo, Tokens};
+use hal_base::clock::Time;
 
 /// What an event tells. What its data does not say, or says in a form that nobody can read, is not there.
 #[derive(Clone, Debug, Default, PartialEq)]

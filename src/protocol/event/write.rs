@@ -10,7 +10,7 @@ use super::raw;
 use super::what::{
     Delta, MessageTold, PermissionAsked, QuestionAsked, Replied, Role, SessionTold, TurnTold, What,
 };
-use crate::protocol::session::{SessionId, Tokens};
+use crate::session::{SessionId, Tokens};
 
 /// The data of an event of a session.
 pub fn of_session(what: &What, session: &SessionId) -> Box<RawValue> {
@@ -187,13 +187,13 @@ fn worded(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Time;
-    use crate::protocol::approval::{Choice, Question};
-    use crate::protocol::event::failure::FailureKind;
-    use crate::protocol::event::form;
-    use crate::protocol::event::part::{ToolCause, ToolInput, ToolKind, ToolState};
-    use crate::protocol::event::what::ReplyTold;
-    use crate::protocol::session::{Model, Retry, Todo};
+    use crate::approval::{Choice, Question};
+    use crate::event::failure::FailureKind;
+    use crate::event::form;
+    use crate::event::part::{ToolCause, ToolInput, ToolKind, ToolState};
+    use crate::event::what::ReplyTold;
+    use crate::session::{Model, Retry, Todo};
+    use hal_base::clock::Time;
 
     fn failure() -> Failure {
         let (name, message) = ("Melted".to_owned(), "the core".to_owned());

@@ -3,8 +3,8 @@
 use serde_json::Map;
 
 use super::*;
-use crate::protocol::command::{CommandId, Verb};
-use crate::protocol::session::AskKind;
+use hal_protocol::command::{CommandId, Verb};
+use hal_protocol::session::AskKind;
 
 fn session() -> Session {
     Session::new("ses_1".into(), "web-1".into(), "shop".into(), Time(1))

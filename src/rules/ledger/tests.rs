@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::event::{form, raw};
-use crate::rules;
-use crate::rules::price::{Price, per_million};
+use crate::price::{Price, per_million};
+use hal_protocol::event::{form, raw};
 
 /// A session, its bill, and the sum of the ledger by place.
 struct Stage {
@@ -32,7 +31,7 @@ impl Stage {
     fn hear(&mut self, kind: &str, data: Value, when: &str) {
         let what = form::read(kind, &raw(&data));
         let before = Before::of(&self.session);
-        rules::session::apply(&mut self.session, &what, Time(at(when)));
+        crate::session::apply(&mut self.session, &what, Time(at(when)));
         let (occurred, received, since) = (Time(at(when)), Time(at(when)), self.since);
         let heard = Heard { what: &what, occurred, received, before, since };
         if !heard.matters() {
@@ -159,7 +158,7 @@ fn each_message_counts_on_its_day_and_for_its_model() {
 #[test]
 fn what_no_message_tells_counts_on_the_day_it_is_told_until_one_does() {
     let mut stage = Stage::new();
-    stage.session.model = Some(crate::protocol::session::Model { provider: "a".into(), id: "claude".into() });
+    stage.session.model = Some(hal_protocol::session::Model { provider: "a".into(), id: "claude".into() });
     stage.total(0.30, 30, "2026-11-26T12:00:00Z");
     stage.total(0.50, 50, "2026-11-27T12:00:00Z");
     // A sum that goes down is not taken back, and is not counted anew when it rises again.

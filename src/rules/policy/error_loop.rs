@@ -3,7 +3,7 @@
 use super::facts::{Doing, Facts};
 use super::settings::Limits;
 use super::{Judged, not};
-use crate::protocol::session::Session;
+use hal_protocol::session::Session;
 
 pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts) -> Judged {
     // A turn that still runs may yet overcome it.

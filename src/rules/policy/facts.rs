@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::base::clock::Time;
-use crate::protocol::event::failure::{Failure, FailureKind};
-use crate::protocol::event::part::{Content, Part, ToolKind, ToolUse};
-use crate::protocol::event::what::{MessageTold, Role, What};
-use crate::protocol::session::{Activity, Session};
+use hal_base::clock::Time;
+use hal_protocol::event::failure::{Failure, FailureKind};
+use hal_protocol::event::part::{Content, Part, ToolKind, ToolUse};
+use hal_protocol::event::what::{MessageTold, Role, What};
+use hal_protocol::session::{Activity, Session};
 
 /// Commands whose failures are counted side by side; a loop goes round few.
 const MAX_FAILING: usize = 4;
@@ -160,7 +160,7 @@ impl Facts {
         let worst = self.worst();
         let open = session.todo.iter().filter(|one| !is_done(&one.status)).count();
         json!({
-            "state": crate::rules::session::status(session).as_str(), "since": self.since.to_string(),
+            "state": crate::session::status(session).as_str(), "since": self.since.to_string(),
             "turns": self.turns, "errors_in_a_row": self.errors, "error": session.error,
             "stopped_from_outside": self.stopped, "paused_by": self.paused,
             "compactions": session.compactions, "context_tokens": session.context.map(|context| context.used),

@@ -3,7 +3,7 @@
 
 use super::settings::Limits;
 use super::{Judged, not};
-use crate::protocol::session::Session;
+use hal_protocol::session::Session;
 
 pub(super) fn judge(limits: &Limits, session: &Session, helpers_micros: u64) -> Judged {
     let spent = session.cost_micros.unwrap_or(0).saturating_add(helpers_micros);

@@ -27,8 +27,8 @@ use utoipa::ToSchema;
 
 use self::facts::{Doing, Facts};
 use self::settings::{Act, Policies, Rule};
-use crate::base::clock::Time;
-use crate::protocol::session::{Activity, Session};
+use hal_base::clock::Time;
+use hal_protocol::session::{Activity, Session};
 
 /// A node that came back is left alone so long: what it has journalled meanwhile is still on its way.
 pub const SETTLE: Duration = Duration::from_secs(10);

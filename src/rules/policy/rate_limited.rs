@@ -3,7 +3,7 @@
 use super::facts::{Doing, Facts};
 use super::settings::Limits;
 use super::{Judged, later, not};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// A coding agent that tries again by itself has this long to do so, in seconds.
 const GRACE: u64 = 60;

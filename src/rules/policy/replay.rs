@@ -9,13 +9,12 @@ use serde_json::Value;
 use super::facts::{Doing, Facts};
 use super::settings::Policies;
 use super::{Beside, Decision, Look, Memories, Memory, Name, Step, Subject, look, remember};
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::event::what::What;
-use crate::protocol::session::{Session, SessionId, Status};
-use crate::rules;
-use crate::rules::ledger::{Before, Bill, Heard};
-use crate::rules::price::Prices;
+use crate::ledger::{Before, Bill, Heard};
+use crate::price::Prices;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::event::what::What;
+use hal_protocol::session::{Session, SessionId, Status};
 
 /// What a policy would have done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +65,7 @@ impl Known {
         let session = &mut self.session;
         let before = Before::of(session);
         let parent = session.parent_id.take();
-        rules::session::apply(session, what, event.occurred_at);
+        crate::session::apply(session, what, event.occurred_at);
         session.parent_id = session.parent_id.take().or(parent);
         // One that was found by a look had used that before; one whose beginning is not in this history had not.
         let since = if matches!(what, What::SessionCreated(_)) { Time(i64::MAX) } else { Time::default() };
@@ -205,7 +204,7 @@ impl<'a> Replay<'a> {
                 .clone()
                 .filter_map(|one| one.session.cost_micros)
                 .fold(0, u64::saturating_add),
-            helper_waits: helpers.clone().any(|one| rules::session::status(&one.session) == Status::Waiting),
+            helper_waits: helpers.clone().any(|one| crate::session::status(&one.session) == Status::Waiting),
             halted: ["", session.project.as_str()]
                 .into_iter()
                 .find_map(|key| self.halts.get(key).map(String::as_str)),

@@ -2,7 +2,7 @@
 
 use super::settings::Limits;
 use super::{Judged, not};
-use crate::protocol::session::Session;
+use hal_protocol::session::Session;
 
 pub(super) fn judge(limits: &Limits, session: &Session) -> Judged {
     let (count, used) = (session.compactions, session.context.map_or(0, |context| context.used));

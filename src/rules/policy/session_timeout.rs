@@ -3,7 +3,7 @@
 use super::facts::{Doing, Facts};
 use super::settings::Limits;
 use super::{Judged, later, not};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
     let total = (limits.total_seconds > 0).then(|| later(facts.first, limits.total_seconds));

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Name;
-use crate::base::config::{Section, Value};
-use crate::protocol::session::Session;
-use crate::rules::session::micros;
+use crate::session::micros;
+use hal_base::config::{Section, Value};
+use hal_protocol::session::Session;
 
 /// The longest time and the largest number any key may name: no real setting comes near it.
 const MOST: u64 = 1_000_000_000;

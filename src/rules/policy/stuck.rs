@@ -3,8 +3,8 @@
 use super::facts::{Doing, Facts};
 use super::settings::Limits;
 use super::{Judged, later, not};
-use crate::base::clock::Time;
-use crate::protocol::session::Session;
+use hal_base::clock::Time;
+use hal_protocol::session::Session;
 
 pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts, now: Time) -> Judged {
     if !matches!(facts.doing, Doing::Busy | Doing::Retrying) {

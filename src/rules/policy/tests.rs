@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::event::{form, raw};
-use crate::rules;
+use hal_protocol::event::{form, raw};
 
 const SECOND: i64 = 1_000;
 
@@ -23,7 +22,7 @@ impl Tale {
 
     fn say(&mut self, kind: &str, data: &Value) -> &mut Self {
         let what = form::read(kind, &raw(data));
-        rules::session::apply(&mut self.session, &what, self.now);
+        crate::session::apply(&mut self.session, &what, self.now);
         self.facts.fold(&self.session, &what, self.now);
         self
     }

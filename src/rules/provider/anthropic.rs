@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Page, read, some};
-use crate::base::clock::Time;
-use crate::base::money::Money;
-use crate::protocol::provider::{BillLine, Metered};
+use hal_base::clock::Time;
+use hal_base::money::Money;
+use hal_protocol::provider::{BillLine, Metered};
 
 /// The paths below the base URL.
 pub const COST: &str = "/v1/organizations/cost_report";

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Page, read};
-use crate::base::clock::Time;
-use crate::base::money::Money;
-use crate::protocol::provider::BillLine;
+use hal_base::clock::Time;
+use hal_base::money::Money;
+use hal_protocol::provider::BillLine;
 
 /// Where a service account gets a token from, unless its file names another place.
 pub const TOKEN: &str = "https://oauth2.googleapis.com/token";

@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::base::clock::Time;
-use crate::base::money::Money;
-use crate::protocol::provider::{BillLine, DayBill, Metered, Provider};
+use hal_base::clock::Time;
+use hal_base::money::Money;
+use hal_protocol::provider::{BillLine, DayBill, Metered, Provider};
 
 /// The alert of bills that cannot be fetched.
 pub const UPDATE_FAILED: &str = "cost.update_failed";

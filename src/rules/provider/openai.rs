@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{Page, digits, read, some};
-use crate::base::clock::Time;
-use crate::base::money::Money;
-use crate::protocol::provider::{BillLine, Metered};
+use hal_base::clock::Time;
+use hal_base::money::Money;
+use hal_protocol::provider::{BillLine, Metered};
 
 /// The paths below the base URL.
 pub const COST: &str = "/organization/costs";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::protocol::provider::Provider;
+use hal_protocol::provider::Provider;
 
 /// Characters of what a provider says that are shown.
 const SHOWN: usize = 300;

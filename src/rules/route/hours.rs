@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
 
 /// A part of each day.
 #[derive(Clone, Debug, PartialEq)]

@@ -80,8 +80,8 @@ fn text(part: &IdedExpr) -> Option<String> {
 mod tests {
     use super::super::{Dedupe, Route};
     use super::*;
-    use crate::protocol::alert::Severity;
-    use crate::rules::route::matcher::Matcher;
+    use crate::route::matcher::Matcher;
+    use hal_protocol::alert::Severity;
 
     fn route(matches: &str) -> Route {
         Route {

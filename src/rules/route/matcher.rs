@@ -11,7 +11,7 @@ use cel::{Context, Env, IdedExpr, Program, Value};
 use super::facts::{AlertFacts, CostFacts, EventFacts, Facts, NodeFacts, SessionFacts};
 use super::index::types;
 use super::words::{ALERTS, EVENTS, RAISED_BY, SEVERITIES, STUCK, fits, nouns};
-use crate::base::nearest::nearest;
+use hal_base::nearest::nearest;
 
 /// Characters of a rule: longer ones are programs.
 const MOST_CHARS: usize = 1_000;

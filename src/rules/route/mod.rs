@@ -17,9 +17,9 @@ use self::facts::{AlertFacts, Facts};
 use self::hours::Quiet;
 use self::matcher::{Matcher, Scope};
 use self::words::RAISED_BY;
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::protocol::notice::Notice;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_protocol::notice::Notice;
 
 /// The alert of a channel that delivers nothing.
 pub const CHANNEL_FAILING: &str = "channel.failing";

@@ -2,8 +2,8 @@
 
 use super::facts::Facts;
 use super::matcher::{Matcher, Mistake, Scope};
-use crate::base::clock::Time;
-use crate::protocol::silence::Silence;
+use hal_base::clock::Time;
+use hal_protocol::silence::Silence;
 
 /// True when this silence holds for an alert.
 pub fn holds(silence: &Silence, facts: &Facts, at: Time) -> bool {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::facts::{AlertFacts, CostFacts, EventFacts, NodeFacts, SessionFacts};
-use crate::protocol::event::kind::Kind;
+use hal_protocol::event::kind::Kind;
 
 /// Events that a route may name alone.
 pub const EVENTS: [&str; 46] = [

@@ -26,8 +26,8 @@ pub use write::{Bounds, Change, NewEvent, Writer};
 
 use super::ballast::{self, Ballast};
 use super::{cache, fresh, suspect};
-use crate::base::clock::Time;
-use crate::base::panic::contained;
+use hal_base::clock::Time;
+use hal_base::panic::contained;
 use row::MetaRow;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

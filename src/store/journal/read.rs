@@ -7,8 +7,8 @@ use super::{
     COMMANDS, CommandRecord, EVENTS, Journal, JournalError, LEASES, META, META_KEY, MetaRow, SESSIONS,
     SessionRecord, Span,
 };
-use crate::protocol::command::CommandId;
-use crate::protocol::event::Event;
+use hal_protocol::command::CommandId;
+use hal_protocol::event::Event;
 
 fn failed(error: impl Into<redb::Error>) -> JournalError {
     JournalError::store("read", error)

@@ -8,12 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use crate::base::clock::Time;
-use crate::protocol::command::CommandState;
-use crate::protocol::event::Event;
-use crate::protocol::frame::CommandFrame;
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Session, SessionId};
+use hal_base::clock::Time;
+use hal_protocol::command::CommandState;
+use hal_protocol::event::Event;
+use hal_protocol::frame::CommandFrame;
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::{Session, SessionId};
 
 /// The version that is written of most rows.
 const VERSION: u8 = 1;
@@ -276,7 +276,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::protocol::node::NodeId;
+    use hal_protocol::node::NodeId;
 
     fn meta() -> MetaRow {
         MetaRow { incarnation: "0199".into(), next_seq: 43, acked: 40, bytes: 9_000, commits: 17, epoch: 5 }
@@ -296,7 +296,7 @@ mod tests {
 
     fn session() -> SessionRecord {
         let at = Time(1_795_450_273_000);
-        let session = crate::protocol::session::Session::new(
+        let session = hal_protocol::session::Session::new(
             "ses_1".into(),
             NodeId::new("web-1"),
             ProjectName::new("shop"),
@@ -322,7 +322,7 @@ mod tests {
 
     /// Bytes as they were once stored: never to be changed.
     fn stored(name: &str) -> Vec<u8> {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows").join(name);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/rows").join(name);
         std::fs::read(&path).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::protocol::event::raw;
+use hal_protocol::event::raw;
 
 const NOW: Time = Time(1_795_450_273_000);
 
@@ -151,10 +151,10 @@ fn commands_and_sessions_are_there_again() {
         output: String::new(),
         error: None,
     };
-    let running = record("one", crate::protocol::command::CommandState::Running);
-    let done = record("two", crate::protocol::command::CommandState::Done);
+    let running = record("one", hal_protocol::command::CommandState::Running);
+    let done = record("two", hal_protocol::command::CommandState::Done);
     let session = SessionRecord {
-        session: crate::protocol::session::Session::new("ses".into(), "node".into(), "shop".into(), NOW),
+        session: hal_protocol::session::Session::new("ses".into(), "node".into(), "shop".into(), NOW),
         mark: Some(3),
     };
     let changes = [

@@ -12,11 +12,11 @@ use super::{
     COMMANDS, CommandRecord, EVENTS, Journal, JournalError, LEASES, META, META_KEY, MetaRow, SESSIONS,
     SessionRecord,
 };
-use crate::base::clock::Time;
-use crate::base::{id, sabotage};
-use crate::protocol::event::raw;
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::SessionId;
+use hal_base::clock::Time;
+use hal_base::{id, sabotage};
+use hal_protocol::event::raw;
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::SessionId;
 
 /// Rows removed in one transaction at most, so that trimming never holds up an event for long.
 const TRIM_STEP: usize = 4096;

@@ -24,21 +24,21 @@ use super::reader::Reader;
 use super::row::{self, Row};
 use super::state::{self, StateRecord};
 use super::tables::STATE;
-use crate::base::clock::Time;
-use crate::protocol::approval::Approval;
-use crate::protocol::budget::Budget;
-use crate::protocol::mark::{Marks, Said};
-use crate::protocol::notice::Queued;
-use crate::protocol::provider::{DayBill, Tries};
-use crate::protocol::silence::Silence;
-use crate::rules::budget::Counter;
-use crate::rules::handover::Handover;
-use crate::rules::lease::Loan;
-use crate::rules::ledger::{Bill, Since};
-use crate::rules::notice::Told;
-use crate::rules::policy::Memories;
-use crate::rules::policy::facts::Facts;
-use crate::rules::stop::Stopping;
+use hal_base::clock::Time;
+use hal_protocol::approval::Approval;
+use hal_protocol::budget::Budget;
+use hal_protocol::mark::{Marks, Said};
+use hal_protocol::notice::Queued;
+use hal_protocol::provider::{DayBill, Tries};
+use hal_protocol::silence::Silence;
+use hal_rules::budget::Counter;
+use hal_rules::handover::Handover;
+use hal_rules::lease::Loan;
+use hal_rules::ledger::{Bill, Since};
+use hal_rules::notice::Told;
+use hal_rules::policy::Memories;
+use hal_rules::policy::facts::Facts;
+use hal_rules::stop::Stopping;
 
 /// The version under which a row of a kind is sealed; before it there was [`StateRecord`].
 const SEALED: u8 = 2;
@@ -154,7 +154,7 @@ kinds! {
     SPENT: Spent(Counter) = "budget-spent", "the budget counts as spent until it is raised: halctl budgets raise";
     /// Money that is lent to a node, by the lease's name.
     LEASE: Lease(Loan) = "lease", "nothing new is lent until its node has accounted for it";
-    /// A day's bill of a provider; its key is [`crate::store::bill::key`].
+    /// A day's bill of a provider; its key is [`crate::bill::key`].
     BILL: Bill(DayBill) = "bill", "the day is not shown until it is fetched again: halctl cost update";
     /// How fetching the bills of a provider goes; its key is the provider.
     PROVIDER: Provider(Tries) = "provider", "it is rewritten by the next update: halctl cost update";

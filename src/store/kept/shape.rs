@@ -9,27 +9,27 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Time;
-use crate::base::money::Money;
-use crate::protocol::alert::Severity;
-use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
-use crate::protocol::budget::Budget;
-use crate::protocol::command::CommandId;
-use crate::protocol::mark::{Marks, Said};
-use crate::protocol::node::{NodeId, ProjectName};
-use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Part, Queued};
-use crate::protocol::provider::{BillLine, DayBill, Metered, Tries};
-use crate::protocol::session::{AskKind, SessionId};
-use crate::protocol::silence::Silence;
-use crate::protocol::worth::Worth;
-use crate::rules::budget::Counter;
-use crate::rules::handover::Handover;
-use crate::rules::lease::Loan;
-use crate::rules::ledger::{Bill, Counted, Place, Since, Used};
-use crate::rules::notice::Told;
-use crate::rules::policy::Memories;
-use crate::rules::policy::facts::Facts;
-use crate::rules::stop::Stopping;
+use hal_base::clock::Time;
+use hal_base::money::Money;
+use hal_protocol::alert::Severity;
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
+use hal_protocol::budget::Budget;
+use hal_protocol::command::CommandId;
+use hal_protocol::mark::{Marks, Said};
+use hal_protocol::node::{NodeId, ProjectName};
+use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Part, Queued};
+use hal_protocol::provider::{BillLine, DayBill, Metered, Tries};
+use hal_protocol::session::{AskKind, SessionId};
+use hal_protocol::silence::Silence;
+use hal_protocol::worth::Worth;
+use hal_rules::budget::Counter;
+use hal_rules::handover::Handover;
+use hal_rules::lease::Loan;
+use hal_rules::ledger::{Bill, Counted, Place, Since, Used};
+use hal_rules::notice::Told;
+use hal_rules::policy::Memories;
+use hal_rules::policy::facts::Facts;
+use hal_rules::stop::Stopping;
 
 /// A value that is stored.
 pub(super) trait Shape: Sized {

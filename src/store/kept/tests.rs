@@ -67,7 +67,7 @@ fn what_a_newer_version_has_added_is_not_lost_by_reading_it_as_if_it_were_not_th
 }
 
 /// The same rows as this version stores them: name and bytes in hexadecimal, a row a line. They must load for ever.
-const STORED: &str = "tests/fixtures/rows/supervisor-kept.1";
+const STORED: &str = "../../tests/fixtures/rows/supervisor-kept.1";
 
 fn read_as_json(name: &str, data: &str) -> Kept {
     Kept::read(name, StateRecord { data: data.to_owned(), changed_at: 1_795_450_273_000 })

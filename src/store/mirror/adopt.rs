@@ -10,25 +10,25 @@ use rusqlite::types::Value as Cell;
 use super::apply::Standing;
 use super::level::LastEvents;
 use super::ops;
-use crate::base::clock::Time;
-use crate::base::progress::Progress;
-use crate::store::alert::AlertRow;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Kind;
-use crate::store::command::{CommandRow, KeyRecord};
-use crate::store::cost::CostRecord;
-use crate::store::hub::Store;
-use crate::store::kept;
-use crate::store::node::NodeRow;
-use crate::store::session::SessionRow;
-use crate::store::sheet::line::{self, Fields, Line};
-use crate::store::sheet::schema::Table;
-use crate::store::state::StateRecord;
-use crate::store::tables::{
+use crate::alert::AlertRow;
+use crate::audit::AuditRecord;
+use crate::change::Kind;
+use crate::command::{CommandRow, KeyRecord};
+use crate::cost::CostRecord;
+use crate::hub::Store;
+use crate::kept;
+use crate::node::NodeRow;
+use crate::session::SessionRow;
+use crate::sheet::line::{self, Fields, Line};
+use crate::sheet::schema::Table;
+use crate::state::StateRecord;
+use crate::tables::{
     ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
     SESSIONS, STATE,
 };
-use crate::store::{StoreError, event, returned, row};
+use crate::{StoreError, event, returned, row};
+use hal_base::clock::Time;
+use hal_base::progress::Progress;
 
 /// Events written in one transaction.
 const STEP: usize = 20_000;

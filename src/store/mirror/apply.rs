@@ -7,13 +7,13 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::feed::Todo;
 use super::{Desk, Shown};
-use crate::base::clock::Time;
-use crate::store::StoreError;
-use crate::store::change::Kind;
-use crate::store::reader::Reader;
-use crate::store::sheet::line::{self, Line};
-use crate::store::sheet::moment;
-use crate::store::sheet::schema::{TABLES, Table};
+use crate::StoreError;
+use crate::change::Kind;
+use crate::reader::Reader;
+use crate::sheet::line::{self, Line};
+use crate::sheet::moment;
+use crate::sheet::schema::{TABLES, Table};
+use hal_base::clock::Time;
 
 /// The last numbers the mirror has been given: what an operator inserts under a higher one may be in the way of one of
 /// the store's.

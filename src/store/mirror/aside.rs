@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use crate::base::clock::Time;
-use crate::base::panic::contained;
-use crate::store::StoreError;
-use crate::store::hub::Store;
-use crate::store::reader::Reader;
+use crate::StoreError;
+use crate::hub::Store;
+use crate::reader::Reader;
+use hal_base::clock::Time;
+use hal_base::panic::contained;
 
 /// Bytes of its cache: it is read from one end to the other.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;

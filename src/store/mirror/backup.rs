@@ -20,10 +20,10 @@ use super::apply::{Standing, count};
 use super::classify::{Found, immutable, look};
 use super::file::{Look, remove_sides, side};
 use super::salvage::is_whole;
-use crate::base::cause::chain;
-use crate::base::clock::Time;
-use crate::base::file;
-use crate::store::StoreError;
+use crate::StoreError;
+use hal_base::cause::chain;
+use hal_base::clock::Time;
+use hal_base::file;
 
 /// Pages copied before it is asked whether the supervisor stops.
 const PAGES: i32 = 4_096;

@@ -9,11 +9,11 @@ use rusqlite::{Connection, params};
 use super::Desk;
 use super::apply::{self, Standing};
 use super::file::{remove_sides, side};
-use crate::base::file;
-use crate::base::progress::Progress;
-use crate::store::StoreError;
-use crate::store::hub::Store;
-use crate::store::sheet::schema;
+use crate::StoreError;
+use crate::hub::Store;
+use crate::sheet::schema;
+use hal_base::file;
+use hal_base::progress::Progress;
 
 /// Rows of one look at the store. A look keeps the store from being opened again after a failure, so it must be short.
 const SLICE: u64 = 5_000;

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::Standing;
 use super::distrust::distrust;
 use super::file::{is_damage, side};
-use crate::base::file;
-use crate::store::sheet::schema;
+use crate::sheet::schema;
+use hal_base::file;
 
 /// Finding out what a file is takes a few pages of it, and no longer than this.
 const LOOK: Duration = Duration::from_secs(60);

@@ -13,15 +13,15 @@ use sha2::{Digest, Sha256};
 
 use super::aside::Source;
 use super::salvage::fields_of;
-use crate::base::clock::Time;
-use crate::base::progress::Progress;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Kind;
-use crate::store::reader::Reader;
-use crate::store::sheet::line::Fields;
-use crate::store::sheet::schema::Table;
-use crate::store::tables::{AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
-use crate::store::{StoreError, event};
+use crate::audit::AuditRecord;
+use crate::change::Kind;
+use crate::reader::Reader;
+use crate::sheet::line::Fields;
+use crate::sheet::schema::Table;
+use crate::tables::{AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
+use crate::{StoreError, event};
+use hal_base::clock::Time;
+use hal_base::progress::Progress;
 
 /// The tables that are compared. What a supervisor keeps for itself, and its alerts, come to each of the two by itself.
 pub const COMPARED: [Kind; 6] =
@@ -273,7 +273,7 @@ fn identity(kind: Kind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> 
 }
 
 /// By which an event is known.
-pub fn identity_of(event: &crate::protocol::event::EventView) -> Identity {
+pub fn identity_of(event: &hal_protocol::event::EventView) -> Identity {
     if !event.id.is_empty() {
         return digest(&[event.node_id.as_str(), &event.id]);
     }

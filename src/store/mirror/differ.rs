@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use super::aside::Source;
 use super::compare::{COMPARED, Comparison, Selection, time_of};
 use super::salvage::fields_of;
-use crate::base::clock::Time;
-use crate::base::progress::Progress;
-use crate::store::StoreError;
-use crate::store::change::Kind;
-use crate::store::sheet::line::Fields;
-use crate::store::sheet::schema::Table;
+use crate::StoreError;
+use crate::change::Kind;
+use crate::sheet::line::Fields;
+use crate::sheet::schema::Table;
+use hal_base::clock::Time;
+use hal_base::progress::Progress;
 
 /// Which of the two has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

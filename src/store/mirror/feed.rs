@@ -2,20 +2,18 @@
 
 use redb::ReadableTable;
 
-use crate::store::alert::AlertRow;
-use crate::store::audit::AuditRecord;
-use crate::store::change::{Change, Kind};
-use crate::store::command::{CommandRow, KeyRecord};
-use crate::store::cost::CostRecord;
-use crate::store::kept::{self, Kept};
-use crate::store::node::{NodeRecord, NodeRow};
-use crate::store::reader::Reader;
-use crate::store::session::{SessionRecord, SessionRow};
-use crate::store::sheet::line::{self, Line};
-use crate::store::tables::{
-    ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE,
-};
-use crate::store::{StoreError, event, row};
+use crate::alert::AlertRow;
+use crate::audit::AuditRecord;
+use crate::change::{Change, Kind};
+use crate::command::{CommandRow, KeyRecord};
+use crate::cost::CostRecord;
+use crate::kept::{self, Kept};
+use crate::node::{NodeRecord, NodeRow};
+use crate::reader::Reader;
+use crate::session::{SessionRecord, SessionRow};
+use crate::sheet::line::{self, Line};
+use crate::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE};
+use crate::{StoreError, event, row};
 
 /// What is to be looked at again.
 #[derive(Debug, Default, PartialEq)]

@@ -16,9 +16,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::distrust::distrust;
-use crate::base::clock::Stopwatch;
-use crate::base::file::open_regular;
-use crate::base::os;
+use hal_base::clock::Stopwatch;
+use hal_base::file::open_regular;
+use hal_base::os;
 
 /// How long our own statements wait for an operator's write in the window's stead.
 const BUSY: Duration = Duration::from_millis(200);

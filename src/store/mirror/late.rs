@@ -12,9 +12,9 @@ use super::classify::immutable;
 use super::distrust::distrust;
 use super::file::is_busy;
 use super::ops;
-use crate::base::cause::chain;
-use crate::store::StoreError;
-use crate::store::hub::Store;
+use crate::StoreError;
+use crate::hub::Store;
+use hal_base::cause::chain;
 
 /// How long an operator's statement is waited for.
 const BUSY: Duration = Duration::from_secs(10);

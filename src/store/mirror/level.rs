@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use redb::WriteTransaction;
 
-use crate::protocol::event::EventView;
-use crate::store::StoreError;
-use crate::store::node::{NodeRecord, NodeRow};
-use crate::store::row;
-use crate::store::tables::NODES;
+use crate::StoreError;
+use crate::node::{NodeRecord, NodeRow};
+use crate::row;
+use crate::tables::NODES;
+use hal_protocol::event::EventView;
 
 /// Each node's last event in a copy: its number at the node, and its identity.
 #[derive(Debug, Default)]

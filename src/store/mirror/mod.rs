@@ -57,7 +57,7 @@ use super::hub::Store;
 use super::node::NodeRecord;
 use super::session::SessionRecord;
 use super::sheet::edit::{Edit, Edits};
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// A node's name, its status word, and when it was last heard of.
 pub type Shown = (String, &'static str, Time);

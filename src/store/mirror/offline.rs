@@ -11,12 +11,12 @@ use super::classify::immutable;
 use super::file::{remove_sides, side};
 use super::salvage::differences;
 use super::start::{draft, set_aside};
-use crate::base::cause::chain;
-use crate::base::file;
-use crate::base::progress::Progress;
-use crate::store::change::Kind;
-use crate::store::hub::{Loaded, Store, put_in_place};
-use crate::store::{StoreError, suspect};
+use crate::change::Kind;
+use crate::hub::{Loaded, Store, put_in_place};
+use crate::{StoreError, suspect};
+use hal_base::cause::chain;
+use hal_base::file;
+use hal_base::progress::Progress;
 
 /// Events read in one look at the store.
 const SLICE: u64 = 5_000;

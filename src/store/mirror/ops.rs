@@ -4,10 +4,10 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params};
 
 use super::apply::{Given, line_of};
-use crate::store::change::Kind;
-use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::store::sheet::line;
-use crate::store::sheet::schema::Table;
+use crate::change::Kind;
+use crate::sheet::edit::{Deed, Edit, Edits};
+use crate::sheet::line;
+use crate::sheet::schema::Table;
 
 /// Noted changes read in one window: reading a great DELETE at once would hold the lease for long.
 pub const MOST: usize = 20_000;

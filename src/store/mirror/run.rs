@@ -20,14 +20,14 @@ use super::salvage;
 use super::scrub::Scrub;
 use super::start::{First, make_way, set_aside};
 use super::{Desk, Health, Shown};
-use crate::base::backoff::Backoff;
-use crate::base::cause::chain;
-use crate::base::clock::{Stopwatch, Time};
-use crate::base::progress::Progress;
-use crate::store::StoreError;
-use crate::store::hub::{Batch, Store};
-use crate::store::sheet::edit::Edits;
-use crate::store::sheet::schema::TABLES;
+use crate::StoreError;
+use crate::hub::{Batch, Store};
+use crate::sheet::edit::Edits;
+use crate::sheet::schema::TABLES;
+use hal_base::backoff::Backoff;
+use hal_base::cause::chain;
+use hal_base::clock::{Stopwatch, Time};
+use hal_base::progress::Progress;
 
 /// Between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_millis(25);

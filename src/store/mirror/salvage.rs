@@ -7,15 +7,15 @@ use rusqlite::types::Value as Cell;
 use super::Desk;
 use super::apply::{Standing, count, noted};
 use super::feed::Todo;
-use crate::store::StoreError;
-use crate::store::change::Kind;
-use crate::store::hub::Store;
-use crate::store::node::NodeRow;
-use crate::store::reader::Reader;
-use crate::store::session::SessionRow;
-use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::store::sheet::line::{self, Fields};
-use crate::store::sheet::schema::{TABLES, Table};
+use crate::StoreError;
+use crate::change::Kind;
+use crate::hub::Store;
+use crate::node::NodeRow;
+use crate::reader::Reader;
+use crate::session::SessionRow;
+use crate::sheet::edit::{Deed, Edit, Edits};
+use crate::sheet::line::{self, Fields};
+use crate::sheet::schema::{TABLES, Table};
 
 /// Rows looked at with one look at the store.
 const SLICE: usize = 2_000;

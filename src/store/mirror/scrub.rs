@@ -14,15 +14,15 @@ use super::Desk;
 use super::apply::Standing;
 use super::feed::Todo;
 use super::salvage::{fields_of, is_newer, slice};
-use crate::base::clock::Stopwatch;
-use crate::store::StoreError;
-use crate::store::change::Kind;
-use crate::store::hub::Store;
-use crate::store::index::Entry;
-use crate::store::reader::Reader;
-use crate::store::sheet::edit::{Deed, Edit};
-use crate::store::sheet::line::{self, Fields, Line};
-use crate::store::sheet::schema::{TABLES, Table};
+use crate::StoreError;
+use crate::change::Kind;
+use crate::hub::Store;
+use crate::index::Entry;
+use crate::reader::Reader;
+use crate::sheet::edit::{Deed, Edit};
+use crate::sheet::line::{self, Fields, Line};
+use crate::sheet::schema::{TABLES, Table};
+use hal_base::clock::Stopwatch;
 
 /// Rows compared at once, some 10 ms, and the pause after it: a million rows take about twenty minutes.
 const STEP: (usize, Duration) = (250, Duration::from_millis(300));

@@ -9,13 +9,13 @@ use super::backup::{self, Rules, newest};
 use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
 use super::file::{remove_sides, side};
 use super::heal;
-use crate::base::cause::chain;
-use crate::base::clock::Time;
-use crate::base::file;
-use crate::base::progress::Progress;
-use crate::store::StoreError;
-use crate::store::hub::{Loaded, SetAside, Store, put_in_place};
-use crate::store::tables::EVENTS;
+use crate::StoreError;
+use crate::hub::{Loaded, SetAside, Store, put_in_place};
+use crate::tables::EVENTS;
+use hal_base::cause::chain;
+use hal_base::clock::Time;
+use hal_base::file;
+use hal_base::progress::Progress;
 
 /// What the mirror's thread does first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

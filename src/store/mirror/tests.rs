@@ -8,11 +8,11 @@ use super::feed::Todo;
 use super::file::{MirrorFile, NoWindow};
 use super::scrub::Scrub;
 use super::*;
-use crate::base::progress::Progress;
-use crate::protocol::event::{EventView, raw};
-use crate::store::StoreError;
-use crate::store::batch::Batch;
-use crate::store::tables::{EVENTS, STATE};
+use crate::StoreError;
+use crate::batch::Batch;
+use crate::tables::{EVENTS, STATE};
+use hal_base::progress::Progress;
+use hal_protocol::event::{EventView, raw};
 
 const NOW: Time = Time(1_795_450_273_000);
 
@@ -127,7 +127,7 @@ fn without_leases_a_file_that_was_written_over_is_noticed_once_nobody_writes_it_
     let hold = file.open_window(true).unwrap().unwrap();
     assert!(file.close_window(hold).unwrap());
     std::fs::write(&mirror, earlier).unwrap();
-    let begun = crate::base::clock::Stopwatch::start();
+    let begun = hal_base::clock::Stopwatch::start();
     let noticed = loop {
         match file.open_window(true).unwrap() {
             Err(NoWindow::Busy) => std::thread::park_timeout(std::time::Duration::from_millis(50)),

@@ -8,24 +8,24 @@ use super::line::{self, Columns, Fields};
 use super::schema::Table;
 pub use super::told::Outcome;
 use super::told::Told;
-use crate::base::clock::Time;
-use crate::protocol::alert::Alert;
-use crate::protocol::command::Command;
-use crate::protocol::event::EventView;
-use crate::protocol::who::Who;
-use crate::store::alert::AlertRow;
-use crate::store::audit::AuditRecord;
-use crate::store::change::{Change, Kind};
-use crate::store::command::CommandRow;
-use crate::store::cost::CostRecord;
-use crate::store::kept::{self, Kept};
-use crate::store::node::{NodeRecord, NodeRow};
-use crate::store::row;
-use crate::store::session::{SessionRecord, SessionRow};
-use crate::store::tables::{
+use crate::alert::AlertRow;
+use crate::audit::AuditRecord;
+use crate::change::{Change, Kind};
+use crate::command::CommandRow;
+use crate::cost::CostRecord;
+use crate::kept::{self, Kept};
+use crate::node::{NodeRecord, NodeRow};
+use crate::row;
+use crate::session::{SessionRecord, SessionRow};
+use crate::tables::{
     AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
 };
-use crate::store::{StoreError, event};
+use crate::{StoreError, event};
+use hal_base::clock::Time;
+use hal_protocol::alert::Alert;
+use hal_protocol::command::Command;
+use hal_protocol::event::EventView;
+use hal_protocol::who::Who;
 
 /// Who is named in the audit log.
 pub const OPERATOR: &str = "operator via supervisor.db";
@@ -220,7 +220,7 @@ fn whole(columns: &Columns) -> Vec<rusqlite::types::Value> {
 }
 
 /// Carries out what is decided, and says what the mirror has to look at again.
-pub(in crate::store) fn write(
+pub(crate) fn write(
     txn: &WriteTransaction,
     decided: &Decided,
     changes: &mut Vec<Change>,

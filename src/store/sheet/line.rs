@@ -12,18 +12,18 @@ use serde_json::{Map, Value, json};
 
 use super::moment;
 use super::schema::{Column, Holds, Table};
-use crate::base::clock::Time;
-use crate::base::money;
-use crate::protocol::event::EventView;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::Session;
-use crate::store::alert::AlertRow;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Kind;
-use crate::store::cost::CostRecord;
-use crate::store::node::{NodeRecord, NodeRow};
-use crate::store::session::{SessionRecord, SessionRow};
-use crate::store::state::StateRecord;
+use crate::alert::AlertRow;
+use crate::audit::AuditRecord;
+use crate::change::Kind;
+use crate::cost::CostRecord;
+use crate::node::{NodeRecord, NodeRow};
+use crate::session::{SessionRecord, SessionRow};
+use crate::state::StateRecord;
+use hal_base::clock::Time;
+use hal_base::money;
+use hal_protocol::event::EventView;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::Session;
 
 /// Characters of a wrong value that are shown.
 const SHOWN: usize = 60;
@@ -474,7 +474,7 @@ fn dollars(micros: Option<u64>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::session::{Activity, Ask, AskKind, Retry, Tokens};
+    use hal_protocol::session::{Activity, Ask, AskKind, Retry, Tokens};
 
     fn session() -> SessionRecord {
         let mut session = Session::new("s\u{0}1".into(), "n".into(), "p".into(), Time(1_795_450_273_001));

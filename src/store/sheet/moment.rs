@@ -1,6 +1,6 @@
 //! Times as SQLite's own functions write them: `YYYY-MM-DD HH:MM:SS.SSS` in UTC, comparable as text.
 
-use crate::base::clock::Time;
+use hal_base::clock::Time;
 
 /// Before the number of milliseconds of a time that no calendar holds.
 const RAW: &str = "ms:";

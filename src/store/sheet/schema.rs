@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use rusqlite::Connection;
 
-use crate::store::change::Kind;
+use crate::change::Kind;
 
 /// Indexes; made last when a mirror is built.
 pub const INDEXES_SQL: &str = "

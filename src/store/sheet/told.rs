@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::schema::Table;
-use crate::base::clock::Time;
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Kind;
+use crate::audit::AuditRecord;
+use crate::change::Kind;
+use hal_base::clock::Time;
+use hal_protocol::who::Who;
 
 /// What came of one edit.
 #[derive(Debug)]

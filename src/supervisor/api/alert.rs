@@ -9,13 +9,13 @@ use utoipa::IntoParams;
 
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page};
-use crate::protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::who::Who;
-use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::input::{Input, OfIncident};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::Stopped;
+use crate::hub::input::{Input, OfIncident};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::who::Who;
 
 /// Bytes of an incident's name.
 const MOST_ABOUT: usize = 256;

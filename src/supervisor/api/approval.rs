@@ -9,19 +9,19 @@ use utoipa::IntoParams;
 
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::approval::{
+use crate::approvals::whole;
+use crate::asking;
+use crate::hub::Stopped;
+use crate::hub::decide::approval::request;
+use crate::hub::input::{Input, OfApprovals};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::approval::{
     AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SnoozeRequest,
 };
-use crate::protocol::session::AskKind;
-use crate::protocol::who::Who;
-use crate::supervisor::approvals::whole;
-use crate::supervisor::asking;
-use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::decide::approval::request;
-use crate::supervisor::hub::input::{Input, OfApprovals};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use hal_protocol::session::AskKind;
+use hal_protocol::who::Who;
 
 /// Which approvals.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -7,16 +7,16 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, one, page};
-use crate::base::clock::Stopwatch;
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::archive::{Archive, ArchivedRow};
-use crate::protocol::who::Who;
-use crate::store::archive::{Archive as Stored, read};
-use crate::store::sheet::schema::Table;
-use crate::supervisor::auth::did;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::auth::did;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::Stopwatch;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::archive::{Archive, ArchivedRow};
+use hal_protocol::who::Who;
+use hal_store::archive::{Archive as Stored, read};
+use hal_store::sheet::schema::Table;
 
 /// What to look for.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -4,16 +4,16 @@ use axum::Extension;
 use axum::extract::{Path, State};
 
 use super::{Answered, one, page};
-use crate::base::cause::chain;
-use crate::base::clock::Stopwatch;
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::backup::Backup;
-use crate::protocol::who::Who;
-use crate::store::mirror::backup::{Saved, verify as look_through};
-use crate::supervisor::auth::did;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::auth::did;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::cause::chain;
+use hal_base::clock::Stopwatch;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::backup::Backup;
+use hal_protocol::who::Who;
+use hal_store::mirror::backup::{Saved, verify as look_through};
 
 /// Every backup, newest first.
 #[utoipa::path(get, path = "/api/v1/backups", responses((status = 200, body = Answer<Vec<Backup>>), (status = 401, body = Refusal)))]
@@ -28,7 +28,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<Backup>> {
 #[utoipa::path(post, path = "/api/v1/backups", responses((status = 200, body = Answer<Backup>), (status = 500, body = Refusal)))]
 pub async fn make(State(shared): State<Shared>, Extension(who): Extension<Who>) -> Answered<Backup> {
     let began = Stopwatch::start();
-    let made = crate::supervisor::backup::make(&shared).await;
+    let made = crate::backup::make(&shared).await;
     let target = made.as_ref().map(|made| name_of(&made.saved)).map_err(|error| chain(error));
     shared.hub.audit(did(&who, "make_backup", target, began.elapsed()));
     match made {

@@ -6,17 +6,17 @@ use tokio::sync::oneshot;
 
 use super::strict::Body;
 use super::{Answered, one, page};
-use crate::base::clock;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::budget::{
+use crate::hub::Stopped;
+use crate::hub::input::Input;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::budget::{
     AtLimit, Budget, BudgetChange, BudgetRequest, BudgetView, Exposure, Period, RaiseRequest, Scope,
 };
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
 
 /// Every budget with its status; a budget for each session has an entry for each that has used something.
 #[utoipa::path(get, path = "/api/v1/budgets", responses((status = 200, body = Answer<Vec<BudgetView>>), (status = 401, body = Refusal)))]

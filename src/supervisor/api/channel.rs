@@ -5,18 +5,18 @@ use axum::extract::{Path, State};
 use tokio::sync::oneshot;
 
 use super::{Answered, one, page};
-use crate::base::clock::{self, Stopwatch};
-use crate::base::id;
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::channel::{Channel, Trial};
-use crate::protocol::notice::{Notice, NoticeKind, Queued};
-use crate::protocol::who::Who;
-use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::notice::{Delivery, Happening};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::Stopped;
+use crate::hub::input::Input;
+use crate::hub::notice::{Delivery, Happening};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::{self, Stopwatch};
+use hal_base::id;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::channel::{Channel, Trial};
+use hal_protocol::notice::{Notice, NoticeKind, Queued};
+use hal_protocol::who::Who;
 
 /// Every channel.
 #[utoipa::path(get, path = "/api/v1/channels", responses((status = 200, body = Answer<Vec<Channel>>), (status = 401, body = Refusal)))]

@@ -12,17 +12,17 @@ use utoipa::IntoParams;
 
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::store::command::CommandQuery;
-use crate::supervisor::asking;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::view::show_command;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::asking;
+use crate::hub::input::Input;
+use crate::hub::view::show_command;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_store::command::CommandQuery;
 
 /// How long the answer to a cancel waits for the node's word.
 const CANCEL_WAIT: Duration = Duration::from_secs(3);
@@ -114,7 +114,7 @@ pub async fn cancel(
     found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Cancel { id, who, reply }).await?;
-    let command = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    let command = answer.await.map_err(|_| crate::hub::Stopped)??;
     if command.state.is_final() {
         return one(show_command(&command));
     }

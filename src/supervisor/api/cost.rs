@@ -6,17 +6,17 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, given, one, page, reading};
-use crate::base::clock;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::cost::{CostReport, Freshness, ModelPrice};
-use crate::protocol::provider::{ProviderStatus, Standing};
-use crate::rules::price::{Price, dollars_per_million};
-use crate::rules::report::{Adding, Period, Row};
-use crate::store::StoreError;
-use crate::store::cost::CostRecord;
-use crate::supervisor::hub::live::NodeRef;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::live::NodeRef;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::cost::{CostReport, Freshness, ModelPrice};
+use hal_protocol::provider::{ProviderStatus, Standing};
+use hal_rules::price::{Price, dollars_per_million};
+use hal_rules::report::{Adding, Period, Row};
+use hal_store::StoreError;
+use hal_store::cost::CostRecord;
 
 /// The periods that have a name.
 const PERIODS: &str = "today, week (7 days) or month (30 days)";
@@ -45,7 +45,7 @@ pub async fn of_days(
     let period = match (given(query.from), given(query.to)) {
         (None, None) => named(&given(query.period).unwrap_or_else(|| "today".to_owned()))?,
         (Some(from), to) => {
-            let to = to.unwrap_or_else(|| crate::rules::ledger::day_of(now));
+            let to = to.unwrap_or_else(|| hal_rules::ledger::day_of(now));
             Period::between(&from, &to).map_err(ApiError::validation)?
         }
         (None, Some(_)) => return Err(ApiError::validation("to needs from, such as from=2026-11-01")),

@@ -6,15 +6,15 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, given, page, reading, session};
-use crate::base::clock::Time;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::event::EventView;
-use crate::protocol::node::{NodeId, ProjectName};
-use crate::protocol::session::SessionId;
-use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
-use crate::supervisor::hub::view::View;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::view::View;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::Time;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::event::EventView;
+use hal_protocol::node::{NodeId, ProjectName};
+use hal_protocol::session::SessionId;
+use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
 
 /// Which events; also for the live stream.
 #[derive(Debug, Default, Deserialize, IntoParams)]

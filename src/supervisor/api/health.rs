@@ -11,13 +11,13 @@ use utoipa::ToSchema;
 
 use super::cost::add_up;
 use super::reading;
-use crate::base::clock::{self, Time};
-use crate::base::panic::contained;
-use crate::rules::report::Period;
-use crate::store::mirror;
-use crate::store::usage::{Usage, together};
-use crate::supervisor::metrics::Files;
-use crate::supervisor::shared::Shared;
+use crate::metrics::Files;
+use crate::shared::Shared;
+use hal_base::clock::{self, Time};
+use hal_base::panic::contained;
+use hal_rules::report::Period;
+use hal_store::mirror;
+use hal_store::usage::{Usage, together};
 
 /// A component is overloaded when the hub's queue is this full.
 const FULL: f64 = 0.9;
@@ -34,7 +34,7 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<BTreeMap<&'static str, u64>>,
     /// When it was looked at (RFC 3339).
-    #[serde(with = "crate::protocol::api::rfc3339")]
+    #[serde(with = "hal_protocol::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     timestamp: Time,
 }

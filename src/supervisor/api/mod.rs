@@ -29,8 +29,8 @@ use utoipa_axum::routes;
 use super::asking;
 use super::refusal::ApiError;
 use super::shared::Shared;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::store::StoreError;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_store::StoreError;
 
 /// Records on a page when the caller does not say.
 pub const DEFAULT_LIMIT: usize = 100;

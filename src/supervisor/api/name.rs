@@ -8,12 +8,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, given, page, reading};
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::name::{NameKind, Named};
-use crate::store::command::CommandQuery;
-use crate::supervisor::hub::view::View;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::view::View;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::name::{NameKind, Named};
+use hal_store::command::CommandQuery;
 
 /// Names in an answer when nobody says, and at most: who is shown more has to type more.
 const FEW: usize = 20;

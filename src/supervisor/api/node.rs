@@ -8,14 +8,14 @@ use tokio::sync::oneshot;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, given, one, page};
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::node::{Node, NodeId, NodeStatus};
-use crate::protocol::who::Who;
-use crate::supervisor::hub::Stopped;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::Stopped;
+use crate::hub::input::Input;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::node::{Node, NodeId, NodeStatus};
+use hal_protocol::who::Who;
 
 /// Which nodes.
 #[derive(Debug, Deserialize, IntoParams)]

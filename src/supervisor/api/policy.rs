@@ -4,14 +4,14 @@ use axum::extract::{Path, State};
 
 use super::session::unknown;
 use super::{Answered, one};
-use crate::base::clock::{self, Time};
-use crate::protocol::api::{Answer, Refusal};
-use crate::protocol::policy::{Explanation, Halt, Word, moment};
-use crate::protocol::session::SessionId;
-use crate::rules::policy::settings::{Policies, Rule};
-use crate::rules::policy::{Decision, Memory, Subject, decide};
-use crate::store::kept::{HALT_ALL, MEMORY};
-use crate::supervisor::shared::Shared;
+use crate::shared::Shared;
+use hal_base::clock::{self, Time};
+use hal_protocol::api::{Answer, Refusal};
+use hal_protocol::policy::{Explanation, Halt, Word, moment};
+use hal_protocol::session::SessionId;
+use hal_rules::policy::settings::{Policies, Rule};
+use hal_rules::policy::{Decision, Memory, Subject, decide};
+use hal_store::kept::{HALT_ALL, MEMORY};
 
 /// The policies in force.
 #[utoipa::path(get, path = "/api/v1/policies", responses((status = 200, body = Answer<Policies>), (status = 401, body = Refusal)))]

@@ -9,17 +9,17 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, given, one, page};
-use crate::base::clock::{self, Stopwatch, Time};
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::provider::{Bill, Provider, ProviderStatus, Reconciliation};
-use crate::protocol::who::Who;
-use crate::rules::provider::{day_of, start_of, total};
-use crate::rules::reconcile::steps;
-use crate::supervisor::auth::did;
-use crate::supervisor::provider::compare::compare;
-use crate::supervisor::provider::{COMPARED_DAYS, bills_of};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::auth::did;
+use crate::provider::compare::compare;
+use crate::provider::{COMPARED_DAYS, bills_of};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::{self, Stopwatch, Time};
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::provider::{Bill, Provider, ProviderStatus, Reconciliation};
+use hal_protocol::who::Who;
+use hal_rules::provider::{day_of, start_of, total};
+use hal_rules::reconcile::steps;
 
 /// An update is waited for so long; clients wait half a minute at most.
 const LONGEST: Duration = Duration::from_secs(25);

@@ -3,17 +3,17 @@
 use axum::extract::{Path, State};
 
 use super::{Answered, page, reading};
-use crate::base::clock;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::channel::RouteView;
-use crate::protocol::event::EventView;
-use crate::protocol::notice::Notice;
-use crate::rules::route::facts::Facts;
-use crate::rules::route::matcher::Scope;
-use crate::rules::route::{Route, Verdict};
-use crate::supervisor::hub::view::View;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::view::View;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::channel::RouteView;
+use hal_protocol::event::EventView;
+use hal_protocol::notice::Notice;
+use hal_rules::route::facts::Facts;
+use hal_rules::route::matcher::Scope;
+use hal_rules::route::{Route, Verdict};
 
 /// Every route, in the order of the file.
 #[utoipa::path(get, path = "/api/v1/routes", responses((status = 200, body = Answer<Vec<RouteView>>), (status = 401, body = Refusal)))]

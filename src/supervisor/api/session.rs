@@ -10,16 +10,16 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Answered, bounded, given, one, page};
-use crate::base::clock::Time;
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::session::{Session, SessionId, SessionView, Status};
-use crate::rules::command::Known;
-use crate::store::kept::MARKS;
-use crate::store::session::SessionRecord;
-use crate::supervisor::hub::view::View;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::view::View;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::Time;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::session::{Session, SessionId, SessionView, Status};
+use hal_rules::command::Known;
+use hal_store::kept::MARKS;
+use hal_store::session::SessionRecord;
 
 /// Which sessions.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -178,10 +178,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::protocol::mark::{Marks, Said};
-    use crate::store::hub::Store;
-    use crate::store::kept::Kept;
-    use crate::store::state::name;
+    use hal_protocol::mark::{Marks, Said};
+    use hal_store::hub::Store;
+    use hal_store::kept::Kept;
+    use hal_store::state::name;
 
     fn view(sessions: u32) -> View {
         let folder = tempfile::tempdir().unwrap();

@@ -8,18 +8,18 @@ use tokio::sync::oneshot;
 
 use super::strict::Body;
 use super::{Answered, one, page};
-use crate::base::clock;
-use crate::base::id;
-use crate::base::nearest::no_such;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::silence::{Silence, SilenceRequest};
-use crate::protocol::who::Who;
-use crate::rules::route::silence::check;
-use crate::store::kept::SILENCE;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::notice::Happening;
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::hub::input::Input;
+use crate::hub::notice::Happening;
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock;
+use hal_base::id;
+use hal_base::nearest::no_such;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::silence::{Silence, SilenceRequest};
+use hal_protocol::who::Who;
+use hal_rules::route::silence::check;
+use hal_store::kept::SILENCE;
 
 /// Nobody should be silent for ever.
 const LONGEST: u64 = 30 * 86_400;

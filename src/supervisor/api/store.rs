@@ -5,14 +5,14 @@ use axum::extract::State;
 
 use super::strict::Body;
 use super::{Answered, one, page};
-use crate::base::cause::chain;
-use crate::protocol::api::{Answer, Meta, Refusal};
-use crate::protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest};
-use crate::protocol::who::Who;
-use crate::store::StoreError;
-use crate::supervisor::aside::{self, Wanted};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::aside::{self, Wanted};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::cause::chain;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest};
+use hal_protocol::who::Who;
+use hal_store::StoreError;
 
 /// Compares a store that was set aside with the present one.
 #[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]

@@ -16,16 +16,16 @@ use utoipa::IntoParams;
 
 use super::event::EventParams;
 use super::given;
-use crate::base::panic::{Surprised, contained};
-use crate::protocol::api::{Refusal, Verdict};
-use crate::protocol::event::EventView;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::store::StoreError;
-use crate::store::event::{EventFilter, EventQuery, Order};
-use crate::supervisor::live::{Listener, LiveView};
-use crate::supervisor::refusal::ApiError;
-use crate::supervisor::shared::Shared;
+use crate::live::{Listener, LiveView};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::panic::{Surprised, contained};
+use hal_protocol::api::{Refusal, Verdict};
+use hal_protocol::event::EventView;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_store::StoreError;
+use hal_store::event::{EventFilter, EventQuery, Order};
 
 /// Events read from the disk in one step.
 const STEP: usize = 256;

@@ -17,15 +17,15 @@ use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use crate::base::nearest::no_such;
-use crate::protocol::alert::AlertRequest;
-use crate::protocol::approval::{AnswerRequest, SnoozeRequest};
-use crate::protocol::budget::{BudgetRequest, RaiseRequest};
-use crate::protocol::command::CommandRequest;
-use crate::protocol::silence::SilenceRequest;
-use crate::protocol::store::StoreRequest;
-use crate::rules::command::is_argument;
-use crate::supervisor::refusal::ApiError;
+use crate::refusal::ApiError;
+use hal_base::nearest::no_such;
+use hal_protocol::alert::AlertRequest;
+use hal_protocol::approval::{AnswerRequest, SnoozeRequest};
+use hal_protocol::budget::{BudgetRequest, RaiseRequest};
+use hal_protocol::command::CommandRequest;
+use hal_protocol::silence::SilenceRequest;
+use hal_protocol::store::StoreRequest;
+use hal_rules::command::is_argument;
 
 /// Bytes of a name that are shown.
 const MOST_SHOWN: usize = 256;
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_parameter_that_is_not_known_is_refused_naming_the_nearest() {
-        let (_, document) = crate::supervisor::api::routes();
+        let (_, document) = crate::api::routes();
         let known = Parameters::of(&document);
         let said = |path: &str, query: &str| known.stranger(path, "GET", query);
         assert_eq!(said("/api/v1/sessions", "status=idle&limit=3&cursor="), None);

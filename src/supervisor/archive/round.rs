@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Archivist, RETENTION};
-use crate::base::clock::{self, Stopwatch, Time};
-use crate::store::change::Kind;
-use crate::store::retain::{Leaving, Retention};
-use crate::store::usage::together;
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::input::{Alert, Severity};
+use crate::hub::Hub;
+use crate::hub::input::{Alert, Severity};
+use hal_base::clock::{self, Stopwatch, Time};
+use hal_store::change::Kind;
+use hal_store::retain::{Leaving, Retention};
+use hal_store::usage::together;
 
 /// All rows are looked at this often: for what operators moved in time or brought back.
 const WHOLE: Duration = Duration::from_secs(86_400);

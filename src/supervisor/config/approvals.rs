@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::MOST_AGE;
-use crate::base::config::Section;
-use crate::rules::approval::Limits;
+use hal_base::config::Section;
+use hal_rules::approval::Limits;
 
 /// What happens when the time limit is over.
 const ENDS: [&str; 2] = ["deny", "nothing"];

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::base::config::{Section, Value};
-use crate::protocol::budget::{AtLimit, Budget, Period, Scope};
-use crate::rules::budget::{Terms, fault};
-use crate::rules::session::micros;
+use hal_base::config::{Section, Value};
+use hal_protocol::budget::{AtLimit, Budget, Period, Scope};
+use hal_rules::budget::{Terms, fault};
+use hal_rules::session::micros;
 
 /// For how long money may be lent: shorter, and a slow link interrupts turns; longer, and a node that is cut off goes on.
 const LEASE_TIME: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(3600);

@@ -12,8 +12,8 @@ pub use email::{Email, Encryption};
 pub use pagerduty::PagerDuty;
 pub use webhook::Webhook;
 
-use crate::base::config::{Section, Value, token};
-use crate::base::secret::Secret;
+use hal_base::config::{Section, Value, token};
+use hal_base::secret::Secret;
 
 /// Notices of the same name within this time are one, unless the file says otherwise.
 const GROUP: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! `cost`: what tokens cost where the program's own prices do not say it right, and what the providers bill.
 
 use super::provider::{self, Bills};
-use crate::base::config::{Section, Value};
-use crate::rules::price::{DEAREST, Price, Prices, per_million};
+use hal_base::config::{Section, Value};
+use hal_rules::price::{DEAREST, Price, Prices, per_million};
 
 /// The most prices that a file may name: every model there is, a few times.
 const MOST_PRICES: usize = 10_000;
@@ -96,5 +96,5 @@ pub(super) fn rates(provider: &str, section: &Section<'_>) -> Vec<Price> {
 
 /// True for `2026-11-01`.
 fn is_day(text: &str) -> bool {
-    text.len() == 10 && crate::base::clock::Time::parse(&format!("{text}T00:00:00Z")).is_some()
+    text.len() == 10 && hal_base::clock::Time::parse(&format!("{text}T00:00:00Z")).is_some()
 }

@@ -1,7 +1,7 @@
 //! Keys that are accepted and checked, though nothing acts on them yet. A file that asks for something by them gets
 //! a warning, so that nobody believes in an alert or a limit that does not exist.
 
-use crate::base::config::{Section, Value};
+use hal_base::config::{Section, Value};
 
 /// The most seconds, minutes, tries or tokens any of these keys may name: no real setting comes near it.
 const MOST: u32 = 1_000_000_000;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::base::config::{Section, load, token};
-use crate::base::money::Money;
-use crate::base::secret::Secret;
-use crate::protocol::provider::Provider;
-use crate::rules::price::Price;
-use crate::rules::provider::google;
-use crate::rules::reconcile::Threshold;
+use hal_base::config::{Section, load, token};
+use hal_base::money::Money;
+use hal_base::secret::Secret;
+use hal_protocol::provider::Provider;
+use hal_rules::price::Price;
+use hal_rules::provider::google;
+use hal_rules::reconcile::Threshold;
 
 /// The most that any whole number here may name; what is beyond the bounds below is brought within them.
 const MOST: u64 = 1_000_000_000;

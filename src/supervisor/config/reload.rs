@@ -1,7 +1,7 @@
 //! What a running supervisor takes over from a changed file, and what waits for a restart.
 
 use super::Config;
-use crate::base::config::Reload;
+use hal_base::config::Reload;
 
 /// Compares the running configuration with a new one.
 ///
@@ -61,7 +61,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::base::config::{Purpose, Source};
+    use hal_base::config::{Purpose, Source};
 
     fn config(text: &str) -> Config {
         let file = Source { path: Path::new("/tmp/x.json"), bytes: text.as_bytes(), is_open_to_all: false };

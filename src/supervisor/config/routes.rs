@@ -7,12 +7,12 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::channels::Channel;
-use crate::base::config::{Section, Value};
-use crate::base::nearest::nearest;
-use crate::protocol::alert::Severity;
-use crate::rules::route::hours::Quiet;
-use crate::rules::route::matcher::Matcher;
-use crate::rules::route::{DEFAULT, Dedupe, Route};
+use hal_base::config::{Section, Value};
+use hal_base::nearest::nearest;
+use hal_protocol::alert::Severity;
+use hal_rules::route::hours::Quiet;
+use hal_rules::route::matcher::Matcher;
+use hal_rules::route::{DEFAULT, Dedupe, Route};
 
 /// Of a dwell or a cooldown: what was told lately is remembered for a day.
 const SPAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);

@@ -9,9 +9,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 
 use super::TlsConfig;
-use crate::base::config::Section;
-use crate::base::config::machine::{certificates, pem_sentence};
-use crate::base::config::service::{self, Looked};
+use hal_base::config::Section;
+use hal_base::config::machine::{certificates, pem_sentence};
+use hal_base::config::service::{self, Looked};
 
 /// Reads `security.tls`. `None`: TLS is off, or a problem was noted.
 pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {

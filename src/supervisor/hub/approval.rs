@@ -1,9 +1,9 @@
 //! What the view knows of approvals.
 
 use super::view::View;
-use crate::protocol::approval::Approval;
-use crate::protocol::session::SessionId;
-use crate::store::kept::{Kind, OPEN, OVER};
+use hal_protocol::approval::Approval;
+use hal_protocol::session::SessionId;
+use hal_store::kept::{Kind, OPEN, OVER};
 
 impl View {
     /// An approval, open or over.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 use super::input::{Greeted, Link, NotAccepted};
-use crate::protocol::command::{Command, CommandId};
-use crate::protocol::frame::{ToAgent, Watch};
-use crate::protocol::node::NodeId;
+use hal_protocol::command::{Command, CommandId};
+use hal_protocol::frame::{ToAgent, Watch};
+use hal_protocol::node::NodeId;
 
 /// What is done after a commit. When the commit fails none is, and whoever waits is told why.
 #[derive(Debug)]

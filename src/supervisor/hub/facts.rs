@@ -1,11 +1,11 @@
 //! What rules of routes can ask about, as the view knows it.
 
 use super::view::View;
-use crate::base::clock::Time;
-use crate::protocol::notice::Notice;
-use crate::protocol::session::{Session, Status};
-use crate::rules::route::facts::{Facts, NodeFacts, SessionFacts};
-use crate::rules::route::of_alert;
+use hal_base::clock::Time;
+use hal_protocol::notice::Notice;
+use hal_protocol::session::{Session, Status};
+use hal_rules::route::facts::{Facts, NodeFacts, SessionFacts};
+use hal_rules::route::of_alert;
 
 impl View {
     /// Facts of a notice about an alert.

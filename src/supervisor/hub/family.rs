@@ -1,8 +1,8 @@
 //! Sessions and their helpers: who is above and below whom, and what a turn waits for without asking itself.
 
 use super::view::View;
-use crate::protocol::session::{HelperAsk, Session, SessionId, Status};
-use crate::rules;
+use hal_protocol::session::{HelperAsk, Session, SessionId, Status};
+use hal_rules as rules;
 
 /// How far helpers of helpers are followed, down and up; further is broken or a loop.
 const MAX_DEPTH: usize = 16;

@@ -8,9 +8,9 @@ use super::input::{Alert, INPUT_QUEUE, Input, Timed};
 use super::room::Share;
 use super::view::View;
 use super::{Health, Hub, Waiting};
-use crate::base::clock;
-use crate::store::audit::AuditRecord;
-use crate::store::hub::Store;
+use hal_base::clock;
+use hal_store::audit::AuditRecord;
+use hal_store::hub::Store;
 
 impl Hub {
     /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.

@@ -10,11 +10,11 @@
 use super::decide::Work;
 use super::input::{Alert, Input, NotAccepted, Severity, Timed};
 use super::{Owner, Tally};
-use crate::base::clock::{self, Time};
-use crate::protocol::command::{Command, CommandState};
-use crate::store::StoreError;
-use crate::store::hub::{Loaded, SetAside};
-use crate::store::mirror;
+use hal_base::clock::{self, Time};
+use hal_protocol::command::{Command, CommandState};
+use hal_store::StoreError;
+use hal_store::hub::{Loaded, SetAside};
+use hal_store::mirror;
 
 /// What the store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

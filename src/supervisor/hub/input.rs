@@ -10,24 +10,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::notice::Happening;
 use super::settings::Settings;
-use crate::base::clock::Reading;
-use crate::base::id;
-pub use crate::protocol::alert::Severity;
-use crate::protocol::budget::{Budget, BudgetChange};
-use crate::protocol::command::{Command, CommandId, CommandRequest};
-use crate::protocol::frame::{
+use hal_base::clock::Reading;
+use hal_base::id;
+use hal_protocol as protocol;
+pub use hal_protocol::alert::Severity;
+use hal_protocol::budget::{Budget, BudgetChange};
+use hal_protocol::command::{Command, CommandId, CommandRequest};
+use hal_protocol::frame::{
     CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
 };
-use crate::protocol::lease::LeaseRequest;
-use crate::protocol::node::NodeId;
-use crate::protocol::provider::{DayBill, Provider};
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
-use crate::store::command::KeyRecord;
-use crate::store::hub::SetAside;
-use crate::store::mirror::bring::Portion;
-use crate::store::sheet::edit::{Edit, Edits};
-use crate::{protocol, rules};
+use hal_protocol::lease::LeaseRequest;
+use hal_protocol::node::NodeId;
+use hal_protocol::provider::{DayBill, Provider};
+use hal_protocol::who::Who;
+use hal_rules as rules;
+use hal_store::audit::AuditRecord;
+use hal_store::command::KeyRecord;
+use hal_store::hub::SetAside;
+use hal_store::mirror::bring::Portion;
+use hal_store::sheet::edit::{Edit, Edits};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;

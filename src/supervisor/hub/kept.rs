@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::live::Watched;
 use super::view::View;
-use crate::base::clock::Time;
-use crate::protocol::mark::{Marks, Said};
-use crate::protocol::session::{Session, SessionId};
-use crate::store::kept::{FACTS, HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
-use crate::store::state;
+use hal_base::clock::Time;
+use hal_protocol::mark::{Marks, Said};
+use hal_protocol::session::{Session, SessionId};
+use hal_store::kept::{FACTS, HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
+use hal_store::state;
 
 impl View {
     /// The halt that holds for a project, with what was halted, if there is one.

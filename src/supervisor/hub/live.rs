@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 use imbl::{HashMap, OrdMap};
 
 use super::view::View;
-use crate::base::clock::Time;
-use crate::protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
-use crate::protocol::session::SessionId;
-use crate::rules::policy::facts::Facts;
-use crate::store::node::NodeRecord;
+use hal_base::clock::Time;
+use hal_protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
+use hal_protocol::session::SessionId;
+use hal_rules::policy::facts::Facts;
+use hal_store::node::NodeRecord;
 
 /// What is only known while links are up and this process runs. A commit that fails takes nothing of it away.
 #[derive(Clone, Debug, Default)]

@@ -41,16 +41,16 @@ use self::input::{Asked, Greeted, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
 use self::outage::Silent;
 use self::room::{Room, Taken};
 use self::view::View;
-use crate::base::backoff::Backoff;
-use crate::base::cause::chain;
-use crate::base::clock::{self, Time};
-use crate::base::sabotage;
-use crate::protocol::command::{Command, CommandId};
-use crate::protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
-use crate::protocol::node::NodeId;
-use crate::store::StoreError;
-use crate::store::command::{KeyRecord, scoped_key};
-use crate::store::hub::{Batch, Store};
+use hal_base::backoff::Backoff;
+use hal_base::cause::chain;
+use hal_base::clock::{self, Time};
+use hal_base::sabotage;
+use hal_protocol::command::{Command, CommandId};
+use hal_protocol::frame::{CommandFrame, ToAgent, Watch, Welcome};
+use hal_protocol::node::NodeId;
+use hal_store::StoreError;
+use hal_store::command::{KeyRecord, scoped_key};
+use hal_store::hub::{Batch, Store};
 
 /// Inputs taken into one transaction at most. What they hold is bounded by the room there is for it.
 const MOST_INPUTS: usize = 512;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::view::View;
-use crate::base::clock::Time;
-use crate::base::nearest::no_such;
-use crate::protocol::budget::{AtLimit, Budget, BudgetView, Exposure, LoanView, Scope};
-use crate::protocol::session::{Session, SessionId, Status};
-use crate::rules;
-use crate::rules::budget::{Counter, covers, next_period, period_of};
-use crate::rules::command::Refused;
-use crate::rules::lease::{Loan, Room};
-use crate::store::kept::{BUDGET, LEASE, SPENT};
+use hal_base::clock::Time;
+use hal_base::nearest::no_such;
+use hal_protocol::budget::{AtLimit, Budget, BudgetView, Exposure, LoanView, Scope};
+use hal_protocol::session::{Session, SessionId, Status};
+use hal_rules as rules;
+use hal_rules::budget::{Counter, covers, next_period, period_of};
+use hal_rules::command::Refused;
+use hal_rules::lease::{Loan, Room};
+use hal_store::kept::{BUDGET, LEASE, SPENT};
 
 /// How far up helpers of helpers are followed; further is a loop.
 const MAX_DEPTH: usize = 16;

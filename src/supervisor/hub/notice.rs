@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::view::View;
-use crate::protocol::notice::{Notice, Queued};
-use crate::protocol::silence::Silence;
-use crate::protocol::who::Who;
-use crate::rules::notice::Told;
-use crate::store::kept::{QUEUED, TOLD};
+use hal_protocol::notice::{Notice, Queued};
+use hal_protocol::silence::Silence;
+use hal_protocol::who::Who;
+use hal_rules::notice::Told;
+use hal_store::kept::{QUEUED, TOLD};
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]

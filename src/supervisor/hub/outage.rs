@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::live::NodeLink;
 use super::view::View;
-use crate::base::clock::Time;
-use crate::protocol::command::{Command, CommandState};
-use crate::protocol::node::NodeId;
-use crate::rules::command::lapses;
+use hal_base::clock::Time;
+use hal_protocol::command::{Command, CommandState};
+use hal_protocol::node::NodeId;
+use hal_rules::command::lapses;
 
 /// A node that fell silent meanwhile, and when it was last heard of.
 pub type Silent = (NodeId, Time);

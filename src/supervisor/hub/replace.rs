@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Owner, Tally};
-use crate::base::cause::chain;
-use crate::store::StoreError;
+use hal_base::cause::chain;
+use hal_store::StoreError;
 
 impl<T: Tally> Owner<T> {
     /// Puts a store in place that was made from what an operator has restored. The view is made anew from it, and

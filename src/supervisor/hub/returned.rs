@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use super::decide::Work;
 use super::input::Input;
 use super::{Owner, Tally};
-use crate::store::StoreError;
-use crate::store::mirror::bring::Portion;
-use crate::store::mirror::compare::identity_of;
-use crate::store::returned::named;
+use hal_store::StoreError;
+use hal_store::mirror::bring::Portion;
+use hal_store::mirror::compare::identity_of;
+use hal_store::returned::named;
 
 impl<T: Tally> Owner<T> {
     /// Prepares for an input: which of its events are there already.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::protocol::frame::MAX_FRAME_BYTES;
+use hal_protocol::frame::MAX_FRAME_BYTES;
 
 /// Bytes of frames of all agents that may wait for a commit: seconds of work for the disk.
 const ALL: usize = 64 * 1024 * 1024;

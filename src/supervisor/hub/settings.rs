@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::rules::approval::Limits;
-use crate::rules::budget::Terms;
-use crate::rules::dependency::Dependencies;
-use crate::rules::node::Liveness;
-use crate::rules::policy::settings::Policies;
-use crate::rules::price::Prices;
-use crate::rules::route::Routing;
+use hal_rules::approval::Limits;
+use hal_rules::budget::Terms;
+use hal_rules::dependency::Dependencies;
+use hal_rules::node::Liveness;
+use hal_rules::policy::settings::Policies;
+use hal_rules::price::Prices;
+use hal_rules::route::Routing;
 
 /// Heartbeats where nobody says otherwise: five may be missed, one each 30 s.
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(30), missed: 5 };

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
-use crate::base::clock::Time;
-use crate::protocol::alert::Alert;
-use crate::protocol::command::{Command, CommandId};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::rules::lease::Loan;
-use crate::store::hub::Loaded;
-use crate::store::kept::Kept;
-use crate::store::node::NodeRecord;
-use crate::store::session::SessionRecord;
-use crate::store::tail::Tail;
+use hal_base::clock::Time;
+use hal_protocol::alert::Alert;
+use hal_protocol::command::{Command, CommandId};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_rules::lease::Loan;
+use hal_store::hub::Loaded;
+use hal_store::kept::Kept;
+use hal_store::node::NodeRecord;
+use hal_store::session::SessionRecord;
+use hal_store::tail::Tail;
 
 /// What the store holds, and what is found through it. It changes with a transaction only.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ pub struct Stored {
     pub open_alerts: OrdMap<(String, String), u64>,
     /// The number of the next one.
     pub next_alert: u64,
-    /// What the supervisor keeps for itself, by kind and key: see [`crate::store::kept`].
+    /// What the supervisor keeps for itself, by kind and key: see [`hal_store::kept`].
     pub state: OrdMap<String, Arc<Kept>>,
     /// The names of those rows of it that cannot be read.
     pub unreadable: OrdSet<String>,

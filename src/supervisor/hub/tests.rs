@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::base::clock::{Reading, Time};
-use crate::protocol::command::{CommandRequest, CommandState};
-use crate::protocol::event::{Event, EventView, raw};
-use crate::protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
-use crate::protocol::node::Project;
-use crate::protocol::who::Who;
-use crate::rules::budget::Terms;
-use crate::rules::node::Liveness;
-use crate::store::disk::Disk;
-use crate::store::event::EventQuery;
-use crate::store::mirror::bring::Portion;
-use crate::supervisor::hub::input::{Alert, Closer, From, Greeted, Severity};
-use crate::supervisor::hub::settings::Settings;
+use crate::hub::input::{Alert, Closer, From, Greeted, Severity};
+use crate::hub::settings::Settings;
+use hal_base::clock::{Reading, Time};
+use hal_protocol::command::{CommandRequest, CommandState};
+use hal_protocol::event::{Event, EventView, raw};
+use hal_protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
+use hal_protocol::node::Project;
+use hal_protocol::who::Who;
+use hal_rules::budget::Terms;
+use hal_rules::node::Liveness;
+use hal_store::disk::Disk;
+use hal_store::event::EventQuery;
+use hal_store::mirror::bring::Portion;
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
 
@@ -249,7 +249,7 @@ fn what_was_refused_is_not_done_even_if_it_reached_the_disk() {
         assert!(matches!(told.try_recv(), Ok(ToAgent::Welcome(_))));
         assert!(told.try_recv().is_err(), "the node is asked for nothing");
         let all = stage.hub.store().read().unwrap();
-        let query = crate::store::command::CommandQuery { limit: 9, ..Default::default() };
+        let query = hal_store::command::CommandQuery { limit: 9, ..Default::default() };
         let (left, _) = all.commands(&query).unwrap();
         drop(all);
         reached += left.len();
@@ -335,7 +335,7 @@ fn a_failing_disk_is_owned_up_to_once_it_works_again() {
 
 /// What was raised and resolved, as text.
 fn alerts(stage: &Stage) -> Vec<String> {
-    use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
+    use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
     let filter = EventFilter { kinds: vec![KindFilter::parse("alert.*")], ..EventFilter::default() };
     let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
     let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
@@ -372,7 +372,7 @@ fn what_comes_back_and_is_said_again_is_there_once_whichever_is_first() {
     stage.play(all);
     let again = vec![back(vec![old(12, 1), old(13, 3)]), stage.event(4), stage.event(5)];
     stage.play(again);
-    let query = crate::store::event::EventQuery { limit: 100, ..Default::default() };
+    let query = hal_store::event::EventQuery { limit: 100, ..Default::default() };
     let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
     let mut said: Vec<String> =
         page.events.into_iter().map(|event| event.id).filter(|id| id.len() == 2).collect();

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use super::live::{Live, NodeLink, NodeRef};
 use super::settings::Settings;
 use super::stored::Stored;
-use crate::protocol::budget::Budget;
-use crate::protocol::command::{Command, CommandView};
-use crate::protocol::node::Node;
-use crate::protocol::session::{Activity, Session, SessionId, SessionView, Status};
-use crate::rules;
-use crate::rules::command::Place;
-use crate::rules::price::micros;
-use crate::rules::route::index::EventIndex;
-use crate::store::hub::Loaded;
-use crate::store::kept::LEDGER;
+use hal_protocol::budget::Budget;
+use hal_protocol::command::{Command, CommandView};
+use hal_protocol::node::Node;
+use hal_protocol::session::{Activity, Session, SessionId, SessionView, Status};
+use hal_rules as rules;
+use hal_rules::command::Place;
+use hal_rules::price::micros;
+use hal_rules::route::index::EventIndex;
+use hal_store::hub::Loaded;
+use hal_store::kept::LEDGER;
 
 /// Sessions that are looked through for the one that was meant: the hub does nothing else meanwhile.
 const MAX_OFFERED: usize = 1000;

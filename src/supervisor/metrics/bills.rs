@@ -7,12 +7,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::base::clock::Time;
-use crate::protocol::provider::Provider;
-use crate::rules::provider::{day_of, total};
-use crate::store::bill;
-use crate::store::kept::{BILL, PROVIDER};
-use crate::supervisor::hub::view::View;
+use crate::hub::view::View;
+use hal_base::clock::Time;
+use hal_protocol::provider::Provider;
+use hal_rules::provider::{day_of, total};
+use hal_store::bill;
+use hal_store::kept::{BILL, PROVIDER};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Of {

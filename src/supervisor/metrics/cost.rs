@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::protocol::cost::{Amount, CostReport};
+use hal_protocol::cost::{Amount, CostReport};
 
 /// Models with values of their own: names come from coding agents, and a label must not grow without end.
 const MOST_MODELS: usize = 50;

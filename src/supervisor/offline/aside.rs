@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::protocol::store::{Rows, StoreRequest};
-use crate::protocol::who::Who;
-use crate::store::StoreError;
-use crate::store::mirror::offline::Files;
-use crate::supervisor::aside;
-use crate::supervisor::cli::Which;
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::view::View;
-use crate::supervisor::metrics::Metrics;
+use crate::aside;
+use crate::cli::Which;
+use crate::hub::Hub;
+use crate::hub::input::Input;
+use crate::hub::view::View;
+use crate::metrics::Metrics;
+use hal_protocol::store::{Rows, StoreRequest};
+use hal_protocol::who::Who;
+use hal_store::StoreError;
+use hal_store::mirror::offline::Files;
 
 /// Who is named in the audit log.
 const ACTOR: &str = "hal-supervisor store merge";

@@ -9,10 +9,10 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport, Tokio1Executor};
 
-use crate::base::cause::chain;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::supervisor::config::channels::{self, Encryption};
-use crate::supervisor::hub::notice::{Delivery, Parcel};
+use crate::config::channels::{self, Encryption};
+use crate::hub::notice::{Delivery, Parcel};
+use hal_base::cause::chain;
+use hal_protocol::notice::{Notice, NoticeKind};
 
 /// The server answers each command within this.
 const TIMEOUT: Duration = Duration::from_secs(20);

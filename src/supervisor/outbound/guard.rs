@@ -1,12 +1,12 @@
 //! The resolver of webhooks. A name is looked up once; every address it has is checked, and only a checked one is dialled,
 //! so that a name which changes its address in between leads nowhere else. An address that is written in the URL never
-//! reaches a resolver: whoever sends asks [`crate::rules::address::check_host`] first.
+//! reaches a resolver: whoever sends asks [`hal_rules::address::check_host`] first.
 
 use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::rules::address::check;
+use hal_rules::address::check;
 
 /// Looks names up, and gives no address of a name when one of them is closed.
 #[derive(Clone, Copy, Debug)]

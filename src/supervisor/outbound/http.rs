@@ -5,9 +5,9 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, StatusCode};
 
-use crate::base::cause::chain;
-use crate::base::clock;
-use crate::supervisor::hub::notice::Delivery;
+use crate::hub::notice::Delivery;
+use hal_base::cause::chain;
+use hal_base::clock;
 
 /// An answer takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(20);

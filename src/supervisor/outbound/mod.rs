@@ -2,7 +2,7 @@
 //! until it is delivered or refused for good.
 //!
 //! The queue is the hub's and durable. A sender that was killed between sending and storing that it has sent sends
-//! again, with the same identity ([`crate::protocol::notice::Notice::id`]), by which the far side can tell.
+//! again, with the same identity ([`hal_protocol::notice::Notice::id`]), by which the far side can tell.
 
 mod chat;
 mod discord;
@@ -30,11 +30,11 @@ use super::hub::input::{Input, Severity, Symptom};
 use super::hub::notice::{Delivery, Happening, Parcel, Ticket};
 use super::hub::view::View;
 use super::hub::{Hub, Stopped};
-use crate::base::backoff::Backoff;
-use crate::base::clock::{self, Stopwatch, Time};
-use crate::base::task::Tasks;
-use crate::protocol::notice::{Notice, NoticeState, Queued};
-use crate::rules::route::CHANNEL_FAILING;
+use hal_base::backoff::Backoff;
+use hal_base::clock::{self, Stopwatch, Time};
+use hal_base::task::Tasks;
+use hal_protocol::notice::{Notice, NoticeState, Queued};
+use hal_rules::route::CHANNEL_FAILING;
 
 /// The first and the longest pause between tries, unless the far side asks for another.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));

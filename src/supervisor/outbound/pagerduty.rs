@@ -5,11 +5,11 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::http;
-use crate::base::secret::Secret;
-use crate::protocol::alert::Severity;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::supervisor::config::channels;
-use crate::supervisor::hub::notice::{Delivery, Parcel};
+use crate::config::channels;
+use crate::hub::notice::{Delivery, Parcel};
+use hal_base::secret::Secret;
+use hal_protocol::alert::Severity;
+use hal_protocol::notice::{Notice, NoticeKind};
 
 /// Characters of a summary that PagerDuty takes.
 const MOST_SUMMARY: usize = 1024;

@@ -10,12 +10,12 @@ use sha2::Sha256;
 
 use super::guard::{Guarded, Refused};
 use super::http;
-use crate::base::clock;
-use crate::base::secret::Secret;
-use crate::protocol::notice::Notice;
-use crate::rules::address::check_host;
-use crate::supervisor::config::channels;
-use crate::supervisor::hub::notice::{Delivery, Parcel};
+use crate::config::channels;
+use crate::hub::notice::{Delivery, Parcel};
+use hal_base::clock;
+use hal_base::secret::Secret;
+use hal_protocol::notice::Notice;
+use hal_rules::address::check_host;
 
 /// How a key that is written in base64 begins.
 const KEY_PREFIX: &str = "whsec_";

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::bills_of;
-use crate::protocol::provider::{Compared, Provider};
-use crate::rules::provider::plain_model;
-use crate::rules::reconcile::{self, Key, Ours};
-use crate::store::StoreError;
-use crate::store::cost::CostRecord;
-use crate::supervisor::config::CostConfig;
-use crate::supervisor::hub::Hub;
+use crate::config::CostConfig;
+use crate::hub::Hub;
+use hal_protocol::provider::{Compared, Provider};
+use hal_rules::provider::plain_model;
+use hal_rules::reconcile::{self, Key, Ours};
+use hal_store::StoreError;
+use hal_store::cost::CostRecord;
 
 /// Compares the days of these providers, both days included; newest first.
 pub async fn compare(

@@ -5,13 +5,13 @@ use std::time::Duration;
 use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
-use crate::base::backoff::Backoff;
-use crate::base::cause::chain;
-use crate::base::clock::Time;
-use crate::protocol::provider::Provider;
-use crate::rules::provider::trouble::{Again, Trouble};
-use crate::rules::provider::{Days, Page, anthropic, openai};
-use crate::supervisor::config::provider::{Access, Bills};
+use crate::config::provider::{Access, Bills};
+use hal_base::backoff::Backoff;
+use hal_base::cause::chain;
+use hal_base::clock::Time;
+use hal_protocol::provider::Provider;
+use hal_rules::provider::trouble::{Again, Trouble};
+use hal_rules::provider::{Days, Page, anthropic, openai};
 
 /// What providers are told who asks.
 const AGENT: &str = concat!("hal-o-swarm/", env!("CARGO_PKG_VERSION"));

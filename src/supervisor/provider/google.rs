@@ -12,11 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 
 use super::fetch::Fetcher;
-use crate::base::clock::Time;
-use crate::base::secret::Secret;
-use crate::rules::provider::google::{self, Account, Answered};
-use crate::rules::provider::trouble::Trouble;
-use crate::rules::provider::{Days, Page};
+use hal_base::clock::Time;
+use hal_base::secret::Secret;
+use hal_rules::provider::google::{self, Account, Answered};
+use hal_rules::provider::trouble::Trouble;
+use hal_rules::provider::{Days, Page};
 
 /// Looks at a query that runs, each of which waits ten seconds at Google.
 const MOST_LOOKS: u32 = 30;

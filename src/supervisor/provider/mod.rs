@@ -19,15 +19,15 @@ use super::config::CostConfig;
 use super::hub::input::{Billed, Input, Severity, Symptom};
 use super::hub::view::View;
 use super::hub::{Hub, Stopped};
-use crate::base::backoff::Backoff;
-use crate::base::clock::{self, Time};
-use crate::base::task::Tasks;
-use crate::protocol::provider::{DayBill, Provider, ProviderStatus, Standing};
-use crate::rules::provider::trouble::Trouble;
-use crate::rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
-use crate::rules::reconcile;
-use crate::store::bill;
-use crate::store::kept::{BILL, PROVIDER};
+use hal_base::backoff::Backoff;
+use hal_base::clock::{self, Time};
+use hal_base::task::Tasks;
+use hal_protocol::provider::{DayBill, Provider, ProviderStatus, Standing};
+use hal_rules::provider::trouble::Trouble;
+use hal_rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
+use hal_rules::reconcile;
+use hal_store::bill;
+use hal_store::kept::{BILL, PROVIDER};
 
 /// After a failure it is tried again after this at first, and never later than the next time anyway.
 const AGAIN: Duration = Duration::from_secs(60);

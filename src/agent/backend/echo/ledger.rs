@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Mutex;
 
-use crate::protocol::session::SessionId;
+use hal_protocol::session::SessionId;
 
 /// The variable that names the file. Without it nothing is written.
 const VARIABLE: &str = "HAL_ECHO_LEDGER";

@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{BackendError, Deed, Heard, Known, Memory, Opening, Reports, Settled};
-use crate::base::clock;
-use crate::protocol::command::CommandId;
-use crate::protocol::event::what::What;
-use crate::protocol::session::{Activity, Session, SessionId, Tokens};
-use crate::rules;
+use hal_base::clock;
+use hal_protocol::command::CommandId;
+use hal_protocol::event::what::What;
+use hal_protocol::session::{Activity, Session, SessionId, Tokens};
+use hal_rules as rules;
 use ledger::Ledger;
 use report::Voice;
 use turn::{Answer, Turn};
@@ -400,7 +400,7 @@ fn title_of(prompt: &str) -> String {
 /// A remembered session after the process that ran it has ended.
 fn as_it_is_now(session: &Session) -> Session {
     let mut seen = session.clone();
-    if !matches!(rules::session::status(session), crate::protocol::session::Status::Ended) {
+    if !matches!(rules::session::status(session), hal_protocol::session::Status::Ended) {
         if matches!(seen.activity, Activity::Busy | Activity::Retry(_)) {
             seen.error = Some("the agent was restarted during the turn".into());
         }

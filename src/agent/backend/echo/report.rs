@@ -4,14 +4,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Message, Slot, mark_of};
-use crate::agent::backend::{Happening, Heard, Reports};
-use crate::base::clock::Time;
-use crate::base::{clock, id, sabotage};
-use crate::protocol::event::kind::Kind;
-use crate::protocol::event::part::{Content, Part, Words};
-use crate::protocol::event::what::{Delta, MessageTold, Role, SessionTold, What};
-use crate::protocol::event::{raw, write};
-use crate::protocol::session::{Model, SessionId};
+use crate::backend::{Happening, Heard, Reports};
+use hal_base::clock::Time;
+use hal_base::{clock, id, sabotage};
+use hal_protocol::event::kind::Kind;
+use hal_protocol::event::part::{Content, Part, Words};
+use hal_protocol::event::what::{Delta, MessageTold, Role, SessionTold, What};
+use hal_protocol::event::{raw, write};
+use hal_protocol::session::{Model, SessionId};
 
 /// The model that is said to answer.
 pub(super) const MODEL: &str = "echo-1";

@@ -60,7 +60,7 @@ fn word(line: &str) -> Option<Step> {
         "ask" => Step::Ask(text()?),
         "question" => Step::Question(text()?),
         "fail" => Step::Fail(text()?),
-        "cost" => Step::Cost(crate::rules::session::micros(rest.trim_start_matches('$').parse().ok()?)?),
+        "cost" => Step::Cost(hal_rules::session::micros(rest.trim_start_matches('$').parse().ok()?)?),
         "tokens" => {
             let (input, output) = rest.split_once(char::is_whitespace)?;
             Step::Tokens(input.parse().ok()?, output.trim().parse().ok()?)

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::agent::backend::{HEARD_QUEUE, Known};
-use crate::base::clock::Time;
-use crate::protocol::event::form;
-use crate::protocol::session::{AskKind, Status};
+use crate::backend::{HEARD_QUEUE, Known};
+use hal_base::clock::Time;
+use hal_protocol::event::form;
+use hal_protocol::session::{AskKind, Status};
 
 /// What a desk would see: the events folded into one session.
 struct Ear {
@@ -21,7 +21,7 @@ struct Ear {
 impl Ear {
     fn new(heard: mpsc::Receiver<Heard>) -> Self {
         let session =
-            crate::protocol::session::Session::new("echo_1".into(), "node".into(), "shop".into(), Time(1));
+            hal_protocol::session::Session::new("echo_1".into(), "node".into(), "shop".into(), Time(1));
         Self { heard, session, kinds: Vec::new(), mark: None }
     }
 

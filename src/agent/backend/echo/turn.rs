@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars};
 use super::script::{self, Step};
 use super::{Message, OpenAsk, Shared};
-use crate::base::clock::{self, Stopwatch, Time};
-use crate::protocol::approval::{Choice, Question};
-use crate::protocol::event::failure::{Failure, FailureKind, says_limited};
-use crate::protocol::event::part::{Content, ToolCause, ToolInput, ToolKind, ToolState, ToolUse, Words};
-use crate::protocol::event::what::{
+use hal_base::clock::{self, Stopwatch, Time};
+use hal_protocol::approval::{Choice, Question};
+use hal_protocol::event::failure::{Failure, FailureKind, says_limited};
+use hal_protocol::event::part::{Content, ToolCause, ToolInput, ToolKind, ToolState, ToolUse, Words};
+use hal_protocol::event::what::{
     MessageTold, PermissionAsked, QuestionAsked, Replied, ReplyTold, Role, TurnTold, What,
 };
-use crate::protocol::session::{SessionId, Todo, Tokens};
+use hal_protocol::session::{SessionId, Todo, Tokens};
 
 /// Characters of text that count as one token where the script does not say.
 const CHARS_PER_TOKEN: u64 = 4;

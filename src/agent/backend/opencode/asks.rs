@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::words::AskInfo;
-use crate::protocol::session::AskKind;
+use hal_protocol::session::AskKind;
 
 /// Requests remembered at most; more than can wait at the same time.
 const MOST: usize = 4096;
@@ -77,7 +77,7 @@ fn named(data: &RawValue) -> Option<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::raw;
+    use hal_protocol::event::raw;
     use serde_json::json;
 
     #[test]

@@ -10,9 +10,9 @@ use super::hear::{Fate, fate, plain_kind};
 use super::tracker::Tracker;
 use super::words::{SessionInfo, Stored};
 use super::{Directories, hear};
-use crate::agent::backend::BackendError;
-use crate::base::clock::Time;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendError;
+use hal_base::clock::Time;
+use hal_protocol::session::SessionId;
 
 /// Sessions that one question can name: opencode makes one expression of them, and its database takes no deeper one
 /// than a thousand. A session that is not named is given whole, so they must all be named.

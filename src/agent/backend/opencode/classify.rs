@@ -4,10 +4,10 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::protocol::event::failure::{FailureKind, says_limited};
-use crate::protocol::event::kind::Kind;
-use crate::protocol::event::part::{ToolCause, ToolKind};
-use crate::protocol::event::raw;
+use hal_protocol::event::failure::{FailureKind, says_limited};
+use hal_protocol::event::kind::Kind;
+use hal_protocol::event::part::{ToolCause, ToolKind};
+use hal_protocol::event::raw;
 
 /// The name of a failure that is none: the turn was stopped.
 pub const ABORTED: &str = "MessageAbortedError";
@@ -84,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::event::form;
+    use hal_protocol::event::form;
 
     #[test]
     fn our_words_stand_beside_opencodes_and_mean_what_events_without_them_mean() {

@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
 use super::causes::Causes;
-use crate::agent::backend::BackendError;
-use crate::base::secret::Secret;
+use crate::backend::BackendError;
+use hal_base::secret::Secret;
 
 /// The name used in errors.
 pub const NAME: &str = "opencode";

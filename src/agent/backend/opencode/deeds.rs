@@ -8,10 +8,10 @@ use super::look::{self, Doings, is_plain};
 use super::prompt::{Wish, after_the_last_message, create, prompt};
 use super::words::AskInfo;
 use super::{FOREIGN, Shared, Up, existing};
-use crate::agent::backend::{BackendError, Deed};
-use crate::protocol::command::CommandId;
-use crate::protocol::session::{AskKind, SessionId, Status};
-use crate::rules::session as rules;
+use crate::backend::{BackendError, Deed};
+use hal_protocol::command::CommandId;
+use hal_protocol::session::{AskKind, SessionId, Status};
+use hal_rules::session as rules;
 
 /// Carries out a deed; see [`super::super::Backend::carry_out`].
 pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Result<String, BackendError> {

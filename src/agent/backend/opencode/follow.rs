@@ -4,9 +4,9 @@ use super::catch_up::unheard;
 use super::hear::plain_kind;
 use super::stream::{EndOfStream, Listener, field};
 use super::words::{MessageInfo, SessionInfo};
-use crate::agent::backend::BackendError;
-use crate::base::clock::now;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendError;
+use hal_base::clock::now;
+use hal_protocol::session::SessionId;
 
 impl Listener<'_> {
     /// Reports what other opencodes have stored in the sessions of our projects.

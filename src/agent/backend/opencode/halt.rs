@@ -13,10 +13,10 @@ use super::prompt::hear_of;
 use super::tools::{sweep_tools, tools};
 use super::words::SessionInfo;
 use super::{Note, Shared, Up};
-use crate::agent::backend::{BackendError, Happening, Heard};
-use crate::base::clock::now;
-use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use crate::backend::{BackendError, Happening, Heard};
+use hal_base::clock::now;
+use hal_protocol::event::raw;
+use hal_protocol::session::SessionId;
 
 /// How long an abort may take, and then the turn to end.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);

@@ -17,9 +17,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::base::clock::Time;
-use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use hal_base::clock::Time;
+use hal_protocol::event::raw;
+use hal_protocol::session::SessionId;
 
 /// What becomes of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

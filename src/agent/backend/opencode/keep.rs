@@ -14,10 +14,10 @@ use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
 use super::{FOREIGN, Link, Shared, Up, version};
-use crate::agent::backend::{Heard, Memory};
-use crate::base::backoff::Backoff;
-use crate::base::cause::chain;
-use crate::base::id::fresh_secret;
+use crate::backend::{Heard, Memory};
+use hal_base::backoff::Backoff;
+use hal_base::cause::chain;
+use hal_base::id::fresh_secret;
 
 /// Waits between starts: an opencode that cannot start is tried again for ever, but not often.
 const FIRST_WAIT: Duration = Duration::from_secs(1);

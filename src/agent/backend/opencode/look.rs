@@ -16,11 +16,11 @@ use super::classify::ABORTED;
 use super::client::{CALL_LIMIT, Call, Client, NAME};
 use super::tracker::Tracker;
 use super::words::{AskInfo, Health, Message, SessionInfo, StatusInfo};
-use crate::agent::backend::BackendError;
-use crate::base::clock::{Time, now};
-use crate::protocol::node::{NodeId, ProjectName};
-use crate::protocol::session::{Activity, Ask, AskKind, Context, Model, Retry, Session, SessionId, Tokens};
-use crate::rules::session as rules;
+use crate::backend::BackendError;
+use hal_base::clock::{Time, now};
+use hal_protocol::node::{NodeId, ProjectName};
+use hal_protocol::session::{Activity, Ask, AskKind, Context, Model, Retry, Session, SessionId, Tokens};
+use hal_rules::session as rules;
 
 /// Sessions looked at per directory, the latest first; older ones have nothing new to say.
 pub const SESSIONS_MAX: usize = 500;

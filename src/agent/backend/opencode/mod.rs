@@ -53,12 +53,12 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::backend::{BackendError, Deed, Memory, Opening, Reports, Settled};
-use crate::base::task::Tasks;
-use crate::protocol::command::CommandId;
-use crate::protocol::session::SessionId;
+use crate::backend::{BackendError, Deed, Memory, Opening, Reports, Settled};
 use asks::Asks;
 use client::{Client, NAME};
+use hal_base::task::Tasks;
+use hal_protocol::command::CommandId;
+use hal_protocol::session::SessionId;
 use places::Places;
 
 /// How long a deed waits for an opencode that is being started.

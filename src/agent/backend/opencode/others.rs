@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::client::{Call, Client};
 use super::tracker::Tracker;
 use super::words::{MessageInfo, SessionInfo};
-use crate::agent::backend::BackendError;
-use crate::base::clock::Time;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendError;
+use hal_base::clock::Time;
+use hal_protocol::session::SessionId;
 
 /// How often it is looked. A look is one question to an index of the database.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);

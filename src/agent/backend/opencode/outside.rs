@@ -18,10 +18,10 @@ use super::halt::family;
 use super::hear::time_of;
 use super::look;
 use super::words::{SessionInfo, StatusInfo};
-use crate::agent::backend::BackendError;
-use crate::base::clock::Time;
-use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendError;
+use hal_base::clock::Time;
+use hal_protocol::event::raw;
+use hal_protocol::session::SessionId;
 
 /// Answers of ours that opencode has not told of; more are forgotten, the oldest first.
 const MOST: usize = 256;

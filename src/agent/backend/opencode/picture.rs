@@ -8,8 +8,8 @@ use super::look::{Looker, Sight};
 use super::places::News;
 use super::stream::{EndOfStream, Failure, Listener};
 use super::turns::{NO_ANSWER, Turns};
-use crate::agent::backend::Heard;
-use crate::protocol::session::{Activity, SessionId};
+use crate::backend::Heard;
+use hal_protocol::session::{Activity, SessionId};
 
 /// Nothing is about to begin when no session was heard of for this long.
 const QUIET: Duration = Duration::from_secs(3);

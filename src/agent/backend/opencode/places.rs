@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use super::client::{CALL_LIMIT, Client};
 use super::look::{self, is_well};
 use super::{Directories, NAME};
-use crate::agent::backend::BackendError;
+use crate::backend::BackendError;
 
 /// How often the files are looked at, and how often opencode is asked about a directory again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

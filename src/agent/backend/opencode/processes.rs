@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn marked_processes_and_their_descendants_end() {
-        let mark = crate::base::id::fresh_secret();
+        let mark = hal_base::id::fresh_secret();
         // The second sleep has left its session and its parent, and has no mark of its own.
         let mut shell = tokio::process::Command::new("sh")
             .args(["-c", "trap '' TERM; setsid sleep 1000 & env -i sleep 1001"])

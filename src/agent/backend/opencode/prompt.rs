@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::client::{Call, Client, NAME};
 use super::words::{AgentInfo, Message, Providers, SessionInfo};
 use super::{Note, Shared, existing, hear, look};
-use crate::agent::backend::BackendError;
-use crate::base::clock::{Time, now};
-use crate::base::nearest::no_such;
-use crate::protocol::command::CommandId;
-use crate::protocol::session::SessionId;
+use crate::backend::BackendError;
+use hal_base::clock::{Time, now};
+use hal_base::nearest::no_such;
+use hal_protocol::command::CommandId;
+use hal_protocol::session::SessionId;
 
 /// Characters of a title that is made from a prompt.
 const TITLE_MAX: usize = 80;

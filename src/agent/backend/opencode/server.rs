@@ -20,10 +20,10 @@ use super::client::{Call, Client};
 use super::processes::MARK;
 use super::version;
 use super::words::Health;
-use crate::agent::backend::BackendError;
-use crate::base::child;
-use crate::base::id::fresh_secret;
-use crate::base::secret::Secret;
+use crate::backend::BackendError;
+use hal_base::child;
+use hal_base::id::fresh_secret;
+use hal_base::secret::Secret;
 
 /// How a missing or unfit opencode is put right.
 pub const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";

@@ -6,9 +6,9 @@ use super::look::{self, Doings, Turns};
 use super::prompt::{is_made_by, is_message_of};
 use super::words::Message;
 use super::{Shared, real, text};
-use crate::agent::backend::{BackendError, Deed, Settled};
-use crate::protocol::command::CommandId;
-use crate::protocol::session::{AskKind, SessionId};
+use crate::backend::{BackendError, Deed, Settled};
+use hal_protocol::command::CommandId;
+use hal_protocol::session::{AskKind, SessionId};
 
 /// Messages looked through for a prompt; the newest ones, and a prompt that must be settled is new.
 const MESSAGES_MAX: &str = "200";

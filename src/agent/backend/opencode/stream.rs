@@ -22,11 +22,11 @@ use super::places::Watch;
 use super::tracker::Tracker;
 use super::words::{ErrorInfo, MessageInfo, Providers, SessionInfo, StatusInfo};
 use super::{Note, Shared};
-use crate::agent::backend::{BackendError, HEARD_QUEUE, Happening, Heard};
-use crate::base::backoff::Backoff;
-use crate::base::clock::now;
-use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use crate::backend::{BackendError, HEARD_QUEUE, Happening, Heard};
+use hal_base::backoff::Backoff;
+use hal_base::clock::now;
+use hal_protocol::event::raw;
+use hal_protocol::session::SessionId;
 
 /// opencode sends a heartbeat every 10 s, so a stream that is silent for this long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(25);

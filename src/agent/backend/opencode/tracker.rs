@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::turns::Turns;
-use crate::agent::backend::Memory;
-use crate::protocol::session::{Activity, SessionId};
+use crate::backend::Memory;
+use hal_protocol::session::{Activity, SessionId};
 
 /// The stream's memory. It lives as long as the backend, over restarts of opencode. It holds a few hundred bytes for
 /// each session that exists, and forgets those that are deleted.

@@ -9,10 +9,10 @@ use super::Shared;
 use super::outside::{self, Replied};
 use super::stream::{EndOfStream, Listener, field};
 use super::words::StatusInfo;
-use crate::agent::backend::{Happening, Heard};
-use crate::base::clock::now;
-use crate::protocol::event::raw;
-use crate::protocol::session::SessionId;
+use crate::backend::{Happening, Heard};
+use hal_base::clock::now;
+use hal_protocol::event::raw;
+use hal_protocol::session::SessionId;
 
 impl Listener<'_> {
     /// Says what is wrong with a turn before an event that tells its end: whoever waits for that is to see how it ended.

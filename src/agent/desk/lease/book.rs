@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock;
-use crate::base::id;
-use crate::protocol::event::raw;
-use crate::protocol::event::what::What;
-use crate::protocol::lease::{self, Cover, Lease, LeaseEnd, Verdict};
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Model, SessionId};
-use crate::rules::lease::Held;
-use crate::rules::session::micros;
-use crate::store::journal::{Change, NewEvent};
+use hal_base::clock;
+use hal_base::id;
+use hal_protocol::event::raw;
+use hal_protocol::event::what::What;
+use hal_protocol::lease::{self, Cover, Lease, LeaseEnd, Verdict};
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::{Model, SessionId};
+use hal_rules::lease::Held;
+use hal_rules::session::micros;
+use hal_store::journal::{Change, NewEvent};
 
 /// The journal's key of the cover, among the names of leases.
 pub const COVER: &str = "cover";

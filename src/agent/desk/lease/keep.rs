@@ -7,19 +7,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{First, HeldSession, Leases, Sessions, root_of};
-use crate::agent::backend::BackendKind;
-use crate::agent::backend::Deed;
-use crate::agent::backends::Backends;
-use crate::agent::desk::{Say, View};
-use crate::base::{clock, id};
-use crate::protocol::budget::AtLimit;
-use crate::protocol::command::CommandId;
-use crate::protocol::event::raw;
-use crate::protocol::frame::FromAgent;
-use crate::protocol::lease::{INTERRUPTED, Interrupted, LeaseRequest};
-use crate::protocol::session::SessionId;
-use crate::rules::lease::Next;
-use crate::store::journal::{Change, NewEvent};
+use crate::backend::BackendKind;
+use crate::backend::Deed;
+use crate::backends::Backends;
+use crate::desk::{Say, View};
+use hal_base::{clock, id};
+use hal_protocol::budget::AtLimit;
+use hal_protocol::command::CommandId;
+use hal_protocol::event::raw;
+use hal_protocol::frame::FromAgent;
+use hal_protocol::lease::{INTERRUPTED, Interrupted, LeaseRequest};
+use hal_protocol::session::SessionId;
+use hal_rules::lease::Next;
+use hal_store::journal::{Change, NewEvent};
 
 /// Nothing is due: the next change wakes us.
 const NEVER: Duration = Duration::from_secs(24 * 3600);

@@ -18,15 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 use super::{Held as HeldSession, Say, View};
-use crate::agent::outbox::{Closed, Outbox};
-use crate::base::clock::Stopwatch;
-use crate::protocol::event::what::What;
-use crate::protocol::lease::{Cover, Lease, Verdict};
-use crate::protocol::node::ProjectName;
-use crate::protocol::session::{Model, Session, SessionId, Tokens};
-use crate::rules::budget::used;
-use crate::store::journal::Change;
+use crate::outbox::{Closed, Outbox};
 use book::{Book, Row};
+use hal_base::clock::Stopwatch;
+use hal_protocol::event::what::What;
+use hal_protocol::lease::{Cover, Lease, Verdict};
+use hal_protocol::node::ProjectName;
+use hal_protocol::session::{Model, Session, SessionId, Tokens};
+use hal_rules::budget::used;
+use hal_store::journal::Change;
 
 pub use book::First;
 

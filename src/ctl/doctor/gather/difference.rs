@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::machine;
-use crate::ctl::scrub::Scrubber;
+use crate::scrub::Scrubber;
 
 /// Lines that are shown; the others are counted.
 const MOST_SHOWN: usize = 20;

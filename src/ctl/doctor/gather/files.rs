@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Place;
-use crate::base::clock::{Time, now};
-use crate::base::file;
-use crate::ctl::cli::duration;
-use crate::ctl::doctor::facts::{Config, Files};
-use crate::store::mirror::backup::{Rules, list, sessions};
+use crate::cli::duration;
+use crate::doctor::facts::{Config, Files};
+use hal_base::clock::{Time, now};
+use hal_base::file;
+use hal_store::mirror::backup::{Rules, list, sessions};
 
 /// How a SQLite file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";

@@ -1,7 +1,7 @@
 //! Rules of a firewall that turn away what goes to the supervisor's port.
 
-use crate::ctl::doctor::facts::{Barrier, Facts, Reach};
-use crate::ctl::tool::{QUICK, Tools};
+use crate::doctor::facts::{Barrier, Facts, Reach};
+use crate::tool::{QUICK, Tools};
 
 /// Looks at all firewalls that can be asked.
 pub async fn barriers(tools: &Tools, facts: &Facts, notes: &mut Vec<String>) -> Vec<Barrier> {

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::clock::Time;
-use crate::base::config::MAX_FILE_BYTES;
-use crate::base::file;
-use crate::ctl::doctor::facts::{Disk, Kind};
-use crate::protocol::default;
+use crate::doctor::facts::{Disk, Kind};
+use hal_base::clock::Time;
+use hal_base::config::MAX_FILE_BYTES;
+use hal_base::file;
+use hal_protocol::default;
 
 /// A socket that listens, in the words of /proc/net/tcp.
 const LISTENS: &str = "0A";

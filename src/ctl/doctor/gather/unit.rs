@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Place;
-use crate::base::memory::{self, Memory};
-use crate::ctl::tool::{QUICK, Tools};
+use crate::tool::{QUICK, Tools};
+use hal_base::memory::{self, Memory};
 
 /// What is asked of a unit.
 const PROPERTIES: &str = "LoadState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,MainPID,\

@@ -11,15 +11,15 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::{Place, database, machine, token};
-use crate::base::clock::{Stopwatch, Time, now};
-use crate::base::exit::Failure;
-use crate::base::tls;
-use crate::ctl::client::{Client, Query};
-use crate::ctl::discover::{self, Origin, Target, read_url};
-use crate::ctl::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
-use crate::protocol::alert::Alert;
-use crate::protocol::default;
-use crate::protocol::node::Node;
+use crate::client::{Client, Query};
+use crate::discover::{self, Origin, Target, read_url};
+use crate::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
+use hal_base::clock::{Stopwatch, Time, now};
+use hal_base::exit::Failure;
+use hal_base::tls;
+use hal_protocol::alert::Alert;
+use hal_protocol::default;
+use hal_protocol::node::Node;
 
 /// How long a name may take to be resolved, and a connection to be made.
 const STEP: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! Processes, their units, configurations and memory.
 
-use crate::ctl::doctor::facts::{Backup, Daemon, Facts, Kind};
-use crate::ctl::doctor::finding::{Finding, Incident, Remedy};
-use crate::ctl::print::text::bytes;
-use crate::protocol::alert::Severity;
+use crate::doctor::facts::{Backup, Daemon, Facts, Kind};
+use crate::doctor::finding::{Finding, Incident, Remedy};
+use crate::print::text::bytes;
+use hal_protocol::alert::Severity;
 
 /// More restarts than this mean that something is wrong: three happen in an upgrade that goes badly.
 const MANY_RESTARTS: u64 = 3;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::ctl::doctor::facts::{Facts, Told};
-use crate::ctl::doctor::finding::{Finding, Incident};
-use crate::protocol::alert::{Alert, Severity};
-use crate::protocol::default;
-use crate::protocol::node::{Node, NodeStatus};
+use crate::doctor::facts::{Facts, Told};
+use crate::doctor::finding::{Finding, Incident};
+use hal_protocol::alert::{Alert, Severity};
+use hal_protocol::default;
+use hal_protocol::node::{Node, NodeStatus};
 
 /// Events that a node holds and the supervisor does not have: more is no passing burst.
 const FAR_BEHIND: u64 = 10_000;

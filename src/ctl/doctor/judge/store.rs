@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::ctl::doctor::facts::{Facts, Files, Kind};
-use crate::ctl::doctor::finding::{Finding, Incident, Remedy};
-use crate::ctl::print::text::{bytes, span};
-use crate::protocol::alert::Severity;
+use crate::doctor::facts::{Facts, Files, Kind};
+use crate::doctor::finding::{Finding, Incident, Remedy};
+use crate::print::text::{bytes, span};
+use hal_protocol::alert::Severity;
 
 /// What was set aside longer ago than this is known.
 const NEWS: Duration = Duration::from_secs(7 * 86_400);

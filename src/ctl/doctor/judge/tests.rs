@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::base::clock::Time;
-use crate::base::memory::Memory;
-use crate::ctl::doctor::facts::{Backup, Config, Daemon, Disk, End, Files, Kind, Port, Reach, Told, Whose};
-use crate::ctl::doctor::finding::Remedy;
-use crate::protocol::alert::{Alert, Severity};
-use crate::protocol::node::{Journal, Node, NodeStatus, Resources};
+use crate::doctor::facts::{Backup, Config, Daemon, Disk, End, Files, Kind, Port, Reach, Told, Whose};
+use crate::doctor::finding::Remedy;
+use hal_base::clock::Time;
+use hal_base::memory::Memory;
+use hal_protocol::alert::{Alert, Severity};
+use hal_protocol::node::{Journal, Node, NodeStatus, Resources};
 
 const NOW: Time = Time(1_000_000_000_000);
 const MIB: u64 = 1 << 20;

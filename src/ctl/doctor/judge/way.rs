@@ -1,8 +1,8 @@
 //! The way to the supervisor: ports, names, firewalls, tokens, clocks.
 
-use crate::ctl::doctor::facts::{End, Facts, Kind, Reach, Whose};
-use crate::ctl::doctor::finding::{Finding, Incident, Remedy};
-use crate::protocol::alert::Severity;
+use crate::doctor::facts::{End, Facts, Kind, Reach, Whose};
+use crate::doctor::finding::{Finding, Incident, Remedy};
+use hal_protocol::alert::Severity;
 
 /// A supervisor that runs where nothing listens, or a port that somebody else has.
 pub fn port(facts: &Facts) -> Vec<Finding> {

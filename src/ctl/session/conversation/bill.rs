@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::base::clock::Time;
-use crate::ctl::print::text::{money, number, span};
-use crate::protocol::event::what::MessageTold;
-use crate::protocol::session::Tokens;
-use crate::rules::session::micros;
+use crate::print::text::{money, number, span};
+use hal_base::clock::Time;
+use hal_protocol::event::what::MessageTold;
+use hal_protocol::session::Tokens;
+use hal_rules::session::micros;
 
 /// The bill of a conversation: what its messages cost, and how much of that was shown already.
 #[derive(Debug, Default)]

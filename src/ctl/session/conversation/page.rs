@@ -2,8 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::base::clock::Time;
-use crate::ctl::print::text::{clean, clock, day};
+use crate::print::text::{clean, clock, day};
+use hal_base::clock::Time;
 
 /// The width of the column with the speakers, without the gap after it.
 const SPEAKER_WIDTH: usize = 9;

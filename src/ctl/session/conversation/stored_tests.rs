@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex};
 use clap::Parser;
 
 use super::Conversation;
-use crate::base::clock::Time;
-use crate::ctl::cli::Cli;
-use crate::ctl::print::Screen;
-use crate::protocol::event::EventView;
-use crate::rules::policy::Name;
-use crate::rules::policy::replay::Replay;
-use crate::rules::policy::settings::{Act, Limits, Policies, Rule};
-use crate::rules::route::facts::{EventFacts, Facts};
-use crate::rules::route::matcher::Matcher;
+use crate::cli::Cli;
+use crate::print::Screen;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_rules::policy::Name;
+use hal_rules::policy::replay::Replay;
+use hal_rules::policy::settings::{Act, Limits, Policies, Rule};
+use hal_rules::route::facts::{EventFacts, Facts};
+use hal_rules::route::matcher::Matcher;
 
 const EVENTS: &str = include_str!("../../../../tests/fixtures/stored/events.jsonl");
 

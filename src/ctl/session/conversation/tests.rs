@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::event::raw;
+use hal_protocol::event::raw;
 
 fn event(at: i64, kind: &str, data: &Value) -> EventView {
     EventView {

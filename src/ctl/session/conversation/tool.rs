@@ -1,7 +1,7 @@
 //! What a tool was given and what it gave, in few lines.
 
-use crate::ctl::print::text::{one_line, short};
-use crate::protocol::event::part::ToolUse;
+use crate::print::text::{one_line, short};
+use hal_protocol::event::part::ToolUse;
 
 /// Characters of one line of a tool's input or result.
 pub const MAX_LINE: usize = 200;

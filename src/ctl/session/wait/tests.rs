@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::clock::Time;
-use crate::protocol::event::{EventView, raw};
-use crate::protocol::session::{SessionView, Tokens};
+use hal_base::clock::Time;
+use hal_protocol::event::{EventView, raw};
+use hal_protocol::session::{SessionView, Tokens};
 
 fn view(status: Status) -> SessionView {
     SessionView {

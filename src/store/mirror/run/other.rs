@@ -3,16 +3,16 @@
 use rusqlite::Connection;
 
 use super::Runner;
-use crate::base::cause::chain;
-use crate::base::clock::Stopwatch;
-use crate::base::progress::Progress;
-use crate::store::StoreError;
-use crate::store::mirror::apply::{Given, Standing};
-use crate::store::mirror::classify::{self, Found, check};
-use crate::store::mirror::file::{remove_sides, side};
-use crate::store::mirror::start::{First, make_from, make_way, newer_events, set_aside};
-use crate::store::mirror::{ops, salvage};
-use crate::store::sheet::schema;
+use crate::StoreError;
+use crate::mirror::apply::{Given, Standing};
+use crate::mirror::classify::{self, Found, check};
+use crate::mirror::file::{remove_sides, side};
+use crate::mirror::start::{First, make_from, make_way, newer_events, set_aside};
+use crate::mirror::{ops, salvage};
+use crate::sheet::schema;
+use hal_base::cause::chain;
+use hal_base::clock::Stopwatch;
+use hal_base::progress::Progress;
 
 impl Runner {
     /// What is missing of the tables and triggers, if an operator has changed those.

@@ -4,9 +4,9 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{PATIENCE, Runner};
-use crate::base::clock::Stopwatch;
-use crate::store::hub::Mark;
-use crate::store::mirror::Health;
+use crate::hub::Mark;
+use crate::mirror::Health;
+use hal_base::clock::Stopwatch;
 
 impl Runner {
     /// Tells the store where its mirror stands.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use super::secret;
-use crate::base::config::{Section, Value};
-use crate::base::secret::Secret;
+use hal_base::config::{Section, Value};
+use hal_base::secret::Secret;
 
 /// Where Discord's API is.
 const DISCORD: &str = "https://discord.com/api/v10";

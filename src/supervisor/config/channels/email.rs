@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use lettre::message::Mailbox;
 
 use super::secret;
-use crate::base::config::Section;
-use crate::base::secret::Secret;
+use hal_base::config::Section;
+use hal_base::secret::Secret;
 
 /// How the connection is kept secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Email> {
     Some(Email { host, port, encryption, ca_file, login, from: from?, to })
 }
 
-fn mailbox(value: &crate::base::config::Value<'_>) -> Option<Mailbox> {
+fn mailbox(value: &hal_base::config::Value<'_>) -> Option<Mailbox> {
     let text = value.text()?;
     let parsed = text.parse();
     if parsed.is_err() {

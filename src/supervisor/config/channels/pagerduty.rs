@@ -3,8 +3,8 @@
 use reqwest::Url;
 
 use super::secret;
-use crate::base::config::Section;
-use crate::base::secret::Secret;
+use hal_base::config::Section;
+use hal_base::secret::Secret;
 
 /// Where PagerDuty listens.
 const URL: &str = "https://events.pagerduty.com";

@@ -3,9 +3,9 @@
 use reqwest::Url;
 
 use super::secret;
-use crate::base::config::Section;
-use crate::base::secret::Secret;
-use crate::rules::address::check_host;
+use hal_base::config::Section;
+use hal_base::secret::Secret;
+use hal_rules::address::check_host;
 
 /// How a webhook is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,16 +6,16 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertState, Severity};
-use crate::protocol::node::NodeId;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::protocol::who::Who;
-use crate::rules::alert::{self, Seen};
-use crate::rules::command::Refused;
-use crate::rules::route::NOTICE_UNDELIVERED;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{NotAccepted, Symptom};
+use crate::hub::effect::Effect;
+use crate::hub::input::{NotAccepted, Symptom};
+use hal_base::clock::Time;
+use hal_protocol::alert::{Alert, AlertState, Severity};
+use hal_protocol::node::NodeId;
+use hal_protocol::notice::{Notice, NoticeKind};
+use hal_protocol::who::Who;
+use hal_rules::alert::{self, Seen};
+use hal_rules::command::Refused;
+use hal_rules::route::NOTICE_UNDELIVERED;
 
 /// Alerts that are kept; the oldest that is over goes first.
 const KEPT: usize = 2_000;

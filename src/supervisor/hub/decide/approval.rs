@@ -6,22 +6,22 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::alert::Severity;
-use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply};
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::event::{EventView, raw};
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::protocol::session::{Activity, Ask, AskKind, Session, SessionId};
-use crate::protocol::who::Who;
-use crate::rules::alert::Seen;
-use crate::rules::approval::{self, Due, Verdict};
-use crate::rules::command::Refused;
-use crate::store::kept::{OPEN, OVER};
-use crate::store::session::SessionRecord;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{NotAccepted, OfApprovals};
+use crate::hub::effect::Effect;
+use crate::hub::input::{NotAccepted, OfApprovals};
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::alert::Severity;
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply};
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use hal_protocol::event::{EventView, raw};
+use hal_protocol::notice::{Notice, NoticeKind};
+use hal_protocol::session::{Activity, Ask, AskKind, Session, SessionId};
+use hal_protocol::who::Who;
+use hal_rules::alert::Seen;
+use hal_rules::approval::{self, Due, Verdict};
+use hal_rules::command::Refused;
+use hal_store::kept::{OPEN, OVER};
+use hal_store::session::SessionRecord;
 
 /// Approvals that are over and still kept; the oldest goes first.
 const KEPT: usize = 500;

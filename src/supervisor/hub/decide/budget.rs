@@ -6,20 +6,20 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::protocol::budget::{Budget, BudgetChange, Scope, dollars};
-use crate::protocol::frame::ToAgent;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::rules::alert::Seen;
-use crate::rules::budget;
-use crate::rules::command::Refused;
-use crate::store::kept::{BUDGET, SPENT};
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::money::Key;
+use crate::hub::effect::Effect;
+use crate::hub::input::NotAccepted;
+use crate::hub::money::Key;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_protocol::budget::{Budget, BudgetChange, Scope, dollars};
+use hal_protocol::frame::ToAgent;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_rules::alert::Seen;
+use hal_rules::budget;
+use hal_rules::command::Refused;
+use hal_store::kept::{BUDGET, SPENT};
 
 /// The alert of a budget of which a warning fraction is spent.
 const WARNING: &str = "budget.warning";
@@ -231,7 +231,7 @@ fn when(budget: &Budget, counter: &budget::Counter) -> String {
 
 /// What a person must know, and how to go on.
 fn spent_text(budget: &Budget, key: &Key, counter: &budget::Counter) -> String {
-    use crate::protocol::budget::AtLimit;
+    use hal_protocol::budget::AtLimit;
     let consequence = match budget.at_limit {
         AtLimit::Notify => "work goes on",
         AtLimit::FinishTurn => "turns that run are finished, and none begins",

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::{Reading, Time};
-use crate::protocol::node::NodeId;
-use crate::supervisor::hub::input::Severity;
-use crate::supervisor::hub::live::NodeLink;
+use crate::hub::input::Severity;
+use crate::hub::live::NodeLink;
+use hal_base::clock::{Reading, Time};
+use hal_protocol::node::NodeId;
 
 /// A difference to the clock that cannot be set which is no correction any more. Smaller ones are followed silently.
 const JUMP_MS: i64 = 1_000;

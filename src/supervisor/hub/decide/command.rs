@@ -8,18 +8,18 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::frame::{Cancel, CommandAck, CommandResult, Stood, ToAgent};
-use crate::protocol::node::NodeId;
-use crate::protocol::who::Who;
-use crate::rules::command::{Refused, accept, conclude, frame, lapses, meaning};
-use crate::store::audit::AuditRecord;
-use crate::store::command::{KeyRecord, scoped_key};
-use crate::store::kept::HALT_ALL;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{From, NotAccepted};
-use crate::supervisor::hub::view::View;
+use crate::hub::effect::Effect;
+use crate::hub::input::{From, NotAccepted};
+use crate::hub::view::View;
+use hal_base::clock::Time;
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use hal_protocol::frame::{Cancel, CommandAck, CommandResult, Stood, ToAgent};
+use hal_protocol::node::NodeId;
+use hal_protocol::who::Who;
+use hal_rules::command::{Refused, accept, conclude, frame, lapses, meaning};
+use hal_store::audit::AuditRecord;
+use hal_store::command::{KeyRecord, scoped_key};
+use hal_store::kept::HALT_ALL;
 
 /// Open commands of one node at most: all of them must fit into its link's queue after a reconnect.
 const MOST_OPEN: usize = 512;

@@ -1,16 +1,16 @@
 //! The ledger of costs: what a session's events add to it, and what is remembered so that nothing is added twice.
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::node::{NodeId, Project};
-use crate::protocol::session::{Session, SessionId};
-use crate::protocol::worth::Worth;
-use crate::rules::budget::of_unknown;
-use crate::rules::ledger::{Before, Bill, Entry, Heard, Since, difference};
-use crate::rules::price::micros;
-use crate::store::cost::{CostChange, CostRecord};
-use crate::store::kept::{LEDGER, SINCE};
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::node::{NodeId, Project};
+use hal_protocol::session::{Session, SessionId};
+use hal_protocol::worth::Worth;
+use hal_rules::budget::of_unknown;
+use hal_rules::ledger::{Before, Bill, Entry, Heard, Since, difference};
+use hal_rules::price::micros;
+use hal_store::cost::{CostChange, CostRecord};
+use hal_store::kept::{LEDGER, SINCE};
 
 /// What an event has added to what a session has used, in micro-dollars; less than nothing where something that was
 /// counted is explained by what came later.

@@ -6,16 +6,16 @@ use serde_json::json;
 
 use super::Work;
 use super::command::object;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::alert::Severity;
-use crate::protocol::command::{CommandId, CommandRequest, Verb};
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::rules::alert::Seen;
-use crate::rules::dependency::{Wait, completes};
-use crate::store::kept::{BEGUN, COMPLETE};
-use crate::store::session::SessionRecord;
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::alert::Severity;
+use hal_protocol::command::{CommandId, CommandRequest, Verb};
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_rules::alert::Seen;
+use hal_rules::dependency::{Wait, completes};
+use hal_store::kept::{BEGUN, COMPLETE};
+use hal_store::session::SessionRecord;
 
 /// Who begins what waited.
 pub const ACTOR: &str = "dependency";

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::Alert;
-use crate::protocol::command::Command;
-use crate::rules::node::MAX_SEQ;
-use crate::store::change::Kind;
-use crate::store::kept::{self, Kept};
-use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Deed, Edit, Edits, OPERATOR};
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::live::{NodeLink, NodeRef, NodeState};
+use crate::hub::effect::Effect;
+use crate::hub::live::{NodeLink, NodeRef, NodeState};
+use hal_base::clock::Time;
+use hal_protocol::alert::Alert;
+use hal_protocol::command::Command;
+use hal_rules::node::MAX_SEQ;
+use hal_store::change::Kind;
+use hal_store::kept::{self, Kept};
+use hal_store::session::SessionRecord;
+use hal_store::sheet::edit::{Deed, Edit, Edits, OPERATOR};
 
 impl Work {
     pub(super) fn edits(&mut self, edits: Edits, reply: oneshot::Sender<Result<(), String>>, at: Time) {

@@ -5,19 +5,19 @@ use std::collections::hash_map::Entry;
 
 use super::Work;
 use super::cost::Charge;
-use crate::base::clock::Time;
-use crate::base::sabotage;
-use crate::protocol::event::what::What;
-use crate::protocol::event::{Event, EventView};
-use crate::protocol::frame::{Ack, Events, ToAgent};
-use crate::protocol::lease;
-use crate::protocol::node::{NodeId, Project};
-use crate::protocol::session::{Session, SessionId};
-use crate::rules;
-use crate::rules::ledger::{Before, Heard};
-use crate::store::session::SessionRecord;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{From, Severity};
+use crate::hub::effect::Effect;
+use crate::hub::input::{From, Severity};
+use hal_base::clock::Time;
+use hal_base::sabotage;
+use hal_protocol::event::what::What;
+use hal_protocol::event::{Event, EventView};
+use hal_protocol::frame::{Ack, Events, ToAgent};
+use hal_protocol::lease;
+use hal_protocol::node::{NodeId, Project};
+use hal_protocol::session::{Session, SessionId};
+use hal_rules as rules;
+use hal_rules::ledger::{Before, Heard};
+use hal_store::session::SessionRecord;
 
 impl Work {
     pub(super) fn events(&mut self, from: &From, batch: Events, at: Time) {

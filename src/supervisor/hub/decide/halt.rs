@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::Work;
 use super::stop::{HALTED, what_is_halted};
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::protocol::command::Command;
-use crate::protocol::mark::Said;
-use crate::protocol::node::NodeId;
-use crate::rules::alert::Seen;
-use crate::store::kept::{HALT, HALT_ALL};
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_protocol::command::Command;
+use hal_protocol::mark::Said;
+use hal_protocol::node::NodeId;
+use hal_rules::alert::Seen;
+use hal_store::kept::{HALT, HALT_ALL};
 
 impl Work {
     /// Halts a project or everything, or lets it go on. The outcome, or `None`: it is not known yet whether all turns

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::Work;
 use super::command::object;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::frame::Stood;
-use crate::protocol::session::{Activity, Session, SessionId};
-use crate::protocol::who::Who;
-use crate::rules::handover::{Handover, Step, Stop};
-use crate::rules::policy::facts::{Doing, Facts, is_done};
-use crate::store::kept::{HANDOVER, MARKS};
-use crate::store::session::SessionRecord;
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use hal_protocol::frame::Stood;
+use hal_protocol::session::{Activity, Session, SessionId};
+use hal_protocol::who::Who;
+use hal_rules::handover::{Handover, Step, Stop};
+use hal_rules::policy::facts::{Doing, Facts, is_done};
+use hal_store::kept::{HANDOVER, MARKS};
+use hal_store::session::SessionRecord;
 
 /// Who orders the steps.
 pub const ACTOR: &str = "handover";

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
-use crate::protocol::who::Who;
-use crate::rules::alert::{self, Seen};
-use crate::rules::command::Refused;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{NotAccepted, OfIncident};
+use crate::hub::effect::Effect;
+use crate::hub::input::{NotAccepted, OfIncident};
+use hal_base::clock::Time;
+use hal_protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
+use hal_protocol::who::Who;
+use hal_rules::alert::{self, Seen};
+use hal_rules::command::Refused;
 
 impl Work {
     /// Somebody reports how an incident stands. The same again is fine.

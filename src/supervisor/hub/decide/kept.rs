@@ -1,10 +1,10 @@
 //! Rows of kept state that cannot be read: each is an alert that says which, why, and what holds meanwhile.
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::rules::alert::Seen;
-use crate::store::kept::holds;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_rules::alert::Seen;
+use hal_store::kept::holds;
 
 /// The alert of a row that cannot be read; it is about the row's name.
 const UNREADABLE: &str = "state.unreadable";

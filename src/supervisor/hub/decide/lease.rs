@@ -7,19 +7,19 @@ use serde_json::value::RawValue;
 
 use super::Work;
 use super::cost::Charge;
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::protocol::budget::dollars;
-use crate::protocol::frame::ToAgent;
-use crate::protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::{Session, SessionId};
-use crate::rules::alert::Seen;
-use crate::rules::budget;
-use crate::rules::lease::{Judged, Loan, first_step, judge};
-use crate::store::kept::LEASE;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::From;
+use crate::hub::effect::Effect;
+use crate::hub::input::From;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_protocol::budget::dollars;
+use hal_protocol::frame::ToAgent;
+use hal_protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::{Session, SessionId};
+use hal_rules::alert::Seen;
+use hal_rules::budget;
+use hal_rules::lease::{Judged, Loan, first_step, judge};
+use hal_store::kept::LEASE;
 
 /// Leases of one node at most: as many as it takes commands at a time.
 const MOST_OF_A_NODE: usize = 2048;

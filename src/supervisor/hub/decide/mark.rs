@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::command::Command;
-use crate::protocol::mark::Said;
-use crate::protocol::session::SessionId;
-use crate::rules::stop::Cause;
-use crate::store::kept::MARKS;
-use crate::store::session::SessionRecord;
+use hal_base::clock::Time;
+use hal_protocol::command::Command;
+use hal_protocol::mark::Said;
+use hal_protocol::session::SessionId;
+use hal_rules::stop::Cause;
+use hal_store::kept::MARKS;
+use hal_store::session::SessionRecord;
 
 /// Labels of a session at most.
 const MOST_LABELS: usize = 32;

@@ -38,12 +38,12 @@ use self::command::Happened;
 use super::effect::Effect;
 use super::input::{Alert, Input, Timed};
 use super::view::View;
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::{Session, SessionId};
-use crate::store::hub::Batch;
-use crate::store::tail::MERGE_AT;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::{Session, SessionId};
+use hal_store::hub::Batch;
+use hal_store::tail::MERGE_AT;
 
 /// One batch of inputs being worked on.
 #[derive(Debug)]

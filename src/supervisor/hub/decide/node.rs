@@ -4,17 +4,17 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
-use crate::protocol::lease;
-use crate::protocol::node::NodeId;
-use crate::protocol::who::Who;
-use crate::rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
-use crate::store::node::NodeRecord;
-use crate::store::session::SessionRecord;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{From, Greeted, Link, Severity};
-use crate::supervisor::hub::live::{NodeLink, NodeRef, NodeState};
+use crate::hub::effect::Effect;
+use crate::hub::input::{From, Greeted, Link, Severity};
+use crate::hub::live::{NodeLink, NodeRef, NodeState};
+use hal_base::clock::Time;
+use hal_protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
+use hal_protocol::lease;
+use hal_protocol::node::NodeId;
+use hal_protocol::who::Who;
+use hal_rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
+use hal_store::node::NodeRecord;
+use hal_store::session::SessionRecord;
 
 impl Work {
     /// Closes a node's connection and writes down why.

@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::node::NodeId;
-use crate::protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
-use crate::rules::notice::{Told, join, leave};
-use crate::rules::route::{Hold, NOTICE_UNDELIVERED, silence};
-use crate::store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::notice::{Delivery, Happening, Ticket, key};
+use crate::hub::effect::Effect;
+use crate::hub::notice::{Delivery, Happening, Ticket, key};
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::node::NodeId;
+use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
+use hal_rules::notice::{Told, join, leave};
+use hal_rules::route::{Hold, NOTICE_UNDELIVERED, silence};
+use hal_store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
 
 /// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.
 const MOST_QUEUED: usize = 1_000;

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::alert::Severity;
-use crate::protocol::approval::ApprovalState;
-use crate::protocol::event::what::{Replied, ReplyTold, What};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::rules::alert::Seen;
-use crate::rules::approval;
+use hal_base::clock::Time;
+use hal_protocol::alert::Severity;
+use hal_protocol::approval::ApprovalState;
+use hal_protocol::event::what::{Replied, ReplyTold, What};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_rules::alert::Seen;
+use hal_rules::approval;
 
 /// The alert of such an answer.
 const OUTSIDE: &str = "approval.outside";

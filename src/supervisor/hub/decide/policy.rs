@@ -7,21 +7,21 @@ use serde_json::json;
 
 use super::Work;
 use super::command::object;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::alert::Severity;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::mark::Marks;
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::rules::alert::Seen;
-use crate::rules::policy::facts::{Doing, Facts};
-use crate::rules::policy::settings::Act;
-use crate::rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
-use crate::store::kept::{FACTS, MEMORY};
-use crate::store::session::SessionRecord;
-use crate::supervisor::hub::input::NotAccepted;
-use crate::supervisor::hub::live::Watched;
+use crate::hub::input::NotAccepted;
+use crate::hub::live::Watched;
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::alert::Severity;
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use hal_protocol::mark::Marks;
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_rules::alert::Seen;
+use hal_rules::policy::facts::{Doing, Facts};
+use hal_rules::policy::settings::Act;
+use hal_rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
+use hal_store::kept::{FACTS, MEMORY};
+use hal_store::session::SessionRecord;
 
 /// How the actor of a policy's commands begins.
 pub const ACTOR: &str = "policy:";
@@ -195,9 +195,9 @@ impl Work {
     }
 }
 
-impl crate::supervisor::hub::view::View {
+impl crate::hub::view::View {
     /// What a policy knows of a session beside its events.
-    pub fn beside<'a>(&self, session: &crate::protocol::session::Session, marks: &'a Marks) -> Beside<'a> {
+    pub fn beside<'a>(&self, session: &hal_protocol::session::Session, marks: &'a Marks) -> Beside<'a> {
         let node = self.find_node(session.node_id.as_str()).filter(|node| node.link.online);
         let shown = self.show_session(session);
         let own = session.cost_micros.unwrap_or(0);

@@ -1,14 +1,14 @@
 //! What a provider bills: a day's bill takes the place of an earlier one, and a failure is an alert until it is over.
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::provider::{DayBill, Provider};
-use crate::rules::alert::Seen;
-use crate::rules::provider::{UPDATE_FAILED, replaced};
-use crate::store::bill;
-use crate::store::kept::{BILL, PROVIDER};
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::Billed;
+use crate::hub::effect::Effect;
+use crate::hub::input::Billed;
+use hal_base::clock::Time;
+use hal_protocol::provider::{DayBill, Provider};
+use hal_rules::alert::Seen;
+use hal_rules::provider::{UPDATE_FAILED, replaced};
+use hal_store::bill;
+use hal_store::kept::{BILL, PROVIDER};
 
 impl Work {
     /// Somebody has asked a provider what it bills.

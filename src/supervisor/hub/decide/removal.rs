@@ -6,20 +6,20 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::nearest::no_such;
-use crate::protocol::command::{Command, CommandState};
-use crate::protocol::frame::Hello;
-use crate::protocol::mark::Said;
-use crate::protocol::node::{Node, NodeId};
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::rules::command::Refused;
-use crate::store::change::Kind;
-use crate::store::node::NodeRecord;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{NotAccepted, Severity};
-use crate::supervisor::hub::live::NodeRef;
+use crate::hub::effect::Effect;
+use crate::hub::input::{NotAccepted, Severity};
+use crate::hub::live::NodeRef;
+use hal_base::clock::Time;
+use hal_base::nearest::no_such;
+use hal_protocol::command::{Command, CommandState};
+use hal_protocol::frame::Hello;
+use hal_protocol::mark::Said;
+use hal_protocol::node::{Node, NodeId};
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_rules::command::Refused;
+use hal_store::change::Kind;
+use hal_store::node::NodeRecord;
 
 /// What lasts about a node that is not there, and is over when nobody expects it any more.
 const ABOUT_A_NODE: [&str; 4] = ["node.offline", "node.clock", "node.disk", "node.memory"];

@@ -3,13 +3,13 @@
 use super::Work;
 use super::approval::Claim;
 use super::command::{Happened, fingerprint};
-use crate::base::clock::Time;
-use crate::base::sabotage;
-use crate::protocol::command::{Command, CommandId, CommandState, Verb};
-use crate::rules::command::accept;
-use crate::store::command::scoped_key;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::input::{Asked, NotAccepted};
+use crate::hub::effect::Effect;
+use crate::hub::input::{Asked, NotAccepted};
+use hal_base::clock::Time;
+use hal_base::sabotage;
+use hal_protocol::command::{Command, CommandId, CommandState, Verb};
+use hal_rules::command::accept;
+use hal_store::command::scoped_key;
 
 impl Work {
     /// Answers a request: with a new command, or with the one that was taken for it before.

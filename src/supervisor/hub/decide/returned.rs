@@ -3,20 +3,20 @@
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::session::SessionId;
-use crate::protocol::who::Who;
-use crate::store::change::Kind;
-use crate::store::cost::CostChange;
-use crate::store::mirror::bring::Portion;
-use crate::store::returned;
-use crate::store::session::SessionRecord;
-use crate::store::sheet::edit::{Deed, Edit};
-use crate::store::sheet::line;
-use crate::store::sheet::schema::Table;
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::live::NodeState;
+use crate::hub::effect::Effect;
+use crate::hub::live::NodeState;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
+use hal_store::change::Kind;
+use hal_store::cost::CostChange;
+use hal_store::mirror::bring::Portion;
+use hal_store::returned;
+use hal_store::session::SessionRecord;
+use hal_store::sheet::edit::{Deed, Edit};
+use hal_store::sheet::line;
+use hal_store::sheet::schema::Table;
 
 /// What the audit log calls it.
 const ACTION: &str = "store merge";

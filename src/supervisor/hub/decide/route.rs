@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::event::EventView;
-use crate::protocol::event::form::sentence_of;
-use crate::protocol::session::Session;
-use crate::rules::alert::Seen;
-use crate::rules::route::facts::{EventFacts, Facts};
-use crate::rules::route::{Route, Verdict};
-use crate::supervisor::hub::view::View;
+use crate::hub::view::View;
+use hal_base::clock::Time;
+use hal_protocol::event::EventView;
+use hal_protocol::event::form::sentence_of;
+use hal_protocol::session::Session;
+use hal_rules::alert::Seen;
+use hal_rules::route::facts::{EventFacts, Facts};
+use hal_rules::route::{Route, Verdict};
 
 /// Events that come of alerts and notices make no alerts: they would never end.
 const OURS: [&str; 2] = ["alert.", "notice."];

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::event::what::What;
-use crate::protocol::event::{EventView, form, raw};
-use crate::protocol::mark::Marks;
-use crate::protocol::node::NodeId;
-use crate::protocol::session::SessionId;
-use crate::rules::command::public_id;
-use crate::store::change::Kind;
-use crate::store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
-use crate::store::session::SessionRecord;
-use crate::store::state;
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::event::what::What;
+use hal_protocol::event::{EventView, form, raw};
+use hal_protocol::mark::Marks;
+use hal_protocol::node::NodeId;
+use hal_protocol::session::SessionId;
+use hal_rules::command::public_id;
+use hal_store::change::Kind;
+use hal_store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
+use hal_store::session::SessionRecord;
+use hal_store::state;
 
 impl Work {
     pub(super) fn public_id(&self, local: &SessionId, node: &NodeId) -> SessionId {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::supervisor::hub::settings::Settings;
+use crate::hub::settings::Settings;
+use hal_base::clock::Time;
 
 impl Work {
     /// Takes the configuration over, all of it.

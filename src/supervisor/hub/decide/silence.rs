@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::protocol::notice::{NoticeState, Queued};
-use crate::protocol::silence::Silence;
-use crate::protocol::who::Who;
-use crate::rules::route::silence::holds;
-use crate::store::kept::{QUEUED, SILENCE};
-use crate::supervisor::hub::effect::Effect;
-use crate::supervisor::hub::notice::key;
+use crate::hub::effect::Effect;
+use crate::hub::notice::key;
+use hal_base::clock::Time;
+use hal_protocol::notice::{NoticeState, Queued};
+use hal_protocol::silence::Silence;
+use hal_protocol::who::Who;
+use hal_rules::route::silence::holds;
+use hal_store::kept::{QUEUED, SILENCE};
 
 /// Silences at a time: each is asked of every alert.
 const MOST: usize = 200;

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::id;
-use crate::protocol::alert::Severity;
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::{Session, SessionId};
-use crate::protocol::who::Who;
-use crate::rules::alert::{Seen, report};
-use crate::rules::stop::{Cause, Next, Stopping};
-use crate::store::kept::{HALT, HALT_ALL, STOPPING};
+use hal_base::clock::Time;
+use hal_base::id;
+use hal_protocol::alert::Severity;
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::{Session, SessionId};
+use hal_protocol::who::Who;
+use hal_rules::alert::{Seen, report};
+use hal_rules::stop::{Cause, Next, Stopping};
+use hal_store::kept::{HALT, HALT_ALL, STOPPING};
 
 /// Who orders what a halt or a pause needs.
 pub const HALTER: &str = "halt";
@@ -279,7 +279,7 @@ impl Work {
 
     /// The alert of each halt says how it stands.
     fn tell_halts(&mut self, at: Time) {
-        let halts: Vec<(String, crate::protocol::mark::Said)> =
+        let halts: Vec<(String, hal_protocol::mark::Said)> =
             self.view.halts().map(|(key, said)| (key.to_owned(), said)).collect();
         for (key, said) in halts {
             let project = if key == HALT_ALL { "" } else { key.as_str() };
@@ -289,7 +289,7 @@ impl Work {
     }
 
     /// How a halt stands.
-    pub(super) fn halt_text(&self, project: &str, said: &crate::protocol::mark::Said) -> String {
+    pub(super) fn halt_text(&self, project: &str, said: &hal_protocol::mark::Said) -> String {
         let stands = match self.running_in(project).count() {
             0 => "no turn runs or begins".to_owned(),
             1 => "nothing new begins, and 1 turn has not stopped yet".to_owned(),

@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::base::clock::{Reading, Time};
-use crate::protocol::command::{Command, CommandId, CommandRequest, CommandState};
-use crate::protocol::event::{Event, EventView, raw};
-use crate::protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
-use crate::protocol::mark::{Marks, Said};
-use crate::protocol::node::Project;
-use crate::protocol::session::{Activity, Session, Status};
-use crate::protocol::who::Who;
-use crate::rules::command::local_id;
-use crate::rules::node::Liveness;
-use crate::store::change::Kind;
-use crate::store::hub::Loaded;
-use crate::store::kept::{HALT, MARKS};
-use crate::store::sheet::edit::{Deed, Edit, Edits};
-use crate::supervisor::hub::input::{Asked, Closer, From, Greeted, Input, Link, NotAccepted, Timed};
-use crate::supervisor::hub::settings::Settings;
-use crate::supervisor::hub::view::View;
+use crate::hub::input::{Asked, Closer, From, Greeted, Input, Link, NotAccepted, Timed};
+use crate::hub::settings::Settings;
+use crate::hub::view::View;
+use hal_base::clock::{Reading, Time};
+use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState};
+use hal_protocol::event::{Event, EventView, raw};
+use hal_protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
+use hal_protocol::mark::{Marks, Said};
+use hal_protocol::node::Project;
+use hal_protocol::session::{Activity, Session, Status};
+use hal_protocol::who::Who;
+use hal_rules::command::local_id;
+use hal_rules::node::Liveness;
+use hal_store::change::Kind;
+use hal_store::hub::Loaded;
+use hal_store::kept::{HALT, MARKS};
+use hal_store::sheet::edit::{Deed, Edit, Edits};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -172,7 +172,7 @@ impl Stage {
     }
 }
 
-type KeyOf = crate::store::command::KeyRecord;
+type KeyOf = hal_store::command::KeyRecord;
 
 fn batch(incarnation: &str, seqs: std::ops::RangeInclusive<u64>) -> Events {
     let event = |seq| Event {
@@ -328,7 +328,7 @@ fn a_failure_is_no_answer_to_the_next_attempt_but_a_success_is() {
 fn meaning_of(verb: &str) -> [u8; 32] {
     use sha2::Digest;
     let request = CommandRequest { verb: verb.into(), project: "p".into(), ..CommandRequest::default() };
-    sha2::Sha256::digest(crate::rules::command::meaning(&request)).into()
+    sha2::Sha256::digest(hal_rules::command::meaning(&request)).into()
 }
 
 #[test]
@@ -625,7 +625,7 @@ fn commands_wait_for_the_credit_of_their_node_and_keep_their_order() {
     assert_eq!(told(&stage), ids[..2]);
     for at in 0..2 {
         let from = stage.from();
-        let ack = crate::protocol::frame::CommandAck { command_id: ids[at].clone() };
+        let ack = hal_protocol::frame::CommandAck { command_id: ids[at].clone() };
         stage.play(vec![Input::CommandAck { from, ack }]);
         assert_eq!(told(&stage), ids[..at + 3]);
     }

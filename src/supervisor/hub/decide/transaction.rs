@@ -5,18 +5,18 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Work;
-use crate::base::clock::Time;
-use crate::base::{id, sabotage};
-use crate::protocol::event::{EventView, raw};
-use crate::protocol::node::NodeId;
-use crate::protocol::session::Session;
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
-use crate::store::change::Kind;
-use crate::store::kept::{Kept, Kind as StateKind};
-use crate::store::state;
-use crate::supervisor::hub::input::From;
-use crate::supervisor::hub::live::{NodeRef, NodeState};
+use crate::hub::input::From;
+use crate::hub::live::{NodeRef, NodeState};
+use hal_base::clock::Time;
+use hal_base::{id, sabotage};
+use hal_protocol::event::{EventView, raw};
+use hal_protocol::node::NodeId;
+use hal_protocol::session::Session;
+use hal_protocol::who::Who;
+use hal_store::audit::AuditRecord;
+use hal_store::change::Kind;
+use hal_store::kept::{Kept, Kind as StateKind};
+use hal_store::state;
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
 const TOTAL_CREDIT: u64 = 256 * 1024 * 1024;

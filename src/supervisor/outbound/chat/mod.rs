@@ -12,19 +12,19 @@ use tokio::sync::oneshot;
 
 pub use words::{Card, Look, card, cut};
 
-use crate::base::clock;
-use crate::protocol::approval::{Approval, ApprovalId, ApprovalState, ApprovalView, Reply};
-use crate::protocol::command::{CommandRequest, CommandState, Verb};
-use crate::protocol::session::{AskKind, SessionId};
-use crate::protocol::who::Who;
-use crate::store::audit::AuditRecord;
-use crate::supervisor::approvals::whole;
-use crate::supervisor::asking::{self, reading};
-use crate::supervisor::config::channels::Power;
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::decide::approval::request;
-use crate::supervisor::hub::input::{Input, OfApprovals};
-use crate::supervisor::refusal::ApiError;
+use crate::approvals::whole;
+use crate::asking::{self, reading};
+use crate::config::channels::Power;
+use crate::hub::Hub;
+use crate::hub::decide::approval::request;
+use crate::hub::input::{Input, OfApprovals};
+use crate::refusal::ApiError;
+use hal_base::clock;
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, ApprovalView, Reply};
+use hal_protocol::command::{CommandRequest, CommandState, Verb};
+use hal_protocol::session::{AskKind, SessionId};
+use hal_protocol::who::Who;
+use hal_store::audit::AuditRecord;
 
 /// How long a chat waits for a node's word; then it says that it is under way.
 const WAIT: Duration = Duration::from_secs(8);
@@ -378,7 +378,7 @@ async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<
     let happening =
         OfApprovals::Snooze { id: find(hub, id)?.id, seconds: time.as_secs(), who: by(person), reply };
     hub.send(Input::Approval(happening)).await?;
-    let asleep = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    let asleep = answer.await.map_err(|_| crate::hub::Stopped)??;
     Ok(Said::well(format!(
         "Snoozed: people are notified of session `{}` again at {}.",
         asleep.session_id, asleep.snoozed_until
@@ -388,7 +388,7 @@ async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<
 async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiError> {
     let (reply, answer) = oneshot::channel();
     hub.send(Input::Acknowledge { id, who: by(person), reply }).await?;
-    let alert = answer.await.map_err(|_| crate::supervisor::hub::Stopped)??;
+    let alert = answer.await.map_err(|_| crate::hub::Stopped)??;
     Ok(Said::well(format!("Alert {id} ({}) acknowledged by {}.", alert.name, alert.acknowledged_by)))
 }
 

@@ -1,18 +1,18 @@
 //! The words and cards of a chat, in plain shape: each chat dresses them as its own.
 
 use super::Said;
-use crate::protocol::alert::Severity;
-use crate::protocol::approval::{ApprovalState, ApprovalView, Stage};
-use crate::protocol::command::{Command, CommandState};
-use crate::protocol::event::EventView;
-use crate::protocol::event::part::{Content, ToolState};
-use crate::protocol::event::what::What;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::protocol::session::{Activity, AskKind, Session, Status};
-use crate::store::StoreError;
-use crate::store::event::{EventFilter, EventQuery, KindFilter, Order};
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::view::View;
+use crate::hub::Hub;
+use crate::hub::view::View;
+use hal_protocol::alert::Severity;
+use hal_protocol::approval::{ApprovalState, ApprovalView, Stage};
+use hal_protocol::command::{Command, CommandState};
+use hal_protocol::event::EventView;
+use hal_protocol::event::part::{Content, ToolState};
+use hal_protocol::event::what::What;
+use hal_protocol::notice::{Notice, NoticeKind};
+use hal_protocol::session::{Activity, AskKind, Session, Status};
+use hal_store::StoreError;
+use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
 
 /// Lines of a list: what a person reads on a telephone.
 const MOST_LINES: usize = 15;
@@ -205,7 +205,7 @@ pub fn sessions(view: &View) -> String {
 
 /// Every node in a line.
 pub fn nodes(view: &View) -> String {
-    let line = |node: crate::protocol::node::Node| {
+    let line = |node: hal_protocol::node::Node| {
         format!(
             "{} {} with {} sessions, heard at {}",
             node.id,

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::alert::Severity;
-use crate::supervisor::outbound::chat::{self, Card, Look};
+use crate::outbound::chat::{self, Card, Look};
+use hal_protocol::alert::Severity;
 
 /// Discord's bounds, in characters; together with those of the fields they stay within an embed's 6000.
 const MOST_TITLE: usize = 256;

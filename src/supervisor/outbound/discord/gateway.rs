@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::rest::Trouble;
 use super::socket::{Course, End};
 use super::{Discord, dress};
-use crate::base::backoff::Backoff;
-use crate::base::task::Tasks;
-use crate::protocol::notice::Notice;
-use crate::supervisor::config::channels::Power;
-use crate::supervisor::hub::input::{Alert, Severity};
-use crate::supervisor::outbound::chat::{self, Person, Said, Wish, carry_out};
+use crate::config::channels::Power;
+use crate::hub::input::{Alert, Severity};
+use crate::outbound::chat::{self, Person, Said, Wish, carry_out};
+use hal_base::backoff::Backoff;
+use hal_base::task::Tasks;
+use hal_protocol::notice::Notice;
 
 /// Interactions that are worked on at once; more wait, and Discord tells their people that it took too long.
 const AT_ONCE: usize = 16;

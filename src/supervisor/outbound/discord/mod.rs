@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 
 use self::rest::{Rest, Trouble};
 use super::chat;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::store::kept::THREAD;
-use crate::supervisor::config::channels;
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::notice::{Delivery, Parcel};
+use crate::config::channels;
+use crate::hub::Hub;
+use crate::hub::input::Input;
+use crate::hub::notice::{Delivery, Parcel};
+use hal_protocol::notice::{Notice, NoticeKind};
+use hal_store::kept::THREAD;
 
 /// Characters of a thread's name.
 const MOST_NAME: usize = 100;

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::base::secret::Secret;
-use crate::supervisor::hub::notice::Delivery;
-use crate::supervisor::outbound::http;
+use crate::hub::notice::Delivery;
+use crate::outbound::http;
+use hal_base::secret::Secret;
 
 /// A call waits so long for its bucket; longer, and it is tried again later.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);

@@ -15,8 +15,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::Discord;
 use super::rest::Trouble;
-use crate::base::backoff::Backoff;
-use crate::base::cause::chain;
+use hal_base::backoff::Backoff;
+use hal_base::cause::chain;
 
 /// Opening a socket takes no longer, and neither does the first word on it.
 const OPENING: Duration = Duration::from_secs(20);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::alert::Severity;
-use crate::supervisor::outbound::chat::{self, Card, Look};
+use crate::outbound::chat::{self, Card, Look};
+use hal_protocol::alert::Severity;
 
 /// Slack's bounds, in characters: 3000 for a section, 2000 for a field, 75 for a button. What is escaped is longer.
 const MOST_TEXT: usize = 2_500;

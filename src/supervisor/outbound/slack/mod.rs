@@ -15,13 +15,13 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::{chat, http};
-use crate::base::secret::Secret;
-use crate::protocol::notice::{Notice, NoticeKind};
-use crate::store::kept::THREAD;
-use crate::supervisor::config::channels;
-use crate::supervisor::hub::Hub;
-use crate::supervisor::hub::input::Input;
-use crate::supervisor::hub::notice::{Delivery, Parcel};
+use crate::config::channels;
+use crate::hub::Hub;
+use crate::hub::input::Input;
+use crate::hub::notice::{Delivery, Parcel};
+use hal_base::secret::Secret;
+use hal_protocol::notice::{Notice, NoticeKind};
+use hal_store::kept::THREAD;
 
 /// Slack takes about one message a second for a channel.
 const PACE: Duration = Duration::from_secs(1);

@@ -17,13 +17,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use super::{Slack, Trouble, dress};
-use crate::base::backoff::Backoff;
-use crate::base::secret::Secret;
-use crate::base::task::Tasks;
-use crate::protocol::notice::Notice;
-use crate::supervisor::config::channels::Power;
-use crate::supervisor::hub::input::{Alert, Severity};
-use crate::supervisor::outbound::chat::{self, Person, Said, WORDS, Wish, carry_out};
+use crate::config::channels::Power;
+use crate::hub::input::{Alert, Severity};
+use crate::outbound::chat::{self, Person, Said, WORDS, Wish, carry_out};
+use hal_base::backoff::Backoff;
+use hal_base::secret::Secret;
+use hal_base::task::Tasks;
+use hal_protocol::notice::Notice;
 
 /// Slack pings every few seconds; a socket that is silent for longer is dead.
 const SILENCE: Duration = Duration::from_secs(120);

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::*;
-use crate::rules::policy::Name;
-use crate::rules::policy::replay::{Replay, Would};
-use crate::rules::policy::settings::{Policies, Scope};
-use crate::store::kept::{HANDOVER, Kept, MARKS};
-use crate::store::tail::Tail;
+use hal_rules::policy::Name;
+use hal_rules::policy::replay::{Replay, Would};
+use hal_rules::policy::settings::{Policies, Scope};
+use hal_store::kept::{HANDOVER, Kept, MARKS};
+use hal_store::tail::Tail;
 
 const SESSIONS: usize = 200;
 const MINUTE: i64 = 60_000;
@@ -158,7 +158,7 @@ impl Day {
         }
     }
 
-    fn obey(&mut self, node: &NodeId, frame: &crate::protocol::frame::CommandFrame) {
+    fn obey(&mut self, node: &NodeId, frame: &hal_protocol::frame::CommandFrame) {
         assert_eq!(node.as_str(), "here", "a node that is away was told something");
         let session = frame.target.session_id.as_ref().map(ToString::to_string).unwrap_or_default();
         self.done.push(Done { session: session.clone(), verb: frame.verb.clone() });

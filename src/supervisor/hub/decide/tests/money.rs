@@ -1,8 +1,8 @@
 //! What of a session's usage counts in a budget, and what a session shows: the ledger, and nothing beside it.
 
 use super::*;
-use crate::protocol::budget::{Budget, Period};
-use crate::rules::budget::Terms;
+use hal_protocol::budget::{Budget, Period};
+use hal_rules::budget::Terms;
 
 const NOON: &str = "2026-11-26T12:00:00Z";
 

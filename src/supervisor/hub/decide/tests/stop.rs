@@ -1,7 +1,7 @@
 //! Turns that are to stop: what is told to whom, and when it is said to be so.
 
 use super::*;
-use crate::protocol::lease::{ENDED, INTERRUPTED};
+use hal_protocol::lease::{ENDED, INTERRUPTED};
 
 const SECOND: i64 = 1_000;
 

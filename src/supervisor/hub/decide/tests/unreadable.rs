@@ -1,10 +1,10 @@
 //! Rows of kept state that cannot be read: nothing opens, nothing vanishes, and a person gets out.
 
 use super::*;
-use crate::rules::lease::Loan;
-use crate::store::kept::{BUDGET, Kept, LEASE, MEMORY, SPENT};
-use crate::store::state::StateRecord;
-use crate::supervisor::hub::money::Key;
+use crate::hub::money::Key;
+use hal_rules::lease::Loan;
+use hal_store::kept::{BUDGET, Kept, LEASE, MEMORY, SPENT};
+use hal_store::state::StateRecord;
 
 /// One row of each kind, as a released version has stored it.
 const RELEASED: &str = include_str!("../../../../../tests/fixtures/rows/supervisor-state.kinds.1");
@@ -98,12 +98,12 @@ fn a_budget_that_cannot_be_read_lends_nothing_until_it_is_set_anew() {
     let mut stage = started_with(&[("budget/night", r#"{"name":"night"}"#)]);
     let loan = Loan { id: "l".into(), node: "n".into(), project: "p".into(), ..Loan::default() };
     assert_eq!(stage.view.rooms(&loan, Time(1)).iter().map(|room| room.free).min(), Some(0));
-    let budget = crate::protocol::budget::Budget {
+    let budget = hal_protocol::budget::Budget {
         name: "night".into(),
         limit_micros: 5,
-        ..crate::protocol::budget::Budget::default()
+        ..hal_protocol::budget::Budget::default()
     };
-    let change = crate::protocol::budget::BudgetChange::Set(budget);
+    let change = hal_protocol::budget::BudgetChange::Set(budget);
     let by = Who::with_token("api", "");
     stage.play(vec![Input::Budget { change, by, reply: oneshot::channel().0 }]);
     assert!(!stage.view.is_unreadable(BUDGET, "night"));

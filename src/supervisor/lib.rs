@@ -63,11 +63,11 @@ use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
-use crate::base::task::Tasks;
-use crate::base::{clock, starts};
-use crate::protocol::node::NodeId;
-use crate::store;
-use crate::store::mirror::{Mirror, Opened};
+use hal_base::task::Tasks;
+use hal_base::{clock, starts};
+use hal_protocol::node::NodeId;
+use hal_store as store;
+use hal_store::mirror::{Mirror, Opened};
 
 /// Silent nodes and lapsed commands are looked for this often.
 const TICK: Duration = Duration::from_secs(1);

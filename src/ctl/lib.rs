@@ -45,11 +45,11 @@ mod watch;
 
 use futures_util::future::BoxFuture;
 
-use crate::base::daemon::version;
-use crate::base::exit::{Exit, Failure};
 use cli::{Cli, ConfigVerb, Noun};
 use client::Client;
 use discover::Surroundings;
+use hal_base::daemon::version;
+use hal_base::exit::{Exit, Failure};
 use print::Screen;
 
 /// Carries out a command line of this process: data to standard output, sentences to standard error.
