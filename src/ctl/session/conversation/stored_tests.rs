@@ -1,5 +1,7 @@
-//! Events as versions up to 0.1 have stored them, and what those versions made of them: printed to the byte, folded,
-//! decided on. The files under `tests/fixtures/stored` were written by the version of commit cd3cb78.
+//! What versions up to 0.1 made of events, and what this one makes of them: printed to the byte, folded, decided on.
+//!
+//! Of the files under `tests/fixtures/stored` the version of commit cd3cb78 has written what was `made`: of events in the
+//! form that it stored, and of newer ones that a later agent has sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -19,9 +21,17 @@ use hal_rules::policy::settings::{Act, Limits, Policies, Rule};
 use hal_rules::route::facts::{EventFacts, Facts};
 use hal_rules::route::matcher::Matcher;
 
-const EVENTS: &str = include_str!("../../../../tests/fixtures/stored/events.jsonl");
+/// Events in the form of those versions, and what was made of them.
+const FORMER: [&str; 2] = [
+    include_str!("../../../../tests/fixtures/stored/former.jsonl"),
+    include_str!("../../../../tests/fixtures/stored/former.made.txt"),
+];
 
-const MADE: &str = include_str!("../../../../tests/fixtures/stored/made.txt");
+/// Events as agents have sent them since, and what a supervisor of those versions made of them.
+const NEWER: [&str; 2] = [
+    include_str!("../../../../tests/fixtures/stored/newer.jsonl"),
+    include_str!("../../../../tests/fixtures/stored/newer.made.txt"),
+];
 
 /// Rules as people have them in their configurations.
 const RULES: [&str; 6] = [
@@ -125,12 +135,18 @@ fn routed(events: &[EventView]) -> String {
     out
 }
 
+fn made_of(events: &str) -> String {
+    let events: Vec<EventView> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    [listed(&events), logs(&events), decided(&events), routed(&events)].concat()
+}
+
 #[test]
-fn stored_events_are_printed_to_the_byte_and_decided_on_as_before() {
-    let events: Vec<EventView> = EVENTS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let made = [listed(&events), logs(&events), decided(&events), routed(&events)].concat();
-    for (now, before) in made.lines().zip(MADE.lines()) {
-        assert_eq!(now, before);
+fn events_are_printed_to_the_byte_and_decided_on_as_by_former_versions() {
+    for [events, before] in [FORMER, NEWER] {
+        let now = made_of(events);
+        for (now, before) in now.lines().zip(before.lines()) {
+            assert_eq!(now, before);
+        }
+        assert_eq!(now.len(), before.len());
     }
-    assert_eq!(made.len(), MADE.len());
 }
