@@ -38,6 +38,7 @@ use hal_rules::ledger::{Bill, Since};
 use hal_rules::notice::Told;
 use hal_rules::policy::Memories;
 use hal_rules::policy::facts::Facts;
+use hal_rules::route::silence;
 use hal_rules::stop::Stopping;
 
 /// The version under which a row of a kind is sealed; before it there was [`StateRecord`].
@@ -262,6 +263,16 @@ impl Kept {
     fn of_bytes(name: &str, bytes: Bytes) -> Result<Value, Unread> {
         let value = within(name, |kind| from_bytes(kind, &bytes));
         value.map_err(|why| Unread { why, raw: Raw::Bytes(bytes) })
+    }
+
+    /// Refuses what can be read and still means nothing.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.value {
+            Ok(Value::Silence(silence)) => silence::check(&silence.matches)
+                .map_err(|mistake| format!("matches is {:?}: {}", silence.matches, mistake.sentence)),
+            Ok(_) => Ok(()),
+            Err(unread) => Err(format!("it is not valid: {}", unread.why)),
+        }
     }
 
     /// The row as an operator's database has it.

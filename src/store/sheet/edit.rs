@@ -183,10 +183,8 @@ impl Edit {
         let record = line::state(self.kind, fields)?;
         let name = kept::name_in(self.kind, &self.key, &record);
         let kept = Kept::read(&name, record);
-        match &kept.value {
-            Ok(_) => Ok(Some((name, kept))),
-            Err(unread) => Err(format!("it is not valid: {}", unread.why)),
-        }
+        kept.check()?;
+        Ok(Some((name, kept)))
     }
 
     /// A new event under this number.

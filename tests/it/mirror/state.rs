@@ -127,6 +127,12 @@ fn what_people_ask_for_is_in_columns_and_changed_there() {
     world.until_sql("SELECT count(*) FROM audit_log WHERE action = 'delete budgets'", "1");
     assert_eq!(limits().len(), 1);
 
+    world.sql("INSERT INTO silences (matches, until) VALUES ('((', '2999-01-31 12:00:00')");
+    world.until_sql(
+        "SELECT count(*) FROM audit_log WHERE action LIKE '% silences' AND result = 'refused'",
+        "1",
+    );
+    world.until_sql("SELECT count(*) FROM silences", "0");
     world.sql("INSERT INTO silences (matches, until) VALUES ('disk.*', '2999-01-31 12:00:00')");
     world.until_sql(
         "SELECT count(*) FROM audit_log WHERE action = 'insert silences' AND result = 'done'",
