@@ -9,7 +9,7 @@ use cel::common::ast::{Expr, SourceInfo};
 use cel::{Context, Env, IdedExpr, Program, Value};
 
 use super::facts::{AlertFacts, CostFacts, EventFacts, Facts, NodeFacts, SessionFacts};
-use super::index::types;
+use super::types::types;
 use super::words::{ALERTS, EVENTS, RAISED_BY, SEVERITIES, STUCK, fits, nouns};
 use hal_base::nearest::nearest;
 

@@ -1,6 +1,6 @@
 //! Routes: which channel is told what, and when.
 //!
-//! - `matcher`: what a route is for. `facts`, `words`: what it can ask about. `index`: which routes an event may
+//! - `matcher`: what a route is for. `facts`, `words`: what it can ask about. `types`, `index`: which routes an event may
 //!   concern. `hours`: when nobody is told.
 //! - `silence`: what nobody is told for a while.
 
@@ -9,6 +9,7 @@ pub mod hours;
 pub mod index;
 pub mod matcher;
 pub mod silence;
+mod types;
 pub mod words;
 
 use std::time::Duration;

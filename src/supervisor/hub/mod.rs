@@ -18,6 +18,7 @@ pub mod input;
 mod kept;
 pub mod live;
 pub mod money;
+mod nodes;
 pub mod notice;
 mod outage;
 mod replace;

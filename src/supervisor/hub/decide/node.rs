@@ -96,16 +96,10 @@ impl Work {
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
-        let up = NodeLink {
-            online: true,
-            takes_leases: hello.capabilities.iter().any(|one| one == lease::CAPABILITY),
-            last_heard: at,
-            resources: old.map(|old| old.link.resources).unwrap_or_default(),
-            held: hello.last_seq,
-            command_credit: hello.credit_bytes,
-            ..NodeLink::default()
-        };
-        let state = NodeState { record, link: up };
+        let resources = old.map(|old| old.link.resources).unwrap_or_default();
+        let link_up =
+            NodeLink { resources, ..up(hello.last_seq, hello.credit_bytes, &hello.capabilities, at) };
+        let state = NodeState { record, link: link_up };
         self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
         self.note(&node, "node.online", &data, at);
@@ -297,4 +291,16 @@ fn replacing(record: &NodeRecord, address: &str) -> String {
 /// The host of an address with a port.
 fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// A link that has just come up.
+fn up(held: u64, command_credit: u64, capabilities: &[String], at: Time) -> NodeLink {
+    NodeLink {
+        online: true,
+        takes_leases: capabilities.iter().any(|one| one == lease::CAPABILITY),
+        last_heard: at,
+        held,
+        command_credit,
+        ..NodeLink::default()
+    }
 }
