@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::backend::BackendKind;
 use hal_base::config::machine::{certificates, makeable_folder};
 use hal_base::config::service::{self, Looked};
-use hal_base::config::{self, Purpose, Reading, Report, Section, Source, token};
+use hal_base::config::{self, ConfigReport, Purpose, Reading, Section, Source, token};
 use hal_base::secret::Secret;
 use hal_protocol::default;
 use hal_protocol::node::{NodeId, ProjectName};
@@ -100,7 +100,7 @@ pub fn parse(file: &Source<'_>, purpose: Purpose) -> Reading<Config> {
     config::parse(file, purpose, build).map(identified)
 }
 
-fn identified((config, report): (Config, Report)) -> (Config, Report) {
+fn identified((config, report): (Config, ConfigReport)) -> (Config, ConfigReport) {
     (Config { fingerprint: report.fingerprint.clone(), ..config }, report)
 }
 

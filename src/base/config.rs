@@ -30,7 +30,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub use finding::{Finding, Place, Report, Severity};
+pub use finding::{ConfigReport, FilePosition, Finding, Severity};
 pub use parse::{known_keys, loose};
 pub use reload::Reload;
 pub use section::Section;
@@ -52,7 +52,7 @@ pub enum Purpose {
 }
 
 /// What comes of reading a file: the value and what to warn of, or everything that is wrong.
-pub type Reading<T> = Result<(T, Report), Report>;
+pub type Reading<T> = Result<(T, ConfigReport), ConfigReport>;
 
 /// A file that was read.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +71,16 @@ pub fn read<T>(path: &Path, purpose: Purpose, build: impl Fn(&Section<'_>) -> T)
     if purpose == Purpose::Validate
         && let Some(Err(why)) = service::judged_for().map(|user| user.may(path, service::READ))
     {
-        return Err(Report::about_file(path, format!("cannot be read by the service: {why}")));
+        return Err(ConfigReport::about_file(path, format!("cannot be read by the service: {why}")));
     }
-    let (bytes, mode) = load(path).map_err(|sentence| Report::about_file(path, sentence))?;
+    let (bytes, mode) = load(path).map_err(|sentence| ConfigReport::about_file(path, sentence))?;
     parse(&Source { path, bytes: &bytes, is_open_to_all: mode & OTHERS_READ != 0 }, purpose, build)
 }
 
 /// Reads what was in a file; see [`read`].
 pub fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let (value, report) = parse::parse(file, purpose, build)?;
-    Ok((value, Report { fingerprint: backup::fingerprint(file.bytes), ..report }))
+    Ok((value, ConfigReport { fingerprint: backup::fingerprint(file.bytes), ..report }))
 }
 
 /// The bytes of a file, and its mode bits.

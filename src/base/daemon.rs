@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::config::{Finding, Purpose, Reading, Report, Severity, backup, service};
+use super::config::{ConfigReport, Finding, Purpose, Reading, Severity, backup, service};
 use super::exit::{self, Exit, Failure};
 use super::log;
 
@@ -158,7 +158,7 @@ impl<C> Daemon<C> {
     }
 
     /// Reads the file; of a bad one, prints every problem and leaves the count to whoever prints the failure.
-    fn read_file(&self, path: &Path, purpose: Purpose) -> Result<(C, Report), Failure> {
+    fn read_file(&self, path: &Path, purpose: Purpose) -> Result<(C, ConfigReport), Failure> {
         (self.read)(path, purpose).map_err(|report| {
             print(&report);
             let mut sentence = format!("{}: {}", report.file, report.summary());
@@ -186,7 +186,7 @@ pub fn reread<C>(path: &Path, read: fn(&Path, Purpose) -> Reading<C>) -> Option<
     }
 }
 
-fn warn_of(report: &Report) {
+fn warn_of(report: &ConfigReport) {
     for finding in &report.findings {
         tracing::warn!("{finding}");
     }
@@ -242,7 +242,7 @@ fn long_config(word: OsString) -> OsString {
 }
 
 /// Prints findings on standard error: under systemd a line each, with its priority; else with source lines.
-fn print(report: &Report) {
+fn print(report: &ConfigReport) {
     let text = if log::is_under_systemd() {
         report.findings.iter().map(journal_line).collect()
     } else {

@@ -168,9 +168,9 @@ mod tests {
 
     /// What the layer below hears.
     #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Lines>>);
+    struct Captured(Arc<Mutex<Lines>>);
 
-    impl<S: Subscriber> Layer<S> for Heard {
+    impl<S: Subscriber> Layer<S> for Captured {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let mut facts = Facts::default();
             event.record(&mut facts);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_journal_holds_its_facts_and_keeps_them_as_fields() {
-        let heard = Heard::default();
+        let heard = Captured::default();
         tracing::subscriber::with_default(Registry::default().with(Telling(heard.clone())), || {
             let (node, title) = ("web-1", "x  node_id: good\nagent connected node=evil");
             tracing::info!(%node, address = "10.0.0.7:4242", epoch = 3, "agent connected");

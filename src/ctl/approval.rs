@@ -6,7 +6,9 @@ use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
 use hal_base::exit::{Exit, Failure};
-use hal_protocol::approval::{AnswerRequest, ApprovalState, ApprovalView, Reply, SnoozeRequest, Stage, Step};
+use hal_protocol::approval::{
+    AnswerRequest, ApprovalState, ApprovalView, ReceiptLine, Reply, SnoozeRequest, Stage,
+};
 
 /// Approvals in one page of the list.
 const PAGE: usize = 1000;
@@ -116,7 +118,7 @@ fn question(one: &hal_protocol::approval::Question) -> String {
 }
 
 /// A line of the receipt.
-fn line(step: &Step) -> String {
+fn line(step: &ReceiptLine) -> String {
     let mut line = format!("{}  {}", step.at, step.stage.as_str());
     let who = match step.stage {
         Stage::Asked | Stage::MovedOn => "",

@@ -12,7 +12,7 @@ use sse_stream::{Sse, SseByteStream};
 use super::client::{Client, Query};
 use hal_base::backoff::Backoff;
 use hal_base::exit::{Exit, Failure};
-use hal_protocol::api::Verdict;
+use hal_protocol::api::StreamOpening;
 use hal_protocol::event::EventView;
 
 /// The first pause before a broken stream is opened again; most breaks are a supervisor's restart.
@@ -117,7 +117,7 @@ impl Feed {
                 None => return Err(lost("it ended at once".into())),
             }
         };
-        let verdict: Verdict = serde_json::from_str(&first)
+        let verdict: StreamOpening = serde_json::from_str(&first)
             .map_err(|_| Failure::say(Exit::Failed, "the live stream did not start with its verdict"))?;
         self.cursor = verdict.cursor;
         self.source = Some(source);
@@ -133,7 +133,7 @@ impl Feed {
             Some("live") => News::Live(serde_json::from_str(data).ok()?),
             // The supervisor could not keep up with us: it ends the stream or goes on from another place.
             Some("verdict") => {
-                let verdict: Verdict = serde_json::from_str(data).ok()?;
+                let verdict: StreamOpening = serde_json::from_str(data).ok()?;
                 self.cursor = verdict.cursor;
                 if verdict.verdict == "ok" { News::Back } else { News::Gap }
             }

@@ -14,7 +14,7 @@ use hal_base::config::{Purpose, Source, loose, parse};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::event::EventView;
 use hal_protocol::event::what::What;
-use hal_protocol::policy::{Explanation, Word};
+use hal_protocol::policy::{Explanation, PolicyFinding};
 use hal_protocol::session::{SessionId, SessionView};
 use hal_rules::policy::replay::{Replay, Would};
 use hal_rules::policy::settings::{self, Limits, Policies, Rule, Scope};
@@ -137,7 +137,7 @@ impl Record for Told {
     }
 }
 
-impl Record for Word {
+impl Record for PolicyFinding {
     fn fields(&self) -> Vec<Field> {
         let tone = if self.decision == "none" { Tone::Quiet } else { Tone::Attention };
         vec![

@@ -16,7 +16,7 @@ use super::print::record::{Field, Record, Tone};
 use super::print::text::{number, one_line};
 use super::watch::{self, Source};
 use hal_base::exit::Failure;
-use hal_protocol::mark::Said;
+use hal_protocol::mark::Attribution;
 use hal_protocol::session::{Ask, HelperAsk, SessionView, Status};
 
 /// Sessions in one page of the list.
@@ -125,7 +125,7 @@ impl Record for SessionView {
     }
 }
 
-fn said(said: Option<&Said>) -> String {
+fn said(said: Option<&Attribution>) -> String {
     said.map_or_else(String::new, |said| format!("by {} at {}", said.by, said.at))
 }
 

@@ -59,7 +59,8 @@ pub enum Code {
 
 /// The first thing a live stream says: whether everything since the given cursor will come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Verdict {
+#[schema(as = Verdict)]
+pub struct StreamOpening {
     /// `ok`: nothing is missing. `gap`: events between the cursor and `cursor` below are no longer available
     /// (or the cursor is of another store): fetch the state again.
     pub verdict: String,

@@ -70,7 +70,7 @@ impl ApprovalState {
 
 /// An answer to a permission or a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "reply", rename_all = "lowercase", try_from = "Said")]
+#[serde(tag = "reply", rename_all = "lowercase", try_from = "WrittenReply")]
 pub enum Reply {
     /// It may, this time.
     Once,
@@ -169,7 +169,8 @@ impl Stage {
 
 /// One line of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Step {
+#[schema(as = Step)]
+pub struct ReceiptLine {
     /// What happened at this step.
     pub stage: Stage,
     /// When it happened (RFC 3339).
@@ -230,7 +231,7 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Given>,
     /// What became of it, in the order of time.
-    pub receipt: Vec<Step>,
+    pub receipt: Vec<ReceiptLine>,
 }
 
 /// True for the time that means: never.
@@ -296,16 +297,16 @@ enum ReplyWord {
 
 /// A reply as it is written.
 #[derive(Deserialize)]
-struct Said {
+struct WrittenReply {
     reply: ReplyWord,
     message: Option<String>,
     answers: Option<Vec<Vec<String>>>,
 }
 
-impl TryFrom<Said> for Reply {
+impl TryFrom<WrittenReply> for Reply {
     type Error = &'static str;
 
-    fn try_from(said: Said) -> Result<Self, Self::Error> {
+    fn try_from(said: WrittenReply) -> Result<Self, Self::Error> {
         Ok(match said.reply {
             ReplyWord::Once => Self::Once,
             ReplyWord::Always => Self::Always,
@@ -320,31 +321,31 @@ impl TryFrom<Said> for Reply {
 
 /// The body of an answer as it is written.
 #[derive(Deserialize)]
-struct SaidAnswer {
+struct WrittenAnswer {
     reply: ReplyWord,
     message: Option<String>,
     answers: Option<Vec<Vec<String>>>,
     timeout: Option<u64>,
 }
 
-impl TryFrom<SaidAnswer> for AnswerRequest {
+impl TryFrom<WrittenAnswer> for AnswerRequest {
     type Error = &'static str;
 
-    fn try_from(said: SaidAnswer) -> Result<Self, Self::Error> {
-        let SaidAnswer { reply, message, answers, timeout } = said;
+    fn try_from(said: WrittenAnswer) -> Result<Self, Self::Error> {
+        let WrittenAnswer { reply, message, answers, timeout } = said;
         if message.is_some() && !matches!(reply, ReplyWord::Reject) {
             return Err("message is allowed with the reply reject only");
         }
         if answers.is_some() && !matches!(reply, ReplyWord::Answers) {
             return Err("answers is allowed with the reply answers only");
         }
-        Ok(Self { reply: Said { reply, message, answers }.try_into()?, timeout })
+        Ok(Self { reply: WrittenReply { reply, message, answers }.try_into()?, timeout })
     }
 }
 
 /// The body of `POST /api/v1/approvals/{id}/answer`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "SaidAnswer")]
+#[serde(try_from = "WrittenAnswer")]
 pub struct AnswerRequest {
     /// The answer.
     #[serde(flatten)]

@@ -29,7 +29,8 @@ pub struct Amount {
 
 /// A part of the whole: what one provider, model, project, session or node has used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Part {
+#[schema(as = Part)]
+pub struct CostPart {
     /// The provider, when this is a part by provider or model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
@@ -126,15 +127,15 @@ pub struct CostReport {
     /// Money and tokens of the whole period.
     pub total: Amount,
     /// By provider, the most expensive first; so are the others.
-    pub by_provider: Vec<Part>,
+    pub by_provider: Vec<CostPart>,
     /// By provider and model.
-    pub by_model: Vec<Part>,
+    pub by_model: Vec<CostPart>,
     /// By project.
-    pub by_project: Vec<Part>,
+    pub by_project: Vec<CostPart>,
     /// By session; at most 1000.
-    pub by_session: Vec<Part>,
+    pub by_session: Vec<CostPart>,
     /// By node.
-    pub by_node: Vec<Part>,
+    pub by_node: Vec<CostPart>,
     /// Every day of the period, oldest first.
     pub days: Vec<Day>,
     /// US dollars for a day of the period.

@@ -185,12 +185,12 @@ pub struct CommandResult {
     pub error: Option<String>,
     /// Where the session's directory stood just before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stood: Option<Stood>,
+    pub stood: Option<Checkpoint>,
 }
 
 /// Where a directory under version control stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stood {
+pub struct Checkpoint {
     /// The commit that is checked out.
     pub commit: String,
     /// True when files differ from it.

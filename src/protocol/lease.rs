@@ -87,7 +87,7 @@ pub struct LeaseRequest {
 /// What the supervisor says to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum LeaseVerdict {
     /// Here it is.
     #[default]
     Granted,
@@ -104,7 +104,7 @@ pub struct Lease {
     /// Id of the lease.
     pub lease_id: String,
     /// What came of it.
-    pub verdict: Verdict,
+    pub verdict: LeaseVerdict,
     /// All that was lent under this name.
     pub micros: u64,
     /// What was used of it as far as the supervisor knows, which may know prices that the node does not.

@@ -8,7 +8,8 @@ use hal_base::clock::Time;
 
 /// Who said so, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Said {
+#[schema(as = Said)]
+pub struct Attribution {
     /// Name of the person or policy.
     pub by: String,
     /// When it was said (RFC 3339).
@@ -23,13 +24,13 @@ pub struct Said {
 pub struct Marks {
     /// No policy touches it until a person goes on with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub paused: Option<Said>,
+    pub paused: Option<Attribution>,
     /// It is left out of lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub archived: Option<Said>,
+    pub archived: Option<Attribution>,
     /// Everything, or its project, is halted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub halted: Option<Said>,
+    pub halted: Option<Attribution>,
     /// Words by which policies choose.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,

@@ -103,7 +103,8 @@ pub enum NoticeState {
 /// One of the things that a notice stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct Part {
+#[schema(as = Part)]
+pub struct NoticePart {
     /// What belongs together at the far side.
     pub subject: String,
     /// The number of the alert.
@@ -131,7 +132,7 @@ pub struct Queued {
     pub state: NoticeState,
     /// What it stands for when it is more than one thing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
+    pub parts: Vec<NoticePart>,
     /// Not before this, such as the end of the quiet hours.
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mark::Said;
+use super::mark::Attribution;
 use hal_base::clock::Time;
 
 /// One policy's word on a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Word {
+#[schema(as = Word)]
+pub struct PolicyFinding {
     /// The policy's name, such as `kill_on_cost`.
     pub policy: String,
     /// `act`, `exhausted` (it would, and has acted as often as it may) or `none`.
@@ -38,7 +39,7 @@ pub struct Explanation {
     #[schema(value_type = Object)]
     pub facts: serde_json::Value,
     /// What each policy says.
-    pub policies: Vec<Word>,
+    pub policies: Vec<PolicyFinding>,
 }
 
 /// A halt: of one project or of everything.
@@ -48,7 +49,7 @@ pub struct Halt {
     pub project: String,
     /// By whom, and since when.
     #[serde(flatten)]
-    pub said: Said,
+    pub said: Attribution,
 }
 
 /// A time as text, for what may be absent.

@@ -260,7 +260,8 @@ pub struct Compared {
 
 /// What an operator does next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Step {
+#[schema(as = Step)]
+pub struct NextStep {
     /// What was found, in a sentence.
     pub finding: String,
     /// What to type.
@@ -277,5 +278,5 @@ pub struct Reconciliation {
     /// Every day and model.
     pub lines: Vec<Compared>,
     /// What to do next; the first one first.
-    pub steps: Vec<Step>,
+    pub steps: Vec<NextStep>,
 }

@@ -17,11 +17,11 @@ pub struct StoreRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
     /// Only rows stored at or after this.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "timestamp")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Time>,
     /// Only rows stored before this.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "timestamp")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Time>,
     /// Only rows of this session.
@@ -36,17 +36,17 @@ pub struct StoreRequest {
 }
 
 /// A moment as people write it, or in milliseconds since 1970 as halctl does.
-fn moment<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
+fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Said {
+    enum WrittenTime {
         Milliseconds(i64),
         Text(String),
     }
-    let at = match Option::<Said>::deserialize(input)? {
+    let at = match Option::<WrittenTime>::deserialize(input)? {
         None => return Ok(None),
-        Some(Said::Milliseconds(said)) => Some(Time(said)).filter(|at| at.is_in_calendar()),
-        Some(Said::Text(said)) => Time::parse(&said),
+        Some(WrittenTime::Milliseconds(said)) => Some(Time(said)).filter(|at| at.is_in_calendar()),
+        Some(WrittenTime::Text(said)) => Time::parse(&said),
     };
     at.map(Some).ok_or_else(|| D::Error::custom("expected a time such as 2026-01-31T12:00:00Z"))
 }

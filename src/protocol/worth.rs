@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What usage came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Worth {
+pub struct UsageCost {
     /// Tokens: input, output, reasoning, read from and written to the cache.
     pub tokens: [u64; 5],
     /// Money, in millionths of a millionth of a US dollar.
@@ -31,7 +31,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-impl Worth {
+impl UsageCost {
     /// This and another.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {

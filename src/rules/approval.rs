@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use hal_base::clock::Time;
-use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
 use hal_protocol::command::{Command, CommandState};
 use hal_protocol::session::{Ask, Session};
 
@@ -33,7 +33,7 @@ pub struct Limits {
 
 /// What an answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AnswerVerdict {
     /// It is the first one.
     First,
     /// It was given before.
@@ -91,10 +91,10 @@ pub fn open(id: ApprovalId, ask: &Ask, session: &Session, limits: Limits, at: Ti
 }
 
 /// What an answer to it means now.
-pub fn judge(approval: &Approval, reply: &Reply) -> Verdict {
+pub fn judge(approval: &Approval, reply: &Reply) -> AnswerVerdict {
     match &approval.answer {
-        Some(given) if given.reply.is_same(reply) => Verdict::Same(given.clone()),
-        Some(given) => Verdict::Late(format!(
+        Some(given) if given.reply.is_same(reply) => AnswerVerdict::Same(given.clone()),
+        Some(given) => AnswerVerdict::Late(format!(
             "already answered by {} at {} over {}: {}",
             given.by,
             given.at,
@@ -102,9 +102,9 @@ pub fn judge(approval: &Approval, reply: &Reply) -> Verdict {
             given.reply.words()
         )),
         None if approval.state == ApprovalState::Lapsed => {
-            Verdict::Late(format!("session {} no longer waits for this answer", approval.session_id))
+            AnswerVerdict::Late(format!("session {} no longer waits for this answer", approval.session_id))
         }
-        None => Verdict::First,
+        None => AnswerVerdict::First,
     }
 }
 
@@ -221,11 +221,11 @@ pub fn is_late(approval: &Approval, now: Time) -> bool {
         && approval.answer.as_ref().is_some_and(|given| now.since(given.at) >= LATE)
 }
 
-fn step(stage: Stage, at: Time, by: &str, over: &str, note: &str) -> Step {
-    Step { stage, at, by: by.to_owned(), over: over.to_owned(), note: note.to_owned() }
+fn step(stage: Stage, at: Time, by: &str, over: &str, note: &str) -> ReceiptLine {
+    ReceiptLine { stage, at, by: by.to_owned(), over: over.to_owned(), note: note.to_owned() }
 }
 
-fn push(approval: &mut Approval, step: Step) {
+fn push(approval: &mut Approval, step: ReceiptLine) {
     if approval.receipt.len() >= MOST_STEPS {
         // The first line says when it was asked.
         approval.receipt.remove(1);

@@ -41,7 +41,7 @@ pub enum Refused {
 
 /// A node as far as it matters to where a command goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct CandidateNode<'a> {
     /// The node's name.
     pub id: &'a NodeId,
     /// Whether its agent is connected.
@@ -59,7 +59,7 @@ pub trait Known {
     /// True when the configuration says that any node may work on a project that has it.
     fn is_shared(&self, project: &str) -> bool;
     /// Every node.
-    fn nodes(&self) -> Vec<Place<'_>>;
+    fn nodes(&self) -> Vec<CandidateNode<'_>>;
 }
 
 /// Turns a request into a command for one node, or says why not.
@@ -186,7 +186,7 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
     if project.is_empty() {
         return Err(Refused::Invalid("name the project to work in (`project`)".into()));
     }
-    let has = |node: &Place<'_>| node.projects.iter().any(|one| one.name.as_str() == project);
+    let has = |node: &CandidateNode<'_>| node.projects.iter().any(|one| one.name.as_str() == project);
     if !node_id.is_empty() {
         let node = nodes.iter().find(|node| node.id.as_str() == node_id).ok_or_else(|| {
             Refused::NoSuch(no_such("node", node_id, nodes.iter().map(|node| node.id.as_str())))
@@ -199,8 +199,8 @@ fn node_for(project: &str, node_id: &str, known: &impl Known) -> Result<NodeId, 
             ))),
         };
     }
-    let with: Vec<&Place<'_>> = nodes.iter().filter(|node| has(node)).collect();
-    let online: Vec<&Place<'_>> = with.iter().copied().filter(|node| node.is_online).collect();
+    let with: Vec<&CandidateNode<'_>> = nodes.iter().filter(|node| has(node)).collect();
+    let online: Vec<&CandidateNode<'_>> = with.iter().copied().filter(|node| node.is_online).collect();
     let is_shared = known.is_shared(project);
     // A name alone must not lead to another node's folder because the one that was meant is away.
     match (online.as_slice(), with.as_slice()) {
@@ -253,16 +253,17 @@ fn check_args(verb: Verb, request: &CommandRequest) -> Result<(), Refused> {
 
 /// What an argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ArgumentKind {
     Text,
     Flag,
     Texts,
     TextsOfEach,
 }
 
-impl Kind {
+impl ArgumentKind {
     fn fits(self, value: &Value) -> bool {
-        let are = |kind: Kind| value.as_array().is_some_and(|all| all.iter().all(|one| kind.fits(one)));
+        let are =
+            |kind: ArgumentKind| value.as_array().is_some_and(|all| all.iter().all(|one| kind.fits(one)));
         match self {
             Self::Text => value.is_string(),
             Self::Flag => value.is_boolean(),
@@ -282,8 +283,8 @@ impl Kind {
 }
 
 /// What a command may say in its arguments. `over`, `reason` and `note_stood` are said by the supervisor itself.
-fn args_of(verb: Verb) -> &'static [(&'static str, Kind)] {
-    use Kind::{Flag, Text, Texts, TextsOfEach};
+fn args_of(verb: Verb) -> &'static [(&'static str, ArgumentKind)] {
+    use ArgumentKind::{Flag, Text, Texts, TextsOfEach};
     match verb {
         Verb::CreateSession => &[("prompt", Text), ("title", Text), ("model", Text), ("agent", Text)],
         Verb::PromptSession => &[("message", Text), ("note_stood", Flag)],

@@ -11,7 +11,7 @@ pub struct Handover {
     /// The command that asked for it.
     pub command: CommandId,
     /// Where it is.
-    pub step: Step,
+    pub step: RestartStep,
     /// When the step is over whatever happens.
     pub until: Time,
     /// The step's own command.
@@ -27,7 +27,7 @@ pub struct Handover {
 /// A step of a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Step {
+pub enum RestartStep {
     /// The session was asked to write down where it stands.
     Asked,
     /// It is being ended.

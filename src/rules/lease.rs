@@ -14,7 +14,7 @@ use crate::price::{Prices, micros};
 use hal_base::clock::Time;
 use hal_base::sabotage;
 use hal_protocol::budget::{AtLimit, dollars};
-use hal_protocol::lease::{Lease, LeaseEnd, LeaseRequest, Verdict};
+use hal_protocol::lease::{Lease, LeaseEnd, LeaseRequest, LeaseVerdict};
 use hal_protocol::node::{NodeId, ProjectName};
 use hal_protocol::session::{SessionId, Tokens};
 
@@ -89,7 +89,7 @@ impl Loan {
 
 /// How a budget stands for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct BudgetRoom {
     /// The budget's name.
     pub name: String,
     /// What may become free for it: neither spent nor lent to it already.
@@ -104,7 +104,7 @@ pub struct Room {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// What came of it.
-    pub verdict: Verdict,
+    pub verdict: LeaseVerdict,
     /// So much more.
     pub more: u64,
     /// The budget that is the tightest, or spent.
@@ -130,26 +130,33 @@ pub fn first_step(ask: &LeaseRequest, prices: &Prices, at: Time) -> u64 {
 
 /// Judges a request by all budgets that hold for it. `size` is what is lent at a time, at least what a step of the
 /// session costs; `first`: what the first step is likely to cost, 0 when it is known; `begun`: the turn runs already.
-pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, first: u64, begun: bool) -> Judged {
+pub fn judge(rooms: &[BudgetRoom], ask: &LeaseRequest, size: u64, first: u64, begun: bool) -> Judged {
     let size = size.max(ask.step_micros);
     // A turn that may be finished is given what it needs.
-    let holds =
-        |room: &&Room| room.at_limit != AtLimit::Notify && !(begun && room.at_limit == AtLimit::FinishTurn);
+    let holds = |room: &&BudgetRoom| {
+        room.at_limit != AtLimit::Notify && !(begun && room.at_limit == AtLimit::FinishTurn)
+    };
     let strictest = rooms.iter().map(|room| room.at_limit).max().unwrap_or(AtLimit::Notify);
     let Some(tight) = rooms.iter().filter(holds).min_by_key(|room| (room.left, room.free)) else {
         let more = if ask.more { size.max(first) } else { 0 };
         let budget = rooms.first().map(|room| room.name.clone()).unwrap_or_default();
-        return Judged { verdict: Verdict::Granted, more, budget, at_limit: strictest, why: String::new() };
+        return Judged {
+            verdict: LeaseVerdict::Granted,
+            more,
+            budget,
+            at_limit: strictest,
+            why: String::new(),
+        };
     };
-    let judged = |verdict, more, room: &Room, why| Judged {
+    let judged = |verdict, more, room: &BudgetRoom, why| Judged {
         verdict,
         more,
         budget: room.name.clone(),
-        at_limit: if verdict == Verdict::Refused { room.at_limit } else { strictest },
+        at_limit: if verdict == LeaseVerdict::Refused { room.at_limit } else { strictest },
         why,
     };
     if !ask.more {
-        return judged(Verdict::Granted, 0, tight, String::new());
+        return judged(LeaseVerdict::Granted, 0, tight, String::new());
     }
     // Less than the next step costs is of no use: it would only go beyond the limit. What the session has of its lease
     // goes towards that.
@@ -165,16 +172,16 @@ pub fn judge(rooms: &[Room], ask: &LeaseRequest, size: u64, first: u64, begun: b
                 dollars(ask.step_micros)
             ),
         };
-        return judged(Verdict::Refused, 0, tight, why);
+        return judged(LeaseVerdict::Refused, 0, tight, why);
     }
     let narrow = rooms.iter().filter(holds).min_by_key(|room| room.free).unwrap_or(tight);
     if narrow.free < least {
         let why = format!("all that is left of budget {} is lent to other sessions", narrow.name);
-        return judged(Verdict::Wait, 0, narrow, why);
+        return judged(LeaseVerdict::Wait, 0, narrow, why);
     }
     // What is only likely to be needed is not to keep others waiting: a turn that needs it asks again.
     let size = size.max(first.min(narrow.free / SHARES));
-    judged(Verdict::Granted, size.min(narrow.free), narrow, String::new())
+    judged(LeaseVerdict::Granted, size.min(narrow.free), narrow, String::new())
 }
 
 /// Money that was lent, as the node holds it.
@@ -197,7 +204,7 @@ pub struct Held {
     /// Since when the supervisor owes an answer.
     pub waits_since: Option<u64>,
     /// The last answer, unless something was asked since.
-    pub said: Option<Verdict>,
+    pub said: Option<LeaseVerdict>,
     /// Why it was refused.
     pub why: String,
     /// The budget that was last named.
@@ -252,7 +259,7 @@ impl Held {
         self.waits_since = None;
         self.size = answer.size_micros;
         self.ttl_ms = answer.ttl_ms;
-        if answer.verdict == Verdict::Granted {
+        if answer.verdict == LeaseVerdict::Granted {
             self.expires_ms = self.expires_ms.max(answer.asked_ms.saturating_add(answer.ttl_ms));
         }
         self.said = Some(answer.verdict);
@@ -277,10 +284,10 @@ impl Held {
                 let is_awaited = self.is_spent() && self.patience_end() > now_ms;
                 (self.is_low(), if is_awaited { again.min(self.patience_end()) } else { again })
             }
-            Some(Verdict::Wait) => (true, self.asked_ms.unwrap_or(0) + AGAIN_WHEN_LENT_MS),
-            Some(Verdict::Refused) => (true, self.asked_ms.unwrap_or(0) + AGAIN_UNANSWERED_MS),
-            Some(Verdict::Granted) if self.is_low() => (true, 0),
-            Some(Verdict::Granted) => (false, renew_at),
+            Some(LeaseVerdict::Wait) => (true, self.asked_ms.unwrap_or(0) + AGAIN_WHEN_LENT_MS),
+            Some(LeaseVerdict::Refused) => (true, self.asked_ms.unwrap_or(0) + AGAIN_UNANSWERED_MS),
+            Some(LeaseVerdict::Granted) if self.is_low() => (true, 0),
+            Some(LeaseVerdict::Granted) => (false, renew_at),
         };
         if due <= now_ms {
             return Next::Ask { more };
@@ -307,13 +314,13 @@ impl Held {
         if self.at_limit <= AtLimit::FinishTurn {
             return None;
         }
-        if self.said == Some(Verdict::Refused) && self.left() < self.step.max(1) {
+        if self.said == Some(LeaseVerdict::Refused) && self.left() < self.step.max(1) {
             return Some(self.why.clone());
         }
         // Spent: more is asked for before it is interrupted, as only the supervisor knows whether there is room.
         let is_spent = self.is_spent();
         match self.said {
-            Some(Verdict::Wait) if is_spent => return Some(self.why.clone()),
+            Some(LeaseVerdict::Wait) if is_spent => return Some(self.why.clone()),
             None if is_spent && self.patience_end() <= now_ms => {
                 return Some(format!(
                     "the ${} that were lent to it are spent, and the supervisor has not lent more",
@@ -334,8 +341,8 @@ mod tests {
 
     const SIZE: u64 = 50_000;
 
-    fn room(name: &str, left: u64, free: u64) -> Room {
-        Room { name: name.into(), left, free, at_limit: AtLimit::Pause }
+    fn room(name: &str, left: u64, free: u64) -> BudgetRoom {
+        BudgetRoom { name: name.into(), left, free, at_limit: AtLimit::Pause }
     }
 
     fn ask(step: u64) -> LeaseRequest {
@@ -360,22 +367,25 @@ mod tests {
     fn no_more_is_lent_than_the_tightest_budget_has() {
         let judged =
             judge(&[room("a", 900_000, 20_000), room("b", 800_000, 800_000)], &ask(0), SIZE, 0, false);
-        assert_eq!((judged.verdict, judged.more, judged.budget.as_str()), (Verdict::Granted, 20_000, "a"));
+        assert_eq!(
+            (judged.verdict, judged.more, judged.budget.as_str()),
+            (LeaseVerdict::Granted, 20_000, "a")
+        );
         let judged = judge(&[room("a", 900_000, 0)], &ask(0), SIZE, 0, false);
-        assert_eq!(judged.verdict, Verdict::Wait);
+        assert_eq!(judged.verdict, LeaseVerdict::Wait);
         let judged = judge(&[room("a", 0, 0), room("b", 800_000, 800_000)], &ask(0), SIZE, 0, false);
-        assert_eq!((judged.verdict, judged.why.as_str()), (Verdict::Refused, "budget a is spent"));
+        assert_eq!((judged.verdict, judged.why.as_str()), (LeaseVerdict::Refused, "budget a is spent"));
         let judged = judge(&[room("a", 20_000, 20_000)], &ask(30_000), SIZE, 0, false);
-        assert_eq!((judged.verdict, judged.more), (Verdict::Refused, 0), "a step would go beyond it");
+        assert_eq!((judged.verdict, judged.more), (LeaseVerdict::Refused, 0), "a step would go beyond it");
     }
 
     #[test]
     fn a_turn_may_be_finished_and_a_new_one_not_begun() {
-        let spent = Room { at_limit: AtLimit::FinishTurn, ..room("a", 0, 0) };
+        let spent = BudgetRoom { at_limit: AtLimit::FinishTurn, ..room("a", 0, 0) };
         assert_eq!(judge(std::slice::from_ref(&spent), &ask(0), SIZE, 0, true).more, SIZE);
-        assert_eq!(judge(&[spent], &ask(0), SIZE, 0, false).verdict, Verdict::Refused);
-        let told = Room { at_limit: AtLimit::Notify, ..room("a", 0, 0) };
-        assert_eq!(judge(&[told], &ask(0), SIZE, 0, false).verdict, Verdict::Granted);
+        assert_eq!(judge(&[spent], &ask(0), SIZE, 0, false).verdict, LeaseVerdict::Refused);
+        let told = BudgetRoom { at_limit: AtLimit::Notify, ..room("a", 0, 0) };
+        assert_eq!(judge(&[told], &ask(0), SIZE, 0, false).verdict, LeaseVerdict::Granted);
     }
 
     #[test]
@@ -426,13 +436,13 @@ mod tests {
         spent.ask(4_000);
         assert!(!stops(&spent, 1_999 + ANSWER_MS));
         assert!(stops(&spent, 2_000 + ANSWER_MS), "nobody has answered, asked twice");
-        spent.said = Some(Verdict::Refused);
+        spent.said = Some(LeaseVerdict::Refused);
         assert!(stops(&spent, 2_000), "there is none");
         assert!(!matches!(spent.next(2_000, false), Next::Interrupt(_)), "nothing runs");
         assert!(!stops(&held(), 60_999) && stops(&held(), 61_000), "cut off");
         let mut refused = held();
         refused.debit(30_000);
-        refused.said = Some(Verdict::Refused);
+        refused.said = Some(LeaseVerdict::Refused);
         assert!(stops(&refused, 2_000), "the next step would go beyond the limit");
         refused.at_limit = AtLimit::FinishTurn;
         assert!(!stops(&refused, 2_000));
@@ -446,12 +456,12 @@ mod tests {
         let rooms = [room("day", 5_000_000, 5_000_000)];
         let mut loan = Loan { lent: SIZE, used: 400_000, ..Loan::default() };
         let judged = judge(&rooms, &ask(400_000), SIZE, 0, true);
-        assert_eq!((judged.verdict, judged.more), (Verdict::Granted, 400_000));
+        assert_eq!((judged.verdict, judged.more), (LeaseVerdict::Granted, 400_000));
         loan.lend(judged.more);
         assert_eq!(loan.lent, 800_000, "another such step, beyond what it has gone over");
         assert_eq!(loan.outstanding(), 800_000, "all of it counts until it is accounted for");
         let narrow = judge(&[room("day", 300_000, 300_000)], &ask(400_000), SIZE, 0, true);
-        assert_eq!(narrow.verdict, Verdict::Refused);
+        assert_eq!(narrow.verdict, LeaseVerdict::Refused);
         assert!(narrow.why.contains("$0.30 left for this session, less than the $0.40"), "{}", narrow.why);
     }
 
@@ -483,9 +493,9 @@ mod tests {
     fn what_a_session_has_of_its_lease_goes_towards_its_next_step() {
         let last = LeaseRequest { lent_micros: 720_000, used_micros: 420_000, ..ask(360_000) };
         let judged = judge(&[room("day", 270_410, 270_410)], &last, SIZE, 0, true);
-        assert_eq!((judged.verdict, judged.more), (Verdict::Granted, 270_410), "{}", judged.why);
+        assert_eq!((judged.verdict, judged.more), (LeaseVerdict::Granted, 270_410), "{}", judged.why);
         let judged = judge(&[room("day", 50_000, 50_000)], &last, SIZE, 0, true);
-        assert_eq!(judged.verdict, Verdict::Refused);
+        assert_eq!(judged.verdict, LeaseVerdict::Refused);
         assert!(judged.why.contains("has $0.35 left for this session"), "{}", judged.why);
     }
 }

@@ -12,7 +12,7 @@ use hal_base::clock::Time;
 use hal_protocol::event::former::is_untitled;
 use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
 use hal_protocol::session::{Activity, Session, Tokens};
-use hal_protocol::worth::Worth;
+use hal_protocol::worth::UsageCost;
 
 /// Messages of a session that may still change or come late. Older ones count as told: a message that was not among
 /// the last so many has long been answered.
@@ -71,7 +71,7 @@ impl Used {
 
 /// Where it belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct LedgerKey {
     /// The day in UTC, `YYYY-MM-DD`.
     pub day: String,
     /// Who served the model.
@@ -89,11 +89,11 @@ pub struct Counted {
     /// When it was answered, in milliseconds.
     pub at: i64,
     /// On which day, and whose model it was.
-    pub place: Place,
+    pub place: LedgerKey,
     /// Money that the backend told.
     pub told: u64,
     /// What it came to then: prices may change before the next word about it.
-    pub worth: Worth,
+    pub worth: UsageCost,
 }
 
 /// What is remembered of a session between its events: bounded, whatever it does. Its fields are
@@ -112,7 +112,7 @@ pub struct Bill {
     /// What of that no message has told, by the day it was told on.
     pub rests: Vec<Counted>,
     /// What all of it came to.
-    pub sum: Worth,
+    pub sum: UsageCost,
     /// True until the backend has told a sum.
     #[serde(skip_serializing_if = "is_false")]
     pub is_new: bool,
@@ -137,10 +137,10 @@ pub struct Since {
 
 /// What usage comes to at these prices. A backend that tells no money, or none for tokens it has used, does not
 /// know the price; whoever knows that a model is free says so in `cost.model_rates`.
-fn worth_of(used: &Used, place: &Place, prices: &Prices) -> Worth {
+fn worth_of(used: &Used, place: &LedgerKey, prices: &Prices) -> UsageCost {
     let [input, output, reasoning, cache_read, cache_write] = used.tokens;
     let tokens = Tokens { input, output, reasoning, cache_read, cache_write };
-    let blank = Worth { tokens: used.tokens, unreported: used.unreported, ..Worth::default() };
+    let blank = UsageCost { tokens: used.tokens, unreported: used.unreported, ..UsageCost::default() };
     let total = tokens.total();
     if total == 0 && used.told == 0 {
         return blank;
@@ -149,14 +149,14 @@ fn worth_of(used: &Used, place: &Place, prices: &Prices) -> Worth {
     let known = (used.told > 0).then_some(used.told);
     if prices.is_subscribed(&place.provider) {
         return match known.or_else(price) {
-            Some(equivalent) => Worth { equivalent, is_known: true, ..blank },
-            None => Worth { unpriced: total, is_known: true, ..blank },
+            Some(equivalent) => UsageCost { equivalent, is_known: true, ..blank },
+            None => UsageCost { unpriced: total, is_known: true, ..blank },
         };
     }
     match (known, known.is_none().then(price).flatten()) {
-        (Some(picos), _) => Worth { picos, is_known: true, ..blank },
-        (None, Some(picos)) => Worth { picos, estimated: picos, is_known: true, ..blank },
-        (None, None) => Worth { unpriced: total, ..blank },
+        (Some(picos), _) => UsageCost { picos, is_known: true, ..blank },
+        (None, Some(picos)) => UsageCost { picos, estimated: picos, is_known: true, ..blank },
+        (None, None) => UsageCost { unpriced: total, ..blank },
     }
 }
 
@@ -164,16 +164,16 @@ fn worth_of(used: &Used, place: &Place, prices: &Prices) -> Worth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The session, project and node it counts for.
-    pub place: Place,
+    pub place: LedgerKey,
     /// What is not so any more.
-    pub gone: Worth,
+    pub gone: UsageCost,
     /// What is so now.
-    pub now: Worth,
+    pub now: UsageCost,
 }
 
 /// An event as the ledger sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Heard<'a> {
+pub struct LedgerEvent<'a> {
     /// What it tells.
     pub what: &'a What,
     /// When it happened, as its node says.
@@ -210,7 +210,7 @@ impl Before {
     }
 }
 
-impl Heard<'_> {
+impl LedgerEvent<'_> {
     /// True for the types of which the ledger wants to know.
     pub fn matters(&self) -> bool {
         match self.what {
@@ -226,8 +226,12 @@ impl Bill {
     /// sum was counted once.
     pub fn begin(before: &Before) -> Self {
         let used = before.used;
-        let sum =
-            Worth { tokens: used.tokens, picos: used.told, is_known: used.told > 0, ..Worth::default() };
+        let sum = UsageCost {
+            tokens: used.tokens,
+            picos: used.told,
+            is_known: used.told > 0,
+            ..UsageCost::default()
+        };
         Self { messages: used, told: used, sum, is_new: used.is_nothing(), ..Self::default() }
     }
 
@@ -259,7 +263,7 @@ impl Bill {
     }
 
     /// Adds an event to the bill of a session that is as it says already. Gives what changes in the ledger.
-    pub fn take(&mut self, session: &Session, heard: &Heard<'_>, prices: &Prices) -> Vec<Entry> {
+    pub fn take(&mut self, session: &Session, heard: &LedgerEvent<'_>, prices: &Prices) -> Vec<Entry> {
         let mut entries = Vec::new();
         match heard.what {
             What::Message(told) => self.message(session, told, heard, prices, &mut entries),
@@ -285,7 +289,7 @@ impl Bill {
         session: &Session,
         told: &SessionTold,
         is_made: bool,
-        heard: &Heard<'_>,
+        heard: &LedgerEvent<'_>,
         prices: &Prices,
         entries: &mut Vec<Entry>,
     ) {
@@ -317,7 +321,7 @@ impl Bill {
         &mut self,
         session: &Session,
         told: &MessageTold,
-        heard: &Heard<'_>,
+        heard: &LedgerEvent<'_>,
         prices: &Prices,
         entries: &mut Vec<Entry>,
     ) {
@@ -342,7 +346,7 @@ impl Bill {
             self.remember(Counted { id: id.into(), at, ..Counted::default() });
             return;
         }
-        let place = Place {
+        let place = LedgerKey {
             day: day_of(Time(at)),
             provider: name(&told.provider).to_owned(),
             model: name(&told.model).to_owned(),
@@ -355,7 +359,7 @@ impl Bill {
         &mut self,
         id: String,
         at: i64,
-        place: Place,
+        place: LedgerKey,
         used: Used,
         prices: &Prices,
         entries: &mut Vec<Entry>,
@@ -364,19 +368,19 @@ impl Bill {
         match known {
             Some(known) if self.recent[known].used() == used => {}
             // A copy stays one.
-            Some(known) if self.recent[known].place == Place::default() => {}
+            Some(known) if self.recent[known].place == LedgerKey::default() => {}
             Some(known) => {
                 let worth = worth_of(&used, &place, prices);
                 let old = &mut self.recent[known];
-                entries.push(Entry { place: old.place.clone(), gone: old.worth, now: Worth::default() });
-                entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
+                entries.push(Entry { place: old.place.clone(), gone: old.worth, now: UsageCost::default() });
+                entries.push(Entry { place: place.clone(), gone: UsageCost::default(), now: worth });
                 self.messages = self.messages.minus(&old.used()).plus(&used);
                 (old.place, old.told, old.worth, old.at) = (place, used.told, worth, at);
             }
             None if used.is_nothing() || at <= self.floor => {}
             None => {
                 let worth = worth_of(&used, &place, prices);
-                entries.push(Entry { place: place.clone(), gone: Worth::default(), now: worth });
+                entries.push(Entry { place: place.clone(), gone: UsageCost::default(), now: worth });
                 self.messages = self.messages.plus(&used);
                 self.remember(Counted { id, at, place, told: used.told, worth });
             }
@@ -391,7 +395,13 @@ impl Bill {
     }
 
     /// Counts what the backend told beyond its messages, and takes back what a late message has explained.
-    fn settle(&mut self, session: &Session, heard: &Heard<'_>, prices: &Prices, entries: &mut Vec<Entry>) {
+    fn settle(
+        &mut self,
+        session: &Session,
+        heard: &LedgerEvent<'_>,
+        prices: &Prices,
+        entries: &mut Vec<Entry>,
+    ) {
         let counted = self.rests.iter().fold(Used::default(), |sum, rest| sum.plus(&rest.used()));
         let beyond = Used { unreported: 0, ..self.told.minus(&self.messages) };
         let more = beyond.minus(&counted);
@@ -443,14 +453,14 @@ fn unreported(told: &MessageTold) -> u64 {
     u64::from(is_blank && told.has_ended && !is_refused)
 }
 
-fn place_of(session: &Session, day: String) -> Place {
+fn place_of(session: &Session, day: String) -> LedgerKey {
     let model = session.model.clone().unwrap_or_default();
-    Place { day, provider: model.provider, model: model.id }
+    LedgerKey { day, provider: model.provider, model: model.id }
 }
 
 impl Entry {
     /// What it adds or takes away, as `worth` sees it.
-    pub fn change(&self, worth: impl Fn(&Worth) -> u64) -> i64 {
+    pub fn change(&self, worth: impl Fn(&UsageCost) -> u64) -> i64 {
         difference(worth(&self.now), worth(&self.gone))
     }
 }
@@ -460,7 +470,7 @@ pub fn difference(now: u64, before: u64) -> i64 {
     i64::try_from(i128::from(now) - i128::from(before)).unwrap_or(i64::MAX)
 }
 
-fn day(heard: &Heard<'_>) -> String {
+fn day(heard: &LedgerEvent<'_>) -> String {
     day_of(heard.occurred.min(heard.received))
 }
 

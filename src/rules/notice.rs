@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use hal_base::clock::Time;
-use hal_protocol::notice::{Notice, Part, Queued};
+use hal_protocol::notice::{Notice, NoticePart, Queued};
 
 /// Parts whose sentences are shown; of the rest only the number is.
 const SHOWN: usize = 20;
@@ -11,7 +11,7 @@ const SHOWN: usize = 20;
 /// What a channel was told. Stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub struct SentNotice {
     /// What the far side calls it.
     pub reference: String,
     /// When it was sent.
@@ -45,8 +45,8 @@ pub fn leave(mut host: Queued, subject: &str) -> Option<Queued> {
     Some(retell(host))
 }
 
-fn part(notice: &Notice) -> Part {
-    Part {
+fn part(notice: &Notice) -> NoticePart {
+    NoticePart {
         subject: notice.subject.clone(),
         alert: notice.alert,
         about: notice.about.clone(),

@@ -133,11 +133,11 @@ fn plain_name(model: &str) -> &str {
 /// A list of prices as the file says it: dollars for a million tokens.
 #[derive(Deserialize)]
 struct File {
-    prices: Vec<Said>,
+    prices: Vec<PriceEntry>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct Said {
+struct PriceEntry {
     #[serde(default)]
     provider: String,
     model: String,
@@ -162,7 +162,7 @@ struct Above {
 fn embedded() -> Vec<Price> {
     // A test reads the file, so that it is always whole.
     let file = serde_json::from_str(EMBEDDED).unwrap_or(File { prices: Vec::new() });
-    let price = |said: Said| Price {
+    let price = |said: PriceEntry| Price {
         rates: per_million(said.input, said.output, said.cache_read, said.cache_write),
         above: said.above.map(|above| {
             (above.tokens, per_million(above.input, above.output, above.cache_read, above.cache_write))

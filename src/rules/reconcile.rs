@@ -6,7 +6,7 @@ use super::price;
 use super::provider::plain_model;
 use hal_base::money::Money;
 use hal_protocol::provider::{
-    Compared, DayBill, Explained, Metered, Provider, ProviderStatus, Reason, Standing, Step,
+    Compared, DayBill, Explained, Metered, NextStep, Provider, ProviderStatus, Reason, Standing,
 };
 
 /// From where on a difference that nothing explains is worth an alert: both must be exceeded.
@@ -192,8 +192,8 @@ pub fn dollars(micros: i64) -> String {
 
 /// What an operator does next, in the order of the runbook: the fetching, the keys, the days that are missing, and then each
 /// difference with what shows its sessions.
-pub fn steps(statuses: &[ProviderStatus], lines: &[Compared]) -> Vec<Step> {
-    let mut steps: Vec<Step> = statuses.iter().filter_map(fetching).collect();
+pub fn steps(statuses: &[ProviderStatus], lines: &[Compared]) -> Vec<NextStep> {
+    let mut steps: Vec<NextStep> = statuses.iter().filter_map(fetching).collect();
     for line in lines {
         if let Some(step) = difference(line) {
             steps.push(step);
@@ -204,16 +204,16 @@ pub fn steps(statuses: &[ProviderStatus], lines: &[Compared]) -> Vec<Step> {
             true => "what providers bill and what sessions have used agree",
             false => "no bill is fetched: configure the key of a provider in cost.providers",
         };
-        steps.push(Step { finding: finding.to_owned(), commands: vec!["halctl cost status".to_owned()] });
+        steps.push(NextStep { finding: finding.to_owned(), commands: vec!["halctl cost status".to_owned()] });
     }
     steps
 }
 
-fn fetching(status: &ProviderStatus) -> Option<Step> {
+fn fetching(status: &ProviderStatus) -> Option<NextStep> {
     let name = status.provider.as_str();
     let commands = |list: &[&str]| list.iter().map(|command| (*command).to_owned()).collect();
     match status.status {
-        Standing::Failing => Some(Step {
+        Standing::Failing => Some(NextStep {
             finding: format!("the bills of {name} cannot be fetched: {}", status.tries.error),
             commands: commands(&[
                 "sudo nano /etc/hal-o-swarm/supervisor.config.json",
@@ -222,7 +222,7 @@ fn fetching(status: &ProviderStatus) -> Option<Step> {
                 "halctl cost status",
             ]),
         }),
-        Standing::Waiting => Some(Step {
+        Standing::Waiting => Some(NextStep {
             finding: format!("the bills of {name} were not fetched yet"),
             commands: commands(&["halctl cost today", "halctl cost status"]),
         }),
@@ -230,7 +230,7 @@ fn fetching(status: &ProviderStatus) -> Option<Step> {
     }
 }
 
-fn difference(line: &Compared) -> Option<Step> {
+fn difference(line: &Compared) -> Option<NextStep> {
     let Compared { date, provider, model, .. } = line;
     let is_settled = line.difference_micros == 0 || line.theirs_micros.is_none();
     if is_settled || (line.is_partial && line.unexplained_micros == 0) {
@@ -262,7 +262,7 @@ fn difference(line: &Compared) -> Option<Step> {
     if has(Reason::OutsideTheFleet) || line.unexplained_micros != 0 {
         commands.push(format!("halctl cost reconcile --from {date} --to {date} -o json"));
     }
-    Some(Step { finding, commands })
+    Some(NextStep { finding, commands })
 }
 
 #[cfg(test)]

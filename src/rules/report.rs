@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::ledger::day_of;
 use super::price::{DOLLAR, MICRO};
 use hal_base::clock::Time;
-use hal_protocol::cost::{Amount, CostReport, Day, Forecast, Part, PeriodBefore};
+use hal_protocol::cost::{Amount, CostPart, CostReport, Day, Forecast, PeriodBefore};
 use hal_protocol::session::Tokens;
-use hal_protocol::worth::Worth;
+use hal_protocol::worth::UsageCost;
 
 /// Days before today from which a forecast is made.
 const LATELY: u64 = 14;
@@ -80,7 +80,7 @@ pub fn start_of(day: &str) -> Option<Time> {
 
 /// A row of the ledger.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub struct LedgerRow<'a> {
     /// The day in UTC.
     pub date: &'a str,
     /// Name of the provider.
@@ -94,7 +94,7 @@ pub struct Row<'a> {
     /// Name of the node.
     pub node_id: &'a str,
     /// Money and tokens used.
-    pub worth: &'a Worth,
+    pub worth: &'a UsageCost,
 }
 
 /// Sums that a single row could not hold.
@@ -110,7 +110,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, worth: &Worth) {
+    fn add(&mut self, worth: &UsageCost) {
         self.picos += u128::from(worth.picos);
         self.estimated += u128::from(worth.estimated);
         self.equivalent += u128::from(worth.equivalent);
@@ -153,7 +153,7 @@ fn dollars(picos: u128) -> f64 {
 struct Parts(HashMap<String, Sum>);
 
 impl Parts {
-    fn add(&mut self, name: &str, worth: &Worth) {
+    fn add(&mut self, name: &str, worth: &UsageCost) {
         match self.0.get_mut(name) {
             Some(sum) => sum.add(worth),
             None => self.0.entry(name.to_owned()).or_default().add(worth),
@@ -161,7 +161,7 @@ impl Parts {
     }
 
     /// The dearest first.
-    fn list(self, name: impl Fn(String, Amount) -> Part) -> Vec<Part> {
+    fn list(self, name: impl Fn(String, Amount) -> CostPart) -> Vec<CostPart> {
         let mut all: Vec<_> = self.0.into_iter().collect();
         all.sort_by(|a, b| {
             let size = |sum: &Sum| (sum.picos, sum.equivalent, sum.tokens.total());
@@ -217,7 +217,7 @@ impl Adding {
     }
 
     /// Adds a row.
-    pub fn add(&mut self, row: &Row<'_>) {
+    pub fn add(&mut self, row: &LedgerRow<'_>) {
         match self.days.get_mut(row.date) {
             Some(sum) => sum.add(row.worth),
             None => self.days.entry(row.date.to_owned()).or_default().add(row.worth),
@@ -268,27 +268,31 @@ impl Adding {
             },
             end_of_day,
             end_of_month,
-            by_provider: self.providers.list(|provider, amount| Part {
+            by_provider: self.providers.list(|provider, amount| CostPart {
                 provider: Some(provider),
                 amount,
-                ..Part::default()
+                ..CostPart::default()
             }),
             by_model: self.models.list(|both, amount| {
                 let (provider, model) = both.split_once('\0').unwrap_or_default();
                 let (provider, model) = (Some(provider.to_owned()), Some(model.to_owned()));
-                Part { provider, model, amount, ..Part::default() }
+                CostPart { provider, model, amount, ..CostPart::default() }
             }),
-            by_project: self.projects.list(|project, amount| Part {
+            by_project: self.projects.list(|project, amount| CostPart {
                 project: Some(project),
                 amount,
-                ..Part::default()
+                ..CostPart::default()
             }),
-            by_session: self.by_session.list(|session, amount| Part {
+            by_session: self.by_session.list(|session, amount| CostPart {
                 session_id: Some(session),
                 amount,
-                ..Part::default()
+                ..CostPart::default()
             }),
-            by_node: self.nodes.list(|node, amount| Part { node_id: Some(node), amount, ..Part::default() }),
+            by_node: self.nodes.list(|node, amount| CostPart {
+                node_id: Some(node),
+                amount,
+                ..CostPart::default()
+            }),
             period: self.period.name,
             from: self.period.from,
             to: self.period.to,
@@ -376,17 +380,17 @@ fn days_left(day: &str) -> f64 {
 mod tests {
     use super::*;
 
-    fn worth(dollars: f64, tokens: u64) -> Worth {
-        Worth {
+    fn worth(dollars: f64, tokens: u64) -> UsageCost {
+        UsageCost {
             tokens: [tokens, 0, 0, 0, 0],
             picos: (dollars * DOLLAR as f64) as u64,
             is_known: true,
-            ..Worth::default()
+            ..UsageCost::default()
         }
     }
 
-    fn row<'a>(date: &'a str, session_id: &'a str, worth: &'a Worth) -> Row<'a> {
-        Row { date, provider: "a", model: "m", project: "shop", session_id, node_id: "web-1", worth }
+    fn row<'a>(date: &'a str, session_id: &'a str, worth: &'a UsageCost) -> LedgerRow<'a> {
+        LedgerRow { date, provider: "a", model: "m", project: "shop", session_id, node_id: "web-1", worth }
     }
 
     fn now() -> Time {
@@ -419,10 +423,10 @@ mod tests {
     #[test]
     fn what_is_unknown_is_unknown_and_a_subscription_is_apart() {
         let mut adding = Adding::of(Period::named("today", now()).unwrap(), now());
-        let unknown = Worth { tokens: [77, 0, 0, 0, 0], unpriced: 77, ..Worth::default() };
+        let unknown = UsageCost { tokens: [77, 0, 0, 0, 0], unpriced: 77, ..UsageCost::default() };
         adding.add(&row("2026-11-26", "s1", &unknown));
-        let covered = Worth { equivalent: 5 * DOLLAR, is_known: true, ..worth(0.0, 3) };
-        adding.add(&Row { provider: "sub", ..row("2026-11-26", "s2", &covered) });
+        let covered = UsageCost { equivalent: 5 * DOLLAR, is_known: true, ..worth(0.0, 3) };
+        adding.add(&LedgerRow { provider: "sub", ..row("2026-11-26", "s2", &covered) });
         let report = adding.end();
         let of = |provider: &str| {
             let part = report.by_provider.iter().find(|part| part.provider.as_deref() == Some(provider));

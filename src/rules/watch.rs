@@ -50,11 +50,11 @@ impl Default for Limits {
 }
 
 /// What is wrong: how much it matters, and a sentence.
-pub type Verdict = Option<(Severity, String)>;
+pub type WatchFinding = Option<(Severity, String)>;
 
 impl Limits {
     /// A node that is not connected.
-    pub fn offline(&self, node: &str, since: Duration, sessions: u64) -> Verdict {
+    pub fn offline(&self, node: &str, since: Duration, sessions: u64) -> WatchFinding {
         let severity = if sessions > 0 { Severity::High } else { Severity::Medium };
         let lost = match sessions {
             0 => String::new(),
@@ -70,7 +70,7 @@ impl Limits {
     }
 
     /// Memory in use, of a limit; 0: there is none.
-    pub fn memory(&self, whose: &str, used: u64, limit: u64) -> Verdict {
+    pub fn memory(&self, whose: &str, used: u64, limit: u64) -> WatchFinding {
         let percent = used.saturating_mul(100).checked_div(limit)?;
         let severity = if percent >= NEARLY_OUT_PERCENT { Severity::Critical } else { Severity::High };
         (percent > self.memory_percent).then(|| {
@@ -85,7 +85,7 @@ impl Limits {
     }
 
     /// Room on a disk; a size of 0 is not known.
-    pub fn disk(&self, whose: &str, free: u64, size: u64) -> Verdict {
+    pub fn disk(&self, whose: &str, free: u64, size: u64) -> WatchFinding {
         let percent = free.saturating_mul(100).checked_div(size)?;
         let severity = if percent < NEARLY_FULL_PERCENT { Severity::Critical } else { Severity::High };
         (percent < self.disk_free_percent).then(|| {
@@ -95,7 +95,7 @@ impl Limits {
     }
 
     /// How long the supervisor took to answer itself.
-    pub fn slow(&self, took: Duration) -> Verdict {
+    pub fn slow(&self, took: Duration) -> WatchFinding {
         (took > self.response).then(|| {
             let seconds = took.as_secs_f64();
             (
@@ -106,7 +106,7 @@ impl Limits {
     }
 
     /// How far a node's clock is from the supervisor's, in milliseconds.
-    pub fn skew(&self, node: &str, by_ms: i64) -> Verdict {
+    pub fn skew(&self, node: &str, by_ms: i64) -> WatchFinding {
         (u128::from(by_ms.unsigned_abs()) > self.clock_skew.as_millis()).then(|| {
             let word = if by_ms > 0 { "ahead" } else { "behind" };
             let seconds = by_ms.unsigned_abs() as f64 / 1e3;
@@ -116,7 +116,7 @@ impl Limits {
     }
 
     /// How many connections were turned away within a minute.
-    pub fn refused(&self, count: u64) -> Verdict {
+    pub fn refused(&self, count: u64) -> WatchFinding {
         (count > self.refused_per_minute).then(|| {
             let text = format!(
                 "{count} connections were refused within a minute, most for a wrong token: the log names their \
@@ -127,7 +127,7 @@ impl Limits {
     }
 
     /// How far the mirror is behind, and why.
-    pub fn mirror(&self, lag: Duration, trouble: Option<&str>) -> Verdict {
+    pub fn mirror(&self, lag: Duration, trouble: Option<&str>) -> WatchFinding {
         (lag > self.mirror_lag).then(|| {
             let why = trouble.unwrap_or("it cannot keep up");
             (Severity::Medium, format!("supervisor.db is {} s behind the store: {why}", lag.as_secs()))
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_verdict_is_given_beyond_the_limit_and_not_at_it() {
         let limits = Limits::default();
-        let severity = |verdict: Verdict| verdict.map(|(severity, _)| severity);
+        let severity = |verdict: WatchFinding| verdict.map(|(severity, _)| severity);
         let seconds = Duration::from_secs;
         assert_eq!(severity(limits.offline("n", seconds(120), 3)), None);
         assert_eq!(severity(limits.offline("n", seconds(121), 0)), Some(Severity::Medium));

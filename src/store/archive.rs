@@ -16,12 +16,12 @@ use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::audit::AuditRecord;
-use super::change::Kind;
+use super::change::RowKind;
 use super::event;
 use super::reader::Reader;
-use super::sheet::edit::{Deed, Edit};
-use super::sheet::line::{self, Line};
-use super::sheet::schema::{Column, Table};
+use super::sqlite::edit::{Edit, EditAction};
+use super::sqlite::schema::{Column, Table};
+use super::sqlite::sql_row::{self, SqlRow};
 use super::tables::{AUDIT, EVENTS};
 use hal_base::clock::Time;
 use hal_base::file;
@@ -44,18 +44,18 @@ pub struct Old {
     /// The row's sequence number.
     pub seq: u64,
     at: Time,
-    line: Line,
+    line: SqlRow,
 }
 
 impl Old {
     /// The line of an event.
     pub(super) fn event(event: &EventView) -> Self {
-        Self { seq: event.seq, at: event.timestamp, line: line::of_event(event) }
+        Self { seq: event.seq, at: event.timestamp, line: sql_row::of_event(event) }
     }
 
     /// An audit record.
     pub(super) fn audit(seq: u64, record: &AuditRecord) -> Self {
-        Self { seq, at: record.at, line: line::of(Kind::Audit, &seq.to_string(), record) }
+        Self { seq, at: record.at, line: sql_row::of(RowKind::Audit, &seq.to_string(), record) }
     }
 
     /// When it was stored.
@@ -64,8 +64,8 @@ impl Old {
     }
 
     /// Its removal.
-    pub fn removal(kind: Kind, seq: u64) -> Edit {
-        Edit { kind, key: seq.to_string(), deed: Deed::Drop }
+    pub fn removal(kind: RowKind, seq: u64) -> Edit {
+        Edit { kind, key: seq.to_string(), deed: EditAction::Drop }
     }
 }
 
@@ -75,7 +75,7 @@ pub struct Archive {
     /// Where it lies.
     pub path: PathBuf,
     /// What its rows are.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// When the first and the last were stored.
     pub times: (Time, Time),
     /// Their numbers.
@@ -100,8 +100,8 @@ impl Reader<'_> {
         for row in rows {
             let Some(seq) = row.get(table.key()).and_then(Value::as_u64) else { continue };
             let line = match archive.kind {
-                Kind::Event => self.event_line(seq)?,
-                kind => self.plain_line(kind, &seq.to_string())?,
+                RowKind::Event => self.event_line(seq)?,
+                kind => self.plain_row(kind, &seq.to_string())?,
             };
             if line.is_some_and(|line| row_of(archive.kind, &line) == row) {
                 same.push(seq);
@@ -110,9 +110,9 @@ impl Reader<'_> {
         Ok(same)
     }
 
-    fn event_line(&self, seq: u64) -> Result<Option<Line>, StoreError> {
+    fn event_line(&self, seq: u64) -> Result<Option<SqlRow>, StoreError> {
         let mut found = None;
-        self.event_lines(seq, seq, |_, line| {
+        self.event_rows(seq, seq, |_, line| {
             found = Some(line);
             Ok(())
         })?;
@@ -121,16 +121,18 @@ impl Reader<'_> {
 
     /// The first number of rows that are to come back which stands for another row here, or for none yet: after an
     /// older backup was restored numbers are given again.
-    pub fn taken_by_another(&self, kind: Kind, rows: &[Edit]) -> Result<Option<u64>, StoreError> {
+    pub fn taken_by_another(&self, kind: RowKind, rows: &[Edit]) -> Result<Option<u64>, StoreError> {
         let (events, audit) = (self.txn().open_table(EVENTS)?, self.txn().open_table(AUDIT)?);
-        let last = self.meta(if kind == Kind::Event { "last_seq" } else { "last_audit" })?;
+        let last = self.meta(if kind == RowKind::Event { "last_seq" } else { "last_audit" })?;
         for (seq, row) in rows.iter().filter_map(|row| Some((row.key.parse::<u64>().ok()?, row))) {
             let known = match kind {
-                Kind::Event => events.get(seq)?.map(|row| event::view(row.value(), seq).map(|view| view.id)),
+                RowKind::Event => {
+                    events.get(seq)?.map(|row| event::view(row.value(), seq).map(|view| view.id))
+                }
                 _ => audit.get(seq)?.map(|row| AuditRecord::open(row.value(), seq).map(|record| record.id)),
             };
             let is_other = match (known.transpose(), &row.deed) {
-                (Ok(Some(known)), Deed::Put(columns)) => {
+                (Ok(Some(known)), EditAction::Put(columns)) => {
                     !columns.contains(&("id".to_owned(), Cell::Text(known)))
                 }
                 // A damaged one is better replaced.
@@ -147,7 +149,7 @@ impl Reader<'_> {
 /// A new archive on its way.
 pub struct Writer {
     draft: PathBuf,
-    kind: Kind,
+    kind: RowKind,
     lines: GzEncoder<BufWriter<File>>,
     span: Option<((Time, Time), (u64, u64))>,
     rows: u64,
@@ -161,7 +163,7 @@ impl Writer {
     }
 
     /// Begins one in a folder, which is made if it is not there.
-    pub fn begin(folder: &Path, kind: Kind) -> io::Result<Self> {
+    pub fn begin(folder: &Path, kind: RowKind) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let draft = folder.join(format!("{}.new", Table::of(kind).name));
         match fs::remove_file(&draft) {
@@ -231,7 +233,7 @@ fn free_name(folder: &Path, name: &str, draft: &Path) -> io::Result<PathBuf> {
 }
 
 /// The archive of a kind that was written last, unless its rows are back for a while.
-pub fn last_written(folder: &Path, kind: Kind) -> Option<Archive> {
+pub fn last_written(folder: &Path, kind: RowKind) -> Option<Archive> {
     let written = |one: &Archive| fs::metadata(&one.path).and_then(|file| file.modified()).ok();
     let last = list(folder).into_iter().filter(|one| one.kind == kind).max_by_key(written)?;
     (!last.is_restored).then_some(last)
@@ -285,7 +287,7 @@ pub fn returns(archive: &Archive) -> io::Result<Vec<Edit>> {
         edits.push(Edit {
             kind: archive.kind,
             key,
-            deed: Deed::Put(table.columns.iter().map(cell).collect()),
+            deed: EditAction::Put(table.columns.iter().map(cell).collect()),
         });
         true
     })?;
@@ -301,7 +303,7 @@ fn mark_of(path: &Path) -> PathBuf {
     path.with_added_extension("restored")
 }
 
-fn row_of(kind: Kind, line: &Line) -> Map<String, Value> {
+fn row_of(kind: RowKind, line: &SqlRow) -> Map<String, Value> {
     let columns = Table::of(kind).columns.iter().zip(line);
     columns.map(|(column, cell)| (column.name.to_owned(), value_of(cell))).collect()
 }
@@ -332,7 +334,7 @@ mod tests {
     use super::*;
 
     fn write(folder: &Path, seqs: &[u64]) -> PathBuf {
-        let mut writer = Writer::begin(folder, Kind::Audit).unwrap();
+        let mut writer = Writer::begin(folder, RowKind::Audit).unwrap();
         for seq in seqs {
             let record = AuditRecord { at: Time(1_795_450_273_000), ..AuditRecord::default() };
             writer.add(&Old::audit(*seq, &record)).unwrap();

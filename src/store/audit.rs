@@ -6,7 +6,7 @@ use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::change::{Change, Kind};
+use super::change::{Change, RowKind};
 use super::row::Row;
 use super::tables::AUDIT;
 use super::{StoreError, row};
@@ -195,7 +195,7 @@ pub(super) fn note_outcomes(
     }
     for (seq, record) in found {
         table.insert(seq, record.seal(seq).as_slice())?;
-        changes.push(Change::Put(Kind::Audit, seq.to_string()));
+        changes.push(Change::Put(RowKind::Audit, seq.to_string()));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::cost::{CostChange, CostRecord};
 use super::kept::{self, Kept};
 use super::node::{NodeRecord, NodeRow};
 use super::session::{SessionRecord, SessionRow};
-use super::sheet::edit;
+use super::sqlite::edit;
 use super::tables::{
     ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, KEYS, META, NAME, NODES,
     OPEN_COMMANDS, SESSIONS, STATE,
@@ -121,14 +121,14 @@ pub(super) fn write(txn: &WriteTransaction, batch: &Batch, mark: Option<Mark>) -
         let mut table = txn.open_table(NODES)?;
         for (id, node) in &batch.nodes {
             table.insert(id.as_str(), row::seal(&NodeRow::from(node), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Node, id.clone()));
+            changes.push(Change::Put(change::RowKind::Node, id.clone()));
         }
     }
     if !batch.sessions.is_empty() {
         let mut table = txn.open_table(SESSIONS)?;
         for (id, record) in &batch.sessions {
             table.insert(id.as_str(), row::seal(&SessionRow::from(record), id).as_slice())?;
-            changes.push(Change::Put(change::Kind::Session, id.clone()));
+            changes.push(Change::Put(change::RowKind::Session, id.clone()));
         }
     }
     write_commands(txn, batch, &mut changes)?;
@@ -174,7 +174,7 @@ fn write_costs(
             true => table.remove(key.as_str())?,
             false => table.insert(key.as_str(), row::seal(&sum, key).as_slice())?,
         };
-        changes.push(Change::Put(change::Kind::Cost, key.clone()));
+        changes.push(Change::Put(change::RowKind::Cost, key.clone()));
     }
     Ok(())
 }
@@ -193,7 +193,7 @@ fn write_alerts(
             Some(alert) => table.insert(id, row::seal(&AlertRow::from(alert), id).as_slice())?,
             None => table.remove(id)?,
         };
-        changes.push(Change::Put(change::Kind::Alert, id.to_string()));
+        changes.push(Change::Put(change::RowKind::Alert, id.to_string()));
     }
     Ok(())
 }
@@ -212,7 +212,7 @@ fn write_state(
             Some(kept) => table.insert(name.as_str(), kept.seal(name).as_slice())?,
             None => table.remove(name.as_str())?,
         };
-        changes.push(Change::Put(change::Kind::State, name.clone()));
+        changes.push(Change::Put(change::RowKind::State, name.clone()));
     }
     txn.open_table(META)?.insert("schema", SCHEMA)?;
     Ok(())
@@ -250,7 +250,7 @@ fn write_audit<'a>(
     for record in records {
         last += 1;
         table.insert(last, record.seal(last).as_slice())?;
-        changes.push(Change::Put(change::Kind::Audit, last.to_string()));
+        changes.push(Change::Put(change::RowKind::Audit, last.to_string()));
     }
     meta.insert("last_audit", last)?;
     Ok(())
@@ -270,14 +270,14 @@ fn write_commands(
                 true => open.remove(id.as_str())?,
                 false => open.insert(id.as_str(), ())?,
             };
-            changes.push(Change::Put(change::Kind::Command, id.clone()));
+            changes.push(Change::Put(change::RowKind::Command, id.clone()));
         }
     }
     if !batch.keys.is_empty() {
         let mut table = txn.open_table(KEYS)?;
         for (key, record) in &batch.keys {
             table.insert(key.as_str(), row::seal(record, key).as_slice())?;
-            changes.push(Change::Put(change::Kind::Key, key.clone()));
+            changes.push(Change::Put(change::RowKind::Key, key.clone()));
         }
     }
     Ok(())

@@ -14,12 +14,12 @@ pub enum Change {
     /// Events were added, rewritten or removed between these numbers, both included: look at what is there now.
     Events(u64, u64),
     /// A row was written or removed: look at it for what it says now.
-    Put(Kind, String),
+    Put(RowKind, String),
 }
 
 /// The tables whose rows change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
+pub enum RowKind {
     /// A node's row.
     Node,
     /// A session's row.
@@ -51,7 +51,7 @@ pub enum Kind {
     Approval,
 }
 
-impl Kind {
+impl RowKind {
     /// The kinds of what the supervisor keeps for itself.
     pub const KEPT: [Self; 5] = [Self::State, Self::Halt, Self::Budget, Self::Silence, Self::Approval];
 }

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::row::{self, Row};
 use super::tables::COSTS;
 use hal_base::money::MICRO;
-use hal_protocol::worth::Worth;
+use hal_protocol::worth::UsageCost;
 
 /// What was used under one key. Version 2. Money is in millionths of a millionth of a US dollar: see `base::money`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +87,8 @@ impl CostRecord {
     }
 
     /// What was used, without where.
-    pub fn worth(&self) -> Worth {
-        Worth {
+    pub fn worth(&self) -> UsageCost {
+        UsageCost {
             tokens: self.tokens,
             picos: self.picos.unwrap_or(0),
             is_known: self.picos.is_some(),
@@ -100,7 +100,7 @@ impl CostRecord {
     }
 
     /// Puts these amounts in place of those that are there.
-    pub fn set(&mut self, worth: &Worth) {
+    pub fn set(&mut self, worth: &UsageCost) {
         self.tokens = worth.tokens;
         self.picos = worth.is_known.then_some(worth.picos);
         self.estimated = worth.estimated;
@@ -116,17 +116,17 @@ pub struct CostChange {
     /// Whose row; its amounts are what is added.
     pub more: CostRecord,
     /// What is taken away.
-    pub less: Worth,
+    pub less: UsageCost,
 }
 
 impl CostChange {
     /// Adds all of a row.
     pub fn of(more: CostRecord) -> Self {
-        Self { more, less: Worth::default() }
+        Self { more, less: UsageCost::default() }
     }
 
     /// A change of the ledger, at the place that `at` names.
-    pub fn at(mut at: CostRecord, gone: Worth, now: &Worth) -> Self {
+    pub fn at(mut at: CostRecord, gone: UsageCost, now: &UsageCost) -> Self {
         at.set(now);
         Self { more: at, less: gone }
     }

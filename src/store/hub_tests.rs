@@ -17,7 +17,7 @@ use crate::state::StateRecord;
 use hal_protocol::alert::{Alert, AlertState, Severity};
 use hal_protocol::event::EventView;
 use hal_protocol::event::raw;
-use hal_protocol::mark::Said;
+use hal_protocol::mark::Attribution;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
     EventView {
@@ -355,7 +355,7 @@ fn a_clean_end_leaves_kept_rows_as_the_release_before_has_them_and_anything_else
         });
         all.collect::<Vec<_>>()
     };
-    let said = Said { by: "ada".into(), at: Time(5) };
+    let said = Attribution { by: "ada".into(), at: Time(5) };
     let unread = StateRecord { data: "no JSON".into(), changed_at: 6 };
     let state = BTreeMap::from([
         ("halt/shop".to_owned(), Some(Arc::new(Kept::new(HALT, &said, Time(5))))),

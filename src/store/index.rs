@@ -105,10 +105,10 @@ fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
 mod tests {
     use super::*;
     use crate::batch::Batch;
-    use crate::change::Kind;
+    use crate::change::RowKind;
     use crate::hub::Store;
     use crate::session::SessionRecord;
-    use crate::sheet::edit::{Decided, Deed, Edit};
+    use crate::sqlite::edit::{Decided, Edit, EditAction};
     use hal_base::clock::Time;
     use hal_protocol::event::{EventView, raw};
     use hal_protocol::session::Session;
@@ -159,7 +159,11 @@ mod tests {
             .unwrap();
         let (missing, strange) = wrong(&store);
         assert_eq!((&missing[..], &strange[..]), (&[(1, 3)][..], &[(2, 5), (7, 9)][..]));
-        let edit = |(no, seq): Entry| Edit { kind: Kind::Event, key: seq.to_string(), deed: Deed::Index(no) };
+        let edit = |(no, seq): Entry| Edit {
+            kind: RowKind::Event,
+            key: seq.to_string(),
+            deed: EditAction::Index(no),
+        };
         let list = missing.into_iter().chain(strange).map(edit).collect();
         store.commit(&Batch { moved: Decided { list, ..Decided::default() }, ..Batch::default() }).unwrap();
         assert_eq!(wrong(&store), (vec![], vec![]));

@@ -15,7 +15,7 @@
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
 //! - `kept`: what the supervisor keeps for itself, a typed value for each kind of row. `state`: the same as text.
 //! - `returned`: events that came back, and may be said again.
-//! - `sheet`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
+//! - `sqlite`: the rows as an operator sees them in `supervisor.db`. `mirror`: that file, kept in step both ways.
 //! - `turn`: who may have the mirror's files open.
 //! - `index`: the index of events by session, looked through.
 //! - `tail`: the part of the session index that is not merged yet.
@@ -55,7 +55,7 @@ pub mod retain;
 pub mod returned;
 mod row;
 pub mod session;
-pub mod sheet;
+pub mod sqlite;
 pub mod state;
 mod suspect;
 mod tables;

@@ -13,14 +13,14 @@ use redb::StorageBackend;
 use super::dice::Dice;
 
 /// Stores whose file lies on such a disk.
-static DISKS: Mutex<Option<HashMap<PathBuf, Power>>> = Mutex::new(None);
+static DISKS: Mutex<Option<HashMap<PathBuf, SimulatedDisk>>> = Mutex::new(None);
 
 /// What a disk writes in one piece.
 const SECTOR: usize = 512;
 
 /// A disk. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Power(Arc<Mutex<Disk>>);
+pub struct SimulatedDisk(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -43,7 +43,7 @@ enum Change {
     Length(usize),
 }
 
-impl Power {
+impl SimulatedDisk {
     /// Puts the store that will be opened at this path on an empty disk.
     pub fn under(path: &Path) -> Self {
         let disk = Self::default();
@@ -154,11 +154,11 @@ impl Change {
 }
 
 /// The disk at a path, when there is one.
-pub fn disk(path: &Path) -> Option<Power> {
+pub fn disk(path: &Path) -> Option<SimulatedDisk> {
     DISKS.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(path).cloned()
 }
 
-impl StorageBackend for Power {
+impl StorageBackend for SimulatedDisk {
     fn len(&self) -> Result<u64> {
         Ok(self.working()?.seen.len() as u64)
     }

@@ -15,7 +15,7 @@ use super::event::{EventQuery, Order};
 use super::hub::{Batch, Loaded, Store};
 use super::journal::{Bounds, Change, Journal, NewEvent, Writer};
 use super::node::NodeRecord;
-use super::power::Power;
+use super::power::SimulatedDisk;
 use super::session::SessionRecord;
 use super::tail::Tail;
 use hal_base::clock::Time;
@@ -70,7 +70,12 @@ impl Sum {
 }
 
 /// Opens what lies on a disk after a cut; the power may be cut while it does.
-fn open_again<T>(power: &Power, dice: &mut Dice, sum: &mut Sum, open: impl Fn() -> Result<T, String>) -> T {
+fn open_again<T>(
+    power: &SimulatedDisk,
+    dice: &mut Dice,
+    sum: &mut Sum,
+    open: impl Fn() -> Result<T, String>,
+) -> T {
     loop {
         sum.torn += power.on(dice) as u64;
         if dice.below(CUT_AGAIN.0) == 0 {
@@ -179,7 +184,7 @@ fn the_supervisors_store_keeps_what_it_committed_through_power_cuts() {
         // Gone after each trial: a store has ballast.
         let place = tempfile::tempdir_in(folder.path()).unwrap();
         let path = place.path().join(format!("{seed}.redb"));
-        let power = Power::under(&path);
+        let power = SimulatedDisk::under(&path);
         let open = || Store::open(&path).map_err(|error| format!("seed {seed}: {error:?}"));
         let (mut store, _) = open().unwrap();
         if seed > 0 {
@@ -255,7 +260,7 @@ fn the_journal_keeps_what_it_committed_through_power_cuts() {
         let mut dice = Dice::new(seed);
         let place = tempfile::tempdir_in(folder.path()).unwrap();
         let home = place.path().to_owned();
-        let power = Power::under(&home.join("agent.redb"));
+        let power = SimulatedDisk::under(&home.join("agent.redb"));
         let open = || open_journal(&home, bounds);
         let (mut journal, mut writer) = open().unwrap();
         let incarnation = journal.span().unwrap().incarnation;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::StoreError;
 use super::archive::Old;
 use super::audit::AuditRecord;
-use super::change::Kind;
+use super::change::RowKind;
 use super::event::{self, KindFilter};
 use super::reader::Reader;
 use super::tables::{AUDIT, EVENTS};
@@ -77,7 +77,7 @@ impl Types {
 #[derive(Clone, Copy)]
 pub struct Leaving<'a> {
     /// The table of the rows.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Between these numbers, both included.
     pub span: (u64, u64),
     /// So many at most.
@@ -88,7 +88,7 @@ pub struct Leaving<'a> {
 
 /// One look at rows that may leave.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct ExpiredRows {
     /// Those that leave, in the order of their numbers.
     pub rows: Vec<Old>,
     /// The last number that was looked at.
@@ -116,15 +116,18 @@ impl Reader<'_> {
     }
 
     /// Looks at some rows of those that may leave.
-    pub fn leaving(&self, leaving: Leaving<'_>) -> Result<Look, StoreError> {
+    pub fn leaving(&self, leaving: Leaving<'_>) -> Result<ExpiredRows, StoreError> {
         match leaving.kind {
-            Kind::Event => self.events_leaving(leaving),
+            RowKind::Event => self.events_leaving(leaving),
             _ => self.audit_leaving(leaving),
         }
     }
 
-    fn events_leaving(&self, Leaving { span, most, is_old, .. }: Leaving<'_>) -> Result<Look, StoreError> {
-        let mut look = Look { last: span.1, is_over: true, ..Look::default() };
+    fn events_leaving(
+        &self,
+        Leaving { span, most, is_old, .. }: Leaving<'_>,
+    ) -> Result<ExpiredRows, StoreError> {
+        let mut look = ExpiredRows { last: span.1, is_over: true, ..ExpiredRows::default() };
         if span.0 > span.1 {
             return Ok(look);
         }
@@ -144,8 +147,8 @@ impl Reader<'_> {
     }
 
     /// The oldest are at the front: where nothing is old, nothing behind it is, but for what operators moved.
-    fn audit_leaving(&self, Leaving { span, is_old, .. }: Leaving<'_>) -> Result<Look, StoreError> {
-        let mut look = Look { last: span.1, is_over: true, ..Look::default() };
+    fn audit_leaving(&self, Leaving { span, is_old, .. }: Leaving<'_>) -> Result<ExpiredRows, StoreError> {
+        let mut look = ExpiredRows { last: span.1, is_over: true, ..ExpiredRows::default() };
         for (nth, entry) in self.txn().open_table(AUDIT)?.range(span.0..=span.1)?.enumerate() {
             let (seq, bytes) = entry?;
             let record = AuditRecord::open(bytes.value(), seq.value())?;

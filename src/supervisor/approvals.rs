@@ -5,7 +5,7 @@ use super::hub::view::View;
 use hal_protocol::approval::{Approval, ApprovalView};
 use hal_protocol::event::EventView;
 use hal_protocol::event::kind::Kind;
-use hal_protocol::event::part::{Content, Part};
+use hal_protocol::event::part::{Content, MessagePart};
 use hal_protocol::event::what::{PermissionAsked, What};
 use hal_store::StoreError;
 use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
@@ -75,7 +75,7 @@ fn read_event(found: &mut ApprovalView, asked: &mut Option<String>, event: &Even
     false
 }
 
-fn read_part(found: &mut ApprovalView, message: &str, part: &Part) -> bool {
+fn read_part(found: &mut ApprovalView, message: &str, part: &MessagePart) -> bool {
     let (words, is_thought) = match &part.content {
         Content::Thought(words) => (words.text.trim(), !words.text.trim().is_empty()),
         Content::Text(words) => (words.text.trim(), false),

@@ -21,10 +21,10 @@ use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
 use hal_base::progress::Progress;
 use hal_store::archive::{self, Archive, Old, Writer};
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::mirror::HealthOf;
 use hal_store::retain::{Leaving, Retention};
-use hal_store::sheet::edit::Edit;
+use hal_store::sqlite::edit::Edit;
 
 /// Between two looks at what is too old, at least and at most.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -118,7 +118,7 @@ impl Archivist {
     }
 
     /// Deletes what a round before us had archived and not yet deleted when it was killed.
-    fn resume(&self, hub: &Hub, kind: Kind) -> anyhow::Result<()> {
+    fn resume(&self, hub: &Hub, kind: RowKind) -> anyhow::Result<()> {
         let Some(last) = archive::last_written(&self.folder, kind) else { return Ok(()) };
         let seqs = hub.store().read()?.still_here(&last)?;
         if !seqs.is_empty() {
@@ -157,7 +157,7 @@ impl Archivist {
     }
 }
 
-fn remove(hub: &Hub, kind: Kind, seqs: Vec<u64>) -> anyhow::Result<()> {
+fn remove(hub: &Hub, kind: RowKind, seqs: Vec<u64>) -> anyhow::Result<()> {
     let removals = seqs.into_iter().map(|seq| Old::removal(kind, seq)).collect();
     move_rows(hub, RETENTION, removals, &Progress::default())
 }

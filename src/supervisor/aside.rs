@@ -16,11 +16,11 @@ use hal_protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreReq
 use hal_protocol::who::Who;
 use hal_store::StoreError;
 use hal_store::hub::Store;
-use hal_store::mirror::aside::{Aside, list};
-use hal_store::mirror::bring::{Portion, bring};
 use hal_store::mirror::compare::{COMPARED, Comparison, Selection};
-use hal_store::mirror::differ::{Part, Shown, Side, differ, rows_of};
-use hal_store::sheet::schema::{TABLES, Table};
+use hal_store::mirror::differ::{RowRange, ShownRow, Side, differ, rows_of};
+use hal_store::mirror::quarantine::{Aside, list};
+use hal_store::mirror::restore::{Portion, restore};
+use hal_store::sqlite::schema::{TABLES, Table};
 
 /// Rows shown at most.
 const MOST_ROWS: usize = 1_000;
@@ -93,13 +93,13 @@ pub fn diff(store: &Store, wanted: &Wanted, progress: &Progress) -> Result<Store
     Ok(StoreDiff { file: wanted.file.clone(), tables, rows, unreadable })
 }
 
-fn rows(Part { rows, ends, times }: Part) -> Rows {
+fn rows(RowRange { rows, ends, times }: RowRange) -> Rows {
     let (first, last) = ends.unzip();
     let (from, to) = times.unzip();
     Rows { rows, first, last, from, to }
 }
 
-fn show(Shown { kind, side, key, fields }: Shown) -> DiffRow {
+fn show(ShownRow { kind, side, key, fields }: ShownRow) -> DiffRow {
     let side = match side {
         Side::There => "only_there",
         Side::Here => "only_here",
@@ -126,7 +126,7 @@ pub fn merge(hub: &Hub, wanted: &Wanted, who: &Who, progress: &Progress) -> Resu
     let work = || {
         let there = Aside::open(&wanted.path)?;
         progress.expect(rows_of(&COMPARED, &there)?);
-        bring(Comparison::of(&there, &**hub.store(), progress), &wanted.selection, &mut hand_over)
+        restore(Comparison::of(&there, &**hub.store(), progress), &wanted.selection, &mut hand_over)
     };
     contained(work).unwrap_or_else(|_| Err(StoreError::Surprising(wanted.path.clone())))?;
     for one in merged.iter_mut().filter(|one| one.table == TABLES[0].name) {

@@ -13,7 +13,7 @@ use hal_protocol::session::Activity;
 use hal_rules::route::facts::{CostFacts, Facts};
 use hal_rules::route::matcher::Scope;
 use hal_rules::route::words::RAISED_BY;
-use hal_rules::route::{Route, Verdict};
+use hal_rules::route::{Route, RouteMatch};
 
 /// How often rules about sessions, nodes and costs are evaluated.
 const LOOK: Duration = Duration::from_secs(2);
@@ -99,7 +99,7 @@ fn ask(
     what: &str,
     found: &mut Found,
 ) {
-    if route.verdict(facts) != Verdict::Fits {
+    if route.verdict(facts) != RouteMatch::Fits {
         return;
     }
     let about = route.about(node, session, project).to_owned();

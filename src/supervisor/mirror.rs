@@ -8,16 +8,16 @@ use super::hub::Hub;
 use super::hub::input::{Alert, Input, Severity};
 use hal_base::clock::Time;
 use hal_protocol::node::NodeStatus;
-use hal_store::mirror::{Desk, Shown};
+use hal_store::mirror::{MirrorHost, ShownNode};
 use hal_store::node::NodeRecord;
 use hal_store::session::SessionRecord;
-use hal_store::sheet::edit::{Edit, Edits};
+use hal_store::sqlite::edit::{Edit, Edits};
 
 /// The hub, seen from the mirror's thread.
 #[derive(Debug)]
 pub struct OfHub(pub Hub);
 
-impl Desk for OfHub {
+impl MirrorHost for OfHub {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
         match self.0.view().find_node(node.id.as_str()) {
             Some(state) => (word(state.link.online), state.link.last_heard),
@@ -30,7 +30,7 @@ impl Desk for OfHub {
         (known.unwrap_or(shown).as_str(), shown.as_str())
     }
 
-    fn nodes(&self) -> Vec<Shown> {
+    fn nodes(&self) -> Vec<ShownNode> {
         let view = self.0.view();
         let shown = view.every_node();
         shown.map(|node| (node.record.id.to_string(), word(node.link.online), node.link.last_heard)).collect()

@@ -17,10 +17,10 @@ use hal_rules as rules;
 use hal_store::StoreError;
 use hal_store::mirror::backup::verify;
 use hal_store::mirror::offline::Files;
-use hal_store::mirror::{Desk, Shown};
+use hal_store::mirror::{MirrorHost, ShownNode};
 use hal_store::node::NodeRecord;
 use hal_store::session::SessionRecord;
-use hal_store::sheet::edit::{Edit, Edits};
+use hal_store::sqlite::edit::{Edit, Edits};
 
 /// Carries out a command line; gives what to print.
 pub fn run(line: Offline) -> Result<String, Failure> {
@@ -152,7 +152,7 @@ fn while_saying<T>(files: &Files, what: &'static str, work: impl FnOnce() -> T) 
 /// How things stand when nobody is connected.
 struct AsStored;
 
-impl Desk for AsStored {
+impl MirrorHost for AsStored {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
         (NodeStatus::Offline.as_str(), node.last_heard)
     }
@@ -162,7 +162,7 @@ impl Desk for AsStored {
         (known, if known == "ended" { known } else { "unreachable" })
     }
 
-    fn nodes(&self) -> Vec<Shown> {
+    fn nodes(&self) -> Vec<ShownNode> {
         Vec::new()
     }
 

@@ -16,7 +16,7 @@ use hal_base::clock::{self, Stopwatch, Time};
 use hal_base::{id, memory};
 use hal_protocol::command::CommandId;
 use hal_rules::alert::is_due;
-use hal_rules::watch::{Limits, Verdict};
+use hal_rules::watch::{Limits, WatchFinding};
 
 /// How often the supervisor and its nodes are checked.
 const LOOK: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ const WATCHED: [&str; 9] = [
 pub type LimitsInForce = Arc<ArcSwap<Limits>>;
 
 /// What one look has found, by alert and what it is about.
-type Found = BTreeMap<(&'static str, String), Verdict>;
+type Found = BTreeMap<(&'static str, String), WatchFinding>;
 
 /// Watches for ever.
 pub async fn watch(shared: Shared, limits: LimitsInForce) {

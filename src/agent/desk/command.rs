@@ -22,7 +22,7 @@ use crate::outbox::Outbox;
 use crate::project::Projects;
 use hal_base::clock;
 use hal_protocol::command::{CommandId, CommandState, Verb};
-use hal_protocol::frame::{CommandAck, CommandFrame, CommandResult, FromAgent, Stood};
+use hal_protocol::frame::{Checkpoint, CommandAck, CommandFrame, CommandResult, FromAgent};
 use hal_protocol::lease::{Cover, Lease};
 use hal_protocol::node::ProjectName;
 use hal_protocol::session::{Activity, SessionId};
@@ -192,7 +192,7 @@ struct Outcome {
     state: CommandState,
     output: String,
     error: Option<String>,
-    stood: Option<Stood>,
+    stood: Option<Checkpoint>,
 }
 
 impl Outcome {
@@ -376,7 +376,7 @@ impl Means {
         self.say(0, FromAgent::CommandAck(CommandAck { command_id })).await;
     }
 
-    async fn say_result(&self, record: &CommandRecord, stood: Option<Stood>) {
+    async fn say_result(&self, record: &CommandRecord, stood: Option<Checkpoint>) {
         let is_done = record.state == CommandState::Done;
         let result = CommandResult {
             command_id: Some(record.frame.command_id.clone()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use hal_base::child;
-use hal_protocol::frame::Stood;
+use hal_protocol::frame::Checkpoint;
 
 /// A git that takes longer is not waited for: what is to be done matters more.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ const OF_A_FILTER: [(&str, &str); 4] =
 const MOST_FILTERS: usize = 100;
 
 /// What git says of the directory; `None` when it is not under version control, or git is not there.
-pub(super) async fn of(directory: &str) -> Option<Stood> {
+pub(super) async fn of(directory: &str) -> Option<Checkpoint> {
     let commit = said(&git(directory, &[], &["rev-parse", "--verify", "--quiet", "HEAD"]).await?)?;
     let filters = filters(directory).await;
     let changes = match &filters {
@@ -53,7 +53,7 @@ pub(super) async fn of(directory: &str) -> Option<Stood> {
         None => None,
     };
     let is_dirty = changes.is_none_or(|changes| !changes.is_empty());
-    Some(Stood { commit, is_dirty })
+    Some(Checkpoint { commit, is_dirty })
 }
 
 /// What switches the repository's filters off: git would run them on each file that it compares.
@@ -160,7 +160,7 @@ mod tests {
         repository
     }
 
-    async fn stood(folder: &Path) -> Stood {
+    async fn stood(folder: &Path) -> Checkpoint {
         // On a busy machine a git may take longer than it is waited for.
         for _ in 0..20 {
             if let Some(stood) = of(folder.to_str().unwrap()).await {

@@ -18,7 +18,7 @@ pub enum Severity {
 
 /// Where in the file; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct FilePosition {
     /// The line.
     pub line: usize,
     /// The character in the line.
@@ -33,7 +33,7 @@ pub struct Finding {
     /// The file, as it was named.
     pub file: String,
     /// Where; `None`: it is about the file as a whole.
-    pub place: Option<Place>,
+    pub place: Option<FilePosition>,
     /// The full path of the key, such as `server.port` or `projects[2].name`; empty when no key is meant.
     pub key: String,
     /// What the file says there, shortened; `None` when nothing is there or it may be secret.
@@ -92,7 +92,7 @@ impl fmt::Display for Finding {
 
 /// Everything there is to say about one file, in the order of the file.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ConfigReport {
     /// The file, as it was named.
     pub file: String,
     /// What was found; empty: all is well.
@@ -101,7 +101,7 @@ pub struct Report {
     pub fingerprint: String,
 }
 
-impl Report {
+impl ConfigReport {
     /// A report that says one problem of the file as a whole.
     pub fn about_file(path: &Path, expectation: impl Into<String>) -> Self {
         let file = path.display().to_string();
@@ -159,10 +159,10 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ConfigReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}{}", self.text(), self.summary())
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for ConfigReport {}

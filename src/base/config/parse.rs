@@ -10,14 +10,14 @@ use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::{CollectOptions, ParseOptions, ParseStringErrorKind, parse_to_ast};
 
 use super::excerpt::excerpt;
-use super::finding::{Finding, Place, Report, Severity};
-use super::reader::{Note, OPEN_TO_ALL, Reader};
+use super::finding::{ConfigReport, FilePosition, Finding, Severity};
+use super::reader::{Note, OPEN_TO_ALL, ReaderContext};
 use super::section::Section;
 use super::{Purpose, Reading, Source};
 
 /// Every key that a file may hold: `server.port`, `projects[].name`, `credentials.agents.<name>.env`.
 pub fn known_keys<T>(build: impl Fn(&Section<'_>) -> T) -> BTreeSet<String> {
-    let reader = Reader::new(Path::new(""), Purpose::Run, None);
+    let reader = ReaderContext::new(Path::new(""), Purpose::Run, None);
     let root = Section::root(&reader, None);
     build(&root);
     root.end();
@@ -28,7 +28,7 @@ pub fn known_keys<T>(build: impl Fn(&Section<'_>) -> T) -> BTreeSet<String> {
 pub(super) fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let path = file.path;
     let source = text_of(path, file.bytes)?;
-    let reader = Reader::new(path, purpose, Some(known_keys(&build)));
+    let reader = ReaderContext::new(path, purpose, Some(known_keys(&build)));
     let tree = match parse_to_ast(source, &CollectOptions::default(), &dialect()) {
         Ok(tree) => tree.value,
         Err(error) => {
@@ -54,10 +54,10 @@ pub(super) fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Sect
     if report.has_problems() { Err(report) } else { Ok((value, report)) }
 }
 
-fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Report> {
+fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, ConfigReport> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Report::about_file(path, format!("line {line} is not UTF-8 text"))
+        ConfigReport::about_file(path, format!("line {line} is not UTF-8 text"))
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
@@ -135,7 +135,7 @@ fn lower_first(text: &str) -> String {
 }
 
 /// Works out places and excerpts, in the order of the file.
-fn report(path: &Path, source: &str, reader: Reader) -> Report {
+fn report(path: &Path, source: &str, reader: ReaderContext) -> ConfigReport {
     let file = path.display().to_string();
     let (shown, known) = (reader.shown.into_inner(), reader.known);
     let words: BTreeSet<&str> =
@@ -159,13 +159,13 @@ fn report(path: &Path, source: &str, reader: Reader) -> Report {
             excerpt: note.range.map(|range| excerpt(source, range, is_shown)),
         })
         .collect();
-    Report { file, findings, fingerprint: String::new() }
+    ConfigReport { file, findings, fingerprint: String::new() }
 }
 
-fn place(source: &str, at: usize) -> Place {
+fn place(source: &str, at: usize) -> FilePosition {
     let before = &source[..at];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
+    FilePosition { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) struct Note {
 }
 
 /// What all sections of one reading share.
-pub(super) struct Reader {
+pub(super) struct ReaderContext {
     pub purpose: Purpose,
     /// Where relative paths start.
     pub folder: PathBuf,
@@ -41,7 +41,7 @@ pub(super) struct Reader {
     pub notes: RefCell<Vec<Note>>,
 }
 
-impl Reader {
+impl ReaderContext {
     pub fn new(path: &Path, purpose: Purpose, known: Option<BTreeSet<String>>) -> Self {
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Self {

@@ -8,14 +8,14 @@ use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
 
 use super::finding::Severity;
-use super::reader::{Note, Reader};
+use super::reader::{Note, ReaderContext};
 use super::value::{Prefix, Value, Whole};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
 /// An object of the file. Keys that nobody asks for are problems when it ends.
 pub struct Section<'a> {
-    reader: &'a Reader,
+    reader: &'a ReaderContext,
     /// The object; `None`: the file has none here, and everything in it is absent.
     object: Option<&'a ast::Object<'a>>,
     /// Where to point for what is absent: at the object's brace, or at the nearest one around it.
@@ -43,12 +43,12 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(reader: &'a Reader, object: Option<&'a ast::Object<'a>>) -> Self {
+    pub(super) fn root(reader: &'a ReaderContext, object: Option<&'a ast::Object<'a>>) -> Self {
         Self::new(reader, object, Prefix::default(), 0..0, true)
     }
 
     pub(super) fn new(
-        reader: &'a Reader,
+        reader: &'a ReaderContext,
         object: Option<&'a ast::Object<'a>>,
         prefix: Prefix,
         around: Range<usize>,

@@ -10,7 +10,7 @@ use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
 
 use super::finding::Severity;
-use super::reader::{Note, Reader};
+use super::reader::{Note, ReaderContext};
 use super::{Purpose, unit};
 use crate::nearest::nearest;
 use crate::secret::Secret;
@@ -24,7 +24,7 @@ impl<T: Copy + Display + PartialOrd + TryFrom<u64>> Whole for T {}
 
 /// A value of the file with its place.
 pub struct Value<'a> {
-    pub(super) reader: &'a Reader,
+    pub(super) reader: &'a ReaderContext,
     pub(super) key: Prefix,
     /// `None` only while learning which keys there are, or when a finding is about an absent value.
     pub(super) found: Option<&'a ast::Value<'a>>,
@@ -42,7 +42,7 @@ pub(super) struct Prefix {
 
 impl<'a> Value<'a> {
     pub(super) fn new(
-        reader: &'a Reader,
+        reader: &'a ReaderContext,
         key: Prefix,
         found: Option<&'a ast::Value<'a>>,
         around: Range<usize>,

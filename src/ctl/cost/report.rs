@@ -9,7 +9,7 @@ use crate::print::Screen;
 use crate::print::record::{Field, Record, Tone};
 use crate::print::text::{money, number};
 use hal_base::exit::Failure;
-use hal_protocol::cost::{Amount, CostReport, Day, Forecast, Freshness, Part};
+use hal_protocol::cost::{Amount, CostPart, CostReport, Day, Forecast, Freshness};
 use hal_protocol::provider::ProviderStatus;
 
 /// The longest bar of a day, in characters.
@@ -164,7 +164,7 @@ fn range(forecast: &Forecast, write: fn(f64) -> String) -> String {
     format!("{} ({} to {})", write(expected_usd), write(low_usd), write(high_usd))
 }
 
-impl Record for Part {
+impl Record for CostPart {
     fn fields(&self) -> Vec<Field> {
         let names = [
             ("provider", &self.provider),

@@ -212,7 +212,7 @@ impl Conversation {
         }
     }
 
-    fn part(&mut self, told: &part::Part, at: Time) {
+    fn part(&mut self, told: &part::MessagePart, at: Time) {
         match &told.content {
             Content::Text(words) => self.text(told, words, false, at),
             Content::Thought(words) => self.text(told, words, true, at),
@@ -223,7 +223,7 @@ impl Conversation {
         }
     }
 
-    fn text(&mut self, told: &part::Part, words: &part::Words, is_thought: bool, at: Time) {
+    fn text(&mut self, told: &part::MessagePart, words: &part::Words, is_thought: bool, at: Time) {
         if words.is_hidden {
             return;
         }

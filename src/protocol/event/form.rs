@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::failure::{Failure, FailureKind};
 use super::former;
 use super::kind::Kind;
-use super::part::{Content, Part, ToolCause, ToolInput, ToolKind, ToolState, ToolUse, Words};
+use super::part::{Content, MessagePart, ToolCause, ToolInput, ToolKind, ToolState, ToolUse, Words};
 use super::what::{
     Delta, MessageTold, PermissionAsked, PolicyTold, QuestionAsked, Replied, ReplyTold, Role, SessionTold,
     TurnTold, What,
@@ -167,7 +167,7 @@ fn tokens(told: &Value) -> Tokens {
     }
 }
 
-fn part(told: &mut Value) -> Part {
+fn part(told: &mut Value) -> MessagePart {
     let content = match told["type"].as_str() {
         Some("text") => Content::Text(words(told)),
         Some("reasoning") => Content::Thought(words(told)),
@@ -179,7 +179,7 @@ fn part(told: &mut Value) -> Part {
         }
         _ => Content::Other,
     };
-    Part { id: text(told, "id"), message_id: text(told, "messageID"), content }
+    MessagePart { id: text(told, "id"), message_id: text(told, "messageID"), content }
 }
 
 fn words(told: &mut Value) -> Words {

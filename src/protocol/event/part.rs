@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// A piece of a message.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct MessagePart {
     /// Its name; it is told again when it has grown.
     pub id: String,
     /// The message it belongs to.

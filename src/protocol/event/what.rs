@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::kind::Kind;
-use super::part::Part;
+use super::part::MessagePart;
 use crate::approval::Question;
 use crate::session::{Model, Retry, SessionId, Todo, Tokens};
 use hal_base::clock::Time;
@@ -49,7 +49,7 @@ pub enum What {
     /// A message, as far as it is written.
     Message(Box<MessageTold>),
     /// A piece of a message.
-    Part(Part),
+    Part(MessagePart),
     /// Words as they are written.
     Delta(Delta),
     /// It asks whether it may.

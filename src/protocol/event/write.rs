@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::former;
-use super::part::{Content, Part, ToolUse, Words};
+use super::part::{Content, MessagePart, ToolUse, Words};
 use super::raw;
 use super::what::{
     Delta, MessageTold, PermissionAsked, QuestionAsked, Replied, Role, SessionTold, TurnTold, What,
@@ -111,7 +111,7 @@ fn tokens(told: &Tokens, context: u64) -> Value {
     all
 }
 
-fn part(told: &Part) -> Value {
+fn part(told: &MessagePart) -> Value {
     let mut body = match &told.content {
         Content::Text(told) => words("text", told),
         Content::Thought(told) => words("reasoning", told),
@@ -257,7 +257,8 @@ mod tests {
             Content::File("a.png".into()),
             Content::Other,
         ];
-        all.map(|content| What::Part(Part { id: "p".into(), message_id: "m".into(), content })).to_vec()
+        all.map(|content| What::Part(MessagePart { id: "p".into(), message_id: "m".into(), content }))
+            .to_vec()
     }
 
     fn messages() -> Vec<What> {

@@ -74,10 +74,10 @@ fn an_answer_from_outside_is_on_the_receipt_whatever_was_on_its_way() {
 #[test]
 fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_first() {
     let waiting = fresh(Limits::default());
-    assert_eq!(judge(&waiting, &Reply::Once), Verdict::First);
+    assert_eq!(judge(&waiting, &Reply::Once), AnswerVerdict::First);
     let answered = answered(waiting, given("ada", Reply::Once));
-    assert!(matches!(judge(&answered, &Reply::Once), Verdict::Same(first) if first.by == "ada"));
-    let Verdict::Late(why) = judge(&answered, &Reply::Reject { message: String::new() }) else {
+    assert!(matches!(judge(&answered, &Reply::Once), AnswerVerdict::Same(first) if first.by == "ada"));
+    let AnswerVerdict::Late(why) = judge(&answered, &Reply::Reject { message: String::new() }) else {
         panic!("the second one must not count")
     };
     assert_eq!(why, "already answered by ada at 1970-01-01T00:00:00.020Z over halctl: allowed");
@@ -109,7 +109,7 @@ fn an_answer_that_did_not_arrive_is_on_the_receipt_and_can_be_given_again() {
         followed(sent.clone(), &command(CommandState::Expired, Some("node web-1 did not take it"))).unwrap();
     assert_eq!((lost.state, &lost.answer), (ApprovalState::Undelivered, &None));
     assert!(lost.receipt.last().unwrap().note.contains("did not take it"), "{lost:?}");
-    assert_eq!(judge(&lost, &Reply::Reject { message: String::new() }), Verdict::First);
+    assert_eq!(judge(&lost, &Reply::Reject { message: String::new() }), AnswerVerdict::First);
     let elsewhere = followed(
         moved_on(sent, "", Time(25)),
         &command(CommandState::Failed, Some("waits for no permission")),
@@ -117,7 +117,7 @@ fn an_answer_that_did_not_arrive_is_on_the_receipt_and_can_be_given_again() {
     assert_eq!(elsewhere.unwrap().state, ApprovalState::Lapsed);
     let nobody = moved_on(fresh(Limits::default()), "", Time(25));
     assert!(nobody.state == ApprovalState::Lapsed && !nobody.is_open());
-    assert!(matches!(judge(&nobody, &Reply::Once), Verdict::Late(_)));
+    assert!(matches!(judge(&nobody, &Reply::Once), AnswerVerdict::Late(_)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ struct Stage {
     session: Session,
     bill: Option<Bill>,
     prices: Prices,
-    rows: Vec<(Place, Worth)>,
+    rows: Vec<(LedgerKey, UsageCost)>,
     since: Time,
 }
 
@@ -33,7 +33,7 @@ impl Stage {
         let before = Before::of(&self.session);
         crate::session::apply(&mut self.session, &what, Time(at(when)));
         let (occurred, received, since) = (Time(at(when)), Time(at(when)), self.since);
-        let heard = Heard { what: &what, occurred, received, before, since };
+        let heard = LedgerEvent { what: &what, occurred, received, before, since };
         if !heard.matters() {
             return;
         }
@@ -41,7 +41,7 @@ impl Stage {
         let mut bill = self.bill.take().unwrap_or_else(|| Bill::begin(&before));
         for Entry { place, gone, now } in bill.take(&self.session, &heard, &self.prices) {
             let at = self.rows.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
-                self.rows.push((place, Worth::default()));
+                self.rows.push((place, UsageCost::default()));
                 self.rows.len() - 1
             });
             self.rows[at].1 = self.rows[at].1.plus(&now).minus(&gone);
@@ -83,8 +83,8 @@ impl Stage {
         .collect()
     }
 
-    fn worth(&self) -> Worth {
-        self.rows.iter().fold(Worth::default(), |sum, (_, worth)| sum.plus(worth))
+    fn worth(&self) -> UsageCost {
+        self.rows.iter().fold(UsageCost::default(), |sum, (_, worth)| sum.plus(worth))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use hal_base::clock::Time;
 use hal_protocol::event::failure::{Failure, FailureKind};
-use hal_protocol::event::part::{Content, Part, ToolKind, ToolUse};
+use hal_protocol::event::part::{Content, MessagePart, ToolKind, ToolUse};
 use hal_protocol::event::what::{MessageTold, Role, What};
 use hal_protocol::session::{Activity, Session};
 
@@ -214,7 +214,7 @@ impl Facts {
         }
     }
 
-    fn on_part(&mut self, session: &Session, part: &Part, at: Time) -> bool {
+    fn on_part(&mut self, session: &Session, part: &MessagePart, at: Time) -> bool {
         match &part.content {
             Content::Text(said) if part.message_id == self.message => self.said = words(&said.text, MAX_SAID),
             Content::Changed(files) => {

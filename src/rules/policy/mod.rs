@@ -140,7 +140,7 @@ enum Judged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It steps in.
-    Act(Step),
+    Act(PolicyAction),
     /// It would, but has done so as often as it may.
     Exhausted {
         /// The situation it leaves to a person.
@@ -161,7 +161,7 @@ pub enum Decision {
 
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct PolicyAction {
     /// Of which policy.
     pub policy: Name,
     /// What is done.
@@ -180,7 +180,7 @@ pub struct Step {
 
 /// What one look at a session has come to.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct PolicyDecisions {
     /// What is to be done, and what to be told: dry runs, at most one that is none, and what is exhausted.
     pub decisions: Vec<(Name, Decision)>,
     /// When to look again if no event comes.
@@ -188,8 +188,8 @@ pub struct Look {
 }
 
 /// Asks every policy about a session.
-pub fn look(policies: &Policies, subject: &Subject<'_>, memories: &Memories, now: Time) -> Look {
-    let mut look = Look::default();
+pub fn look(policies: &Policies, subject: &Subject<'_>, memories: &Memories, now: Time) -> PolicyDecisions {
+    let mut look = PolicyDecisions::default();
     for rule in &policies.rules {
         let memory = memories.get(&rule.name);
         let decision = decide(rule, subject, memory, now);
@@ -246,13 +246,21 @@ pub fn decide(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: 
 }
 
 /// What a policy remembers after an act.
-pub fn remember(step: &Step, now: Time) -> Memory {
+pub fn remember(step: &PolicyAction, now: Time) -> Memory {
     Memory { situation: step.situation.clone(), at: now, count: step.attempt, failed: false, told: false }
 }
 
 fn act(rule: &Rule, situation: String, why: String, attempt: u32) -> Decision {
     let (policy, act, dry_run) = (rule.name, rule.act, rule.dry_run);
-    Decision::Act(Step { policy, act, message: rule.message.clone(), situation, why, attempt, dry_run })
+    Decision::Act(PolicyAction {
+        policy,
+        act,
+        message: rule.message.clone(),
+        situation,
+        why,
+        attempt,
+        dry_run,
+    })
 }
 
 /// Why no policy may touch a session now, and until when if that is known.

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::facts::{Doing, Facts};
 use super::settings::Policies;
-use super::{Beside, Decision, Look, Memories, Memory, Name, Step, Subject, look, remember};
-use crate::ledger::{Before, Bill, Heard};
+use super::{
+    Beside, Decision, Memories, Memory, Name, PolicyAction, PolicyDecisions, Subject, look, remember,
+};
+use crate::ledger::{Before, Bill, LedgerEvent};
 use crate::price::Prices;
 use hal_base::clock::Time;
 use hal_protocol::event::EventView;
@@ -70,7 +72,7 @@ impl Known {
         // One that was found by a look had used that before; one whose beginning is not in this history had not.
         let since = if matches!(what, What::SessionCreated(_)) { Time(i64::MAX) } else { Time::default() };
         let (occurred, received) = (event.occurred_at, event.timestamp);
-        let heard = Heard { what, occurred, received, before, since };
+        let heard = LedgerEvent { what, occurred, received, before, since };
         if heard.matters() {
             let bill = self.bill.get_or_insert_with(|| Bill::begin(&before));
             bill.take(session, &heard, prices);
@@ -181,7 +183,7 @@ impl<'a> Replay<'a> {
     fn look_at(&mut self, id: &SessionId, now: Time) {
         // An act shows in the facts, so whoever comes next is asked once more.
         for _ in 0..=Name::ALL.len() {
-            let Some(Look { decisions, next }) = self.ask(id, now) else { return };
+            let Some(PolicyDecisions { decisions, next }) = self.ask(id, now) else { return };
             let acts = decisions.iter().any(|(_, one)| matches!(one, Decision::Act(step) if !step.dry_run));
             for (name, decision) in decisions {
                 self.note(id, name, decision, now);
@@ -192,7 +194,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn ask(&self, id: &SessionId, now: Time) -> Option<Look> {
+    fn ask(&self, id: &SessionId, now: Time) -> Option<PolicyDecisions> {
         let known = self.sessions.get(id)?;
         let session = &known.session;
         let helpers = self.sessions.values().filter(|one| one.session.parent_id.as_ref() == Some(id));
@@ -217,7 +219,7 @@ impl<'a> Replay<'a> {
         let facts = known.facts.table(&known.session);
         let (act, situation, why) = match decision {
             Decision::Act(step) => {
-                let Step { act, situation, why, dry_run, .. } = step.clone();
+                let PolicyAction { act, situation, why, dry_run, .. } = step.clone();
                 known.memories.insert(policy, remember(&step, at));
                 if !dry_run {
                     known.facts.acted(at);

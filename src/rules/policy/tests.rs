@@ -62,7 +62,7 @@ fn rule(name: Name) -> Rule {
     Rule { enabled: true, ..Rule::of(name) }
 }
 
-fn step(decision: Decision) -> Step {
+fn step(decision: Decision) -> PolicyAction {
     match decision {
         Decision::Act(step) => step,
         other => panic!("{other:?}"),

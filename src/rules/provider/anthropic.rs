@@ -16,7 +16,7 @@ pub const USAGE: &str = "/v1/organizations/usage_report/messages";
 const PAGE: &str = "31";
 
 #[derive(Deserialize)]
-struct Report<R> {
+struct UsagePage<R> {
     data: Vec<Bucket<R>>,
     has_more: bool,
     next_page: Option<String>,
@@ -115,7 +115,7 @@ fn page<R: for<'de> Deserialize<'de>>(
     text: &str,
     line: impl Fn(R) -> Result<BillLine, String>,
 ) -> Result<Page, String> {
-    let report: Report<R> = read(what, text)?;
+    let report: UsagePage<R> = read(what, text)?;
     let mut page = Page { next: report.next_page.filter(|_| report.has_more), ..Page::default() };
     for bucket in report.data {
         let start = Time::parse(&bucket.starting_at)

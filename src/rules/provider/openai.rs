@@ -21,7 +21,7 @@ const PAGE: &str = "31";
 const KINDS: [&str; 4] = [", input", ", output", ", cached input", ", cache writes"];
 
 #[derive(Deserialize)]
-struct Report {
+struct CostPage {
     data: Vec<Bucket>,
     has_more: bool,
     next_page: Option<String>,
@@ -138,7 +138,7 @@ fn page<R: DeserializeOwned>(
     text: &str,
     line: impl Fn(R) -> Result<BillLine, String>,
 ) -> Result<Page, String> {
-    let report: Report = read(what, text)?;
+    let report: CostPage = read(what, text)?;
     let mut page = Page { next: report.next_page.filter(|_| report.has_more), ..Page::default() };
     for bucket in report.data {
         let start = Time(bucket.start_time.saturating_mul(1000));

@@ -1,6 +1,6 @@
 //! The documented answers, read.
 
-use super::trouble::{Again, Trouble, without_keys};
+use super::trouble::{Again, RequestFailure, without_keys};
 use super::*;
 
 fn at(text: &str) -> Time {
@@ -155,7 +155,8 @@ fn a_late_correction_replaces_and_nothing_is_not_zero() {
 
 #[test]
 fn failures_say_whether_to_try_again_and_never_show_a_key() {
-    let refused = |status, after, body: &str| Trouble::refused(Provider::OpenAi, status, after, body, false);
+    let refused =
+        |status, after, body: &str| RequestFailure::refused(Provider::OpenAi, status, after, body, false);
     assert_eq!(refused(429, Some("17"), "").again, Again::After(Duration::from_secs(17)));
     assert_eq!(refused(429, None, "").again, Again::Soon);
     assert_eq!(refused(502, None, "<html>").again, Again::Soon);
@@ -167,9 +168,9 @@ fn failures_say_whether_to_try_again_and_never_show_a_key() {
         "openai has answered 401: Incorrect API key provided: <key>; it requires an admin key, which begins with sk-admin, or \
          one with the scope api.usage.read"
     );
-    assert_eq!(Trouble::refused(Provider::OpenAi, 400, None, "", true).again, Again::FromTheStart);
+    assert_eq!(RequestFailure::refused(Provider::OpenAi, 400, None, "", true).again, Again::FromTheStart);
     let limited = r#"{"error":{"code":403,"message":"m","errors":[{"reason":"rateLimitExceeded"}]}}"#;
-    assert_eq!(Trouble::refused(Provider::Google, 403, None, limited, false).again, Again::Soon);
+    assert_eq!(RequestFailure::refused(Provider::Google, 403, None, limited, false).again, Again::Soon);
     assert_eq!(without_keys("key=(sk-ant-api03-x) and more"), "key=(<key> and more");
     assert!(without_keys(&"ä".repeat(999)).chars().count() <= 301);
 }

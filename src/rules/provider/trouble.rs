@@ -14,7 +14,7 @@ const KEYS: [&str; 3] = ["sk-", "ya29.", "AIza"];
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct RequestFailure {
     /// What went wrong, in one sentence without keys.
     pub text: String,
     /// Whether trying again may help.
@@ -34,7 +34,7 @@ pub enum Again {
     FromTheStart,
 }
 
-impl Trouble {
+impl RequestFailure {
     /// What was answered cannot be used.
     pub fn unreadable(text: String) -> Self {
         Self { text, again: Again::Never }

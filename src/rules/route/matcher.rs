@@ -99,7 +99,7 @@ impl Matcher {
                 meant: None,
             }
         })?;
-        let mut reader = Reader { info: program.source_info(), source: &source, roots: Vec::new() };
+        let mut reader = NameChecker { info: program.source_info(), source: &source, roots: Vec::new() };
         reader
             .read(program.expression())
             .map_err(|mistake| Mistake { range: at(mistake.range.clone()), ..mistake })?;
@@ -265,13 +265,13 @@ fn plain(said: &str) -> String {
 }
 
 /// Goes through a rule and looks at each name.
-struct Reader<'a> {
+struct NameChecker<'a> {
     info: &'a SourceInfo,
     source: &'a str,
     roots: Vec<&'static str>,
 }
 
-impl Reader<'_> {
+impl NameChecker<'_> {
     fn read(&mut self, part: &IdedExpr) -> Result<(), Mistake> {
         match &part.expr {
             Expr::Ident(name) => self.root(part, name),

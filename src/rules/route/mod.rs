@@ -85,14 +85,14 @@ pub struct Route {
 
 /// Why a notice waits, and until when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hold {
+pub struct NoticeHold {
     /// Until when; a time that is past: it does not wait.
     pub until: Time,
     /// Why; empty: it does not wait.
     pub why: String,
 }
 
-impl Hold {
+impl NoticeHold {
     /// The later of the two.
     #[must_use]
     pub fn or_until(self, until: Time, why: &str) -> Self {
@@ -102,7 +102,7 @@ impl Hold {
 
 /// Whether a route is for something, and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RouteMatch {
     /// It is.
     Fits,
     /// It is not, for this reason.
@@ -121,23 +121,26 @@ impl Route {
     }
 
     /// Whether an alert of this name is carried by this route.
-    pub fn carries(&self, facts: &Facts) -> Verdict {
-        let Some(alert) = &facts.alert else { return Verdict::Not("it is not an alert".to_owned()) };
+    pub fn carries(&self, facts: &Facts) -> RouteMatch {
+        let Some(alert) = &facts.alert else { return RouteMatch::Not("it is not an alert".to_owned()) };
         if alert.name == self.alert() {
-            return Verdict::Fits;
+            return RouteMatch::Fits;
         }
         if self.raises() {
-            return Verdict::Not(format!("it carries only alerts that it raises itself ({})", self.alert()));
+            return RouteMatch::Not(format!(
+                "it carries only alerts that it raises itself ({})",
+                self.alert()
+            ));
         }
         self.verdict(facts)
     }
 
     /// Whether what happens is what the route is for.
-    pub fn verdict(&self, facts: &Facts) -> Verdict {
+    pub fn verdict(&self, facts: &Facts) -> RouteMatch {
         match self.matcher.is_so(facts) {
-            Ok(true) => Verdict::Fits,
-            Ok(false) => Verdict::Not(format!("does not match {}", self.matcher.text())),
-            Err(why) => Verdict::Not(format!("{} cannot be evaluated here: {why}", self.matcher.text())),
+            Ok(true) => RouteMatch::Fits,
+            Ok(false) => RouteMatch::Not(format!("does not match {}", self.matcher.text())),
+            Err(why) => RouteMatch::Not(format!("{} cannot be evaluated here: {why}", self.matcher.text())),
         }
     }
 
@@ -152,8 +155,8 @@ impl Route {
         }
     }
 
-    fn hold(&self, severity: Severity, last: Option<Time>, at: Time) -> Hold {
-        let mut hold = Hold::default();
+    fn hold(&self, severity: Severity, last: Option<Time>, at: Time) -> NoticeHold {
+        let mut hold = NoticeHold::default();
         if !self.dwell.is_zero() {
             hold = hold.or_until(at.plus(self.dwell), "it must last for a while first (dwell)");
         }
@@ -166,7 +169,7 @@ impl Route {
             hold = hold.or_until(until, "held back (quiet hours)");
         }
         // A wait that is over is none.
-        if hold.until <= at { Hold::default() } else { hold }
+        if hold.until <= at { NoticeHold::default() } else { hold }
     }
 }
 
@@ -178,9 +181,9 @@ impl Routing {
         facts: &Facts,
         last: impl Fn(&str) -> Option<Time>,
         at: Time,
-    ) -> Vec<(String, Hold)> {
+    ) -> Vec<(String, NoticeHold)> {
         let fitting: Vec<&Route> =
-            self.routes.iter().filter(|it| it.carries(facts) == Verdict::Fits).collect();
+            self.routes.iter().filter(|it| it.carries(facts) == RouteMatch::Fits).collect();
         let mut places = Vec::new();
         for way in &self.channels {
             // A channel that fails cannot say so itself.

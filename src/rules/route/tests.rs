@@ -15,7 +15,12 @@ fn route(name: &str, matches: &str) -> Route {
     }
 }
 
-fn places(routes: Vec<Route>, name: &str, severity: Severity, last: Option<Time>) -> Vec<(String, Hold)> {
+fn places(
+    routes: Vec<Route>,
+    name: &str,
+    severity: Severity,
+    last: Option<Time>,
+) -> Vec<(String, NoticeHold)> {
     let way = |name: &str| Way { name: name.to_owned(), group: Duration::ZERO };
     let routing = Routing { routes, channels: vec![way("ops"), way("dev")] };
     let notice = Notice { name: name.to_owned(), severity, about: "ops".to_owned(), ..Notice::default() };
@@ -23,7 +28,7 @@ fn places(routes: Vec<Route>, name: &str, severity: Severity, last: Option<Time>
     routing.places(&notice, &facts, |_| last, Time(1_000))
 }
 
-fn names(places: &[(String, Hold)]) -> Vec<&str> {
+fn names(places: &[(String, NoticeHold)]) -> Vec<&str> {
     places.iter().map(|(name, _)| name.as_str()).collect()
 }
 
@@ -48,12 +53,12 @@ fn the_most_urgent_route_counts() {
     let one = places(vec![slow.clone()], "disk.low", Severity::High, None);
     assert_eq!(one[0].1.until, Time(6_000));
     let both = places(vec![slow, route("all", DEFAULT)], "disk.low", Severity::High, None);
-    assert_eq!(both[0].1, Hold::default());
+    assert_eq!(both[0].1, NoticeHold::default());
 }
 
 #[test]
 fn what_was_told_is_not_told_again_at_once() {
     let calm = || vec![Route { cooldown: Duration::from_secs(10), ..route("calm", "disk.*") }];
     assert_eq!(places(calm(), "disk.low", Severity::High, Some(Time(500)))[0].1.until, Time(10_500));
-    assert_eq!(places(calm(), "disk.low", Severity::High, Some(Time(-10_000)))[0].1, Hold::default());
+    assert_eq!(places(calm(), "disk.low", Severity::High, Some(Time(-10_000)))[0].1, NoticeHold::default());
 }

@@ -107,12 +107,12 @@ pub struct CommandRecord {
 
 /// A row's place, for its checksum and for errors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct RowKey<'a> {
     pub table: &'static str,
     pub key: &'a [u8],
 }
 
-impl Place<'_> {
+impl RowKey<'_> {
     fn damaged(&self, why: impl Into<String>) -> JournalError {
         let key = match <[u8; 8]>::try_from(self.key) {
             Ok(number) if self.table == "events" => u64::from_le_bytes(number).to_string(),
@@ -173,7 +173,7 @@ impl Place<'_> {
 }
 
 /// The one row of META.
-pub(super) const META_PLACE: Place<'static> = Place { table: "meta", key: b"state" };
+pub(super) const META_PLACE: RowKey<'static> = RowKey { table: "meta", key: b"state" };
 
 impl MetaRow {
     pub(super) fn encode(&self) -> Result<Vec<u8>, JournalError> {
@@ -194,17 +194,17 @@ impl MetaRow {
 
 impl<'a> EventRow<'a> {
     pub(super) fn encode(&self, seq: u64) -> Result<Vec<u8>, JournalError> {
-        Place { table: "events", key: &seq.to_le_bytes() }.seal(self)
+        RowKey { table: "events", key: &seq.to_le_bytes() }.seal(self)
     }
 
     pub(super) fn decode(seq: u64, bytes: &'a [u8]) -> Result<Self, JournalError> {
-        Place { table: "events", key: &seq.to_le_bytes() }.open(bytes)
+        RowKey { table: "events", key: &seq.to_le_bytes() }.open(bytes)
     }
 
     /// The word for the wire.
     pub(super) fn event(&self, seq: u64) -> Result<Event, JournalError> {
         let key = seq.to_le_bytes();
-        let place = Place { table: "events", key: &key };
+        let place = RowKey { table: "events", key: &key };
         Ok(Event {
             seq,
             id: self.id.to_owned(),
@@ -219,14 +219,14 @@ impl<'a> EventRow<'a> {
 
 impl SessionRecord {
     pub(super) fn encode(&self) -> Result<Vec<u8>, JournalError> {
-        let place = Place { table: "sessions", key: self.session.id.as_str().as_bytes() };
+        let place = RowKey { table: "sessions", key: self.session.id.as_str().as_bytes() };
         let session =
             serde_json::to_string(&self.session).map_err(|error| place.damaged(error.to_string()))?;
         place.seal(&SessionRow { mark: self.mark, session: &session })
     }
 
     pub(super) fn decode(key: &str, bytes: &[u8]) -> Result<Self, JournalError> {
-        let place = Place { table: "sessions", key: key.as_bytes() };
+        let place = RowKey { table: "sessions", key: key.as_bytes() };
         let row: SessionRow<'_> = place.open(bytes)?;
         Ok(Self { session: place.json(row.session)?, mark: row.mark })
     }
@@ -234,7 +234,7 @@ impl SessionRecord {
 
 impl CommandRecord {
     pub(super) fn encode(&self) -> Result<Vec<u8>, JournalError> {
-        let place = Place { table: "commands", key: self.frame.command_id.as_str().as_bytes() };
+        let place = RowKey { table: "commands", key: self.frame.command_id.as_str().as_bytes() };
         let frame = serde_json::to_string(&self.frame).map_err(|error| place.damaged(error.to_string()))?;
         place.seal(&CommandRow {
             frame: &frame,
@@ -247,7 +247,7 @@ impl CommandRecord {
     }
 
     pub(super) fn decode(key: &str, bytes: &[u8]) -> Result<Self, JournalError> {
-        let place = Place { table: "commands", key: key.as_bytes() };
+        let place = RowKey { table: "commands", key: key.as_bytes() };
         let row: CommandRow<'_> = place.open(bytes)?;
         let state = serde_json::from_value(serde_json::Value::String(row.state.to_owned()))
             .map_err(|error| place.damaged(error.to_string()))?;
@@ -264,11 +264,11 @@ impl CommandRecord {
 
 /// A lease, or for whom one is needed: JSON.
 pub(super) fn seal_lease(name: &str, json: &str) -> Result<Vec<u8>, JournalError> {
-    Place { table: "leases", key: name.as_bytes() }.seal(&json)
+    RowKey { table: "leases", key: name.as_bytes() }.seal(&json)
 }
 
 pub(super) fn open_lease(name: &str, bytes: &[u8]) -> Result<String, JournalError> {
-    Place { table: "leases", key: name.as_bytes() }.open::<String>(bytes)
+    RowKey { table: "leases", key: name.as_bytes() }.open::<String>(bytes)
 }
 
 #[cfg(test)]

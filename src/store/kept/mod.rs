@@ -27,7 +27,7 @@ use super::tables::STATE;
 use hal_base::clock::Time;
 use hal_protocol::approval::Approval;
 use hal_protocol::budget::Budget;
-use hal_protocol::mark::{Marks, Said};
+use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::notice::Queued;
 use hal_protocol::provider::{DayBill, Tries};
 use hal_protocol::silence::Silence;
@@ -35,7 +35,7 @@ use hal_rules::budget::Counter;
 use hal_rules::handover::Handover;
 use hal_rules::lease::Loan;
 use hal_rules::ledger::{Bill, Since};
-use hal_rules::notice::Told;
+use hal_rules::notice::SentNotice;
 use hal_rules::policy::Memories;
 use hal_rules::policy::facts::Facts;
 use hal_rules::route::silence;
@@ -55,7 +55,7 @@ pub type Completions = BTreeMap<String, String>;
 
 /// A kind of kept state whose value is a `T`. Two kinds may have values of one type.
 #[derive(Debug)]
-pub struct Kind<T> {
+pub struct StateKind<T> {
     /// Its name: the part of a row's name before the slash.
     pub name: &'static str,
     /// What follows while a row of it cannot be read, as the end of a sentence that names the row.
@@ -64,13 +64,13 @@ pub struct Kind<T> {
     open: fn(&Value) -> Option<&Arc<T>>,
 }
 
-impl<T> Clone for Kind<T> {
+impl<T> Clone for StateKind<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Kind<T> {}
+impl<T> Copy for StateKind<T> {}
 
 /// The closed list: each kind with its value, its name, and what holds while a row of it cannot be read.
 macro_rules! kinds {
@@ -82,7 +82,7 @@ macro_rules! kinds {
         }
 
         $($(#[$doc])*
-        pub const $kind: Kind<$type> = Kind {
+        pub const $kind: StateKind<$type> = StateKind {
             name: $name,
             holds: $holds,
             wrap: Value::$value,
@@ -130,7 +130,7 @@ macro_rules! kinds {
 
 kinds! {
     /// What is halted: [`HALT_ALL`], or a project's name.
-    HALT: Halt(Said) = "halt", "the halt holds until it is released: halctl sessions halt --release";
+    HALT: Halt(Attribution) = "halt", "the halt holds until it is released: halctl sessions halt --release";
     /// What people have said about a session, by session.
     MARKS: Marks(Marks) = "session.marks", "the session counts as paused until a person resumes it: halctl sessions resume";
     /// What a session's events told beside its own row, by session.
@@ -162,7 +162,7 @@ kinds! {
     /// A notice in the queue of a channel; its key is `CHANNEL/PLACE`.
     QUEUED: Queued(Queued) = "notice", "this notification is not sent; the others of its channel are";
     /// What a channel was told and may be told the end of; its key is `CHANNEL/SUBJECT`.
-    TOLD: Told(Told) = "told", "the channel counts as notified";
+    TOLD: Told(SentNotice) = "told", "the channel counts as notified";
     /// What a channel was told lately; its key is the channel.
     LATELY: Lately(Lately) = "lately", "the channel may get a notification a second time";
     /// A silence; its key is its identity.
@@ -175,7 +175,7 @@ kinds! {
     THREAD: Thread(String) = "thread", "the next notification of the session begins another thread";
 }
 
-impl<T> Kind<T> {
+impl<T> StateKind<T> {
     /// The value, should this be of the kind.
     pub fn of<'a>(&self, value: &'a Value) -> Option<&'a Arc<T>> {
         (self.open)(value)
@@ -242,7 +242,7 @@ impl Row for Sealed {
 
 impl Kept {
     /// A row as the hub writes it.
-    pub fn new<T: Clone>(kind: Kind<T>, value: &T, at: Time) -> Self {
+    pub fn new<T: Clone>(kind: StateKind<T>, value: &T, at: Time) -> Self {
         Self { value: Ok((kind.wrap)(Arc::new(value.clone()))), changed_at: at }
     }
 
@@ -347,32 +347,32 @@ pub fn fault(name: &str, data: &str) -> Option<String> {
 
 /// The kinds that have a table of their own in the mirror. Of approvals there are two: those that may still change, and
 /// those that are over.
-const TABLES: [(&str, table::Kind); 5] = [
-    (HALT.name, table::Kind::Halt),
-    (BUDGET.name, table::Kind::Budget),
-    (SILENCE.name, table::Kind::Silence),
-    (OPEN.name, table::Kind::Approval),
-    (OVER.name, table::Kind::Approval),
+const TABLES: [(&str, table::RowKind); 5] = [
+    (HALT.name, table::RowKind::Halt),
+    (BUDGET.name, table::RowKind::Budget),
+    (SILENCE.name, table::RowKind::Silence),
+    (OPEN.name, table::RowKind::Approval),
+    (OVER.name, table::RowKind::Approval),
 ];
 
 /// The table of a row, and its key there.
-pub fn place(name: &str) -> (table::Kind, &str) {
+pub fn place(name: &str) -> (table::RowKind, &str) {
     let own = name.split_once('/').and_then(|(kind, key)| {
         let (_, table) = TABLES.iter().find(|(one, _)| *one == kind)?;
         Some((*table, key))
     });
-    own.unwrap_or((table::Kind::State, name))
+    own.unwrap_or((table::RowKind::State, name))
 }
 
 /// The names that the row with this key of a table may have.
-pub fn names(table: table::Kind, key: &str) -> Vec<String> {
+pub fn names(table: table::RowKind, key: &str) -> Vec<String> {
     let own = TABLES.iter().filter(|(_, one)| *one == table).map(|(kind, _)| state::name(kind, key));
     let names: Vec<String> = own.collect();
-    if table == table::Kind::State { vec![key.to_owned()] } else { names }
+    if table == table::RowKind::State { vec![key.to_owned()] } else { names }
 }
 
 /// The name of a row that comes from a table of the mirror.
-pub fn name_in(table: table::Kind, key: &str, record: &StateRecord) -> String {
+pub fn name_in(table: table::RowKind, key: &str, record: &StateRecord) -> String {
     let mut names = names(table, key).into_iter();
     let first = names.next().unwrap_or_default();
     match names.next() {

@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 use hal_base::clock::Time;
 use hal_base::money::Money;
 use hal_protocol::alert::Severity;
-use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, Reply, Stage, Step};
+use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
 use hal_protocol::budget::Budget;
 use hal_protocol::command::CommandId;
-use hal_protocol::mark::{Marks, Said};
+use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::node::{NodeId, ProjectName};
-use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Part, Queued};
+use hal_protocol::notice::{Notice, NoticeKind, NoticePart, NoticeState, Queued};
 use hal_protocol::provider::{BillLine, DayBill, Metered, Tries};
 use hal_protocol::session::{AskKind, SessionId};
 use hal_protocol::silence::Silence;
-use hal_protocol::worth::Worth;
+use hal_protocol::worth::UsageCost;
 use hal_rules::budget::Counter;
 use hal_rules::handover::Handover;
 use hal_rules::lease::Loan;
-use hal_rules::ledger::{Bill, Counted, Place, Since, Used};
-use hal_rules::notice::Told;
+use hal_rules::ledger::{Bill, Counted, LedgerKey, Since, Used};
+use hal_rules::notice::SentNotice;
 use hal_rules::policy::Memories;
 use hal_rules::policy::facts::Facts;
 use hal_rules::stop::Stopping;
@@ -82,12 +82,12 @@ as_they_are!(
     Handover,
     Loan,
     Memories,
-    Said,
+    Attribution,
     Silence,
     Since,
     Stopping,
     String,
-    Told,
+    SentNotice,
     Tries,
     // Parts of them.
     ApprovalId,
@@ -99,7 +99,7 @@ as_they_are!(
     NodeId,
     NoticeKind,
     NoticeState,
-    Place,
+    LedgerKey,
     ProjectName,
     SessionId,
     Severity,
@@ -162,9 +162,9 @@ macro_rules! shapes {
 
 shapes! {
     StoredMarks of Marks {
-        paused: Option<Said>,
-        archived: Option<Said>,
-        halted: Option<Said>,
+        paused: Option<Attribution>,
+        archived: Option<Attribution>,
+        halted: Option<Attribution>,
         labels: Vec<String>,
         continues: Option<String>,
         continued_by: Option<String>,
@@ -184,7 +184,7 @@ shapes! {
         deadline: Time,
         snoozed_until: Time,
         answer: Option<Given>,
-        receipt: Vec<Step>,
+        receipt: Vec<ReceiptLine>,
     }
     StoredGiven of Given {
         reply: Reply,
@@ -194,7 +194,7 @@ shapes! {
         command_id: CommandId,
         has_ended: bool,
     }
-    StoredStep of Step { stage: Stage, at: Time, by: String, over: String, note: String }
+    StoredStep of ReceiptLine { stage: Stage, at: Time, by: String, over: String, note: String }
     StoredNotice of Notice {
         id: String,
         kind: NoticeKind,
@@ -213,13 +213,13 @@ shapes! {
         count: u64,
         created_at: Time,
     }
-    StoredPart of Part { subject: String, alert: Option<u64>, about: String, title: String, text: String }
+    StoredPart of NoticePart { subject: String, alert: Option<u64>, about: String, title: String, text: String }
     StoredQueued of Queued {
         no: u64,
         channel: String,
         notice: Notice,
         state: NoticeState,
-        parts: Vec<Part>,
+        parts: Vec<NoticePart>,
         not_before: Time,
         why: String,
         tries: u32,
@@ -234,7 +234,7 @@ shapes! {
         tokens: Option<Metered>,
     }
     StoredDay of DayBill { lines: Vec<BillLine>, is_partial: bool, fetched_at: Time, corrections: u32 }
-    StoredWorth of Worth {
+    StoredWorth of UsageCost {
         tokens: [u64; 5],
         picos: u64,
         is_known: bool,
@@ -243,14 +243,14 @@ shapes! {
         unpriced: u64,
         unreported: u64,
     }
-    StoredCounted of Counted { id: String, at: i64, place: Place, told: u64, worth: Worth }
+    StoredCounted of Counted { id: String, at: i64, place: LedgerKey, told: u64, worth: UsageCost }
     StoredBill of Bill {
         recent: Vec<Counted>,
         floor: i64,
         messages: Used,
         told: Used,
         rests: Vec<Counted>,
-        sum: Worth,
+        sum: UsageCost,
         is_new: bool,
         is_anew: bool,
         before: Used,

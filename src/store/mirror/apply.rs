@@ -6,13 +6,13 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::feed::Todo;
-use super::{Desk, Shown};
+use super::{MirrorHost, ShownNode};
 use crate::StoreError;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::reader::Reader;
-use crate::sheet::line::{self, Line};
-use crate::sheet::moment;
-use crate::sheet::schema::{TABLES, Table};
+use crate::sqlite::schema::{TABLES, Table};
+use crate::sqlite::sql_row::{self, SqlRow};
+use crate::sqlite::timestamp;
 use hal_base::clock::Time;
 
 /// The last numbers the mirror has been given: what an operator inserts under a higher one may be in the way of one of
@@ -99,7 +99,7 @@ impl Standing {
     /// Counts the rows of every table but the events', which are counted as they come and go.
     pub fn count_small(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let noted = noted(connection)?;
-        for table in TABLES.iter().filter(|table| table.kind != Kind::Event) {
+        for table in TABLES.iter().filter(|table| table.kind != RowKind::Event) {
             let rows = count(connection, table.name)?;
             let noted = noted.get(table.name).copied().unwrap_or_default();
             self.counts.insert(table.name.to_owned(), rows.saturating_add_signed(-noted));
@@ -171,14 +171,14 @@ pub fn apply(
     connection: &Connection,
     reader: &Reader<'_>,
     todo: &Todo,
-    desk: &dyn Desk,
+    host: &dyn MirrorHost,
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
     for (from, to) in &todo.ranges {
         events(connection, reader, (*from, *to), standing)?;
     }
     for (kind, key) in &todo.rows {
-        row(connection, reader, desk, *kind, key)?;
+        row(connection, reader, host, *kind, key)?;
     }
     Ok(())
 }
@@ -193,9 +193,9 @@ pub fn events(
     // An operator may have inserted an event where ours has not come yet.
     let mut clear = connection.prepare_cached("DELETE FROM events WHERE seq BETWEEN ? AND ?")?;
     let removed = clear.execute(params![from.cast_signed(), to.cast_signed()])? as u64;
-    let mut put = connection.prepare_cached(&Table::of(Kind::Event).put_sql())?;
+    let mut put = connection.prepare_cached(&Table::of(RowKind::Event).put_sql())?;
     let mut added = 0;
-    reader.event_lines(from, to, |_, line| {
+    reader.event_rows(from, to, |_, line| {
         put.execute(params_from_iter(line))?;
         added += 1;
         Ok(())
@@ -209,30 +209,30 @@ pub fn events(
 pub fn row(
     connection: &Connection,
     reader: &Reader<'_>,
-    desk: &dyn Desk,
-    kind: Kind,
+    host: &dyn MirrorHost,
+    kind: RowKind,
     key: &str,
 ) -> Result<(), StoreError> {
     let line = match kind {
-        Kind::Key => return idempotency_key(connection, reader, key),
-        Kind::Gone => return gone(connection, reader, key),
+        RowKind::Key => return idempotency_key(connection, reader, key),
+        RowKind::Gone => return gone(connection, reader, key),
         // One that has no number of ours: those that have come as ranges.
-        Kind::Event => None,
-        Kind::Node => reader.node_record(key)?.map(|node| {
-            let (status, heard) = desk.node(&node);
-            line::of_node(&node, status, heard)
+        RowKind::Event => None,
+        RowKind::Node => reader.node_record(key)?.map(|node| {
+            let (status, heard) = host.node(&node);
+            sql_row::of_node(&node, status, heard)
         }),
-        Kind::Session => reader.session_record(key)?.map(|record| {
-            let (known, shown) = desk.session(&record);
-            line::of_session(&record, known, shown)
+        RowKind::Session => reader.session_record(key)?.map(|record| {
+            let (known, shown) = host.session(&record);
+            sql_row::of_session(&record, known, shown)
         }),
-        _ => reader.plain_line(kind, key)?,
+        _ => reader.plain_row(kind, key)?,
     };
     put(connection, Table::of(kind), key, line)?;
     Ok(())
 }
 
-fn put(connection: &Connection, table: &Table, key: &str, line: Option<Line>) -> rusqlite::Result<()> {
+fn put(connection: &Connection, table: &Table, key: &str, line: Option<SqlRow>) -> rusqlite::Result<()> {
     match line {
         Some(line) => connection.prepare_cached(&table.put_sql())?.execute(params_from_iter(line))?,
         None => {
@@ -268,13 +268,13 @@ fn idempotency_key(connection: &Connection, reader: &Reader<'_>, key: &str) -> R
 /// What nodes are shown as, which changes more often than what is stored of them.
 pub fn nodes_now(
     connection: &Connection,
-    now: &[Shown],
+    now: &[ShownNode],
     came_or_went: impl Fn(&str, &'static str) -> bool,
 ) -> rusqlite::Result<()> {
     let mut put = connection
         .prepare_cached("UPDATE nodes SET status = ?2, last_heartbeat = ?3, timestamp = ?3 WHERE id = ?1")?;
     for (id, status, heard) in now {
-        put.execute(params![id, status, moment::text(*heard)])?;
+        put.execute(params![id, status, timestamp::text(*heard)])?;
         if came_or_went(id, status) {
             sessions_of(connection, id, *status == "online")?;
         }
@@ -293,13 +293,13 @@ fn sessions_of(connection: &Connection, node: &str, is_online: bool) -> rusqlite
 /// The names of a table's rows that are in the mirror.
 pub fn names(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<String>> {
     let mut all = connection.prepare(&format!("SELECT CAST({} AS TEXT) FROM {}", table.key(), table.name))?;
-    let names = all.query_map([], |row| line::cell(row, 0))?;
+    let names = all.query_map([], |row| sql_row::cell(row, 0))?;
     let text = |cell| if let Ok(Cell::Text(name)) = cell { Some(Ok(name)) } else { cell.err().map(Err) };
     names.filter_map(text).collect()
 }
 
 /// A whole line of the mirror.
-pub fn line_of(connection: &Connection, table: &Table, key: &Cell) -> rusqlite::Result<Option<Line>> {
+pub fn line_of(connection: &Connection, table: &Table, key: &Cell) -> rusqlite::Result<Option<SqlRow>> {
     let sql = table.select_sql(connection, &format!("WHERE {} = ?", table.key()))?;
-    connection.prepare_cached(&sql)?.query_row([key], |row| line::cells(row, table)).optional()
+    connection.prepare_cached(&sql)?.query_row([key], |row| sql_row::cells(row, table)).optional()
 }

@@ -17,8 +17,8 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::apply::{Standing, count};
-use super::classify::{Found, immutable, look};
-use super::file::{Look, remove_sides, side};
+use super::classify::{FoundMirror, immutable, look};
+use super::file::{FileStamp, remove_sides, side};
 use super::salvage::is_whole;
 use crate::StoreError;
 use hal_base::cause::chain;
@@ -78,7 +78,7 @@ pub struct Made {
 }
 
 /// What the mirror's thread is told.
-pub enum Word {
+pub enum MirrorCommand {
     /// End.
     Stop,
     /// Copy the mirror to this file, and say when it is done.
@@ -90,14 +90,14 @@ pub enum Word {
 pub struct Backups {
     mirror: PathBuf,
     rules: Arc<Mutex<Rules>>,
-    words: SyncSender<Word>,
+    words: SyncSender<MirrorCommand>,
     /// Held while one is made.
     at_work: Arc<Mutex<()>>,
     seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Backups {
-    pub(super) fn new(mirror: PathBuf, rules: Rules, words: SyncSender<Word>) -> Self {
+    pub(super) fn new(mirror: PathBuf, rules: Rules, words: SyncSender<MirrorCommand>) -> Self {
         Self {
             mirror,
             rules: Arc::new(Mutex::new(rules)),
@@ -133,11 +133,11 @@ impl Backups {
         let draft = side(&self.mirror, ".backup.new");
         let (reply, answer) = sync_channel(1);
         let stopping = || StoreError::Refused("the supervisor is stopping".into());
-        self.words.send(Word::Copy(draft.clone(), reply)).map_err(|_| stopping())?;
+        self.words.send(MirrorCommand::Copy(draft.clone(), reply)).map_err(|_| stopping())?;
         answer.recv().map_err(|_| stopping())??;
         let made = keep(&self.mirror, &draft, &self.rules(), now)?;
         // It was looked through before it got its name.
-        self.set_seen(Seen { file: Look::at(&side(&self.mirror, NEWEST)).ok(), at: now, problem: None });
+        self.set_seen(Seen { file: FileStamp::at(&side(&self.mirror, NEWEST)).ok(), at: now, problem: None });
         Ok(made)
     }
 
@@ -154,7 +154,7 @@ impl Backups {
     /// looked through, or that was long ago. Blocks.
     pub fn look_at_newest(&self, now: Time, again: Duration) {
         let newest = side(&self.mirror, NEWEST);
-        let file = Look::at(&newest).ok();
+        let file = FileStamp::at(&newest).ok();
         let is_known =
             self.seen().is_some_and(|seen| seen.file == file && now.since(seen.at) < again && now >= seen.at);
         if is_known || (file.is_none() && self.list().is_empty()) {
@@ -162,7 +162,7 @@ impl Backups {
         }
         let problem = verify(&newest).err().map(|error| chain(&error));
         // One that took its place meanwhile is looked through next time.
-        let is_same = Look::at(&newest).ok() == file;
+        let is_same = FileStamp::at(&newest).ok() == file;
         if is_same {
             self.set_seen(Seen { file, at: now, problem });
         }
@@ -173,7 +173,7 @@ impl Backups {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Which file it was; `None` when there was none.
-    file: Option<Look>,
+    file: Option<FileStamp>,
     /// When it was verified.
     pub at: Time,
     /// What is wrong with it.
@@ -237,11 +237,11 @@ pub fn sessions(path: &Path) -> Option<u64> {
 pub fn verify(path: &Path) -> Result<Standing, StoreError> {
     let unsound = |why: String| StoreError::Unsound { path: path.to_owned(), why };
     let standing = match look(path) {
-        Found::Mirror(standing) => standing,
-        Found::Missing => return Err(unsound("it is not there".into())),
-        Found::Empty => return Err(unsound("it is empty".into())),
-        Found::Foreign => return Err(unsound("it is not a database of this program".into())),
-        Found::Corrupt(why) | Found::Unreadable(why) => return Err(unsound(why)),
+        FoundMirror::Mirror(standing) => standing,
+        FoundMirror::Missing => return Err(unsound("it is not there".into())),
+        FoundMirror::Empty => return Err(unsound("it is empty".into())),
+        FoundMirror::Foreign => return Err(unsound("it is not a database of this program".into())),
+        FoundMirror::Corrupt(why) | FoundMirror::Unreadable(why) => return Err(unsound(why)),
     };
     let connection = immutable(path)?;
     let said: String = connection
@@ -276,7 +276,7 @@ pub fn keep(mirror: &Path, draft: &Path, rules: &Rules, now: Time) -> Result<Mad
 
 /// Before a change of the store's shape: the mirror as it lies there, if there is a whole one.
 pub fn before_migration(mirror: &Path, rules: &Rules, now: Time) -> Result<(), StoreError> {
-    if !matches!(look(mirror), Found::Mirror(_)) {
+    if !matches!(look(mirror), FoundMirror::Mirror(_)) {
         tracing::warn!("there is no supervisor.db to back up before the store is upgraded");
         return Ok(());
     }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, params};
 
-use super::Desk;
+use super::MirrorHost;
 use super::apply::{self, Standing};
 use super::file::{remove_sides, side};
 use crate::StoreError;
 use crate::hub::Store;
-use crate::sheet::schema;
+use crate::sqlite::schema;
 use hal_base::file;
 use hal_base::progress::Progress;
 
@@ -28,7 +28,7 @@ pub fn build<T>(
     store: &Store,
     store_id: &str,
     path: &Path,
-    desk: &dyn Desk,
+    host: &dyn MirrorHost,
     ends: &AtomicBool,
     progress: &Progress,
     at_last: impl FnOnce() -> T,
@@ -39,7 +39,7 @@ pub fn build<T>(
     let failed = |source| StoreError::File { path: fresh.clone(), source };
     file::make(&fresh, GROUP_READS).map_err(failed)?;
     let standing =
-        fill(store, store_id, &fresh, desk, ends, progress).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+        fill(store, store_id, &fresh, host, ends, progress).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(failed)?;
     let _kept = at_last();
     remove_sides(path);
@@ -51,7 +51,7 @@ fn fill(
     store: &Store,
     store_id: &str,
     fresh: &Path,
-    desk: &dyn Desk,
+    host: &dyn MirrorHost,
     ends: &AtomicBool,
     progress: &Progress,
 ) -> Result<Standing, StoreError> {
@@ -86,7 +86,7 @@ fn fill(
         connection.execute_batch("BEGIN")?;
         let reader = store.read()?;
         for (kind, key) in slice {
-            apply::row(&connection, &reader, desk, *kind, key)?;
+            apply::row(&connection, &reader, host, *kind, key)?;
         }
         progress.add(slice.len() as u64);
         connection.execute_batch("COMMIT")?;

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::Standing;
 use super::distrust::distrust;
 use super::file::{is_damage, side};
-use crate::sheet::schema;
+use crate::sqlite::schema;
 use hal_base::file;
 
 /// Finding out what a file is takes a few pages of it, and no longer than this.
@@ -25,7 +25,7 @@ pub const MALFORMED: &str = "database disk image is malformed";
 
 /// What lies there.
 #[derive(Debug, PartialEq)]
-pub enum Found {
+pub enum FoundMirror {
     /// There is no file.
     Missing,
     /// A file with nothing in it, as an `sqlite3` leaves it that cannot `.recover`.
@@ -41,26 +41,26 @@ pub enum Found {
 }
 
 /// Looks at a file.
-pub fn look(path: &Path) -> Found {
+pub fn look(path: &Path) -> FoundMirror {
     match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Found::Missing,
-        Err(error) => return Found::Unreadable(error.to_string()),
-        Ok(found) if found.is_file() && found.len() == 0 => return Found::Empty,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FoundMirror::Missing,
+        Err(error) => return FoundMirror::Unreadable(error.to_string()),
+        Ok(found) if found.is_file() && found.len() == 0 => return FoundMirror::Empty,
         Ok(_) => {}
     }
     if let Err(error) = file::open_regular(path) {
-        return Found::Unreadable(error.to_string());
+        return FoundMirror::Unreadable(error.to_string());
     }
     let alone = immutable(path).and_then(|connection| {
         within(LOOK, &connection, || Ok((disguised(&connection)?, standing(&connection)?)))
     });
     match alone {
-        Ok((Some(disguised), _)) => Found::Corrupt(disguised),
-        Ok((None, Some(standing))) => Found::Mirror(standing),
-        Ok((None, None)) => Found::Foreign,
+        Ok((Some(disguised), _)) => FoundMirror::Corrupt(disguised),
+        Ok((None, Some(standing))) => FoundMirror::Mirror(standing),
+        Ok((None, None)) => FoundMirror::Foreign,
         // A power cut in the middle of a checkpoint leaves half of it in the log, or in an operator's journal.
         Err(error) if is_damage(&error) && has_log(path) => with_log(path, &error),
-        Err(error) => Found::Corrupt(error.to_string()),
+        Err(error) => FoundMirror::Corrupt(error.to_string()),
     }
 }
 
@@ -163,7 +163,7 @@ fn has_log(path: &Path) -> bool {
     ["-wal", "-journal"].iter().any(|end| fs::metadata(side(path, end)).is_ok_and(|log| log.len() > 0))
 }
 
-fn with_log(path: &Path, alone: &rusqlite::Error) -> Found {
+fn with_log(path: &Path, alone: &rusqlite::Error) -> FoundMirror {
     let whole = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -176,9 +176,9 @@ fn with_log(path: &Path, alone: &rusqlite::Error) -> Found {
         })
     });
     match whole {
-        Ok(Some(standing)) => Found::Mirror(standing),
-        Ok(None) => Found::Foreign,
-        Err(_) => Found::Corrupt(alone.to_string()),
+        Ok(Some(standing)) => FoundMirror::Mirror(standing),
+        Ok(None) => FoundMirror::Foreign,
+        Err(_) => FoundMirror::Corrupt(alone.to_string()),
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     /// A file with these tables, and with what is made of them then.
-    fn made(more: &str) -> (tempfile::TempDir, Found) {
+    fn made(more: &str) -> (tempfile::TempDir, FoundMirror) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("supervisor.db");
         let connection = Connection::open(&path).unwrap();
@@ -204,9 +204,9 @@ mod tests {
         let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS key, x AS value FROM n";
         for name in ["_hal_meta", "events", "Sessions", "nodes", "costs", "_hal_gone", "_hal_oplog"] {
             let (_folder, found) = made(&format!("DROP TABLE {name}; CREATE VIEW {name} AS {endless}"));
-            assert_eq!(found, Found::Corrupt(format!("{name} is a view, not a table")));
+            assert_eq!(found, FoundMirror::Corrupt(format!("{name} is a view, not a table")));
         }
-        assert!(matches!(made("").1, Found::Mirror(_)), "our own view is none of them");
+        assert!(matches!(made("").1, FoundMirror::Mirror(_)), "our own view is none of them");
         let (folder, _) = made(&format!("CREATE VIEW other AS {endless}"));
         let connection = immutable(&folder.path().join("supervisor.db")).unwrap();
         let refused = connection.query_row("SELECT count(*) FROM other", [], |_| Ok(())).unwrap_err();
@@ -230,7 +230,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("supervisor.db");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert_eq!(look(&path), Found::Unreadable("it is not a regular file".into()));
+        assert_eq!(look(&path), FoundMirror::Unreadable("it is not a regular file".into()));
         assert!(immutable(&path).unwrap_err().to_string().contains("not a regular file"));
     }
 }

@@ -11,21 +11,21 @@ use redb::{ReadOnlyTable, TableDefinition};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::aside::Source;
+use super::quarantine::Source;
 use super::salvage::fields_of;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::reader::Reader;
-use crate::sheet::line::Fields;
-use crate::sheet::schema::Table;
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row::Fields;
 use crate::tables::{AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS};
 use crate::{StoreError, event};
 use hal_base::clock::Time;
 use hal_base::progress::Progress;
 
 /// The tables that are compared. What a supervisor keeps for itself, and its alerts, come to each of the two by itself.
-pub const COMPARED: [Kind; 6] =
-    [Kind::Event, Kind::Session, Kind::Node, Kind::Cost, Kind::Audit, Kind::Command];
+pub const COMPARED: [RowKind; 6] =
+    [RowKind::Event, RowKind::Session, RowKind::Node, RowKind::Cost, RowKind::Audit, RowKind::Command];
 
 /// Rows looked at in one look, and bytes of them, about.
 const STEP: (usize, usize) = (2_000, 2 * 1024 * 1024);
@@ -40,7 +40,7 @@ pub type Identity = u128;
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Of these tables; empty: of all.
-    pub tables: Vec<Kind>,
+    pub tables: Vec<RowKind>,
     /// Stored at or after.
     pub since: Option<Time>,
     /// Stored before.
@@ -51,17 +51,17 @@ pub struct Selection {
 
 impl Selection {
     /// True when rows of this table may match.
-    pub fn takes_table(&self, kind: Kind) -> bool {
+    pub fn takes_table(&self, kind: RowKind) -> bool {
         // Nodes are of no session.
         (self.tables.is_empty() || self.tables.contains(&kind))
-            && !(self.session.is_some() && kind == Kind::Node)
+            && !(self.session.is_some() && kind == RowKind::Node)
     }
 
     /// True when this row matches.
-    pub fn takes(&self, kind: Kind, key: &str, fields: &Fields) -> bool {
+    pub fn takes(&self, kind: RowKind, key: &str, fields: &Fields) -> bool {
         let of = match kind {
-            Kind::Session => Some(key),
-            Kind::Audit => fields.get("target").and_then(Value::as_str),
+            RowKind::Session => Some(key),
+            RowKind::Audit => fields.get("target").and_then(Value::as_str),
             _ => fields.get("session_id").and_then(Value::as_str),
         };
         let at = time_of(kind, fields);
@@ -72,13 +72,13 @@ impl Selection {
 }
 
 /// When a row was stored, or last changed.
-pub fn time_of(kind: Kind, fields: &Fields) -> Time {
+pub fn time_of(kind: RowKind, fields: &Fields) -> Time {
     let field = match kind {
-        Kind::Session => "active_at",
-        Kind::Node => "last_heard",
-        Kind::Command => "changed_at",
-        Kind::Audit => "at",
-        Kind::Cost => {
+        RowKind::Session => "active_at",
+        RowKind::Node => "last_heard",
+        RowKind::Command => "changed_at",
+        RowKind::Audit => "at",
+        RowKind::Cost => {
             let date = fields.get("date").and_then(Value::as_str).unwrap_or_default();
             return Time::parse(&format!("{date}T00:00:00Z")).unwrap_or_default();
         }
@@ -133,7 +133,7 @@ impl<'a> Comparison<'a> {
     /// that say something else there.
     pub fn numbered(
         &mut self,
-        kind: Kind,
+        kind: RowKind,
         lacking: &mut dyn FnMut(&mut Lacking) -> Result<(), StoreError>,
         differs: &mut Differs<'_>,
     ) -> Result<(), StoreError> {
@@ -156,7 +156,7 @@ impl<'a> Comparison<'a> {
     /// Collects rows whose number is free or another's in the other store. True when there are no more.
     fn unlike(
         &mut self,
-        kind: Kind,
+        kind: RowKind,
         after: &mut u64,
         open: &mut HashMap<Identity, u64>,
         differs: &mut Differs<'_>,
@@ -192,7 +192,7 @@ impl<'a> Comparison<'a> {
     /// Takes out what the other store has under other numbers.
     fn elsewhere(
         &self,
-        kind: Kind,
+        kind: RowKind,
         found: &mut Lacking,
         differs: &mut Differs<'_>,
     ) -> Result<(), StoreError> {
@@ -218,7 +218,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Shows the named rows of a table with what both stores say of them, where that is not the same.
-    pub fn named(&mut self, kind: Kind, see: &mut Sees<'_>) -> Result<(), StoreError> {
+    pub fn named(&mut self, kind: RowKind, see: &mut Sees<'_>) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {
             let (there, here) = (self.there.look()?, self.here.look()?);
@@ -248,8 +248,8 @@ fn plain(fields: &Fields) -> Fields {
 }
 
 /// Whether two rows of the same thing say the same, but for when they were stored.
-fn says_the_same(kind: Kind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<bool, StoreError> {
-    if kind == Kind::Audit {
+fn says_the_same(kind: RowKind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<bool, StoreError> {
+    if kind == RowKind::Audit {
         let said = |(seq, bytes): (u64, &[u8])| AuditRecord::open(bytes, seq);
         return Ok(said(one)? == said(other)?);
     }
@@ -261,9 +261,9 @@ fn says_the_same(kind: Kind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<b
         && (one.occurred_at, one.node_seq) == (other.occurred_at, other.node_seq))
 }
 
-fn identity(kind: Kind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> {
+fn identity(kind: RowKind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> {
     match kind {
-        Kind::Audit => {
+        RowKind::Audit => {
             let record = AuditRecord::open(bytes, seq)?;
             let said = format!("{}\0{}\0{}\0{}", record.at.0, record.actor, record.action, record.target);
             Ok(digest(&[if record.id.is_empty() { &said } else { &record.id }]))
@@ -299,27 +299,27 @@ impl Reader<'_> {
         for entry in self.txn().open_table(EVENTS)?.range(seq + 1..)? {
             let (seq, bytes) = entry?;
             last = seq.value();
-            found.insert(identity(Kind::Event, last, bytes.value())?);
+            found.insert(identity(RowKind::Event, last, bytes.value())?);
         }
         Ok((found, last))
     }
 
     /// How many rows a table has.
-    pub fn rows_of(&self, kind: Kind) -> Result<u64, StoreError> {
+    pub fn rows_of(&self, kind: RowKind) -> Result<u64, StoreError> {
         use redb::ReadableTableMetadata;
         Ok(match kind {
-            Kind::Event => self.txn().open_table(EVENTS)?.len()?,
-            Kind::Audit => self.txn().open_table(AUDIT)?.len()?,
+            RowKind::Event => self.txn().open_table(EVENTS)?.len()?,
+            RowKind::Audit => self.txn().open_table(AUDIT)?.len()?,
             kind => self.txn().open_table(named(kind))?.len()?,
         })
     }
 
-    fn table(&self, kind: Kind) -> Result<Numbered, StoreError> {
-        Ok(self.txn().open_table(if kind == Kind::Audit { AUDIT } else { EVENTS })?)
+    fn table(&self, kind: RowKind) -> Result<Numbered, StoreError> {
+        Ok(self.txn().open_table(if kind == RowKind::Audit { AUDIT } else { EVENTS })?)
     }
 
     /// The next names of a table after one.
-    fn names(&self, kind: Kind, after: &str, most: usize) -> Result<Vec<String>, StoreError> {
+    fn names(&self, kind: RowKind, after: &str, most: usize) -> Result<Vec<String>, StoreError> {
         let table = self.txn().open_table(named(kind))?;
         let behind = (Bound::Excluded(after), Bound::Unbounded);
         table.range::<&str>(behind)?.take(most).map(|entry| Ok(entry?.0.value().to_owned())).collect()
@@ -347,11 +347,11 @@ fn row_of(table: &Numbered, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(table.get(seq)?.map(|row| row.value().to_vec()))
 }
 
-fn named(kind: Kind) -> TableDefinition<'static, &'static str, &'static [u8]> {
+fn named(kind: RowKind) -> TableDefinition<'static, &'static str, &'static [u8]> {
     match kind {
-        Kind::Node => NODES,
-        Kind::Session => SESSIONS,
-        Kind::Cost => COSTS,
+        RowKind::Node => NODES,
+        RowKind::Session => SESSIONS,
+        RowKind::Cost => COSTS,
         _ => COMMANDS,
     }
 }

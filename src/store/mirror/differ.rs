@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::aside::Source;
 use super::compare::{COMPARED, Comparison, Selection, time_of};
+use super::quarantine::Source;
 use super::salvage::fields_of;
 use crate::StoreError;
-use crate::change::Kind;
-use crate::sheet::line::Fields;
-use crate::sheet::schema::Table;
+use crate::change::RowKind;
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row::Fields;
 use hal_base::clock::Time;
 use hal_base::progress::Progress;
 
@@ -25,7 +25,7 @@ pub enum Side {
 
 /// Rows of a table on one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct RowRange {
     /// Number of rows.
     pub rows: u64,
     /// The first one's and the last one's number or name.
@@ -34,7 +34,7 @@ pub struct Part {
     pub times: Option<(Time, Time)>,
 }
 
-impl Part {
+impl RowRange {
     fn add(&mut self, key: &str, at: Time) {
         self.rows += 1;
         let first = self.ends.take().map_or_else(|| key.to_owned(), |(first, _)| first);
@@ -48,20 +48,20 @@ impl Part {
 #[derive(Debug)]
 pub struct Difference {
     /// The table that differs.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Rows that only the store set aside has.
-    pub there: Part,
+    pub there: RowRange,
     /// Rows that only the present store has.
-    pub here: Part,
+    pub here: RowRange,
     /// Rows that say different things, as the one set aside has them.
-    pub both: Part,
+    pub both: RowRange,
 }
 
 /// A row that is shown.
 #[derive(Debug)]
-pub struct Shown {
+pub struct ShownRow {
     /// The row's table.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Who has it.
     pub side: Side,
     /// Its number or name.
@@ -72,11 +72,11 @@ pub struct Shown {
 
 /// The result of a comparison, by table.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct DiffReport {
     /// The tables that were compared.
     pub tables: Vec<Difference>,
     /// The first rows, as many as were asked for.
-    pub rows: Vec<Shown>,
+    pub rows: Vec<ShownRow>,
     /// Rows that cannot be read any more.
     pub unreadable: u64,
 }
@@ -88,12 +88,12 @@ pub fn differ(
     selection: &Selection,
     limit: usize,
     progress: &Progress,
-) -> Result<Report, StoreError> {
-    let kinds: Vec<Kind> = COMPARED.into_iter().filter(|kind| selection.takes_table(*kind)).collect();
+) -> Result<DiffReport, StoreError> {
+    let kinds: Vec<RowKind> = COMPARED.into_iter().filter(|kind| selection.takes_table(*kind)).collect();
     progress.expect(rows_of(&kinds, there)? + rows_of(&kinds, here)?);
-    let mut report = Report::default();
+    let mut report = DiffReport::default();
     for kind in kinds {
-        let parts = (Part::default(), Part::default(), Part::default());
+        let parts = (RowRange::default(), RowRange::default(), RowRange::default());
         let table = Difference { kind, there: parts.0, here: parts.1, both: parts.2 };
         report.tables.push(table);
         let mut one = Comparison::of(there, here, progress);
@@ -106,15 +106,15 @@ pub fn differ(
 }
 
 /// How many rows there are to look at.
-pub fn rows_of(kinds: &[Kind], store: &dyn Source) -> Result<u64, StoreError> {
+pub fn rows_of(kinds: &[RowKind], store: &dyn Source) -> Result<u64, StoreError> {
     kinds.iter().map(|kind| store.look()?.rows_of(*kind)).sum()
 }
 
-impl Report {
+impl DiffReport {
     fn compare(
         &mut self,
         comparison: &mut Comparison<'_>,
-        kind: Kind,
+        kind: RowKind,
         selection: &Selection,
         limit: usize,
         (only, both): (Side, Option<Side>),
@@ -125,7 +125,7 @@ impl Report {
                 report.borrow_mut().add(kind, side, key, fields, limit);
             }
         };
-        if !matches!(kind, Kind::Event | Kind::Audit) {
+        if !matches!(kind, RowKind::Event | RowKind::Audit) {
             return comparison.named(kind, &mut |key, said, known| {
                 note(if known.is_some() { both } else { Some(only) }, key, said);
                 Ok(())
@@ -153,7 +153,7 @@ impl Report {
         )
     }
 
-    fn add(&mut self, kind: Kind, side: Side, key: &str, fields: Fields, limit: usize) {
+    fn add(&mut self, kind: RowKind, side: Side, key: &str, fields: Fields, limit: usize) {
         let Some(table) = self.tables.last_mut() else { return };
         let part = match side {
             Side::There => &mut table.there,
@@ -162,7 +162,7 @@ impl Report {
         };
         part.add(key, time_of(kind, &fields));
         if self.rows.len() < limit {
-            self.rows.push(Shown { kind, side, key: key.to_owned(), fields });
+            self.rows.push(ShownRow { kind, side, key: key.to_owned(), fields });
         }
     }
 }

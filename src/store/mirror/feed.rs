@@ -4,14 +4,14 @@ use redb::ReadableTable;
 
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::{Change, Kind};
+use crate::change::{Change, RowKind};
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
 use crate::kept::{self, Kept};
 use crate::node::{NodeRecord, NodeRow};
 use crate::reader::Reader;
 use crate::session::{SessionRecord, SessionRow};
-use crate::sheet::line::{self, Line};
+use crate::sqlite::sql_row::{self, SqlRow};
 use crate::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE};
 use crate::{StoreError, event, row};
 
@@ -23,7 +23,7 @@ pub struct Todo {
     /// Events between these numbers, both included.
     pub ranges: Vec<(u64, u64)>,
     /// Rows.
-    pub rows: std::collections::BTreeSet<(Kind, String)>,
+    pub rows: std::collections::BTreeSet<(RowKind, String)>,
     /// Changes are missing: all rows must be looked at.
     pub is_lost: bool,
     /// True when there is more to apply.
@@ -41,8 +41,8 @@ impl Todo {
 }
 
 /// The table of the mirror that shows a row of the store, and its key there.
-fn shown(kind: Kind, key: &str) -> (Kind, String) {
-    let (kind, key) = if kind == Kind::State { kept::place(key) } else { (kind, key) };
+fn shown(kind: RowKind, key: &str) -> (RowKind, String) {
+    let (kind, key) = if kind == RowKind::State { kept::place(key) } else { (kind, key) };
     (kind, key.to_owned())
 }
 
@@ -81,15 +81,15 @@ impl Reader<'_> {
     }
 
     /// The lines of events between two numbers, both included.
-    pub fn event_lines(
+    pub fn event_rows(
         &self,
         from: u64,
         to: u64,
-        mut see: impl FnMut(u64, Line) -> Result<(), StoreError>,
+        mut see: impl FnMut(u64, SqlRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         for entry in self.txn().open_table(EVENTS)?.range(from..=to)? {
             let (seq, bytes) = entry?;
-            see(seq.value(), line::of_event(&event::view(bytes.value(), seq.value())?))?;
+            see(seq.value(), sql_row::of_event(&event::view(bytes.value(), seq.value())?))?;
         }
         Ok(())
     }
@@ -118,31 +118,31 @@ impl Reader<'_> {
     }
 
     /// The line of a row of costs, of the audit log, of alerts, of the state or of commands.
-    pub fn plain_line(&self, kind: Kind, key: &str) -> Result<Option<Line>, StoreError> {
+    pub fn plain_row(&self, kind: RowKind, key: &str) -> Result<Option<SqlRow>, StoreError> {
         match kind {
-            Kind::Cost => {
+            RowKind::Cost => {
                 let table = self.txn().open_table(COSTS)?;
                 let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of(kind, key, &row::open::<CostRecord>(bytes.value(), key)?)))
+                Ok(Some(sql_row::of(kind, key, &row::open::<CostRecord>(bytes.value(), key)?)))
             }
-            Kind::Audit => {
+            RowKind::Audit => {
                 let Ok(seq) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
-                Ok(Some(line::of(kind, key, &AuditRecord::open(bytes.value(), seq)?)))
+                Ok(Some(sql_row::of(kind, key, &AuditRecord::open(bytes.value(), seq)?)))
             }
-            Kind::Alert => {
+            RowKind::Alert => {
                 let Ok(id) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(ALERTS)?;
                 let Some(bytes) = table.get(id)? else { return Ok(None) };
-                Ok(Some(line::of(kind, key, &row::open::<AlertRow>(bytes.value(), id)?)))
+                Ok(Some(sql_row::of(kind, key, &row::open::<AlertRow>(bytes.value(), id)?)))
             }
-            Kind::State | Kind::Halt | Kind::Budget | Kind::Silence | Kind::Approval => {
+            RowKind::State | RowKind::Halt | RowKind::Budget | RowKind::Silence | RowKind::Approval => {
                 let table = self.txn().open_table(STATE)?;
                 for name in kept::names(kind, key) {
                     if let Some(bytes) = table.get(name.as_str())? {
                         let kept = Kept::open(bytes.value(), &name)?;
-                        return Ok(Some(line::of_state(kind, key, &kept.record())));
+                        return Ok(Some(sql_row::of_state(kind, key, &kept.record())));
                     }
                 }
                 Ok(None)
@@ -150,7 +150,7 @@ impl Reader<'_> {
             _ => {
                 let table = self.txn().open_table(COMMANDS)?;
                 let Some(bytes) = table.get(key)? else { return Ok(None) };
-                Ok(Some(line::of(kind, key, &row::open::<CommandRow>(bytes.value(), key)?)))
+                Ok(Some(sql_row::of(kind, key, &row::open::<CommandRow>(bytes.value(), key)?)))
             }
         }
     }
@@ -166,23 +166,23 @@ impl Reader<'_> {
     }
 
     /// The names of all rows but the events.
-    pub fn row_keys(&self) -> Result<Vec<(Kind, String)>, StoreError> {
+    pub fn row_keys(&self) -> Result<Vec<(RowKind, String)>, StoreError> {
         let mut all = Vec::new();
         let tables = [
-            (Kind::Node, NODES),
-            (Kind::Session, SESSIONS),
-            (Kind::Cost, COSTS),
-            (Kind::Command, COMMANDS),
-            (Kind::State, STATE),
-            (Kind::Key, KEYS),
-            (Kind::Gone, GONE),
+            (RowKind::Node, NODES),
+            (RowKind::Session, SESSIONS),
+            (RowKind::Cost, COSTS),
+            (RowKind::Command, COMMANDS),
+            (RowKind::State, STATE),
+            (RowKind::Key, KEYS),
+            (RowKind::Gone, GONE),
         ];
         for (kind, table) in tables {
             for entry in self.txn().open_table(table)?.iter()? {
                 all.push(shown(kind, entry?.0.value()));
             }
         }
-        for (kind, table) in [(Kind::Audit, AUDIT), (Kind::Alert, ALERTS)] {
+        for (kind, table) in [(RowKind::Audit, AUDIT), (RowKind::Alert, ALERTS)] {
             for entry in self.txn().open_table(table)?.iter()? {
                 all.push((kind, entry?.0.value().to_string()));
             }

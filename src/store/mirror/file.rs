@@ -37,13 +37,13 @@ const COPYING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_m
 
 /// What a file looked like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct FileStamp {
     place: (u64, u64),
     changed: (i64, i64),
     size: u64,
 }
 
-impl Look {
+impl FileStamp {
     /// At the file at a path.
     pub fn at(path: &Path) -> io::Result<Self> {
         let found = fs::metadata(path)?;
@@ -57,7 +57,7 @@ impl Look {
 
 /// How the file is held during a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum FileHold {
     /// Nobody else has it open.
     Alone,
     /// Somebody has, or may have.
@@ -87,9 +87,9 @@ pub struct MirrorFile {
     /// Bytes of the log as we left it.
     log: u64,
     /// What a file that is another one looks like, and since when.
-    seen: Option<(Look, Stopwatch)>,
+    seen: Option<(FileStamp, Stopwatch)>,
     /// As we left it; `None` when it was not whole when it was opened: others may write to the main file rightly.
-    left: Option<Look>,
+    left: Option<FileStamp>,
     /// Why the file system gives no leases.
     pub no_leases: Option<String>,
     /// True when all that was in the log is in the main file.
@@ -139,19 +139,19 @@ impl MirrorFile {
     }
 
     /// Opens a window: from here on we may write.
-    pub fn open_window(&mut self, patient: bool) -> rusqlite::Result<Result<Hold, NoWindow>> {
+    pub fn open_window(&mut self, patient: bool) -> rusqlite::Result<Result<FileHold, NoWindow>> {
         if self.beside.is_some() && !self.is_open_elsewhere() {
             return Ok(Err(NoWindow::Over));
         }
         let hold = match self.take_lease() {
-            Ok(()) => Hold::Alone,
-            Err(_) if self.no_leases.is_some() || !patient => Hold::Shared,
+            Ok(()) => FileHold::Alone,
+            Err(_) if self.no_leases.is_some() || !patient => FileHold::Shared,
             Err(_) => return Ok(Err(NoWindow::Busy)),
         };
         if self.is_changed() {
             self.give_lease_back();
             // Somebody who is still writing over it is waited for.
-            let is_over = hold == Hold::Alone || (self.no_leases.is_some() && self.is_settled());
+            let is_over = hold == FileHold::Alone || (self.no_leases.is_some() && self.is_settled());
             return Ok(Err(if is_over { NoWindow::Replaced } else { NoWindow::Busy }));
         }
         match self.begin(hold) {
@@ -163,8 +163,8 @@ impl MirrorFile {
         }
     }
 
-    fn begin(&mut self, hold: Hold) -> rusqlite::Result<()> {
-        if hold == Hold::Alone || self.no_leases.is_some() {
+    fn begin(&mut self, hold: FileHold) -> rusqlite::Result<()> {
+        if hold == FileHold::Alone || self.no_leases.is_some() {
             self.unpin()?;
         } else if self.beside.is_none() {
             self.beside = Some(connect(&self.path)?);
@@ -173,11 +173,11 @@ impl MirrorFile {
     }
 
     /// Ends a window. True when everything is in the main file now.
-    pub fn close_window(&mut self, hold: Hold) -> rusqlite::Result<bool> {
+    pub fn close_window(&mut self, hold: FileHold) -> rusqlite::Result<bool> {
         if !self.connection().is_autocommit() {
             self.connection().execute_batch("COMMIT")?;
         }
-        if hold == Hold::Shared && self.no_leases.is_none() {
+        if hold == FileHold::Shared && self.no_leases.is_none() {
             (self.is_whole, self.log) = (false, log_of(&self.path));
             return Ok(false);
         }
@@ -188,7 +188,7 @@ impl MirrorFile {
 
     /// Ends what is done under a lease.
     fn leave_whole(&mut self) -> rusqlite::Result<()> {
-        self.left = self.is_whole.then(|| Look::at(&self.path).ok()).flatten();
+        self.left = self.is_whole.then(|| FileStamp::at(&self.path).ok()).flatten();
         self.pin()?;
         // What may be left in the log is news.
         self.log = 0;
@@ -252,7 +252,7 @@ impl MirrorFile {
 
     /// True when it looks the same for a while.
     fn is_settled(&mut self) -> bool {
-        let now = Look::at(&self.path).ok();
+        let now = FileStamp::at(&self.path).ok();
         match (&self.seen, now) {
             (Some((look, since)), Some(now)) if *look == now => since.elapsed() >= SETTLED,
             (_, now) => {
@@ -279,7 +279,7 @@ impl MirrorFile {
     /// True when it is not as we left it. While it is pinned nobody changes the main file, unless he writes another
     /// one over it or in its place.
     pub fn is_changed(&self) -> bool {
-        self.left.is_some_and(|left| Look::at(&self.path).ok() != Some(left))
+        self.left.is_some_and(|left| FileStamp::at(&self.path).ok() != Some(left))
     }
 
     fn checkpoint(&self) -> rusqlite::Result<bool> {
@@ -360,7 +360,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
 /// SQLite's own descriptor of a file. Opening one more would not do: closing it lets go of SQLite's locks, and the
 /// lease is refused while there is another.
 fn descriptor_of(path: &Path) -> Option<RawFd> {
-    let place = Look::at(path).ok()?.place;
+    let place = FileStamp::at(path).ok()?.place;
     let mut open = fs::read_dir("/proc/self/fd").ok()?.flatten();
     open.find_map(|entry| {
         let found = fs::metadata(entry.path()).ok()?;

@@ -13,28 +13,28 @@
 //! So a plain `cp` of `supervisor.db` is a consistent database at any moment, and an operator's `sqlite3` is neither
 //! refused nor overwritten. The store stays the truth: the mirror is never read to answer anybody.
 //!
-//! - `start`: which of the two files is the truth. `classify`: what lies there; `distrust`: how it is opened. `adopt`, `level`: a store from a mirror.
-//! - `run`: the thread; `run/other`: other files in place of ours; `run/tell`: how it is. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it; `late`: those in a file that is being made anew.
-//! - `aside`: stores that were set aside; `compare`, `differ`: what they hold that the present one lacks; `bring`: the same, to come back.
-//! - `scrub`: both compared, slowly, and healed. `heal`: a store with rows that cannot be read, at the start. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
+//! - `start`: which of the two files is the truth. `classify`: what lies there; `distrust`: how it is opened. `import`, `reconcile`: a store from a mirror.
+//! - `run`: the thread; `run/replaced`: other files in place of ours; `run/status`: how it is. `file`: the open file, lease and pin. `apply`, `feed`: rows into it. `ops`: edits out of it; `drain`: those in a file that is being rebuilt.
+//! - `quarantine`: stores that were set aside; `compare`, `differ`: what they hold that the present one lacks; `restore`: the same, to come back.
+//! - `scrub`: both compared, slowly, and healed. `row_recovery`: a store with rows that cannot be read, at the start. `offline`: what is done while no supervisor runs. `backup`: copies of it beside it. `build`: a new file from the store. `salvage`: what is to be kept of a file that `.recover` has made.
 
-mod adopt;
 mod apply;
-pub mod aside;
 pub mod backup;
-pub mod bring;
 mod build;
 mod classify;
 pub mod compare;
 pub mod differ;
 mod distrust;
+mod drain;
 mod feed;
 mod file;
-mod heal;
-mod late;
-mod level;
+mod import;
 pub mod offline;
 mod ops;
+pub mod quarantine;
+mod reconcile;
+pub mod restore;
+mod row_recovery;
 mod run;
 mod salvage;
 mod scrub;
@@ -51,25 +51,25 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::backup::{Backups, Rules, Word};
+use self::backup::{Backups, MirrorCommand, Rules};
 pub use self::start::{First, Opened, begin_anew, open};
 use super::hub::Store;
 use super::node::NodeRecord;
 use super::session::SessionRecord;
-use super::sheet::edit::{Edit, Edits};
+use super::sqlite::edit::{Edit, Edits};
 use hal_base::clock::Time;
 
 /// A node's name, its status word, and when it was last heard of.
-pub type Shown = (String, &'static str, Time);
+pub type ShownNode = (String, &'static str, Time);
 
 /// What the mirror needs from those who know the present state.
-pub trait Desk: Send + 'static {
+pub trait MirrorHost: Send + 'static {
     /// A node's status word, and when it was last heard of.
     fn node(&self, node: &NodeRecord) -> (&'static str, Time);
     /// The word for what a session does, and the same with its node's absence counted in.
     fn session(&self, record: &SessionRecord) -> (&'static str, &'static str);
     /// All nodes with their status words and when they were last heard of.
-    fn nodes(&self) -> Vec<Shown>;
+    fn nodes(&self) -> Vec<ShownNode>;
     /// Stores what an operator changed; returns when it is stored.
     fn take(&self, edits: Edits) -> Result<(), String>;
     /// Writes rows of the store again that were damaged; returns when they are stored.
@@ -105,7 +105,7 @@ pub struct Health {
 pub struct Mirror {
     health: Arc<Mutex<Health>>,
     backups: Backups,
-    words: SyncSender<Word>,
+    words: SyncSender<MirrorCommand>,
     ends: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -118,13 +118,13 @@ impl Mirror {
         path: PathBuf,
         first: First,
         rules: Rules,
-        desk: impl Desk,
+        host: impl MirrorHost,
     ) -> std::io::Result<Self> {
         let health = Arc::new(Mutex::new(Health::default()));
         let (words, heard) = sync_channel(WORDS);
         let backups = Backups::new(path.clone(), rules, words.clone());
         let ends = Arc::new(AtomicBool::new(false));
-        let runner = run::Runner::new(store, store_id, path, Box::new(desk), health.clone(), ends.clone());
+        let runner = run::Runner::new(store, store_id, path, Box::new(host), health.clone(), ends.clone());
         let thread =
             std::thread::Builder::new().name("mirror".into()).spawn(move || runner.run(first, &heard))?;
         Ok(Self { health, backups, words, ends, thread })
@@ -143,7 +143,7 @@ impl Mirror {
     /// Brings in what is committed, and leaves a file with nothing beside it.
     pub fn stop(self) {
         self.ends.store(true, Ordering::Relaxed);
-        let _ = self.words.try_send(Word::Stop);
+        let _ = self.words.try_send(MirrorCommand::Stop);
         let _ = self.thread.join();
     }
 }

@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::Desk;
+use super::MirrorHost;
 use super::backup::{newest, verify};
 use super::build::build;
 use super::classify::immutable;
 use super::file::{remove_sides, side};
 use super::salvage::differences;
 use super::start::{draft, set_aside};
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::hub::{Loaded, Store, put_in_place};
 use crate::{StoreError, suspect};
 use hal_base::cause::chain;
@@ -124,7 +124,7 @@ impl Files {
 
     /// Makes the store anew from a copy of a mirror, and the mirror from that. What was there is set aside; gives how
     /// many events there are, and what was set aside.
-    pub fn import(&self, from: &Path, desk: &dyn Desk) -> Result<(u64, Vec<PathBuf>), StoreError> {
+    pub fn import(&self, from: &Path, host: &dyn MirrorHost) -> Result<(u64, Vec<PathBuf>), StoreError> {
         self.must_be_free()?;
         let standing = verify(from)?;
         let (fresh, events) = draft(&self.store, from, &standing, &self.progress)?;
@@ -133,25 +133,25 @@ impl Files {
             aside.push(set_aside(&self.store, "replaced")?);
         }
         put_in_place(&fresh, &self.store)?;
-        aside.extend(self.rebuild_mirror(desk)?);
+        aside.extend(self.rebuild_mirror(host)?);
         Ok((events, aside))
     }
 
     /// Makes the mirror anew from the store; gives where the one before is.
-    pub fn rebuild_mirror(&self, desk: &dyn Desk) -> Result<Option<PathBuf>, StoreError> {
+    pub fn rebuild_mirror(&self, host: &dyn MirrorHost) -> Result<Option<PathBuf>, StoreError> {
         let (store, loaded) = self.open(false)??;
         let aside = if self.mirror.exists() { Some(set_aside(&self.mirror, "replaced")?) } else { None };
-        build(&store, &loaded.store_id, &self.mirror, desk, &AtomicBool::new(false), &self.progress, || ())?;
+        build(&store, &loaded.store_id, &self.mirror, host, &AtomicBool::new(false), &self.progress, || ())?;
         Ok(aside)
     }
 
     /// Writes a new mirror of the store to a file of its own; gives its rows.
-    pub fn export(&self, to: &Path, desk: &dyn Desk) -> Result<u64, StoreError> {
+    pub fn export(&self, to: &Path, host: &dyn MirrorHost) -> Result<u64, StoreError> {
         let (store, loaded) = self.open(false)??;
         if to.exists() {
             return Err(StoreError::Refused(format!("{} is there already", to.display())));
         }
-        Ok(build(&store, &loaded.store_id, to, desk, &AtomicBool::new(false), &self.progress, || ())?.rows())
+        Ok(build(&store, &loaded.store_id, to, host, &AtomicBool::new(false), &self.progress, || ())?.rows())
     }
 
     /// The backup that is restored when none is named.
@@ -190,16 +190,16 @@ fn every_row(store: &Store, progress: &Progress) -> Result<u64, StoreError> {
         progress.add(1);
         let reader = store.read()?;
         match kind {
-            Kind::Node => drop(reader.node_record(key)?),
-            Kind::Session => drop(reader.session_record(key)?),
-            Kind::Key => drop(reader.key_record(key)?),
-            Kind::Gone => drop(reader.gone_row(key)?),
-            kind => drop(reader.plain_line(*kind, key)?),
+            RowKind::Node => drop(reader.node_record(key)?),
+            RowKind::Session => drop(reader.session_record(key)?),
+            RowKind::Key => drop(reader.key_record(key)?),
+            RowKind::Gone => drop(reader.gone_row(key)?),
+            kind => drop(reader.plain_row(*kind, key)?),
         }
     }
     let Some((first, last)) = bounds else { return Ok(rows) };
     for from in (first..=last).step_by(SLICE as usize) {
-        store.read()?.event_lines(from, last.min(from + SLICE - 1), |_, _| {
+        store.read()?.event_rows(from, last.min(from + SLICE - 1), |_, _| {
             rows += 1;
             Ok(())
         })?;

@@ -4,10 +4,10 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params};
 
 use super::apply::{Given, line_of};
-use crate::change::Kind;
-use crate::sheet::edit::{Deed, Edit, Edits};
-use crate::sheet::line;
-use crate::sheet::schema::Table;
+use crate::change::RowKind;
+use crate::sqlite::edit::{Edit, EditAction, Edits};
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row;
 
 /// Noted changes read in one window: reading a great DELETE at once would hold the lease for long.
 pub const MOST: usize = 20_000;
@@ -42,18 +42,18 @@ pub fn read(connection: &Connection, done: u64, given: Given) -> rusqlite::Resul
         read += 1;
         portion.done = row.get::<_, i64>(0)?.cast_unsigned();
         let (table, op): (String, String) = (row.get(1)?, row.get(2)?);
-        let (pk, value) = (line::cell(row, 3)?, line::cell(row, 5)?);
+        let (pk, value) = (sql_row::cell(row, 3)?, sql_row::cell(row, 5)?);
         let Some(table) = Table::named(&table) else { continue };
-        let Some(key) = line::key(&pk) else {
+        let Some(key) = sql_row::key(&pk) else {
             if let Cell::Blob(bytes) = pk {
                 noted.senseless.push((table, bytes));
             }
             continue;
         };
         let deed = match op.as_str() {
-            "D" => Some(Deed::Drop),
+            "D" => Some(EditAction::Drop),
             "I" => inserted(connection, table, &pk, given)?,
-            _ => Some(Deed::Set(vec![(row.get(4)?, value)])),
+            _ => Some(EditAction::Set(vec![(row.get(4)?, value)])),
         };
         bytes += deed.as_ref().map_or(0, size);
         if let Some(deed) = deed {
@@ -119,18 +119,18 @@ pub fn remove(connection: &Connection, senseless: &[(&'static Table, Vec<u8>)]) 
     Ok(())
 }
 
-fn size(deed: &Deed) -> usize {
+fn size(deed: &EditAction) -> usize {
     match deed {
-        Deed::Drop | Deed::Index(_) => 0,
-        Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => {
-            columns.iter().map(|(_, cell)| line::size(cell)).sum()
+        EditAction::Drop | EditAction::Index(_) => 0,
+        EditAction::Put(columns) | EditAction::Add(columns) | EditAction::Set(columns) => {
+            columns.iter().map(|(_, cell)| sql_row::size(cell)).sum()
         }
     }
 }
 
 /// Several values of one row are one edit.
 fn push(list: &mut Vec<Edit>, edit: Edit) {
-    if let (Deed::Set(more), Some(Edit { kind, key, deed: Deed::Set(columns) })) =
+    if let (EditAction::Set(more), Some(Edit { kind, key, deed: EditAction::Set(columns) })) =
         (&edit.deed, list.last_mut())
         && *kind == edit.kind
         && *key == edit.key
@@ -147,14 +147,14 @@ fn inserted(
     table: &'static Table,
     pk: &Cell,
     given: Given,
-) -> rusqlite::Result<Option<Deed>> {
+) -> rusqlite::Result<Option<EditAction>> {
     let Some(line) = line_of(connection, table, pk)? else { return Ok(None) };
-    let columns = table.named_line(line);
+    let columns = table.named_row(line);
     let last = match table.kind {
-        Kind::Event => given.event,
-        Kind::Audit => given.audit,
+        RowKind::Event => given.event,
+        RowKind::Audit => given.audit,
         _ => u64::MAX,
     };
     let is_ahead = matches!(pk, Cell::Integer(seq) if *seq <= 0 || seq.cast_unsigned() > last);
-    Ok(Some(if is_ahead { Deed::Add(columns) } else { Deed::Put(columns) }))
+    Ok(Some(if is_ahead { EditAction::Add(columns) } else { EditAction::Put(columns) }))
 }

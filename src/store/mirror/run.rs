@@ -7,23 +7,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::adopt::is_made_from;
 use super::apply::{self, Standing};
-use super::backup::{self, Word};
+use super::backup::{self, MirrorCommand};
 use super::build::build;
-use super::classify::{self, Found, MALFORMED, check};
+use super::classify::{self, FoundMirror, MALFORMED, check};
+use super::drain;
 use super::feed::Todo;
-use super::file::{Hold, MirrorFile, NoWindow, is_damage, is_free, is_ours_alone, remove_sides};
-use super::late;
+use super::file::{FileHold, MirrorFile, NoWindow, is_damage, is_free, is_ours_alone, remove_sides};
+use super::import::is_made_from;
 use super::ops;
 use super::salvage;
 use super::scrub::Scrub;
 use super::start::{First, make_way, set_aside};
-use super::{Desk, Health, Shown};
+use super::{Health, MirrorHost, ShownNode};
 use crate::StoreError;
 use crate::hub::{Batch, Store};
-use crate::sheet::edit::Edits;
-use crate::sheet::schema::TABLES;
+use crate::sqlite::edit::Edits;
+use crate::sqlite::schema::TABLES;
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::clock::{Stopwatch, Time};
@@ -47,15 +47,15 @@ const HEARTBEATS: Duration = Duration::from_secs(20);
 /// Between two attempts after a failure, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-mod other;
-mod tell;
+mod replaced;
+mod status;
 
 /// The thread's own state.
 pub struct Runner {
     store: Arc<Store>,
     store_id: String,
     path: PathBuf,
-    desk: Box<dyn Desk>,
+    host: Box<dyn MirrorHost>,
     health: Arc<Mutex<Health>>,
     /// True once the supervisor stops.
     ends: Arc<AtomicBool>,
@@ -96,7 +96,7 @@ impl Runner {
         store: Arc<Store>,
         store_id: String,
         path: PathBuf,
-        desk: Box<dyn Desk>,
+        host: Box<dyn MirrorHost>,
         health: Arc<Mutex<Health>>,
         ends: Arc<AtomicBool>,
     ) -> Self {
@@ -104,7 +104,7 @@ impl Runner {
             store,
             store_id,
             path,
-            desk,
+            host,
             health,
             ends,
             file: None,
@@ -128,7 +128,7 @@ impl Runner {
         }
     }
 
-    pub fn run(mut self, first: First, words: &Receiver<Word>) {
+    pub fn run(mut self, first: First, words: &Receiver<MirrorCommand>) {
         let mut first = first;
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let store = self.store.clone();
@@ -158,8 +158,8 @@ impl Runner {
             };
             match words.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Word::Copy(_, reply)) if turn.is_none() => drop(reply.send(Err(not_ready()))),
-                Ok(Word::Copy(to, reply)) => drop(reply.send(self.copy(&to))),
+                Ok(MirrorCommand::Copy(_, reply)) if turn.is_none() => drop(reply.send(Err(not_ready()))),
+                Ok(MirrorCommand::Copy(to, reply)) => drop(reply.send(self.copy(&to))),
                 _ => break,
             }
             if self.ends.load(Ordering::Relaxed) {
@@ -191,15 +191,17 @@ impl Runner {
         match first {
             First::Build => self.build()?,
             First::Follow => match classify::look(&self.path) {
-                Found::Mirror(found) if found.store_id == self.store_id && found.epoch >= self.whole => {
+                FoundMirror::Mirror(found)
+                    if found.store_id == self.store_id && found.epoch >= self.whole =>
+                {
                     if !is_ours_alone(&self.path) {
                         self.take_over(&found)?;
                         self.build()?;
                     }
                 }
                 // The store has it already: only the new file is missing.
-                Found::Mirror(found) if is_made_from(&self.store, &found)? => self.build()?,
-                Found::Mirror(found) => return self.restore(&found),
+                FoundMirror::Mirror(found) if is_made_from(&self.store, &found)? => self.build()?,
+                FoundMirror::Mirror(found) => return self.restore(&found),
                 other => {
                     make_way(&self.path, &other)?;
                     self.build()?;
@@ -231,18 +233,18 @@ impl Runner {
 
     /// The last edit in the file that the store was made from: what came after it did not come along.
     fn adopted(&self) -> Result<Option<u64>, StoreError> {
-        let Found::Mirror(found) = classify::look(&self.path) else { return Ok(None) };
+        let FoundMirror::Mirror(found) = classify::look(&self.path) else { return Ok(None) };
         let is_source = is_made_from(&self.store, &found)?;
         is_source.then(|| self.store.read()?.meta("mirror_oplog")).transpose()
     }
 
     fn build(&mut self) -> Result<(), StoreError> {
         let begun = Stopwatch::start();
-        let known = self.noted.take().or(self.adopted()?).or_else(|| late::known(&self.path));
-        let late = || known.and_then(|known| late::take(&self.path, known, &self.store, &*self.desk));
+        let known = self.noted.take().or(self.adopted()?).or_else(|| drain::last_edit(&self.path));
+        let late = || known.and_then(|known| drain::drain(&self.path, known, &self.store, &*self.host));
         let progress = Progress::default();
         let standing =
-            build(&self.store, &self.store_id, &self.path, &*self.desk, &self.ends, &progress, late)?;
+            build(&self.store, &self.store_id, &self.path, &*self.host, &self.ends, &progress, late)?;
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(rows = standing.rows(), seconds, "supervisor.db is built from the store");
         self.is_checked = true;
@@ -261,7 +263,7 @@ impl Runner {
             return Ok(());
         }
         self.take_noted(file.connection(), self.standing.given())?;
-        let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.desk)?;
+        let kept = salvage::take_over(file.connection(), &self.store, &self.standing, &*self.host)?;
         self.leave();
         let aside = set_aside(&self.path, "salvaged")?;
         tracing::warn!(
@@ -291,7 +293,7 @@ impl Runner {
             || self.again.is_some()
             || self.wrong != Todo::default();
         let nodes = self.nodes_to_show();
-        self.tell(news || behind);
+        self.report_status(news || behind);
         let Some(file) = &mut self.file else { return Ok(()) };
         let something = news || behind || self.may_owe || !nodes.is_empty() || file.is_changed();
         if !something && file.is_whole {
@@ -319,22 +321,22 @@ impl Runner {
     fn compare(&mut self) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.scrub.is_due() && self.wrong == Todo::default() {
-            self.wrong = self.scrub.step(file.connection(), &self.store, &self.standing, &*self.desk)?;
+            self.wrong = self.scrub.step(file.connection(), &self.store, &self.standing, &*self.host)?;
         }
         Ok(())
     }
 
     /// Nodes that came or went, or all that were heard of once in a while.
-    fn nodes_to_show(&self) -> Vec<Shown> {
+    fn nodes_to_show(&self) -> Vec<ShownNode> {
         let with_beats = self.heartbeats.elapsed() >= HEARTBEATS;
-        let is_new = |(id, status, heard): &Shown| match self.shown.get(id) {
+        let is_new = |(id, status, heard): &ShownNode| match self.shown.get(id) {
             Some((known, then)) => known != status || (with_beats && then != heard),
             None => true,
         };
-        self.desk.nodes().into_iter().filter(is_new).collect()
+        self.host.nodes().into_iter().filter(is_new).collect()
     }
 
-    fn window(&mut self, hold: Hold, nodes: Vec<Shown>) -> Result<(), StoreError> {
+    fn window(&mut self, hold: FileHold, nodes: Vec<ShownNode>) -> Result<(), StoreError> {
         if let Some(what) = self.amiss()? {
             return self.reshaped(&what);
         }
@@ -359,7 +361,7 @@ impl Runner {
             self.heartbeats = Stopwatch::start();
         }
         self.shown.extend(nodes.into_iter().map(|(id, status, heard)| (id, (status, heard))));
-        if hold == Hold::Alone {
+        if hold == FileHold::Alone {
             self.held = None;
         }
         if is_whole {
@@ -372,13 +374,13 @@ impl Runner {
             self.waiting = Some(begun);
         }
         for portion in portions {
-            self.desk.take(portion).map_err(StoreError::Refused)?;
+            self.host.take(portion).map_err(StoreError::Refused)?;
         }
         if self.more { Ok(()) } else { self.compare() }
     }
 
     /// What is read and written inside a window. Gives edits that are too many to be stored inside it.
-    fn exchange(&mut self, nodes: &[Shown]) -> Result<Vec<Edits>, StoreError> {
+    fn exchange(&mut self, nodes: &[ShownNode]) -> Result<Vec<Edits>, StoreError> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let connection = file.connection();
         let done = self.store.read()?.meta("mirror_oplog")?;
@@ -391,7 +393,7 @@ impl Runner {
             // Stored at once, so that no row is written here as it was before the operator's edit.
             if let Some(portion) = noted.portions.pop() {
                 let done = portion.done;
-                self.desk.take(portion).map_err(StoreError::Refused)?;
+                self.host.take(portion).map_err(StoreError::Refused)?;
                 self.is_miscounted |= standing.rows_changed(&ops::forget(connection, done)?);
             }
             let reader = self.store.read()?;
@@ -408,7 +410,7 @@ impl Runner {
             todo.ranges.append(&mut self.wrong.ranges);
             todo.rows.append(&mut self.wrong.rows);
             todo.look_again(&mut self.again, reader.meta("last_seq")?, ROWS);
-            apply::apply(connection, &reader, &todo, &*self.desk, &mut standing)?;
+            apply::apply(connection, &reader, &todo, &*self.host, &mut standing)?;
             standing.change = todo.upto;
             self.more = todo.more || self.again.is_some();
             let audit = standing.last_audit;
@@ -451,7 +453,7 @@ impl Runner {
             self.is_checked = false;
             return First::Follow;
         }
-        match make_way(&self.path, &Found::Corrupt(why)) {
+        match make_way(&self.path, &FoundMirror::Corrupt(why)) {
             Ok(()) => First::Build,
             Err(_) => First::Follow,
         }

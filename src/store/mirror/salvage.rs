@@ -4,18 +4,18 @@
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
-use super::Desk;
+use super::MirrorHost;
 use super::apply::{Standing, count, noted};
 use super::feed::Todo;
 use crate::StoreError;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::hub::Store;
 use crate::node::NodeRow;
 use crate::reader::Reader;
 use crate::session::SessionRow;
-use crate::sheet::edit::{Deed, Edit, Edits};
-use crate::sheet::line::{self, Fields};
-use crate::sheet::schema::{TABLES, Table};
+use crate::sqlite::edit::{Edit, EditAction, Edits};
+use crate::sqlite::schema::{TABLES, Table};
+use crate::sqlite::sql_row::{self, Fields};
 
 /// Rows looked at with one look at the store.
 const SLICE: usize = 2_000;
@@ -45,11 +45,11 @@ pub fn take_over(
     connection: &Connection,
     store: &Store,
     standing: &Standing,
-    desk: &dyn Desk,
+    host: &dyn MirrorHost,
 ) -> Result<u64, StoreError> {
     each_difference(connection, store, standing, |list| {
         let done = store.read()?.meta("mirror_oplog")?.max(1);
-        desk.take(Edits { list, done }).map_err(StoreError::Refused)
+        host.take(Edits { list, done }).map_err(StoreError::Refused)
     })
 }
 
@@ -103,8 +103,8 @@ pub fn slice(
     while bytes < SLICE_BYTES
         && let Some(row) = rows.next()?
     {
-        let line = line::cells(row, table)?;
-        bytes += line.iter().map(line::size).sum::<usize>();
+        let line = sql_row::cells(row, table)?;
+        bytes += line.iter().map(sql_row::size).sum::<usize>();
         lines.push(line);
     }
     Ok(lines)
@@ -118,42 +118,44 @@ fn differing(
 ) -> Result<Vec<Edit>, StoreError> {
     let mut edits = Vec::new();
     for cells in lines {
-        let Some(key) = line::key(&cells[0]) else { continue };
+        let Some(key) = sql_row::key(&cells[0]) else { continue };
         if is_newer(newer, table.kind, &key) {
             continue;
         }
-        let Ok(said) = line::read(table, &cells) else { continue };
+        let Ok(said) = sql_row::read(table, &cells) else { continue };
         if fields_of(reader, table, &key)?.as_ref() != Some(&said) {
-            edits.push(Edit { kind: table.kind, key, deed: Deed::Put(table.named_line(cells)) });
+            edits.push(Edit { kind: table.kind, key, deed: EditAction::Put(table.named_row(cells)) });
         }
     }
     Ok(edits)
 }
 
 /// True when the store has changed a row since the mirror was told.
-pub fn is_newer(newer: &Todo, kind: Kind, key: &str) -> bool {
+pub fn is_newer(newer: &Todo, kind: RowKind, key: &str) -> bool {
     match (kind, key.parse::<u64>()) {
-        (Kind::Event, Ok(seq)) => newer.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq)),
+        (RowKind::Event, Ok(seq)) => newer.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq)),
         _ => newer.rows.contains(&(kind, key.to_owned())),
     }
 }
 
 /// What the store says of a row.
 pub fn fields_of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Option<Fields>, StoreError> {
-    let plain = |cells: Vec<Cell>| line::read(table, &cells).ok();
+    let plain = |cells: Vec<Cell>| sql_row::read(table, &cells).ok();
     Ok(match table.kind {
-        Kind::Node => reader.node_record(key)?.map(|node| line::fields(&NodeRow::from(&node))),
-        Kind::Session => reader.session_record(key)?.map(|record| line::fields(&SessionRow::from(&record))),
-        Kind::Event => {
+        RowKind::Node => reader.node_record(key)?.map(|node| sql_row::fields(&NodeRow::from(&node))),
+        RowKind::Session => {
+            reader.session_record(key)?.map(|record| sql_row::fields(&SessionRow::from(&record)))
+        }
+        RowKind::Event => {
             let mut fields = None;
             if let Ok(seq) = key.parse() {
-                reader.event_lines(seq, seq, |_, cells| {
+                reader.event_rows(seq, seq, |_, cells| {
                     fields = plain(cells);
                     Ok(())
                 })?;
             }
             fields
         }
-        kind => reader.plain_line(kind, key)?.and_then(plain),
+        kind => reader.plain_row(kind, key)?.and_then(plain),
     })
 }

@@ -10,18 +10,18 @@ use std::time::Duration;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Desk;
+use super::MirrorHost;
 use super::apply::Standing;
 use super::feed::Todo;
 use super::salvage::{fields_of, is_newer, slice};
 use crate::StoreError;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::hub::Store;
 use crate::index::Entry;
 use crate::reader::Reader;
-use crate::sheet::edit::{Deed, Edit};
-use crate::sheet::line::{self, Fields, Line};
-use crate::sheet::schema::{TABLES, Table};
+use crate::sqlite::edit::{Edit, EditAction};
+use crate::sqlite::schema::{TABLES, Table};
+use crate::sqlite::sql_row::{self, Fields, SqlRow};
 use hal_base::clock::Stopwatch;
 
 /// Rows compared at once, some 10 ms, and the pause after it: a million rows take about twenty minutes.
@@ -47,7 +47,7 @@ pub struct Scrub {
 
 /// What one look has found.
 #[derive(Debug, Default)]
-struct Found {
+struct ScrubFindings {
     /// Rows of the mirror that must be written again.
     again: Todo,
     /// How many of them the store does not have at all.
@@ -87,7 +87,7 @@ impl Scrub {
         connection: &Connection,
         store: &Store,
         standing: &Standing,
-        desk: &dyn Desk,
+        host: &dyn MirrorHost,
     ) -> Result<Todo, StoreError> {
         (self.since, self.pause) = (Stopwatch::start(), STEP.1);
         let noted: i64 = connection.query_row("SELECT count(*) FROM _hal_oplog", [], |row| row.get(0))?;
@@ -96,7 +96,7 @@ impl Scrub {
             return Ok(Todo::default());
         }
         let Some(table) = TABLES.get(self.table) else {
-            return self.look_at_index(store, desk);
+            return self.look_at_index(store, host);
         };
         let lines = slice(connection, table, self.last.as_ref(), STEP.0)?;
         let before = std::mem::replace(&mut self.last, lines.last().map(|line| line[0].clone()));
@@ -104,14 +104,14 @@ impl Scrub {
             self.table += 1;
         }
         match (table.kind, &before) {
-            (Kind::Event, _) => are_indexed(connection, &lines)?,
+            (RowKind::Event, _) => are_indexed(connection, &lines)?,
             (_, None) => is_indexed(connection, table)?,
             _ => {}
         }
         let reader = store.read()?;
         let newer = reader.changes(standing.change, u64::MAX)?;
-        let mut found = Found::default();
-        if table.kind == Kind::Event {
+        let mut found = ScrubFindings::default();
+        if table.kind == RowKind::Event {
             found.unindexed(&reader, before.as_ref(), &lines)?;
             found.missing(&reader, before.as_ref(), &lines, &newer, standing)?;
         }
@@ -119,17 +119,17 @@ impl Scrub {
             found.compare(&reader, table, cells, &newer)?;
         }
         drop(reader);
-        if !self.may_believe(&found, store, desk) {
+        if !self.may_believe(&found, store, host) {
             self.last = before;
             return Ok(Todo::default());
         }
-        found.heal(desk)
+        found.heal(host)
     }
 
     /// A page of the store that was damaged can read as one with fewer rows, without an error; and where the index is
     /// wrong, what leads to its entries may be. So rows that the store does not have are not taken out of the mirror on
     /// its word, nor entries made right one by one: not before it was opened again, and all its pages were whole.
-    fn may_believe(&mut self, found: &Found, store: &Store, desk: &dyn Desk) -> bool {
+    fn may_believe(&mut self, found: &ScrubFindings, store: &Store, host: &dyn MirrorHost) -> bool {
         if found.beyond == 0 && found.entries.is_empty() {
             return true;
         }
@@ -140,7 +140,7 @@ impl Scrub {
                 0 => format!("{} entries of the store's index are not what was written", found.entries.len()),
                 beyond => format!("the store does not have {beyond} rows that supervisor.db has"),
             };
-            desk.suspect(what);
+            host.suspect(what);
         }
         let is_looked_at = self.suspected != Some(opened);
         if is_looked_at {
@@ -150,10 +150,10 @@ impl Scrub {
     }
 
     /// The store's own index, after all tables.
-    fn look_at_index(&mut self, store: &Store, desk: &dyn Desk) -> Result<Todo, StoreError> {
+    fn look_at_index(&mut self, store: &Store, host: &dyn MirrorHost) -> Result<Todo, StoreError> {
         let (last, wrong) = store.read()?.misindexed(self.entry, STEP.0)?;
-        let found = Found { entries: wrong, ..Found::default() };
-        if !self.may_believe(&found, store, desk) {
+        let found = ScrubFindings { entries: wrong, ..ScrubFindings::default() };
+        if !self.may_believe(&found, store, host) {
             return Ok(Todo::default());
         }
         self.entry = last;
@@ -161,7 +161,7 @@ impl Scrub {
             (self.table, self.last, self.pause) = (0, None, REST.1);
             self.rounds += 1;
         }
-        found.heal(desk)
+        found.heal(host)
     }
 }
 
@@ -196,27 +196,27 @@ fn are_indexed(connection: &Connection, lines: &[Vec<Cell>]) -> Result<(), Store
 }
 
 /// What the store says of a row.
-enum Stored {
+enum StoredRow {
     Nothing,
     /// The line that we have written, in columns that only follow from others, too.
-    Line(Line),
+    Line(SqlRow),
     /// The fields of a node or a session, which are shown as they are at the time.
     Fields(Fields),
 }
 
-impl Stored {
+impl StoredRow {
     fn of(reader: &Reader<'_>, table: &Table, key: &str) -> Result<Self, StoreError> {
         let stored = match (table.kind, key.parse()) {
-            (Kind::Node | Kind::Session, _) => fields_of(reader, table, key)?.map(Self::Fields),
-            (Kind::Event, Ok(seq)) => {
+            (RowKind::Node | RowKind::Session, _) => fields_of(reader, table, key)?.map(Self::Fields),
+            (RowKind::Event, Ok(seq)) => {
                 let mut written = None;
-                reader.event_lines(seq, seq, |_, line| {
+                reader.event_rows(seq, seq, |_, line| {
                     written = Some(Self::Line(line));
                     Ok(())
                 })?;
                 written
             }
-            (kind, _) => reader.plain_line(kind, key)?.map(Self::Line),
+            (kind, _) => reader.plain_row(kind, key)?.map(Self::Line),
         };
         Ok(stored.unwrap_or(Self::Nothing))
     }
@@ -230,20 +230,21 @@ fn number(cell: Option<&Cell>) -> u64 {
 }
 
 /// Makes entries of the store's index right.
-fn heal_index(entries: &[Entry], desk: &dyn Desk) -> Result<(), StoreError> {
+fn heal_index(entries: &[Entry], host: &dyn MirrorHost) -> Result<(), StoreError> {
     let Some((_, first)) = entries.first() else { return Ok(()) };
-    let edit = |(no, seq): &Entry| Edit { kind: Kind::Event, key: seq.to_string(), deed: Deed::Index(*no) };
-    desk.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
+    let edit =
+        |(no, seq): &Entry| Edit { kind: RowKind::Event, key: seq.to_string(), deed: EditAction::Index(*no) };
+    host.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
     let text = format!(
         "{} entries of the store's index of events by session were not what was written (event {first} and on); they are \
          rebuilt. The disk may be failing",
         entries.len()
     );
-    desk.alert("store.healed", text);
+    host.alert("store.healed", text);
     Ok(())
 }
 
-impl Found {
+impl ScrubFindings {
     fn compare(
         &mut self,
         reader: &Reader<'_>,
@@ -251,20 +252,24 @@ impl Found {
         cells: Vec<Cell>,
         newer: &Todo,
     ) -> Result<(), StoreError> {
-        let Some(key) = line::key(&cells[0]) else { return Ok(()) };
+        let Some(key) = sql_row::key(&cells[0]) else { return Ok(()) };
         if is_newer(newer, table.kind, &key) {
             return Ok(());
         }
-        let said = line::read(table, &cells);
-        match Stored::of(reader, table, &key) {
-            Ok(Stored::Line(line)) if line == cells && said.is_ok() => {}
-            Ok(Stored::Fields(fields)) if said.as_ref() == Ok(&fields) => {}
+        let said = sql_row::read(table, &cells);
+        match StoredRow::of(reader, table, &key) {
+            Ok(StoredRow::Line(line)) if line == cells && said.is_ok() => {}
+            Ok(StoredRow::Fields(fields)) if said.as_ref() == Ok(&fields) => {}
             Ok(stored) => {
-                self.beyond += usize::from(matches!(stored, Stored::Nothing));
+                self.beyond += usize::from(matches!(stored, StoredRow::Nothing));
                 self.write_again(table.kind, key);
             }
             Err(StoreError::Damaged { .. }) if said.is_ok() => {
-                self.edits.push(Edit { kind: table.kind, key, deed: Deed::Put(table.named_line(cells)) });
+                self.edits.push(Edit {
+                    kind: table.kind,
+                    key,
+                    deed: EditAction::Put(table.named_row(cells)),
+                });
             }
             Err(error) => return Err(error),
         }
@@ -283,7 +288,7 @@ impl Found {
         let there: BTreeSet<u64> = lines.iter().map(|line| number(line.first())).collect();
         let upto = there.last().copied().unwrap_or(standing.event);
         for seq in reader.event_numbers(number(before) + 1, upto)? {
-            if !there.contains(&seq) && !is_newer(newer, Kind::Event, &seq.to_string()) {
+            if !there.contains(&seq) && !is_newer(newer, RowKind::Event, &seq.to_string()) {
                 self.again.ranges.push((seq, seq));
             }
         }
@@ -303,21 +308,21 @@ impl Found {
         Ok(())
     }
 
-    fn write_again(&mut self, kind: Kind, key: String) {
+    fn write_again(&mut self, kind: RowKind, key: String) {
         match (kind, key.parse()) {
-            (Kind::Event, Ok(seq)) => self.again.ranges.push((seq, seq)),
+            (RowKind::Event, Ok(seq)) => self.again.ranges.push((seq, seq)),
             _ => drop(self.again.rows.insert((kind, key))),
         }
     }
 
-    fn heal(self, desk: &dyn Desk) -> Result<Todo, StoreError> {
+    fn heal(self, host: &dyn MirrorHost) -> Result<Todo, StoreError> {
         let Self { again, edits, entries, .. } = self;
-        heal_index(&entries, desk)?;
+        heal_index(&entries, host)?;
         let mirrors = again.ranges.len() + again.rows.len();
         if mirrors > 0 {
             let first = again.ranges.first().map(|(seq, _)| format!("event {seq}"));
             let first = first.or_else(|| again.rows.first().map(|(kind, key)| format!("{kind:?} {key}")));
-            desk.alert(
+            host.alert(
                 "mirror.healed",
                 format!(
                     "{mirrors} rows of supervisor.db were not what was written ({} and on); they are written again \
@@ -334,8 +339,8 @@ impl Found {
                 first.kind,
                 first.key
             );
-            desk.put(edits).map_err(StoreError::Refused)?;
-            desk.alert("store.healed", text);
+            host.put(edits).map_err(StoreError::Refused)?;
+            host.alert("store.healed", text);
         }
         Ok(again)
     }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::adopt::{adopt, is_made_from};
 use super::apply::Standing;
 use super::backup::{self, Rules, newest};
-use super::classify::{self, Found, MALFORMED, check, immutable, unsound};
+use super::classify::{self, FoundMirror, MALFORMED, check, immutable, unsound};
 use super::file::{remove_sides, side};
-use super::heal;
+use super::import::{import, is_made_from};
+use super::row_recovery;
 use crate::StoreError;
 use crate::hub::{Loaded, SetAside, Store, put_in_place};
 use crate::tables::EVENTS;
@@ -63,11 +63,11 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
         None if has_bytes(store)? => open(),
         None => return without_store(store, mirror, found),
     };
-    if let (Err(damage), Found::Mirror(standing)) = (&opened, &found)
+    if let (Err(damage), FoundMirror::Mirror(standing)) = (&opened, &found)
         && damage.is_damage()
         && !matches!(damage, StoreError::Lost { .. })
     {
-        match heal::rows(store, mirror, standing) {
+        match row_recovery::rows(store, mirror, standing) {
             Ok(rows) => {
                 healed = rows;
                 // Its pages are looked at now: the mark of the first attempt is still there.
@@ -99,10 +99,10 @@ pub fn set_aside(path: &Path, why: &str) -> Result<PathBuf, StoreError> {
     file::set_aside(path, why).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
+fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: FoundMirror) -> Result<Opened, StoreError> {
     let path = open.path().to_owned();
     let standing = match found {
-        Found::Mirror(standing) => standing,
+        FoundMirror::Mirror(standing) => standing,
         found => {
             make_way(mirror, &found)?;
             return Ok(Opened::of((open, loaded), First::Build));
@@ -123,7 +123,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: Found) -> Resul
     // Whatever lies beside it belongs to the file that was here before.
     remove_sides(mirror);
     if let Some(what) = unsound(mirror) {
-        make_way(mirror, &Found::Corrupt(what))?;
+        make_way(mirror, &FoundMirror::Corrupt(what))?;
         return Ok(Opened::of((open, loaded), First::Build));
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
@@ -144,7 +144,7 @@ fn instead_of(
     store: &Path,
     damage: &StoreError,
     mirror: &Path,
-    found: Found,
+    found: FoundMirror,
     now: Time,
 ) -> Result<Opened, StoreError> {
     tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
@@ -177,7 +177,7 @@ pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Load
         Ok(standing) => Some(draft(store.path(), mirror, &standing, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store.path(), damage, mirror, &found)?;
-            if found != Found::Missing {
+            if found != FoundMirror::Missing {
                 return Err(StoreError::Refused(format!("{} cannot be used now", mirror.display())));
             }
             None
@@ -191,12 +191,12 @@ pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Load
 }
 
 /// A mirror that a store can be made from; else what is there instead.
-fn usable(mirror: &Path, found: Found) -> Result<Result<Standing, Found>, StoreError> {
+fn usable(mirror: &Path, found: FoundMirror) -> Result<Result<Standing, FoundMirror>, StoreError> {
     match found {
-        Found::Unreadable(_) => make_way(mirror, &found).map(|()| Err(found)),
-        Found::Mirror(standing) => {
+        FoundMirror::Unreadable(_) => make_way(mirror, &found).map(|()| Err(found)),
+        FoundMirror::Mirror(standing) => {
             let unsound = immutable(mirror).map_or_else(|error| Some(error.to_string()), |file| check(&file));
-            Ok(unsound.map_or(Ok(standing), |what| Err(Found::Corrupt(what))))
+            Ok(unsound.map_or(Ok(standing), |what| Err(FoundMirror::Corrupt(what))))
         }
         found => Ok(Err(found)),
     }
@@ -219,12 +219,12 @@ fn refuse_if_backed_up(
     store: &Path,
     damage: &StoreError,
     mirror: &Path,
-    found: &Found,
+    found: &FoundMirror,
 ) -> Result<(), StoreError> {
     let Some(backup) = newest(mirror) else { return Ok(()) };
     let what = match found {
-        Found::Missing => "is not there".to_owned(),
-        Found::Corrupt(what) => format!("is damaged, too: {MALFORMED} ({what})"),
+        FoundMirror::Missing => "is not there".to_owned(),
+        FoundMirror::Corrupt(what) => format!("is damaged, too: {MALFORMED} ({what})"),
         _ => "is not a mirror of it".to_owned(),
     };
     let (mirror, backup) = (mirror.display(), backup.display());
@@ -236,8 +236,8 @@ fn refuse_if_backed_up(
     )))
 }
 
-fn without_store(store: &Path, mirror: &Path, found: Found) -> Result<Opened, StoreError> {
-    if found != Found::Missing {
+fn without_store(store: &Path, mirror: &Path, found: FoundMirror) -> Result<Opened, StoreError> {
+    if found != FoundMirror::Missing {
         match usable(mirror, found)? {
             Ok(standing) => {
                 let (fresh, events) = draft(store, mirror, &standing, &Progress::default())?;
@@ -262,7 +262,7 @@ pub fn make_from(
     progress: &Progress,
 ) -> Result<u64, StoreError> {
     let _ = fs::remove_file(fresh);
-    let adopted = adopt(&immutable(mirror)?, standing, fresh, progress)?;
+    let adopted = import(&immutable(mirror)?, standing, fresh, progress)?;
     if let (senseless, Some(first)) = &adopted.senseless {
         tracing::error!(rows = senseless, first, "rows of supervisor.db were invalid and were left out");
     }
@@ -270,23 +270,23 @@ pub fn make_from(
 }
 
 /// Moves what is no mirror out of the way, and says so in words that operators look for.
-pub fn make_way(mirror: &Path, found: &Found) -> Result<(), StoreError> {
+pub fn make_way(mirror: &Path, found: &FoundMirror) -> Result<(), StoreError> {
     let (word, why) = match found {
-        Found::Missing | Found::Mirror(_) => return Ok(()),
-        Found::Unreadable(why) => {
+        FoundMirror::Missing | FoundMirror::Mirror(_) => return Ok(()),
+        FoundMirror::Unreadable(why) => {
             return Err(StoreError::Hopeless(format!(
                 "{} cannot be read ({why}): make the supervisor's user its owner with chown, or move it away",
                 mirror.display()
             )));
         }
-        Found::Empty => {
+        FoundMirror::Empty => {
             tracing::warn!(path = %mirror.display(), "supervisor.db is empty; it is rebuilt from the store");
             remove_sides(mirror);
             return fs::remove_file(mirror)
                 .map_err(|source| StoreError::File { path: mirror.to_owned(), source });
         }
-        Found::Foreign => ("foreign", "it is not a database of this program".to_owned()),
-        Found::Corrupt(why) => ("corrupt", format!("{MALFORMED} ({why})")),
+        FoundMirror::Foreign => ("foreign", "it is not a database of this program".to_owned()),
+        FoundMirror::Corrupt(why) => ("corrupt", format!("{MALFORMED} ({why})")),
     };
     let aside = set_aside(mirror, word)?;
     remove_sides(mirror);

@@ -20,7 +20,7 @@ const NOW: Time = Time(1_795_450_273_000);
 #[derive(Default)]
 struct Nobody(AtomicU64);
 
-impl Desk for Nobody {
+impl MirrorHost for Nobody {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
         ("offline", node.last_heard)
     }
@@ -29,7 +29,7 @@ impl Desk for Nobody {
         ("idle", "idle")
     }
 
-    fn nodes(&self) -> Vec<Shown> {
+    fn nodes(&self) -> Vec<ShownNode> {
         Vec::new()
     }
 
@@ -152,13 +152,13 @@ fn rows_that_the_store_lacks_are_not_removed_from_the_mirror_before_all_its_page
     store.transaction(lose).unwrap();
     let connection = classify::immutable(&mirror).unwrap();
     let standing = Standing::read(&connection).unwrap();
-    let (mut scrub, desk) = (Scrub::new(), Nobody::default());
-    let mut look = |store: &Store| scrub.step(&connection, store, &standing, &desk).unwrap();
+    let (mut scrub, host) = (Scrub::new(), Nobody::default());
+    let mut look = |store: &Store| scrub.step(&connection, store, &standing, &host).unwrap();
     assert_eq!(look(&store), Todo::default());
     assert_eq!(look(&store), Todo::default(), "nobody has looked yet");
     store.reopen(true).unwrap();
     assert_eq!(look(&store).ranges, [(3, 3)], "its pages are whole");
-    assert_eq!(desk.0.load(Ordering::Relaxed), 1);
+    assert_eq!(host.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_copy_of_a_mirror_that_was_just_made_believes_no_node_beyond_its_events() {
     let standing = Standing::read(&connection).unwrap();
     assert!(standing.event < said.load(Ordering::SeqCst), "more was said meanwhile");
     let copy = folder.path().join("copy.redb");
-    adopt::adopt(&connection, &standing, &copy, &Progress::default()).unwrap();
+    import::import(&connection, &standing, &copy, &Progress::default()).unwrap();
     let (_, loaded) = Store::open(&copy).unwrap();
     let node = &loaded.nodes[0];
     assert_eq!(

@@ -16,7 +16,7 @@ use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::archive::{Archive, ArchivedRow};
 use hal_protocol::who::Who;
 use hal_store::archive::{Archive as Stored, read};
-use hal_store::sheet::schema::Table;
+use hal_store::sqlite::schema::Table;
 
 /// What to look for.
 #[derive(Debug, Deserialize, IntoParams)]

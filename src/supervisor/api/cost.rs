@@ -14,7 +14,7 @@ use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::cost::{CostReport, Freshness, ModelPrice};
 use hal_protocol::provider::{ProviderStatus, Standing};
 use hal_rules::price::{Price, dollars_per_million};
-use hal_rules::report::{Adding, Period, Row};
+use hal_rules::report::{Adding, LedgerRow, Period};
 use hal_store::StoreError;
 use hal_store::cost::CostRecord;
 
@@ -92,7 +92,7 @@ pub fn add_up(shared: &Shared, period: Period) -> Result<CostReport, StoreError>
     let mut adding = Adding::of(period, clock::now());
     let (from, to) = adding.needs();
     shared.hub.store().read()?.each_cost(&from, &to, &mut |record: &CostRecord| {
-        adding.add(&Row {
+        adding.add(&LedgerRow {
             date: &record.date,
             provider: &record.provider,
             model: &record.model,

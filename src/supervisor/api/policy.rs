@@ -7,7 +7,7 @@ use super::{Answered, one};
 use crate::shared::Shared;
 use hal_base::clock::{self, Time};
 use hal_protocol::api::{Answer, Refusal};
-use hal_protocol::policy::{Explanation, Halt, Word, moment};
+use hal_protocol::policy::{Explanation, Halt, PolicyFinding, moment};
 use hal_protocol::session::SessionId;
 use hal_rules::policy::settings::{Policies, Rule};
 use hal_rules::policy::{Decision, Memory, Subject, decide};
@@ -35,7 +35,7 @@ pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> An
     one(Explanation { session_id: id.to_string(), facts: facts.table(session), policies: words.collect() })
 }
 
-fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) -> Word {
+fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) -> PolicyFinding {
     let (decision, why, next) = match decide(rule, subject, memory, now) {
         Decision::Act(step) => {
             let dry = if step.dry_run { " (dry run)" } else { "" };
@@ -44,7 +44,7 @@ fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) 
         Decision::Exhausted { why, until, .. } => ("exhausted", why, Some(until)),
         Decision::None { why, next } => ("none", why, next),
     };
-    Word {
+    PolicyFinding {
         policy: rule.name.as_str().to_owned(),
         decision: decision.to_owned(),
         why,

@@ -13,7 +13,7 @@ use hal_protocol::event::EventView;
 use hal_protocol::notice::Notice;
 use hal_rules::route::facts::Facts;
 use hal_rules::route::matcher::Scope;
-use hal_rules::route::{Route, Verdict};
+use hal_rules::route::{Route, RouteMatch};
 
 /// Every route, in the order of the file.
 #[utoipa::path(get, path = "/api/v1/routes", responses((status = 200, body = Answer<Vec<RouteView>>), (status = 401, body = Refusal)))]
@@ -60,21 +60,21 @@ fn of_alert(view: &View, number: &str) -> Result<Facts, ApiError> {
     Ok(view.facts_of(&notice, clock::now()))
 }
 
-fn verdict(route: &Route, facts: &Facts) -> Verdict {
+fn verdict(route: &Route, facts: &Facts) -> RouteMatch {
     match (route.matcher.scope(), facts.event.is_some()) {
         (Scope::Event, true) => route.verdict(facts),
-        (Scope::Alert, true) => Verdict::Not("it is for alerts; this is an event".to_owned()),
+        (Scope::Alert, true) => RouteMatch::Not("it is for alerts; this is an event".to_owned()),
         (Scope::Session | Scope::Node | Scope::Fleet, true) => {
-            Verdict::Not("it is evaluated on the current state, not on events".to_owned())
+            RouteMatch::Not("it is evaluated on the current state, not on events".to_owned())
         }
         (_, false) => route.carries(facts),
     }
 }
 
-fn tested(view: RouteView, verdict: Verdict) -> RouteView {
+fn tested(view: RouteView, verdict: RouteMatch) -> RouteView {
     match verdict {
-        Verdict::Fits => RouteView { fits: Some(true), why: format!("matches: {}", view.matches), ..view },
-        Verdict::Not(why) => RouteView { fits: Some(false), why, ..view },
+        RouteMatch::Fits => RouteView { fits: Some(true), why: format!("matches: {}", view.matches), ..view },
+        RouteMatch::Not(why) => RouteView { fits: Some(false), why, ..view },
     }
 }
 

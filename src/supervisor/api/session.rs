@@ -178,7 +178,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use hal_protocol::mark::{Marks, Said};
+    use hal_protocol::mark::{Attribution, Marks};
     use hal_store::hub::Store;
     use hal_store::kept::Kept;
     use hal_store::state::name;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn put_away(view: &mut View, id: &str) {
-        let marks = Marks { archived: Some(Said { by: "x".into(), at: Time(1) }), ..Marks::default() };
+        let marks = Marks { archived: Some(Attribution { by: "x".into(), at: Time(1) }), ..Marks::default() };
         view.stored.put_state(name(MARKS.name, id), Some(Arc::new(Kept::new(MARKS, &marks, Time(1)))));
     }
 

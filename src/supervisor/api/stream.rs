@@ -20,7 +20,7 @@ use crate::live::{Listener, LiveView};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::panic::{Surprised, contained};
-use hal_protocol::api::{Refusal, Verdict};
+use hal_protocol::api::{Refusal, StreamOpening};
 use hal_protocol::event::EventView;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
@@ -95,11 +95,13 @@ fn cursor(store_id: &str, seq: u64) -> String {
 }
 
 /// Whether all after a cursor can still be told, and from where.
-fn judge(shared: &Shared, asked: Option<&str>) -> Result<(Verdict, u64), ApiError> {
+fn judge(shared: &Shared, asked: Option<&str>) -> Result<(StreamOpening, u64), ApiError> {
     let view = shared.hub.view();
     let now = view.stored.last_seq;
-    let say =
-        |verdict: &str, seq| Verdict { verdict: verdict.into(), cursor: cursor(&view.stored.store_id, seq) };
+    let say = |verdict: &str, seq| StreamOpening {
+        verdict: verdict.into(),
+        cursor: cursor(&view.stored.store_id, seq),
+    };
     let Some(asked) = asked else { return Ok((say("ok", now), now)) };
     let parts = asked.rsplit_once('-').and_then(|(store, seq)| Some((store, seq.parse::<u64>().ok()?)));
     let Some((_, seq)) = parts else {
@@ -127,7 +129,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, verdict: Verdict, socket: mpsc::Sender<Event>) {
+    async fn run(mut self, verdict: StreamOpening, socket: mpsc::Sender<Event>) {
         self.shared.metrics.streams.inc();
         let metrics = self.shared.metrics.clone();
         let first = Event::default().event("verdict").id(verdict.cursor.clone()).json_data(&verdict);

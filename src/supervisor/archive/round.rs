@@ -7,7 +7,7 @@ use super::{Archivist, RETENTION};
 use crate::hub::Hub;
 use crate::hub::input::{Alert, Severity};
 use hal_base::clock::{self, Stopwatch, Time};
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::retain::{Leaving, Retention};
 use hal_store::usage::together;
 
@@ -49,7 +49,7 @@ impl Rounds {
     /// One round.
     pub fn play(&mut self, archivist: &Archivist, hub: &Hub, rules: &Retention) -> anyhow::Result<()> {
         if !self.has_resumed && *rules != Retention::default() {
-            for kind in [Kind::Event, Kind::Audit] {
+            for kind in [RowKind::Event, RowKind::Audit] {
                 archivist.resume(hub, kind)?;
             }
             self.has_resumed = true;
@@ -59,7 +59,7 @@ impl Rounds {
             let before = clock::now().minus(keep);
             let is_old = |_: &str, at: Time| at < before;
             let leaving =
-                Leaving { kind: Kind::Audit, span: (0, u64::MAX), most: usize::MAX, is_old: &is_old };
+                Leaving { kind: RowKind::Audit, span: (0, u64::MAX), most: usize::MAX, is_old: &is_old };
             archivist.retire(hub, leaving, rules.archive)?;
         }
         if let Some(most) = rules.max_size {
@@ -94,7 +94,7 @@ impl Rounds {
             ),
         }
         for span in spans {
-            let leaving = Leaving { kind: Kind::Event, span, most: usize::MAX, is_old: &is_old };
+            let leaving = Leaving { kind: RowKind::Event, span, most: usize::MAX, is_old: &is_old };
             archivist.retire(hub, leaving, rules.archive)?;
         }
         self.done.extend(crossed);
@@ -112,7 +112,7 @@ impl Rounds {
         let goal = most - most / FREED;
         let rows = usize::try_from((used - goal).div_ceil(per_event.max(1))).unwrap_or(usize::MAX);
         let all = |_: &str, _: Time| true;
-        let leaving = Leaving { kind: Kind::Event, span: (0, u64::MAX), most: rows, is_old: &all };
+        let leaving = Leaving { kind: RowKind::Event, span: (0, u64::MAX), most: rows, is_old: &all };
         let left = archivist.retire(hub, leaving, rules.archive)?;
         let (used, most, upto) = (used / MIB, most / MIB, left.upto);
         let text = format!(

@@ -3,7 +3,7 @@
 use super::view::View;
 use hal_protocol::approval::Approval;
 use hal_protocol::session::SessionId;
-use hal_store::kept::{Kind, OPEN, OVER};
+use hal_store::kept::{OPEN, OVER, StateKind};
 
 impl View {
     /// An approval, open or over.
@@ -28,7 +28,7 @@ impl View {
         found
     }
 
-    fn sorted(&self, kind: Kind<Approval>) -> Vec<Approval> {
+    fn sorted(&self, kind: StateKind<Approval>) -> Vec<Approval> {
         let mut found: Vec<Approval> =
             self.all_kept(kind).map(|(_, approval)| Approval::clone(approval)).collect();
         found.sort_by(|one, other| (one.asked_at, &one.id).cmp(&(other.asked_at, &other.id)));

@@ -27,8 +27,8 @@ use hal_rules as rules;
 use hal_store::audit::AuditRecord;
 use hal_store::command::KeyRecord;
 use hal_store::hub::SetAside;
-use hal_store::mirror::bring::Portion;
-use hal_store::sheet::edit::{Edit, Edits};
+use hal_store::mirror::restore::Portion;
+use hal_store::sqlite::edit::{Edit, Edits};
 
 /// Frames waiting to be sent to one agent. An agent that lets this fill up does not read: its link is closed.
 pub const LINK_QUEUE: usize = 1024;

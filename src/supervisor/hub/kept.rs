@@ -5,24 +5,24 @@ use std::sync::Arc;
 use super::live::Watched;
 use super::view::View;
 use hal_base::clock::Time;
-use hal_protocol::mark::{Marks, Said};
+use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::session::{Session, SessionId};
-use hal_store::kept::{FACTS, HALT, HALT_ALL, Kept, Kind, LEASE, MARKS};
+use hal_store::kept::{FACTS, HALT, HALT_ALL, Kept, LEASE, MARKS, StateKind};
 use hal_store::state;
 
 impl View {
     /// The halt that holds for a project, with what was halted, if there is one.
-    pub fn halt_of(&self, project: &str) -> Option<(String, Said)> {
+    pub fn halt_of(&self, project: &str) -> Option<(String, Attribution)> {
         [HALT_ALL, project].into_iter().find_map(|key| Some((key.to_owned(), self.halt(key)?)))
     }
 
     /// The halt of [`HALT_ALL`] or of a project. One that cannot be read holds.
-    pub fn halt(&self, key: &str) -> Option<Said> {
+    pub fn halt(&self, key: &str) -> Option<Attribution> {
         self.kept(HALT, key).or_else(|| self.unreadable_said(HALT, key))
     }
 
     /// Everything that is halted, with who has halted it.
-    pub fn halts(&self) -> impl Iterator<Item = (&str, Said)> {
+    pub fn halts(&self) -> impl Iterator<Item = (&str, Attribution)> {
         self.keys_of(HALT).filter_map(|key| Some((key, self.halt(key)?)))
     }
 
@@ -33,10 +33,10 @@ impl View {
             .unwrap_or_else(|| Marks { paused: self.unreadable_said(MARKS, id.as_str()), ..Marks::default() })
     }
 
-    fn unreadable_said<T>(&self, kind: Kind<T>, key: &str) -> Option<Said> {
+    fn unreadable_said<T>(&self, kind: StateKind<T>, key: &str) -> Option<Attribution> {
         let row = self.stored.state.get(&state::name(kind.name, key))?;
         let by = "a row that cannot be read".to_owned();
-        row.value.is_err().then(|| Said { by, at: row.changed_at })
+        row.value.is_err().then(|| Attribution { by, at: row.changed_at })
     }
 
     /// The marks of a session, a halt that holds for it among them.
@@ -69,23 +69,23 @@ impl View {
 
     /// What is kept of this kind under this key; `None`: nothing, or nothing that can be read: see
     /// [`Self::is_unreadable`].
-    pub fn kept<T: Clone>(&self, kind: Kind<T>, key: &str) -> Option<T> {
+    pub fn kept<T: Clone>(&self, kind: StateKind<T>, key: &str) -> Option<T> {
         let row = self.stored.state.get(&state::name(kind.name, key))?;
         Some(T::clone(kind.of(row.value.as_ref().ok()?)?))
     }
 
     /// True when there is a row of this kind under this key, readable or not.
-    pub fn is_kept<T>(&self, kind: Kind<T>, key: &str) -> bool {
+    pub fn is_kept<T>(&self, kind: StateKind<T>, key: &str) -> bool {
         self.stored.state.contains_key(&state::name(kind.name, key))
     }
 
     /// True when there is a row of this kind under this key that cannot be read.
-    pub fn is_unreadable<T>(&self, kind: Kind<T>, key: &str) -> bool {
+    pub fn is_unreadable<T>(&self, kind: StateKind<T>, key: &str) -> bool {
         !self.stored.unreadable.is_empty() && self.stored.unreadable.contains(&state::name(kind.name, key))
     }
 
     /// The keys of the rows of this kind that cannot be read.
-    pub fn unreadable_of<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = &str> {
+    pub fn unreadable_of<T: 'static>(&self, kind: StateKind<T>) -> impl Iterator<Item = &str> {
         let begin = state::name(kind.name, "");
         let names = self.stored.unreadable.range(begin.clone()..);
         names.map_while(move |name| name.strip_prefix(&begin))
@@ -94,7 +94,7 @@ impl View {
     /// All rows of this kind from this key on, readable or not, by their keys, in order.
     pub fn rows_from<'a, T: 'static>(
         &'a self,
-        kind: Kind<T>,
+        kind: StateKind<T>,
         from: &str,
     ) -> impl Iterator<Item = (&'a str, &'a Arc<Kept>)> + use<'a, T> {
         let begin = state::name(kind.name, "");
@@ -103,24 +103,24 @@ impl View {
     }
 
     /// The keys of all rows of this kind, readable or not, in order.
-    pub fn keys_of<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = &str> {
+    pub fn keys_of<T: 'static>(&self, kind: StateKind<T>) -> impl Iterator<Item = &str> {
         self.rows_from(kind, "").map(|(key, _)| key)
     }
 
     /// True when there is any row of this kind, readable or not.
-    pub fn any_kept<T: 'static>(&self, kind: Kind<T>) -> bool {
+    pub fn any_kept<T: 'static>(&self, kind: StateKind<T>) -> bool {
         self.keys_of(kind).next().is_some()
     }
 
     /// Everything of this kind that can be read, by its key, in order.
-    pub fn all_kept<T: 'static>(&self, kind: Kind<T>) -> impl Iterator<Item = (&str, &Arc<T>)> {
+    pub fn all_kept<T: 'static>(&self, kind: StateKind<T>) -> impl Iterator<Item = (&str, &Arc<T>)> {
         self.all_kept_from(kind, "")
     }
 
     /// The same, from this key on.
     pub fn all_kept_from<'a, T: 'static>(
         &'a self,
-        kind: Kind<T>,
+        kind: StateKind<T>,
         from: &str,
     ) -> impl Iterator<Item = (&'a str, &'a Arc<T>)> + use<'a, T> {
         self.rows_from(kind, from)

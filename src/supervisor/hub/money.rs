@@ -11,7 +11,7 @@ use hal_protocol::session::{Session, SessionId, Status};
 use hal_rules as rules;
 use hal_rules::budget::{Counter, covers, next_period, period_of};
 use hal_rules::command::Refused;
-use hal_rules::lease::{Loan, Room};
+use hal_rules::lease::{BudgetRoom, Loan};
 use hal_store::kept::{BUDGET, LEASE, SPENT};
 
 /// How far up helpers of helpers are followed; further is a loop.
@@ -104,7 +104,7 @@ impl View {
     }
 
     /// How all budgets stand that hold for a loan.
-    pub fn rooms(&self, loan: &Loan, at: Time) -> Vec<Room> {
+    pub fn rooms(&self, loan: &Loan, at: Time) -> Vec<BudgetRoom> {
         let holds = self.budgets.iter().filter(|one| covers(one, loan.node.as_str(), loan.project.as_str()));
         // How much of it is lent by a lease that cannot be read is not known: all of it may be.
         let is_known = self.unreadable_of(LEASE).all(|id| id == loan.id);
@@ -113,7 +113,7 @@ impl View {
                 Some(key) => (self.counter(budget, &key, at).left(budget), self.outstanding(budget, &key)),
                 None => (budget.limit_micros, 0),
             };
-            Room {
+            BudgetRoom {
                 name: budget.name.clone(),
                 // What it has itself comes free for others, never for it.
                 left: unspent.saturating_sub(loan.outstanding()),

@@ -12,7 +12,7 @@ use super::view::View;
 use hal_protocol::notice::{Notice, Queued};
 use hal_protocol::silence::Silence;
 use hal_protocol::who::Who;
-use hal_rules::notice::Told;
+use hal_rules::notice::SentNotice;
 use hal_store::kept::{QUEUED, TOLD};
 
 /// What became of one try.
@@ -104,9 +104,9 @@ impl View {
     }
 
     /// What this channel was told about this subject.
-    pub fn told(&self, channel: &str, subject: &str) -> Option<Told> {
+    pub fn told(&self, channel: &str, subject: &str) -> Option<SentNotice> {
         let key = format!("{channel}/{subject}");
         // Whoever may have been told is told the end, too.
-        self.kept(TOLD, &key).or_else(|| self.is_unreadable(TOLD, &key).then(Told::default))
+        self.kept(TOLD, &key).or_else(|| self.is_unreadable(TOLD, &key).then(SentNotice::default))
     }
 }

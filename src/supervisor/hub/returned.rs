@@ -8,8 +8,8 @@ use super::decide::Work;
 use super::input::Input;
 use super::{Owner, Tally};
 use hal_store::StoreError;
-use hal_store::mirror::bring::Portion;
 use hal_store::mirror::compare::identity_of;
+use hal_store::mirror::restore::Portion;
 use hal_store::returned::named;
 
 impl<T: Tally> Owner<T> {

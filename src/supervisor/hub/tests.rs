@@ -17,7 +17,7 @@ use hal_rules::budget::Terms;
 use hal_rules::node::Liveness;
 use hal_store::disk::Disk;
 use hal_store::event::EventQuery;
-use hal_store::mirror::bring::Portion;
+use hal_store::mirror::restore::Portion;
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
 

@@ -13,7 +13,7 @@ use hal_protocol::command::{Command, CommandView};
 use hal_protocol::node::Node;
 use hal_protocol::session::{Activity, Session, SessionId, SessionView, Status};
 use hal_rules as rules;
-use hal_rules::command::Place;
+use hal_rules::command::CandidateNode;
 use hal_rules::price::micros;
 use hal_rules::route::index::EventIndex;
 use hal_store::hub::Loaded;
@@ -163,9 +163,13 @@ impl rules::command::Known for View {
         self.settings.shared_projects.contains(project)
     }
 
-    fn nodes(&self) -> Vec<Place<'_>> {
-        fn place(node: NodeRef<'_>) -> Place<'_> {
-            Place { id: &node.record.id, is_online: node.link.online, projects: &node.record.projects }
+    fn nodes(&self) -> Vec<CandidateNode<'_>> {
+        fn place(node: NodeRef<'_>) -> CandidateNode<'_> {
+            CandidateNode {
+                id: &node.record.id,
+                is_online: node.link.online,
+                projects: &node.record.projects,
+            }
         }
         self.every_node().map(place).collect()
     }

@@ -10,7 +10,7 @@ use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_protocol::provider::Provider;
-use hal_rules::provider::trouble::{Again, Trouble};
+use hal_rules::provider::trouble::{Again, RequestFailure};
 use hal_rules::provider::{Days, Page, anthropic, openai};
 
 /// What providers are told who asks.
@@ -39,8 +39,8 @@ pub struct Failed {
     pub for_ever: bool,
 }
 
-impl From<Trouble> for Failed {
-    fn from(Trouble { text, again }: Trouble) -> Self {
+impl From<RequestFailure> for Failed {
+    fn from(RequestFailure { text, again }: RequestFailure) -> Self {
         let wait = if let Again::After(pause) = again { pause } else { Duration::ZERO };
         Self { text, wait, for_ever: again == Again::Never }
     }
@@ -68,7 +68,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Everything that the reports tell of these days.
-    pub async fn reports(&self, days: (Time, Time)) -> Result<Days, Trouble> {
+    pub async fn reports(&self, days: (Time, Time)) -> Result<Days, RequestFailure> {
         let reports: [(&str, Reader); 2] = match self.provider {
             Provider::OpenAi => [(openai::COST, openai::costs), (openai::USAGE, openai::usage)],
             _ => [(anthropic::COST, anthropic::costs), (anthropic::USAGE, anthropic::usage)],
@@ -78,7 +78,9 @@ impl<'a> Fetcher<'a> {
             let mut starts = 1;
             let pages = loop {
                 match self.pages(path, days, read).await {
-                    Err(Trouble { again: Again::FromTheStart, .. }) if starts < MOST_STARTS => starts += 1,
+                    Err(RequestFailure { again: Again::FromTheStart, .. }) if starts < MOST_STARTS => {
+                        starts += 1
+                    }
                     done => break done?,
                 }
             };
@@ -87,7 +89,7 @@ impl<'a> Fetcher<'a> {
         Ok(sum)
     }
 
-    async fn pages(&self, path: &str, days: (Time, Time), read: Reader) -> Result<Vec<Page>, Trouble> {
+    async fn pages(&self, path: &str, days: (Time, Time), read: Reader) -> Result<Vec<Page>, RequestFailure> {
         let mut pages: Vec<Page> = Vec::new();
         loop {
             let next = pages.last().and_then(|page| page.next.clone());
@@ -100,7 +102,7 @@ impl<'a> Fetcher<'a> {
             };
             let request =
                 || self.with_key(self.http.get(format!("{}{path}", self.access.base)).query(&query));
-            let page = read(&self.ask(request, next.is_some()).await?).map_err(Trouble::unreadable)?;
+            let page = read(&self.ask(request, next.is_some()).await?).map_err(RequestFailure::unreadable)?;
             let (is_last, is_same) = (page.next.is_none(), next.is_some() && page.next == next);
             if is_same {
                 return Err(self.endless());
@@ -113,9 +115,9 @@ impl<'a> Fetcher<'a> {
     }
 
     /// What is said of an answer without an end.
-    pub fn endless(&self) -> Trouble {
+    pub fn endless(&self) -> RequestFailure {
         let provider = self.provider.as_str();
-        Trouble::unreadable(format!("{provider} gives endless pages; none of them is stored"))
+        RequestFailure::unreadable(format!("{provider} gives endless pages; none of them is stored"))
     }
 
     fn with_key(&self, request: RequestBuilder) -> RequestBuilder {
@@ -143,7 +145,7 @@ impl<'a> Fetcher<'a> {
         &self,
         request: impl Fn() -> RequestBuilder,
         is_later_page: bool,
-    ) -> Result<String, Trouble> {
+    ) -> Result<String, RequestFailure> {
         let mut backoff = Backoff::new(self.bills.backoff, LONGEST_PAUSE);
         loop {
             let trouble = match self.once(request(), is_later_page).await {
@@ -162,14 +164,14 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    async fn once(&self, request: RequestBuilder, is_later_page: bool) -> Result<String, Trouble> {
+    async fn once(&self, request: RequestBuilder, is_later_page: bool) -> Result<String, RequestFailure> {
         let lost = |error: reqwest::Error| {
             let why = if error.is_timeout() {
                 format!("no answer within {} s", self.bills.timeout.as_secs())
             } else {
                 chain(&error.without_url())
             };
-            Trouble::unreachable(self.provider, &why)
+            RequestFailure::unreachable(self.provider, &why)
         };
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status();
@@ -180,14 +182,14 @@ impl<'a> Fetcher<'a> {
             body.extend_from_slice(&piece);
             if body.len() > MOST_BYTES {
                 let text = format!("{} answers more than {MOST_BYTES} bytes", self.provider.as_str());
-                return Err(Trouble::unreadable(text));
+                return Err(RequestFailure::unreadable(text));
             }
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() {
             return Ok(body);
         }
-        Err(Trouble::refused(self.provider, status.as_u16(), pause.as_deref(), &body, is_later_page))
+        Err(RequestFailure::refused(self.provider, status.as_u16(), pause.as_deref(), &body, is_later_page))
     }
 }
 

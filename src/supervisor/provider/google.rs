@@ -15,7 +15,7 @@ use super::fetch::Fetcher;
 use hal_base::clock::Time;
 use hal_base::secret::Secret;
 use hal_rules::provider::google::{self, Account, Answered};
-use hal_rules::provider::trouble::Trouble;
+use hal_rules::provider::trouble::RequestFailure;
 use hal_rules::provider::{Days, Page};
 
 /// Looks at a query that runs, each of which waits ten seconds at Google.
@@ -31,7 +31,7 @@ struct Key {
 }
 
 /// All rows of these days.
-pub async fn rows(fetcher: &Fetcher<'_>, days: (Time, Time), now: Time) -> Result<Days, Trouble> {
+pub async fn rows(fetcher: &Fetcher<'_>, days: (Time, Time), now: Time) -> Result<Days, RequestFailure> {
     let access = fetcher.access;
     let token = token(fetcher, now).await?;
     let account: serde_json::Value = serde_json::from_str(access.secret.reveal()).unwrap_or_default();
@@ -41,7 +41,7 @@ pub async fn rows(fetcher: &Fetcher<'_>, days: (Time, Time), now: Time) -> Resul
     let body = google::query(&access.table, days, access.location.as_deref());
     let with_token = |request: RequestBuilder| request.header(AUTHORIZATION, token.clone());
     let text = fetcher.ask(|| with_token(fetcher.http.post(&queries).json(&body)), false).await?;
-    let mut answer = google::answer(&text).map_err(Trouble::unreadable)?;
+    let mut answer = google::answer(&text).map_err(RequestFailure::unreadable)?;
     let (mut sum, mut looks, mut pages) = (Days::default(), 0, 0);
     loop {
         let Answered { page, job, location, is_complete } = answer;
@@ -63,15 +63,15 @@ pub async fn rows(fetcher: &Fetcher<'_>, days: (Time, Time), now: Time) -> Resul
         query.extend(location.map(|location| ("location", location)));
         query.extend(next.map(|page| ("pageToken", page)));
         let look = || with_token(fetcher.http.get(format!("{queries}/{job}")).query(&query));
-        answer = google::answer(&fetcher.ask(look, true).await?).map_err(Trouble::unreadable)?;
+        answer = google::answer(&fetcher.ask(look, true).await?).map_err(RequestFailure::unreadable)?;
     }
 }
 
 /// A token for the service account, as a header that is not shown.
-async fn token(fetcher: &Fetcher<'_>, now: Time) -> Result<HeaderValue, Trouble> {
+async fn token(fetcher: &Fetcher<'_>, now: Time) -> Result<HeaderValue, RequestFailure> {
     const NO_KEY: &str =
         "the key in google's credentials_file cannot be used: expected an RSA key in Google's format";
-    let unusable = || Trouble::unreadable(NO_KEY.to_owned());
+    let unusable = || RequestFailure::unreadable(NO_KEY.to_owned());
     let text = fetcher.access.secret.reveal();
     let account: Account = serde_json::from_str(text).map_err(|_| unusable())?;
     let key: Key = serde_json::from_str(text).map_err(|_| unusable())?;
@@ -87,9 +87,10 @@ async fn token(fetcher: &Fetcher<'_>, now: Time) -> Result<HeaderValue, Trouble>
         let request = fetcher.http.post(&audience);
         request.header("content-type", "application/x-www-form-urlencoded").body(body.clone())
     };
-    let token = google::token(&fetcher.ask(request, false).await?).map_err(Trouble::unreadable)?;
-    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| Trouble::unreadable("Google's token service gives an invalid token".to_owned()))?;
+    let token = google::token(&fetcher.ask(request, false).await?).map_err(RequestFailure::unreadable)?;
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+        RequestFailure::unreadable("Google's token service gives an invalid token".to_owned())
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -23,7 +23,7 @@ use hal_base::backoff::Backoff;
 use hal_base::clock::{self, Time};
 use hal_base::task::Tasks;
 use hal_protocol::provider::{DayBill, Provider, ProviderStatus, Standing};
-use hal_rules::provider::trouble::Trouble;
+use hal_rules::provider::trouble::RequestFailure;
 use hal_rules::provider::{DISCREPANCY, UPDATE_FAILED, day_of, window};
 use hal_rules::reconcile;
 use hal_store::bill;
@@ -268,7 +268,8 @@ async fn all(
             Provider::Anthropic | Provider::OpenAi => fetcher.reports(days).await,
         }
     };
-    let late = || Trouble::unreachable(fetcher.provider, "it has not answered everything within ten minutes");
+    let late =
+        || RequestFailure::unreachable(fetcher.provider, "it has not answered everything within ten minutes");
     let sum = tokio::time::timeout(WHOLE, sum).await.unwrap_or_else(|_| Err(late()))?;
     Ok(sum.bills(fetcher.provider, now))
 }

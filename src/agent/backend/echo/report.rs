@@ -8,7 +8,7 @@ use crate::backend::{Happening, Heard, Reports};
 use hal_base::clock::Time;
 use hal_base::{clock, id, sabotage};
 use hal_protocol::event::kind::Kind;
-use hal_protocol::event::part::{Content, Part, Words};
+use hal_protocol::event::part::{Content, MessagePart, Words};
 use hal_protocol::event::what::{Delta, MessageTold, Role, SessionTold, What};
 use hal_protocol::event::{raw, write};
 use hal_protocol::session::{Model, SessionId};
@@ -112,7 +112,8 @@ impl Voice {
     }
 
     pub(super) async fn part(&self, message: &str, part: &str, content: Content) {
-        self.say(What::Part(Part { id: part.to_owned(), message_id: message.to_owned(), content })).await;
+        self.say(What::Part(MessagePart { id: part.to_owned(), message_id: message.to_owned(), content }))
+            .await;
     }
 
     pub(super) async fn ended(&self, reason: &str) {

@@ -8,7 +8,7 @@ use hal_base::clock;
 use hal_base::id;
 use hal_protocol::event::raw;
 use hal_protocol::event::what::What;
-use hal_protocol::lease::{self, Cover, Lease, LeaseEnd, Verdict};
+use hal_protocol::lease::{self, Cover, Lease, LeaseEnd, LeaseVerdict};
 use hal_protocol::node::ProjectName;
 use hal_protocol::session::{Model, SessionId};
 use hal_rules::lease::Held;
@@ -162,7 +162,7 @@ impl Book {
         let entry = self.entries.get(id)?;
         let held = &entry.held;
         match held.said {
-            Some(Verdict::Refused) if held.left() < held.step.max(1) => Some(Err(held.why.clone())),
+            Some(LeaseVerdict::Refused) if held.left() < held.step.max(1) => Some(Err(held.why.clone())),
             _ if held.lent > 0 && held.left() > 0 => Some(Ok(())),
             _ => None,
         }

@@ -22,7 +22,7 @@ use crate::outbox::{Closed, Outbox};
 use book::{Book, Row};
 use hal_base::clock::Stopwatch;
 use hal_protocol::event::what::What;
-use hal_protocol::lease::{Cover, Lease, Verdict};
+use hal_protocol::lease::{Cover, Lease, LeaseVerdict};
 use hal_protocol::node::ProjectName;
 use hal_protocol::session::{Model, Session, SessionId, Tokens};
 use hal_rules::budget::used;
@@ -118,7 +118,7 @@ impl Leases {
     /// The supervisor has answered. What was not wanted any more when the answer came is given back.
     pub async fn heed(&self, answer: &Lease) {
         let is_known = self.change(|book| book.hear(answer));
-        if !is_known && answer.verdict == Verdict::Granted {
+        if !is_known && answer.verdict == LeaseVerdict::Granted {
             let _closed =
                 self.0.outbox.write(vec![book::ended(&answer.lease_id, answer.micros, 0, false)]).await;
         }

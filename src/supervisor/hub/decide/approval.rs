@@ -18,7 +18,7 @@ use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::session::{Activity, Ask, AskKind, Session, SessionId};
 use hal_protocol::who::Who;
 use hal_rules::alert::Seen;
-use hal_rules::approval::{self, Due, Verdict};
+use hal_rules::approval::{self, AnswerVerdict, Due};
 use hal_rules::command::Refused;
 use hal_store::kept::{OPEN, OVER};
 use hal_store::session::SessionRecord;
@@ -114,9 +114,9 @@ impl Work {
             request.args.insert("request_id".to_owned(), approval.request_id.clone().into());
         }
         match approval::judge(&approval, &reply) {
-            Verdict::First => Claim::First(Box::new(approval), reply),
-            Verdict::Same(given) => Claim::Same(self.command_of(&approval, &given, &request.args)),
-            Verdict::Late(why) => Claim::Late(format!("approval {}: {why}", approval.id)),
+            AnswerVerdict::First => Claim::First(Box::new(approval), reply),
+            AnswerVerdict::Same(given) => Claim::Same(self.command_of(&approval, &given, &request.args)),
+            AnswerVerdict::Late(why) => Claim::Late(format!("approval {}: {why}", approval.id)),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::hub::input::{From, NotAccepted};
 use crate::hub::view::View;
 use hal_base::clock::Time;
 use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use hal_protocol::frame::{Cancel, CommandAck, CommandResult, Stood, ToAgent};
+use hal_protocol::frame::{Cancel, Checkpoint, CommandAck, CommandResult, ToAgent};
 use hal_protocol::node::NodeId;
 use hal_protocol::who::Who;
 use hal_rules::command::{Refused, accept, conclude, frame, lapses, meaning};
@@ -50,7 +50,7 @@ pub(super) enum Happened {
     /// It is in another state.
     Changed(Command),
     /// It has stepped in, and this is where its session's directory stood.
-    Stood(Command, Stood),
+    Stood(Command, Checkpoint),
 }
 
 impl Work {

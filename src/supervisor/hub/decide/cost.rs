@@ -5,9 +5,9 @@ use hal_base::clock::Time;
 use hal_protocol::event::EventView;
 use hal_protocol::node::{NodeId, Project};
 use hal_protocol::session::{Session, SessionId};
-use hal_protocol::worth::Worth;
+use hal_protocol::worth::UsageCost;
 use hal_rules::budget::of_unknown;
-use hal_rules::ledger::{Before, Bill, Entry, Heard, Since, difference};
+use hal_rules::ledger::{Before, Bill, Entry, LedgerEvent, Since, difference};
 use hal_rules::price::micros;
 use hal_store::cost::{CostChange, CostRecord};
 use hal_store::kept::{LEDGER, SINCE};
@@ -33,12 +33,12 @@ impl Charge {
 impl Work {
     /// Adds to the ledger what an event has added to its session, which is as the event says already, and from then on
     /// as the ledger says. Gives what that is worth for budgets: tokens without a price count at one that is too high.
-    pub(super) fn charge(&mut self, session: &mut Session, heard: &Heard<'_>) -> Charge {
+    pub(super) fn charge(&mut self, session: &mut Session, heard: &LedgerEvent<'_>) -> Charge {
         if !heard.matters() {
             return Charge::default();
         }
         let since = self.looked_at_since(&session.node_id, session.project.as_str());
-        let (bill, entries, micros) = self.bill(session, &Heard { since, ..*heard });
+        let (bill, entries, micros) = self.bill(session, &LedgerEvent { since, ..*heard });
         for entry in &entries {
             self.enter(CostChange::at(row_of(session, entry), entry.gone, &entry.now));
         }
@@ -54,7 +54,7 @@ impl Work {
             return;
         };
         let session = &record.session;
-        let heard = Heard {
+        let heard = LedgerEvent {
             what: &event.what(),
             occurred: event.occurred_at,
             received: event.timestamp,
@@ -64,7 +64,7 @@ impl Work {
         };
         if heard.matters() {
             let since = self.looked_at_since(&session.node_id, session.project.as_str());
-            self.bill(session, &Heard { since, ..heard });
+            self.bill(session, &LedgerEvent { since, ..heard });
         }
     }
 
@@ -105,7 +105,7 @@ impl Work {
     }
 
     /// The bill of a session after an event, remembered, and what the event changes.
-    fn bill(&mut self, session: &Session, heard: &Heard<'_>) -> (Bill, Vec<Entry>, i64) {
+    fn bill(&mut self, session: &Session, heard: &LedgerEvent<'_>) -> (Bill, Vec<Entry>, i64) {
         let known = self.view.kept(LEDGER, session.id.as_str());
         let is_lost = self.view.is_unreadable(LEDGER, session.id.as_str());
         let begin = || if is_lost { Bill::begin_anew(&heard.before) } else { Bill::begin(&heard.before) };
@@ -122,7 +122,7 @@ impl Work {
 }
 
 /// What counts in budgets.
-fn worth(worth: &Worth, unknown_micros: u64) -> u64 {
+fn worth(worth: &UsageCost, unknown_micros: u64) -> u64 {
     micros(worth.picos).saturating_add(of_unknown(worth.unpriced, unknown_micros))
 }
 

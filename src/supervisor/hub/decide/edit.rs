@@ -12,10 +12,10 @@ use hal_base::clock::Time;
 use hal_protocol::alert::Alert;
 use hal_protocol::command::Command;
 use hal_rules::node::MAX_SEQ;
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::kept::{self, Kept};
 use hal_store::session::SessionRecord;
-use hal_store::sheet::edit::{Deed, Edit, Edits, OPERATOR};
+use hal_store::sqlite::edit::{Edit, EditAction, Edits, OPERATOR};
 
 impl Work {
     pub(super) fn edits(&mut self, edits: Edits, reply: oneshot::Sender<Result<(), String>>, at: Time) {
@@ -27,14 +27,14 @@ impl Work {
                 continue;
             }
             let result = match edit.kind {
-                Kind::Node => self.edit_node(&edit, at),
-                Kind::Session => self.edit_session(&edit),
-                Kind::Alert => self.edit_alert(&edit),
-                kind if Kind::KEPT.contains(&kind) => self.edit_state(&edit, at),
-                Kind::Command if self.view.stored.commands.contains_key(edit.key.as_str()) => {
+                RowKind::Node => self.edit_node(&edit, at),
+                RowKind::Session => self.edit_session(&edit),
+                RowKind::Alert => self.edit_alert(&edit),
+                kind if RowKind::KEPT.contains(&kind) => self.edit_state(&edit, at),
+                RowKind::Command if self.view.stored.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
-                Kind::Event if matches!(edit.deed, Deed::Add(_)) => match self.add_event(&edit) {
+                RowKind::Event if matches!(edit.deed, EditAction::Add(_)) => match self.add_event(&edit) {
                     Ok(()) => continue,
                     refused => refused,
                 },
@@ -69,12 +69,12 @@ impl Work {
     /// Writes a row again that is in memory. False when it is not.
     fn write_again(&mut self, edit: &Edit) -> bool {
         match edit.kind {
-            Kind::Node => {
+            RowKind::Node => {
                 let known = self.view.find_node(edit.key.as_str()).map(|state| state.record.clone());
                 self.batch.nodes.extend(known.map(|record| (edit.key.clone(), record)));
                 true
             }
-            Kind::Session => {
+            RowKind::Session => {
                 let known = self
                     .view
                     .stored
@@ -84,20 +84,20 @@ impl Work {
                 self.batch.sessions.extend(known.map(|record| (edit.key.clone(), record)));
                 true
             }
-            Kind::Command => {
+            RowKind::Command => {
                 let known =
                     self.view.stored.commands.get(edit.key.as_str()).map(|command| Command::clone(command));
                 let is_open = known.is_some();
                 self.batch.commands.extend(known.map(|command| (edit.key.clone(), command)));
                 is_open
             }
-            Kind::Alert => {
+            RowKind::Alert => {
                 let known =
                     edit.key.parse().ok().and_then(|id: u64| self.view.stored.alerts.get(&id).cloned());
                 self.batch.alerts.extend(known.map(|alert| (alert.id, Some(Alert::clone(&alert)))));
                 true
             }
-            kind if Kind::KEPT.contains(&kind) => {
+            kind if RowKind::KEPT.contains(&kind) => {
                 let known = self.kept_row(edit).map(|(name, kept)| (name, Some(kept)));
                 self.batch.state.extend(known);
                 true
@@ -116,7 +116,7 @@ impl Work {
                 self.view.remove_node(&known.record.id);
                 self.view.stored.gone_nodes.insert(known.record.id.clone(), known.record.clone());
                 self.batch.nodes.remove(edit.key.as_str());
-                self.batch.edits.gone.push((Kind::Node, edit.key.clone()));
+                self.batch.edits.gone.push((RowKind::Node, edit.key.clone()));
             }
             (None, None) => {}
             (Some(record), None)
@@ -143,7 +143,7 @@ impl Work {
                 self.view.stored.gone_sessions.insert(known.session.id.clone(), known.no);
                 self.forget_session(&known.session.id);
                 self.batch.sessions.remove(edit.key.as_str());
-                self.batch.edits.gone.push((Kind::Session, edit.key.clone()));
+                self.batch.edits.gone.push((RowKind::Session, edit.key.clone()));
             }
             (None, None) => {}
             (Some(record), None) => {
@@ -166,7 +166,7 @@ impl Work {
 
     fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
         let known = edit.key.parse().ok().and_then(|id: u64| self.view.stored.alerts.get(&id).cloned());
-        if matches!(edit.deed, Deed::Put(_) | Deed::Add(_)) {
+        if matches!(edit.deed, EditAction::Put(_) | EditAction::Add(_)) {
             return Err("alerts are raised by the supervisor alone".into());
         }
         match edit.of_alert(known.as_deref())? {
@@ -194,8 +194,8 @@ impl Work {
         self.put_state(name.clone(), kept);
         self.view.draw_from(&name);
         match kept::place(&name) {
-            (Kind::Halt, key) => self.halt_changed(key, OPERATOR, at),
-            (Kind::Budget, _) => self.renew_budgets(),
+            (RowKind::Halt, key) => self.halt_changed(key, OPERATOR, at),
+            (RowKind::Budget, _) => self.renew_budgets(),
             _ => {}
         }
     }
@@ -208,12 +208,12 @@ impl Work {
 
     /// It keeps its own time, so it is none of the events whose times run with their numbers.
     fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
-        let Deed::Add(columns) = &edit.deed else { return Ok(()) };
+        let EditAction::Add(columns) = &edit.deed else { return Ok(()) };
         let seq = self.view.stored.last_seq + 1;
         edit.of_event(seq)?;
         self.view.stored.last_seq = seq;
-        let (key, deed) = (seq.to_string(), Deed::Put(columns.clone()));
-        self.batch.edits.list.push(Edit { kind: Kind::Event, key, deed });
+        let (key, deed) = (seq.to_string(), EditAction::Put(columns.clone()));
+        self.batch.edits.list.push(Edit { kind: RowKind::Event, key, deed });
         self.batch.edits.renumbered.push(edit.key.clone());
         Ok(())
     }

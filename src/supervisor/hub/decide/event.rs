@@ -16,7 +16,7 @@ use hal_protocol::lease;
 use hal_protocol::node::{NodeId, Project};
 use hal_protocol::session::{Session, SessionId};
 use hal_rules as rules;
-use hal_rules::ledger::{Before, Heard};
+use hal_rules::ledger::{Before, LedgerEvent};
 use hal_store::session::SessionRecord;
 
 impl Work {
@@ -107,7 +107,7 @@ impl Work {
                 let session = &mut record.session;
                 self.apply(session, node, &what, event.occurred_at);
                 name_backend(session, projects);
-                let heard = Heard {
+                let heard = LedgerEvent {
                     what: &what,
                     occurred: event.occurred_at,
                     received: timestamp,

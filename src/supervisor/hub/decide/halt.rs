@@ -7,7 +7,7 @@ use super::stop::{HALTED, what_is_halted};
 use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
 use hal_protocol::command::Command;
-use hal_protocol::mark::Said;
+use hal_protocol::mark::Attribution;
 use hal_protocol::node::NodeId;
 use hal_rules::alert::Seen;
 use hal_store::kept::{HALT, HALT_ALL};
@@ -22,7 +22,7 @@ impl Work {
         if release {
             self.forget(HALT, key);
         } else {
-            let said = self.view.halt(key).unwrap_or(Said { by: by.clone(), at });
+            let said = self.view.halt(key).unwrap_or(Attribution { by: by.clone(), at });
             self.keep(HALT, key, &said, at);
         }
         self.halt_changed(key, by, at);

@@ -15,10 +15,10 @@ use super::command::object;
 use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Verb};
-use hal_protocol::frame::Stood;
+use hal_protocol::frame::Checkpoint;
 use hal_protocol::session::{Activity, Session, SessionId};
 use hal_protocol::who::Who;
-use hal_rules::handover::{Handover, Step, Stop};
+use hal_rules::handover::{Handover, RestartStep, Stop};
 use hal_rules::policy::facts::{Doing, Facts, is_done};
 use hal_store::kept::{HANDOVER, MARKS};
 use hal_store::session::SessionRecord;
@@ -57,7 +57,7 @@ impl Work {
         let prompt = command.args.get("prompt").and_then(Value::as_str).unwrap_or_default();
         let mut handover = Handover {
             command: command.id.clone(),
-            step: Step::Asked,
+            step: RestartStep::Asked,
             until: at,
             part: None,
             prompt: prompt.to_owned(),
@@ -92,11 +92,11 @@ impl Work {
             };
             let is_over = matches!(record.session.activity, Activity::Ended(_));
             match handover.step {
-                Step::Asked if is_over || self.has_written(&id, &handover, at) => {
+                RestartStep::Asked if is_over || self.has_written(&id, &handover, at) => {
                     self.end_old(&record, handover, at);
                 }
-                Step::Ending if is_over => self.start_new(&record, handover, at),
-                Step::Ending if !self.is_open(handover.part.as_ref()) && at >= handover.until => {
+                RestartStep::Ending if is_over => self.start_new(&record, handover, at),
+                RestartStep::Ending if !self.is_open(handover.part.as_ref()) && at >= handover.until => {
                     let why = format!(
                         "session {id} was killed, but is not known to have ended; no session continues its work"
                     );
@@ -125,7 +125,7 @@ impl Work {
         let facts: Facts =
             self.view.live.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
         handover.stop = Stop { message: facts.message, said: facts.said, commit: None };
-        (handover.step, handover.until) = (Step::Ending, at.plus(ENDING));
+        (handover.step, handover.until) = (RestartStep::Ending, at.plus(ENDING));
         match self.part(record, Verb::KillSession, json!({}), &handover, at) {
             Ok(command) => handover.part = Some(command.id),
             Err(why) => return self.end_handover(record, &handover, Err(why), at),
@@ -135,7 +135,7 @@ impl Work {
 
     fn start_new(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
         let session = &record.session;
-        handover.step = Step::Starting;
+        handover.step = RestartStep::Starting;
         let model = session.model.as_ref().map(|model| format!("{}/{}", model.provider, model.id));
         let args = json!({"prompt": first_words(session, &handover), "title": session.title, "model": model});
         match self.part(record, Verb::CreateSession, args, &handover, at) {
@@ -224,7 +224,7 @@ impl Work {
     }
 
     /// Where a session stood when a command of the supervisor's own stepped in.
-    pub(super) fn note_stood(&mut self, command: &Command, stood: &Stood, at: Time) {
+    pub(super) fn note_stood(&mut self, command: &Command, stood: &Checkpoint, at: Time) {
         let Some(id) = &command.session_id else { return };
         let Some(record) = self.view.stored.sessions.get(id).cloned() else { return };
         let message = self.view.live.watched.get(id).map(|watched| watched.facts.message.clone());

@@ -13,7 +13,7 @@ use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
 use hal_protocol::budget::dollars;
 use hal_protocol::frame::ToAgent;
-use hal_protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, Verdict};
+use hal_protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, LeaseVerdict};
 use hal_protocol::node::NodeId;
 use hal_protocol::session::{Session, SessionId};
 use hal_rules::alert::Seen;
@@ -64,14 +64,14 @@ impl Work {
         let has_begun = loan.lent > 0 || loan.used > 0;
         let first = if has_begun { 0 } else { first_step(ask, &self.view.settings.prices, at) };
         let judged = judge(&rooms, &asked, terms.lease_micros, first, has_begun);
-        if judged.verdict == Verdict::Granted {
+        if judged.verdict == LeaseVerdict::Granted {
             loan.lend(judged.more);
             loan.expires = at.plus(terms.lease_for);
             self.put_loan(loan.clone(), at);
         } else if known.is_some() {
             self.put_loan(loan.clone(), at);
         }
-        if judged.verdict == Verdict::Refused {
+        if judged.verdict == LeaseVerdict::Refused {
             self.tell_refused(&judged.budget, loan.session.as_ref(), at);
         }
         self.answer_lease(node, ask, &loan, judged);

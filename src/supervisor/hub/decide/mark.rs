@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Work;
 use hal_base::clock::Time;
 use hal_protocol::command::Command;
-use hal_protocol::mark::Said;
+use hal_protocol::mark::Attribution;
 use hal_protocol::session::SessionId;
 use hal_rules::stop::Cause;
 use hal_store::kept::MARKS;
@@ -26,7 +26,7 @@ impl Work {
         let (id, actor) = (&record.session.id, &command.actor);
         let mut marks = self.marks(id);
         if marks.paused.is_none() {
-            marks.paused = Some(Said { by: actor.clone(), at });
+            marks.paused = Some(Attribution { by: actor.clone(), at });
             self.keep(MARKS, id.as_str(), &marks, at);
             self.note_session(record, "session.paused", &json!({"by": actor}), at);
         }
@@ -64,7 +64,7 @@ impl Work {
         } else if record.session.activity.runs() {
             return Err(format!("session {id} is at work; end it first: halctl sessions kill {id}"));
         } else if marks.archived.is_none() {
-            marks.archived = Some(Said { by: command.actor.clone(), at });
+            marks.archived = Some(Attribution { by: command.actor.clone(), at });
         }
         self.keep_marks(id, &marks, at);
         Ok(String::new())

@@ -12,8 +12,8 @@ use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::node::NodeId;
 use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
-use hal_rules::notice::{Told, join, leave};
-use hal_rules::route::{Hold, NOTICE_UNDELIVERED, silence};
+use hal_rules::notice::{SentNotice, join, leave};
+use hal_rules::route::{NOTICE_UNDELIVERED, NoticeHold, silence};
 use hal_store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
 
 /// Notices in one queue, undelivered ones included; beyond it the oldest undelivered one is forgotten, or else the oldest.
@@ -84,7 +84,7 @@ impl Work {
         let mut begun = self.view.told(channel, &notice.subject).is_some();
         begun |= self.withdraw(channel, &notice.subject, at);
         if begun {
-            self.queue(channel, notice, Hold::default(), group, at);
+            self.queue(channel, notice, NoticeHold::default(), group, at);
         }
     }
 
@@ -106,7 +106,7 @@ impl Work {
     }
 
     /// What was not sent yet about the same is said as it is now, at the time it would have been. False: there is nothing.
-    fn renew(&mut self, channel: &str, notice: &Notice, hold: &Hold, at: Time) -> bool {
+    fn renew(&mut self, channel: &str, notice: &Notice, hold: &NoticeHold, at: Time) -> bool {
         let is_unsent = |row: &Queued| row.state == NoticeState::Waiting && row.tries == 0;
         let known = self.view.queue(channel).find(|row| is_unsent(row) && row.is_about(&notice.subject));
         let Some(known) = known else { return false };
@@ -122,7 +122,7 @@ impl Work {
     }
 
     /// Puts a notice into a queue; one of the same name that waits there takes it in.
-    fn queue(&mut self, channel: &str, notice: &Notice, hold: Hold, group: Duration, at: Time) {
+    fn queue(&mut self, channel: &str, notice: &Notice, hold: NoticeHold, group: Duration, at: Time) {
         if notice.kind.is_first() && self.renew(channel, notice, &hold, at) {
             return;
         }
@@ -267,7 +267,7 @@ impl Work {
             let place = format!("{}/{subject}", row.channel);
             match row.notice.kind {
                 NoticeKind::Raised | NoticeKind::Asked => {
-                    self.keep(TOLD, &place, &Told { reference: reference.clone(), at }, at);
+                    self.keep(TOLD, &place, &SentNotice { reference: reference.clone(), at }, at);
                 }
                 NoticeKind::Resolved | NoticeKind::Answered => self.forget(TOLD, &place),
                 NoticeKind::Acknowledged | NoticeKind::Digest | NoticeKind::Test => {}

@@ -19,7 +19,7 @@ use hal_protocol::who::Who;
 use hal_rules::alert::Seen;
 use hal_rules::policy::facts::{Doing, Facts};
 use hal_rules::policy::settings::Act;
-use hal_rules::policy::{Beside, Decision, Memories, Memory, Name, Step, Subject, look, remember};
+use hal_rules::policy::{Beside, Decision, Memories, Memory, Name, PolicyAction, Subject, look, remember};
 use hal_store::kept::{FACTS, MEMORY};
 use hal_store::session::SessionRecord;
 
@@ -88,7 +88,7 @@ impl Work {
     }
 
     /// What a policy has decided: the event, the memory and the command belong to one transaction.
-    fn step_in(&mut self, record: &SessionRecord, facts: &Facts, step: &Step, at: Time) {
+    fn step_in(&mut self, record: &SessionRecord, facts: &Facts, step: &PolicyAction, at: Time) {
         let id = &record.session.id;
         let asked = (!step.dry_run).then(|| self.ask_for(id, step, at));
         let (command, refused) = match asked {
@@ -113,7 +113,7 @@ impl Work {
         }
     }
 
-    fn ask_for(&mut self, id: &SessionId, step: &Step, at: Time) -> Result<Command, NotAccepted> {
+    fn ask_for(&mut self, id: &SessionId, step: &PolicyAction, at: Time) -> Result<Command, NotAccepted> {
         let (verb, args) = match step.act {
             Act::Prompt => (Verb::PromptSession, json!({"message": step.message, "note_stood": true})),
             Act::Abort => (Verb::AbortSession, json!({})),

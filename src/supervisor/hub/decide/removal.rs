@@ -13,12 +13,12 @@ use hal_base::clock::Time;
 use hal_base::nearest::no_such;
 use hal_protocol::command::{Command, CommandState};
 use hal_protocol::frame::Hello;
-use hal_protocol::mark::Said;
+use hal_protocol::mark::Attribution;
 use hal_protocol::node::{Node, NodeId};
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
 use hal_rules::command::Refused;
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::node::NodeRecord;
 
 /// What lasts about a node that is not there, and is over when nobody expects it any more.
@@ -64,7 +64,7 @@ impl Work {
         for session in &sessions {
             let mut marks = self.marks(session);
             if marks.archived.is_none() {
-                marks.archived = Some(Said { by: actor.to_owned(), at });
+                marks.archived = Some(Attribution { by: actor.to_owned(), at });
                 self.keep_marks(session, &marks, at);
             }
         }
@@ -74,7 +74,7 @@ impl Work {
         self.view.remove_node(name);
         self.view.stored.gone_nodes.insert(name.clone(), record.clone());
         self.batch.nodes.remove(name.as_str());
-        self.batch.edits.gone.push((Kind::Node, name.to_string()));
+        self.batch.edits.gone.push((RowKind::Node, name.to_string()));
     }
 
     fn end_commands_of(&mut self, name: &NodeId, actor: &str, at: Time) {

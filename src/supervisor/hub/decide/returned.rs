@@ -9,14 +9,14 @@ use hal_base::clock::Time;
 use hal_protocol::event::EventView;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::cost::CostChange;
-use hal_store::mirror::bring::Portion;
+use hal_store::mirror::restore::Portion;
 use hal_store::returned;
 use hal_store::session::SessionRecord;
-use hal_store::sheet::edit::{Deed, Edit};
-use hal_store::sheet::line;
-use hal_store::sheet::schema::Table;
+use hal_store::sqlite::edit::{Edit, EditAction};
+use hal_store::sqlite::schema::Table;
+use hal_store::sqlite::sql_row;
 
 /// What the audit log calls it.
 const ACTION: &str = "store merge";
@@ -81,8 +81,8 @@ impl Work {
             self.batch.returned.push(name);
         }
         if self.free.remove(&event.seq) {
-            let deed = Deed::Put(Table::of(Kind::Event).named_line(line::of_event(&event)));
-            self.batch.moved.list.push(Edit { kind: Kind::Event, key: event.seq.to_string(), deed });
+            let deed = EditAction::Put(Table::of(RowKind::Event).named_row(sql_row::of_event(&event)));
+            self.batch.moved.list.push(Edit { kind: RowKind::Event, key: event.seq.to_string(), deed });
             (self.batch.moved.by, self.batch.moved.at) = (Some(ACTION), at);
             return;
         }

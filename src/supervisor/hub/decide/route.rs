@@ -10,7 +10,7 @@ use hal_protocol::event::form::sentence_of;
 use hal_protocol::session::Session;
 use hal_rules::alert::Seen;
 use hal_rules::route::facts::{EventFacts, Facts};
-use hal_rules::route::{Route, Verdict};
+use hal_rules::route::{Route, RouteMatch};
 
 /// Events that come of alerts and notices make no alerts: they would never end.
 const OURS: [&str; 2] = ["alert.", "notice."];
@@ -33,7 +33,7 @@ impl Work {
         let routes: Vec<&Route> = places.into_iter().map(|place| &routing.routes[place]).collect();
         let asks = |noun: &str| routes.iter().any(|route| route.matcher.asks(noun));
         let facts = self.view.facts_of_event(event, session, &asks, at);
-        for route in routes.iter().filter(|route| route.verdict(&facts) == Verdict::Fits) {
+        for route in routes.iter().filter(|route| route.verdict(&facts) == RouteMatch::Fits) {
             let text = sentence(route, event);
             let about = route.about(event.node_id.as_str(), &event.session_id, &event.project);
             let (name, severity) = (&route.alert(), route.severity);

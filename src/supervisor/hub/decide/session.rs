@@ -13,7 +13,7 @@ use hal_protocol::mark::Marks;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
 use hal_rules::command::public_id;
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::kept::{FACTS, HANDOVER, MARKS, MEMORY, STOPPING};
 use hal_store::session::SessionRecord;
 use hal_store::state;
@@ -40,7 +40,7 @@ impl Work {
             self.asking.insert(record.session.id.clone());
         }
         let id = record.session.id.to_string();
-        self.batch.edits.is_back(Kind::Session, &id);
+        self.batch.edits.is_back(RowKind::Session, &id);
         if !record.session.activity.runs() && self.view.is_kept(STOPPING, &id) {
             self.forget(STOPPING, &id);
             self.stirred = true;

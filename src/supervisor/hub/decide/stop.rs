@@ -279,7 +279,7 @@ impl Work {
 
     /// The alert of each halt says how it stands.
     fn tell_halts(&mut self, at: Time) {
-        let halts: Vec<(String, hal_protocol::mark::Said)> =
+        let halts: Vec<(String, hal_protocol::mark::Attribution)> =
             self.view.halts().map(|(key, said)| (key.to_owned(), said)).collect();
         for (key, said) in halts {
             let project = if key == HALT_ALL { "" } else { key.as_str() };
@@ -289,7 +289,7 @@ impl Work {
     }
 
     /// How a halt stands.
-    pub(super) fn halt_text(&self, project: &str, said: &hal_protocol::mark::Said) -> String {
+    pub(super) fn halt_text(&self, project: &str, said: &hal_protocol::mark::Attribution) -> String {
         let stands = match self.running_in(project).count() {
             0 => "no turn runs or begins".to_owned(),
             1 => "nothing new begins, and 1 turn has not stopped yet".to_owned(),

@@ -13,16 +13,16 @@ use hal_base::clock::{Reading, Time};
 use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use hal_protocol::event::{Event, EventView, raw};
 use hal_protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
-use hal_protocol::mark::{Marks, Said};
+use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::node::Project;
 use hal_protocol::session::{Activity, Session, Status};
 use hal_protocol::who::Who;
 use hal_rules::command::local_id;
 use hal_rules::node::Liveness;
-use hal_store::change::Kind;
+use hal_store::change::RowKind;
 use hal_store::hub::Loaded;
 use hal_store::kept::{HALT, MARKS};
-use hal_store::sheet::edit::{Deed, Edit, Edits};
+use hal_store::sqlite::edit::{Edit, EditAction, Edits};
 
 const LIVENESS: Liveness = Liveness { interval: std::time::Duration::from_secs(10), missed: 3 };
 
@@ -680,7 +680,7 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
     stage.connect("a", 1, 0).unwrap();
     stage.say("n", 1, "s", "x", 1, &json!({}));
     let (reply, _) = oneshot::channel();
-    let gone = Edit { kind: Kind::Session, key: "s".into(), deed: Deed::Drop };
+    let gone = Edit { kind: RowKind::Session, key: "s".into(), deed: EditAction::Drop };
     let event = Event {
         seq: 2,
         id: "n-2".into(),
@@ -701,11 +701,11 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
 fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
     let mut stage = Stage::new();
     let _greeted = stage.connect("a", 0, 0);
-    let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: Deed::Put(Vec::new()) };
-    let list = vec![edit(Kind::Node, "n"), edit(Kind::Cost, "c"), edit(Kind::Session, "unknown")];
+    let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: EditAction::Put(Vec::new()) };
+    let list = vec![edit(RowKind::Node, "n"), edit(RowKind::Cost, "c"), edit(RowKind::Session, "unknown")];
     let batch = stage.play(vec![Input::Move { by: "scrub", list, reply: oneshot::channel().0 }]);
     assert_eq!(batch.nodes["n"], *stage.view.find_node("n").unwrap().record);
-    assert_eq!(batch.moved.list, [edit(Kind::Cost, "c")]);
+    assert_eq!(batch.moved.list, [edit(RowKind::Cost, "c")]);
     assert!(batch.sessions.is_empty());
 }
 
@@ -713,22 +713,22 @@ fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
 fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     let mut stage = Stage::new();
     let mut work = Work::on(&stage.view);
-    let said = |by: &str| Said { by: by.into(), at: Time(1) };
+    let said = |by: &str| Attribution { by: by.into(), at: Time(1) };
     work.keep(HALT, "shop", &said("ada"), Time(1));
     work.keep(HALT, "site", &said("bob"), Time(1));
     work.keep(MARKS, "x", &Marks { paused: Some(said("ada")), ..Marks::default() }, Time(1));
     assert_eq!(work.batch.state.len(), 3);
     stage.view = work.view;
-    let halts = |stage: &Stage| -> Vec<(String, Said)> {
-        stage.view.all_kept(HALT).map(|(key, said)| (key.to_owned(), Said::clone(said))).collect()
+    let halts = |stage: &Stage| -> Vec<(String, Attribution)> {
+        stage.view.all_kept(HALT).map(|(key, said)| (key.to_owned(), Attribution::clone(said))).collect()
     };
     assert_eq!(halts(&stage), [("shop".into(), said("ada")), ("site".into(), said("bob"))]);
     assert_eq!(stage.view.kept(HALT, "site"), Some(said("bob")));
-    let edit = |key: &str, deed| Edit { kind: Kind::State, key: key.into(), deed };
-    let set = |data: &str| Deed::Set(vec![("data".into(), data.to_owned().into())]);
+    let edit = |key: &str, deed| Edit { kind: RowKind::State, key: key.into(), deed };
+    let set = |data: &str| EditAction::Set(vec![("data".into(), data.to_owned().into())]);
     let eve = r#"{"by":"eve","at":"1970-01-01T00:00:00.001Z"}"#;
     let list = vec![
-        edit("halt/site", Deed::Drop),
+        edit("halt/site", EditAction::Drop),
         edit("halt/shop", set(eve)),
         edit("session.marks/x", set("no JSON")),
     ];

@@ -14,8 +14,8 @@ use hal_protocol::node::NodeId;
 use hal_protocol::session::Session;
 use hal_protocol::who::Who;
 use hal_store::audit::AuditRecord;
-use hal_store::change::Kind;
-use hal_store::kept::{Kept, Kind as StateKind};
+use hal_store::change::RowKind;
+use hal_store::kept::{Kept, StateKind};
 use hal_store::state;
 
 /// Bytes of events that all agents together may have on their way unacknowledged.
@@ -37,7 +37,7 @@ impl Work {
     /// Puts a node in place of what was known of it, and into the batch.
     pub(super) fn put_node(&mut self, state: NodeState) {
         let id = state.record.id.to_string();
-        self.batch.edits.is_back(Kind::Node, &id);
+        self.batch.edits.is_back(RowKind::Node, &id);
         self.batch.nodes.insert(id, state.record.clone());
         self.view.put_node(state);
     }

@@ -61,9 +61,9 @@ fn a_row_of_any_kind_that_cannot_be_read_stays_and_is_an_alert_that_names_it() {
             assert_eq!(alerts(&stage).len(), 1, "{name} is told once");
             // A person puts it right.
             let edit = Edit {
-                kind: Kind::State,
+                kind: RowKind::State,
                 key: name.into(),
-                deed: Deed::Set(vec![("data".into(), data.to_owned().into())]),
+                deed: EditAction::Set(vec![("data".into(), data.to_owned().into())]),
             };
             let edits = Edits { list: vec![edit], done: 1 };
             stage.play(vec![Input::Edits { edits, reply: oneshot::channel().0 }]);

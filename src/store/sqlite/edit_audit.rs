@@ -1,4 +1,4 @@
-//! What the audit log says of edits: those alike together.
+//! Audit records of edits: those alike are one record.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use serde_json::json;
 
 use super::schema::Table;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use hal_base::clock::Time;
 use hal_protocol::who::Who;
 
 /// What came of one edit.
 #[derive(Debug)]
 pub struct Outcome {
-    pub(super) kind: Kind,
+    pub(super) kind: RowKind,
     pub(super) key: String,
     pub(super) word: &'static str,
     pub(super) refused: Option<String>,
@@ -21,15 +21,15 @@ pub struct Outcome {
 
 /// Edits of one kind in one table, told together.
 #[derive(Default)]
-pub(super) struct Told(BTreeMap<Alike, Rows>);
+pub(super) struct EditAudit(BTreeMap<Alike, Rows>);
 
 /// Table, what was done, why not.
-type Alike = (Kind, &'static str, Option<String>);
+type Alike = (RowKind, &'static str, Option<String>);
 
 /// The first row, the last one, how many.
 type Rows = (String, String, u64);
 
-impl Told {
+impl EditAudit {
     /// Adds what came of one edit.
     pub(super) fn add(&mut self, outcome: &Outcome) {
         let of = (outcome.kind, outcome.word, outcome.refused.clone());

@@ -1,4 +1,4 @@
-//! Stores that were set aside beside the present one, opened for reading only.
+//! Quarantined stores, which were set aside beside the present one: listed, and opened for reading only.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Times as SQLite's own functions write them: `YYYY-MM-DD HH:MM:SS.SSS` in UTC, comparable as text.
+//! Timestamps as SQLite's own functions write them: `YYYY-MM-DD HH:MM:SS.SSS` in UTC, comparable as text.
 
 use hal_base::clock::Time;
 

@@ -1,4 +1,4 @@
-//! Making a store from a mirror: every row, exactly.
+//! Imports a store from a mirror: every row, exactly.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -8,19 +8,19 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 
 use super::apply::Standing;
-use super::level::LastEvents;
 use super::ops;
+use super::reconcile::LastEvents;
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
 use crate::hub::Store;
 use crate::kept;
 use crate::node::NodeRow;
 use crate::session::SessionRow;
-use crate::sheet::line::{self, Fields, Line};
-use crate::sheet::schema::Table;
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row::{self, Fields, SqlRow};
 use crate::state::StateRecord;
 use crate::tables::{
     ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
@@ -35,7 +35,7 @@ const STEP: usize = 20_000;
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Adopted {
+pub struct Imported {
     /// Events that are in the new store.
     pub events: u64,
     /// The last one's number.
@@ -48,15 +48,15 @@ pub struct Adopted {
 
 /// Makes a new store at a path from the mirror behind a connection. The store gets a name of its own: a cursor into
 /// what was here before means nothing in it.
-pub fn adopt(
+pub fn import(
     connection: &Connection,
     standing: &Standing,
     path: &Path,
     progress: &Progress,
-) -> Result<Adopted, StoreError> {
+) -> Result<Imported, StoreError> {
     progress.expect(standing.events());
     let store = Store::open_draft(path)?;
-    let mut adopted = Adopted::default();
+    let mut adopted = Imported::default();
     let mut numbers = BTreeMap::new();
     let committed = committed(connection)?;
     store.transaction(|txn| {
@@ -68,24 +68,25 @@ pub fn adopt(
     loop {
         let mut read = 0;
         store.transaction(|txn| {
-            let sql = Table::of(Kind::Event).select_sql(connection, "WHERE seq > ? ORDER BY seq LIMIT ?")?;
+            let sql =
+                Table::of(RowKind::Event).select_sql(connection, "WHERE seq > ? ORDER BY seq LIMIT ?")?;
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(rusqlite::params![adopted.last.cast_signed(), STEP as i64])?;
             let (mut index, mut back) = (Vec::new(), Vec::new());
             let mut events = txn.open_table(EVENTS)?;
             while let Some(found) = rows.next()? {
                 read += 1;
-                let line = line::cells(found, Table::of(Kind::Event))?;
+                let line = sql_row::cells(found, Table::of(RowKind::Event))?;
                 let Cell::Integer(seq) = line[0] else { continue };
                 adopted.last = seq.cast_unsigned();
-                let fields = line::read(Table::of(Kind::Event), &line);
+                let fields = sql_row::read(Table::of(RowKind::Event), &line);
                 let Some(event) =
-                    adopted.sense("events", &line[0], fields.and_then(|f| line::event(adopted.last, f)))
+                    adopted.sense("events", &line[0], fields.and_then(|f| sql_row::event(adopted.last, f)))
                 else {
                     continue;
                 };
                 events.insert(event.seq, event::seal(&event).as_slice())?;
-                said.see(&event);
+                said.record(&event);
                 index.extend(numbers.get(&event.session_id).map(|no| (*no, event.seq)));
                 // What stands out of order, or beyond what its node is known to have said, came back from elsewhere.
                 let is_late = event.timestamp < last_time;
@@ -122,8 +123,8 @@ pub fn adopt(
 /// Up to which number each node's events are committed.
 fn committed(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut found = BTreeMap::new();
-    each(connection, Kind::Node, &mut Adopted::default(), |key, fields| {
-        Ok(line::row::<NodeRow>(fields).map(|row| {
+    each(connection, RowKind::Node, &mut Imported::default(), |key, fields| {
+        Ok(sql_row::row::<NodeRow>(fields).map(|row| {
             let node = row.into_record(key);
             // An earlier journal of it may have stood higher.
             let most = node.past.iter().map(|past| past.committed).max().unwrap_or(0);
@@ -133,7 +134,7 @@ fn committed(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreErro
     Ok(found)
 }
 
-impl Adopted {
+impl Imported {
     /// A row that made sense, or a note of one that did not.
     fn sense<R>(&mut self, table: &str, key: &Cell, row: Result<R, String>) -> Option<R> {
         match row {
@@ -150,7 +151,7 @@ impl Adopted {
 fn numbers_of(
     txn: &WriteTransaction,
     standing: &Standing,
-    adopted: &Adopted,
+    adopted: &Imported,
     last_time: Time,
     disordered: bool,
     noted: u64,
@@ -193,14 +194,14 @@ fn identity(standing: &Standing) -> String {
 /// Shows the key and the fields of every row of a table.
 fn each(
     connection: &Connection,
-    kind: Kind,
-    adopted: &mut Adopted,
+    kind: RowKind,
+    adopted: &mut Imported,
     mut see: impl FnMut(&str, Fields) -> Result<Result<(), String>, StoreError>,
 ) -> Result<(), StoreError> {
     let table = Table::of(kind);
     lines(connection, kind, |line| {
-        let Some(key) = line::key(&line[0]) else { return Ok(()) };
-        let seen = match line::read(table, line) {
+        let Some(key) = sql_row::key(&line[0]) else { return Ok(()) };
+        let seen = match sql_row::read(table, line) {
             Ok(fields) => see(&key, fields)?,
             Err(why) => Err(why),
         };
@@ -212,8 +213,8 @@ fn each(
 /// Shows every line of a table.
 fn lines(
     connection: &Connection,
-    kind: Kind,
-    mut see: impl FnMut(&Line) -> Result<(), StoreError>,
+    kind: RowKind,
+    mut see: impl FnMut(&SqlRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let table = Table::of(kind);
     // A backup of an earlier day may not have it.
@@ -223,7 +224,7 @@ fn lines(
     let mut statement = connection.prepare(&table.select_sql(connection, "")?)?;
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
-        see(&line::cells(found, table)?)?;
+        see(&sql_row::cells(found, table)?)?;
     }
     Ok(())
 }
@@ -233,30 +234,30 @@ fn small(
     connection: &Connection,
     txn: &WriteTransaction,
     numbers: &mut BTreeMap<String, u32>,
-    adopted: &mut Adopted,
+    adopted: &mut Imported,
 ) -> Result<(), StoreError> {
     sessions(connection, txn, numbers, adopted)?;
-    each(connection, Kind::Node, adopted, |key, fields| {
+    each(connection, RowKind::Node, adopted, |key, fields| {
         sealed::<NodeRow>(key, fields, |bytes| put(txn, NODES, key, bytes))
     })?;
-    each(connection, Kind::Cost, adopted, |key, fields| {
+    each(connection, RowKind::Cost, adopted, |key, fields| {
         sealed::<CostRecord>(key, fields, |bytes| put(txn, COSTS, key, bytes))
     })?;
-    each(connection, Kind::Audit, adopted, |key, fields| {
+    each(connection, RowKind::Audit, adopted, |key, fields| {
         let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         let mut meta = txn.open_table(META)?;
         let last = meta.get("last_audit")?.map_or(0, |last| last.value());
         meta.insert("last_audit", last.max(seq))?;
-        let record = match line::row::<AuditRecord>(fields) {
+        let record = match sql_row::row::<AuditRecord>(fields) {
             Ok(record) => record,
             Err(why) => return Ok(Err(why)),
         };
         txn.open_table(AUDIT)?.insert(seq, record.seal(seq).as_slice())?;
         Ok(Ok(()))
     })?;
-    each(connection, Kind::Alert, adopted, |key, fields| {
+    each(connection, RowKind::Alert, adopted, |key, fields| {
         let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
-        let alert = match line::row::<AlertRow>(fields) {
+        let alert = match sql_row::row::<AlertRow>(fields) {
             Ok(row) => row,
             Err(why) => return Ok(Err(why)),
         };
@@ -266,18 +267,18 @@ fn small(
         txn.open_table(ALERTS)?.insert(id, row::seal(&alert, id).as_slice())?;
         Ok(Ok(()))
     })?;
-    for kind in Kind::KEPT {
+    for kind in RowKind::KEPT {
         lines(connection, kind, |line| {
-            let Some(key) = line::key(&line[0]) else { return Ok(()) };
-            let said = line::read(Table::of(kind), line).and_then(|fields| line::state(kind, fields));
+            let Some(key) = sql_row::key(&line[0]) else { return Ok(()) };
+            let said = sql_row::read(Table::of(kind), line).and_then(|fields| sql_row::state(kind, fields));
             // Should it be a halt or a limit, it holds though it cannot be read: it is never left out.
             let record = said.unwrap_or_else(|why| StateRecord { data: why, ..StateRecord::default() });
             let name = kept::name_in(kind, &key, &record);
             put(txn, STATE, &name, &row::seal(&record, &name))
         })?;
     }
-    each(connection, Kind::Command, adopted, |key, fields| {
-        let command = match line::row::<CommandRow>(fields) {
+    each(connection, RowKind::Command, adopted, |key, fields| {
+        let command = match sql_row::row::<CommandRow>(fields) {
             Ok(row) => row,
             Err(why) => return Ok(Err(why)),
         };
@@ -296,7 +297,7 @@ fn sealed<R: row::Row>(
     fields: Fields,
     write: impl FnOnce(&[u8]) -> Result<(), StoreError>,
 ) -> Result<Result<(), String>, StoreError> {
-    match line::row::<R>(fields) {
+    match sql_row::row::<R>(fields) {
         Ok(row) => write(&row::seal(&row, key)).map(Ok),
         Err(why) => Ok(Err(why)),
     }
@@ -317,11 +318,11 @@ fn sessions(
     connection: &Connection,
     txn: &WriteTransaction,
     numbers: &mut BTreeMap<String, u32>,
-    adopted: &mut Adopted,
+    adopted: &mut Imported,
 ) -> Result<(), StoreError> {
     let mut all = Vec::new();
-    each(connection, Kind::Session, adopted, |key, fields| {
-        Ok(line::row::<SessionRow>(fields).map(|row| all.push(row.into_record(key))))
+    each(connection, RowKind::Session, adopted, |key, fields| {
+        Ok(sql_row::row::<SessionRow>(fields).map(|row| all.push(row.into_record(key))))
     })?;
     let mut next = all.iter().map(|record| record.no).max().unwrap_or(0);
     let mut taken = HashSet::new();

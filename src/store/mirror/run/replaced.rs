@@ -1,15 +1,15 @@
-//! When another file lies there, or another store is in place: what of the one before is kept, and how to go on.
+//! Replaced files: when another file or store is in place, what of the one before is kept, and how to go on.
 
 use rusqlite::Connection;
 
 use super::Runner;
 use crate::StoreError;
 use crate::mirror::apply::{Given, Standing};
-use crate::mirror::classify::{self, Found, check};
+use crate::mirror::classify::{self, FoundMirror, check};
 use crate::mirror::file::{remove_sides, side};
 use crate::mirror::start::{First, make_from, make_way, newer_events, set_aside};
 use crate::mirror::{ops, salvage};
-use crate::sheet::schema;
+use crate::sqlite::schema;
 use hal_base::cause::chain;
 use hal_base::clock::Stopwatch;
 use hal_base::progress::Progress;
@@ -75,7 +75,7 @@ impl Runner {
     /// the one before made no sense with it.
     pub(super) fn is_of_another_time(&self) -> bool {
         let is_other = |found: &Standing| found.store_id != self.store_id || found.epoch < self.whole;
-        matches!(classify::look(&self.path), Found::Mirror(found) if is_other(&found))
+        matches!(classify::look(&self.path), FoundMirror::Mirror(found) if is_other(&found))
     }
 
     /// Closes the file.
@@ -116,13 +116,13 @@ impl Runner {
     pub(super) fn restore(&mut self, found: &Standing) -> Result<(), StoreError> {
         remove_sides(&self.path);
         if let Some(what) = classify::unsound(&self.path) {
-            make_way(&self.path, &Found::Corrupt(what))?;
+            make_way(&self.path, &FoundMirror::Corrupt(what))?;
             return self.begin(First::Build);
         }
         let newer = newer_events(&self.store, found.last.0.max(found.event))?;
         let fresh = side(self.store.path(), ".new");
         make_from(&self.path, found, &fresh, &Progress::default())?;
-        self.store_id = self.desk.replace(fresh).map_err(StoreError::Refused)?;
+        self.store_id = self.host.replace(fresh).map_err(StoreError::Refused)?;
         tracing::warn!(
             newer_events = newer,
             "supervisor.db was restored while the supervisor runs: the store is rebuilt from it"
@@ -140,7 +140,7 @@ impl Runner {
             return Err(StoreError::Damaged { table: "supervisor.db", key: "*".into(), why });
         }
         self.take_noted(&connection, found.given())?;
-        salvage::take_over(&connection, &self.store, found, &*self.desk)?;
+        salvage::take_over(&connection, &self.store, found, &*self.host)?;
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl Runner {
             let done = self.store.read()?.meta("mirror_oplog")?;
             let noted = ops::read(connection, done, given)?;
             for portion in noted.portions {
-                self.desk.take(portion).map_err(StoreError::Refused)?;
+                self.host.take(portion).map_err(StoreError::Refused)?;
             }
             if !noted.more {
                 return Ok(());

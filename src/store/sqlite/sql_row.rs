@@ -1,4 +1,4 @@
-//! One row of the store as one line of the mirror, and back: nothing is lost on the way.
+//! Rows of the mirror: turns a row of the store into one of SQLite, and back; nothing is lost on the way.
 //!
 //! A row is taken as its named fields. Those that have a column of their own leave; the rest goes into `extra` as
 //! JSON. Backwards, `extra` (or a blank row) is filled with what the columns say. A column that follows from several
@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::moment;
 use super::schema::{Column, Holds, Table};
+use super::timestamp;
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::cost::CostRecord;
 use crate::node::{NodeRecord, NodeRow};
 use crate::session::{SessionRecord, SessionRow};
@@ -35,7 +35,7 @@ const TOO_MANY: f64 = 1e18;
 const UNREAD: &str = "unread";
 
 /// The values of a line, in the order of its table's columns.
-pub type Line = Vec<Cell>;
+pub type SqlRow = Vec<Cell>;
 
 /// A row's fields by name.
 pub type Fields = Map<String, Value>;
@@ -64,7 +64,7 @@ pub fn size(cell: &Cell) -> usize {
 }
 
 /// A whole line of a table.
-pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Line> {
+pub fn cells(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<SqlRow> {
     (0..table.columns.len()).map(|at| cell(row, at)).collect()
 }
 
@@ -78,7 +78,7 @@ pub fn key(cell: &Cell) -> Option<String> {
 }
 
 /// A line of events.
-pub fn of_event(event: &EventView) -> Line {
+pub fn of_event(event: &EventView) -> SqlRow {
     vec![
         whole(event.seq),
         text(&event.id),
@@ -86,9 +86,9 @@ pub fn of_event(event: &EventView) -> Line {
         text(event.node_id.as_str()),
         text(&event.kind),
         text(event.data.get()),
-        Cell::Text(moment::text(event.timestamp)),
+        Cell::Text(timestamp::text(event.timestamp)),
         Cell::Integer(event.timestamp.0.saturating_mul(1000)),
-        Cell::Text(moment::text(event.occurred_at)),
+        Cell::Text(timestamp::text(event.occurred_at)),
         text(&event.project),
         whole(event.node_seq),
         Cell::Null,
@@ -96,31 +96,31 @@ pub fn of_event(event: &EventView) -> Line {
 }
 
 /// A line of a row of which every column is a field.
-pub fn of(kind: Kind, key: &str, row: &impl Serialize) -> Line {
+pub fn of(kind: RowKind, key: &str, row: &impl Serialize) -> SqlRow {
     of_fields(kind, key, fields(row), &[])
 }
 
 /// A line of sessions. `known` is the word for what it does, `shown` the same with its node's absence counted in.
-pub fn of_session(record: &SessionRecord, known: &str, shown: &str) -> Line {
+pub fn of_session(record: &SessionRecord, known: &str, shown: &str) -> SqlRow {
     let mut row = fields(&SessionRow::from(record));
     row.insert("status".into(), known.into());
-    of_fields(Kind::Session, record.session.id.as_str(), row, &[("status", text(shown))])
+    of_fields(RowKind::Session, record.session.id.as_str(), row, &[("status", text(shown))])
 }
 
 /// A line of nodes, with its status word and when it was last heard of, which is seldom worth a write to the store.
-pub fn of_node(record: &NodeRecord, status: &str, heard: Time) -> Line {
-    let heard = Cell::Text(moment::text(heard));
+pub fn of_node(record: &NodeRecord, status: &str, heard: Time) -> SqlRow {
+    let heard = Cell::Text(timestamp::text(heard));
     let shown = [("status", text(status)), ("last_heartbeat", heard.clone()), ("timestamp", heard)];
-    of_fields(Kind::Node, record.id.as_str(), fields(&NodeRow::from(record)), &shown)
+    of_fields(RowKind::Node, record.id.as_str(), fields(&NodeRow::from(record)), &shown)
 }
 
 /// A line of what the supervisor keeps for itself.
-pub fn of_state(kind: Kind, key: &str, record: &StateRecord) -> Line {
+pub fn of_state(kind: RowKind, key: &str, record: &StateRecord) -> SqlRow {
     of_fields(kind, key, state_fields(kind, record), &[])
 }
 
 /// A line: some cells are given, each other one takes its field away, and the rest of the fields is `extra`.
-fn of_fields(kind: Kind, key: &str, mut rest: Fields, given: &[(&str, Cell)]) -> Line {
+fn of_fields(kind: RowKind, key: &str, mut rest: Fields, given: &[(&str, Cell)]) -> SqlRow {
     let cell = |column: &Column| {
         let given = given.iter().find(|(name, _)| *name == column.name);
         given.map_or_else(|| cell_of(column, key, &mut rest), |(_, cell)| cell.clone())
@@ -146,10 +146,10 @@ fn cell_of(column: &Column, key: &str, rest: &mut Fields) -> Cell {
         }
         Holds::Moment | Holds::MaybeMoment => {
             let at = rest.remove(field).and_then(|at| at.as_i64()).unwrap_or_default();
-            Cell::Text(moment::text(Time(at)))
+            Cell::Text(timestamp::text(Time(at)))
         }
         Holds::Stamp => said(rest.remove(field).as_ref())
-            .map_or(Cell::Null, |said| Cell::Text(Time::parse(&said).map_or(said, moment::text))),
+            .map_or(Cell::Null, |said| Cell::Text(Time::parse(&said).map_or(said, timestamp::text))),
         Holds::Json => rest.remove(field).map_or(Cell::Null, |value| Cell::Text(value.to_string())),
         // What is kept exactly stays among the rest.
         Holds::Dollars => dollars(rest.get(field).and_then(Value::as_u64)),
@@ -162,8 +162,8 @@ fn cell_of(column: &Column, key: &str, rest: &mut Fields) -> Cell {
 }
 
 /// The fields of what the supervisor keeps for itself. Rows of tables with columns have those of what they say.
-pub fn state_fields(kind: Kind, record: &StateRecord) -> Fields {
-    if kind == Kind::State {
+pub fn state_fields(kind: RowKind, record: &StateRecord) -> Fields {
+    if kind == RowKind::State {
         return fields(record);
     }
     let mut said = match serde_json::from_str(&record.data) {
@@ -175,8 +175,8 @@ pub fn state_fields(kind: Kind, record: &StateRecord) -> Fields {
 }
 
 /// What the supervisor keeps for itself, from its fields.
-pub fn state(kind: Kind, mut said: Fields) -> Result<StateRecord, String> {
-    if kind == Kind::State {
+pub fn state(kind: RowKind, mut said: Fields) -> Result<StateRecord, String> {
+    if kind == RowKind::State {
         return row(said);
     }
     let changed_at = said.remove("changed_at").and_then(|at| at.as_i64()).unwrap_or_default();
@@ -219,12 +219,12 @@ pub fn read(table: &Table, line: &[Cell]) -> Result<Fields, String> {
 
 /// What is wrong with the times among new values, as a sentence. Rows that an older version has stored may hold such
 /// times, and come back as they are; nobody may write new ones.
-pub fn fault(kind: Kind, columns: &Columns) -> Option<String> {
+pub fn fault(kind: RowKind, columns: &Columns) -> Option<String> {
     columns.iter().find_map(|(name, cell)| {
         let at = match (Table::of(kind).column(name)?.holds, cell) {
             (Holds::Micros, Cell::Integer(micros)) => Time(micros.div_euclid(1000)),
             (Holds::Moment | Holds::MaybeMoment | Holds::Heard | Holds::Stamp, Cell::Text(said)) => {
-                moment::parse(said)?
+                timestamp::parse(said)?
             }
             _ => return None,
         };
@@ -237,7 +237,7 @@ pub fn fault(kind: Kind, columns: &Columns) -> Option<String> {
 }
 
 /// Puts changed columns into the fields of a row.
-pub fn change(kind: Kind, into: &mut Fields, columns: &Columns) -> Result<(), String> {
+pub fn change(kind: RowKind, into: &mut Fields, columns: &Columns) -> Result<(), String> {
     let table = Table::of(kind);
     for (name, cell) in columns {
         let column = table.column(name).ok_or_else(|| format!("{} has no column {name}", table.name))?;
@@ -297,20 +297,20 @@ pub fn event_fields(event: &EventView) -> Fields {
 }
 
 /// What a row is before anything is said of it.
-fn blank(kind: Kind) -> Fields {
+fn blank(kind: RowKind) -> Fields {
     match kind {
-        Kind::Node => fields(&NodeRow::from(&NodeRecord::new("".into()))),
-        Kind::Session => fields(&SessionRow::from(&SessionRecord {
+        RowKind::Node => fields(&NodeRow::from(&NodeRecord::new("".into()))),
+        RowKind::Session => fields(&SessionRow::from(&SessionRecord {
             no: 0,
             session: Session::new("".into(), "".into(), "".into(), Time(0)),
         })),
-        Kind::Cost => fields(&CostRecord::default()),
-        Kind::Audit => fields(&AuditRecord::default()),
-        Kind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
-        Kind::Alert => fields(&AlertRow::default()),
-        Kind::State => fields(&StateRecord::default()),
-        Kind::Event | Kind::Key | Kind::Gone => Fields::new(),
-        Kind::Halt | Kind::Budget | Kind::Silence | Kind::Approval => Fields::new(),
+        RowKind::Cost => fields(&CostRecord::default()),
+        RowKind::Audit => fields(&AuditRecord::default()),
+        RowKind::Command => fields(&json!({"project": "", "actor": "", "error": null})),
+        RowKind::Alert => fields(&AlertRow::default()),
+        RowKind::State => fields(&StateRecord::default()),
+        RowKind::Event | RowKind::Key | RowKind::Gone => Fields::new(),
+        RowKind::Halt | RowKind::Budget | RowKind::Silence | RowKind::Approval => Fields::new(),
     }
 }
 
@@ -348,8 +348,8 @@ fn set(column: &Column, into: &mut Fields, cell: &Cell) -> Result<(), String> {
         Holds::Maybe | Holds::MaybeCount if *cell == Cell::Null => Ok(Value::Null),
         Holds::Name | Holds::Text | Holds::Maybe => cell_text(cell).map(Value::from),
         Holds::Count | Holds::MaybeCount => whole_of(cell).map(Value::from),
-        Holds::Moment | Holds::MaybeMoment | Holds::Heard => moment_of(cell).map(|at| at.0.into()),
-        Holds::Stamp => moment_of(cell).map(|at| at.to_string().into()),
+        Holds::Moment | Holds::MaybeMoment | Holds::Heard => timestamp_of(cell).map(|at| at.0.into()),
+        Holds::Stamp => timestamp_of(cell).map(|at| at.to_string().into()),
         Holds::Micros => match cell {
             Cell::Integer(micros) => Ok(micros.div_euclid(1000).into()),
             _ => return Ok(()),
@@ -404,9 +404,9 @@ fn set_status(into: &mut Fields, word: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn moment_of(cell: &Cell) -> Result<Time, String> {
+fn timestamp_of(cell: &Cell) -> Result<Time, String> {
     let said = cell_text(cell)?;
-    moment::parse(&said)
+    timestamp::parse(&said)
         .ok_or_else(|| format!("is {:?}: expected a time such as 2026-01-31 12:00:00", short(&said)))
 }
 
@@ -496,7 +496,7 @@ mod tests {
     fn a_session_comes_back_as_it_was_whatever_its_node_does() {
         for shown in ["retrying", "unreachable"] {
             let line = of_session(&session(), "retrying", shown);
-            let fields = read(Table::of(Kind::Session), &line).unwrap();
+            let fields = read(Table::of(RowKind::Session), &line).unwrap();
             let back = row::<SessionRow>(fields).unwrap().into_record(session().session.id.as_str());
             assert_eq!(back, session());
         }
@@ -508,11 +508,11 @@ mod tests {
         line[3] = Cell::Text("ended".into());
         line[4] = Cell::Integer(5);
         line[5] = Cell::Real(1.25);
-        let fields = read(Table::of(Kind::Session), &line).unwrap();
+        let fields = read(Table::of(RowKind::Session), &line).unwrap();
         let back = row::<SessionRow>(fields).unwrap().into_record("s").session;
         assert_eq!((back.tokens.total(), back.cost_micros), (5, Some(1_250_000)));
         assert!(matches!(back.activity, Activity::Ended(_)) && back.asks.is_empty());
         line[3] = Cell::Text("dancing".into());
-        assert!(read(Table::of(Kind::Session), &line).unwrap_err().contains("expected idle"));
+        assert!(read(Table::of(RowKind::Session), &line).unwrap_err().contains("expected idle"));
     }
 }

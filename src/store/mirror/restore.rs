@@ -1,4 +1,4 @@
-//! What a store that was set aside holds and the present one lacks, made ready to come back in portions.
+//! Restores what a quarantined store holds and the present one lacks, in portions.
 //!
 //! A row comes back as it was, but for three kinds. A node that is not known any more comes back without where its
 //! events stood, so that it says all it still holds again. A command that had not ended comes back as `unknown`: it is
@@ -9,18 +9,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::aside::Source;
 use super::compare::{Comparison, Identity, Lacking, Selection, time_of};
+use super::quarantine::Source;
 use super::salvage::fields_of;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord, scoped_key};
 use crate::cost::CostRecord;
 use crate::node::{NodeRecord, NodeRow};
 use crate::reader::Reader;
 use crate::session::{SessionRecord, SessionRow};
-use crate::sheet::line::{self, Fields};
-use crate::sheet::schema::Table;
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row::{self, Fields};
 use crate::tables::{AUDIT, COSTS, EVENTS};
 use crate::{StoreError, event, row};
 use hal_protocol::command::{Command, CommandState};
@@ -57,14 +57,14 @@ pub struct Portion {
 
 impl Portion {
     /// How many rows of each table.
-    pub fn counts(&self) -> [(Kind, usize); 6] {
+    pub fn counts(&self) -> [(RowKind, usize); 6] {
         [
-            (Kind::Event, self.events.len()),
-            (Kind::Session, self.sessions.len()),
-            (Kind::Node, self.nodes.len()),
-            (Kind::Cost, self.costs.len()),
-            (Kind::Audit, self.audit.len()),
-            (Kind::Command, self.commands.len()),
+            (RowKind::Event, self.events.len()),
+            (RowKind::Session, self.sessions.len()),
+            (RowKind::Node, self.nodes.len()),
+            (RowKind::Cost, self.costs.len()),
+            (RowKind::Audit, self.audit.len()),
+            (RowKind::Command, self.commands.len()),
         ]
     }
 
@@ -74,7 +74,7 @@ impl Portion {
 }
 
 /// Makes portions of what is selected and lacking, and hands them over.
-pub struct Bringer<'a> {
+pub struct Restorer<'a> {
     comparison: Comparison<'a>,
     selection: &'a Selection,
     hand_over: &'a mut dyn FnMut(Portion) -> Result<(), StoreError>,
@@ -84,19 +84,21 @@ pub struct Bringer<'a> {
 }
 
 /// Hands over what is selected and lacking.
-pub fn bring<'a>(
+pub fn restore<'a>(
     comparison: Comparison<'a>,
     selection: &'a Selection,
     hand_over: &'a mut dyn FnMut(Portion) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let portion = Portion::default();
-    let mut bringer = Bringer { comparison, selection, hand_over, portion, sessions: HashSet::new() };
+    let mut bringer = Restorer { comparison, selection, hand_over, portion, sessions: HashSet::new() };
     // What others refer to comes first.
-    for kind in [Kind::Node, Kind::Session, Kind::Event, Kind::Cost, Kind::Command, Kind::Audit] {
+    for kind in
+        [RowKind::Node, RowKind::Session, RowKind::Event, RowKind::Cost, RowKind::Command, RowKind::Audit]
+    {
         if selection.takes_table(kind) {
             match kind {
-                Kind::Event | Kind::Audit => bringer.numbered(kind)?,
-                Kind::Cost => bringer.costs()?,
+                RowKind::Event | RowKind::Audit => bringer.numbered(kind)?,
+                RowKind::Cost => bringer.costs()?,
                 kind => bringer.named(kind)?,
             }
         }
@@ -104,7 +106,7 @@ pub fn bring<'a>(
     bringer.send()
 }
 
-impl Bringer<'_> {
+impl Restorer<'_> {
     fn send(&mut self) -> Result<(), StoreError> {
         if self.portion.rows() == 0 {
             return Ok(());
@@ -120,12 +122,12 @@ impl Bringer<'_> {
     }
 
     /// Names and what is said under them.
-    fn differing(&mut self, kind: Kind) -> Result<Vec<(String, Option<Fields>)>, StoreError> {
+    fn differing(&mut self, kind: RowKind) -> Result<Vec<(String, Option<Fields>)>, StoreError> {
         let (selection, mut found) = (self.selection, Vec::new());
         self.comparison.named(kind, &mut |name, said, known| {
             let is_newer = known.as_ref().is_none_or(|known| time_of(kind, &said) > time_of(kind, known));
             // Costs have no time of their own: more is newer.
-            if (is_newer || kind == Kind::Cost) && selection.takes(kind, name, &said) {
+            if (is_newer || kind == RowKind::Cost) && selection.takes(kind, name, &said) {
                 found.push((name.to_owned(), known));
             }
             Ok(())
@@ -133,15 +135,15 @@ impl Bringer<'_> {
         Ok(found)
     }
 
-    fn named(&mut self, kind: Kind) -> Result<(), StoreError> {
+    fn named(&mut self, kind: RowKind) -> Result<(), StoreError> {
         for (name, known) in self.differing(kind)? {
             let there = self.comparison.there;
             let Some(fields) = fields_of(&there.look()?, Table::of(kind), &name)? else { continue };
             match kind {
                 // Where a known node's events stand is between it and the supervisor.
-                Kind::Node if known.is_some() => {}
-                Kind::Node => self.portion.nodes.extend(node(&name, fields)),
-                Kind::Session => self.session(&name, fields),
+                RowKind::Node if known.is_some() => {}
+                RowKind::Node => self.portion.nodes.extend(node(&name, fields)),
+                RowKind::Session => self.session(&name, fields),
                 _ => self.command(&name, fields, known.as_ref())?,
             }
             self.send_when_full()?;
@@ -150,13 +152,13 @@ impl Bringer<'_> {
     }
 
     fn session(&mut self, name: &str, fields: Fields) {
-        let row = line::row::<SessionRow>(fields);
+        let row = sql_row::row::<SessionRow>(fields);
         self.portion.sessions.extend(row.map(|row| row.into_record(name)));
         self.sessions.insert(name.to_owned());
     }
 
     fn command(&mut self, id: &str, fields: Fields, known: Option<&Fields>) -> Result<(), StoreError> {
-        let row = line::row::<CommandRow>(fields).map_err(StoreError::Refused)?;
+        let row = sql_row::row::<CommandRow>(fields).map_err(StoreError::Refused)?;
         let mut command = row.into_command(id)?;
         if !command.state.is_final() {
             if known.is_some() {
@@ -180,7 +182,7 @@ impl Bringer<'_> {
     /// What is missing of a session's sums, on the days of which something is missing.
     fn costs(&mut self) -> Result<(), StoreError> {
         let mut missing: BTreeMap<String, i128> = BTreeMap::new();
-        let differing = self.differing(Kind::Cost)?;
+        let differing = self.differing(RowKind::Cost)?;
         for (key, _) in &differing {
             missing.insert(dateless(key).to_owned(), 0);
         }
@@ -201,11 +203,11 @@ impl Bringer<'_> {
         Ok(())
     }
 
-    fn numbered(&mut self, kind: Kind) -> Result<(), StoreError> {
+    fn numbered(&mut self, kind: RowKind) -> Result<(), StoreError> {
         let Self { comparison, selection, hand_over, portion, sessions } = self;
         let Comparison { there, here, progress, .. } = *comparison;
         // The comparison is lent out while it shows what is lacking.
-        let mut events = Bringer {
+        let mut events = Restorer {
             comparison: Comparison::of(there, here, progress),
             selection,
             hand_over: &mut **hand_over,
@@ -215,7 +217,7 @@ impl Bringer<'_> {
         comparison.numbered(
             kind,
             &mut |found| match kind {
-                Kind::Audit => events.audit(found),
+                RowKind::Audit => events.audit(found),
                 _ => events.events(found),
             },
             &mut |_, _| Ok(()),
@@ -230,7 +232,7 @@ impl Bringer<'_> {
                 continue;
             };
             let record = AuditRecord::open(&bytes, seq)?;
-            if self.selection.takes(Kind::Audit, &seq.to_string(), &line::fields(&record)) {
+            if self.selection.takes(RowKind::Audit, &seq.to_string(), &sql_row::fields(&record)) {
                 self.portion.bytes += bytes.len();
                 self.portion.audit.push(record);
                 self.send_when_full()?;
@@ -246,7 +248,7 @@ impl Bringer<'_> {
         for (seq, identity) in owners {
             self.comparison.progress.add(1);
             if self.portion.rows() == 0 {
-                self.forget_what_came(found)?;
+                self.skip_what_is_there(found)?;
             }
             if !found.rows.contains_key(&identity) {
                 continue;
@@ -257,8 +259,8 @@ impl Bringer<'_> {
                 continue;
             };
             let event = event::view(&bytes, seq)?;
-            if self.selection.takes(Kind::Event, &event.id, &line::event_fields(&event)) {
-                self.bring_session(&there, &event.session_id)?;
+            if self.selection.takes(RowKind::Event, &event.id, &sql_row::event_fields(&event)) {
+                self.restore_session(&there, &event.session_id)?;
                 self.portion.bytes += bytes.len();
                 self.portion.events.push(event);
                 self.portion.seen = found.seen;
@@ -269,7 +271,7 @@ impl Bringer<'_> {
     }
 
     /// Nodes may tell again what they still hold while rows come back.
-    fn forget_what_came(&self, found: &mut Lacking) -> Result<(), StoreError> {
+    fn skip_what_is_there(&self, found: &mut Lacking) -> Result<(), StoreError> {
         let (came, last) = self.comparison.here.look()?.identities_after(found.seen)?;
         found.rows.retain(|identity, _| !came.contains(identity));
         found.seen = last;
@@ -277,7 +279,7 @@ impl Bringer<'_> {
     }
 
     /// Events are found by their session, so it comes with them.
-    fn bring_session(&mut self, there: &Reader<'_>, session: &str) -> Result<(), StoreError> {
+    fn restore_session(&mut self, there: &Reader<'_>, session: &str) -> Result<(), StoreError> {
         if session.is_empty() || !self.sessions.insert(session.to_owned()) {
             return Ok(());
         }
@@ -289,7 +291,7 @@ impl Bringer<'_> {
 }
 
 fn node(name: &str, fields: Fields) -> Option<NodeRecord> {
-    let node = line::row::<NodeRow>(fields).ok()?.into_record(name);
+    let node = sql_row::row::<NodeRow>(fields).ok()?.into_record(name);
     let NodeRecord { hostname, version, address, projects, connected_at, last_heard, .. } = node;
     let blank = NodeRecord::new(NodeId::new(name));
     Some(NodeRecord { hostname, version, address, projects, connected_at, last_heard, ..blank })

@@ -1,14 +1,14 @@
-//! The shape of the mirror: one description of each table, from which all else follows. A new column is one line here.
+//! SQLite schema of the mirror: one description of each table, from which all else follows. A new column is one line here.
 //!
 //! From it follow the SQL that makes the tables, the triggers that note what operators change, and in
-//! [`super::line`] how a row is written as a line and read back. Files of an earlier release lack what came since.
+//! [`super::sql_row`] how a row is written and read back. Files of an earlier release lack what came since.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rusqlite::Connection;
 
-use crate::change::Kind;
+use crate::change::RowKind;
 
 /// Indexes; made last when a mirror is built.
 pub const INDEXES_SQL: &str = "
@@ -114,7 +114,7 @@ pub struct Column {
 #[derive(Debug)]
 pub struct Table {
     /// Whose rows.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Its name in supervisor.db.
     pub name: &'static str,
     /// The first version that has it.
@@ -137,7 +137,7 @@ const EXTRA: Column = column("extra", "", Holds::Extra, "TEXT");
 /// Every table of supervisor.db, in the order in which they are written.
 pub static TABLES: [Table; 12] = [
     Table {
-        kind: Kind::Event,
+        kind: RowKind::Event,
         name: "events",
         since: 1,
         columns: &[
@@ -156,7 +156,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Session,
+        kind: RowKind::Session,
         name: "sessions",
         since: 1,
         columns: &[
@@ -172,7 +172,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Node,
+        kind: RowKind::Node,
         name: "nodes",
         since: 1,
         columns: &[
@@ -186,7 +186,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Cost,
+        kind: RowKind::Cost,
         name: "costs",
         since: 1,
         columns: &[
@@ -203,7 +203,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Audit,
+        kind: RowKind::Audit,
         name: "audit_log",
         since: 1,
         columns: &[
@@ -225,7 +225,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Command,
+        kind: RowKind::Command,
         name: "commands",
         since: 1,
         columns: &[
@@ -244,7 +244,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Alert,
+        kind: RowKind::Alert,
         name: "alerts",
         since: 2,
         columns: &[
@@ -262,7 +262,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Halt,
+        kind: RowKind::Halt,
         name: "halts",
         since: 4,
         columns: &[
@@ -275,7 +275,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Budget,
+        kind: RowKind::Budget,
         name: "budgets",
         since: 4,
         columns: &[
@@ -290,7 +290,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Silence,
+        kind: RowKind::Silence,
         name: "silences",
         since: 4,
         columns: &[
@@ -305,7 +305,7 @@ pub static TABLES: [Table; 12] = [
         ],
     },
     Table {
-        kind: Kind::Approval,
+        kind: RowKind::Approval,
         name: "approvals",
         since: 4,
         columns: &[
@@ -327,7 +327,7 @@ pub static TABLES: [Table; 12] = [
     },
     Table {
         // What the supervisor keeps for itself beside these, each as JSON under "kind/key".
-        kind: Kind::State,
+        kind: RowKind::State,
         name: "state",
         since: 3,
         columns: &[
@@ -341,7 +341,7 @@ pub static TABLES: [Table; 12] = [
 
 impl Table {
     /// The table of a kind of rows.
-    pub fn of(kind: Kind) -> &'static Self {
+    pub fn of(kind: RowKind) -> &'static Self {
         TABLES.iter().find(|table| table.kind == kind).unwrap_or(&TABLES[0])
     }
 
@@ -366,7 +366,7 @@ impl Table {
     }
 
     /// The values of a line by the names of their columns.
-    pub fn named_line(&self, line: Vec<rusqlite::types::Value>) -> Vec<(String, rusqlite::types::Value)> {
+    pub fn named_row(&self, line: Vec<rusqlite::types::Value>) -> Vec<(String, rusqlite::types::Value)> {
         self.columns.iter().map(|column| column.name.to_owned()).zip(line).collect()
     }
 

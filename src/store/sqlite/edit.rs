@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::line::{self, Columns, Fields};
+use super::edit_audit::EditAudit;
+pub use super::edit_audit::Outcome;
 use super::schema::Table;
-pub use super::told::Outcome;
-use super::told::Told;
+use super::sql_row::{self, Columns, Fields};
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::{Change, Kind};
+use crate::change::{Change, RowKind};
 use crate::command::CommandRow;
 use crate::cost::CostRecord;
 use crate::kept::{self, Kept};
@@ -34,16 +34,16 @@ pub const OPERATOR: &str = "operator via supervisor.db";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
     /// The table of the row.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// The row's primary key, as text.
     pub key: String,
     /// What became of it.
-    pub deed: Deed,
+    pub deed: EditAction,
 }
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
+pub enum EditAction {
     /// It was deleted.
     Drop,
     /// It was inserted, as it stands now.
@@ -56,7 +56,7 @@ pub enum Deed {
     Set(Vec<(String, rusqlite::types::Value)>),
 }
 
-impl Deed {
+impl EditAction {
     fn word(&self) -> &'static str {
         match self {
             Self::Drop => "delete",
@@ -82,7 +82,7 @@ pub struct Decided {
     /// Still to be carried out on rows that only the store holds.
     pub list: Vec<Edit>,
     /// Rows to remove: nodes and sessions.
-    pub gone: Vec<(Kind, String)>,
+    pub gone: Vec<(RowKind, String)>,
     /// Under what names of the mirror events were inserted that have other numbers here.
     pub renumbered: Vec<String>,
     /// For the audit log: what was done to which row, or why not.
@@ -97,7 +97,7 @@ pub struct Decided {
 
 impl Decided {
     /// A node or a session has come back since it was deleted, in the same transaction.
-    pub fn is_back(&mut self, kind: Kind, key: &str) {
+    pub fn is_back(&mut self, kind: RowKind, key: &str) {
         self.gone.retain(|(of, gone)| *of != kind || gone != key);
     }
 
@@ -116,17 +116,19 @@ impl Edit {
     /// Why its values make no sense whatever the row is, if they do not: a time that no calendar holds.
     pub fn fault(&self) -> Option<String> {
         match &self.deed {
-            Deed::Put(columns) | Deed::Add(columns) | Deed::Set(columns) => line::fault(self.kind, columns),
-            Deed::Drop | Deed::Index(_) => None,
+            EditAction::Put(columns) | EditAction::Add(columns) | EditAction::Set(columns) => {
+                sql_row::fault(self.kind, columns)
+            }
+            EditAction::Drop | EditAction::Index(_) => None,
         }
     }
 
     /// The node as it is after this edit; `None` when it is gone.
     pub fn of_node(&self, known: Option<&NodeRecord>) -> Result<Option<NodeRecord>, String> {
-        let Some(fields) = self.fields(known.map(|node| line::fields(&NodeRow::from(node))))? else {
+        let Some(fields) = self.fields(known.map(|node| sql_row::fields(&NodeRow::from(node))))? else {
             return Ok(None);
         };
-        let mut node = line::row::<NodeRow>(fields)?.into_record(&self.key);
+        let mut node = sql_row::row::<NodeRow>(fields)?.into_record(&self.key);
         if let Some(known) = known {
             // Where a node's events stand is between it and the supervisor.
             let NodeRecord { hostname, version, address, projects, connected_at, last_heard, .. } = node;
@@ -149,38 +151,39 @@ impl Edit {
         known: Option<&SessionRecord>,
         no: u32,
     ) -> Result<Option<SessionRecord>, String> {
-        let Some(fields) = self.fields(known.map(|session| line::fields(&SessionRow::from(session))))? else {
+        let Some(fields) = self.fields(known.map(|session| sql_row::fields(&SessionRow::from(session))))?
+        else {
             return Ok(None);
         };
-        let mut record = line::row::<SessionRow>(fields)?.into_record(&self.key);
+        let mut record = sql_row::row::<SessionRow>(fields)?.into_record(&self.key);
         record.no = no;
         Ok(Some(record))
     }
 
     /// An open command as it is after this edit; `None` when it is gone.
     pub fn of_command(&self, known: &Command) -> Result<Option<Command>, String> {
-        let Some(fields) = self.fields(Some(line::fields(&CommandRow::from(known))))? else {
+        let Some(fields) = self.fields(Some(sql_row::fields(&CommandRow::from(known))))? else {
             return Ok(None);
         };
-        let row = line::row::<CommandRow>(fields)?;
+        let row = sql_row::row::<CommandRow>(fields)?;
         row.into_command(&self.key).map(Some).map_err(|error| error.to_string())
     }
 
     /// An alert as it is after this edit; `None` when it is gone.
     pub fn of_alert(&self, known: Option<&Alert>) -> Result<Option<Alert>, String> {
         let id = self.key.parse().map_err(|_| "its number is not valid".to_owned())?;
-        let Some(fields) = self.fields(known.map(|alert| line::fields(&AlertRow::from(alert))))? else {
+        let Some(fields) = self.fields(known.map(|alert| sql_row::fields(&AlertRow::from(alert))))? else {
             return Ok(None);
         };
-        let row = line::row::<AlertRow>(fields)?;
+        let row = sql_row::row::<AlertRow>(fields)?;
         row.into_alert(id).map(Some).map_err(|error| error.to_string())
     }
 
     /// What is kept after this edit, under its name; `None` when it is gone.
     pub fn of_state(&self, known: Option<&Kept>) -> Result<Option<(String, Kept)>, String> {
-        let known = known.map(|kept| line::state_fields(self.kind, &kept.record()));
+        let known = known.map(|kept| sql_row::state_fields(self.kind, &kept.record()));
         let Some(fields) = self.fields(known)? else { return Ok(None) };
-        let record = line::state(self.kind, fields)?;
+        let record = sql_row::state(self.kind, fields)?;
         let name = kept::name_in(self.kind, &self.key, &record);
         let kept = Kept::read(&name, record);
         kept.check()?;
@@ -189,19 +192,19 @@ impl Edit {
 
     /// A new event under this number.
     pub fn of_event(&self, seq: u64) -> Result<EventView, String> {
-        line::event(seq, self.fields(None)?.unwrap_or_default())
+        sql_row::event(seq, self.fields(None)?.unwrap_or_default())
     }
 
     /// The row's fields after this edit, from those before it; `None` when it is gone.
     fn fields(&self, known: Option<Fields>) -> Result<Option<Fields>, String> {
         match (&self.deed, known) {
-            (Deed::Drop, _) => Ok(None),
-            (Deed::Index(_), known) => Ok(known),
-            (Deed::Put(columns) | Deed::Add(columns), _) => {
-                line::read(Table::of(self.kind), &whole(columns)).map(Some)
+            (EditAction::Drop, _) => Ok(None),
+            (EditAction::Index(_), known) => Ok(known),
+            (EditAction::Put(columns) | EditAction::Add(columns), _) => {
+                sql_row::read(Table::of(self.kind), &whole(columns)).map(Some)
             }
-            (Deed::Set(_), None) => Ok(None),
-            (Deed::Set(columns), Some(mut fields)) => {
+            (EditAction::Set(_), None) => Ok(None),
+            (EditAction::Set(columns), Some(mut fields)) => {
                 changed(self.kind, &mut fields, columns)?;
                 Ok(Some(fields))
             }
@@ -209,8 +212,8 @@ impl Edit {
     }
 }
 
-fn changed(kind: Kind, fields: &mut Fields, columns: &Columns) -> Result<(), String> {
-    line::change(kind, fields, columns)
+fn changed(kind: RowKind, fields: &mut Fields, columns: &Columns) -> Result<(), String> {
+    sql_row::change(kind, fields, columns)
 }
 
 fn whole(columns: &Columns) -> Vec<rusqlite::types::Value> {
@@ -226,20 +229,20 @@ pub(crate) fn write(
     if decided.is_empty() {
         return Ok(Vec::new());
     }
-    let mut told = Told::default();
+    let mut told = EditAudit::default();
     for (kind, key) in &decided.gone {
-        let (table, word) = if *kind == Kind::Node { (NODES, "node") } else { (SESSIONS, "session") };
+        let (table, word) = if *kind == RowKind::Node { (NODES, "node") } else { (SESSIONS, "session") };
         if let Some(bytes) = txn.open_table(table)?.remove(key.as_str())? {
             let gone = format!("{word}\0{key}");
             txn.open_table(GONE)?.insert(gone.as_str(), bytes.value())?;
-            changes.push(Change::Put(Kind::Gone, gone));
+            changes.push(Change::Put(RowKind::Gone, gone));
         }
         changes.push(Change::Put(*kind, key.clone()));
     }
     let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new(), added: 0 };
     for edit in &decided.list {
         let result = match edit.kind {
-            Kind::Event => events.edit(edit)?,
+            RowKind::Event => events.edit(edit)?,
             _ => other(txn, edit, changes)?,
         };
         told.add(&edit.outcome(result));
@@ -247,9 +250,9 @@ pub(crate) fn write(
     events.finish(changes)?;
     // What was refused, or got another number, must not stay in the mirror as it is.
     let refused = decided.done.iter().map(|outcome| (outcome.kind, &outcome.key));
-    for (kind, key) in refused.chain(decided.renumbered.iter().map(|key| (Kind::Event, key))) {
+    for (kind, key) in refused.chain(decided.renumbered.iter().map(|key| (RowKind::Event, key))) {
         match key.parse() {
-            Ok(seq) if kind == Kind::Event => changes.push(Change::Events(seq, seq)),
+            Ok(seq) if kind == RowKind::Event => changes.push(Change::Events(seq, seq)),
             _ => changes.push(Change::Put(kind, key.clone())),
         }
     }
@@ -269,26 +272,26 @@ fn other(
 ) -> Result<Result<(), String>, StoreError> {
     changes.push(Change::Put(edit.kind, edit.key.clone()));
     match edit.kind {
-        Kind::Cost => {
+        RowKind::Cost => {
             let mut table = txn.open_table(COSTS)?;
             let known =
                 table.get(edit.key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), &edit.key));
-            let fields = readable(edit, known)?.map(|row| line::fields(&row));
-            let fresh = fields_after(edit, fields, line::row::<CostRecord>);
+            let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
+            let fresh = fields_after(edit, fields, sql_row::row::<CostRecord>);
             store(&mut table, edit.key.as_str(), fresh.map(|row| row.map(|row| row::seal(&row, &edit.key))))
         }
-        Kind::Audit => {
+        RowKind::Audit => {
             let last = txn.open_table(META)?.get("last_audit")?.map_or(0, |last| last.value());
             let seq = match (&edit.deed, edit.key.parse::<u64>()) {
-                (Deed::Add(_), _) => last + 1,
+                (EditAction::Add(_), _) => last + 1,
                 (_, Ok(seq)) => seq,
                 _ => return Ok(Err("its number is not valid".into())),
             };
             changes.push(Change::Put(edit.kind, seq.to_string()));
             let mut table = txn.open_table(AUDIT)?;
             let known = table.get(seq)?.map(|bytes| AuditRecord::open(bytes.value(), seq));
-            let fields = readable(edit, known)?.map(|row| line::fields(&row));
-            let fresh = fields_after(edit, fields, line::row::<AuditRecord>);
+            let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
+            let fresh = fields_after(edit, fields, sql_row::row::<AuditRecord>);
             if fresh.as_ref().is_ok_and(Option::is_some) {
                 txn.open_table(META)?.insert("last_audit", last.max(seq))?;
             }
@@ -303,8 +306,8 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
     let mut table = txn.open_table(COMMANDS)?;
     let known = table.get(key)?.map(|bytes| row::open::<CommandRow>(bytes.value(), key));
     let known = readable(edit, known)?;
-    let fresh = fields_after(edit, known.as_ref().map(line::fields), |fields| {
-        let row = line::row::<CommandRow>(fields)?;
+    let fresh = fields_after(edit, known.as_ref().map(sql_row::fields), |fields| {
+        let row = sql_row::row::<CommandRow>(fields)?;
         row.clone().into_command(key).map_err(|error| error.to_string())?;
         if known.is_none() && !row.has_ended() {
             return Err("has not ended: it would never be carried out; request it with halctl".into());
@@ -321,7 +324,7 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
 /// What is there now. A whole row takes its place, damaged or not.
 fn readable<R>(edit: &Edit, known: Option<Result<R, StoreError>>) -> Result<Option<R>, StoreError> {
     match edit.deed {
-        Deed::Put(_) => Ok(known.and_then(Result::ok)),
+        EditAction::Put(_) => Ok(known.and_then(Result::ok)),
         _ => known.transpose(),
     }
 }
@@ -360,17 +363,17 @@ struct Events<'t> {
 impl Events<'_> {
     fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
         let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
-        if let Deed::Index(no) = edit.deed {
+        if let EditAction::Index(no) = edit.deed {
             return self.look_again(no, seq).map(Ok);
         }
         self.touched.push(seq);
         let mut table = self.txn.open_table(EVENTS)?;
         let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq));
         let known = readable(edit, known)?;
-        let fields = known.as_ref().map(line::event_fields);
+        let fields = known.as_ref().map(sql_row::event_fields);
         let fresh = match edit.fields(fields) {
             Ok(None) => None,
-            Ok(Some(fields)) => match line::event(seq, fields) {
+            Ok(Some(fields)) => match sql_row::event(seq, fields) {
                 Ok(event) => Some(event),
                 Err(why) => return Ok(Err(why)),
             },

@@ -1,4 +1,4 @@
-//! What operators change in a file while another one is made that will take its place.
+//! Drains a file that is being replaced: what operators change in it while the new one is made.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Desk;
+use super::MirrorHost;
 use super::apply::Standing;
 use super::classify::immutable;
 use super::distrust::distrust;
@@ -20,14 +20,14 @@ use hal_base::cause::chain;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// The number of the last edit in a file, without its log; `None` when there is no such file.
-pub fn known(path: &Path) -> Option<u64> {
+pub fn last_edit(path: &Path) -> Option<u64> {
     ops::last(&immutable(path).ok()?).ok()
 }
 
 /// Takes over what operators have changed in the file since the edit `known`. Nobody can write to it any more while what
 /// this gives is kept.
-pub fn take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Option<Connection> {
-    match try_take(path, known, store, desk) {
+pub fn drain(path: &Path, known: u64, store: &Store, host: &dyn MirrorHost) -> Option<Connection> {
+    match try_drain(path, known, store, host) {
         Ok(connection) => Some(connection),
         Err(error) => {
             let error = chain(&error);
@@ -37,7 +37,12 @@ pub fn take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Option<C
     }
 }
 
-fn try_take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Result<Connection, StoreError> {
+fn try_drain(
+    path: &Path,
+    known: u64,
+    store: &Store,
+    host: &dyn MirrorHost,
+) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -56,7 +61,7 @@ fn try_take(path: &Path, known: u64, store: &Store, desk: &dyn Desk) -> Result<C
             from = portion.done;
             // The new file has numbers of its own.
             portion.done = store.read()?.meta("mirror_oplog")?.max(1);
-            desk.take(portion).map_err(StoreError::Refused)?;
+            host.take(portion).map_err(StoreError::Refused)?;
         }
         if !noted.more {
             return Ok(connection);

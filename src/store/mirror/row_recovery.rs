@@ -1,4 +1,4 @@
-//! Rows of a store that cannot be read are written again from its mirror at the start, before anybody needs them.
+//! Row recovery at the start: rows of a store that cannot be read are written again from its mirror.
 //!
 //! Only where the mirror is this store's own and has not missed a change of such a row: a node's row of an earlier
 //! moment would have its events taken twice. Else the whole store is made anew from the mirror.
@@ -13,7 +13,7 @@ use super::feed::Todo;
 use super::salvage::is_newer;
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::Kind;
+use crate::change::RowKind;
 use crate::command::CommandRow;
 use crate::cost::CostRecord;
 use crate::hub::Store;
@@ -21,8 +21,8 @@ use crate::kept::{self, Kept};
 use crate::node::NodeRow;
 use crate::reader::Reader;
 use crate::session::SessionRow;
-use crate::sheet::line::{self, Fields};
-use crate::sheet::schema::Table;
+use crate::sqlite::schema::Table;
+use crate::sqlite::sql_row::{self, Fields};
 use crate::state::StateRecord;
 use crate::tables::{ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, NODES, SESSIONS, STATE};
 use crate::{StoreError, event, row};
@@ -33,7 +33,7 @@ use rusqlite::types::Value as Cell;
 const MOST: usize = 1_000;
 
 /// A row, by its table and its key.
-type Name = (Kind, String);
+type Name = (RowKind, String);
 
 /// Writes every row again that cannot be read, and names them. Fails, with nothing changed, where one cannot be healed.
 pub fn rows(path: &Path, mirror: &Path, standing: &Standing) -> Result<Vec<String>, StoreError> {
@@ -61,26 +61,32 @@ pub fn rows(path: &Path, mirror: &Path, standing: &Standing) -> Result<Vec<Strin
 /// The rows that cannot be read, of all tables that the mirror has.
 fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
     let mut found = Vec::new();
-    named(reader, Kind::Session, SESSIONS, &mut found, |bytes, key| {
+    named(reader, RowKind::Session, SESSIONS, &mut found, |bytes, key| {
         row::open::<SessionRow>(bytes, key).map(drop)
     })?;
-    named(reader, Kind::Node, NODES, &mut found, |bytes, key| row::open::<NodeRow>(bytes, key).map(drop))?;
-    named(reader, Kind::Command, COMMANDS, &mut found, |bytes, key| {
+    named(reader, RowKind::Node, NODES, &mut found, |bytes, key| row::open::<NodeRow>(bytes, key).map(drop))?;
+    named(reader, RowKind::Command, COMMANDS, &mut found, |bytes, key| {
         row::open::<CommandRow>(bytes, key).map(drop)
     })?;
-    named(reader, Kind::Cost, COSTS, &mut found, |bytes, key| row::open::<CostRecord>(bytes, key).map(drop))?;
-    named(reader, Kind::State, STATE, &mut found, |bytes, key| Kept::open(bytes, key).map(drop))?;
-    numbered(reader, Kind::Audit, AUDIT, &mut found, |bytes, seq| AuditRecord::open(bytes, seq).map(drop))?;
-    numbered(reader, Kind::Alert, ALERTS, &mut found, |bytes, id| {
+    named(reader, RowKind::Cost, COSTS, &mut found, |bytes, key| {
+        row::open::<CostRecord>(bytes, key).map(drop)
+    })?;
+    named(reader, RowKind::State, STATE, &mut found, |bytes, key| Kept::open(bytes, key).map(drop))?;
+    numbered(reader, RowKind::Audit, AUDIT, &mut found, |bytes, seq| {
+        AuditRecord::open(bytes, seq).map(drop)
+    })?;
+    numbered(reader, RowKind::Alert, ALERTS, &mut found, |bytes, id| {
         row::open::<AlertRow>(bytes, id)?.into_alert(id).map(drop)
     })?;
-    numbered(reader, Kind::Event, EVENTS, &mut found, |bytes, seq| event::session_of(bytes, seq).map(drop))?;
+    numbered(reader, RowKind::Event, EVENTS, &mut found, |bytes, seq| {
+        event::session_of(bytes, seq).map(drop)
+    })?;
     Ok(found)
 }
 
 fn named(
     reader: &Reader<'_>,
-    kind: Kind,
+    kind: RowKind,
     table: TableDefinition<'_, &'static str, &'static [u8]>,
     found: &mut Vec<Name>,
     open: impl Fn(&[u8], &str) -> Result<(), StoreError>,
@@ -94,7 +100,7 @@ fn named(
 
 fn numbered(
     reader: &Reader<'_>,
-    kind: Kind,
+    kind: RowKind,
     table: TableDefinition<'_, u64, &'static [u8]>,
     found: &mut Vec<Name>,
     open: impl Fn(&[u8], u64) -> Result<(), StoreError>,
@@ -108,7 +114,7 @@ fn numbered(
 
 fn note(
     found: &mut Vec<Name>,
-    kind: Kind,
+    kind: RowKind,
     key: &str,
     opened: Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -123,7 +129,7 @@ fn note(
 
 /// What the mirror says of a row, if that is what the store should say.
 fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, StoreError> {
-    let (kind, key) = if *kind == Kind::State { kept::place(key) } else { (*kind, key.as_str()) };
+    let (kind, key) = if *kind == RowKind::State { kept::place(key) } else { (*kind, key.as_str()) };
     let table = Table::of(kind);
     let unknown =
         |why: &str| StoreError::Refused(format!("row {key} of {}: supervisor.db {why}", table.name));
@@ -131,13 +137,15 @@ fn said(mirror: &Path, (kind, key): &Name, newer: &Todo) -> Result<Fields, Store
         return Err(unknown("does not have its last change yet"));
     }
     let pk = match kind {
-        Kind::Event | Kind::Audit | Kind::Alert => Cell::Integer(key.parse().unwrap_or_default()),
+        RowKind::Event | RowKind::Audit | RowKind::Alert => Cell::Integer(key.parse().unwrap_or_default()),
         _ => Cell::Text(key.to_owned()),
     };
     let line = line_of(&immutable(mirror)?, table, &pk)?.ok_or_else(|| unknown("does not have it"))?;
-    let said = line::read(table, &line).map_err(|why| unknown(&why))?;
-    match Kind::KEPT.contains(&kind) {
-        true => line::state(kind, said).map(|record| line::fields(&record)).map_err(|why| unknown(&why)),
+    let said = sql_row::read(table, &line).map_err(|why| unknown(&why))?;
+    match RowKind::KEPT.contains(&kind) {
+        true => {
+            sql_row::state(kind, said).map(|record| sql_row::fields(&record)).map_err(|why| unknown(&why))
+        }
         false => Ok(said),
     }
 }
@@ -157,17 +165,19 @@ fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(
         Ok(())
     };
     match kind {
-        Kind::Session => by_name(SESSIONS, sealed::<SessionRow>(fields, key)),
-        Kind::Node => by_name(NODES, sealed::<NodeRow>(fields, key)),
-        Kind::Cost => by_name(COSTS, sealed::<CostRecord>(fields, key)),
-        Kind::State => by_name(STATE, sealed::<StateRecord>(fields, key)),
-        Kind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
-        Kind::Audit => by_number(AUDIT, line::row::<AuditRecord>(fields).map(|record| record.seal(number))),
-        Kind::Event => by_number(EVENTS, line::event(number, fields).map(|event| event::seal(&event))),
+        RowKind::Session => by_name(SESSIONS, sealed::<SessionRow>(fields, key)),
+        RowKind::Node => by_name(NODES, sealed::<NodeRow>(fields, key)),
+        RowKind::Cost => by_name(COSTS, sealed::<CostRecord>(fields, key)),
+        RowKind::State => by_name(STATE, sealed::<StateRecord>(fields, key)),
+        RowKind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
+        RowKind::Audit => {
+            by_number(AUDIT, sql_row::row::<AuditRecord>(fields).map(|record| record.seal(number)))
+        }
+        RowKind::Event => by_number(EVENTS, sql_row::event(number, fields).map(|event| event::seal(&event))),
         _ => by_name(COMMANDS, sealed::<CommandRow>(fields, key)),
     }
 }
 
 fn sealed<R: row::Row>(fields: Fields, key: &str) -> Result<Vec<u8>, String> {
-    line::row::<R>(fields).map(|fresh| row::seal(&fresh, key))
+    sql_row::row::<R>(fields).map(|fresh| row::seal(&fresh, key))
 }

@@ -1,4 +1,4 @@
-//! Nodes brought level with the events of a copy. While the mirror catches up it has the newest word of every node, and
+//! Reconciles nodes with the events of a copy. While the mirror catches up it has the newest word of every node, and
 //! not yet all their events: a node that was believed would not say again what the copy lacks.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub struct LastEvents(HashMap<String, (u64, String)>);
 
 impl LastEvents {
     /// Takes note of an event, in the order of their storing.
-    pub fn see(&mut self, event: &EventView) {
+    pub fn record(&mut self, event: &EventView) {
         if event.node_seq == 0 {
             return;
         }

@@ -1,4 +1,4 @@
-//! What the mirror's thread tells of itself: to the store where it stands, to everybody else how it is.
+//! Status of the mirror's thread: tells the store where it stands, and everybody else how it is.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -15,7 +15,7 @@ impl Runner {
         self.store.leave_mark(Mark { epoch: self.standing.epoch, change: self.standing.change });
     }
 
-    pub(super) fn tell(&mut self, behind: bool) {
+    pub(super) fn report_status(&mut self, behind: bool) {
         match behind {
             true => drop(self.waiting.get_or_insert_with(Stopwatch::start)),
             false => self.waiting = None,
