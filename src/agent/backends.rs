@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::backend::{Backend, BackendKind, HEARD_QUEUE, Heard, Memory, Opening, Reports};
+use super::backend::{Backend, BackendKind, Memory, Opening, REPORT_QUEUE, Report, Reports};
 use super::config::{Config, OpencodeConfig, ProjectConfig};
 use hal_base::task::Tasks;
 use hal_store::journal::SessionRecord;
@@ -26,29 +26,29 @@ pub struct Backends {
 
 /// What the backends report, each on a queue of its own: one that is busy holds up nobody but itself.
 #[derive(Debug)]
-pub struct Ears(Vec<(BackendKind, mpsc::Receiver<Heard>)>);
+pub struct ReportReceivers(Vec<(BackendKind, mpsc::Receiver<Report>)>);
 
-/// The other ends of [`Ears`], kept as long as a backend may still be opened.
+/// The other ends of [`ReportReceivers`], kept as long as a backend may still be opened.
 #[derive(Clone, Debug)]
-pub struct Mouths(HashMap<BackendKind, Reports>);
+pub struct ReportSenders(HashMap<BackendKind, Reports>);
 
-/// Makes the queues between backends and desk.
-pub fn queues() -> (Mouths, Ears) {
-    let queue = |kind: &BackendKind| (*kind, mpsc::channel(HEARD_QUEUE));
-    let split = |(kind, (mouth, ear))| ((kind, mouth), (kind, ear));
-    let (mouths, ears) = BackendKind::ALL.iter().map(queue).map(split).unzip();
-    (Mouths(mouths), Ears(ears))
+/// Makes the queues between backends and session manager.
+pub fn queues() -> (ReportSenders, ReportReceivers) {
+    let queue = |kind: &BackendKind| (*kind, mpsc::channel(REPORT_QUEUE));
+    let split = |(kind, (sender, receiver))| ((kind, sender), (kind, receiver));
+    let (senders, receivers) = BackendKind::ALL.iter().map(queue).map(split).unzip();
+    (ReportSenders(senders), ReportReceivers(receivers))
 }
 
-impl Ears {
+impl ReportReceivers {
     /// Waits for reports and takes those of one backend, at most so many, and of each in its turn. `None` when no
     /// backend can report any more. What is dropped before it is done has taken nothing.
-    pub async fn hear(&mut self, reports: &mut Vec<Heard>, most: usize) -> Option<BackendKind> {
+    pub async fn recv(&mut self, reports: &mut Vec<Report>, most: usize) -> Option<BackendKind> {
         poll_fn(|context| {
             let mut at = 0;
-            while let Some((kind, ear)) = self.0.get_mut(at) {
+            while let Some((kind, receiver)) = self.0.get_mut(at) {
                 let kind = *kind;
-                match ear.poll_recv_many(context, reports, most) {
+                match receiver.poll_recv_many(context, reports, most) {
                     Poll::Pending => at += 1,
                     Poll::Ready(0) => drop(self.0.remove(at)),
                     Poll::Ready(_) => {
@@ -72,10 +72,10 @@ impl Backends {
     }
 
     /// Opens what `projects` need and is not open yet. `sessions` is what the journal remembers.
-    pub fn open(&self, projects: &[ProjectConfig], sessions: &[SessionRecord], mouths: &Mouths) {
+    pub fn open(&self, projects: &[ProjectConfig], sessions: &[SessionRecord], senders: &ReportSenders) {
         for (kind, slot) in &self.each {
             let directories = directories_of(projects, *kind);
-            let Some(reports) = mouths.0.get(kind).filter(|_| !directories.is_empty()) else { continue };
+            let Some(reports) = senders.0.get(kind).filter(|_| !directories.is_empty()) else { continue };
             let opening = || {
                 let OpencodeConfig { binary, port } = self.config.opencode.clone();
                 Opening {
@@ -122,22 +122,22 @@ mod tests {
 
     #[tokio::test]
     async fn each_backend_is_heard_in_its_turn_until_the_last_one_is_gone() {
-        let (mouths, mut ears) = queues();
-        for mouth in mouths.0.values() {
+        let (senders, mut receivers) = queues();
+        for sender in senders.0.values() {
             for _ in 0..3 {
-                mouth.send(Heard::Health(None)).await.unwrap();
+                sender.send(Report::Health(None)).await.unwrap();
             }
         }
         let mut heard = Vec::new();
         for _ in 0..BackendKind::ALL.len() * 3 {
             let mut reports = Vec::new();
-            heard.push(ears.hear(&mut reports, 1).await.unwrap());
+            heard.push(receivers.recv(&mut reports, 1).await.unwrap());
             assert_eq!(reports.len(), 1);
         }
         for kind in BackendKind::ALL {
             assert_eq!(heard.iter().filter(|other| *other == kind).count(), 3);
         }
-        drop(mouths);
-        assert_eq!(ears.hear(&mut Vec::new(), 1).await, None);
+        drop(senders);
+        assert_eq!(receivers.recv(&mut Vec::new(), 1).await, None);
     }
 }

@@ -1,12 +1,12 @@
 //! The agent: one per machine, dials out, runs the coding agents there.
 //!
 //! ```text
-//!   backend --Heard--> desk --> outbox (stored) --> link ==events==> supervisor
-//!      ^                ^                            |
-//!      '----- Deed -----'<======= command ==========='
+//!   backend --Report--> sessions --> outbox (stored) --> link ==events==> supervisor
+//!      ^                   ^                              |
+//!      '----- Action ------'<======== command ============'
 //! ```
 //! - `backend`: how the agent talks to one kind of coding agent; `backends`: which of them run here.
-//! - `desk`: the one owner of what is known of sessions, and the life of a command.
+//! - `sessions`: the session manager, the one owner of what is known of sessions, and the life of a command.
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
@@ -17,12 +17,12 @@ pub mod backend;
 mod backends;
 pub mod cli;
 pub mod config;
-mod desk;
 mod link;
 mod outbox;
 mod project;
 mod resources;
 pub mod run;
+mod sessions;
 pub mod setup;
 
 use std::collections::HashMap;
@@ -37,11 +37,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use backends::{Backends, Mouths};
+use backends::{Backends, ReportSenders};
 use config::Config;
-use desk::command::Commands;
-use desk::lease::Leases;
-use desk::{Desk, Say, View};
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
 use hal_protocol::event::kind::Kind;
@@ -52,18 +49,21 @@ use link::{Link, Target};
 use outbox::Outbox;
 use project::{Projects, Turned};
 use resources::Gauge;
+use sessions::command::Commands;
+use sessions::lease::Leases;
+use sessions::{OutgoingFrame, SessionManager, View};
 
 /// Bytes at which even events that nobody has acknowledged are dropped, oldest first, with a counted gap. Weeks of a
 /// busy node without a supervisor.
 const HARD_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Commands between link and desk; the desk takes them at once.
+/// Commands between link and session manager; they are taken at once.
 const COMMAND_QUEUE: usize = 64;
 
-/// Answers between desk and link.
+/// Answers between session manager and link.
 const SAY_QUEUE: usize = 256;
 
-/// Live things between desk and link; more are dropped.
+/// Live things between session manager and link; more are dropped.
 const LIVE_QUEUE: usize = 1024;
 
 /// How often directories are looked at.
@@ -164,21 +164,21 @@ impl Agent {
         } = self;
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
-        let (mut view, forgotten) = desk::remember(sessions.clone(), clock::now());
+        let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
         let mut first = note_of(set_aside);
         first.extend(restarts.map(note_of_restarts));
-        first.extend(projects.check().into_iter().map(desk::project_event));
+        first.extend(projects.check().into_iter().map(sessions::project_event));
         first.extend(forgotten);
         view.as_of_seq = outbox.write(first).await?;
-        let (mouths, ears) = backends::queues();
+        let (senders, receivers) = backends::queues();
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
         let (says_in, says) = mpsc::channel(SAY_QUEUE);
         let leases = Leases::new(leases, outbox.clone(), says_in.clone());
         let wires = Wires::new(view, (says_in, says), leases);
         let target = watch::Sender::new(Target::of(&config));
         let keeper =
-            Keeper { projects, backends, mouths, sessions, turned: turned_in, reloads, outbox, target };
-        let house = House::start(&config, &keeper, wires, ears, turned);
+            Keeper { projects, backends, senders, sessions, turned: turned_in, reloads, outbox, target };
+        let house = House::start(&config, &keeper, wires, receivers, turned);
         let failed = tokio::select! {
             () = tasks.stopped() => None,
             () = keeper.keep() => None,
@@ -219,16 +219,20 @@ fn note_of_restarts(reason: String) -> Change {
     ))
 }
 
-/// The queues between desk, commands and link.
+/// The queues between session manager, commands and link.
 struct Wires {
     view: watch::Sender<View>,
     watched: watch::Sender<Watch>,
-    says: (mpsc::Sender<Say>, mpsc::Receiver<Say>),
+    says: (mpsc::Sender<OutgoingFrame>, mpsc::Receiver<OutgoingFrame>),
     leases: Leases,
 }
 
 impl Wires {
-    fn new(view: View, says: (mpsc::Sender<Say>, mpsc::Receiver<Say>), leases: Leases) -> Self {
+    fn new(
+        view: View,
+        says: (mpsc::Sender<OutgoingFrame>, mpsc::Receiver<OutgoingFrame>),
+        leases: Leases,
+    ) -> Self {
         let watched = watch::Sender::new(Watch::default());
         Self { view: watch::Sender::new(view), watched, says, leases }
     }
@@ -238,7 +242,7 @@ impl Wires {
 struct Keeper {
     projects: Arc<Projects>,
     backends: Arc<Backends>,
-    mouths: Mouths,
+    senders: ReportSenders,
     sessions: Vec<SessionRecord>,
     turned: mpsc::Sender<Turned>,
     reloads: mpsc::Receiver<Config>,
@@ -256,7 +260,7 @@ impl Keeper {
                 _ = trim.tick() => self.outbox.trim(),
                 Some(config) = self.reloads.recv() => {
                     self.projects.replace(config.projects.clone());
-                    self.backends.open(&config.projects, &self.sessions, &self.mouths);
+                    self.backends.open(&config.projects, &self.sessions, &self.senders);
                     let target = Target::of(&config);
                     self.target.send_if_modified(|old| std::mem::replace(old, target.clone()) != target);
                     self.check().await;
@@ -270,7 +274,7 @@ impl Keeper {
         let projects = Arc::clone(&self.projects);
         let look = tokio::task::spawn_blocking(move || projects.check());
         for turned in look.await.unwrap_or_default() {
-            // The desk ends only with the agent.
+            // The session manager ends only with the agent.
             let _ended = self.turned.send(turned).await;
         }
     }
@@ -279,7 +283,7 @@ impl Keeper {
 /// What runs.
 struct House {
     backends: Arc<Backends>,
-    desk: JoinHandle<()>,
+    sessions: JoinHandle<()>,
     commands: JoinHandle<()>,
     link: JoinHandle<()>,
     leases: JoinHandle<()>,
@@ -292,7 +296,7 @@ impl House {
         config: &Config,
         keeper: &Keeper,
         wires: Wires,
-        ears: backends::Ears,
+        receivers: backends::ReportReceivers,
         turned: mpsc::Receiver<Turned>,
     ) -> Self {
         let (stop_commands, stop_link) = (CancellationToken::new(), CancellationToken::new());
@@ -300,7 +304,7 @@ impl House {
         let (says_in, says) = wires.says;
         let (live_in, live) = mpsc::channel(LIVE_QUEUE);
         let view = wires.view.subscribe();
-        let desk = Desk {
+        let manager = SessionManager {
             node_id: config.node_id.clone(),
             outbox: keeper.outbox.clone(),
             projects: Arc::clone(&keeper.projects),
@@ -310,7 +314,7 @@ impl House {
             leases: wires.leases.clone(),
             health: HashMap::new(),
         };
-        let commands = Commands::new(desk::command::Means {
+        let commands = Commands::new(sessions::command::CommandContext {
             outbox: keeper.outbox.clone(),
             projects: Arc::clone(&keeper.projects),
             backends: Arc::clone(&keeper.backends),
@@ -319,8 +323,8 @@ impl House {
             leases: wires.leases.clone(),
         });
         let keep_leases =
-            wires.leases.keep(view.clone(), Arc::clone(&keeper.backends), stop_commands.clone());
-        let link = Link::new(link::Means {
+            wires.leases.enforce(view.clone(), Arc::clone(&keeper.backends), stop_commands.clone());
+        let link = Link::new(link::LinkContext {
             node_id: config.node_id.clone(),
             target: keeper.target.subscribe(),
             outbox: keeper.outbox.clone(),
@@ -332,14 +336,14 @@ impl House {
             watched: wires.watched,
             gauge: Gauge::new(config.data_dir.clone()),
         });
-        keeper.backends.open(&config.projects, &keeper.sessions, &keeper.mouths);
+        keeper.backends.open(&config.projects, &keeper.sessions, &keeper.senders);
         let leases = tokio::spawn(keep_leases);
         Self {
             leases,
             backends: Arc::clone(&keeper.backends),
-            desk: tokio::spawn(async move {
+            sessions: tokio::spawn(async move {
                 // A closed journal is reported by whoever waits for its end.
-                let _closed = desk.run(ears, turned).await;
+                let _closed = manager.run(receivers, turned).await;
             }),
             commands: tokio::spawn(commands.run(frames, stop_commands.clone())),
             link: tokio::spawn(link.run(stop_link.clone())),
@@ -354,13 +358,13 @@ impl House {
         within(STOP_STEP, "commands in hand", self.commands).await;
         within(STOP_STEP, "leases", self.leases).await;
         within(STOP_BACKENDS, "backends", tokio::spawn(async move { self.backends.stop().await })).await;
-        within(STOP_STEP, "last events", self.desk).await;
+        within(STOP_STEP, "last events", self.sessions).await;
         self.stop_link.cancel();
         within(STOP_STEP, "last words", self.link).await;
     }
 
     fn abandon(self) {
-        for task in [self.desk, self.commands, self.leases, self.link] {
+        for task in [self.sessions, self.commands, self.leases, self.link] {
             task.abort();
         }
     }

@@ -1,6 +1,6 @@
 //! The one owner of the journal: a thread that stores what it is given, many at once with one sync.
 //!
-//! Whoever appends waits until it is stored, so a full or failing disk holds back the desk, the desk holds back the
+//! Whoever appends waits until it is stored, so a full or failing disk holds back the session manager, that holds back the
 //! backends, and nothing is said that was not stored. The thread tries again until it works.
 
 use std::sync::Arc;

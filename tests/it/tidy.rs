@@ -240,7 +240,7 @@ fn a_foreign_word_is_found_where_it_does_not_belong() {
     assert!(found.iter().any(|one| one.starts_with("src/rules/session.rs:2: `[\"part\"]`")), "{found:?}");
     assert!(found.iter().any(|one| one.starts_with("src/rules/session.rs:3: `MessageAborted")), "{found:?}");
     assert_eq!(foreign("src/protocol/event/form.rs", &lines).len(), 1, "a word of opencode's");
-    assert!(foreign("src/agent/backend/opencode/hear.rs", &lines).is_empty());
+    assert!(foreign("src/agent/backend/opencode/classify_event.rs", &lines).is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Backends: how the agent talks to one kind of coding agent.
 //!
-//! A backend is one variant of [`Backend`], made from the one list below. It is given [`Deed`]s and reports what it hears as [`Heard`], in the one
-//! vocabulary of `protocol::event`. It keeps no record: the desk does.
+//! A backend is one variant of [`Backend`], made from the one list below. It is given [`Action`]s and reports what it hears as [`Heard`], in the one
+//! vocabulary of `protocol::event`. It keeps no record: the session manager does.
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
@@ -20,12 +20,12 @@ use hal_base::task::Tasks;
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{Session, SessionId};
 
-/// Reports on their way to the desk. When it is full the backend waits: the desk writes to disk before it takes more.
-pub const HEARD_QUEUE: usize = 1024;
+/// Reports on their way to the session manager. When it is full the backend waits: they are stored before more are taken.
+pub const REPORT_QUEUE: usize = 1024;
 
 /// Something to be done by a backend.
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub enum Action {
     /// Begin a session and give it its first prompt.
     Create {
         /// Absolute path of the project.
@@ -85,9 +85,9 @@ pub enum Deed {
 
 /// What a backend reports.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Report {
     /// Something to keep.
-    Event(Happening),
+    Event(BackendEvent),
     /// Something for whoever watches right now: a token, a growing output.
     Live {
         /// The session concerned.
@@ -97,18 +97,18 @@ pub enum Heard {
         /// The event's data, as JSON text.
         data: Box<RawValue>,
     },
-    /// The backend was looked at as a whole, after each (re)connect: sessions as they are there. The desk compares
-    /// them with its record and writes what is missing. `node_id`, `project` and `backend` are filled in by the desk.
-    Picture(Vec<Session>),
-    /// A part of that picture: what could not be looked at is `unseen` and stays as it is recorded.
-    Part {
+    /// The backend was looked at as a whole, after each (re)connect: sessions as they are there. The session
+    /// manager compares them with its record, writes what is missing, and fills in `node_id`, `project` and `backend`.
+    Snapshot(Vec<Session>),
+    /// A part of that snapshot: what could not be looked at is `unseen` and stays as it is recorded.
+    PartialSnapshot {
         /// Sessions as they are there.
         seen: Vec<Session>,
         /// Sessions that may be there.
         unseen: HashSet<SessionId>,
     },
     /// A project's directory can be worked in (`None`) or not (`Some(why)`), whatever becomes of the others.
-    Place {
+    Directory {
         /// As it is configured.
         directory: String,
         /// Why it cannot be used; `None`: it can.
@@ -120,39 +120,39 @@ pub enum Heard {
 
 /// A durable event as a backend hears it.
 #[derive(Debug)]
-pub struct Happening {
-    /// The backend's identity of it; the desk makes one where there is none.
+pub struct BackendEvent {
+    /// The backend's identity of it; the session manager makes one where there is none.
     pub id: Option<String>,
     /// Its type in the vocabulary of `protocol::event`.
     pub kind: String,
     /// The session concerned.
     pub session_id: Option<SessionId>,
-    /// The directory concerned, by which the desk finds the project.
+    /// The directory concerned, by which the session manager finds the project.
     pub directory: Option<String>,
     /// When, in the backend's words where it says so.
     pub occurred_at: Time,
     /// The event's data, as JSON text.
     pub data: Box<RawValue>,
-    /// The backend's own place in the session's history, so that it can catch up from there. Kept by the desk and
+    /// The backend's own place in the session's history, so that it can catch up from there. Kept by the session manager and
     /// given back in [`Known::mark`].
     pub mark: Option<u64>,
 }
 
-/// What the desk remembers of a session when a backend is opened.
+/// A session as the journal has it when a backend is opened.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownSession {
     /// The session as recorded.
     pub session: Session,
-    /// The last [`Happening::mark`] recorded for it.
+    /// The last [`BackendEvent::mark`] recorded for it.
     pub mark: Option<u64>,
 }
 
-/// What the desk remembers, by session.
-pub type Memory = HashMap<SessionId, Known>;
+/// What the journal has, by session.
+pub type Memory = HashMap<SessionId, KnownSession>;
 
-/// What a look after a crash found out about a deed that may or may not have been done.
+/// What a look after a crash found out about an action that may or may not have been done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum ReconcileOutcome {
     /// It was done; this is its output.
     Done(String),
     /// It was not done, and it is certain that it will not be.
@@ -161,7 +161,7 @@ pub enum Settled {
     Unknown,
 }
 
-/// Why a deed could not be done. The text is one sentence for a person.
+/// Why an action could not be done. The text is one sentence for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The backend is not running and why.
@@ -186,7 +186,7 @@ pub enum BackendError {
         /// What is wrong with it.
         why: String,
     },
-    /// It did not answer in time; whether the deed was done is not known.
+    /// It did not answer in time; whether the action was done is not known.
     #[error("{backend} did not answer within {seconds} s while {doing}")]
     Silent {
         /// The backend's name.
@@ -266,19 +266,19 @@ macro_rules! backends {
                 }
             }
 
-            /// Carries out a deed on behalf of a command and gives its output: the session's id for `Create`, the
+            /// Carries out an action on behalf of a command and gives its output: the session's id for `Create`, the
             /// status word for `Look`, else a short sentence or nothing. Takes as long as it takes; may be called
             /// concurrently.
-            pub async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+            pub async fn carry_out(&self, command: &CommandId, action: Action) -> Result<String, BackendError> {
                 match self {
-                    $(Self::$kind(backend) => backend.carry_out(command, deed).await,)*
+                    $(Self::$kind(backend) => backend.carry_out(command, action).await,)*
                 }
             }
 
-            /// Finds out whether a deed was done whose outcome a crash has hidden.
-            pub async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
+            /// Finds out whether an action was done whose outcome a crash has hidden.
+            pub async fn reconcile(&self, command: &CommandId, action: &Action) -> ReconcileOutcome {
                 match self {
-                    $(Self::$kind(backend) => backend.settle(command, deed).await,)*
+                    $(Self::$kind(backend) => backend.reconcile(command, action).await,)*
                 }
             }
 
@@ -302,4 +302,4 @@ backends! {
 }
 
 /// Where a backend reports to.
-pub type Reports = mpsc::Sender<Heard>;
+pub type Reports = mpsc::Sender<Report>;

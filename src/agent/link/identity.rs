@@ -12,7 +12,7 @@ impl Link {
     /// True when the journal has another event under the last committed number: it was restored from a copy and went on.
     pub(super) fn went_another_way(&self, welcome: &Welcome) -> Result<bool, Break> {
         let Some(before) = welcome.committed_seq.checked_sub(1) else { return Ok(false) };
-        let held = self.means.outbox.batch_after(before, 1, MAX_BATCH_BYTES);
+        let held = self.context.outbox.batch_after(before, 1, MAX_BATCH_BYTES);
         match held {
             Ok(events) => Ok(events.first().is_some_and(|event| {
                 let is_it = event.seq == welcome.committed_seq && event.kind != MENDED;
@@ -26,7 +26,7 @@ impl Link {
 
     /// The numbers of this journal mean something else to the supervisor: others are given.
     pub(super) async fn begin_anew(&self, welcome: &Welcome, span: &Span) -> Result<(), Break> {
-        let acknowledged = self.means.outbox.acknowledged();
+        let acknowledged = self.context.outbox.acknowledged();
         // A supervisor that was restored may have less than it once acknowledged.
         let sure =
             if welcome.begin_anew { welcome.committed_seq } else { acknowledged.min(welcome.committed_seq) };
@@ -37,7 +37,7 @@ impl Link {
             span.first,
             span.last
         );
-        let begun = self.means.outbox.begin_anew(sure, welcome.epoch).await;
+        let begun = self.context.outbox.begin_anew(sure, welcome.epoch).await;
         begun.map(|_| ()).map_err(|error| Break::lost(error.to_string()))
     }
 }

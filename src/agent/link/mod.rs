@@ -1,17 +1,17 @@
 //! The link to the supervisor: dials, tells what is stored, and dials again for ever.
 //!
 //! - `dial`: address, TLS, handshake, and why it did not work.
-//! - `late`: how long commands were on their way.
-//! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number. `picture`: all sessions in one
+//! - `clock_offset`: how long commands were on their way.
+//! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number. `snapshot`: all sessions in one
 //!   frame.
-//! - `vouch`: a configuration that has led to a welcome is good.
+//! - `known_good`: a configuration that has led to a welcome is good.
 
+mod clock_offset;
 mod dial;
 mod identity;
-mod late;
-mod picture;
+mod known_good;
+mod snapshot;
 mod talk;
-mod vouch;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -23,11 +23,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::desk::command::Order;
-use super::desk::{Say, View};
 use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
+use super::sessions::command::SupervisorRequest;
+use super::sessions::{OutgoingFrame, View};
 use dial::{Dial, DialError};
 use hal_base::backoff::Backoff;
 use hal_base::notify;
@@ -66,10 +66,10 @@ const MAX_PENDING: usize = 4096;
 #[derive(Debug)]
 pub struct Link {
     dial: Dial,
-    means: Means,
-    pending: VecDeque<Say>,
+    context: LinkContext,
+    pending: VecDeque<OutgoingFrame>,
     /// The last outcomes said, and when.
-    said: VecDeque<(Instant, Say)>,
+    said: VecDeque<(Instant, OutgoingFrame)>,
     complaints: Complaints,
 }
 
@@ -101,7 +101,7 @@ impl Target {
 
 /// The link's neighbours.
 #[derive(Debug)]
-pub struct Means {
+pub struct LinkContext {
     /// This node's name.
     pub node_id: NodeId,
     /// Whom to reach.
@@ -113,9 +113,9 @@ pub struct Means {
     /// What projects are.
     pub projects: Arc<Projects>,
     /// Where commands go.
-    pub commands: mpsc::Sender<Order>,
+    pub commands: mpsc::Sender<SupervisorRequest>,
     /// Answers to commands.
-    pub says: mpsc::Receiver<Say>,
+    pub says: mpsc::Receiver<OutgoingFrame>,
     /// Live things of watched sessions.
     pub live: mpsc::Receiver<Live>,
     /// Who is watched.
@@ -126,11 +126,11 @@ pub struct Means {
 
 impl Link {
     /// Ready to dial.
-    pub fn new(means: Means) -> Self {
-        let dial = Dial { target: means.target.borrow().clone(), node_id: means.node_id.clone() };
+    pub fn new(context: LinkContext) -> Self {
+        let dial = Dial { target: context.target.borrow().clone(), node_id: context.node_id.clone() };
         Self {
             dial,
-            means,
+            context,
             pending: VecDeque::new(),
             said: VecDeque::new(),
             complaints: Complaints::default(),
@@ -142,7 +142,7 @@ impl Link {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut lost_at: Option<Instant> = None;
         while !finish.is_cancelled() {
-            self.dial.target = self.means.target.borrow_and_update().clone();
+            self.dial.target = self.context.target.borrow_and_update().clone();
             let dialled = tokio::select! {
                 () = finish.cancelled() => return,
                 dialled = self.dial.connect() => dialled,
@@ -156,7 +156,7 @@ impl Link {
                 Ok(socket) => {
                     let began = Instant::now();
                     let parting = self.talk(socket, &finish, lost_at).await;
-                    self.means.watched.send_replace(Watch::default());
+                    self.context.watched.send_replace(Watch::default());
                     match parting {
                         Parting::Finished => return,
                         Parting::Again => {}
@@ -189,8 +189,8 @@ impl Link {
             tokio::select! {
                 () = &mut over => return,
                 () = finish.cancelled() => return,
-                Some(say) = self.means.says.recv() => self.keep(say),
-                Some(_nobody_watches) = self.means.live.recv() => {}
+                Some(say) = self.context.says.recv() => self.enqueue(say),
+                Some(_nobody_watches) = self.context.live.recv() => {}
             }
         }
     }
@@ -204,17 +204,17 @@ impl Link {
         }
     }
 
-    fn remember(&mut self, say: Say) {
+    fn note_said(&mut self, say: OutgoingFrame) {
         if self.said.len() >= MAX_SAID {
             self.said.pop_front();
         }
         self.said.push_back((Instant::now(), say));
     }
 
-    fn keep(&mut self, say: Say) {
+    fn enqueue(&mut self, say: OutgoingFrame) {
         if let FromAgent::LeaseRequest(ask) = &say.frame {
             // What was asked before and not said is out of date.
-            let is_old = |one: &Say| matches!(&one.frame, FromAgent::LeaseRequest(old) if old.lease_id == ask.lease_id);
+            let is_old = |one: &OutgoingFrame| matches!(&one.frame, FromAgent::LeaseRequest(old) if old.lease_id == ask.lease_id);
             self.pending.retain(|one| !is_old(one));
         }
         if self.pending.len() >= MAX_PENDING {

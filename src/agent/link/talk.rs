@@ -18,10 +18,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
+use super::clock_offset::ClockOffset;
 use super::dial::Socket;
-use super::late::Welcomed;
-use super::{picture, vouch};
-use crate::desk::command::Order;
+use super::{known_good, snapshot};
+use crate::sessions::command::SupervisorRequest;
 use hal_base::{clock, notify};
 use hal_protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PROTOCOL, ToAgent,
@@ -88,7 +88,7 @@ struct Talk<'a> {
     on_the_way: VecDeque<(u64, usize)>,
     bytes_on_the_way: usize,
     credit: u64,
-    welcomed: Welcomed,
+    welcomed: ClockOffset,
     snapshot_due: bool,
     heartbeat_due: bool,
     /// The snapshot waits until what was stored at the connect has been sent.
@@ -133,11 +133,11 @@ impl Link {
         out: mpsc::Sender<Message>,
         stream: &mut SplitStream<Socket>,
     ) -> Result<(Talk<'_>, Welcome), Break> {
-        let last = self.means.outbox.last();
-        let span = self.means.outbox.span().map_err(|error| self.unreadable(error))?;
+        let last = self.context.outbox.last();
+        let span = self.context.outbox.span().map_err(|error| self.unreadable(error))?;
         let hello = Hello {
             protocol: PROTOCOL,
-            node_id: self.means.node_id.clone(),
+            node_id: self.context.node_id.clone(),
             hostname: sysinfo::System::host_name().unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: vec![CAPABILITY.to_owned()],
@@ -146,20 +146,20 @@ impl Link {
             last_seq: span.last,
             epoch: span.epoch,
             credit_bytes: COMMAND_CREDIT,
-            projects: self.means.projects.list(),
+            projects: self.context.projects.list(),
         };
         let hello = Message::text(FromAgent::Hello(hello).encode(clock::now()));
         out.send(hello).await.map_err(|_| self.cut())?;
         let welcome = self.welcome(stream).await?;
-        let welcomed = Welcomed::now(&welcome);
+        let welcomed = ClockOffset::now(&welcome);
         if welcome.begin_anew || welcome.committed_seq > span.last || self.went_another_way(&welcome)? {
             self.begin_anew(&welcome, &span).await?;
             return Err(Break::Again);
         }
         // Before anything else is said: whoever holds the newest epoch is this node.
-        let epoch = self.means.outbox.write(vec![Change::Epoch(welcome.epoch)]).await;
+        let epoch = self.context.outbox.write(vec![Change::Epoch(welcome.epoch)]).await;
         epoch.map_err(|error| Break::lost(error.to_string()))?;
-        self.means.outbox.acknowledge(welcome.committed_seq);
+        self.context.outbox.acknowledge(welcome.committed_seq);
         let talk = Talk {
             out,
             last,
@@ -230,7 +230,7 @@ impl Talk<'_> {
     fn greet(&mut self, lost_at: Option<Instant>) {
         let url = &self.link.dial.target.url;
         notify::status(&format!("connected to {url}"));
-        vouch::vouch_for(&self.link.dial.target.fingerprint);
+        known_good::mark_known_good(&self.link.dial.target.fingerprint);
         match lost_at {
             None => tracing::info!("connected to the supervisor at {url}"),
             Some(at) => {
@@ -260,7 +260,7 @@ impl Talk<'_> {
         let beat = welcome.heartbeat_sec.clamp(*HEARTBEAT_SEC.start(), *HEARTBEAT_SEC.end());
         let mut heartbeat = every(Duration::from_secs(beat));
         let mut ping = every(PING_EVERY);
-        let mut projects = self.link.means.projects.changes();
+        let mut projects = self.link.context.projects.changes();
         let mut heard_at = Instant::now();
         let mut finish_at: Option<Instant> = None;
         loop {
@@ -279,30 +279,30 @@ impl Talk<'_> {
                 message = stream.next() => {
                     heard_at = Instant::now();
                     if let Some(frame) = self.link.read(message)? {
-                        self.heed(frame).await;
+                        self.take_frame(frame).await;
                     }
                 }
                 () = tokio::time::sleep_until(dead) => {
                     let url = &self.link.dial.target.url;
                     return Err(Break::lost(format!("timeout: nothing heard from the supervisor at {url}")));
                 }
-                Some(say) = self.link.means.says.recv() => self.link.keep(say),
-                Some(live) = self.link.means.live.recv() => {
+                Some(say) = self.link.context.says.recv() => self.link.enqueue(say),
+                Some(live) = self.link.context.live.recv() => {
                     if self.live.len() < MAX_LIVE {
                         self.live.push_back(live);
                     }
                 }
                 _ = heartbeat.tick() => self.heartbeat_due = true,
                 Ok(()) = projects.changed() => self.snapshot_due = true,
-                Ok(()) = self.link.means.target.changed() => {
-                    let target = self.link.means.target.borrow().clone();
+                Ok(()) = self.link.context.target.changed() => {
+                    let target = self.link.context.target.borrow().clone();
                     if target.url != self.link.dial.target.url {
                         return Err(Break::Again);
                     }
                     // Another token or authority proves itself at the next welcome only.
                     let now = &self.link.dial.target;
                     if target.token == now.token && target.ca_file == now.ca_file {
-                        vouch::vouch_for(&target.fingerprint);
+                        known_good::mark_known_good(&target.fingerprint);
                     }
                 }
                 _ = ping.tick() => {
@@ -316,31 +316,31 @@ impl Talk<'_> {
                     }
                 }
                 Ok(()) = self.last.changed() => {}
-                Ok(()) = self.link.means.view.changed(), if self.snapshot_due => {}
+                Ok(()) = self.link.context.view.changed(), if self.snapshot_due => {}
             }
         }
     }
 
-    async fn heed(&mut self, frame: ToAgent) {
+    async fn take_frame(&mut self, frame: ToAgent) {
         match frame {
             ToAgent::Ack(ack) => self.acknowledged(&ack),
             ToAgent::Command(mut command) => {
                 self.welcomed.age(&mut command);
-                self.hand_on(Order::Do(command)).await;
+                self.hand_on(SupervisorRequest::Do(command)).await;
             }
-            ToAgent::Cancel(cancel) => self.hand_on(Order::Drop(cancel.command_id)).await,
+            ToAgent::Cancel(cancel) => self.hand_on(SupervisorRequest::Drop(cancel.command_id)).await,
             ToAgent::Watch(watch) => {
-                self.link.means.watched.send_replace(watch);
+                self.link.context.watched.send_replace(watch);
             }
-            ToAgent::Cover(cover) => self.hand_on(Order::Cover(cover)).await,
-            ToAgent::Lease(lease) => self.hand_on(Order::Lease(lease)).await,
+            ToAgent::Cover(cover) => self.hand_on(SupervisorRequest::Cover(cover)).await,
+            ToAgent::Lease(lease) => self.hand_on(SupervisorRequest::Lease(lease)).await,
             ToAgent::Welcome(_) | ToAgent::Other(_) => {}
         }
     }
 
-    /// The desk only takes orders in, so this wait is short. It takes none while the agent stops.
-    async fn hand_on(&self, order: Order) {
-        let _stopping = self.link.means.commands.send(order).await;
+    /// Requests are only taken in, so this wait is short. It takes none while the agent stops.
+    async fn hand_on(&self, order: SupervisorRequest) {
+        let _stopping = self.link.context.commands.send(order).await;
     }
 
     fn acknowledged(&mut self, ack: &Ack) {
@@ -354,7 +354,7 @@ impl Talk<'_> {
             self.on_the_way.pop_front();
             self.bytes_on_the_way -= bytes;
         }
-        self.link.means.outbox.acknowledge(ack.seq);
+        self.link.context.outbox.acknowledge(ack.seq);
     }
 
     fn all_is_said(&self) -> bool {
@@ -379,7 +379,7 @@ impl Talk<'_> {
     }
 
     fn as_of_seq(&self) -> u64 {
-        self.link.means.view.borrow().as_of_seq.min(*self.last.borrow())
+        self.link.context.view.borrow().as_of_seq.min(*self.last.borrow())
     }
 
     /// With nothing on the way one batch may always go: an acknowledgement brings the next credit.
@@ -391,14 +391,14 @@ impl Talk<'_> {
     /// The most urgent thing to say.
     async fn next_frame(&mut self) -> Result<Option<Message>, Break> {
         let frame = if std::mem::take(&mut self.heartbeat_due) {
-            let resources = self.link.means.gauge.measure();
+            let resources = self.link.context.gauge.measure();
             let (last_seq, now_ms) = (*self.last.borrow(), Some(clock::now().0));
             FromAgent::Heartbeat(Heartbeat { resources, last_seq, now_ms })
         } else if self.may_answer()
             && let Some(say) = self.link.pending.pop_front()
         {
             if matches!(say.frame, FromAgent::CommandResult(_)) {
-                self.link.remember(say.clone());
+                self.link.note_said(say.clone());
             }
             say.frame
         } else if let Some(live) = self.live.pop_front() {
@@ -409,7 +409,7 @@ impl Talk<'_> {
         } else {
             return self.batch().await;
         };
-        Ok(picture::fitting(&frame))
+        Ok(snapshot::fitting(&frame))
     }
 
     async fn batch(&mut self) -> Result<Option<Message>, Break> {
@@ -418,7 +418,7 @@ impl Talk<'_> {
         }
         let free = self.credit.saturating_sub(self.bytes_on_the_way as u64);
         let most = MAX_BATCH_BYTES.min(usize::try_from(free).unwrap_or(usize::MAX));
-        let outbox = &self.link.means.outbox;
+        let outbox = &self.link.context.outbox;
         let events = match outbox.batch_after(self.sent, MAX_BATCH_EVENTS, most) {
             Ok(events) => events,
             Err(JournalError::Event { seq, source }) => {
@@ -437,7 +437,7 @@ impl Talk<'_> {
         }
         let last = last.seq;
         let frame = FromAgent::Events(Events { incarnation: self.span.incarnation.clone(), events });
-        let Some(message) = picture::fitting(&frame) else {
+        let Some(message) = snapshot::fitting(&frame) else {
             return Err(Break::lost("a batch of events is larger than a frame may be"));
         };
         self.sent = last;
@@ -446,10 +446,10 @@ impl Talk<'_> {
         Ok(Some(message))
     }
 
-    /// The picture of this node's sessions.
+    /// The snapshot of this node's sessions.
     fn snapshot(&self) -> Message {
-        let sessions = picture::open_sessions(&self.link.means.view.borrow());
-        picture::message(self.as_of_seq(), self.link.means.projects.list(), sessions)
+        let sessions = snapshot::open_sessions(&self.link.context.view.borrow());
+        snapshot::message(self.as_of_seq(), self.link.context.projects.list(), sessions)
     }
 
     async fn close(&mut self) -> Result<(), Break> {

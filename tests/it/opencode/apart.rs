@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hal_o_swarm::agent::backend::Deed;
+use hal_o_swarm::agent::backend::Action;
 use hal_o_swarm::protocol::session::{Activity, SessionId, Status};
 use serde_json::json;
 
@@ -13,8 +13,8 @@ use super::stage::Stage;
 /// opencode 1.18 asks for this one and then cannot list it, nor any other of the directory.
 const UNLISTABLE: &str = r#"tool webfetch {"url": "http://127.0.0.1:9/nothing", "format": "text"}"#;
 
-fn answer(session: &SessionId, request: Option<String>, reply: &str) -> Deed {
-    Deed::AnswerPermission {
+fn answer(session: &SessionId, request: Option<String>, reply: &str) -> Action {
+    Action::AnswerPermission {
         session_id: session.clone(),
         request_id: request,
         reply: reply.into(),
@@ -61,14 +61,14 @@ async fn a_permission_that_cannot_be_listed_stands_in_nobodys_way() {
 
     let talking = stage.begin("slow 1000 100").await;
     stage.desk.wait("words", |record| (record.live.len() > 2).then_some(())).await;
-    let output = stage.act(Deed::Abort { session_id: talking.clone() }).await.unwrap();
+    let output = stage.act(Action::Abort { session_id: talking.clone() }).await.unwrap();
     assert_eq!(output, "the turn was stopped");
     stage.say(&talking, "slow 1000 100").await;
     stage.desk.wait_status(talking.as_str(), Status::Running).await;
-    stage.act(Deed::Kill { session_id: talking.clone() }).await.unwrap();
+    stage.act(Action::Kill { session_id: talking.clone() }).await.unwrap();
     stage.desk.wait_status(talking.as_str(), Status::Ended).await;
 
-    assert_eq!(stage.act(Deed::Look { session_id: fetching.clone() }).await.unwrap(), "waiting");
+    assert_eq!(stage.act(Action::Look { session_id: fetching.clone() }).await.unwrap(), "waiting");
     let request = stage.desk.look(|record| record.sessions[fetching.as_str()].asks[0].id.clone());
     let reject = answer(&fetching, Some(request.clone()), "reject");
     assert_eq!(stage.act(reject).await.unwrap(), "reject: http://127.0.0.1:9/nothing");
@@ -78,7 +78,7 @@ async fn a_permission_that_cannot_be_listed_stands_in_nobodys_way() {
 
     // It can be stopped as well.
     let fetching = begin_waiting(&stage, UNLISTABLE).await;
-    let output = stage.act(Deed::Abort { session_id: fetching.clone() }).await.unwrap();
+    let output = stage.act(Action::Abort { session_id: fetching.clone() }).await.unwrap();
     assert_eq!(output, "the turn was stopped");
     stage.desk.wait_status(fetching.as_str(), Status::Idle).await;
     stage.strike().await;
@@ -162,7 +162,7 @@ async fn a_damaged_session_is_in_error_alone_and_a_damaged_list_its_project() {
     let why = error_of(&damaged).unwrap();
     assert!(why.contains("cannot be read") && why.contains("JSON"), "{why}");
     assert_eq!(error_of(&whole), None);
-    let deed = Deed::Prompt { session_id: whole.clone(), message: "say more".into() };
+    let deed = Action::Prompt { session_id: whole.clone(), message: "say more".into() };
     stage.act(deed).await.unwrap();
     stage.desk.wait_status(whole.as_str(), Status::Idle).await;
 
@@ -177,6 +177,6 @@ async fn a_damaged_session_is_in_error_alone_and_a_damaged_list_its_project() {
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
     stage.desk.look(|record| assert!(record.unseen.contains(&whole), "{:?}", record.unseen));
     // It can be stopped although nothing is known of it but its name.
-    stage.act(Deed::Abort { session_id: damaged }).await.unwrap();
+    stage.act(Action::Abort { session_id: damaged }).await.unwrap();
     stage.strike().await;
 }

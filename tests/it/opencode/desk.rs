@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hal_o_swarm::agent::backend::{HEARD_QUEUE, Heard, Known, Memory, Reports};
+use hal_o_swarm::agent::backend::{KnownSession, Memory, REPORT_QUEUE, Report, Reports};
 use hal_o_swarm::protocol::event::{form, raw};
 use hal_o_swarm::protocol::node::{NodeId, ProjectName};
 use hal_o_swarm::protocol::session::{Session, SessionId, Status};
@@ -57,14 +57,14 @@ impl Record {
     /// What a backend would be given by a desk that has this record.
     pub fn memory(&self) -> Memory {
         let known = |(id, session): (&SessionId, &Session)| {
-            (id.clone(), Known { session: session.clone(), mark: self.marks.get(id).copied() })
+            (id.clone(), KnownSession { session: session.clone(), mark: self.marks.get(id).copied() })
         };
         self.sessions.iter().map(known).collect()
     }
 
-    fn take(&mut self, heard: Heard) {
+    fn take(&mut self, heard: Report) {
         match heard {
-            Heard::Event(event) => {
+            Report::Event(event) => {
                 if let Some(id) = &event.session_id {
                     let session = self.sessions.entry(id.clone()).or_insert_with(|| {
                         let directory = event.directory.clone().unwrap_or_default();
@@ -90,16 +90,16 @@ impl Record {
                     mark: event.mark,
                 });
             }
-            Heard::Live { kind, data, .. } => {
+            Report::Live { kind, data, .. } => {
                 self.live.push((kind, serde_json::from_str(data.get()).unwrap()))
             }
-            Heard::Picture(sessions) => self.take_picture(sessions),
-            Heard::Part { seen, unseen } => {
+            Report::Snapshot(sessions) => self.take_picture(sessions),
+            Report::PartialSnapshot { seen, unseen } => {
                 self.unseen = unseen;
                 self.take_picture(seen);
             }
-            Heard::Place { directory, error } => drop(self.places.insert(directory, error)),
-            Heard::Health(health) => self.health.push(health),
+            Report::Directory { directory, error } => drop(self.places.insert(directory, error)),
+            Report::Health(health) => self.health.push(health),
         }
     }
 
@@ -133,7 +133,7 @@ pub struct Desk {
 impl Desk {
     /// Starts it with an empty record.
     pub fn start() -> (Self, Reports) {
-        let (reports, heard) = mpsc::channel(HEARD_QUEUE);
+        let (reports, heard) = mpsc::channel(REPORT_QUEUE);
         let desk = Self { record: Arc::default(), news: Arc::default() };
         desk.attend(heard);
         (desk, reports)
@@ -141,12 +141,12 @@ impl Desk {
 
     /// Reports for another backend that go into the same record.
     pub fn more_reports(&self) -> Reports {
-        let (reports, heard) = mpsc::channel(HEARD_QUEUE);
+        let (reports, heard) = mpsc::channel(REPORT_QUEUE);
         self.attend(heard);
         reports
     }
 
-    fn attend(&self, mut heard: mpsc::Receiver<Heard>) {
+    fn attend(&self, mut heard: mpsc::Receiver<Report>) {
         let (record, news) = (self.record.clone(), self.news.clone());
         tokio::spawn(async move {
             while let Some(one) = heard.recv().await {

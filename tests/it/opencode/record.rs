@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hal_o_swarm::agent::backend::Deed;
+use hal_o_swarm::agent::backend::Action;
 use hal_o_swarm::protocol::session::Status;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,7 +29,7 @@ async fn every_durable_event_of_the_stream_is_kept_once_with_its_identity() {
     stage.desk.wait_event(second.as_str(), "session.idle").await;
     let third = stage.begin("hang").await;
     stage.desk.wait_status(third.as_str(), Status::Running).await;
-    stage.act(Deed::Abort { session_id: third.clone() }).await.unwrap();
+    stage.act(Action::Abort { session_id: third.clone() }).await.unwrap();
     stage.desk.wait_status(third.as_str(), Status::Idle).await;
     let same = |record: &super::desk::Record| {
         let ours: BTreeSet<String> = record.events.iter().filter_map(|event| event.id.clone()).collect();

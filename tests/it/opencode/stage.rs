@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Backend, BackendError, Deed, Memory, Reports};
+use hal_o_swarm::agent::backend::{Action, Backend, BackendError, Memory, Reports};
 use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     /// Carries out a deed on behalf of a new command.
-    pub async fn act(&self, deed: Deed) -> Result<String, BackendError> {
+    pub async fn act(&self, deed: Action) -> Result<String, BackendError> {
         self.backend.carry_out(&CommandId::new(fresh()), deed).await
     }
 
@@ -109,13 +109,13 @@ impl Stage {
     }
 
     /// The deed that begins a session.
-    pub fn create(&self, prompt: &str) -> Deed {
+    pub fn create(&self, prompt: &str) -> Action {
         self.create_in(&self.project, prompt)
     }
 
     /// The deed that begins a session in another project.
-    pub fn create_in(&self, directory: &Path, prompt: &str) -> Deed {
-        Deed::Create {
+    pub fn create_in(&self, directory: &Path, prompt: &str) -> Action {
+        Action::Create {
             directory: directory.to_str().unwrap().into(),
             prompt: prompt.into(),
             title: String::new(),
@@ -126,7 +126,7 @@ impl Stage {
 
     /// Says something to a session.
     pub async fn say(&self, session: &SessionId, message: &str) {
-        self.act(Deed::Prompt { session_id: session.clone(), message: message.into() }).await.unwrap();
+        self.act(Action::Prompt { session_id: session.clone(), message: message.into() }).await.unwrap();
     }
 
     /// The process number of opencode.

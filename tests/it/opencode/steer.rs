@@ -1,6 +1,6 @@
 //! Stepping in: answering, stopping, killing; and what is said to those who ask for what is not there.
 
-use hal_o_swarm::agent::backend::{BackendError, Deed, Settled};
+use hal_o_swarm::agent::backend::{Action, BackendError, ReconcileOutcome};
 use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{AskKind, SessionId, Status};
@@ -9,8 +9,8 @@ use serde_json::json;
 use super::stage::Stage;
 use crate::opencode_home::all_processes;
 
-fn answer(session: &SessionId, reply: &str) -> Deed {
-    Deed::AnswerPermission {
+fn answer(session: &SessionId, reply: &str) -> Action {
+    Action::AnswerPermission {
         session_id: session.clone(),
         request_id: None,
         reply: reply.into(),
@@ -28,7 +28,7 @@ async fn a_permission_is_allowed_or_rejected_and_a_question_answered() {
         (ask.kind, ask.what.as_str(), ask.about.as_str()),
         (AskKind::Permission, "touch allowed", "bash")
     );
-    let word = stage.act(Deed::Look { session_id: session.clone() }).await.unwrap();
+    let word = stage.act(Action::Look { session_id: session.clone() }).await.unwrap();
     assert_eq!(word, "waiting");
     assert_eq!(stage.act(answer(&session, "once")).await.unwrap(), "once: touch allowed");
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
@@ -44,7 +44,7 @@ async fn a_permission_is_allowed_or_rejected_and_a_question_answered() {
 
     stage.say(&session, "question").await;
     stage.desk.wait_status(session.as_str(), Status::Waiting).await;
-    let deed = Deed::AnswerQuestion {
+    let deed = Action::AnswerQuestion {
         session_id: session.clone(),
         request_id: None,
         answers: vec![vec!["Red".into()]],
@@ -59,7 +59,7 @@ async fn a_turn_is_aborted_in_mid_stream_and_the_session_goes_on() {
     let stage = Stage::set().await;
     let session = stage.begin("slow 1000 100").await;
     stage.desk.wait("words", |record| (record.live.len() > 2).then_some(())).await;
-    let output = stage.act(Deed::Abort { session_id: session.clone() }).await.unwrap();
+    let output = stage.act(Action::Abort { session_id: session.clone() }).await.unwrap();
     assert_eq!(output, "the turn was stopped");
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
     stage.say(&session, "say still here").await;
@@ -71,7 +71,7 @@ async fn a_turn_is_aborted_in_mid_stream_and_the_session_goes_on() {
         })
         .await;
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
-    let output = stage.act(Deed::Abort { session_id: session }).await.unwrap();
+    let output = stage.act(Action::Abort { session_id: session }).await.unwrap();
     assert_eq!(output, "no turn was running");
     stage.strike().await;
 }
@@ -89,7 +89,7 @@ async fn a_kill_leaves_no_process_and_the_conversation_can_go_on() {
     stage.wait_processes("sleep 1002", 1).await;
     stage.wait_processes("sleep 1004", 1).await;
     assert_eq!(all_processes().filter(is_bare).count(), 1);
-    let output = stage.act(Deed::Kill { session_id: session.clone() }).await.unwrap();
+    let output = stage.act(Action::Kill { session_id: session.clone() }).await.unwrap();
     assert!(output.contains("processes were ended"), "{output}");
     for name in ["sleep 1001", "sleep 1002", "sleep 1004"] {
         assert_eq!(stage.processes_of(name), Vec::<i32>::new(), "{name}");
@@ -105,7 +105,7 @@ async fn a_kill_leaves_no_process_and_the_conversation_can_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_refused_and_what_was_done_is_found() {
     let stage = Stage::set().await;
-    let nowhere = Deed::Create {
+    let nowhere = Action::Create {
         directory: "/does/not/exist".into(),
         prompt: "say hello".into(),
         title: String::new(),
@@ -118,12 +118,12 @@ async fn what_is_not_there_is_refused_and_what_was_done_is_found() {
         "{error}"
     );
     for id in ["ses_nope", "nonsense", "ses_/../../global"] {
-        let deed = Deed::Prompt { session_id: SessionId::new(id), message: "say hello".into() };
+        let deed = Action::Prompt { session_id: SessionId::new(id), message: "say hello".into() };
         let error = stage.act(deed).await.unwrap_err();
         assert_eq!(error.to_string(), format!("opencode has no session {id}"));
     }
     let mut deed = stage.create("say hello");
-    if let Deed::Create { model, .. } = &mut deed {
+    if let Action::Create { model, .. } = &mut deed {
         *model = "fake/fake-2".into();
     }
     let error = stage.act(deed).await.unwrap_err();
@@ -131,13 +131,13 @@ async fn what_is_not_there_is_refused_and_what_was_done_is_found() {
 
     let command = CommandId::new(fresh());
     let deed = stage.create("say hello");
-    assert_eq!(stage.backend.settle(&command, &deed).await, Settled::NotDone);
+    assert_eq!(stage.backend.reconcile(&command, &deed).await, ReconcileOutcome::NotDone);
     let session = stage.backend.carry_out(&command, deed.clone()).await.unwrap();
-    assert_eq!(stage.backend.settle(&command, &deed).await, Settled::Done(session.clone()));
+    assert_eq!(stage.backend.reconcile(&command, &deed).await, ReconcileOutcome::Done(session.clone()));
     let command = CommandId::new(fresh());
-    let deed = Deed::Prompt { session_id: SessionId::new(session), message: "say more".into() };
-    assert_eq!(stage.backend.settle(&command, &deed).await, Settled::NotDone);
+    let deed = Action::Prompt { session_id: SessionId::new(session), message: "say more".into() };
+    assert_eq!(stage.backend.reconcile(&command, &deed).await, ReconcileOutcome::NotDone);
     stage.backend.carry_out(&command, deed.clone()).await.unwrap();
-    assert_eq!(stage.backend.settle(&command, &deed).await, Settled::Done(String::new()));
+    assert_eq!(stage.backend.reconcile(&command, &deed).await, ReconcileOutcome::Done(String::new()));
     stage.strike().await;
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use hal_o_swarm::agent::backend::{BackendError, Deed};
+use hal_o_swarm::agent::backend::{Action, BackendError};
 use hal_o_swarm::base::clock::now;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::{Value, json};
@@ -38,8 +38,8 @@ fn database(stage: &Stage, sql: &str) -> String {
     said.lines().skip(1).collect()
 }
 
-fn allow(session: &SessionId, reply: &str) -> Deed {
-    Deed::AnswerPermission {
+fn allow(session: &SessionId, reply: &str) -> Action {
+    Action::AnswerPermission {
         session_id: session.clone(),
         request_id: None,
         reply: reply.into(),
@@ -53,7 +53,7 @@ async fn a_prompt_behind_the_last_message_is_refused_or_waits_and_a_turn_without
     let session = stage.play("say hello").await;
     move_messages(&stage, &session, 3_600_000);
     let calls = stage.model.bill(session.as_str()).calls;
-    let deed = Deed::Prompt { session_id: session.clone(), message: "say swallowed".into() };
+    let deed = Action::Prompt { session_id: session.clone(), message: "say swallowed".into() };
     let error = stage.act(deed).await.unwrap_err();
     let said = error.to_string();
     assert!(matches!(error, BackendError::Refused(_)), "{said}");

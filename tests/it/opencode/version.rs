@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Backend, BackendError, Deed, Memory};
+use hal_o_swarm::agent::backend::{Action, Backend, BackendError, Memory};
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::Status;
@@ -57,7 +57,7 @@ async fn opencode_2_is_not_started_until_1_is_in_its_place() {
         why.contains("npm install --prefix ~/opencode-1 opencode-ai@1.18") && !why.contains('\n'),
         "{why}"
     );
-    let deed = Deed::Look { session_id: "ses_1".into() };
+    let deed = Action::Look { session_id: "ses_1".into() };
     let error = backend.carry_out(&CommandId::new("c"), deed).await.unwrap_err();
     assert!(matches!(&error, BackendError::Down { why, .. } if why.contains("2.0.18")), "{error}");
 
@@ -88,7 +88,7 @@ async fn a_database_that_opencode_2_has_changed_is_named_as_that() {
         last.contains("changed by a start of OpenCode 2").then_some(())
     };
     stage.desk.wait("its health to say so", is_named).await;
-    let deed = Deed::Prompt { session_id: session.clone(), message: "say more".into() };
+    let deed = Action::Prompt { session_id: session.clone(), message: "say more".into() };
     let error = stage.act(deed).await.unwrap_err();
     assert!(error.to_string().contains("changed by a start of OpenCode 2"), "{error}");
     stage.desk.look(|record| assert_eq!(record.status(session.as_str()), Some(Status::Idle)));

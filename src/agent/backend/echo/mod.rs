@@ -4,7 +4,7 @@
 //! `edit FILE`, `compact`, `done THING` (a thing to do that is done), `burst N`
 //! (ticks, as fast as they are taken), `pace N PER_SECOND` (the same, so many a second at most), several of them in
 //! lines or separated by `;`. It reports the same events in the same shapes as a true coding
-//! agent. What it knows lives in this process: a turn dies with it, and the picture it gives at its next start says so.
+//! agent. What it knows lives in this process: a turn dies with it, and the snapshot it gives at its next start says so.
 
 mod ledger;
 mod report;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BackendError, Deed, Heard, Known, Memory, Opening, Reports, Settled};
+use super::{Action, BackendError, KnownSession, Memory, Opening, ReconcileOutcome, Report, Reports};
 use hal_base::clock;
 use hal_protocol::command::CommandId;
 use hal_protocol::event::what::What;
@@ -48,7 +48,7 @@ pub struct Echo {
 struct Shared {
     reports: Reports,
     sessions: Mutex<HashMap<SessionId, Slot>>,
-    /// What was remembered at the start; see [`Echo::settle`].
+    /// What was remembered at the start; see [`Echo::reconcile`].
     remembered: Memory,
     stopping: CancellationToken,
     turns: TaskTracker,
@@ -104,7 +104,7 @@ impl Echo {
     #[expect(clippy::unused_self, reason = "every backend is told where its projects are")]
     pub(super) fn work_in(&self, _: &[PathBuf]) {}
 
-    /// Goes on with the sessions of `memory`, reports the picture, and is ready. Needs a running tokio runtime.
+    /// Goes on with the sessions of `memory`, reports the snapshot, and is ready. Needs a running tokio runtime.
     pub fn open(memory: Memory, reports: Reports) -> Self {
         let sessions = memory.iter().map(|(id, known)| (id.clone(), Slot::of(&known.session))).collect();
         let shared = Arc::new(Shared {
@@ -115,70 +115,75 @@ impl Echo {
             turns: TaskTracker::new(),
             ledger: Ledger::of_environment(),
         });
-        let picture = shared.remembered.values().map(|known| as_it_is_now(&known.session)).collect();
+        let snapshot = shared.remembered.values().map(|known| as_it_is_now(&known.session)).collect();
         let first = Arc::clone(&shared);
         shared.turns.spawn(async move {
-            // The desk is gone only when the agent ends.
-            let _ended = first.reports.send(Heard::Picture(picture)).await;
-            let _ended = first.reports.send(Heard::Health(None)).await;
+            // The session manager is gone only when the agent ends.
+            let _ended = first.reports.send(Report::Snapshot(snapshot)).await;
+            let _ended = first.reports.send(Report::Health(None)).await;
         });
         Self { shared }
     }
 
-    pub(super) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+    pub(super) async fn carry_out(
+        &self,
+        command: &CommandId,
+        action: Action,
+    ) -> Result<String, BackendError> {
         if self.shared.stopping.is_cancelled() {
             return Err(BackendError::Down { backend: "echo", why: "the agent is stopping".into() });
         }
-        match deed {
-            Deed::Create { directory, prompt, title, .. } => {
+        match action {
+            Action::Create { directory, prompt, title, .. } => {
                 self.create(command, directory, prompt, title).await
             }
-            Deed::Prompt { session_id, message } => self.prompt(&session_id, command, message).await,
-            Deed::Abort { session_id } => self.abort(&session_id),
-            Deed::Kill { session_id } => self.kill(&session_id).await,
-            Deed::AnswerPermission { session_id, request_id, reply, message } => {
+            Action::Prompt { session_id, message } => self.prompt(&session_id, command, message).await,
+            Action::Abort { session_id } => self.abort(&session_id),
+            Action::Kill { session_id } => self.kill(&session_id).await,
+            Action::AnswerPermission { session_id, request_id, reply, message } => {
                 self.answer(&session_id, request_id.as_deref(), Answer::Permission { reply, message })
             }
-            Deed::AnswerQuestion { session_id, request_id, answers } => {
+            Action::AnswerQuestion { session_id, request_id, answers } => {
                 self.answer(&session_id, request_id.as_deref(), Answer::Question { answers })
             }
-            Deed::Look { session_id } => self.with(&session_id, |slot| slot.status_word().to_owned()),
+            Action::Look { session_id } => self.with(&session_id, |slot| slot.status_word().to_owned()),
         }
     }
 
     /// Everything this backend does ends up in the journal or ends with the process, so what the journal remembered
-    /// at the start tells whether a deed of the life before was done.
-    pub(super) async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
+    /// at the start tells whether an action of the life before was done.
+    pub(super) async fn reconcile(&self, command: &CommandId, action: &Action) -> ReconcileOutcome {
         let remembered = |id: &SessionId| self.shared.remembered.get(id);
-        let done_if = |done: bool| if done { Settled::Done(String::new()) } else { Settled::NotDone };
-        match deed {
-            Deed::Create { prompt, .. } => {
+        let done_if =
+            |done: bool| if done { ReconcileOutcome::Done(String::new()) } else { ReconcileOutcome::NotDone };
+        match action {
+            Action::Create { prompt, .. } => {
                 let id = session_name(command);
                 // The session may be there, but what it was made for was never said to it.
-                let is_said = |known: &Known| prompt.is_empty() || known.mark.is_some();
+                let is_said = |known: &KnownSession| prompt.is_empty() || known.mark.is_some();
                 if remembered(&id).is_some_and(is_said) {
-                    Settled::Done(id.to_string())
+                    ReconcileOutcome::Done(id.to_string())
                 } else {
-                    Settled::NotDone
+                    ReconcileOutcome::NotDone
                 }
             }
-            Deed::Prompt { session_id, .. } => {
+            Action::Prompt { session_id, .. } => {
                 done_if(remembered(session_id).is_some_and(|known| known.mark == Some(mark_of(command))))
             }
             // No turn has survived the end of the process, so there is nothing left to stop.
-            Deed::Abort { .. } => Settled::Done("no turn runs".into()),
-            Deed::Kill { session_id } => done_if(
+            Action::Abort { .. } => ReconcileOutcome::Done("no turn runs".into()),
+            Action::Kill { session_id } => done_if(
                 remembered(session_id)
                     .is_some_and(|known| matches!(known.session.activity, Activity::Ended(_))),
             ),
-            Deed::AnswerPermission { session_id, request_id, .. }
-            | Deed::AnswerQuestion { session_id, request_id, .. } => {
+            Action::AnswerPermission { session_id, request_id, .. }
+            | Action::AnswerQuestion { session_id, request_id, .. } => {
                 let waits = remembered(session_id).is_some_and(|known| {
                     known.session.asks.iter().any(|ask| request_id.as_ref().is_none_or(|id| *id == ask.id))
                 });
                 done_if(!waits)
             }
-            Deed::Look { .. } => Settled::NotDone,
+            Action::Look { .. } => ReconcileOutcome::NotDone,
         }
     }
 
@@ -385,7 +390,7 @@ fn session_name(command: &CommandId) -> SessionId {
     SessionId::new(format!("echo_{plain}"))
 }
 
-/// What [`super::Happening::mark`] holds here: which command's message was taken up last.
+/// What [`super::BackendEvent::mark`] holds here: which command's message was taken up last.
 fn mark_of(command: &CommandId) -> u64 {
     let text = command.as_str().as_bytes();
     let reversed: Vec<u8> = text.iter().rev().copied().collect();

@@ -4,7 +4,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Message, Slot, mark_of};
-use crate::backend::{Happening, Heard, Reports};
+use crate::backend::{BackendEvent, Report, Reports};
 use hal_base::clock::Time;
 use hal_base::{clock, id, sabotage};
 use hal_protocol::event::kind::Kind;
@@ -38,22 +38,22 @@ impl Voice {
         format!("{prefix}_{}", id::fresh().replace('-', ""))
     }
 
-    /// Reports a durable event; waits while the desk is busy storing.
-    pub(super) async fn tell(&self, happening: Happening) {
+    /// Reports a durable event; waits while the session manager is busy storing.
+    pub(super) async fn tell(&self, event: BackendEvent) {
         if sabotage::DROP_WHEN_FULL && self.reports.capacity() == 0 {
             return;
         }
-        // The desk is gone only when the agent ends; then nothing is to be kept.
-        let _ended = self.reports.send(Heard::Event(happening)).await;
+        // The session manager is gone only when the agent ends; then nothing is to be kept.
+        let _ended = self.reports.send(Report::Event(event)).await;
     }
 
     /// A durable event of this session.
-    pub(super) fn event(&self, what: &What) -> Happening {
+    pub(super) fn event(&self, what: &What) -> BackendEvent {
         self.named(what.kind().map_or("", Kind::as_str), write::of_session(what, &self.id))
     }
 
-    fn named(&self, kind: &str, data: Box<RawValue>) -> Happening {
-        Happening {
+    fn named(&self, kind: &str, data: Box<RawValue>) -> BackendEvent {
+        BackendEvent {
             id: Some(Self::name("evt")),
             kind: kind.to_owned(),
             session_id: Some(self.id.clone()),
@@ -93,7 +93,7 @@ impl Voice {
         let (message_id, part_id, text) = (message.to_owned(), part.to_owned(), delta.to_owned());
         let data = write::of_session(&What::Delta(Delta { part_id, message_id, text }), &self.id);
         let kind = Kind::PartDelta.as_str().to_owned();
-        let _ended = self.reports.send(Heard::Live { session_id: self.id.clone(), kind, data }).await;
+        let _ended = self.reports.send(Report::Live { session_id: self.id.clone(), kind, data }).await;
     }
 
     /// What is to be told of the session as a whole.

@@ -10,7 +10,7 @@ const MAX_BURST: u64 = 10_000_000;
 
 /// One step of a turn.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum ScriptStep {
     /// Say this.
     Say(String),
     /// Be busy this long.
@@ -40,39 +40,39 @@ pub(super) enum Step {
 }
 
 /// Reads a prompt: lines, or words separated by `;`. What is not one of the words is said back.
-pub(super) fn parse(prompt: &str) -> Vec<Step> {
-    let steps: Vec<Step> = prompt
+pub(super) fn parse(prompt: &str) -> Vec<ScriptStep> {
+    let steps: Vec<ScriptStep> = prompt
         .split(['\n', ';'])
         .map(str::trim)
         .filter(|line| !line.is_empty())
-        .map(|line| word(line).unwrap_or_else(|| Step::Say(line.to_owned())))
+        .map(|line| word(line).unwrap_or_else(|| ScriptStep::Say(line.to_owned())))
         .collect();
-    if steps.is_empty() { vec![Step::Say(String::new())] } else { steps }
+    if steps.is_empty() { vec![ScriptStep::Say(String::new())] } else { steps }
 }
 
-fn word(line: &str) -> Option<Step> {
+fn word(line: &str) -> Option<ScriptStep> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
     let text = || (!rest.is_empty()).then(|| rest.to_owned());
     Some(match word {
-        "say" => Step::Say(text()?),
-        "run" => Step::Run(seconds(rest)?),
-        "ask" => Step::Ask(text()?),
-        "question" => Step::Question(text()?),
-        "fail" => Step::Fail(text()?),
-        "cost" => Step::Cost(hal_rules::session::micros(rest.trim_start_matches('$').parse().ok()?)?),
+        "say" => ScriptStep::Say(text()?),
+        "run" => ScriptStep::Run(seconds(rest)?),
+        "ask" => ScriptStep::Ask(text()?),
+        "question" => ScriptStep::Question(text()?),
+        "fail" => ScriptStep::Fail(text()?),
+        "cost" => ScriptStep::Cost(hal_rules::session::micros(rest.trim_start_matches('$').parse().ok()?)?),
         "tokens" => {
             let (input, output) = rest.split_once(char::is_whitespace)?;
-            Step::Tokens(input.parse().ok()?, output.trim().parse().ok()?)
+            ScriptStep::Tokens(input.parse().ok()?, output.trim().parse().ok()?)
         }
-        "bad" => Step::Bad(text()?),
-        "edit" => Step::Edit(text()?),
-        "compact" if rest.is_empty() => Step::Compact,
-        "done" => Step::Done(text()?),
-        "burst" => Step::Burst(count(rest)?),
+        "bad" => ScriptStep::Bad(text()?),
+        "edit" => ScriptStep::Edit(text()?),
+        "compact" if rest.is_empty() => ScriptStep::Compact,
+        "done" => ScriptStep::Done(text()?),
+        "burst" => ScriptStep::Burst(count(rest)?),
         "pace" => {
             let (ticks, per_second) = rest.split_once(char::is_whitespace)?;
-            Step::Pace(count(ticks)?, count(per_second.trim()).filter(|rate| *rate > 0)?)
+            ScriptStep::Pace(count(ticks)?, count(per_second.trim()).filter(|rate| *rate > 0)?)
         }
         _ => return None,
     })
@@ -99,14 +99,14 @@ mod tests {
         assert_eq!(
             steps,
             [
-                Step::Say("hello there".into()),
-                Step::Run(Duration::from_millis(500)),
-                Step::Ask("rm -rf build".into()),
-                Step::Cost(250_000),
-                Step::Tokens(100, 20),
-                Step::Burst(3),
-                Step::Pace(9, 2),
-                Step::Say("what now?".into()),
+                ScriptStep::Say("hello there".into()),
+                ScriptStep::Run(Duration::from_millis(500)),
+                ScriptStep::Ask("rm -rf build".into()),
+                ScriptStep::Cost(250_000),
+                ScriptStep::Tokens(100, 20),
+                ScriptStep::Burst(3),
+                ScriptStep::Pace(9, 2),
+                ScriptStep::Say("what now?".into()),
             ]
         );
     }
@@ -124,8 +124,8 @@ mod tests {
             "say",
             "running late",
         ] {
-            assert_eq!(parse(line), [Step::Say(line.into())]);
+            assert_eq!(parse(line), [ScriptStep::Say(line.into())]);
         }
-        assert_eq!(parse(""), [Step::Say(String::new())]);
+        assert_eq!(parse(""), [ScriptStep::Say(String::new())]);
     }
 }

@@ -1,25 +1,25 @@
-//! Turns of the echo backend, seen from the desk's side.
+//! Turns of the echo backend, seen from the session manager's side.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::backend::{HEARD_QUEUE, Known};
+use crate::backend::{KnownSession, REPORT_QUEUE};
 use hal_base::clock::Time;
 use hal_protocol::event::form;
 use hal_protocol::session::{AskKind, Status};
 
-/// What a desk would see: the events folded into one session.
+/// What a session manager would see: the events folded into one session.
 struct Ear {
-    heard: mpsc::Receiver<Heard>,
+    heard: mpsc::Receiver<Report>,
     session: Session,
     kinds: Vec<String>,
     mark: Option<u64>,
 }
 
 impl Ear {
-    fn new(heard: mpsc::Receiver<Heard>) -> Self {
+    fn new(heard: mpsc::Receiver<Report>) -> Self {
         let session =
             hal_protocol::session::Session::new("echo_1".into(), "node".into(), "shop".into(), Time(1));
         Self { heard, session, kinds: Vec::new(), mark: None }
@@ -28,7 +28,7 @@ impl Ear {
     async fn until(&mut self, done: impl Fn(&Self) -> bool) {
         while !done(self) {
             let next = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
-            if let Heard::Event(event) = next.expect("an event in time").expect("an open backend") {
+            if let Report::Event(event) = next.expect("an event in time").expect("an open backend") {
                 let what = form::read(&event.kind, &event.data);
                 rules::session::apply(&mut self.session, &what, event.occurred_at);
                 self.mark = event.mark.or(self.mark);
@@ -47,12 +47,12 @@ impl Ear {
 }
 
 fn open(memory: Memory) -> (Echo, Ear) {
-    let (reports, heard) = mpsc::channel(HEARD_QUEUE);
+    let (reports, heard) = mpsc::channel(REPORT_QUEUE);
     (Echo::open(memory, reports), Ear::new(heard))
 }
 
-fn create(prompt: &str) -> Deed {
-    Deed::Create {
+fn create(prompt: &str) -> Action {
+    Action::Create {
         directory: "/tmp/shop".into(),
         prompt: prompt.into(),
         title: String::new(),
@@ -82,7 +82,7 @@ async fn a_permission_is_waited_for_and_a_refusal_ends_the_turn() {
     ear.until_kind("permission.asked").await;
     assert_eq!(ear.status(), Status::Waiting);
     assert_eq!(ear.session.asks[0].what, "rm -rf build");
-    let answer = |reply: &str| Deed::AnswerPermission {
+    let answer = |reply: &str| Action::AnswerPermission {
         session_id: "echo_1".into(),
         request_id: None,
         reply: reply.into(),
@@ -99,7 +99,7 @@ async fn a_permission_is_waited_for_and_a_refusal_ends_the_turn() {
 async fn an_abort_that_comes_at_once_is_not_lost() {
     let (echo, mut ear) = open(Memory::new());
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
-    echo.carry_out(&"2".into(), Deed::Abort { session_id: "echo_1".into() }).await.unwrap();
+    echo.carry_out(&"2".into(), Action::Abort { session_id: "echo_1".into() }).await.unwrap();
     ear.until_kind("session.idle").await;
     assert_eq!(ear.status(), Status::Idle, "an abort is no failure");
 }
@@ -107,11 +107,11 @@ async fn an_abort_that_comes_at_once_is_not_lost() {
 #[tokio::test]
 async fn a_kill_ends_it_and_drops_what_waited_and_a_prompt_revives_it() {
     let (echo, mut ear) = open(Memory::new());
-    let prompt = |text: &str| Deed::Prompt { session_id: "echo_1".into(), message: text.into() };
+    let prompt = |text: &str| Action::Prompt { session_id: "echo_1".into(), message: text.into() };
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     echo.carry_out(&"2".into(), prompt("burst 1")).await.unwrap();
     ear.until_kind("message.part.updated").await;
-    echo.carry_out(&"3".into(), Deed::Kill { session_id: "echo_1".into() }).await.unwrap();
+    echo.carry_out(&"3".into(), Action::Kill { session_id: "echo_1".into() }).await.unwrap();
     ear.until_kind("session.ended").await;
     assert_eq!(ear.status(), Status::Ended);
     assert!(!ear.kinds.iter().any(|kind| kind == "echo.tick"));
@@ -127,7 +127,7 @@ async fn a_failure_is_an_error_and_a_question_takes_an_answer() {
     assert_eq!(ear.session.asks[0].kind, AskKind::Question);
     let request_id = Some(ear.session.asks[0].id.clone());
     let answers = vec![vec!["Yes".to_owned()]];
-    let answer = Deed::AnswerQuestion { session_id: "echo_1".into(), request_id, answers };
+    let answer = Action::AnswerQuestion { session_id: "echo_1".into(), request_id, answers };
     echo.carry_out(&"2".into(), answer).await.unwrap();
     ear.until_kind("session.idle").await;
     assert_eq!(ear.status(), Status::Error);
@@ -135,30 +135,30 @@ async fn a_failure_is_an_error_and_a_question_takes_an_answer() {
 }
 
 #[tokio::test]
-async fn after_a_restart_the_turn_is_interrupted_and_deeds_are_settled() {
+async fn after_a_restart_the_turn_is_interrupted_and_actions_are_settled() {
     let (echo, mut ear) = open(Memory::new());
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     ear.until_kind("session.status").await;
-    let known = Known { session: ear.session.clone(), mark: ear.mark };
-    let bare = Known { mark: None, ..known.clone() };
+    let known = KnownSession { session: ear.session.clone(), mark: ear.mark };
+    let bare = KnownSession { mark: None, ..known.clone() };
     let memory = Memory::from([(SessionId::new("echo_1"), known), (SessionId::new("echo_7"), bare)]);
 
     let (echo, mut ear) = open(memory);
-    let Some(Heard::Picture(picture)) = ear.heard.recv().await else { panic!("no picture") };
-    assert_eq!(picture[0].activity, Activity::Idle);
-    assert_eq!(picture[0].error.as_deref(), Some("the agent was restarted during the turn"));
-    assert_eq!(echo.settle(&"1".into(), &create("run 60")).await, Settled::Done("echo_1".into()));
-    assert_eq!(echo.settle(&"9".into(), &create("run 60")).await, Settled::NotDone);
+    let Some(Report::Snapshot(snapshot)) = ear.heard.recv().await else { panic!("no snapshot") };
+    assert_eq!(snapshot[0].activity, Activity::Idle);
+    assert_eq!(snapshot[0].error.as_deref(), Some("the agent was restarted during the turn"));
+    assert_eq!(echo.reconcile(&"1".into(), &create("run 60")).await, ReconcileOutcome::Done("echo_1".into()));
+    assert_eq!(echo.reconcile(&"9".into(), &create("run 60")).await, ReconcileOutcome::NotDone);
     assert_eq!(
-        echo.settle(&"7".into(), &create("say x")).await,
-        Settled::NotDone,
+        echo.reconcile(&"7".into(), &create("say x")).await,
+        ReconcileOutcome::NotDone,
         "its prompt was never said"
     );
-    assert_eq!(echo.settle(&"7".into(), &create("")).await, Settled::Done("echo_7".into()));
-    let prompt = Deed::Prompt { session_id: "echo_1".into(), message: "run 60".into() };
-    assert_eq!(echo.settle(&"1".into(), &prompt).await, Settled::Done(String::new()));
-    assert_eq!(echo.settle(&"9".into(), &prompt).await, Settled::NotDone);
-    echo.carry_out(&"2".into(), Deed::Prompt { session_id: "echo_1".into(), message: "say on".into() })
+    assert_eq!(echo.reconcile(&"7".into(), &create("")).await, ReconcileOutcome::Done("echo_7".into()));
+    let prompt = Action::Prompt { session_id: "echo_1".into(), message: "run 60".into() };
+    assert_eq!(echo.reconcile(&"1".into(), &prompt).await, ReconcileOutcome::Done(String::new()));
+    assert_eq!(echo.reconcile(&"9".into(), &prompt).await, ReconcileOutcome::NotDone);
+    echo.carry_out(&"2".into(), Action::Prompt { session_id: "echo_1".into(), message: "say on".into() })
         .await
         .unwrap();
     ear.until_kind("session.idle").await;

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{CONTEXT_LIMIT, MODEL, PROVIDER, Voice, dollars};
-use super::script::{self, Step};
+use super::script::{self, ScriptStep};
 use super::{Message, OpenAsk, Shared};
 use hal_base::clock::{self, Stopwatch, Time};
 use hal_protocol::approval::{Choice, Question};
@@ -98,30 +98,30 @@ impl<'a> Turn<'a> {
         self.voice.say(What::Message(Box::new(self.answer()))).await;
     }
 
-    async fn step(&mut self, step: Step) -> Outcome {
+    async fn step(&mut self, step: ScriptStep) -> Outcome {
         if let Some(over) = self.over() {
             return over;
         }
         match step {
-            Step::Say(text) => self.say(&text).await,
-            Step::Run(duration) => return self.work(duration).await,
-            Step::Ask(command) => return self.ask_permission(&command).await,
-            Step::Question(text) => return self.ask_question(&text).await,
-            Step::Fail(message) => return Outcome::Failed(message),
-            Step::Cost(micros) => self.bill(micros).await,
-            Step::Tokens(input, output) => self.spend(input, output),
-            Step::Bad(command) => {
+            ScriptStep::Say(text) => self.say(&text).await,
+            ScriptStep::Run(duration) => return self.work(duration).await,
+            ScriptStep::Ask(command) => return self.ask_permission(&command).await,
+            ScriptStep::Question(text) => return self.ask_question(&text).await,
+            ScriptStep::Fail(message) => return Outcome::Failed(message),
+            ScriptStep::Cost(micros) => self.bill(micros).await,
+            ScriptStep::Tokens(input, output) => self.spend(input, output),
+            ScriptStep::Bad(command) => {
                 let tool = Tool::new(command);
                 tool.completed(&self.voice, &self.message, "", 1).await;
             }
-            Step::Edit(file) => self.voice.say(What::FileEdited(file)).await,
-            Step::Compact => self.voice.say(What::Compacted).await,
-            Step::Done(content) => {
+            ScriptStep::Edit(file) => self.voice.say(What::FileEdited(file)).await,
+            ScriptStep::Compact => self.voice.say(What::Compacted).await,
+            ScriptStep::Done(content) => {
                 let todo = Todo { content, status: "completed".to_owned() };
                 self.voice.say(What::Todo(Some(vec![todo]))).await;
             }
-            Step::Burst(count) => return self.burst(count).await,
-            Step::Pace(count, per_second) => return self.pace(count, per_second).await,
+            ScriptStep::Burst(count) => return self.burst(count).await,
+            ScriptStep::Pace(count, per_second) => return self.pace(count, per_second).await,
         }
         Outcome::Finished
     }

@@ -1,15 +1,15 @@
 //! Events that were missed while the stream was down. opencode stores the events of sessions and messages, numbered
-//! by session, and gives them again with the identities they had; the rest is made good by the picture.
+//! by session, and gives them again with the identities they had; the rest is made good by the snapshot.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::classify_event::{Fate, classify, plain_kind};
 use super::client::{Call, Client};
-use super::hear::{Fate, fate, plain_kind};
 use super::tracker::Tracker;
-use super::words::{SessionInfo, Stored};
-use super::{Directories, hear};
+use super::words::{SessionInfo, StoredEvent};
+use super::{Directories, classify_event};
 use crate::backend::BackendError;
 use hal_base::clock::Time;
 use hal_protocol::session::SessionId;
@@ -31,7 +31,7 @@ const SLACK_MS: i64 = 60_000;
 #[derive(Debug)]
 pub struct Missed {
     /// The event as opencode stored it.
-    pub event: Stored,
+    pub event: StoredEvent,
     /// The real path of its session's directory.
     pub directory: Option<String>,
 }
@@ -47,9 +47,10 @@ pub async fn missed(
         return Ok(Vec::new());
     }
     let sessions = all_sessions(client).await?;
-    let since = if tracker.last_id.is_empty() { None } else { Some(hear::time_of(&tracker.last_id, now)) };
+    let since =
+        if tracker.last_id.is_empty() { None } else { Some(classify_event::time_of(&tracker.last_id, now)) };
     let wanted = wanted(&sessions, &directories.existing(), tracker, since);
-    let is_news = |event: &Stored| match tracker.marks.get(event.aggregate_id.as_str()) {
+    let is_news = |event: &StoredEvent| match tracker.marks.get(event.aggregate_id.as_str()) {
         Some(mark) => event.seq > *mark,
         None => event.id.as_str() > tracker.last_id.as_str(),
     };
@@ -72,12 +73,12 @@ pub async fn unheard(
             (true, None) => {}
         }
     }
-    let is_news = |event: &Stored| {
+    let is_news = |event: &StoredEvent| {
         let id = event.aggregate_id.as_str();
         let is_new = match (tracker.marks.get(id), tracker.updated.get(id)) {
             (Some(mark), _) => event.seq > *mark,
             // A session that was there before our time: what it did then is not news.
-            (None, Some(known)) => hear::time_of(&event.id, now).0 > *known,
+            (None, Some(known)) => classify_event::time_of(&event.id, now).0 > *known,
             (None, None) => true,
         };
         is_new && of.contains(id)
@@ -103,10 +104,10 @@ async fn stored(
     client: &Client,
     sessions: &[SessionInfo],
     wanted: Map<String, Value>,
-    is_news: impl Fn(&Stored) -> bool,
+    is_news: impl Fn(&StoredEvent) -> bool,
 ) -> Result<Vec<Missed>, BackendError> {
     let asking = Call::new("/sync/history", "asking for missed events");
-    let mut events: Vec<Stored> = client.post_for_list(asking, &Value::Object(wanted)).await?;
+    let mut events: Vec<StoredEvent> = client.post_for_list(asking, &Value::Object(wanted)).await?;
     // Identities sort by time; in the history of one session the numbers do too.
     events.sort_by(|one, other| one.id.cmp(&other.id).then(one.seq.cmp(&other.seq)));
     let place =
@@ -114,7 +115,7 @@ async fn stored(
     Ok(events
         .into_iter()
         .filter(is_news)
-        .filter(|event| fate(plain_kind(&event.kind), &event.data) == Fate::Durable)
+        .filter(|event| classify(plain_kind(&event.kind), &event.data) == Fate::Durable)
         .map(|event| Missed { directory: place(&event.aggregate_id), event })
         .collect())
 }

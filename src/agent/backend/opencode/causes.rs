@@ -22,10 +22,10 @@ const FOREIGN: [&str; 2] = ["NOT NULL constraint failed: event.created", "no suc
 
 /// What was heard. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Causes(Arc<Heard>);
+pub struct Causes(Arc<CauseLog>);
 
 #[derive(Debug)]
-struct Heard {
+struct CauseLog {
     failures: Mutex<VecDeque<(String, String)>>,
     /// Counts failures.
     news: watch::Sender<u64>,
@@ -34,7 +34,7 @@ struct Heard {
 
 impl Default for Causes {
     fn default() -> Self {
-        Self(Arc::new(Heard {
+        Self(Arc::new(CauseLog {
             failures: Mutex::default(),
             news: watch::Sender::new(0),
             is_foreign: watch::Sender::new(false),

@@ -1,7 +1,7 @@
 //! Reports what other opencodes have done, as far as it is stored.
 
 use super::catch_up::unheard;
-use super::hear::plain_kind;
+use super::classify_event::plain_kind;
 use super::stream::{EndOfStream, Listener, field};
 use super::words::{MessageInfo, SessionInfo};
 use crate::backend::BackendError;

@@ -8,12 +8,12 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{Call, Client, NAME};
-use super::look::{self, Turns};
 use super::prompt::hear_of;
+use super::snapshot::{self, Turns};
 use super::tools::{sweep_tools, tools};
 use super::words::SessionInfo;
 use super::{Note, Shared, Up};
-use crate::backend::{BackendError, Happening, Heard};
+use crate::backend::{BackendError, BackendEvent, Report};
 use hal_base::clock::now;
 use hal_protocol::event::raw;
 use hal_protocol::session::SessionId;
@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Stops the running turn, if there is one. That needs nothing but the session's name.
 pub async fn abort(shared: &Shared, client: &Client, id: &SessionId) -> Result<String, BackendError> {
-    let info = look::at_least(client, id).await?;
+    let info = snapshot::at_least(client, id).await?;
     let was_busy = Turns::of(client, &info.directory).await.map(|turns| turns.is_busy(&info.id));
     let mut notes = shared.notes.subscribe();
     // opencode says of every session that is stopped that it is idle, even of one that was.
@@ -57,7 +57,7 @@ pub async fn abort(shared: &Shared, client: &Client, id: &SessionId) -> Result<S
 /// Stops the turn and ends its processes; the conversation is kept. Tells what was done.
 pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, BackendError> {
     let client = &up.client;
-    let info = look::at_least(client, id).await?;
+    let info = snapshot::at_least(client, id).await?;
     let directory = PathBuf::from(&info.directory);
     let family = family(client, &info).await;
     // Seen while their parents still live: a process that hides its mark is found by its descent.
@@ -106,7 +106,7 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
 
 /// Says that a session was killed, since opencode has no word for it.
 pub async fn report_killed(shared: &Shared, info: &SessionInfo) {
-    let happening = Happening {
+    let event = BackendEvent {
         id: None,
         kind: "session.ended".into(),
         session_id: Some(SessionId::new(&info.id)),
@@ -115,8 +115,8 @@ pub async fn report_killed(shared: &Shared, info: &SessionInfo) {
         data: raw(&json!({"sessionID": info.id, "reason": "killed"})),
         mark: None,
     };
-    // Without a desk there is nobody to tell.
-    let _ = shared.reports.send(Heard::Event(happening)).await;
+    // Without a session manager there is nobody to tell.
+    let _ = shared.reports.send(Report::Event(event)).await;
 }
 
 /// A session and its helpers.

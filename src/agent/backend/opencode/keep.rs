@@ -14,7 +14,7 @@ use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
 use super::{FOREIGN, Link, Shared, Up, version};
-use crate::backend::{Heard, Memory};
+use crate::backend::{Memory, Report};
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::id::fresh_secret;
@@ -176,7 +176,7 @@ impl Keeper<'_> {
     async fn down(&mut self, why: String) {
         tracing::warn!("opencode is not running: {why}");
         self.shared.link.send_replace(Link::Down(why.clone()));
-        // Without a desk there is nobody to tell.
+        // Without a session manager there is nobody to tell.
         let _ = say(self.shared, &mut self.said, Some(why)).await;
     }
 }
@@ -184,7 +184,7 @@ impl Keeper<'_> {
 /// Reports its health when that is news. False when nobody takes reports any more.
 async fn say(shared: &Shared, said: &mut Option<Option<String>>, state: Option<String>) -> bool {
     let is_news = said.replace(state.clone()) != Some(state.clone());
-    !is_news || shared.reports.send(Heard::Health(state)).await.is_ok()
+    !is_news || shared.reports.send(Report::Health(state)).await.is_ok()
 }
 
 async fn dispose_one(client: &Client, place: String) {

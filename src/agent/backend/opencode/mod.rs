@@ -3,9 +3,9 @@
 //! ```text
 //!            keep: starts it, restarts it, ends it
 //!              |
-//!   server (process) <--- client (HTTP) <--- deeds (prompt, halt), settle   what is asked of it
-//!              |                        <--- look, catch_up  what was missed; others: what other opencodes did
-//!              '--- /global/event ---> stream -- hear (the rule) --> reports
+//!   server (process) <--- client (HTTP) <--- actions (prompt, halt), reconcile   what is asked of it
+//!              |                        <--- snapshot, catch_up  what was missed; others: what other opencodes did
+//!              '--- /global/event ---> stream -- classify_event --> reports
 //!                                        '-- verdict, of turns and outside: what is wrong
 //! ```
 //! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
@@ -14,25 +14,25 @@
 //!
 //! Everything it starts carries a mark in its environment (see `processes`), so that nothing can be left behind.
 
+mod actions;
 mod asks;
 mod catch_up;
 mod causes;
 mod classify;
+mod classify_event;
 mod client;
-mod deeds;
 mod follow;
 mod halt;
-mod hear;
 mod keep;
-mod look;
 mod others;
 mod outside;
-mod picture;
 mod places;
 mod processes;
 mod prompt;
+mod reconcile;
 mod server;
-mod settle;
+mod snapshot;
+mod snapshot_report;
 mod stream;
 mod tools;
 mod tracker;
@@ -53,7 +53,7 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{BackendError, Deed, Memory, Opening, Reports, Settled};
+use crate::backend::{Action, BackendError, Memory, Opening, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
 use hal_base::task::Tasks;
@@ -61,13 +61,13 @@ use hal_protocol::command::CommandId;
 use hal_protocol::session::SessionId;
 use places::Places;
 
-/// How long a deed waits for an opencode that is being started.
+/// How long an action waits for an opencode that is being started.
 const START_PATIENCE: Duration = Duration::from_secs(45);
 
 /// How long `stop` waits: turns are aborted, tools ended, then the process.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Notes on their way to deeds that wait for them. A deed that falls behind looks for itself.
+/// Notes on their way to actions that wait for them. An action that falls behind looks for itself.
 const NOTES_MAX: usize = 1024;
 
 /// What is wrong when OpenCode 2 has changed the database of a 1.x, and the way out.
@@ -94,7 +94,7 @@ pub struct OpenConfig {
 #[derive(Clone)]
 pub struct Opencode(Arc<Shared>);
 
-/// What the tasks and the deeds share.
+/// What the tasks and the actions share.
 struct Shared {
     config: OpenConfig,
     directories: Directories,
@@ -107,7 +107,7 @@ struct Shared {
     asks: Asks,
     /// Directories that cannot be worked in.
     places: Places,
-    /// Read by every deed while it is done.
+    /// Read by every action while it is done.
     in_hand: RwLock<()>,
     /// What was answered here, by which an answer of somebody else is known.
     answers: outside::Answers,
@@ -140,7 +140,7 @@ struct Up {
     pid: i32,
 }
 
-/// Something heard on the stream that a deed may be waiting for.
+/// Something heard on the stream that an action may be waiting for.
 #[derive(Clone, Debug)]
 enum Note {
     /// A message was taken.
@@ -159,8 +159,8 @@ impl Opencode {
         Self::open(config, memory, reports, &tasks)
     }
 
-    /// Begins to run opencode; returns at once. What happens is reported: first [`super::Heard::Picture`] and
-    /// [`super::Heard::Health`] with `None`, or `Health` with the reason why not.
+    /// Begins to run opencode; returns at once. What happens is reported: first [`super::Report::Snapshot`] and
+    /// [`super::Report::Health`] with `None`, or `Health` with the reason why not.
     ///
     /// Must be called within a tokio runtime. The tasks end when the group stops or the backend is stopped.
     pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
@@ -202,12 +202,16 @@ impl Opencode {
         server::check(&config).await.err().map(|error| error.to_string())
     }
 
-    pub(crate) async fn carry_out(&self, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
-        deeds::carry_out(&self.0, command, deed).await
+    pub(crate) async fn carry_out(
+        &self,
+        command: &CommandId,
+        action: Action,
+    ) -> Result<String, BackendError> {
+        actions::carry_out(&self.0, command, action).await
     }
 
-    pub(crate) async fn settle(&self, command: &CommandId, deed: &Deed) -> Settled {
-        settle::settle(&self.0, command, deed).await
+    pub(crate) async fn reconcile(&self, command: &CommandId, action: &Action) -> ReconcileOutcome {
+        reconcile::reconcile(&self.0, command, action).await
     }
 
     pub(crate) async fn stop(&self) {

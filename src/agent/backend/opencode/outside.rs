@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::classify_event::time_of;
 use super::client::{Call, Client};
 use super::halt::family;
-use super::hear::time_of;
-use super::look;
+use super::snapshot;
 use super::words::{SessionInfo, StatusInfo};
 use crate::backend::BackendError;
 use hal_base::clock::Time;
@@ -97,7 +97,7 @@ impl Witness {
 
 fn replied(kind: &str, data: &RawValue) -> Option<Replied> {
     #[derive(Deserialize)]
-    struct Told {
+    struct ReplyData {
         #[serde(rename = "sessionID")]
         session_id: SessionId,
         #[serde(rename = "requestID")]
@@ -111,7 +111,7 @@ fn replied(kind: &str, data: &RawValue) -> Option<Replied> {
         "question.rejected" => Some("rejected"),
         _ => return None,
     };
-    let Told { session_id, request_id, reply } = serde_json::from_str(data.get()).ok()?;
+    let ReplyData { session_id, request_id, reply } = serde_json::from_str(data.get()).ok()?;
     Some(Replied { session_id, request_id, reply: word.map_or(reply, str::to_owned) })
 }
 
@@ -127,10 +127,10 @@ pub fn marked(data: Box<RawValue>) -> Box<RawValue> {
 
 /// The session that began the turn for which another one asks.
 pub async fn root(client: &Client, session: &SessionId) -> Result<SessionInfo, BackendError> {
-    let mut info = look::find(client, session).await?;
+    let mut info = snapshot::find(client, session).await?;
     for _ in 0..MAX_DEPTH {
         let Some(parent) = info.parent_id.clone() else { break };
-        info = look::find(client, &SessionId::new(parent)).await?;
+        info = snapshot::find(client, &SessionId::new(parent)).await?;
     }
     Ok(info)
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn request(at: i64) -> String {
-        format!("per_{}abc", super::super::hear::id_digits(Time(at)))
+        format!("per_{}abc", super::super::classify_event::id_digits(Time(at)))
     }
 
     #[test]

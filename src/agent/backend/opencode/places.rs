@@ -16,7 +16,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::client::{CALL_LIMIT, Client};
-use super::look::{self, is_well};
+use super::snapshot::{self, is_well};
 use super::{Directories, NAME};
 use crate::backend::BackendError;
 
@@ -209,7 +209,7 @@ impl<'a> Watch<'a> {
             self.last.insert(directory.clone(), None);
             let client = self.client;
             let asking = async move {
-                let outcome = match look::sessions(client, &directory).await {
+                let outcome = match snapshot::sessions(client, &directory).await {
                     // An opencode that answers nothing at all is not a matter of this directory.
                     Err(BackendError::Silent { .. }) if !is_well(client).await => Err(BackendError::Down {
                         backend: NAME,

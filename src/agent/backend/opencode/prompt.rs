@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Call, Client, NAME};
 use super::words::{AgentInfo, Message, Providers, SessionInfo};
-use super::{Note, Shared, existing, hear, look};
+use super::{Note, Shared, classify_event, existing, snapshot};
 use crate::backend::BackendError;
 use hal_base::clock::{Time, now};
 use hal_base::nearest::no_such;
@@ -37,7 +37,7 @@ const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the caller wants and may leave open.
 #[derive(Clone, Copy, Default)]
-pub struct Wish<'a> {
+pub struct PromptOptions<'a> {
     /// As `provider/model`; opencode's choice when empty.
     pub model: &'a str,
     /// A kind of agent; opencode's choice when empty.
@@ -52,7 +52,7 @@ pub async fn create(
     directory: &str,
     words: &str,
     title: &str,
-    wish: Wish<'_>,
+    wish: PromptOptions<'_>,
 ) -> Result<String, BackendError> {
     // opencode makes sessions in directories that do not exist, and their prompts fail without a word.
     let directory = existing(directory)?;
@@ -68,7 +68,7 @@ pub async fn create(
 }
 
 /// Refuses a model or an agent that is not there: opencode takes both and says later, to nobody, that it has not.
-async fn check(client: &Client, directory: &str, wish: Wish<'_>) -> Result<(), BackendError> {
+async fn check(client: &Client, directory: &str, wish: PromptOptions<'_>) -> Result<(), BackendError> {
     if !wish.model.is_empty() {
         let call = Call::new("/config/providers", "looking for the model").about(directory);
         let names = client.get::<Providers>(call).await?.names();
@@ -94,7 +94,7 @@ fn one_of(what: &str, name: &str, known: &[String]) -> Result<(), BackendError> 
 /// Waits until the clock has passed the last message of a session. opencode puts messages in the order of the clock: a
 /// prompt that seems older than the last answer is never shown to the model, or shown to it again and again.
 pub async fn after_the_last_message(client: &Client, session: &SessionInfo) -> Result<(), BackendError> {
-    let last = look::last_message(client, &SessionId::new(&session.id)).await?;
+    let last = snapshot::last_message(client, &SessionId::new(&session.id)).await?;
     let Some(last) = last.map(|message| Time(message.info.time.created)) else { return Ok(()) };
     let deadline = Instant::now() + CLOCK_PATIENCE;
     loop {
@@ -124,7 +124,7 @@ pub async fn prompt(
     command: &CommandId,
     session: &SessionInfo,
     words: &str,
-    wish: Wish<'_>,
+    wish: PromptOptions<'_>,
 ) -> Result<(), BackendError> {
     let message = message_id(command, now());
     let mut body = json!({"messageID": message, "parts": [{"type": "text", "text": words}]});
@@ -147,7 +147,7 @@ pub async fn prompt(
         Ok(Some(Note::Failed(_, why))) => Some(why),
         _ => None,
     };
-    // An error may have been of the turn before; and a desk that is behind hears late.
+    // An error may have been of the turn before; and a session manager that is behind hears late.
     let path = format!("/session/{}/message/{message}", session.id);
     let deadline = Instant::now() + if failed.is_some() { LOOK_EVERY } else { FOUND_LIMIT };
     loop {
@@ -187,7 +187,7 @@ fn title_of(prompt: &str) -> String {
 /// The name of the message that carries a command's prompt. It begins like opencode's own, with the time, because
 /// opencode puts messages in the order of their names; the rest says which command it was.
 fn message_id(command: &CommandId, at: Time) -> String {
-    format!("msg_{}{}", hear::id_digits(at), tail(command))
+    format!("msg_{}{}", classify_event::id_digits(at), tail(command))
 }
 
 /// True for the message that carries this command's prompt.

@@ -14,15 +14,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 
 use super::catch_up::{Missed, missed};
 use super::classify::in_our_words;
+use super::classify_event::{self, Fate, Frame, Payload, Twin};
 use super::client::{Call, Client};
-use super::hear::{self, Fate, Frame, Payload, Twin};
 use super::others::{LOOK_EVERY, Others, changed};
 use super::outside::{self, Witness};
 use super::places::Watch;
 use super::tracker::Tracker;
 use super::words::{ErrorInfo, MessageInfo, Providers, SessionInfo, StatusInfo};
 use super::{Note, Shared};
-use crate::backend::{BackendError, HEARD_QUEUE, Happening, Heard};
+use crate::backend::{BackendError, BackendEvent, REPORT_QUEUE, Report};
 use hal_base::backoff::Backoff;
 use hal_base::clock::now;
 use hal_protocol::event::raw;
@@ -40,8 +40,8 @@ const OPEN_TRIES: u32 = 6;
 /// Bytes of one event: the longest hold the differences of many files. Twice as long ones have not been seen.
 const FRAME_MAX: usize = 32 * 1024 * 1024;
 
-/// Live events are left out when the desk is this far behind: nobody promised to keep them.
-const LIVE_ROOM: usize = HEARD_QUEUE / 4;
+/// Live events are left out when the session manager is this far behind: nobody promised to keep them.
+const LIVE_ROOM: usize = REPORT_QUEUE / 4;
 
 /// How long the question for a model's limits may take; the message waits for it.
 const LIMITS_PATIENCE: Duration = Duration::from_secs(3);
@@ -60,7 +60,7 @@ pub enum EndOfStream {
 }
 
 /// A look at what other opencodes do, on its way.
-type Look = Pin<Box<dyn Future<Output = Result<Vec<SessionInfo>, BackendError>> + Send>>;
+type PendingLook = Pin<Box<dyn Future<Output = Result<Vec<SessionInfo>, BackendError>> + Send>>;
 
 type Events = Pin<Box<dyn Stream<Item = Result<sse_stream::Sse, sse_stream::Error>> + Send>>;
 
@@ -99,7 +99,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Listens until it comes to its end. `is_ready` is called each time the picture has been reported.
+    /// Listens until it comes to its end. `is_ready` is called each time the snapshot has been reported.
     pub async fn listen(mut self, is_ready: impl Fn()) -> EndOfStream {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         loop {
@@ -123,7 +123,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Opens the stream, then reports what was missed and the picture. What happens meanwhile waits in the stream.
+    /// Opens the stream, then reports what was missed and the snapshot. What happens meanwhile waits in the stream.
     async fn connect(&mut self) -> Result<Events, Failure> {
         let answer = self.client.events().await.map_err(|error| Failure::Why(error.to_string()))?;
         let mut events: Events = Box::pin(SseByteStream::new(bounded(answer.bytes_stream())));
@@ -166,7 +166,7 @@ impl<'a> Listener<'a> {
         let mut heard = Instant::now();
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look: Option<Look> = None;
+        let mut look: Option<PendingLook> = None;
         loop {
             let patience = if self.held.is_some() { TWIN_PATIENCE } else { SILENCE_MAX };
             let event = tokio::select! {
@@ -233,13 +233,13 @@ impl<'a> Listener<'a> {
         }
         let Some(properties) = &payload.properties else { return Ok(()) };
         self.tracker.heard(&payload.id);
-        if hear::session_of(properties).is_some() {
+        if classify_event::session_of(properties).is_some() {
             self.heard_at = Instant::now();
         }
-        match hear::fate(&payload.kind, properties) {
+        match classify_event::classify(&payload.kind, properties) {
             Fate::Dropped => Ok(()),
             Fate::Live => self.report_live(&payload),
-            Fate::Durable if hear::has_twin(&payload.kind) => {
+            Fate::Durable if classify_event::has_twin(&payload.kind) => {
                 self.held = Some((directory, payload));
                 Ok(())
             }
@@ -277,7 +277,7 @@ impl<'a> Listener<'a> {
         self.tracker.is_news(&SessionId::new(&event.aggregate_id), event.seq);
         let payload = Payload {
             id: event.id,
-            kind: hear::plain_kind(&event.kind).to_owned(),
+            kind: classify_event::plain_kind(&event.kind).to_owned(),
             properties: Some(event.data),
             twin: None,
         };
@@ -291,15 +291,15 @@ impl<'a> Listener<'a> {
         mark: Option<u64>,
     ) -> Result<(), EndOfStream> {
         let Payload { id, kind, properties: Some(mut data), .. } = payload else { return Ok(()) };
-        let session_id = hear::session_of(&data);
+        let session_id = classify_event::session_of(&data);
         let directory = directory.filter(|directory| directory != "global");
-        if let (Some(model), Some(directory)) = (hear::model_of(&kind, &data), &directory)
+        if let (Some(model), Some(directory)) = (classify_event::model_of(&kind, &data), &directory)
             && let Some(limit) = self.limit(directory, model).await
         {
-            data = hear::with_context_limit(data, limit);
+            data = classify_event::with_context_limit(data, limit);
         }
         data = in_our_words(&kind, data);
-        let occurred_at = hear::time_of(&id, now());
+        let occurred_at = classify_event::time_of(&id, now());
         let replied = self.witness.outside(&self.shared.answers, &kind, &data, occurred_at);
         if replied.is_some() {
             data = outside::marked(data);
@@ -308,7 +308,7 @@ impl<'a> Listener<'a> {
             self.judge_end(session, &kind, directory.as_deref(), &data).await?;
         }
         let notes = self.notice(&kind, session_id.as_ref(), directory.as_deref(), &data);
-        let happening = Happening {
+        let event = BackendEvent {
             occurred_at,
             id: Some(id).filter(|id| !id.is_empty()),
             kind,
@@ -317,11 +317,11 @@ impl<'a> Listener<'a> {
             data,
             mark,
         };
-        self.report(Heard::Event(happening)).await?;
+        self.report(Report::Event(event)).await?;
         if let Some(replied) = replied {
             self.stop_after(&replied).await?;
         }
-        // Only now, so that what a deed reports after hearing of it comes after it. Nobody may be waiting.
+        // Only now, so that what an action reports after hearing of it comes after it. Nobody may be waiting.
         for note in notes {
             let _ = self.shared.notes.send(note);
         }
@@ -330,23 +330,23 @@ impl<'a> Listener<'a> {
 
     fn report_live(&mut self, payload: &Payload) -> Result<(), EndOfStream> {
         let Some(data) = payload.properties.clone() else { return Ok(()) };
-        let Some(session_id) = hear::session_of(&data) else { return Ok(()) };
+        let Some(session_id) = classify_event::session_of(&data) else { return Ok(()) };
         if self.shared.reports.is_closed() {
             return Err(EndOfStream::DeskGone);
         }
         if self.shared.reports.capacity() > LIVE_ROOM {
             // Room was just seen; that it has gone in between is no harm.
             let _ =
-                self.shared.reports.try_send(Heard::Live { session_id, kind: payload.kind.clone(), data });
+                self.shared.reports.try_send(Report::Live { session_id, kind: payload.kind.clone(), data });
         }
         Ok(())
     }
 
-    pub(super) async fn report(&self, heard: Heard) -> Result<(), EndOfStream> {
+    pub(super) async fn report(&self, heard: Report) -> Result<(), EndOfStream> {
         self.shared.reports.send(heard).await.map_err(|_| EndOfStream::DeskGone)
     }
 
-    /// Takes note of what the deeds and the next picture need to know.
+    /// Takes note of what the actions and the next snapshot need to know.
     fn notice(
         &mut self,
         kind: &str,
@@ -418,8 +418,8 @@ impl From<EndOfStream> for Failure {
     }
 }
 
-fn own_event(kind: &str, data: Box<RawValue>) -> Heard {
-    Heard::Event(Happening {
+fn own_event(kind: &str, data: Box<RawValue>) -> Report {
+    Report::Event(BackendEvent {
         id: None,
         kind: kind.into(),
         session_id: None,

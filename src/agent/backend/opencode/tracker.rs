@@ -25,7 +25,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Begins with what the desk remembers.
+    /// Begins with what the journal remembers.
     pub fn new(memory: Memory) -> Self {
         let mut out = Self::default();
         for (id, known) in memory {

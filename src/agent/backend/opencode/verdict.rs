@@ -9,7 +9,7 @@ use super::Shared;
 use super::outside::{self, Replied};
 use super::stream::{EndOfStream, Listener, field};
 use super::words::StatusInfo;
-use crate::backend::{Happening, Heard};
+use crate::backend::{BackendEvent, Report};
 use hal_base::clock::now;
 use hal_protocol::event::raw;
 use hal_protocol::session::SessionId;
@@ -69,8 +69,8 @@ fn is_over(kind: &str, data: &RawValue) -> bool {
 }
 
 /// Says of a turn what opencode does not.
-fn wrong(session: &SessionId, directory: Option<&str>, why: &str, shared: &Shared) -> Heard {
-    Heard::Event(Happening {
+fn wrong(session: &SessionId, directory: Option<&str>, why: &str, shared: &Shared) -> Report {
+    Report::Event(BackendEvent {
         id: None,
         kind: "session.error".into(),
         session_id: Some(session.clone()),

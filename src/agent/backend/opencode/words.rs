@@ -294,7 +294,7 @@ pub struct Health {
 
 /// An event as opencode keeps it and gives it again.
 #[derive(Debug, Deserialize)]
-pub struct Stored {
+pub struct StoredEvent {
     /// The same identity that it had on the stream.
     pub id: String,
     /// Id of the session that the event belongs to.

@@ -1,4 +1,4 @@
-//! Where a project's directory stands, so that a person can go back to where a session was stopped.
+//! Git checkpoints: reads where a project's directory stands, so that a person can go back to where a session stopped.
 //!
 //! A repository may say in its own `.git/config` what git runs: this git runs none of it, for the repository may be a
 //! stranger's, and whoever steps in wants an end of what it does.

@@ -1,4 +1,4 @@
-//! The picture: what opencode itself says its sessions are doing. It is compared with the record after each
+//! Snapshots: what opencode itself says its sessions are doing. It is compared with the record after each
 //! (re)connect, because some events are neither stored nor sent again.
 
 use std::collections::{HashMap, HashSet};
@@ -65,7 +65,7 @@ impl Turns {
 
 /// What is going on in one directory.
 #[derive(Debug, Default)]
-pub struct Doings {
+pub struct Activities {
     /// `None`: opencode cannot say.
     turns: Option<Turns>,
     permissions: Vec<AskInfo>,
@@ -74,7 +74,7 @@ pub struct Doings {
     unlisted: Vec<(AskKind, String)>,
 }
 
-impl Doings {
+impl Activities {
     /// Asks opencode. What it cannot list is taken from what its events said.
     pub async fn of(client: &Client, asks: &Asks, directory: &str) -> Result<Self, BackendError> {
         let turns = Some(Turns::of(client, directory).await?);
@@ -172,7 +172,7 @@ impl Doings {
                 kind,
                 what: ask.what(),
                 about: if kind == AskKind::Question { "question".into() } else { ask.permission.clone() },
-                since: super::hear::time_of(&ask.id, now()),
+                since: super::classify_event::time_of(&ask.id, now()),
             })
             .collect()
     }
@@ -180,7 +180,7 @@ impl Doings {
 
 /// What a look has shown.
 #[derive(Debug, Default)]
-pub struct Sight {
+pub struct Snapshot {
     /// Sessions as they are there.
     pub sessions: Vec<Session>,
     /// Known sessions that could not be looked at; they may be there.
@@ -191,7 +191,7 @@ pub struct Sight {
 
 /// What a look needs.
 #[derive(Clone, Copy)]
-pub struct Looker<'a> {
+pub struct SnapshotReader<'a> {
     /// Who is asked.
     pub client: &'a Client,
     /// The projects' directories.
@@ -202,11 +202,11 @@ pub struct Looker<'a> {
     pub tracker: &'a Tracker,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> SnapshotReader<'a> {
     /// Looks at the sessions in `places`, which are directories of projects. What the tracker knows and is neither in
-    /// the picture nor unseen is no more. The error is one of opencode as a whole.
-    pub async fn look_at(self, places: &[String]) -> Result<Sight, BackendError> {
-        let mut sight = Sight::default();
+    /// the snapshot nor unseen is no more. The error is one of opencode as a whole.
+    pub async fn look_at(self, places: &[String]) -> Result<Snapshot, BackendError> {
+        let mut sight = Snapshot::default();
         let look = |place: &String| self.look_at_one(place.clone()).boxed();
         let looks: Vec<BoxFuture<'a, _>> = places.iter().map(look).collect();
         let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
@@ -235,7 +235,7 @@ impl<'a> Looker<'a> {
     async fn look_at_one(self, place: String) -> (String, Result<Vec<Session>, BackendError>) {
         let work = async {
             let infos = sessions(self.client, &place).await?;
-            let doings = Doings::of(self.client, self.asks, &place).await?;
+            let doings = Activities::of(self.client, self.asks, &place).await?;
             Ok(infos.iter().map(|info| session(info, &doings, self.directories)).collect())
         };
         let seconds = PLACE_LIMIT.as_secs();
@@ -245,10 +245,10 @@ impl<'a> Looker<'a> {
     }
 
     /// Known sessions that are older than those that are listed, or in a place where nothing can run any more.
-    async fn look_for_others(self, places: &[String], sight: &mut Sight) -> Result<(), BackendError> {
+    async fn look_for_others(self, places: &[String], sight: &mut Snapshot) -> Result<(), BackendError> {
         let listed: HashSet<SessionId> = sight.sessions.iter().map(|session| session.id.clone()).collect();
         let projects = self.directories.existing();
-        let mut doings: HashMap<String, Option<Doings>> = HashMap::new();
+        let mut doings: HashMap<String, Option<Activities>> = HashMap::new();
         for (id, directory) in self.tracker.directories.iter().filter(|(id, _)| !listed.contains(*id)) {
             let is_of = |place: &String| place == directory;
             let has_failed = sight.failed.iter().any(|(place, _)| place == directory);
@@ -279,11 +279,11 @@ impl<'a> Looker<'a> {
     }
 
     /// What goes on in a directory that may be no project's any more; `None` when that cannot be told.
-    async fn doings_elsewhere(self, directory: &str) -> Result<Option<Doings>, BackendError> {
+    async fn doings_elsewhere(self, directory: &str) -> Result<Option<Activities>, BackendError> {
         if !Path::new(directory).is_dir() {
-            return Ok(Some(Doings { turns: Some(Turns::default()), ..Doings::default() }));
+            return Ok(Some(Activities { turns: Some(Turns::default()), ..Activities::default() }));
         }
-        match timeout(PLACE_LIMIT, Doings::of(self.client, self.asks, directory)).await {
+        match timeout(PLACE_LIMIT, Activities::of(self.client, self.asks, directory)).await {
             Ok(Ok(doings)) => Ok(Some(doings)),
             Ok(Err(error @ BackendError::Down { .. })) => Err(error),
             Ok(Err(error)) => {
@@ -312,7 +312,7 @@ pub async fn one(
     directories: &Directories,
 ) -> Result<Session, BackendError> {
     let info = find(client, id).await?;
-    let doings = Doings::of(client, asks, &info.directory).await?;
+    let doings = Activities::of(client, asks, &info.directory).await?;
     let mut session = session(&info, &doings, directories);
     if session.activity == Activity::Idle {
         complete(client, &mut session).await?;
@@ -392,7 +392,7 @@ async fn complete(client: &Client, session: &mut Session) -> Result<(), BackendE
     Ok(())
 }
 
-fn session(info: &SessionInfo, doings: &Doings, directories: &Directories) -> Session {
+fn session(info: &SessionInfo, doings: &Activities, directories: &Directories) -> Session {
     let blank = Session::new(
         SessionId::new(&info.id),
         NodeId::new(""),

@@ -1,14 +1,14 @@
-//! Reports what there is in the projects' directories, and what is new of those that could not be looked at.
+//! Reports snapshots of what there is in the projects' directories, and what is new of those that could not be looked at.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Link;
-use super::look::{Looker, Sight};
 use super::places::News;
+use super::snapshot::{Snapshot, SnapshotReader};
 use super::stream::{EndOfStream, Failure, Listener};
 use super::turns::{NO_ANSWER, Turns};
-use crate::backend::Heard;
+use crate::backend::Report;
 use hal_protocol::session::{Activity, SessionId};
 
 /// Nothing is about to begin when no session was heard of for this long.
@@ -19,9 +19,9 @@ impl Listener<'_> {
     pub(super) async fn look_at(&mut self, places: &[String]) -> Result<(), Failure> {
         let shared = self.shared;
         let (directories, asks) = (&shared.directories, &shared.asks);
-        let looker = Looker { client: self.client, directories, asks, tracker: self.tracker };
+        let looker = SnapshotReader { client: self.client, directories, asks, tracker: self.tracker };
         let sight = looker.look_at(places).await.map_err(|error| Failure::Why(error.to_string()))?;
-        let Sight { sessions: mut seen, unseen, failed } = sight;
+        let Snapshot { sessions: mut seen, unseen, failed } = sight;
         let there: HashSet<&SessionId> = seen.iter().map(|session| &session.id).chain(&unseen).collect();
         self.tracker.keep_only(&there);
         for session in &mut seen {
@@ -47,7 +47,8 @@ impl Listener<'_> {
             }
         }
         let is_whole = unseen.is_empty() && failed.is_empty();
-        self.report(if is_whole { Heard::Picture(seen) } else { Heard::Part { seen, unseen } }).await?;
+        self.report(if is_whole { Report::Snapshot(seen) } else { Report::PartialSnapshot { seen, unseen } })
+            .await?;
         Ok(())
     }
 
@@ -56,7 +57,7 @@ impl Listener<'_> {
             Some(why) => tracing::warn!("{why}"),
             None => tracing::info!("opencode works in {place} again"),
         }
-        self.report(Heard::Place { directory: self.shared.directories.configured(place), error }).await
+        self.report(Report::Directory { directory: self.shared.directories.configured(place), error }).await
     }
 
     /// What there is to say of a directory that was asked about again.
@@ -74,7 +75,7 @@ impl Listener<'_> {
             News::Fails(_, None) => Ok(None),
             News::Mended => {
                 let is_quiet = self.tracker.busy.is_empty() && self.heard_at.elapsed() > QUIET;
-                // A deed in hand may be about to begin a turn.
+                // An action in hand may be about to begin a turn.
                 let Ok(_nobody) = self.shared.in_hand.try_write() else { return Ok(None) };
                 if !is_quiet {
                     return Ok(None);

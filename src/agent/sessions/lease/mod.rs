@@ -1,15 +1,15 @@
 //! The money that turns run on here: asked for before one begins, debited as it is used, given back when it is over.
 //!
 //! ```text
-//!   command -> borrow: journal "asked", ask, wait -> granted: journal it -> the backend begins the turn
-//!   desk    -> debit each step; the turn is over -> event lease.ended, and the lease leaves the journal with it
-//!   keep    -> asks for more money or time, interrupts a turn whose money or time is over
+//!   command         -> borrow: journal "asked", ask, wait -> granted: journal it -> the backend begins the turn
+//!   session manager -> debit each step; the turn is over -> event lease.ended, and the lease leaves the journal with it
+//!   enforce         -> asks for more money or time, interrupts a turn whose money or time is over
 //! ```
 //! Where no budget holds, nothing is asked and nothing waits. A lease that is found in the journal at the start was that
 //! of an agent that died: it is given back as lost once the backend was looked at, and never used again.
 
 mod book;
-mod keep;
+mod enforce;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Held as HeldSession, Say, View};
+use super::{OutgoingFrame, SessionState as HeldSession, View};
 use crate::outbox::{Closed, Outbox};
-use book::{Book, Row};
+use book::{Book, LeaseRow};
 use hal_base::clock::Stopwatch;
 use hal_protocol::event::what::What;
 use hal_protocol::lease::{Cover, Lease, LeaseVerdict};
@@ -48,15 +48,15 @@ struct Shared {
     /// Counts what may have changed.
     changed: watch::Sender<u64>,
     outbox: Outbox,
-    says: mpsc::Sender<Say>,
+    says: mpsc::Sender<OutgoingFrame>,
     clock: Stopwatch,
 }
 
 /// What a command has borrowed: to be given to [`Leases::release`].
 #[derive(Debug)]
-pub struct Hold(Option<String>);
+pub struct LeaseHold(Option<String>);
 
-impl Hold {
+impl LeaseHold {
     /// Nothing was borrowed.
     pub fn none() -> Self {
         Self(None)
@@ -67,7 +67,7 @@ type Sessions = imbl::HashMap<SessionId, HeldSession>;
 
 impl Leases {
     /// With what the journal remembers.
-    pub fn new(rows: Vec<(String, String)>, outbox: Outbox, says: mpsc::Sender<Say>) -> Self {
+    pub fn new(rows: Vec<(String, String)>, outbox: Outbox, says: mpsc::Sender<OutgoingFrame>) -> Self {
         let book = Book::of(rows);
         let is_on = AtomicBool::new(book.is_on());
         let changed = watch::Sender::new(0);
@@ -106,7 +106,7 @@ impl Leases {
     }
 
     /// The supervisor says which sessions need a lease. Stored, since it holds when the supervisor is away, too.
-    pub async fn heed_cover(&self, cover: Cover) {
+    pub async fn set_cover(&self, cover: Cover) {
         if self.book().cover == cover {
             return;
         }
@@ -116,7 +116,7 @@ impl Leases {
     }
 
     /// The supervisor has answered. What was not wanted any more when the answer came is given back.
-    pub async fn heed(&self, answer: &Lease) {
+    pub async fn take_answer(&self, answer: &Lease) {
         let is_known = self.change(|book| book.hear(answer));
         if !is_known && answer.verdict == LeaseVerdict::Granted {
             let _closed =
@@ -132,9 +132,9 @@ impl Leases {
         project: &ProjectName,
         first: First,
         dropped: impl Future<Output = &'static str>,
-    ) -> Result<Hold, String> {
+    ) -> Result<LeaseHold, String> {
         if !self.is_on() || !self.book().cover.holds_for(project) {
-            return Ok(Hold(None));
+            return Ok(LeaseHold(None));
         }
         let mut changed = self.0.changed.subscribe();
         let (id, asked) = self.change(|book| book.hold(session, project, first));
@@ -161,11 +161,11 @@ impl Leases {
         }
         let granted = self.change(|book| book.grant(&id));
         self.store(granted.into_iter().collect()).await?;
-        Ok(Hold(Some(id)))
+        Ok(LeaseHold(Some(id)))
     }
 
     /// A command is through. `session`: the one that it has created.
-    pub async fn release(&self, hold: Hold, session: Option<SessionId>, view: &watch::Receiver<View>) {
+    pub async fn release(&self, hold: LeaseHold, session: Option<SessionId>, view: &watch::Receiver<View>) {
         let Some(id) = hold.0 else { return };
         self.change(|book| book.bind(&id, session));
         let ended = {
@@ -231,7 +231,7 @@ impl Leases {
     /// A backend was looked at: what was lent to an agent that died is given back, for its sessions and for those that
     /// nobody knows.
     pub fn give_back_old(&self, sessions: &Sessions, backend: &str) -> Vec<Change> {
-        let is_its = |row: &Row| {
+        let is_its = |row: &LeaseRow| {
             let held = row.session.as_ref().and_then(|id| sessions.get(id));
             held.is_none_or(|held| held.record.session.backend == backend)
         };

@@ -1,8 +1,8 @@
-//! What a node's sessions are now, in one frame; and which frames are small enough.
+//! Snapshot of a node's sessions as they are now, in one frame; and which frames are small enough.
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::desk::View;
+use crate::sessions::View;
 use hal_base::clock;
 use hal_protocol::frame::{FromAgent, MAX_FRAME_BYTES, Snapshot};
 use hal_protocol::node::Project;
@@ -14,7 +14,7 @@ pub(super) fn open_sessions(view: &View) -> Vec<Session> {
     all.filter(|session| !matches!(session.activity, Activity::Ended(_))).cloned().collect()
 }
 
-/// The picture; when it is too large for a frame, of the sessions heard of last.
+/// The snapshot; when it is too large for a frame, of the sessions heard of last.
 pub(super) fn message(as_of_seq: u64, projects: Vec<Project>, mut sessions: Vec<Session>) -> Message {
     sessions.sort_by_key(|session| std::cmp::Reverse(session.active_at));
     let mut snapshot = Snapshot { as_of_seq, projects, sessions };

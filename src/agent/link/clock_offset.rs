@@ -1,16 +1,16 @@
-//! How long a command was on its way: a network that was cut gives it late, and its time may be over.
+//! Clock offset to the supervisor: tells how long a command was on its way, for its time may be over.
 
 use tokio::time::Instant;
 
 use hal_protocol::frame::{CommandFrame, Welcome};
 
 /// When the welcome came here, and when it was said there. What comes later is counted from it on both sides.
-pub(super) struct Welcomed {
+pub(super) struct ClockOffset {
     at: Instant,
     said_ms: Option<u64>,
 }
 
-impl Welcomed {
+impl ClockOffset {
     /// It has just come.
     pub(super) fn now(welcome: &Welcome) -> Self {
         Self { at: Instant::now(), said_ms: welcome.steady_ms }

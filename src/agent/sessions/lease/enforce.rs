@@ -1,4 +1,4 @@
-//! Looks after leases while turns run: asks in time, and interrupts what has no money or no time left.
+//! Enforces leases while turns run: asks in time, and interrupts what has no money or no time left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{First, HeldSession, Leases, Sessions, root_of};
+use crate::backend::Action;
 use crate::backend::BackendKind;
-use crate::backend::Deed;
 use crate::backends::Backends;
-use crate::desk::{Say, View};
+use crate::sessions::{OutgoingFrame, View};
 use hal_base::{clock, id};
 use hal_protocol::budget::AtLimit;
 use hal_protocol::command::CommandId;
@@ -34,7 +34,12 @@ struct Stop {
 
 impl Leases {
     /// Works until told to stop.
-    pub async fn keep(self, view: watch::Receiver<View>, backends: Arc<Backends>, stop: CancellationToken) {
+    pub async fn enforce(
+        self,
+        view: watch::Receiver<View>,
+        backends: Arc<Backends>,
+        stop: CancellationToken,
+    ) {
         let mut changed = self.0.changed.subscribe();
         loop {
             changed.borrow_and_update();
@@ -42,8 +47,11 @@ impl Leases {
                 if self.is_on() { self.look() } else { (Vec::new(), Vec::new(), NEVER) };
             for ask in asks {
                 // The link is gone only when the agent ends.
-                let _ended =
-                    self.0.says.send(Say { after_seq: 0, frame: FromAgent::LeaseRequest(ask) }).await;
+                let _ended = self
+                    .0
+                    .says
+                    .send(OutgoingFrame { after_seq: 0, frame: FromAgent::LeaseRequest(ask) })
+                    .await;
             }
             for one in stops {
                 self.interrupt(one, &view, &backends).await;
@@ -116,9 +124,9 @@ impl Leases {
         let of_root: Vec<(SessionId, BackendKind)> = at_work(&view.borrow().sessions, &session);
         for (session_id, kind) in of_root {
             let Some(backend) = backends.get(kind) else { continue };
-            let deed = if ends { Deed::Kill { session_id } } else { Deed::Abort { session_id } };
+            let action = if ends { Action::Kill { session_id } } else { Action::Abort { session_id } };
             tokio::spawn(async move {
-                if let Err(error) = backend.carry_out(&CommandId::new(id::fresh()), deed).await {
+                if let Err(error) = backend.carry_out(&CommandId::new(id::fresh()), action).await {
                     tracing::warn!("a turn without budget could not be interrupted, retrying: {error}");
                 }
             });

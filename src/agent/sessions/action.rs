@@ -1,10 +1,10 @@
-//! What a command means for a backend. Every refusal is a sentence for a person.
+//! Actions: reads what a command asks of a backend. Every refusal is a sentence for a person.
 
 use serde_json::{Map, Value};
 
 use super::View;
+use crate::backend::Action;
 use crate::backend::BackendKind;
-use crate::backend::Deed;
 use crate::project::Projects;
 use hal_protocol::command::Verb;
 use hal_protocol::frame::CommandFrame;
@@ -16,17 +16,17 @@ pub(super) fn read(
     verb: Verb,
     projects: &Projects,
     view: &View,
-) -> Result<(BackendKind, Deed), String> {
+) -> Result<(BackendKind, Action), String> {
     if verb == Verb::CreateSession {
         let project = projects.find(&frame.target.project)?;
-        let deed = Deed::Create {
+        let action = Action::Create {
             directory: project.directory.display().to_string(),
             prompt: text(&frame.args, "prompt"),
             title: text(&frame.args, "title"),
             model: text(&frame.args, "model"),
             agent: text(&frame.args, "agent"),
         };
-        return Ok((project.backend, deed));
+        return Ok((project.backend, action));
     }
     let Some(session_id) = session_of(frame) else {
         return Err(format!("{} needs a session, and none was named", verb.as_str()));
@@ -59,7 +59,7 @@ pub(super) fn session_of(frame: &CommandFrame) -> Option<SessionId> {
     frame.target.session_id.clone().or_else(in_args)
 }
 
-fn of_session(frame: &CommandFrame, verb: Verb, session_id: SessionId) -> Result<Deed, String> {
+fn of_session(frame: &CommandFrame, verb: Verb, session_id: SessionId) -> Result<Action, String> {
     let args = &frame.args;
     let request_id = Some(text(args, "request_id")).filter(|id| !id.is_empty());
     Ok(match verb {
@@ -67,18 +67,18 @@ fn of_session(frame: &CommandFrame, verb: Verb, session_id: SessionId) -> Result
             message if message.is_empty() => {
                 return Err("there is no message: args.message is empty".into());
             }
-            message => Deed::Prompt { session_id, message },
+            message => Action::Prompt { session_id, message },
         },
-        Verb::AbortSession => Deed::Abort { session_id },
-        Verb::KillSession => Deed::Kill { session_id },
+        Verb::AbortSession => Action::Abort { session_id },
+        Verb::KillSession => Action::Kill { session_id },
         Verb::AnswerPermission => match text(args, "reply") {
             reply if ["once", "always", "reject"].contains(&reply.as_str()) => {
-                Deed::AnswerPermission { session_id, request_id, reply, message: text(args, "message") }
+                Action::AnswerPermission { session_id, request_id, reply, message: text(args, "message") }
             }
             other => return Err(format!("args.reply is {other:?}; it must be once, always or reject")),
         },
-        Verb::AnswerQuestion => Deed::AnswerQuestion { session_id, request_id, answers: answers(args)? },
-        Verb::SessionStatus | Verb::CreateSession => Deed::Look { session_id },
+        Verb::AnswerQuestion => Action::AnswerQuestion { session_id, request_id, answers: answers(args)? },
+        Verb::SessionStatus | Verb::CreateSession => Action::Look { session_id },
         _ => return Err(format!("{} is for the supervisor, not for a node", verb.as_str())),
     })
 }

@@ -1,4 +1,4 @@
-//! A configuration that has led to a welcome is good. The agent may not write beside it; it says so where root looks,
+//! Marks a configuration that has led to a welcome as known to be good. The agent may not write beside it; it says so where root looks,
 //! and root keeps the copy (hal-agent-good.path).
 
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hal_base::file;
 
 /// Says that the configuration with this SHA-256 is good. Without a file, or without systemd, there is nothing to say.
-pub(super) fn vouch_for(fingerprint: &str) {
+pub(super) fn mark_known_good(fingerprint: &str) {
     let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY").filter(|_| !fingerprint.is_empty()) else {
         return;
     };

@@ -1,94 +1,96 @@
-//! Whether a deed was done whose outcome a crash has hidden: found by looking for its traces.
+//! Reconciles an action whose outcome a crash has hidden: looks for its traces.
 
 use super::client::{Call, Client};
 use super::halt::report_killed;
-use super::look::{self, Doings, Turns};
 use super::prompt::{is_made_by, is_message_of};
+use super::snapshot::{self, Activities, Turns};
 use super::words::Message;
 use super::{Shared, real, text};
-use crate::backend::{BackendError, Deed, Settled};
+use crate::backend::{Action, BackendError, ReconcileOutcome};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{AskKind, SessionId};
 
 /// Messages looked through for a prompt; the newest ones, and a prompt that must be settled is new.
 const MESSAGES_MAX: &str = "200";
 
-/// Looks for the traces of a deed; a running opencode is waited for. What the one that was asked has not done is
+/// Looks for the traces of an action; a running opencode is waited for. What the one that was asked has not done is
 /// certain not to be done only when that one is gone.
-pub async fn settle(shared: &Shared, command: &CommandId, deed: &Deed) -> Settled {
+pub async fn reconcile(shared: &Shared, command: &CommandId, action: &Action) -> ReconcileOutcome {
     let up = match shared.up().await {
         Ok(up) => up,
         Err(error) => return unknown(command, &error),
     };
     let still_asked = shared.doubtful().remove(command).is_some_and(|mark| mark == up.mark);
-    let settled = match look_for(shared, &up.client, command, deed).await {
+    let settled = match look_for(shared, &up.client, command, action).await {
         Ok(settled) => settled,
-        Err(BackendError::NoSuch(_)) => Settled::NotDone,
+        Err(BackendError::NoSuch(_)) => ReconcileOutcome::NotDone,
         Err(error) => return unknown(command, &error),
     };
     match settled {
-        Settled::NotDone if still_asked && !matches!(deed, Deed::Look { .. }) => Settled::Unknown,
+        ReconcileOutcome::NotDone if still_asked && !matches!(action, Action::Look { .. }) => {
+            ReconcileOutcome::Unknown
+        }
         settled => settled,
     }
 }
 
-fn unknown(command: &CommandId, error: &BackendError) -> Settled {
+fn unknown(command: &CommandId, error: &BackendError) -> ReconcileOutcome {
     tracing::warn!("whether command {command} was carried out cannot be determined: {error}");
-    Settled::Unknown
+    ReconcileOutcome::Unknown
 }
 
 async fn look_for(
     shared: &Shared,
     client: &Client,
     command: &CommandId,
-    deed: &Deed,
-) -> Result<Settled, BackendError> {
-    Ok(match deed {
-        Deed::Create { directory, prompt, .. } => {
+    action: &Action,
+) -> Result<ReconcileOutcome, BackendError> {
+    Ok(match action {
+        Action::Create { directory, prompt, .. } => {
             let directory = text(real(directory.as_ref()));
-            let sessions = look::sessions(client, &directory).await?;
+            let sessions = snapshot::sessions(client, &directory).await?;
             match sessions.into_iter().find(|info| is_made_by(command, info)) {
-                None => Settled::NotDone,
-                Some(info) if prompt.is_empty() => Settled::Done(info.id),
+                None => ReconcileOutcome::NotDone,
+                Some(info) if prompt.is_empty() => ReconcileOutcome::Done(info.id),
                 Some(info) if has_prompt(client, command, &SessionId::new(&info.id)).await? => {
-                    Settled::Done(info.id)
+                    ReconcileOutcome::Done(info.id)
                 }
                 // The session is there, but what it was made for was never said to it.
-                Some(_) => Settled::NotDone,
+                Some(_) => ReconcileOutcome::NotDone,
             }
         }
-        Deed::Prompt { session_id, .. } => match has_prompt(client, command, session_id).await? {
-            true => Settled::Done(String::new()),
-            false => Settled::NotDone,
+        Action::Prompt { session_id, .. } => match has_prompt(client, command, session_id).await? {
+            true => ReconcileOutcome::Done(String::new()),
+            false => ReconcileOutcome::NotDone,
         },
-        Deed::Abort { session_id } => {
-            let info = look::find(client, session_id).await?;
+        Action::Abort { session_id } => {
+            let info = snapshot::find(client, session_id).await?;
             match Turns::of(client, &info.directory).await?.is_busy(&info.id) {
-                false => Settled::Done("no turn is running".into()),
-                true => Settled::Unknown,
+                false => ReconcileOutcome::Done("no turn is running".into()),
+                true => ReconcileOutcome::Unknown,
             }
         }
-        Deed::Kill { session_id } => {
-            let info = look::find(client, session_id).await?;
+        Action::Kill { session_id } => {
+            let info = snapshot::find(client, session_id).await?;
             if Turns::of(client, &info.directory).await?.is_busy(&info.id) {
-                return Ok(Settled::Unknown);
+                return Ok(ReconcileOutcome::Unknown);
             }
             // Its processes have ended with the opencode that ran them.
             report_killed(shared, &info).await;
-            Settled::Done("nothing of it is running".into())
+            ReconcileOutcome::Done("nothing of it is running".into())
         }
-        Deed::AnswerPermission { session_id, request_id, .. } => {
+        Action::AnswerPermission { session_id, request_id, .. } => {
             still_waits(shared, client, session_id, request_id.as_deref(), AskKind::Permission).await?
         }
-        Deed::AnswerQuestion { session_id, request_id, .. } => {
+        Action::AnswerQuestion { session_id, request_id, .. } => {
             still_waits(shared, client, session_id, request_id.as_deref(), AskKind::Question).await?
         }
-        Deed::Look { .. } => Settled::NotDone,
+        Action::Look { .. } => ReconcileOutcome::NotDone,
     })
 }
 
 async fn has_prompt(client: &Client, command: &CommandId, session: &SessionId) -> Result<bool, BackendError> {
-    look::find(client, session).await?;
+    snapshot::find(client, session).await?;
     let path = format!("/session/{session}/message");
     let call = Call::new(&path, "looking for the prompt").with(&[("limit", MESSAGES_MAX)]);
     let messages: Vec<Message> = client.get(call).await?;
@@ -102,10 +104,10 @@ async fn still_waits(
     session: &SessionId,
     request: Option<&str>,
     kind: AskKind,
-) -> Result<Settled, BackendError> {
-    let info = look::find(client, session).await?;
-    let doings = Doings::of(client, &shared.asks, &info.directory).await?;
+) -> Result<ReconcileOutcome, BackendError> {
+    let info = snapshot::find(client, session).await?;
+    let doings = Activities::of(client, &shared.asks, &info.directory).await?;
     let waits =
         request.is_some_and(|request| doings.waiting(&info.id, kind).iter().any(|ask| ask.id == request));
-    Ok(if waits { Settled::NotDone } else { Settled::Unknown })
+    Ok(if waits { ReconcileOutcome::NotDone } else { ReconcileOutcome::Unknown })
 }

@@ -1,4 +1,4 @@
-//! What becomes of an event of opencode's stream. The rule is a pure function of the event, so that a recording of
+//! Classifies the events of opencode's stream. The rule is a pure function of the event, so that a recording of
 //! the stream can be compared with the record:
 //!
 //! | type | |
@@ -70,7 +70,7 @@ pub struct Twin {
 }
 
 /// The rule.
-pub fn fate(kind: &str, properties: &RawValue) -> Fate {
+pub fn classify(kind: &str, properties: &RawValue) -> Fate {
     match kind {
         "message.part.delta" => Fate::Live,
         "message.part.updated" if is_growing_output(properties) => Fate::Live,
@@ -201,7 +201,7 @@ mod tests {
     use serde_json::json;
 
     fn fate_of(kind: &str, properties: Value) -> Fate {
-        fate(kind, &raw(&properties))
+        classify(kind, &raw(&properties))
     }
 
     #[test]

@@ -1,27 +1,27 @@
-//! What opencode is asked to do.
+//! Actions: has opencode do what a command asks.
 
 use serde_json::json;
 
 use super::client::{Call, Client};
 use super::halt::{abort, family, kill};
-use super::look::{self, Doings, is_plain};
-use super::prompt::{Wish, after_the_last_message, create, prompt};
+use super::prompt::{PromptOptions, after_the_last_message, create, prompt};
+use super::snapshot::{self, Activities, is_plain};
 use super::words::AskInfo;
 use super::{FOREIGN, Shared, Up, existing};
-use crate::backend::{BackendError, Deed};
+use crate::backend::{Action, BackendError};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{AskKind, SessionId, Status};
 use hal_rules::session as rules;
 
-/// Carries out a deed; see [`super::super::Backend::carry_out`].
-pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+/// Carries out an action; see [`super::super::Backend::carry_out`].
+pub async fn carry_out(shared: &Shared, command: &CommandId, action: Action) -> Result<String, BackendError> {
     // opencode is not started anew for a mended configuration while it is asked for something.
     let _in_hand = shared.in_hand.read().await;
     let up = shared.up().await?;
-    let begins_turn = matches!(deed, Deed::Create { .. } | Deed::Prompt { .. });
+    let begins_turn = matches!(action, Action::Create { .. } | Action::Prompt { .. });
     let outcome = match up.client.causes.is_foreign() {
         true if begins_turn => Err(foreign()),
-        _ => perform(shared, &up, command, deed).await,
+        _ => perform(shared, &up, command, action).await,
     };
     if begins_turn && outcome.is_err() && up.client.causes.is_foreign() {
         return Err(foreign());
@@ -32,22 +32,29 @@ pub async fn carry_out(shared: &Shared, command: &CommandId, deed: Deed) -> Resu
     outcome
 }
 
-async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> Result<String, BackendError> {
+async fn perform(
+    shared: &Shared,
+    up: &Up,
+    command: &CommandId,
+    action: Action,
+) -> Result<String, BackendError> {
     let client = &up.client;
-    match deed {
-        Deed::Create { directory, prompt, title, model, agent } => {
-            let wish = Wish { model: &model, agent: &agent };
+    match action {
+        Action::Create { directory, prompt, title, model, agent } => {
+            let wish = PromptOptions { model: &model, agent: &agent };
             create(shared, client, command, &directory, &prompt, &title, wish).await
         }
-        Deed::Prompt { session_id, message } => {
-            let info = look::find(client, &session_id).await?;
+        Action::Prompt { session_id, message } => {
+            let info = snapshot::find(client, &session_id).await?;
             existing(&info.directory)?;
             after_the_last_message(client, &info).await?;
-            prompt(shared, client, command, &info, &message, Wish::default()).await.map(|()| String::new())
+            prompt(shared, client, command, &info, &message, PromptOptions::default())
+                .await
+                .map(|()| String::new())
         }
-        Deed::Abort { session_id } => abort(shared, client, &session_id).await,
-        Deed::Kill { session_id } => kill(shared, up, &session_id).await,
-        Deed::AnswerPermission { session_id, request_id, reply, message } => {
+        Action::Abort { session_id } => abort(shared, client, &session_id).await,
+        Action::Kill { session_id } => kill(shared, up, &session_id).await,
+        Action::AnswerPermission { session_id, request_id, reply, message } => {
             let ask =
                 waiting(shared, client, &session_id, request_id.as_deref(), AskKind::Permission).await?;
             let path = format!("/permission/{}/reply", ask.id);
@@ -60,21 +67,21 @@ async fn perform(shared: &Shared, up: &Up, command: &CommandId, deed: Deed) -> R
             client.tell(call, &body).await.inspect_err(|error| not_given(shared, &ask.id, error))?;
             Ok(format!("{reply}: {}", ask.what))
         }
-        Deed::AnswerQuestion { session_id, request_id, answers } => {
+        Action::AnswerQuestion { session_id, request_id, answers } => {
             let ask = waiting(shared, client, &session_id, request_id.as_deref(), AskKind::Question).await?;
             // No answer at all: the question is turned down.
-            let (deed, body, word) = match answers.is_empty() {
+            let (action, body, word) = match answers.is_empty() {
                 true => ("reject", json!({}), "rejected"),
                 false => ("reply", json!({"answers": answers}), "answered"),
             };
-            let path = format!("/question/{}/{deed}", ask.id);
+            let path = format!("/question/{}/{action}", ask.id);
             shared.answers.note(&ask.id, word);
             let call = Call::new(&path, "answering a question").about(&ask.directory);
             client.tell(call, &body).await.inspect_err(|error| not_given(shared, &ask.id, error))?;
             Ok(format!("{word}: {}", ask.what))
         }
-        Deed::Look { session_id } => {
-            let session = look::one(client, &session_id, &shared.asks, &shared.directories).await?;
+        Action::Look { session_id } => {
+            let session = snapshot::one(client, &session_id, &shared.asks, &shared.directories).await?;
             let runs = matches!(rules::status(&session), Status::Running | Status::Retrying);
             let helper_waits = runs && helper_waits(shared, client, &session_id).await?;
             Ok(rules::status_with_helpers(&session, helper_waits).as_str().into())
@@ -91,8 +98,8 @@ fn not_given(shared: &Shared, request: &str, error: &BackendError) {
 
 /// True while a helper of the session waits for a person.
 async fn helper_waits(shared: &Shared, client: &Client, session: &SessionId) -> Result<bool, BackendError> {
-    let info = look::find(client, session).await?;
-    let doings = Doings::of(client, &shared.asks, &info.directory).await?;
+    let info = snapshot::find(client, session).await?;
+    let doings = Activities::of(client, &shared.asks, &info.directory).await?;
     let family = family(client, &info).await;
     let waits = |id: &String| {
         [AskKind::Permission, AskKind::Question].into_iter().any(|kind| !doings.waiting(id, kind).is_empty())
@@ -119,8 +126,8 @@ async fn waiting(
     request: Option<&str>,
     kind: AskKind,
 ) -> Result<Waiting, BackendError> {
-    let info = look::at_least(client, session).await?;
-    let doings = Doings::at_least(client, &shared.asks, &info.directory).await?;
+    let info = snapshot::at_least(client, session).await?;
+    let doings = Activities::at_least(client, &shared.asks, &info.directory).await?;
     // Its helpers' requests are asked on its behalf.
     let mut asks: Vec<&AskInfo> = Vec::new();
     for id in family(client, &info).await {

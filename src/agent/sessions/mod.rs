@@ -1,18 +1,18 @@
-//! The one owner of what is known of sessions: folds what backends report, stores it, and only then lets it be seen.
+//! Session manager, the one owner of what is known of sessions: folds what backends report, stores it, then shows it.
 //!
 //! ```text
-//!   backend --Heard--> desk --events and the sessions they add up to--> outbox (stored) --> View, live
-//!                        command --Deed--> backend, and what came of it --> outbox (stored) --> Say
+//!   backend --Report--> session manager --events and the sessions they add up to--> outbox (stored) --> View, live
+//!                         command --Action--> backend, and what came of it --> outbox (stored) --> OutgoingFrame
 //! ```
 //! - `command`: the life of a command on this node.
-//! - `deed`: what a command means for a backend; `line`: the order of prompts; `lease`: the money for them.
+//! - `action`: what a command means for a backend; `prompt_queue`: the order of prompts; `lease`: the money for them.
 
+mod action;
+mod checkpoint;
 pub mod command;
-mod deed;
 pub mod lease;
-mod line;
+mod prompt_queue;
 mod shorten;
-mod stand;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 
-use super::backend::{BackendKind, Happening, Heard, Known};
-use super::backends::Ears;
+use super::backend::{BackendEvent, BackendKind, KnownSession, Report};
+use super::backends::ReportReceivers;
 use super::outbox::{Closed, Outbox};
 use super::project::{Projects, Turned};
 use hal_base::clock::{self, Time};
@@ -51,12 +51,12 @@ pub struct View {
     /// It contains all events up to this number.
     pub as_of_seq: u64,
     /// Every session that is remembered.
-    pub sessions: imbl::HashMap<SessionId, Held>,
+    pub sessions: imbl::HashMap<SessionId, SessionState>,
 }
 
-/// A session as the desk holds it.
+/// A session as the session manager holds it.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct SessionState {
     /// The sum of its events, and the backend's mark.
     pub record: SessionRecord,
     /// Turns that were seen to begin (or to fail at once) since the agent started.
@@ -65,7 +65,7 @@ pub struct Held {
     pub over: u64,
 }
 
-impl From<SessionRecord> for Known {
+impl From<SessionRecord> for KnownSession {
     fn from(record: SessionRecord) -> Self {
         Self { session: record.session, mark: record.mark }
     }
@@ -73,16 +73,16 @@ impl From<SessionRecord> for Known {
 
 /// A frame for the supervisor. It is not said before the events up to `after_seq`.
 #[derive(Clone, Debug)]
-pub struct Say {
+pub struct OutgoingFrame {
     /// The last event that must have gone before; 0: none.
     pub after_seq: u64,
     /// What to say.
     pub frame: FromAgent,
 }
 
-/// What the desk works with.
+/// Folds reports into sessions, and stores both. What it works with:
 #[derive(Debug)]
-pub struct Desk {
+pub struct SessionManager {
     /// This node's name.
     pub node_id: NodeId,
     /// Where everything is stored first.
@@ -93,7 +93,7 @@ pub struct Desk {
     pub watched: watch::Receiver<Watch>,
     /// Where live things go; what does not fit is dropped.
     pub live: mpsc::Sender<Live>,
-    /// Where the picture is shown.
+    /// Where the present state is shown.
     pub view: watch::Sender<View>,
     /// The money for turns.
     pub leases: Leases,
@@ -109,28 +109,33 @@ struct Batch {
     live: Vec<Live>,
 }
 
-/// The first picture: what the journal remembers, without sessions that ended long ago.
-pub fn remember(records: Vec<SessionRecord>, now: Time) -> (View, Vec<Change>) {
+/// The first state: what the journal remembers, without sessions that ended long ago.
+pub fn restore(records: Vec<SessionRecord>, now: Time) -> (View, Vec<Change>) {
     let too_old = now.minus(ENDED_KEPT);
     let (old, kept): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| {
         matches!(record.session.activity, Activity::Ended(_)) && record.session.active_at < too_old
     });
-    let hold = |record: SessionRecord| (record.session.id.clone(), Held { record, begun: 0, over: 0 });
+    let hold =
+        |record: SessionRecord| (record.session.id.clone(), SessionState { record, begun: 0, over: 0 });
     let view = View { as_of_seq: 0, sessions: kept.into_iter().map(hold).collect() };
     (view, old.into_iter().map(|record| Change::ForgetSession(record.session.id)).collect())
 }
 
-impl Desk {
+impl SessionManager {
     /// Works until every sender is gone, so that nothing reported is left behind.
-    pub async fn run(mut self, mut ears: Ears, mut turned: mpsc::Receiver<Turned>) -> Result<(), Closed> {
+    pub async fn run(
+        mut self,
+        mut receivers: ReportReceivers,
+        mut turned: mpsc::Receiver<Turned>,
+    ) -> Result<(), Closed> {
         let mut sessions = self.view.borrow().sessions.clone();
         let (mut reports, mut projects) = (Vec::new(), Vec::new());
         let (mut has_backends, mut has_projects) = (true, true);
         while has_backends || has_projects {
             let mut batch = Batch::default();
             tokio::select! {
-                heard = ears.hear(&mut reports, BATCH), if has_backends => match heard {
-                    Some(kind) => self.hear(kind, &mut reports, &mut sessions, &mut batch),
+                heard = receivers.recv(&mut reports, BATCH), if has_backends => match heard {
+                    Some(kind) => self.take_reports(kind, &mut reports, &mut sessions, &mut batch),
                     None => has_backends = false,
                 },
                 count = turned.recv_many(&mut projects, BATCH), if has_projects => {
@@ -143,58 +148,60 @@ impl Desk {
         Ok(())
     }
 
-    fn hear(
+    fn take_reports(
         &mut self,
         kind: BackendKind,
-        reports: &mut Vec<Heard>,
-        sessions: &mut imbl::HashMap<SessionId, Held>,
+        reports: &mut Vec<Report>,
+        sessions: &mut imbl::HashMap<SessionId, SessionState>,
         batch: &mut Batch,
     ) {
         for report in reports.drain(..) {
             match report {
-                Heard::Event(happening) => self.happened(kind, happening, sessions, batch),
-                Heard::Live { session_id, kind, data } => {
+                Report::Event(event) => self.take_event(kind, event, sessions, batch),
+                Report::Live { session_id, kind, data } => {
                     let watched = self.watched.borrow();
                     if watched.all || watched.session_ids.contains(&session_id) {
                         batch.live.push(Live { session_id, kind, data });
                     }
                 }
-                Heard::Picture(seen) => {
+                Report::Snapshot(seen) => {
                     self.compare(kind, seen, &HashSet::new(), sessions, batch);
                     batch.changes.extend(self.leases.give_back_old(sessions, kind.as_str()));
                 }
-                Heard::Part { seen, unseen } => self.compare(kind, seen, &unseen, sessions, batch),
-                Heard::Place { directory, error } => {
+                Report::PartialSnapshot { seen, unseen } => {
+                    self.compare(kind, seen, &unseen, sessions, batch)
+                }
+                Report::Directory { directory, error } => {
                     let turned = self.projects.note_place(kind, &directory, error.as_deref());
                     batch.changes.extend(turned.into_iter().map(project_event));
                 }
-                Heard::Health(error) => self.health(kind, error, batch),
+                Report::Health(error) => self.health(kind, error, batch),
             }
         }
     }
 
-    fn happened(
+    fn take_event(
         &self,
         kind: BackendKind,
-        happening: Happening,
-        sessions: &mut imbl::HashMap<SessionId, Held>,
+        event: BackendEvent,
+        sessions: &mut imbl::HashMap<SessionId, SessionState>,
         batch: &mut Batch,
     ) {
-        let data = shorten(happening.data, MAX_EVENT_BYTES);
-        let at = happening.occurred_at;
+        let data = shorten(event.data, MAX_EVENT_BYTES);
+        let at = event.occurred_at;
         let mut project =
-            happening.directory.as_deref().and_then(|directory| self.projects.of_directory(directory));
-        if let Some(id) = &happening.session_id {
+            event.directory.as_deref().and_then(|directory| self.projects.of_directory(directory));
+        if let Some(id) = &event.session_id {
             let held = sessions.entry(id.clone()).or_insert_with(|| {
-                let directory = happening.directory.unwrap_or_default();
+                let directory = event.directory.unwrap_or_default();
                 self.hold_new(kind, id, &directory, at)
             });
             let known = &held.record.session;
             let before = (known.events > 0).then_some((known.tokens, known.cost_micros));
             // What was too long to be kept is folded as it is kept: the supervisor knows no more.
-            let what = form::read(&happening.kind, &data);
+            let what = form::read(&event.kind, &data);
             held.fold(&what, at);
-            held.record.mark = happening.mark.or(held.record.mark);
+            held.record.mark = event.mark.or(held.record.mark);
             project = Some(held.record.session.project.clone());
             if self.leases.is_on() {
                 let session = held.record.session.clone();
@@ -203,21 +210,21 @@ impl Desk {
             batch.touched.insert(id.clone());
         }
         batch.changes.push(Change::Append(NewEvent {
-            id: happening.id.unwrap_or_else(id::fresh),
-            kind: happening.kind,
-            session_id: happening.session_id,
+            id: event.id.unwrap_or_else(id::fresh),
+            kind: event.kind,
+            session_id: event.session_id,
             project,
             occurred_at: at,
             data,
         }));
     }
 
-    fn hold_new(&self, kind: BackendKind, id: &SessionId, directory: &str, at: Time) -> Held {
+    fn hold_new(&self, kind: BackendKind, id: &SessionId, directory: &str, at: Time) -> SessionState {
         let project = self.projects.of_directory(directory).unwrap_or_else(|| ProjectName::new(directory));
         let mut session = Session::new(id.clone(), self.node_id.clone(), project, at);
         session.directory = directory.to_owned();
         session.backend = kind.as_str().to_owned();
-        Held { record: SessionRecord { session, mark: None }, begun: 0, over: 0 }
+        SessionState { record: SessionRecord { session, mark: None }, begun: 0, over: 0 }
     }
 
     /// Writes what is missing so that the record agrees with a look at the backend.
@@ -226,7 +233,7 @@ impl Desk {
         kind: BackendKind,
         seen: Vec<Session>,
         unseen: &HashSet<SessionId>,
-        sessions: &mut imbl::HashMap<SessionId, Held>,
+        sessions: &mut imbl::HashMap<SessionId, SessionState>,
         batch: &mut Batch,
     ) {
         let now = clock::now();
@@ -235,7 +242,7 @@ impl Desk {
             let known = sessions.get(&session.id).map(|held| &held.record.session);
             for (event, data) in rules::session::repairs(known, &session) {
                 let directory = Some(session.directory.clone());
-                self.happened(kind, repaired(&session.id, directory, event, data, now), sessions, batch);
+                self.take_event(kind, repaired(&session.id, directory, event, data, now), sessions, batch);
             }
         }
         let gone: Vec<SessionId> = sessions
@@ -249,7 +256,7 @@ impl Desk {
         for id in gone {
             let data = write::repaired(&What::Ended { reason: "gone".to_owned() });
             let ended = repaired(&id, None, Kind::SessionEnded.as_str(), data, now);
-            self.happened(kind, ended, sessions, batch);
+            self.take_event(kind, ended, sessions, batch);
         }
     }
 
@@ -273,7 +280,11 @@ impl Desk {
     }
 
     /// Stores, then shows.
-    async fn store(&self, batch: Batch, sessions: &imbl::HashMap<SessionId, Held>) -> Result<(), Closed> {
+    async fn store(
+        &self,
+        batch: Batch,
+        sessions: &imbl::HashMap<SessionId, SessionState>,
+    ) -> Result<(), Closed> {
         let mut changes = batch.changes;
         if !changes.is_empty() {
             if self.leases.is_on() {
@@ -292,7 +303,7 @@ impl Desk {
     }
 }
 
-impl Held {
+impl SessionState {
     fn fold(&mut self, what: &What, at: Time) {
         let was_at_work = self.is_at_work();
         rules::session::apply(&mut self.record.session, what, at);
@@ -316,8 +327,8 @@ fn repaired(
     kind: &str,
     data: Box<RawValue>,
     now: Time,
-) -> Happening {
-    Happening {
+) -> BackendEvent {
+    BackendEvent {
         id: None,
         kind: kind.to_owned(),
         session_id: Some(id.clone()),

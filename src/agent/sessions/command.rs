@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::lease::{Hold, Leases};
-use super::line::{Lines, Place};
-use super::{Held, Say, View};
-use super::{deed, lease, stand};
-use crate::backend::{Backend, BackendError, Deed, Settled};
+use super::lease::{LeaseHold, Leases};
+use super::prompt_queue::{PromptQueues, PromptSlot};
+use super::{OutgoingFrame, SessionState, View};
+use super::{action, checkpoint, lease};
+use crate::backend::{Action, Backend, BackendError, ReconcileOutcome};
 use crate::backends::Backends;
 use crate::outbox::Outbox;
 use crate::project::Projects;
@@ -39,7 +39,7 @@ const MAX_OUTPUT: usize = 256 * 1024;
 
 /// What the supervisor wants.
 #[derive(Debug)]
-pub enum Order {
+pub enum SupervisorRequest {
     /// That this is carried out.
     Do(CommandFrame),
     /// That this is dropped, when it has not begun.
@@ -52,7 +52,7 @@ pub enum Order {
 
 /// What commands are carried out with.
 #[derive(Clone, Debug)]
-pub struct Means {
+pub struct CommandContext {
     /// Where commands and outcomes are stored.
     pub outbox: Outbox,
     /// Where sessions begin.
@@ -62,7 +62,7 @@ pub struct Means {
     /// What is stored of sessions.
     pub view: watch::Receiver<View>,
     /// Where answers go.
-    pub says: mpsc::Sender<Say>,
+    pub says: mpsc::Sender<OutgoingFrame>,
     /// The money for turns.
     pub leases: Leases,
 }
@@ -70,10 +70,10 @@ pub struct Means {
 /// The commands in hand.
 #[derive(Debug)]
 pub struct Commands {
-    means: Means,
+    context: CommandContext,
     /// Each with what drops it before it begins.
     in_hand: HashMap<CommandId, CancellationToken>,
-    lines: Lines,
+    queues: PromptQueues,
     jobs: TaskTracker,
 }
 
@@ -81,30 +81,30 @@ pub struct Commands {
 #[derive(Debug)]
 struct Ended {
     id: CommandId,
-    in_line: Option<SessionId>,
+    queued_for: Option<SessionId>,
 }
 
 impl Commands {
     /// None is in hand yet.
-    pub fn new(means: Means) -> Self {
-        Self { means, in_hand: HashMap::new(), lines: Lines::default(), jobs: TaskTracker::new() }
+    pub fn new(context: CommandContext) -> Self {
+        Self { context, in_hand: HashMap::new(), queues: PromptQueues::default(), jobs: TaskTracker::new() }
     }
 
     /// Settles what a crash has left open, then takes commands until told to stop; returns when all in hand are
     /// through. What is not through when the process ends is settled at the next start.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<SupervisorRequest>, stop: CancellationToken) {
         let (ended_in, mut ended) = mpsc::channel(MAX_IN_HAND);
-        self.settle_all(&ended_in);
+        self.reconcile_all(&ended_in);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(job) = ended.recv() => self.forget(job),
+                Some(job) = ended.recv() => self.remove(job),
                 order = orders.recv() => match order {
-                    Some(Order::Do(frame)) => self.take(frame, &ended_in).await,
-                    Some(Order::Drop(id)) => self.cancel(&id),
-                    Some(Order::Cover(cover)) => self.means.leases.heed_cover(cover).await,
-                    Some(Order::Lease(lease)) => self.means.leases.heed(&lease).await,
+                    Some(SupervisorRequest::Do(frame)) => self.take(frame, &ended_in).await,
+                    Some(SupervisorRequest::Drop(id)) => self.cancel(&id),
+                    Some(SupervisorRequest::Cover(cover)) => self.context.leases.set_cover(cover).await,
+                    Some(SupervisorRequest::Lease(lease)) => self.context.leases.take_answer(&lease).await,
                     None => break,
                 },
             }
@@ -115,26 +115,26 @@ impl Commands {
         self.jobs.wait().await;
     }
 
-    fn settle_all(&mut self, ended: &mpsc::Sender<Ended>) {
-        let open = self.means.outbox.open_commands().unwrap_or_else(|error| {
+    fn reconcile_all(&mut self, ended: &mpsc::Sender<Ended>) {
+        let open = self.context.outbox.open_commands().unwrap_or_else(|error| {
             tracing::error!("commands of the last run cannot be read: {:#}", anyhow::Error::new(error));
             Vec::new()
         });
         for record in open {
             let id = record.frame.command_id.clone();
             self.in_hand.insert(id.clone(), CancellationToken::new());
-            let (means, ended) = (self.means.clone(), ended.clone());
+            let (context, ended) = (self.context.clone(), ended.clone());
             self.jobs.spawn(async move {
-                settle(&means, record).await;
-                let _stopping = ended.send(Ended { id, in_line: None }).await;
+                reconcile(&context, record).await;
+                let _stopping = ended.send(Ended { id, queued_for: None }).await;
             });
         }
     }
 
-    fn forget(&mut self, job: Ended) {
+    fn remove(&mut self, job: Ended) {
         self.in_hand.remove(&job.id);
-        if let Some(session) = job.in_line {
-            self.lines.leave(&session);
+        if let Some(session) = job.queued_for {
+            self.queues.dequeue(&session);
         }
     }
 
@@ -151,11 +151,13 @@ impl Commands {
             if frame.ttl_ms == 0 {
                 cancelled.cancel();
             }
-            return self.means.acknowledge(id).await;
+            return self.context.acknowledge(id).await;
         }
-        match self.means.outbox.command(&id) {
-            Ok(Some(record)) if record.state.is_final() => return self.means.say_result(&record, None).await,
-            Ok(Some(_)) => return self.means.acknowledge(id).await,
+        match self.context.outbox.command(&id) {
+            Ok(Some(record)) if record.state.is_final() => {
+                return self.context.say_result(&record, None).await;
+            }
+            Ok(Some(_)) => return self.context.acknowledge(id).await,
             Ok(None) => {}
             Err(error) => {
                 // Without knowing whether it was done it must not be done; the supervisor will ask again.
@@ -169,20 +171,20 @@ impl Commands {
         let cancelled = CancellationToken::new();
         self.in_hand.insert(id.clone(), cancelled.clone());
         let verb = Verb::parse(&frame.verb);
-        let session = deed::session_of(&frame);
-        let place = match (verb, &session) {
-            (Some(Verb::PromptSession), Some(session)) => self.lines.stand(session, cancelled),
+        let session = action::session_of(&frame);
+        let slot = match (verb, &session) {
+            (Some(Verb::PromptSession), Some(session)) => self.queues.enqueue(session, cancelled),
             (Some(Verb::KillSession), Some(session)) => {
-                self.lines.drop_waiting(session);
-                Place::nowhere(cancelled)
+                self.queues.drop_waiting(session);
+                PromptSlot::outside(cancelled)
             }
-            _ => Place::nowhere(cancelled),
+            _ => PromptSlot::outside(cancelled),
         };
-        let in_line = place.is_in_line().then_some(session).flatten();
-        let (means, ended) = (self.means.clone(), ended.clone());
+        let queued_for = slot.is_queued().then_some(session).flatten();
+        let (context, ended) = (self.context.clone(), ended.clone());
         self.jobs.spawn(async move {
-            live(&means, frame, verb, place).await;
-            let _stopping = ended.send(Ended { id, in_line }).await;
+            process(&context, frame, verb, slot).await;
+            let _stopping = ended.send(Ended { id, queued_for }).await;
         });
     }
 }
@@ -206,7 +208,7 @@ impl Outcome {
 }
 
 /// A new command from its receipt to its result.
-async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, mut place: Place) {
+async fn process(context: &CommandContext, frame: CommandFrame, verb: Option<Verb>, mut slot: PromptSlot) {
     let now = clock::now();
     let lapsed = frame.ttl_ms == 0;
     let record = CommandRecord {
@@ -219,145 +221,147 @@ async fn live(means: &Means, frame: CommandFrame, verb: Option<Verb>, mut place:
     };
     if lapsed {
         // Stored although nothing is done, so that a frame that comes late cannot begin it.
-        means.conclude(record, Outcome::no(CommandState::Expired, "its time to begin was over")).await;
-        return place.leave().await;
+        context.conclude(record, Outcome::no(CommandState::Expired, "its time to begin was over")).await;
+        return slot.give_up().await;
     }
-    if means.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_err() {
+    if context.outbox.write(vec![Change::Command(Box::new(record.clone()))]).await.is_err() {
         return;
     }
     let id = record.frame.command_id.clone();
-    means.acknowledge(id).await;
-    let outcome = match (verb, place.wait().await) {
-        (None, _) => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
+    context.acknowledge(id).await;
+    let outcome = match (verb, slot.wait().await) {
+        (None, _) => Outcome::no(CommandState::Failed, action::unknown_verb(&record.frame.verb)),
         (_, Err(why)) => Outcome::no(CommandState::Failed, why),
-        (Some(verb), Ok(())) => carry_out(means, &record.frame, verb, &place).await,
+        (Some(verb), Ok(())) => carry_out(context, &record.frame, verb, &slot).await,
     };
-    // The place is kept until the outcome is stored.
-    means.conclude(record, outcome).await;
-    place.leave().await;
+    // The slot is kept until the outcome is stored.
+    context.conclude(record, outcome).await;
+    slot.give_up().await;
 }
 
-async fn carry_out(means: &Means, frame: &CommandFrame, verb: Verb, place: &Place) -> Outcome {
-    let (backend, deed) = match means.prepare(frame, verb) {
+async fn carry_out(context: &CommandContext, frame: &CommandFrame, verb: Verb, slot: &PromptSlot) -> Outcome {
+    let (backend, action) = match context.prepare(frame, verb) {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::no(CommandState::Failed, why),
     };
-    let hold = match means.borrow(&deed, place).await {
+    let hold = match context.borrow(&action, slot).await {
         Ok(hold) => hold,
         Err(why) => return Outcome::no(CommandState::Failed, why),
     };
-    let before = deed::session_of(frame).and_then(|id| means.view.borrow().sessions.get(&id).cloned());
+    let before = action::session_of(frame).and_then(|id| context.view.borrow().sessions.get(&id).cloned());
     let directory = before.as_ref().map(|held| held.record.session.directory.clone());
-    let stood = match directory.filter(|_| deed::steps_in(frame, verb)) {
-        Some(directory) => stand::of(&directory).await,
+    let stood = match directory.filter(|_| action::steps_in(frame, verb)) {
+        Some(directory) => checkpoint::of(&directory).await,
         None => None,
     };
-    let creates = matches!(deed, Deed::Create { .. });
-    let outcome = act(means, frame, &backend, deed, before).await;
+    let creates = matches!(action, Action::Create { .. });
+    let outcome = perform(context, frame, &backend, action, before).await;
     let created = creates && outcome.state == CommandState::Done;
     let session = created.then(|| SessionId::new(&outcome.output));
-    means.leases.release(hold, session, &means.view).await;
+    context.leases.release(hold, session, &context.view).await;
     Outcome { stood, ..outcome }
 }
 
-async fn act(
-    means: &Means,
+async fn perform(
+    context: &CommandContext,
     frame: &CommandFrame,
     backend: &Backend,
-    deed: Deed,
-    before: Option<Held>,
+    action: Action,
+    before: Option<SessionState>,
 ) -> Outcome {
-    match backend.carry_out(&frame.command_id, deed.clone()).await {
+    match backend.carry_out(&frame.command_id, action.clone()).await {
         Ok(output) => {
-            means.recorded(&deed, &output, before.as_ref()).await;
+            context.recorded(&action, &output, before.as_ref()).await;
             Outcome::done(output)
         }
-        Err(silent @ BackendError::Silent { .. }) => match backend.settle(&frame.command_id, &deed).await {
-            Settled::Done(output) => Outcome::done(output),
-            Settled::NotDone => Outcome::no(CommandState::Failed, silent.to_string()),
-            Settled::Unknown => Outcome::no(CommandState::Unknown, silent.to_string()),
-        },
+        Err(silent @ BackendError::Silent { .. }) => {
+            match backend.reconcile(&frame.command_id, &action).await {
+                ReconcileOutcome::Done(output) => Outcome::done(output),
+                ReconcileOutcome::NotDone => Outcome::no(CommandState::Failed, silent.to_string()),
+                ReconcileOutcome::Unknown => Outcome::no(CommandState::Unknown, silent.to_string()),
+            }
+        }
         Err(error) => Outcome::no(CommandState::Failed, error.to_string()),
     }
 }
 
 /// A command that was received before the agent ended and has no result.
-async fn settle(means: &Means, record: CommandRecord) {
+async fn reconcile(context: &CommandContext, record: CommandRecord) {
     const UNKNOWN: &str = "the agent ended while this was running, and its outcome cannot be determined";
     let outcome = match Verb::parse(&record.frame.verb) {
-        None => Outcome::no(CommandState::Failed, deed::unknown_verb(&record.frame.verb)),
-        Some(verb) => match means.prepare(&record.frame, verb) {
+        None => Outcome::no(CommandState::Failed, action::unknown_verb(&record.frame.verb)),
+        Some(verb) => match context.prepare(&record.frame, verb) {
             Err(why) => Outcome::no(CommandState::Unknown, format!("{UNKNOWN}: {why}")),
-            Ok((backend, deed)) => match backend.settle(&record.frame.command_id, &deed).await {
-                Settled::Done(output) => Outcome::done(output),
-                Settled::NotDone => {
+            Ok((backend, action)) => match backend.reconcile(&record.frame.command_id, &action).await {
+                ReconcileOutcome::Done(output) => Outcome::done(output),
+                ReconcileOutcome::NotDone => {
                     Outcome::no(CommandState::Failed, "the agent ended before it began; it had no effect")
                 }
-                Settled::Unknown => Outcome::no(CommandState::Unknown, UNKNOWN),
+                ReconcileOutcome::Unknown => Outcome::no(CommandState::Unknown, UNKNOWN),
             },
         },
     };
-    means.conclude(record, outcome).await;
+    context.conclude(record, outcome).await;
 }
 
-impl Means {
-    fn prepare(&self, frame: &CommandFrame, verb: Verb) -> Result<(Backend, Deed), String> {
-        let (kind, deed) = deed::read(frame, verb, &self.projects, &self.view.borrow())?;
+impl CommandContext {
+    fn prepare(&self, frame: &CommandFrame, verb: Verb) -> Result<(Backend, Action), String> {
+        let (kind, action) = action::read(frame, verb, &self.projects, &self.view.borrow())?;
         let backend = self
             .backends
             .get(kind)
             .ok_or_else(|| format!("no project of this node uses {} any more", kind.as_str()))?;
-        Ok((backend, deed))
+        Ok((backend, action))
     }
 
     /// Waits until there is money for what begins a turn. An answer goes on with one that has it.
-    async fn borrow(&self, deed: &Deed, place: &Place) -> Result<Hold, String> {
-        let (root, project, first) = match deed {
-            Deed::Create { directory, prompt, model, .. } if !prompt.is_empty() => {
+    async fn borrow(&self, action: &Action, slot: &PromptSlot) -> Result<LeaseHold, String> {
+        let (root, project, first) = match action {
+            Action::Create { directory, prompt, model, .. } if !prompt.is_empty() => {
                 let project = self.projects.of_directory(directory);
                 let project = project.unwrap_or_else(|| ProjectName::new(directory));
                 let first = lease::first_of(&self.view.borrow().sessions, None, &project, (model, prompt));
                 (None, project, first)
             }
-            Deed::Prompt { session_id, message, .. } => {
+            Action::Prompt { session_id, message, .. } => {
                 let view = self.view.borrow();
-                let Some(held) = view.sessions.get(session_id) else { return Ok(Hold::none()) };
+                let Some(held) = view.sessions.get(session_id) else { return Ok(LeaseHold::none()) };
                 let root = lease::root_of(&view.sessions, &held.record.session);
                 let project = held.record.session.project.clone();
                 let first = lease::first_of(&view.sessions, Some(session_id), &project, ("", message));
                 (Some(root), project, first)
             }
-            _ => return Ok(Hold::none()),
+            _ => return Ok(LeaseHold::none()),
         };
-        self.leases.borrow(root.as_ref(), &project, first, place.dropped()).await
+        self.leases.borrow(root.as_ref(), &project, first, slot.dropped()).await
     }
 
-    /// Waits until the events that show the deed are stored, so that whoever looks after the result sees them. A
+    /// Waits until the events that show the action are stored, so that whoever looks after the result sees them. A
     /// backend that shows nothing holds the result up for a bounded time only.
-    async fn recorded(&self, deed: &Deed, output: &str, before: Option<&Held>) {
+    async fn recorded(&self, action: &Action, output: &str, before: Option<&SessionState>) {
         let (begun, over) = before.map_or((0, 0), |held| (held.begun, held.over));
-        let was_at_work = before.is_some_and(Held::is_at_work);
+        let was_at_work = before.is_some_and(SessionState::is_at_work);
         let mark = before.and_then(|held| held.record.mark);
         let created = SessionId::new(output);
-        let shows = |view: &View| match deed {
-            Deed::Create { prompt, .. } => {
+        let shows = |view: &View| match action {
+            Action::Create { prompt, .. } => {
                 view.sessions.get(&created).is_some_and(|held| prompt.is_empty() || held.begun > 0)
             }
             // Said to a turn that goes on, it is in the record, and no turn begins.
-            Deed::Prompt { session_id, .. } => view.sessions.get(session_id).is_some_and(|held| {
+            Action::Prompt { session_id, .. } => view.sessions.get(session_id).is_some_and(|held| {
                 held.begun > begun || (was_at_work && held.is_at_work() && held.record.mark != mark)
             }),
-            Deed::Abort { session_id } => {
+            Action::Abort { session_id } => {
                 !was_at_work || view.sessions.get(session_id).is_none_or(|held| held.over > over)
             }
-            Deed::Kill { session_id } => view.sessions.get(session_id).is_none_or(|held| {
+            Action::Kill { session_id } => view.sessions.get(session_id).is_none_or(|held| {
                 matches!(held.record.session.activity, Activity::Ended(_)) || held.begun > begun
             }),
-            Deed::AnswerPermission { .. } | Deed::AnswerQuestion { .. } | Deed::Look { .. } => true,
+            Action::AnswerPermission { .. } | Action::AnswerQuestion { .. } | Action::Look { .. } => true,
         };
         let mut view = self.view.clone();
         if tokio::time::timeout(RECORD_WAIT, view.wait_for(shows)).await.is_err() {
-            tracing::debug!(?deed, "its effect did not show up in time");
+            tracing::debug!(deed = ?action, "its effect did not show up in time");
         }
     }
 
@@ -392,7 +396,7 @@ impl Means {
 
     async fn say(&self, after_seq: u64, frame: FromAgent) {
         // The link is gone only when the agent ends; the supervisor asks again then.
-        let _ended = self.says.send(Say { after_seq, frame }).await;
+        let _ended = self.says.send(OutgoingFrame { after_seq, frame }).await;
     }
 }
 

@@ -24,7 +24,7 @@ const MOST_STEPS: usize = 4096;
 /// A lease in the journal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Row {
+pub(super) struct LeaseRow {
     pub session: Option<SessionId>,
     pub project: ProjectName,
     /// A turn may have used it. False: it was only asked for.
@@ -42,7 +42,7 @@ pub(super) struct Entry {
     pub runs: bool,
     /// The journal says that a turn may use it.
     granted: bool,
-    usage: Usage,
+    usage: LeaseUsage,
     /// What the turn begins with.
     pub first: First,
 }
@@ -58,14 +58,14 @@ pub struct First {
 
 /// What a session and its helpers have used since the lease began.
 #[derive(Debug, Default)]
-struct Usage {
+struct LeaseUsage {
     /// What their sums have grown by.
     by_session: u64,
     /// What each message has cost: it is told before the sums.
     by_message: HashMap<String, u64>,
 }
 
-impl Usage {
+impl LeaseUsage {
     fn add(&mut self, more: u64, message: Option<(String, u64)>) {
         self.by_session = self.by_session.saturating_add(more);
         if let Some((name, cost)) = message {
@@ -85,11 +85,11 @@ pub(super) struct Book {
     pub cover: Cover,
     pub entries: HashMap<String, Entry>,
     /// What sessions have used that are being created: their names come later.
-    early: HashMap<SessionId, Usage>,
+    early: HashMap<SessionId, LeaseUsage>,
     /// The dearest step of sessions that had a lease: the next one is of no use with less.
     steps: HashMap<SessionId, u64>,
     /// Of an agent that died.
-    old: Vec<(String, Row)>,
+    old: Vec<(String, LeaseRow)>,
 }
 
 impl Book {
@@ -101,7 +101,7 @@ impl Book {
                 book.cover = serde_json::from_str(&json).unwrap_or_default();
             } else {
                 // What cannot be read was lent nevertheless.
-                let unreadable = Row { granted: true, ..Row::default() };
+                let unreadable = LeaseRow { granted: true, ..LeaseRow::default() };
                 book.old.push((key, serde_json::from_str(&json).unwrap_or(unreadable)));
             }
         }
@@ -241,18 +241,19 @@ impl Book {
         }
     }
 
-    pub fn give_back_old(&mut self, is_its: impl Fn(&Row) -> bool) -> Vec<Change> {
+    pub fn give_back_old(&mut self, is_its: impl Fn(&LeaseRow) -> bool) -> Vec<Change> {
         let (its, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.old).into_iter().partition(|(_, row)| is_its(row));
         self.old = left;
-        let back = |(id, row): (String, Row)| [ended(&id, 0, 0, row.granted), Change::Lease(id, None)];
+        let back = |(id, row): (String, LeaseRow)| [ended(&id, 0, 0, row.granted), Change::Lease(id, None)];
         its.into_iter().flat_map(back).collect()
     }
 }
 
 impl Entry {
     fn row(&self, id: &str) -> Change {
-        let row = Row { session: self.session.clone(), project: self.project.clone(), granted: self.granted };
+        let row =
+            LeaseRow { session: self.session.clone(), project: self.project.clone(), granted: self.granted };
         Change::Lease(id.to_owned(), Some(raw(&row).get().to_owned()))
     }
 }
