@@ -103,7 +103,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     if let Some(first) = first.as_ref().filter(|first| first.data == data) {
         return join(first, projects, backend, &mut signals).await;
     }
-    let place = Place::prepare(data)?;
+    let place = UserPaths::prepare(data)?;
     let supervisor = Supervisor::start(place.supervisor_config(options.port))?;
     let (names, folders) = (names(&projects), folders(&projects));
     let config = place.agent_config(&supervisor, projects);
@@ -205,13 +205,13 @@ fn folders(projects: &[ProjectConfig]) -> Vec<PathBuf> {
 }
 
 /// Where this user's data and token are.
-struct Place {
+struct UserPaths {
     data: PathBuf,
     token_file: PathBuf,
     token: Secret,
 }
 
-impl Place {
+impl UserPaths {
     fn prepare(data: PathBuf) -> anyhow::Result<Self> {
         make_private(&data).with_context(|| format!("cannot use the data folder {}", data.display()))?;
         let token_file = data.join("token");

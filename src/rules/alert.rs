@@ -10,7 +10,7 @@ const MAX_TEXT: usize = 2_000;
 
 /// Something that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen<'a> {
+pub struct AlertRaised<'a> {
     /// The alert's name, such as `node.offline`.
     pub name: &'a str,
     /// What it is about.
@@ -25,7 +25,7 @@ pub struct Seen<'a> {
 
 /// What becomes of an alert when it is seen. A state that goes on is one alert and says nothing new; something that
 /// happens again is counted.
-pub fn raise(open: Option<&Alert>, id: u64, seen: &Seen<'_>, at: Time) -> Option<Alert> {
+pub fn raise(open: Option<&Alert>, id: u64, seen: &AlertRaised<'_>, at: Time) -> Option<Alert> {
     let text = cut(seen.text);
     match open {
         Some(open) if seen.lasting && open.severity >= seen.severity => None,
@@ -113,8 +113,8 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn seen(severity: Severity, lasting: bool) -> Seen<'static> {
-        Seen { name: "disk.low", about: "", severity, text: "5 % are free", lasting }
+    fn seen(severity: Severity, lasting: bool) -> AlertRaised<'static> {
+        AlertRaised { name: "disk.low", about: "", severity, text: "5 % are free", lasting }
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_said_again_until_it_is_over() {
-        let opened = Seen { name: INCIDENT_OPEN, text: "web-1 is gone", ..seen(Severity::High, true) };
+        let opened = AlertRaised { name: INCIDENT_OPEN, text: "web-1 is gone", ..seen(Severity::High, true) };
         let open = raise(None, 1, &opened, Time(0)).unwrap();
         let every = Duration::from_secs(900);
         assert!(!is_due(&open, every, Time(899_999)) && is_due(&open, every, Time(900_000)));
@@ -164,7 +164,8 @@ mod tests {
     #[test]
     fn a_text_is_bounded() {
         let long = "ä".repeat(MAX_TEXT + 5);
-        let alert = raise(None, 1, &Seen { text: &long, ..seen(Severity::Low, false) }, Time(1)).unwrap();
+        let alert =
+            raise(None, 1, &AlertRaised { text: &long, ..seen(Severity::Low, false) }, Time(1)).unwrap();
         assert_eq!(alert.text.chars().count(), MAX_TEXT + 1);
     }
 }

@@ -65,7 +65,7 @@ impl Old {
 
     /// Its removal.
     pub fn removal(kind: RowKind, seq: u64) -> Edit {
-        Edit { kind, key: seq.to_string(), deed: EditAction::Drop }
+        Edit { kind, key: seq.to_string(), action: EditAction::Drop }
     }
 }
 
@@ -131,7 +131,7 @@ impl Reader<'_> {
                 }
                 _ => audit.get(seq)?.map(|row| AuditRecord::open(row.value(), seq).map(|record| record.id)),
             };
-            let is_other = match (known.transpose(), &row.deed) {
+            let is_other = match (known.transpose(), &row.action) {
                 (Ok(Some(known)), EditAction::Put(columns)) => {
                     !columns.contains(&("id".to_owned(), Cell::Text(known)))
                 }
@@ -287,7 +287,7 @@ pub fn returns(archive: &Archive) -> io::Result<Vec<Edit>> {
         edits.push(Edit {
             kind: archive.kind,
             key,
-            deed: EditAction::Put(table.columns.iter().map(cell).collect()),
+            action: EditAction::Put(table.columns.iter().map(cell).collect()),
         });
         true
     })?;

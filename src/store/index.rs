@@ -162,7 +162,7 @@ mod tests {
         let edit = |(no, seq): Entry| Edit {
             kind: RowKind::Event,
             key: seq.to_string(),
-            deed: EditAction::Index(no),
+            action: EditAction::Index(no),
         };
         let list = missing.into_iter().chain(strange).map(edit).collect();
         store.commit(&Batch { moved: Decided { list, ..Decided::default() }, ..Batch::default() }).unwrap();

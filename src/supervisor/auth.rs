@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::metrics::Word;
+use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
@@ -32,7 +32,7 @@ pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Durati
 
 /// What a request shows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum TokenCheck {
     /// The token.
     Valid,
     /// A token that is not this supervisor's.
@@ -42,44 +42,44 @@ pub enum Shown {
 }
 
 /// Looks for the token in the header, else in the query as the predecessor's agents may send it.
-pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> Shown {
+pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> TokenCheck {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = header.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     match bearer.or(query_token) {
-        Some(token) if shared.doors.load().token.matches(token) => Shown::Valid,
-        Some(_) => Shown::Wrong,
-        None if header.is_some() => Shown::Wrong,
-        None => Shown::Nothing,
+        Some(token) if shared.doors.load().token.matches(token) => TokenCheck::Valid,
+        Some(_) => TokenCheck::Wrong,
+        None if header.is_some() => TokenCheck::Wrong,
+        None => TokenCheck::Nothing,
     }
 }
 
 /// The sentence for whoever shows no valid token.
-fn refusal(shown: Shown) -> &'static str {
+fn refusal(shown: TokenCheck) -> &'static str {
     match shown {
-        Shown::Nothing => "a token is required: send it as `Authorization: Bearer TOKEN`",
+        TokenCheck::Nothing => "a token is required: send it as `Authorization: Bearer TOKEN`",
         _ => "the token is not this supervisor's: compare auth_token on both machines",
     }
 }
 
 /// Counts a refusal, and lets a wrong token wait for its turn.
-pub async fn refuse(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) -> ApiError {
+pub async fn refuse(shared: &Shared, door: &'static str, source: IpAddr, shown: TokenCheck) -> ApiError {
     note_refusal(shared, door, source, shown);
-    if shown == Shown::Wrong {
+    if shown == TokenCheck::Wrong {
         shared.throttle.wait(source).await;
     }
     ApiError::unauthorized(refusal(shown))
 }
 
 /// Counts a refusal and mentions its source in the log, once in a while.
-fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Shown) {
-    shared.metrics.refused_tokens.get_or_create(&Word { word: door }).inc();
-    if shown != Shown::Wrong {
+fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: TokenCheck) {
+    shared.metrics.refused_tokens.get_or_create(&LabelValue { word: door }).inc();
+    if shown != TokenCheck::Wrong {
         return;
     }
-    if let Some(record) = shared.denied.note(door, source, clock::now()) {
+    if let Some(record) = shared.auth_failures.note(door, source, clock::now()) {
         shared.hub.audit(record);
     }
     if shared.mention_refusal(source) {
@@ -95,7 +95,7 @@ pub async fn require(
     next: Next,
 ) -> Response {
     let shown = shown(&shared, request.headers(), None);
-    if shown != Shown::Valid {
+    if shown != TokenCheck::Valid {
         return refuse(&shared, "api", source.ip(), shown).await.into_response();
     }
     let place = shared.entrance.is_known(source);

@@ -15,11 +15,11 @@ use hal_protocol::default;
 #[command(name = "hal-supervisor", version = version(), after_help = exit::HELP, disable_help_subcommand = true)]
 pub struct Offline {
     #[command(subcommand)]
-    part: Part,
+    part: Maintenance,
 }
 
 #[derive(Debug, Subcommand)]
-enum Part {
+enum Maintenance {
     /// Maintain supervisor.redb and supervisor.db while no supervisor runs
     Store(StoreOptions),
 }
@@ -27,7 +27,7 @@ enum Part {
 impl Offline {
     /// What is to be done, and with which files.
     pub fn options(self) -> StoreOptions {
-        let Part::Store(options) = self.part;
+        let Maintenance::Store(options) = self.part;
         options
     }
 }

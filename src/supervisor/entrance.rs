@@ -61,16 +61,16 @@ pub struct Entrance {
 #[derive(Debug, Default)]
 struct Inside {
     count: u64,
-    places: HashMap<SocketAddr, Arc<Place>>,
+    places: HashMap<SocketAddr, Arc<OpenConnection>>,
     /// By when they came.
-    guests: BTreeMap<u64, Arc<Place>>,
+    guests: BTreeMap<u64, Arc<OpenConnection>>,
     guests_of: HashMap<IpAddr, usize>,
     large_of: HashMap<IpAddr, Weak<Semaphore>>,
 }
 
 /// One connection, as those see it who answer on it.
 #[derive(Debug)]
-pub struct Place {
+pub struct OpenConnection {
     number: u64,
     source: SocketAddr,
     came: Stopwatch,
@@ -79,7 +79,7 @@ pub struct Place {
     leave: CancellationToken,
 }
 
-impl Place {
+impl OpenConnection {
     /// What was begun is whole: what comes now is something new.
     pub fn is_whole(&self) {
         self.partial.store(0, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Entrance {
     }
 
     /// The token was shown on the connection from there.
-    pub fn is_known(&self, source: SocketAddr) -> Option<Arc<Place>> {
+    pub fn is_known(&self, source: SocketAddr) -> Option<Arc<OpenConnection>> {
         let mut inside = self.lock();
         let place = inside.places.get(&source)?.clone();
         inside.is_no_guest(&place);
@@ -113,10 +113,10 @@ impl Entrance {
     }
 
     /// Somebody comes. When there are too many guests then, the oldest of those who have most goes.
-    fn enter(&self, source: SocketAddr) -> (Arc<Place>, Arc<Semaphore>) {
+    fn enter(&self, source: SocketAddr) -> (Arc<OpenConnection>, Arc<Semaphore>) {
         let mut inside = self.lock();
         inside.count += 1;
-        let place = Arc::new(Place {
+        let place = Arc::new(OpenConnection {
             number: inside.count,
             source,
             came: Stopwatch::start(),
@@ -139,7 +139,7 @@ impl Entrance {
         (place, large)
     }
 
-    fn leave(&self, place: &Arc<Place>) {
+    fn leave(&self, place: &Arc<OpenConnection>) {
         let mut inside = self.lock();
         inside.is_no_guest(place);
         if inside.places.get(&place.source).is_some_and(|there| there.number == place.number) {
@@ -151,14 +151,14 @@ impl Entrance {
     }
 }
 
-impl Place {
+impl OpenConnection {
     fn address(&self) -> IpAddr {
         self.source.ip().to_canonical()
     }
 }
 
 impl Inside {
-    fn is_no_guest(&mut self, place: &Place) {
+    fn is_no_guest(&mut self, place: &OpenConnection) {
         if self.guests.remove(&place.number).is_none() {
             return;
         }
@@ -234,7 +234,7 @@ fn sent_away() -> io::Error {
 /// Leaves when it is dropped.
 #[derive(Debug)]
 struct Stay {
-    place: Arc<Place>,
+    place: Arc<OpenConnection>,
     entrance: Entrance,
 }
 

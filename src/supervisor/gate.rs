@@ -13,12 +13,12 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::auth::{self, Shown};
-use super::entrance::Place;
+use super::auth::{self, TokenCheck};
+use super::entrance::OpenConnection;
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
-use super::hub::room::Share;
+use super::hub::memory_budget::ConnectionBudget;
 use super::live::LiveView;
-use super::metrics::Word;
+use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
@@ -72,14 +72,16 @@ pub async fn enter(
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     match auth::shown(&shared, &headers, query.token.as_deref()) {
-        Shown::Nothing => {
+        TokenCheck::Nothing => {
             upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet)
         }
-        Shown::Wrong => auth::refuse(&shared, "agent", source.ip(), Shown::Wrong).await.into_response(),
-        Shown::Valid if !auth::origin_is_allowed(&shared, &headers) => {
+        TokenCheck::Wrong => {
+            auth::refuse(&shared, "agent", source.ip(), TokenCheck::Wrong).await.into_response()
+        }
+        TokenCheck::Valid if !auth::origin_is_allowed(&shared, &headers) => {
             ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response()
         }
-        Shown::Valid => {
+        TokenCheck::Valid => {
             let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
             let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
             let place = shared.entrance.is_known(source);
@@ -164,13 +166,13 @@ struct Conversation {
     shared: Shared,
     address: String,
     named: Option<NodeId>,
-    room: Share,
+    room: ConnectionBudget,
     /// Where it is told that a message is whole.
-    place: Option<Arc<Place>>,
+    place: Option<Arc<OpenConnection>>,
 }
 
 /// A frame that came in.
-struct Heard {
+struct IncomingFrame {
     request_id: String,
     frame: FromAgent,
     bytes: usize,
@@ -202,7 +204,7 @@ impl Conversation {
             .await
             .map_err(|_| End::broken("no hello within 10 s"))??;
         let (hello, early) = match first {
-            Heard { frame: FromAgent::Hello(hello), .. } => (hello, None),
+            IncomingFrame { frame: FromAgent::Hello(hello), .. } => (hello, None),
             other => (self.predecessor()?, Some(other)),
         };
         if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
@@ -276,7 +278,7 @@ impl Conversation {
     }
 
     /// The next frame that means something. Cutting it loses nothing: it awaits only the socket.
-    async fn frame(&self, socket: &mut WebSocket) -> Result<Heard, End> {
+    async fn frame(&self, socket: &mut WebSocket) -> Result<IncomingFrame, End> {
         loop {
             let heard = socket.recv().await;
             self.place.as_ref().inspect(|place| place.is_whole());
@@ -288,7 +290,7 @@ impl Conversation {
                     return match FromAgent::decode(&text) {
                         Ok((request_id, mut frame)) => {
                             rules::naming::shorten(&mut frame);
-                            Ok(Heard { request_id, frame, bytes })
+                            Ok(IncomingFrame { request_id, frame, bytes })
                         }
                         Err(broken) => {
                             self.count_refused(broken.label());
@@ -322,11 +324,11 @@ impl Conversation {
     }
 
     fn count_refused(&self, word: &'static str) {
-        self.shared.metrics.refused_frames.get_or_create(&Word { word }).inc();
+        self.shared.metrics.refused_frames.get_or_create(&LabelValue { word }).inc();
     }
 
-    async fn handle(&self, from: &From, heard: Heard) -> Result<(), End> {
-        let Heard { request_id, frame, bytes } = heard;
+    async fn handle(&self, from: &From, heard: IncomingFrame) -> Result<(), End> {
+        let IncomingFrame { request_id, frame, bytes } = heard;
         let from = from.clone();
         let input = match frame {
             FromAgent::Hello(_) => return Err(End::broken("hello a second time")),
@@ -356,7 +358,7 @@ impl Conversation {
             }
             FromAgent::Other(_) => Input::Heartbeat { from, heartbeat: None },
         };
-        let room = self.room.take(bytes).await;
+        let room = self.room.acquire(bytes).await;
         self.shared.hub.send_said(input, room).await.map_err(|stopped| End::later(stopped.to_string()))
     }
 }

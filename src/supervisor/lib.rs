@@ -1,39 +1,39 @@
 //! The supervisor: one hub thread that changes state, and the edges around it.
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
-//! - `approvals`: what sessions wait with for a person, as people read it. `asking`: the hub and the store, asked.
+//! - `approvals`: what sessions wait with for a person, as people read it. `queries`: the hub and the store, asked.
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `aside`: what a store that was set aside holds, and how it comes back. `works`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `denied`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
+//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
-//! - `outbound`: the ways to people. `lookout`: the routes that are about how things stand.
+//! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes.
-//! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `pulse`: what systemd is told.
+//! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
 
 mod accept;
 mod api;
 mod approvals;
 mod archive;
-mod aside;
-mod asking;
 mod auth;
+mod auth_failures;
 mod backup;
 pub mod cli;
+mod condition_watcher;
 pub mod config;
-mod denied;
 mod entrance;
 mod gate;
 mod hub;
 mod live;
-mod lookout;
 mod metrics;
 mod mirror;
 pub mod offline;
 mod outbound;
+mod progress;
 mod provider;
-mod pulse;
+mod quarantine;
+mod queries;
 mod refusal;
 pub mod run;
 mod server;
@@ -41,7 +41,7 @@ mod shared;
 mod throttle;
 mod tls;
 mod watch;
-mod works;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -136,15 +136,17 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
-        shared.tasks.spawn_cuttable(denied::keep_count(shared.denied.clone(), shared.hub.clone()));
+        shared
+            .tasks
+            .spawn_cuttable(auth_failures::keep_count(shared.auth_failures.clone(), shared.hub.clone()));
         shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
-        let looking = lookout::watch(shared.clone());
+        let looking = condition_watcher::watch(shared.clone());
         shared.tasks.spawn_cuttable(async move { drop(looking.await) });
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
-        shared.tasks.spawn_cuttable(pulse::keep_telling(shared.clone(), listeners));
+        shared.tasks.spawn_cuttable(watchdog::keep_alive(shared.clone(), listeners));
         Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
     }
 
@@ -183,7 +185,7 @@ impl Supervisor {
 
     /// How it is, in a line.
     pub fn status(&self) -> String {
-        pulse::status(&self.shared)
+        watchdog::status(&self.shared)
     }
 
     /// Where it remembers its starts.
@@ -231,7 +233,7 @@ impl Supervisor {
     /// Ends in the right order: no new connections, requests under way, agents, the hub with its last commit, and the
     /// mirror with that.
     pub async fn stop(self) {
-        self.shared.denied.tell(&self.shared.hub);
+        self.shared.auth_failures.flush(&self.shared.hub);
         self.shared.hub.stop().await;
         self.handle.graceful_shutdown(Some(DRAIN));
         if !self.shared.tasks.drain(DRAIN * 2).await {

@@ -30,7 +30,7 @@ use hal_store::usage::Usage;
 
 /// A label with a bounded set of values.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Word {
+pub struct LabelValue {
     /// The value.
     pub word: &'static str,
 }
@@ -51,9 +51,9 @@ struct OfStatus {
 pub struct Metrics {
     registry: Mutex<Registry>,
     /// Frames that were refused, by reason.
-    pub refused_frames: Family<Word, Counter>,
+    pub refused_frames: Family<LabelValue, Counter>,
     /// Requests without a valid token, by door (`agent`, `api`).
-    pub refused_tokens: Family<Word, Counter>,
+    pub refused_tokens: Family<LabelValue, Counter>,
     /// Connections that a listener could not take.
     pub accept_failures: Counter,
     /// Readers of the live stream right now.
@@ -75,7 +75,7 @@ pub struct Metrics {
     backup_time: Gauge<f64, AtomicU64>,
     backup_bytes: Gauge<f64, AtomicU64>,
     backup_good: Gauge,
-    disk: Family<Word, Gauge<f64, AtomicU64>>,
+    disk: Family<LabelValue, Gauge<f64, AtomicU64>>,
     disk_free: Gauge<f64, AtomicU64>,
     kept: Gauge<f64, AtomicU64>,
     costs: cost::Costs,
@@ -217,7 +217,7 @@ impl Metrics {
         self.backup_bytes.set(files.backup.as_ref().map_or(0.0, |backup| backup.bytes as f64));
         self.backup_good.set(i64::from(files.is_good));
         for (word, bytes) in files.usage.parts() {
-            self.disk.get_or_create(&Word { word }).set(bytes as f64);
+            self.disk.get_or_create(&LabelValue { word }).set(bytes as f64);
         }
         self.disk_free.set(files.usage.free as f64);
         self.kept.set(files.kept as f64);
@@ -225,7 +225,8 @@ impl Metrics {
 
     /// Everybody who was turned away so far: without a valid token, or for what he said.
     pub fn refused(&self) -> u64 {
-        let doors = ["agent", "api"].map(|word| self.refused_tokens.get_or_create(&Word { word }).get());
+        let doors =
+            ["agent", "api"].map(|word| self.refused_tokens.get_or_create(&LabelValue { word }).get());
         doors.iter().sum()
     }
 

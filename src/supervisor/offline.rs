@@ -1,6 +1,6 @@
 //! `hal-supervisor store`: work on the two files while no supervisor runs.
 
-mod aside;
+mod quarantine;
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ fn would(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
     let (store, mirror) = (files.store.display(), files.mirror.display());
     Ok(match verb {
         StoreVerb::Check | StoreVerb::Diff(_) => return carry_out(files, verb),
-        StoreVerb::Merge(which) => aside::merge(files, which, true)?,
+        StoreVerb::Merge(which) => quarantine::merge(files, which, true)?,
         StoreVerb::Rebuild { which: OneOfTwo::Mirror } => {
             files.must_be_free()?;
             format!("{mirror} would be set aside, and rebuilt from {store}\n")
@@ -112,8 +112,8 @@ fn carry_out(files: &Files, verb: &StoreVerb) -> Result<String, StoreError> {
             let from = from.display();
             format!("{mirror} is {from} now; the next start rebuilds {store} from it\n{}", set_aside(aside))
         }
-        StoreVerb::Diff(which) => while_saying(files, "comparing", || aside::diff(files, which))?,
-        StoreVerb::Merge(which) => while_saying(files, "merging", || aside::merge(files, which, false))?,
+        StoreVerb::Diff(which) => while_saying(files, "comparing", || quarantine::diff(files, which))?,
+        StoreVerb::Merge(which) => while_saying(files, "merging", || quarantine::merge(files, which, false))?,
         StoreVerb::Compact => {
             let before = size(&files.store);
             while_saying(files, "compacting", || files.compact())?;

@@ -9,16 +9,16 @@ use arc_swap::ArcSwap;
 
 use super::accept::Accepting;
 use super::archive::Archivist;
+use super::auth_failures::AuthFailures;
 use super::config::ServerConfig;
-use super::denied::Denied;
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
+use super::progress::ProgressRegistry;
 use super::provider::Providers;
 use super::throttle::Throttle;
-use super::works::Works;
 use hal_base::clock::{self, Time};
 use hal_base::secret::SecretDigest;
 use hal_base::task::Tasks;
@@ -65,7 +65,7 @@ pub struct Shared {
     /// Held while rows come back from a store that was set aside.
     pub merging: Arc<Mutex<()>>,
     /// Work that takes long.
-    pub works: Works,
+    pub progress: ProgressRegistry,
     /// Who fetches what providers bill.
     pub providers: Providers,
     /// Live events.
@@ -79,7 +79,7 @@ pub struct Shared {
     /// Everything that runs.
     pub tasks: Tasks,
     /// Who was denied.
-    pub denied: Arc<Denied>,
+    pub auth_failures: Arc<AuthFailures>,
     /// How often whoever is denied may try again.
     pub throttle: Arc<Throttle>,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
@@ -96,14 +96,14 @@ impl Shared {
             doors: Arc::new(ArcSwap::from_pointee(doors)),
             metrics,
             merging: Arc::default(),
-            works: Works::default(),
+            progress: ProgressRegistry::default(),
             providers: Providers::default(),
             live: Switchboard::default(),
             entrance: Entrance::default(),
             accepting: Accepting::default(),
             outbound: Outbound::default(),
             tasks,
-            denied: Arc::default(),
+            auth_failures: Arc::default(),
             throttle: Arc::default(),
             refusals: Arc::default(),
         }

@@ -1,4 +1,4 @@
-//! Self-watching: looks at the supervisor and its nodes again and again, and tells the hub what is not well, and what is
+//! Self-monitoring: looks at the supervisor and its nodes again and again, and tells the hub what is not well, and what is
 //! well again.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -44,7 +44,7 @@ const WATCHED: [&str; 9] = [
 pub type LimitsInForce = Arc<ArcSwap<Limits>>;
 
 /// What one look has found, by alert and what it is about.
-type Found = BTreeMap<(&'static str, String), WatchFinding>;
+type Findings = BTreeMap<(&'static str, String), WatchFinding>;
 
 /// Watches for ever.
 pub async fn watch(shared: Shared, limits: LimitsInForce) {
@@ -53,7 +53,7 @@ pub async fn watch(shared: Shared, limits: LimitsInForce) {
     loop {
         tokio::time::sleep(LOOK).await;
         let limits = limits.load_full();
-        let mut found = Found::new();
+        let mut found = Findings::new();
         if limits.is_on {
             let took = ask_the_hub(&shared).await;
             look_at_self(&shared, &limits, took, &mut found);
@@ -92,7 +92,7 @@ async fn ask_the_hub(shared: &Shared) -> Duration {
     asked.elapsed()
 }
 
-fn look_at_self(shared: &Shared, limits: &Limits, took: Duration, found: &mut Found) {
+fn look_at_self(shared: &Shared, limits: &Limits, took: Duration, found: &mut Findings) {
     let mut put = |name, verdict| drop(found.insert((name, String::new()), verdict));
     let memory = memory::measure();
     put("memory.high", limits.memory("hal-supervisor", memory.used, memory.limit));
@@ -115,7 +115,7 @@ fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
     counts.front().map_or(0, |(_, then)| now.saturating_sub(*then))
 }
 
-fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Found) {
+fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Findings) {
     for node in view.every_node() {
         let sessions = view.stored.open_of_node(node.record.id.as_str());
         look_at_node(node, sessions, limits, (began, now), found);
@@ -127,7 +127,7 @@ fn look_at_node(
     sessions: u64,
     limits: &Limits,
     (began, now): (Time, Time),
-    found: &mut Found,
+    found: &mut Findings,
 ) {
     let node = record.id.as_str();
     let mut put = |name, verdict| drop(found.insert((name, node.to_owned()), verdict));
@@ -150,7 +150,7 @@ fn look_at_node(
 
 /// Tells the hub what has changed: what is bad and not known, and what is known and not bad any more. What a node that
 /// is away was known for stays, until it is heard of or forgotten.
-async fn tell(shared: &Shared, found: Found) -> Result<(), super::hub::Stopped> {
+async fn tell(shared: &Shared, found: Findings) -> Result<(), super::hub::Stopped> {
     let view = shared.hub.view();
     let mut news = Vec::new();
     for ((name, about), verdict) in &found {

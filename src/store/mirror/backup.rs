@@ -93,7 +93,7 @@ pub struct Backups {
     words: SyncSender<MirrorCommand>,
     /// Held while one is made.
     at_work: Arc<Mutex<()>>,
-    seen: Arc<Mutex<Option<Seen>>>,
+    seen: Arc<Mutex<Option<SeenBackup>>>,
 }
 
 impl Backups {
@@ -137,16 +137,20 @@ impl Backups {
         answer.recv().map_err(|_| stopping())??;
         let made = keep(&self.mirror, &draft, &self.rules(), now)?;
         // It was looked through before it got its name.
-        self.set_seen(Seen { file: FileStamp::at(&side(&self.mirror, NEWEST)).ok(), at: now, problem: None });
+        self.set_seen(SeenBackup {
+            file: FileStamp::at(&side(&self.mirror, NEWEST)).ok(),
+            at: now,
+            problem: None,
+        });
         Ok(made)
     }
 
     /// What was found when the newest one was last looked through; `None` while it was not.
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn seen(&self) -> Option<SeenBackup> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_seen(&self, seen: Seen) {
+    fn set_seen(&self, seen: SeenBackup) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
@@ -164,14 +168,14 @@ impl Backups {
         // One that took its place meanwhile is looked through next time.
         let is_same = FileStamp::at(&newest).ok() == file;
         if is_same {
-            self.set_seen(Seen { file, at: now, problem });
+            self.set_seen(SeenBackup { file, at: now, problem });
         }
     }
 }
 
 /// What was found when the newest backup was looked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenBackup {
     /// Which file it was; `None` when there was none.
     file: Option<FileStamp>,
     /// When it was verified.

@@ -50,14 +50,14 @@ pub fn read(connection: &Connection, done: u64, given: Given) -> rusqlite::Resul
             }
             continue;
         };
-        let deed = match op.as_str() {
+        let action = match op.as_str() {
             "D" => Some(EditAction::Drop),
             "I" => inserted(connection, table, &pk, given)?,
             _ => Some(EditAction::Set(vec![(row.get(4)?, value)])),
         };
-        bytes += deed.as_ref().map_or(0, size);
-        if let Some(deed) = deed {
-            push(&mut portion.list, Edit { kind: table.kind, key, deed });
+        bytes += action.as_ref().map_or(0, size);
+        if let Some(action) = action {
+            push(&mut portion.list, Edit { kind: table.kind, key, action });
         }
         if portion.list.len() >= CHUNK {
             noted.portions.push(std::mem::take(&mut portion));
@@ -119,8 +119,8 @@ pub fn remove(connection: &Connection, senseless: &[(&'static Table, Vec<u8>)]) 
     Ok(())
 }
 
-fn size(deed: &EditAction) -> usize {
-    match deed {
+fn size(action: &EditAction) -> usize {
+    match action {
         EditAction::Drop | EditAction::Index(_) => 0,
         EditAction::Put(columns) | EditAction::Add(columns) | EditAction::Set(columns) => {
             columns.iter().map(|(_, cell)| sql_row::size(cell)).sum()
@@ -130,8 +130,8 @@ fn size(deed: &EditAction) -> usize {
 
 /// Several values of one row are one edit.
 fn push(list: &mut Vec<Edit>, edit: Edit) {
-    if let (EditAction::Set(more), Some(Edit { kind, key, deed: EditAction::Set(columns) })) =
-        (&edit.deed, list.last_mut())
+    if let (EditAction::Set(more), Some(Edit { kind, key, action: EditAction::Set(columns) })) =
+        (&edit.action, list.last_mut())
         && *kind == edit.kind
         && *key == edit.key
     {

@@ -124,7 +124,7 @@ fn differing(
         }
         let Ok(said) = sql_row::read(table, &cells) else { continue };
         if fields_of(reader, table, &key)?.as_ref() != Some(&said) {
-            edits.push(Edit { kind: table.kind, key, deed: EditAction::Put(table.named_row(cells)) });
+            edits.push(Edit { kind: table.kind, key, action: EditAction::Put(table.named_row(cells)) });
         }
     }
     Ok(edits)

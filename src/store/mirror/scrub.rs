@@ -232,8 +232,11 @@ fn number(cell: Option<&Cell>) -> u64 {
 /// Makes entries of the store's index right.
 fn heal_index(entries: &[Entry], host: &dyn MirrorHost) -> Result<(), StoreError> {
     let Some((_, first)) = entries.first() else { return Ok(()) };
-    let edit =
-        |(no, seq): &Entry| Edit { kind: RowKind::Event, key: seq.to_string(), deed: EditAction::Index(*no) };
+    let edit = |(no, seq): &Entry| Edit {
+        kind: RowKind::Event,
+        key: seq.to_string(),
+        action: EditAction::Index(*no),
+    };
     host.put(entries.iter().map(edit).collect()).map_err(StoreError::Refused)?;
     let text = format!(
         "{} entries of the store's index of events by session were not what was written (event {first} and on); they are \
@@ -268,7 +271,7 @@ impl ScrubFindings {
                 self.edits.push(Edit {
                     kind: table.kind,
                     key,
-                    deed: EditAction::Put(table.named_row(cells)),
+                    action: EditAction::Put(table.named_row(cells)),
                 });
             }
             Err(error) => return Err(error),

@@ -38,7 +38,7 @@ pub struct Edit {
     /// The row's primary key, as text.
     pub key: String,
     /// What became of it.
-    pub deed: EditAction,
+    pub action: EditAction,
 }
 
 /// What became of a row.
@@ -110,12 +110,12 @@ impl Decided {
 impl Edit {
     /// What came of it.
     pub fn outcome(&self, result: Result<(), String>) -> Outcome {
-        Outcome { kind: self.kind, key: self.key.clone(), word: self.deed.word(), refused: result.err() }
+        Outcome { kind: self.kind, key: self.key.clone(), word: self.action.word(), refused: result.err() }
     }
 
     /// Why its values make no sense whatever the row is, if they do not: a time that no calendar holds.
     pub fn fault(&self) -> Option<String> {
-        match &self.deed {
+        match &self.action {
             EditAction::Put(columns) | EditAction::Add(columns) | EditAction::Set(columns) => {
                 sql_row::fault(self.kind, columns)
             }
@@ -197,7 +197,7 @@ impl Edit {
 
     /// The row's fields after this edit, from those before it; `None` when it is gone.
     fn fields(&self, known: Option<Fields>) -> Result<Option<Fields>, String> {
-        match (&self.deed, known) {
+        match (&self.action, known) {
             (EditAction::Drop, _) => Ok(None),
             (EditAction::Index(_), known) => Ok(known),
             (EditAction::Put(columns) | EditAction::Add(columns), _) => {
@@ -282,7 +282,7 @@ fn other(
         }
         RowKind::Audit => {
             let last = txn.open_table(META)?.get("last_audit")?.map_or(0, |last| last.value());
-            let seq = match (&edit.deed, edit.key.parse::<u64>()) {
+            let seq = match (&edit.action, edit.key.parse::<u64>()) {
                 (EditAction::Add(_), _) => last + 1,
                 (_, Ok(seq)) => seq,
                 _ => return Ok(Err("its number is not valid".into())),
@@ -323,7 +323,7 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
 
 /// What is there now. A whole row takes its place, damaged or not.
 fn readable<R>(edit: &Edit, known: Option<Result<R, StoreError>>) -> Result<Option<R>, StoreError> {
-    match edit.deed {
+    match edit.action {
         EditAction::Put(_) => Ok(known.and_then(Result::ok)),
         _ => known.transpose(),
     }
@@ -363,7 +363,7 @@ struct Events<'t> {
 impl Events<'_> {
     fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
         let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
-        if let EditAction::Index(no) = edit.deed {
+        if let EditAction::Index(no) = edit.action {
             return self.look_again(no, seq).map(Ok);
         }
         self.touched.push(seq);

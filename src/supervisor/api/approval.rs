@@ -10,10 +10,10 @@ use utoipa::IntoParams;
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
 use crate::approvals::whole;
-use crate::asking;
 use crate::hub::Stopped;
 use crate::hub::decide::approval::request;
 use crate::hub::input::{Input, OfApprovals};
+use crate::queries;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_protocol::api::{Answer, Meta, Refusal};
@@ -108,7 +108,7 @@ pub async fn answer(
     fits(&approval, &reply)?;
     let mut request = request(&approval, &reply, &who.through);
     request.timeout = timeout;
-    asking::command(&shared.hub, who, request).await?;
+    queries::command(&shared.hub, who, request).await?;
     shown(&shared, &id).await
 }
 
@@ -137,8 +137,8 @@ pub async fn snooze(
     Body(SnoozeRequest { seconds }): Body<SnoozeRequest>,
 ) -> Answered<ApprovalView> {
     let (reply, answer) = oneshot::channel();
-    let happening = OfApprovals::Snooze { id: ApprovalId::new(&id), seconds, who, reply };
-    shared.hub.send(Input::Approval(happening)).await?;
+    let event = OfApprovals::Snooze { id: ApprovalId::new(&id), seconds, who, reply };
+    shared.hub.send(Input::Approval(event)).await?;
     answer.await.map_err(|_| Stopped)??;
     shown(&shared, &id).await
 }

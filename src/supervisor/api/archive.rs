@@ -81,7 +81,7 @@ pub async fn restore(
     };
     let shown = show(&archive);
     let (began, hub) = (Stopwatch::start(), shared.hub.clone());
-    let working = shared.works.begin("archive restore");
+    let working = shared.progress.begin("archive restore");
     let work = move || shared.archive.restore(&shared.hub, &archive, &working.progress);
     let done = match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|error| format!("{error:#}")),

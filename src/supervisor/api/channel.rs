@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{Answered, one, page};
 use crate::hub::Stopped;
 use crate::hub::input::Input;
-use crate::hub::notice::{Delivery, Happening};
+use crate::hub::notice::{AttemptOutcome, NoticeEvent};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::clock::{self, Stopwatch};
@@ -59,12 +59,12 @@ pub async fn test(
         created_at: clock::now(),
         ..Notice::default()
     };
-    let Some(delivery) = shared.outbound.test(&name, notice).await else {
+    let Some(outcome) = shared.outbound.test(&name, notice).await else {
         return Err(ApiError::not_found(format!("no channel {name}")));
     };
-    let problem = match delivery {
-        Delivery::Delivered { .. } => String::new(),
-        Delivery::Later { why, .. } | Delivery::Refused { why } => why,
+    let problem = match outcome {
+        AttemptOutcome::Delivered { .. } => String::new(),
+        AttemptOutcome::Later { why, .. } | AttemptOutcome::Refused { why } => why,
     };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     one(Trial { channel: name, delivered: problem.is_empty(), problem, took_ms })
@@ -75,7 +75,7 @@ pub async fn test(
 pub async fn retry(State(shared): State<Shared>, Path(name): Path<String>) -> Answered<Channel> {
     let kind = known(&shared, &name)?;
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Notice(Happening::Retry(name.clone(), reply))).await?;
+    shared.hub.send(Input::Notice(NoticeEvent::Retry(name.clone(), reply))).await?;
     answer.await.map_err(|_| Stopped)?;
     one(Channel::of(&name, kind, shared.hub.view().queue(&name)))
 }

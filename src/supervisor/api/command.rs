@@ -12,9 +12,9 @@ use utoipa::IntoParams;
 
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
-use crate::asking;
 use crate::hub::input::Input;
 use crate::hub::view::show_command;
+use crate::queries;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_protocol::api::{Answer, Meta, Refusal};
@@ -78,7 +78,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/api/v1/commands/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<CommandView> {
     let id = CommandId::from(id);
-    match asking::find(&shared.hub, id.clone()).await? {
+    match queries::find(&shared.hub, id.clone()).await? {
         Some(command) => one(show_command(&command)),
         None => Err(ApiError::not_found(format!("no command {id}"))),
     }
@@ -98,7 +98,7 @@ pub async fn ask(
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
-    one(show_command(&asking::command(&shared.hub, who, request).await?))
+    one(show_command(&queries::command(&shared.hub, who, request).await?))
 }
 
 /// Cancels a command that has not started. One that its node may have already is left to the node; the
@@ -110,7 +110,7 @@ pub async fn cancel(
     Path(id): Path<String>,
 ) -> Answered<CommandView> {
     let id = CommandId::from(id);
-    let found = asking::find(&shared.hub, id.clone()).await?;
+    let found = queries::find(&shared.hub, id.clone()).await?;
     found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Cancel { id, who, reply }).await?;
@@ -118,7 +118,7 @@ pub async fn cancel(
     if command.state.is_final() {
         return one(show_command(&command));
     }
-    let ended = asking::end_of(&shared.hub, command.id.clone()).await?;
-    let ended = asking::outcome(&shared.hub, &command, ended, CANCEL_WAIT).await?;
+    let ended = queries::end_of(&shared.hub, command.id.clone()).await?;
+    let ended = queries::outcome(&shared.hub, &command, ended, CANCEL_WAIT).await?;
     one(show_command(&ended.unwrap_or(command)))
 }

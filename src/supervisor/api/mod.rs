@@ -26,7 +26,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asking;
+use super::queries;
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_protocol::api::{Answer, Meta, Refusal};
@@ -128,7 +128,7 @@ pub async fn reading<T: Send + 'static>(
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let all = shared.clone();
-    asking::reading(&shared.hub, move |_| read(&all)).await
+    queries::read(&shared.hub, move |_| read(&all)).await
 }
 
 /// An empty parameter is the same as none.

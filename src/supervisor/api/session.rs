@@ -108,7 +108,7 @@ impl Filter {
     fn page<'a>(
         &self,
         view: &'a View,
-        after: Option<Place>,
+        after: Option<SessionCursor>,
         limit: usize,
     ) -> (Vec<&'a SessionRecord>, Option<String>) {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -165,9 +165,9 @@ fn archived(view: &View) -> HashSet<SessionId> {
 }
 
 /// Where a session stands among all of them.
-type Place = (Reverse<Time>, SessionId);
+type SessionCursor = (Reverse<Time>, SessionId);
 
-fn place(cursor: &str) -> Result<Place, ApiError> {
+fn place(cursor: &str) -> Result<SessionCursor, ApiError> {
     let parts = cursor.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
     let (at, id) = parts.ok_or_else(|| ApiError::validation("invalid cursor"))?;
     Ok((Reverse(Time(at)), SessionId::new(id)))

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::strict::Body;
 use super::{Answered, one, page};
 use crate::hub::input::Input;
-use crate::hub::notice::Happening;
+use crate::hub::notice::NoticeEvent;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::clock;
@@ -64,8 +64,8 @@ pub async fn begin(
         until: at.plus(Duration::from_secs(asked.seconds)),
     };
     let (reply, answer) = oneshot::channel();
-    let happening = Happening::Silence((silence.clone(), who), reply);
-    shared.hub.send(Input::Notice(happening)).await?;
+    let event = NoticeEvent::Silence((silence.clone(), who), reply);
+    shared.hub.send(Input::Notice(event)).await?;
     match answer.await {
         Ok(true) => one(silence),
         Ok(false) => {
@@ -87,7 +87,7 @@ pub async fn expire(
         return Err(ApiError::not_found(no_such("silence", &id, all.iter().map(|it| it.id.as_str()))));
     };
     let (reply, answer) = oneshot::channel();
-    shared.hub.send(Input::Notice(Happening::Unsilence { id, who, reply })).await?;
+    shared.hub.send(Input::Notice(NoticeEvent::Unsilence { id, who, reply })).await?;
     match answer.await {
         Ok(_) => one(silence),
         Err(_) => Err(ApiError::internal("the end of the silence could not be stored")),

@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::strict::Body;
 use super::{Answered, one, page};
-use crate::aside::{self, Wanted};
+use crate::quarantine::{self, Wanted};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::cause::chain;
@@ -18,8 +18,8 @@ use hal_store::StoreError;
 #[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn diff(State(shared): State<Shared>, Body(request): Body<StoreRequest>) -> Answered<StoreDiff> {
     let wanted = find(&shared, request)?;
-    let working = shared.works.begin("store diff");
-    let work = move || aside::diff(shared.hub.store(), &wanted, &working.progress);
+    let working = shared.progress.begin("store diff");
+    let work = move || quarantine::diff(shared.hub.store(), &wanted, &working.progress);
     one(blocking(work).await?)
 }
 
@@ -31,10 +31,10 @@ pub async fn merge(
     Body(request): Body<StoreRequest>,
 ) -> Answered<StoreMerge> {
     let wanted = find(&shared, request)?;
-    let working = shared.works.begin("store merge");
+    let working = shared.progress.begin("store merge");
     let work = move || {
         let _one_at_a_time = shared.merging.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        aside::merge(&shared.hub, &wanted, &who, &working.progress)
+        quarantine::merge(&shared.hub, &wanted, &who, &working.progress)
     };
     one(blocking(work).await?)
 }
@@ -43,7 +43,7 @@ pub async fn merge(
 #[utoipa::path(get, path = "/api/v1/progress", responses((status = 200, body = Answer<Vec<Doing>>), (status = 401, body = Refusal)))]
 pub async fn progress(State(shared): State<Shared>) -> Answered<Vec<Doing>> {
     let all: Vec<Doing> = shared
-        .works
+        .progress
         .now()
         .into_iter()
         .map(|(what, (done, total))| Doing { what: what.to_owned(), done, total })
@@ -53,7 +53,7 @@ pub async fn progress(State(shared): State<Shared>) -> Answered<Vec<Doing>> {
 }
 
 fn find(shared: &Shared, request: StoreRequest) -> Result<Wanted, ApiError> {
-    aside::find(shared.hub.store().path(), request).map_err(ApiError::not_found)
+    quarantine::find(shared.hub.store().path(), request).map_err(ApiError::not_found)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -71,7 +71,7 @@ pub async fn open(
         .map(|record| record.session.node_id.clone());
     let live = wants.live.then(|| shared.live.listen(session.as_ref(), node.as_ref()));
     let node_id = node.or(given(params.node_id.clone()).map(NodeId::from));
-    let reader = Reader {
+    let reader = StreamReader {
         filter: params.filter(&view)?,
         session,
         node_id,
@@ -118,7 +118,7 @@ fn judge(shared: &Shared, asked: Option<&str>) -> Result<(StreamOpening, u64), A
     }
 }
 
-struct Reader {
+struct StreamReader {
     shared: Shared,
     filter: EventFilter,
     session: Option<SessionId>,
@@ -128,7 +128,7 @@ struct Reader {
     live: Option<Listener>,
 }
 
-impl Reader {
+impl StreamReader {
     async fn run(mut self, verdict: StreamOpening, socket: mpsc::Sender<Event>) {
         self.shared.metrics.streams.inc();
         let metrics = self.shared.metrics.clone();

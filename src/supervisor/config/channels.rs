@@ -7,7 +7,7 @@ mod webhook;
 
 use std::time::Duration;
 
-pub use chat::{Discord, Power, Rights, Slack};
+pub use chat::{ChatRole, Discord, Rights, Slack};
 pub use email::{Email, Encryption};
 pub use pagerduty::PagerDuty;
 pub use webhook::Webhook;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::input::{Alert, INPUT_QUEUE, Input, Timed};
-use super::room::Share;
+use super::memory_budget::ConnectionBudget;
 use super::view::View;
 use super::{Health, Hub, Waiting};
 use hal_base::clock;
@@ -32,8 +32,8 @@ impl Hub {
     }
 
     /// The room for what a new connection says.
-    pub fn share_of_room(&self) -> Share {
-        self.room.share()
+    pub fn share_of_room(&self) -> ConnectionBudget {
+        self.room.for_connection()
     }
 
     /// The state after the last transaction; cheap to get and never changes.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::notice::Happening;
+use super::notice::NoticeEvent;
 use super::settings::Settings;
 use hal_base::clock::Reading;
 use hal_base::id;
@@ -111,7 +111,7 @@ pub enum NotAccepted {
 
 /// A command request on its way to the hub.
 #[derive(Debug)]
-pub struct Asked {
+pub struct SubmittedCommand {
     /// The request as it was sent.
     pub request: CommandRequest,
     /// Name, credential and way in of whoever asks.
@@ -125,7 +125,7 @@ pub struct Asked {
     pub reply: oneshot::Sender<Result<Command, NotAccepted>>,
 }
 
-impl Asked {
+impl SubmittedCommand {
     /// A request with an identity of its own.
     pub fn new(
         request: CommandRequest,
@@ -301,7 +301,7 @@ pub enum Input {
         result: CommandResult,
     },
     /// Somebody asks for something.
-    Command(Box<Asked>),
+    Command(Box<SubmittedCommand>),
     /// Somebody does not want a command any more.
     Cancel {
         /// Id of the command.
@@ -399,7 +399,7 @@ pub enum Input {
         reply: oneshot::Sender<Result<Budget, NotAccepted>>,
     },
     /// Something happens to notices on their way out.
-    Notice(Happening),
+    Notice(NoticeEvent),
     /// Somebody removes a node that is offline.
     RemoveNode {
         /// The node's name.

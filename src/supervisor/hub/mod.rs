@@ -8,22 +8,22 @@
 //! ```
 
 pub mod approval;
+pub mod budget_status;
 pub mod decide;
 pub mod effect;
 pub mod facts;
 mod family;
 mod handle;
-mod heal;
 pub mod input;
 mod kept;
 pub mod live;
-pub mod money;
+pub mod memory_budget;
 mod nodes;
 pub mod notice;
 mod outage;
+mod recovery;
 mod replace;
 mod returned;
-pub mod room;
 pub mod settings;
 pub mod stored;
 pub mod view;
@@ -37,10 +37,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::decide::Work;
 use self::effect::Effect;
-use self::heal::{Condition, refuse, turn_away};
-use self::input::{Asked, Greeted, INPUT_QUEUE, Input, Link, NotAccepted, Timed};
+use self::input::{Greeted, INPUT_QUEUE, Input, Link, NotAccepted, SubmittedCommand, Timed};
+use self::memory_budget::{MemoryBudget, Permit};
 use self::outage::Silent;
-use self::room::{Room, Taken};
+use self::recovery::{StoreHealth, refuse, turn_away};
 use self::view::View;
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
@@ -83,14 +83,14 @@ pub trait Tally: Send + 'static {
 #[derive(Debug)]
 struct Waiting {
     timed: Timed,
-    room: Option<Taken>,
+    room: Option<Permit>,
 }
 
 /// The way to the hub, for everybody. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hub {
     inputs: mpsc::Sender<Waiting>,
-    room: Room,
+    room: MemoryBudget,
     view: Arc<ArcSwap<View>>,
     committed: watch::Receiver<u64>,
     queued: watch::Receiver<u64>,
@@ -135,14 +135,14 @@ impl Hub {
             silent: Vec::new(),
             refused: Vec::new(),
             watching: Watch::default(),
-            condition: Condition::Well,
+            condition: StoreHealth::Well,
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
             steady: clock::Stopwatch::start(),
             tally,
         };
         let hub = Self {
             inputs,
-            room: Room::default(),
+            room: MemoryBudget::default(),
             view: published,
             committed: committed_seen,
             queued: queued_seen,
@@ -164,11 +164,11 @@ impl Hub {
     }
 
     /// Hands over what an agent said, with the room it takes.
-    pub async fn send_said(&self, input: Input, room: Taken) -> Result<(), Stopped> {
+    pub async fn send_said(&self, input: Input, room: Permit) -> Result<(), Stopped> {
         self.hand_over(input, Some(room)).await
     }
 
-    async fn hand_over(&self, input: Input, room: Option<Taken>) -> Result<(), Stopped> {
+    async fn hand_over(&self, input: Input, room: Option<Permit>) -> Result<(), Stopped> {
         let timed = Timed { clock: clock::read(), input };
         self.inputs.send(Waiting { timed, room }).await.map_err(|_| Stopped)
     }
@@ -191,7 +191,7 @@ struct Owner<T> {
     /// New commands of the commit that failed: whoever asked was told that they will not be done.
     refused: Vec<CommandId>,
     watching: Watch,
-    condition: Condition,
+    condition: StoreHealth,
     backoff: Backoff,
     /// What welcomes and commands are stamped with, so that an agent knows how long they were on their way.
     steady: clock::Stopwatch,
@@ -214,7 +214,7 @@ impl<T: Tally> Owner<T> {
     /// One batch. True when it was told to stop.
     fn turn(&mut self, first: Waiting) -> bool {
         let at = first.timed.clock.at;
-        let usable = self.heal(at);
+        let usable = self.recover(at);
         let mut work = Work::on(&self.view.load());
         if self.is_unsettled {
             work.settle(work.view.settings.clone());
@@ -229,7 +229,7 @@ impl<T: Tally> Owner<T> {
             };
             stopping = matches!(timed.input, Input::Stop);
             rooms.extend(room);
-            if self.condition == Condition::Full && !timed.input.is_small() {
+            if self.condition == StoreHealth::Full && !timed.input.is_small() {
                 turn_away(timed.input);
             } else {
                 self.take(&mut work, timed);
@@ -276,7 +276,7 @@ impl<T: Tally> Owner<T> {
     }
 
     /// What the key of a request stands for in the store. Only this thread writes, so nothing comes in between.
-    fn recall(&self, asked: &Asked) -> Result<Option<(KeyRecord, Option<Command>)>, StoreError> {
+    fn recall(&self, asked: &SubmittedCommand) -> Result<Option<(KeyRecord, Option<Command>)>, StoreError> {
         if asked.request.idempotency_key.is_empty() {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! What happens to notices on their way out, and where the hub keeps them.
+//! Delivery of notices: what happens to them on their way out, and where the hub keeps them.
 //!
 //! A sender claims a notice before it sends it for the first time, and reports what became of it. Both are stored before
 //! it goes on: a notice that was claimed may have been sent, so nothing else becomes of it but the report. After a kill
@@ -17,7 +17,7 @@ use hal_store::kept::{QUEUED, TOLD};
 
 /// What became of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum AttemptOutcome {
     /// The far side has it.
     Delivered {
         /// What the far side calls it, such as a message's id; empty: it does not say.
@@ -39,7 +39,7 @@ pub enum Delivery {
 
 /// Which notice in which queue. The identity guards against a place that was used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
+pub struct DeliveryClaim {
     /// The channel's name.
     pub channel: String,
     /// The place in its queue.
@@ -50,7 +50,7 @@ pub struct Ticket {
 
 /// A notice as a channel gets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parcel {
+pub struct Delivery {
     /// The notification to deliver.
     pub notice: Notice,
     /// What the far side calls the first notice of the same subject, when it has one: what it may change instead of
@@ -60,11 +60,11 @@ pub struct Parcel {
 
 /// What happens to notices.
 #[derive(Debug)]
-pub enum Happening {
+pub enum NoticeEvent {
     /// A sender is about to send one. It is told whether it may.
-    Claim(Ticket, oneshot::Sender<bool>),
+    Claim(DeliveryClaim, oneshot::Sender<bool>),
     /// A sender has tried. It is told when that is stored.
-    Report(Ticket, Delivery, oneshot::Sender<bool>),
+    Report(DeliveryClaim, AttemptOutcome, oneshot::Sender<bool>),
     /// Somebody wants nobody to be told of some alerts for a while. Told whether it is so.
     Silence((Silence, Who), oneshot::Sender<bool>),
     /// Somebody ends a silence before its time. Told whether there was one.

@@ -19,7 +19,7 @@ use hal_store::tail::Tail;
 
 /// What the store holds, and what is found through it. It changes with a transaction only.
 #[derive(Clone, Debug, Default)]
-pub struct Stored {
+pub struct StoredState {
     /// The store's id.
     pub store_id: Arc<str>,
     /// The last committed event.
@@ -62,7 +62,7 @@ pub struct Stored {
     pub tail: Tail,
 }
 
-impl Stored {
+impl StoredState {
     /// Takes over all that a store holds.
     pub fn take(&mut self, loaded: Loaded) {
         self.store_id = loaded.store_id.into();

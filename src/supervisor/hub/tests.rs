@@ -105,7 +105,7 @@ impl Stage {
             idempotency_key: key.into(),
             ..CommandRequest::default()
         };
-        let asked = Asked::new(request, person("me"), reply);
+        let asked = SubmittedCommand::new(request, person("me"), reply);
         self.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap()
     }
@@ -274,7 +274,7 @@ fn a_stored_command_is_not_said_to_be_refused_because_the_disk_is_full_now() {
             idempotency_key: key.into(),
             ..CommandRequest::default()
         };
-        Input::Command(Box::new(Asked::new(request, person("me"), reply)))
+        Input::Command(Box::new(SubmittedCommand::new(request, person("me"), reply)))
     };
     let (reply, mut new) = oneshot::channel();
     stage.play(vec![ask("", reply), ask("k", other)]);
@@ -289,17 +289,17 @@ async fn frames_wait_for_room_until_those_before_them_are_stored() {
     for _ in 0..4 {
         let share = stage.hub.share_of_room();
         for _ in 0..2 {
-            let room = share.take(MAX_FRAME_BYTES).await;
+            let room = share.acquire(MAX_FRAME_BYTES).await;
             stage.hub.send_said(Input::Tick, room).await.unwrap();
         }
-        assert!(share.take(1).now_or_never().is_none(), "one connection has its share");
+        assert!(share.acquire(1).now_or_never().is_none(), "one connection has its share");
         shares.push(share);
     }
     let late = stage.hub.share_of_room();
-    assert!(late.take(1).now_or_never().is_none(), "all room is taken");
+    assert!(late.acquire(1).now_or_never().is_none(), "all room is taken");
     stage.play(vec![Input::Tick]);
-    assert!(late.take(1).now_or_never().is_some());
-    assert!(shares[0].take(MAX_FRAME_BYTES).now_or_never().is_some());
+    assert!(late.acquire(1).now_or_never().is_some());
+    assert!(shares[0].acquire(MAX_FRAME_BYTES).now_or_never().is_some());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::live::{Live, NodeLink, NodeRef};
 use super::settings::Settings;
-use super::stored::Stored;
+use super::stored::StoredState;
 use hal_protocol::budget::Budget;
 use hal_protocol::command::{Command, CommandView};
 use hal_protocol::node::Node;
@@ -26,7 +26,7 @@ const MAX_OFFERED: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct View {
     /// What the store holds.
-    pub stored: Stored,
+    pub stored: StoredState,
     /// What is only known while links are up and this process runs.
     pub live: Live,
     /// What the configuration says.
@@ -41,7 +41,7 @@ impl View {
     /// The state a store holds: all nodes offline.
     pub fn of(loaded: Loaded) -> Self {
         let mut view = Self {
-            stored: Stored::default(),
+            stored: StoredState::default(),
             live: Live::default(),
             settings: Arc::default(),
             event_routes: Arc::default(),

@@ -10,7 +10,7 @@ use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport, Tokio1Executor};
 
 use crate::config::channels::{self, Encryption};
-use crate::hub::notice::{Delivery, Parcel};
+use crate::hub::notice::{AttemptOutcome, Delivery};
 use hal_base::cause::chain;
 use hal_protocol::notice::{Notice, NoticeKind};
 
@@ -56,19 +56,19 @@ impl Email {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
-        let message = match self.message(parcel) {
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
+        let message = match self.message(delivery) {
             Ok(message) => message,
-            Err(error) => return Delivery::Refused { why: chain(&error) },
+            Err(error) => return AttemptOutcome::Refused { why: chain(&error) },
         };
         match self.transport.send(message).await {
-            Ok(_) => Delivery::Delivered { reference: message_id(&parcel.notice) },
+            Ok(_) => AttemptOutcome::Delivered { reference: message_id(&delivery.notice) },
             Err(error) => not_delivered(&error),
         }
     }
 
-    fn message(&self, parcel: &Parcel) -> Result<Message, lettre::error::Error> {
-        let notice = &parcel.notice;
+    fn message(&self, delivery: &Delivery) -> Result<Message, lettre::error::Error> {
+        let notice = &delivery.notice;
         let mut message = Message::builder()
             .from(self.from.clone())
             .subject(subject(notice))
@@ -77,7 +77,7 @@ impl Email {
         for to in &self.to {
             message = message.to(to.clone());
         }
-        if let Some(earlier) = parcel.earlier.as_ref().filter(|earlier| !earlier.is_empty()) {
+        if let Some(earlier) = delivery.earlier.as_ref().filter(|earlier| !earlier.is_empty()) {
             message = message.in_reply_to(earlier.clone()).references(earlier.clone());
         }
         message.body(text(notice))
@@ -119,7 +119,11 @@ fn text(notice: &Notice) -> String {
 }
 
 /// What the server said for good is not tried again; all else, and a login that fails for the moment, is.
-fn not_delivered(error: &Error) -> Delivery {
+fn not_delivered(error: &Error) -> AttemptOutcome {
     let why = chain(error);
-    if error.is_permanent() { Delivery::Refused { why } } else { Delivery::Later { after: None, why } }
+    if error.is_permanent() {
+        AttemptOutcome::Refused { why }
+    } else {
+        AttemptOutcome::Later { after: None, why }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, StatusCode};
 
-use crate::hub::notice::Delivery;
+use crate::hub::notice::AttemptOutcome;
 use hal_base::cause::chain;
 use hal_base::clock;
 
@@ -37,15 +37,18 @@ pub fn short(error: &reqwest::Error) -> String {
 }
 
 /// What an answer means: 2xx is delivered; what may pass is tried again; all else is refused.
-pub async fn outcome(sent: reqwest::Result<Response>, reference: impl FnOnce(&str) -> String) -> Delivery {
+pub async fn outcome(
+    sent: reqwest::Result<Response>,
+    reference: impl FnOnce(&str) -> String,
+) -> AttemptOutcome {
     let response = match sent {
         Ok(response) => response,
-        Err(error) => return Delivery::Later { after: None, why: short(&error.without_url()) },
+        Err(error) => return AttemptOutcome::Later { after: None, why: short(&error.without_url()) },
     };
     let (status, after) = (response.status(), retry_after(response.headers()));
     let body = start_of(response).await;
     if status.is_success() {
-        return Delivery::Delivered { reference: reference(&body) };
+        return AttemptOutcome::Delivered { reference: reference(&body) };
     }
     let quoted: String = body.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
     let why = if quoted.is_empty() {
@@ -55,7 +58,7 @@ pub async fn outcome(sent: reqwest::Result<Response>, reference: impl FnOnce(&st
     };
     let may_pass = status.is_server_error()
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    if may_pass { Delivery::Later { after, why } } else { Delivery::Refused { why } }
+    if may_pass { AttemptOutcome::Later { after, why } } else { AttemptOutcome::Refused { why } }
 }
 
 /// How long the far side asks us to wait, in seconds or until a time.

@@ -1,4 +1,4 @@
-//! The way out to people: a sender for each configured channel takes the notices of its queue, in order, and tries each
+//! Notification channels: a sender for each configured channel takes the notices of its queue, in order, and tries each
 //! until it is delivered or refused for good.
 //!
 //! The queue is the hub's and durable. A sender that was killed between sending and storing that it has sent sends
@@ -27,7 +27,7 @@ use self::slack::Slack;
 use self::webhook::Webhook;
 use super::config::channels::{self as config, Kind};
 use super::hub::input::{Input, Severity, Symptom};
-use super::hub::notice::{Delivery, Happening, Parcel, Ticket};
+use super::hub::notice::{AttemptOutcome, Delivery, DeliveryClaim, NoticeEvent};
 use super::hub::view::View;
 use super::hub::{Hub, Stopped};
 use hal_base::backoff::Backoff;
@@ -92,13 +92,13 @@ impl Channel {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
         match self {
-            Self::Discord(discord) => discord.deliver(parcel).await,
-            Self::Slack(slack) => slack.deliver(parcel).await,
-            Self::Webhook(webhook) => webhook.deliver(parcel).await,
-            Self::Email(email) => email.deliver(parcel).await,
-            Self::PagerDuty(pagerduty) => pagerduty.deliver(parcel).await,
+            Self::Discord(discord) => discord.deliver(delivery).await,
+            Self::Slack(slack) => slack.deliver(delivery).await,
+            Self::Webhook(webhook) => webhook.deliver(delivery).await,
+            Self::Email(email) => email.deliver(delivery).await,
+            Self::PagerDuty(pagerduty) => pagerduty.deliver(delivery).await,
         }
     }
 }
@@ -152,9 +152,9 @@ impl Outbound {
     }
 
     /// Tries a channel out, past its queue. `None`: there is no such channel.
-    pub async fn test(&self, name: &str, notice: Notice) -> Option<Delivery> {
+    pub async fn test(&self, name: &str, notice: Notice) -> Option<AttemptOutcome> {
         let channel = self.running().get(name).map(|one| one.channel.clone())?;
-        Some(try_once(&channel, &Parcel { notice, earlier: None }).await)
+        Some(try_once(&channel, &Delivery { notice, earlier: None }).await)
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
@@ -162,10 +162,10 @@ impl Outbound {
     }
 }
 
-async fn try_once(channel: &Channel, parcel: &Parcel) -> Delivery {
-    tokio::time::timeout(LONGEST_TRY, channel.deliver(parcel)).await.unwrap_or_else(|_| {
+async fn try_once(channel: &Channel, delivery: &Delivery) -> AttemptOutcome {
+    tokio::time::timeout(LONGEST_TRY, channel.deliver(delivery)).await.unwrap_or_else(|_| {
         let why = format!("no answer within {} s", LONGEST_TRY.as_secs());
-        Delivery::Later { after: None, why }
+        AttemptOutcome::Later { after: None, why }
     })
 }
 
@@ -215,26 +215,26 @@ impl Sender {
     }
 
     async fn send_one(&mut self, view: &Arc<View>, row: Queued) -> Result<(), Stopped> {
-        let ticket = Ticket { channel: row.channel, no: row.no, id: row.notice.id.clone() };
-        if !self.settle(|reply| Happening::Claim(ticket.clone(), reply)).await? {
+        let claim = DeliveryClaim { channel: row.channel, no: row.no, id: row.notice.id.clone() };
+        if !self.settle(|reply| NoticeEvent::Claim(claim.clone(), reply)).await? {
             return Ok(());
         }
         let earlier = view.told(&self.name, &row.notice.subject).map(|told| told.reference);
         let (begun, due) = (row.notice.created_at.max(row.not_before), clock::now());
-        let mut delivery = try_once(&self.channel, &Parcel { notice: row.notice, earlier }).await;
+        let mut outcome = try_once(&self.channel, &Delivery { notice: row.notice, earlier }).await;
         let mut pause = None;
-        if let Delivery::Later { after, why } = &delivery {
+        if let AttemptOutcome::Later { after, why } = &outcome {
             let own = self.backoff.next_delay();
             pause = Some(after.map_or(own, |asked| asked.clamp(Duration::ZERO, LONGEST_ASKED)));
             if due.since(begun) > self.give_up {
                 let why = format!("{why}; given up after {} tries", row.tries + 1);
-                delivery = Delivery::Refused { why };
+                outcome = AttemptOutcome::Refused { why };
             }
         } else {
             self.backoff.reset();
         }
-        self.settle(|reply| Happening::Report(ticket.clone(), delivery.clone(), reply)).await?;
-        self.tell_how_it_is(&delivery).await?;
+        self.settle(|reply| NoticeEvent::Report(claim.clone(), outcome.clone(), reply)).await?;
+        self.tell_how_it_is(&outcome).await?;
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
@@ -242,10 +242,10 @@ impl Sender {
     }
 
     /// A channel that fails for a while is an alert itself, for the other channels.
-    async fn tell_how_it_is(&mut self, delivery: &Delivery) -> Result<(), Stopped> {
-        let why = match delivery {
-            Delivery::Delivered { .. } => None,
-            Delivery::Later { why, .. } | Delivery::Refused { why } => Some(why),
+    async fn tell_how_it_is(&mut self, outcome: &AttemptOutcome) -> Result<(), Stopped> {
+        let why = match outcome {
+            AttemptOutcome::Delivered { .. } => None,
+            AttemptOutcome::Later { why, .. } | AttemptOutcome::Refused { why } => Some(why),
         };
         let since = why.map(|_| *self.failing.get_or_insert_with(Stopwatch::start));
         self.failing = since;
@@ -265,11 +265,11 @@ impl Sender {
     }
 
     /// Tells the hub until it is stored: what was sent must not be sent again because a disk was full for a moment.
-    async fn settle(&self, happening: impl Fn(oneshot::Sender<bool>) -> Happening) -> Result<bool, Stopped> {
+    async fn settle(&self, event: impl Fn(oneshot::Sender<bool>) -> NoticeEvent) -> Result<bool, Stopped> {
         let mut patience = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
             let (reply, answer) = oneshot::channel();
-            self.hub.send(Input::Notice(happening(reply))).await?;
+            self.hub.send(Input::Notice(event(reply))).await?;
             if let Ok(is_right) = answer.await {
                 return Ok(is_right);
             }

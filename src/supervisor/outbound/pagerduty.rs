@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::http;
 use crate::config::channels;
-use crate::hub::notice::{Delivery, Parcel};
+use crate::hub::notice::{AttemptOutcome, Delivery};
 use hal_base::secret::Secret;
 use hal_protocol::alert::Severity;
 use hal_protocol::notice::{Notice, NoticeKind};
@@ -31,11 +31,11 @@ impl PagerDuty {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
-        let mut body = event(&parcel.notice);
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
+        let mut body = event(&delivery.notice);
         body["routing_key"] = self.routing_key.reveal().into();
         let sent = self.client.post(self.url.clone()).json(&body).send().await;
-        http::outcome(sent, |_| parcel.notice.subject.clone()).await
+        http::outcome(sent, |_| delivery.notice.subject.clone()).await
     }
 }
 

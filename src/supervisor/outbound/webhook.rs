@@ -11,7 +11,7 @@ use sha2::Sha256;
 use super::guard::{Guarded, Refused};
 use super::http;
 use crate::config::channels;
-use crate::hub::notice::{Delivery, Parcel};
+use crate::hub::notice::{AttemptOutcome, Delivery};
 use hal_base::clock;
 use hal_base::secret::Secret;
 use hal_protocol::notice::Notice;
@@ -61,15 +61,15 @@ impl Webhook {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
         if !self.allow_private
             && let Err(why) = check_host(&self.url)
         {
-            return Delivery::Refused { why };
+            return AttemptOutcome::Refused { why };
         }
-        let body = body(&parcel.notice);
+        let body = body(&delivery.notice);
         let sent_at = clock::now().seconds().to_string();
-        let id = &parcel.notice.id;
+        let id = &delivery.notice.id;
         let mut request = self
             .client
             .post(self.url.clone())
@@ -86,7 +86,7 @@ impl Webhook {
         if let Err(error) = &sent
             && let Some(why) = Refused::within(error)
         {
-            return Delivery::Refused { why };
+            return AttemptOutcome::Refused { why };
         }
         http::outcome(sent, |_| id.clone()).await
     }

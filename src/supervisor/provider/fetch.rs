@@ -69,7 +69,7 @@ impl<'a> Fetcher<'a> {
 
     /// Everything that the reports tell of these days.
     pub async fn reports(&self, days: (Time, Time)) -> Result<Days, RequestFailure> {
-        let reports: [(&str, Reader); 2] = match self.provider {
+        let reports: [(&str, PageReader); 2] = match self.provider {
             Provider::OpenAi => [(openai::COST, openai::costs), (openai::USAGE, openai::usage)],
             _ => [(anthropic::COST, anthropic::costs), (anthropic::USAGE, anthropic::usage)],
         };
@@ -89,7 +89,12 @@ impl<'a> Fetcher<'a> {
         Ok(sum)
     }
 
-    async fn pages(&self, path: &str, days: (Time, Time), read: Reader) -> Result<Vec<Page>, RequestFailure> {
+    async fn pages(
+        &self,
+        path: &str,
+        days: (Time, Time),
+        read: PageReader,
+    ) -> Result<Vec<Page>, RequestFailure> {
         let mut pages: Vec<Page> = Vec::new();
         loop {
             let next = pages.last().and_then(|page| page.next.clone());
@@ -193,4 +198,4 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-type Reader = fn(&str) -> Result<Page, String>;
+type PageReader = fn(&str) -> Result<Page, String>;

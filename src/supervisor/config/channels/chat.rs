@@ -16,7 +16,7 @@ const SLACK: &str = "https://slack.com/api";
 
 /// What somebody may do, from little to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Power {
+pub enum ChatRole {
     /// Look: status, sessions, nodes, cost, logs.
     View,
     /// And answer: approve, deny, ack, resume, inject.
@@ -25,7 +25,7 @@ pub enum Power {
     Manage,
 }
 
-impl Power {
+impl ChatRole {
     /// Every right, least first.
     const ALL: [Self; 3] = [Self::View, Self::Answer, Self::Manage];
 
@@ -47,14 +47,14 @@ impl Power {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     /// Of persons.
-    pub users: BTreeMap<String, Power>,
+    pub users: BTreeMap<String, ChatRole>,
     /// Of roles; Slack has none.
-    pub roles: BTreeMap<String, Power>,
+    pub roles: BTreeMap<String, ChatRole>,
 }
 
 impl Rights {
     /// The most that somebody may do who has these roles.
-    pub fn of<'a>(&self, user: &str, roles: impl Iterator<Item = &'a str>) -> Option<Power> {
+    pub fn of<'a>(&self, user: &str, roles: impl Iterator<Item = &'a str>) -> Option<ChatRole> {
         let own = self.users.get(user).copied();
         roles.filter_map(|role| self.roles.get(role).copied()).chain(own).max()
     }
@@ -142,15 +142,15 @@ fn places(section: &Section<'_>, others: &[&'static str]) -> Option<String> {
 }
 
 fn rights(section: &Section<'_>, has_roles: bool) -> Rights {
-    let read = |key: &'static str| -> BTreeMap<String, Power> {
+    let read = |key: &'static str| -> BTreeMap<String, ChatRole> {
         let entries = section.value(key).map(|value| value.entries()).unwrap_or_default();
         entries.into_iter().filter_map(|(who, value)| Some((who, power(&value)?))).collect()
     };
     Rights { users: read("users"), roles: if has_roles { read("roles") } else { BTreeMap::new() } }
 }
 
-fn power(value: &Value<'_>) -> Option<Power> {
-    value.choice(&Power::ALL.map(Power::as_str)).and_then(Power::parse)
+fn power(value: &Value<'_>) -> Option<ChatRole> {
+    value.choice(&ChatRole::ALL.map(ChatRole::as_str)).and_then(ChatRole::parse)
 }
 
 /// Another address is for a stand-in; without TLS it gets the token only when it is on this machine.

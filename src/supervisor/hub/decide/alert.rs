@@ -1,4 +1,4 @@
-//! What a person should see: alerts are raised once, acknowledged, and resolved when things are well again.
+//! Alerts, which a person should see: raised once, acknowledged, and resolved when things are well again.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use hal_protocol::alert::{Alert, AlertState, Severity};
 use hal_protocol::node::NodeId;
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::who::Who;
-use hal_rules::alert::{self, Seen};
+use hal_rules::alert::{self, AlertRaised};
 use hal_rules::command::Refused;
 use hal_rules::route::NOTICE_UNDELIVERED;
 
@@ -26,26 +26,32 @@ const DISK_FULL: &str = "disk.full";
 impl Work {
     /// Writes down what a person should see.
     pub(super) fn alert(&mut self, node: &NodeId, name: &str, severity: Severity, text: &str, at: Time) {
-        self.see(&Seen { name, about: node.as_str(), severity, text, lasting: false }, at);
+        self.raise(&AlertRaised { name, about: node.as_str(), severity, text, lasting: false }, at);
     }
 
     /// Writes down that the disk of the store is full.
     pub fn disk_full(&mut self, store: &Path, at: Time) {
         let text =
             format!("the disk of {} is full: nothing new is stored until there is space", store.display());
-        self.see(
-            &Seen { name: DISK_FULL, about: "", severity: Severity::Critical, text: &text, lasting: true },
+        self.raise(
+            &AlertRaised {
+                name: DISK_FULL,
+                about: "",
+                severity: Severity::Critical,
+                text: &text,
+                lasting: true,
+            },
             at,
         );
     }
 
     /// Writes down that there is room again.
     pub fn disk_has_room(&mut self, at: Time) {
-        self.well_again(DISK_FULL, "", at);
+        self.resolve(DISK_FULL, "", at);
     }
 
     /// Something was seen that a person should see.
-    pub(super) fn see(&mut self, seen: &Seen<'_>, at: Time) {
+    pub(super) fn raise(&mut self, seen: &AlertRaised<'_>, at: Time) {
         let open = self.view.stored.open_alert(seen.name, seen.about).cloned();
         let is_new = open.is_none();
         let Some(alert) = alert::raise(open.as_deref(), self.view.stored.next_alert, seen, at) else {
@@ -68,15 +74,15 @@ impl Work {
     }
 
     /// Channels have not delivered what they should.
-    pub(super) fn see_undelivered(&mut self, at: Time) {
+    pub(super) fn raise_undelivered(&mut self, at: Time) {
         for (channel, text) in std::mem::take(&mut self.undelivered) {
             let (name, about, severity) = (NOTICE_UNDELIVERED, channel.as_str(), Severity::High);
-            self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
+            self.raise(&AlertRaised { name, about, severity, text: &text, lasting: false }, at);
         }
     }
 
     /// It is so no more, if it was.
-    pub(super) fn well_again(&mut self, name: &str, about: &str, at: Time) {
+    pub(super) fn resolve(&mut self, name: &str, about: &str, at: Time) {
         let Some(open) = self.view.stored.open_alert(name, about).cloned() else { return };
         let alert = alert::resolve(&open, at);
         self.tell_alert("alert.resolved", &alert, at);
@@ -84,15 +90,15 @@ impl Work {
     }
 
     /// An edge has looked at something that can be well or not.
-    pub(super) fn symptom(&mut self, symptom: &Symptom, at: Time) {
+    pub(super) fn check_symptom(&mut self, symptom: &Symptom, at: Time) {
         let Symptom { name, about, severity, text } = symptom;
         let name = name.as_str();
         match text {
             Some(text) => {
                 let severity = *severity;
-                self.see(&Seen { name, about, severity, text, lasting: true }, at);
+                self.raise(&AlertRaised { name, about, severity, text, lasting: true }, at);
             }
-            None => self.well_again(name, about, at),
+            None => self.resolve(name, about, at),
         }
     }
 

@@ -17,7 +17,7 @@ use hal_protocol::event::{EventView, raw};
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::session::{Activity, Ask, AskKind, Session, SessionId};
 use hal_protocol::who::Who;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::approval::{self, AnswerVerdict, Due};
 use hal_rules::command::Refused;
 use hal_store::kept::{OPEN, OVER};
@@ -52,8 +52,8 @@ pub(super) enum Claim {
 
 impl Work {
     /// Something happens to approvals.
-    pub(super) fn approval(&mut self, happening: OfApprovals, at: Time) {
-        match happening {
+    pub(super) fn approval(&mut self, event: OfApprovals, at: Time) {
+        match event {
             OfApprovals::Seen { ids, by, over, note } => {
                 for id in ids {
                     let known = self.view.approval(id.as_str());
@@ -226,7 +226,7 @@ impl Work {
                      {why}. Answer again: halctl approvals get {}",
                     command.actor, now.session_id, now.node_id, now.id
                 );
-                self.see(&undelivered(&now, Severity::High, &text), at);
+                self.raise(&undelivered(&now, Severity::High, &text), at);
                 self.tell_approval(UNDELIVERED, &now, &json!({"error": why}), at);
             }
             ApprovalState::Lapsed => {
@@ -234,14 +234,14 @@ impl Work {
                     "the answer of {} to session {} on node {} came too late, the session had moved on: {why}",
                     command.actor, now.session_id, now.node_id
                 );
-                let seen = Seen {
+                let seen = AlertRaised {
                     name: OVERTAKEN,
                     about: now.id.as_str(),
                     severity: Severity::Medium,
                     text: &text,
                     lasting: false,
                 };
-                self.see(&seen, at);
+                self.raise(&seen, at);
                 self.tell_approval(UNDELIVERED, &now, &json!({"error": why}), at);
             }
             _ => {}
@@ -329,7 +329,7 @@ impl Work {
                     approval::LATE.as_secs(),
                     known.node_id
                 );
-                self.see(&undelivered(&known, Severity::Medium, &text), at);
+                self.raise(&undelivered(&known, Severity::Medium, &text), at);
             }
         }
     }
@@ -363,18 +363,18 @@ impl Work {
     pub(super) fn put_approval(&mut self, approval: &Approval, at: Time) {
         let id = approval.id.as_str();
         if approval.state != ApprovalState::Undelivered {
-            self.well_again(UNDELIVERED, id, at);
+            self.resolve(UNDELIVERED, id, at);
         }
         if approval.is_open() {
-            self.keep(OPEN, id, approval, at);
+            self.put_kept(OPEN, id, approval, at);
             return;
         }
-        self.forget(OPEN, id);
-        self.keep(OVER, id, approval, at);
+        self.delete_kept(OPEN, id);
+        self.put_kept(OVER, id, approval, at);
         self.tell_people(&self.notice_of_approval(NoticeKind::Answered, approval, at), at);
         let past: Vec<ApprovalId> = self.view.past_approvals().into_iter().map(|one| one.id).collect();
         for old in past.iter().take(past.len().saturating_sub(KEPT)) {
-            self.forget(OVER, old.as_str());
+            self.delete_kept(OVER, old.as_str());
         }
     }
 
@@ -465,6 +465,6 @@ fn reply_of(verb: Verb, args: &Map<String, Value>) -> Option<Reply> {
     }
 }
 
-fn undelivered<'a>(approval: &'a Approval, severity: Severity, text: &'a str) -> Seen<'a> {
-    Seen { name: UNDELIVERED, about: approval.id.as_str(), severity, text, lasting: true }
+fn undelivered<'a>(approval: &'a Approval, severity: Severity, text: &'a str) -> AlertRaised<'a> {
+    AlertRaised { name: UNDELIVERED, about: approval.id.as_str(), severity, text, lasting: true }
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
+use crate::hub::budget_status::BudgetKey;
 use crate::hub::effect::Effect;
 use crate::hub::input::NotAccepted;
-use crate::hub::money::Key;
 use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
 use hal_protocol::budget::{Budget, BudgetChange, Scope, dollars};
@@ -16,7 +16,7 @@ use hal_protocol::frame::ToAgent;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::budget;
 use hal_rules::command::Refused;
 use hal_store::kept::{BUDGET, SPENT};
@@ -65,7 +65,7 @@ impl Work {
     ) {
         let budgets = self.view.budgets.clone();
         for budget in budgets.iter().filter(|budget| budget::covers(budget, node, project)) {
-            let Some(key) = Key::of(budget, root) else { continue };
+            let Some(key) = BudgetKey::of(budget, root) else { continue };
             let mut counter = self.view.counter(budget, &key, at);
             let before = counter.clone();
             change(budget, &mut counter);
@@ -73,11 +73,11 @@ impl Work {
                 continue;
             }
             self.tell_news(budget, &key, &mut counter, at);
-            self.keep(SPENT, key.as_str(), &counter, at);
+            self.put_kept(SPENT, key.as_str(), &counter, at);
         }
     }
 
-    fn tell_news(&mut self, budget: &Budget, key: &Key, counter: &mut budget::Counter, at: Time) {
+    fn tell_news(&mut self, budget: &Budget, key: &BudgetKey, counter: &mut budget::Counter, at: Time) {
         let Some(percent) = counter.news(budget) else { return };
         counter.told = percent;
         let (name, severity) = match percent {
@@ -94,9 +94,9 @@ impl Work {
                 when(budget, counter)
             ),
         };
-        self.see(&Seen { name, about: key.as_str(), severity, text: &text, lasting: true }, at);
+        self.raise(&AlertRaised { name, about: key.as_str(), severity, text: &text, lasting: true }, at);
         if percent == 100 {
-            self.well_again(WARNING, key.as_str(), at);
+            self.resolve(WARNING, key.as_str(), at);
         }
     }
 
@@ -104,15 +104,20 @@ impl Work {
     pub(super) fn tell_refused(&mut self, name: &str, root: Option<&SessionId>, at: Time) {
         let budgets = self.view.budgets.clone();
         let Some(budget) = budgets.iter().find(|budget| budget.name == name) else { return };
-        let Some(key) = Key::of(budget, root) else { return };
+        let Some(key) = BudgetKey::of(budget, root) else { return };
         if self.view.stored.open_alert(REACHED, key.as_str()).is_some() {
             return;
         }
         let counter = self.view.counter(budget, &key, at);
         let text = spent_text(budget, &key, &counter);
-        let seen =
-            Seen { name: REACHED, about: key.as_str(), severity: Severity::High, text: &text, lasting: true };
-        self.see(&seen, at);
+        let seen = AlertRaised {
+            name: REACHED,
+            about: key.as_str(),
+            severity: Severity::High,
+            text: &text,
+            lasting: true,
+        };
+        self.raise(&seen, at);
     }
 
     /// Alerts of budgets that have money again are over: raised, or another period.
@@ -122,7 +127,7 @@ impl Work {
         let open: Vec<(String, String)> =
             open.filter(|(name, _)| [WARNING, REACHED].contains(&name.as_str())).cloned().collect();
         for (name, about) in open {
-            let key = Key::named(about.clone());
+            let key = BudgetKey::named(about.clone());
             let budgets = self.view.budgets.clone();
             let counter = budgets
                 .iter()
@@ -133,7 +138,7 @@ impl Work {
                 _ => (1..100).contains(&counter.told),
             };
             if !counter.is_some_and(|counter| is_told(&counter)) {
-                self.well_again(&name, &about, at);
+                self.resolve(&name, &about, at);
             }
         }
     }
@@ -169,19 +174,19 @@ impl Work {
             &budget.name,
             "changed there; raise it for this period with halctl budgets raise",
         )?;
-        self.keep(BUDGET, &budget.name, &budget, at);
+        self.put_kept(BUDGET, &budget.name, &budget, at);
         Ok(budget)
     }
 
     fn remove_budget(&mut self, name: &str) -> Result<Budget, Refused> {
         let budget = self.view.find_budget(name)?;
         self.not_of_config(name, "removed there")?;
-        self.forget(BUDGET, name);
+        self.delete_kept(BUDGET, name);
         let begin = format!("{name}/");
         let keys =
             self.view.keys_of(SPENT).map(str::to_owned).filter(|key| key == name || key.starts_with(&begin));
         for key in keys.collect::<Vec<_>>() {
-            self.forget(SPENT, &key);
+            self.delete_kept(SPENT, &key);
         }
         Ok(budget)
     }
@@ -207,7 +212,7 @@ impl Work {
         if let Some(session) = session.as_ref().filter(|id| !self.view.stored.sessions.contains_key(*id)) {
             return Err(Refused::NoSuch(format!("no session {session}")));
         }
-        let Some(key) = Key::of(&budget, session.as_ref()) else {
+        let Some(key) = BudgetKey::of(&budget, session.as_ref()) else {
             return Err(Refused::Invalid(format!(
                 "budget {name} is for each session: name one (--session ID)"
             )));
@@ -217,7 +222,7 @@ impl Work {
         // Whoever raises it knows how it stands.
         counter.told = 0;
         counter.told = counter.news(&budget).unwrap_or(0);
-        self.keep(SPENT, key.as_str(), &counter, at);
+        self.put_kept(SPENT, key.as_str(), &counter, at);
         Ok(budget)
     }
 }
@@ -230,7 +235,7 @@ fn when(budget: &Budget, counter: &budget::Counter) -> String {
 }
 
 /// What a person must know, and how to go on.
-fn spent_text(budget: &Budget, key: &Key, counter: &budget::Counter) -> String {
+fn spent_text(budget: &Budget, key: &BudgetKey, counter: &budget::Counter) -> String {
     use hal_protocol::budget::AtLimit;
     let consequence = match budget.at_limit {
         AtLimit::Notify => "work goes on",

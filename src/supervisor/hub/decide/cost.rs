@@ -73,7 +73,7 @@ impl Work {
         let of_projects = projects.iter().map(|project| format!("{node}/{}", project.name));
         for key in of_projects.chain([node.to_string()]) {
             if !self.view.is_kept(SINCE, &key) {
-                self.keep(SINCE, &key, &Since { at }, at);
+                self.put_kept(SINCE, &key, &Since { at }, at);
             }
         }
     }
@@ -92,7 +92,7 @@ impl Work {
             None if is_known || self.view.is_kept(LEDGER, session.id.as_str()) => {}
             None => {
                 let bill = Bill::of_stranger(&Before::of(session));
-                self.keep(LEDGER, session.id.as_str(), &bill, at);
+                self.put_kept(LEDGER, session.id.as_str(), &bill, at);
                 bill.show(session);
             }
         }
@@ -113,7 +113,7 @@ impl Work {
         let mut bill = before.clone();
         let entries = bill.take(session, heard, &self.view.settings.prices);
         if bill != before {
-            self.keep(LEDGER, session.id.as_str(), &bill, heard.received);
+            self.put_kept(LEDGER, session.id.as_str(), &bill, heard.received);
         }
         let unknown = self.view.settings.terms.unknown_micros;
         let change = difference(worth(&bill.sum, unknown), worth(&before.sum, unknown));

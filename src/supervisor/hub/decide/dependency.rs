@@ -12,7 +12,7 @@ use hal_protocol::alert::Severity;
 use hal_protocol::command::{CommandId, CommandRequest, Verb};
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::dependency::{Wait, completes};
 use hal_store::kept::{BEGUN, COMPLETE};
 use hal_store::session::SessionRecord;
@@ -33,7 +33,7 @@ impl Work {
         if known.as_deref() == Some(id.as_str()) {
             return;
         }
-        self.keep(COMPLETE, &project, &id.to_string(), at);
+        self.put_kept(COMPLETE, &project, &id.to_string(), at);
         self.note_session(&record, "project.completed", &json!({"project": project}), at);
         let waiting: Vec<(String, Wait)> = self
             .view
@@ -59,7 +59,7 @@ impl Work {
         {
             return;
         }
-        self.keep(BEGUN, project, &complete, at);
+        self.put_kept(BEGUN, project, &complete, at);
         let names = wait.after.join(", ");
         let started = (!wait.prompt.is_empty()).then(|| {
             let by: Vec<&str> = complete.values().map(String::as_str).collect();
@@ -83,7 +83,7 @@ impl Work {
             let because = trouble.map_or_else(String::new, |why| format!("; it could not be started: {why}"));
             let text = format!("project {project} can begin: {names} complete{because}");
             let (name, severity) = ("project.ready", Severity::Low);
-            self.see(&Seen { name, about: project, severity, text: &text, lasting: false }, at);
+            self.raise(&AlertRaised { name, about: project, severity, text: &text, lasting: false }, at);
         }
     }
 }

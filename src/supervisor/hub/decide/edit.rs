@@ -34,7 +34,7 @@ impl Work {
                 RowKind::Command if self.view.stored.commands.contains_key(edit.key.as_str()) => {
                     self.edit_command(&edit)
                 }
-                RowKind::Event if matches!(edit.deed, EditAction::Add(_)) => match self.add_event(&edit) {
+                RowKind::Event if matches!(edit.action, EditAction::Add(_)) => match self.add_event(&edit) {
                     Ok(()) => continue,
                     refused => refused,
                 },
@@ -166,7 +166,7 @@ impl Work {
 
     fn edit_alert(&mut self, edit: &Edit) -> Result<(), String> {
         let known = edit.key.parse().ok().and_then(|id: u64| self.view.stored.alerts.get(&id).cloned());
-        if matches!(edit.deed, EditAction::Put(_) | EditAction::Add(_)) {
+        if matches!(edit.action, EditAction::Put(_) | EditAction::Add(_)) {
             return Err("alerts are raised by the supervisor alone".into());
         }
         match edit.of_alert(known.as_deref())? {
@@ -208,12 +208,12 @@ impl Work {
 
     /// It keeps its own time, so it is none of the events whose times run with their numbers.
     fn add_event(&mut self, edit: &Edit) -> Result<(), String> {
-        let EditAction::Add(columns) = &edit.deed else { return Ok(()) };
+        let EditAction::Add(columns) = &edit.action else { return Ok(()) };
         let seq = self.view.stored.last_seq + 1;
         edit.of_event(seq)?;
         self.view.stored.last_seq = seq;
-        let (key, deed) = (seq.to_string(), EditAction::Put(columns.clone()));
-        self.batch.edits.list.push(Edit { kind: RowKind::Event, key, deed });
+        let (key, action) = (seq.to_string(), EditAction::Put(columns.clone()));
+        self.batch.edits.list.push(Edit { kind: RowKind::Event, key, action });
         self.batch.edits.renumbered.push(edit.key.clone());
         Ok(())
     }

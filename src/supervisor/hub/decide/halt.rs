@@ -9,7 +9,7 @@ use hal_protocol::alert::Severity;
 use hal_protocol::command::Command;
 use hal_protocol::mark::Attribution;
 use hal_protocol::node::NodeId;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_store::kept::{HALT, HALT_ALL};
 
 impl Work {
@@ -20,10 +20,10 @@ impl Work {
         let release = command.args.get("release").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let (by, project) = (&command.actor, command.project.as_str());
         if release {
-            self.forget(HALT, key);
+            self.delete_kept(HALT, key);
         } else {
             let said = self.view.halt(key).unwrap_or(Attribution { by: by.clone(), at });
-            self.keep(HALT, key, &said, at);
+            self.put_kept(HALT, key, &said, at);
         }
         self.halt_changed(key, by, at);
         match release {
@@ -39,12 +39,12 @@ impl Work {
         if let Some(said) = self.view.halt(key) {
             let text = self.halt_text(project, &said);
             let (name, about, severity) = (HALTED, project, Severity::Medium);
-            self.see(&Seen { name, about, severity, text: &text, lasting: true }, at);
+            self.raise(&AlertRaised { name, about, severity, text: &text, lasting: true }, at);
             self.note(&NodeId::new(""), "halt.set", &data, at);
             self.drop_halted(at);
             self.try_stops_again(|one| project.is_empty() || one.project.as_str() == project, at);
         } else {
-            self.well_again(HALTED, project, at);
+            self.resolve(HALTED, project, at);
             self.note(&NodeId::new(""), "halt.released", &data, at);
         }
         self.look_at_all_again();

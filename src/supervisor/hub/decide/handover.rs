@@ -74,7 +74,7 @@ impl Work {
             let asked = self.part(record, Verb::PromptSession, json!({"message": WRITE_DOWN}), &handover, at);
             handover.part = asked.ok().map(|command| command.id);
         }
-        self.keep(HANDOVER, id.as_str(), &handover, at);
+        self.put_kept(HANDOVER, id.as_str(), &handover, at);
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Work {
             .collect();
         for (id, handover) in all {
             let Some(record) = self.view.stored.sessions.get(&id).cloned() else {
-                self.forget(HANDOVER, id.as_str());
+                self.delete_kept(HANDOVER, id.as_str());
                 continue;
             };
             let is_over = matches!(record.session.activity, Activity::Ended(_));
@@ -130,7 +130,7 @@ impl Work {
             Ok(command) => handover.part = Some(command.id),
             Err(why) => return self.end_handover(record, &handover, Err(why), at),
         }
-        self.keep(HANDOVER, record.session.id.as_str(), &handover, at);
+        self.put_kept(HANDOVER, record.session.id.as_str(), &handover, at);
     }
 
     fn start_new(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
@@ -142,7 +142,7 @@ impl Work {
             Ok(command) => handover.part = Some(command.id),
             Err(why) => return self.end_handover(record, &handover, Err(why), at),
         }
-        self.keep(HANDOVER, session.id.as_str(), &handover, at);
+        self.put_kept(HANDOVER, session.id.as_str(), &handover, at);
     }
 
     /// Orders a step.
@@ -198,12 +198,12 @@ impl Work {
     fn link(&mut self, old: &SessionRecord, new: &SessionId, at: Time) {
         let mut marks = self.marks(&old.session.id);
         marks.continued_by = Some(new.to_string());
-        self.keep(MARKS, old.session.id.as_str(), &marks, at);
+        self.put_kept(MARKS, old.session.id.as_str(), &marks, at);
         let labels = marks.labels;
         let mut marks = self.marks(new);
         marks.continues = Some(old.session.id.to_string());
         marks.labels = labels;
-        self.keep(MARKS, new.as_str(), &marks, at);
+        self.put_kept(MARKS, new.as_str(), &marks, at);
     }
 
     fn end_handover(
@@ -213,7 +213,7 @@ impl Work {
         outcome: Result<String, String>,
         at: Time,
     ) {
-        self.forget(HANDOVER, record.session.id.as_str());
+        self.delete_kept(HANDOVER, record.session.id.as_str());
         let data = json!({"step": "over", "continued_by": outcome.as_ref().ok(), "error": outcome.as_ref().err(),
             "message_id": handover.stop.message, "commit": handover.stop.commit});
         self.note_session(record, "session.handover", &data, at);
@@ -234,7 +234,7 @@ impl Work {
         let kept = self.view.kept(HANDOVER, id.as_str());
         if let Some(mut handover) = kept.filter(|_| command.actor == ACTOR) {
             handover.stop.commit = Some(stood.commit.clone());
-            self.keep(HANDOVER, id.as_str(), &handover, at);
+            self.put_kept(HANDOVER, id.as_str(), &handover, at);
         }
     }
 }

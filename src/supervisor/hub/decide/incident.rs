@@ -8,7 +8,7 @@ use crate::hub::input::{NotAccepted, OfIncident};
 use hal_base::clock::Time;
 use hal_protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
 use hal_protocol::who::Who;
-use hal_rules::alert::{self, Seen};
+use hal_rules::alert::{self, AlertRaised};
 use hal_rules::command::Refused;
 
 impl Work {
@@ -43,7 +43,7 @@ impl Work {
 
     fn open_incident(&mut self, request: &AlertRequest, who: &Who, at: Time) -> Result<Alert, NotAccepted> {
         let AlertRequest { about, severity, text, .. } = request;
-        self.see(&Seen { name: INCIDENT_OPEN, about, severity: *severity, text, lasting: true }, at);
+        self.raise(&AlertRaised { name: INCIDENT_OPEN, about, severity: *severity, text, lasting: true }, at);
         let opened = self.view.stored.open_alert(INCIDENT_OPEN, about).map(|alert| Alert::clone(alert));
         let opened = opened.ok_or_else(|| {
             NotAccepted::Refused(Refused::NoSuch(

@@ -3,7 +3,7 @@
 use super::Work;
 use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_store::kept::holds;
 
 /// The alert of a row that cannot be read; it is about the row's name.
@@ -21,7 +21,7 @@ impl Work {
             .map(|(_, about)| about.clone())
             .collect();
         for about in over {
-            self.well_again(UNREADABLE, &about, at);
+            self.resolve(UNREADABLE, &about, at);
         }
         let new: Vec<String> = (self.view.stored.unreadable.iter().take(MOST_NAMED))
             .filter(|name| self.view.stored.open_alert(UNREADABLE, name).is_none())
@@ -40,8 +40,13 @@ impl Work {
             unread.why,
             holds(name)
         );
-        let seen =
-            Seen { name: UNREADABLE, about: name, severity: Severity::High, text: &text, lasting: true };
-        self.see(&seen, at);
+        let seen = AlertRaised {
+            name: UNREADABLE,
+            about: name,
+            severity: Severity::High,
+            text: &text,
+            lasting: true,
+        };
+        self.raise(&seen, at);
     }
 }

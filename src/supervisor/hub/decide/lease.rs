@@ -16,7 +16,7 @@ use hal_protocol::frame::ToAgent;
 use hal_protocol::lease::{Interrupted, Lease, LeaseEnd, LeaseRequest, LeaseVerdict};
 use hal_protocol::node::NodeId;
 use hal_protocol::session::{Session, SessionId};
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::budget;
 use hal_rules::lease::{Judged, Loan, first_step, judge};
 use hal_store::kept::LEASE;
@@ -158,7 +158,7 @@ impl Work {
         else {
             // Its node knows what it was, and it is over.
             if self.view.is_unreadable(LEASE, &end.lease_id) {
-                self.forget(LEASE, &end.lease_id);
+                self.delete_kept(LEASE, &end.lease_id);
             }
             return;
         };
@@ -175,7 +175,7 @@ impl Work {
     }
 
     fn end_loan(&mut self, loan: &Loan, end: &LeaseEnd, at: Time) {
-        self.forget(LEASE, &loan.id);
+        self.delete_kept(LEASE, &loan.id);
         self.view.stored.loans.remove(&loan.id);
         let lost = loan.forfeited(end);
         if lost > 0 {
@@ -203,19 +203,19 @@ impl Work {
             told.why
         );
         let about = session.to_string();
-        let seen = Seen {
+        let seen = AlertRaised {
             name: "budget.interrupted",
             about: &about,
             severity: Severity::High,
             text: &text,
             lasting: false,
         };
-        self.see(&seen, at);
+        self.raise(&seen, at);
         self.node_interrupts(&session, &told.lease_id, at);
     }
 
     fn put_loan(&mut self, loan: Loan, at: Time) {
-        self.keep(LEASE, &loan.id, &loan, at);
+        self.put_kept(LEASE, &loan.id, &loan, at);
         self.view.stored.loans.insert(loan.id.clone(), Arc::new(loan));
     }
 }

@@ -27,7 +27,7 @@ impl Work {
         let mut marks = self.marks(id);
         if marks.paused.is_none() {
             marks.paused = Some(Attribution { by: actor.clone(), at });
-            self.keep(MARKS, id.as_str(), &marks, at);
+            self.put_kept(MARKS, id.as_str(), &marks, at);
             self.note_session(record, "session.paused", &json!({"by": actor}), at);
         }
         self.try_stops_again(|session| session.id == *id, at);

@@ -123,7 +123,7 @@ impl Work {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
             Input::Audit(record) => self.batch.audit.push(*record),
-            Input::Symptom(symptom) => self.symptom(&symptom, at),
+            Input::Symptom(symptom) => self.check_symptom(&symptom, at),
             Input::Acknowledge { id, who, reply } => self.acknowledge(id, &who, reply, at),
             Input::RemoveNode { id, by, reply } => self.remove_node(&id, &by, reply, at),
             Input::Thread { key, thread, reply } => {
@@ -132,10 +132,10 @@ impl Work {
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
             Input::Budget { change, by, reply } => self.change_budget(change, &by, reply, at),
-            Input::Notice(happening) => self.notice(happening, at),
+            Input::Notice(event) => self.notice(event, at),
             Input::Incident(reported) => self.incident(*reported, at),
             Input::Remind(id) => self.remind(id, at),
-            Input::Approval(happening) => self.approval(happening, at),
+            Input::Approval(event) => self.approval(event, at),
             Input::Billed(billed) => self.billed(*billed, at),
             Input::Tick => {
                 self.look_after_kept(at);
@@ -168,7 +168,7 @@ impl Work {
             self.follow_commands(at);
         }
         self.ask_routes(at);
-        self.see_undelivered(at);
+        self.raise_undelivered(at);
     }
 
     /// Moves the unmerged index entries into the batch once there are many, or when stored events change.

@@ -1,4 +1,4 @@
-//! What people are told: a notice goes into the queue of each channel that a route names, and leaves it when it is
+//! Notices for people: each goes into the queue of each channel that a route names, and leaves it when it is
 //! delivered or given up.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Work;
 use crate::hub::effect::Effect;
-use crate::hub::notice::{Delivery, Happening, Ticket, key};
+use crate::hub::notice::{AttemptOutcome, DeliveryClaim, NoticeEvent, key};
 use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::node::NodeId;
@@ -31,14 +31,14 @@ const MOST_THREADS: usize = 2_000;
 impl Work {
     /// Keeps the thread of a session in a chat; a bounded number of them, and the oldest goes first.
     pub(super) fn keep_thread(&mut self, key: &str, thread: Option<&String>, at: Time) {
-        let Some(thread) = thread else { return self.forget(THREAD, key) };
-        self.keep(THREAD, key, thread, at);
+        let Some(thread) = thread else { return self.delete_kept(THREAD, key) };
+        self.put_kept(THREAD, key, thread, at);
         let threads = || self.view.rows_from(THREAD, "");
         let oldest = threads().min_by_key(|(_, kept)| kept.changed_at).map(|(key, _)| key.to_owned());
         if threads().count() > MOST_THREADS
             && let Some(oldest) = oldest
         {
-            self.forget(THREAD, &oldest);
+            self.delete_kept(THREAD, &oldest);
         }
     }
 
@@ -96,8 +96,8 @@ impl Work {
             let place = key(channel, row.no);
             match row.tries {
                 0 => match leave(row, subject) {
-                    Some(rest) => self.keep(QUEUED, &place, &rest, at),
-                    None => self.forget(QUEUED, &place),
+                    Some(rest) => self.put_kept(QUEUED, &place, &rest, at),
+                    None => self.delete_kept(QUEUED, &place),
                 },
                 _ => sent = true,
             }
@@ -116,7 +116,7 @@ impl Work {
             None => Queued { notice: Notice { id: known.notice.id.clone(), ..notice.clone() }, ..known },
         };
         row.not_before = row.not_before.min(hold.until.max(at));
-        self.keep(QUEUED, &place, &row, at);
+        self.put_kept(QUEUED, &place, &row, at);
         self.effects.push(Effect::Queued);
         true
     }
@@ -141,7 +141,7 @@ impl Work {
         });
         if let Some(host) = host {
             let place = key(channel, host.no);
-            return self.keep(QUEUED, &place, &join(host, notice), at);
+            return self.put_kept(QUEUED, &place, &join(host, notice), at);
         }
         let hold = window
             .map_or(hold.clone(), |end| hold.or_until(end, "others of the same name may follow (group)"));
@@ -156,7 +156,7 @@ impl Work {
             why: hold.why,
             ..Queued::default()
         };
-        self.keep(QUEUED, &key(channel, row.no), &row, at);
+        self.put_kept(QUEUED, &key(channel, row.no), &row, at);
         lately.retain(|_, told| at.since(*told) < REMEMBERED);
         while lately.len() >= MOST_REMEMBERED
             && let Some(oldest) = lately.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
@@ -165,7 +165,7 @@ impl Work {
         }
         lately.insert(name, planned);
         lately.insert(same(notice), planned);
-        self.keep(LATELY, channel, &lately, at);
+        self.put_kept(LATELY, channel, &lately, at);
         self.effects.push(Effect::Queued);
     }
 
@@ -180,7 +180,7 @@ impl Work {
         }
         let undelivered = rows.iter().find(|row| row.state == NoticeState::Undelivered);
         let Some(row) = undelivered.or(rows.first()) else { return };
-        self.forget(QUEUED, &key(channel, row.no));
+        self.delete_kept(QUEUED, &key(channel, row.no));
         if row.state == NoticeState::Waiting {
             self.note_undelivered(row, "the queue of the channel is full", at);
         }
@@ -193,13 +193,13 @@ impl Work {
     }
 
     /// Something happens to a notice on its way out.
-    pub(super) fn notice(&mut self, happening: Happening, at: Time) {
-        let (reply, is_right) = match happening {
-            Happening::Claim(ticket, reply) => (reply, self.claim_notice(&ticket, at)),
-            Happening::Report(ticket, delivery, reply) => (reply, self.settle_notice(&ticket, delivery, at)),
-            Happening::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
-            Happening::Silence(silence, reply) => (reply, self.silence(&silence, at)),
-            Happening::Unsilence { id, who, reply } => (reply, self.unsilence(&id, &who, at)),
+    pub(super) fn notice(&mut self, event: NoticeEvent, at: Time) {
+        let (reply, is_right) = match event {
+            NoticeEvent::Claim(claim, reply) => (reply, self.claim_notice(&claim, at)),
+            NoticeEvent::Report(claim, outcome, reply) => (reply, self.settle_notice(&claim, outcome, at)),
+            NoticeEvent::Retry(channel, reply) => (reply, self.retry_notices(&channel, at)),
+            NoticeEvent::Silence(silence, reply) => (reply, self.silence(&silence, at)),
+            NoticeEvent::Unsilence { id, who, reply } => (reply, self.unsilence(&id, &who, at)),
         };
         self.effects.push(Effect::confirm(reply, is_right));
     }
@@ -210,40 +210,40 @@ impl Work {
         for mut row in rows {
             row.state = NoticeState::Waiting;
             row.not_before = at;
-            self.keep(QUEUED, &key(channel, row.no), &row, at);
+            self.put_kept(QUEUED, &key(channel, row.no), &row, at);
         }
         self.effects.push(Effect::Queued);
         self.view.settings.routing.channels.iter().any(|way| way.name == channel)
     }
 
-    fn queued(&self, ticket: &Ticket) -> Option<Queued> {
-        let row = self.view.kept(QUEUED, &key(&ticket.channel, ticket.no))?;
-        (row.notice.id == ticket.id && row.state == NoticeState::Waiting).then_some(row)
+    fn queued(&self, claim: &DeliveryClaim) -> Option<Queued> {
+        let row = self.view.kept(QUEUED, &key(&claim.channel, claim.no))?;
+        (row.notice.id == claim.id && row.state == NoticeState::Waiting).then_some(row)
     }
 
-    fn claim_notice(&mut self, ticket: &Ticket, at: Time) -> bool {
-        let Some(mut row) = self.queued(ticket) else { return false };
+    fn claim_notice(&mut self, claim: &DeliveryClaim, at: Time) -> bool {
+        let Some(mut row) = self.queued(claim) else { return false };
         row.tries = row.tries.saturating_add(1);
-        self.keep(QUEUED, &key(&ticket.channel, ticket.no), &row, at);
+        self.put_kept(QUEUED, &key(&claim.channel, claim.no), &row, at);
         true
     }
 
-    fn settle_notice(&mut self, ticket: &Ticket, delivery: Delivery, at: Time) -> bool {
-        let Some(mut row) = self.queued(ticket) else { return false };
-        let place = key(&ticket.channel, ticket.no);
-        match delivery {
-            Delivery::Delivered { reference } => {
-                self.forget(QUEUED, &place);
+    fn settle_notice(&mut self, claim: &DeliveryClaim, outcome: AttemptOutcome, at: Time) -> bool {
+        let Some(mut row) = self.queued(claim) else { return false };
+        let place = key(&claim.channel, claim.no);
+        match outcome {
+            AttemptOutcome::Delivered { reference } => {
+                self.delete_kept(QUEUED, &place);
                 self.remember_told(&row, reference, at);
             }
-            Delivery::Later { why, .. } => {
+            AttemptOutcome::Later { why, .. } => {
                 row.why = why;
-                self.keep(QUEUED, &place, &row, at);
+                self.put_kept(QUEUED, &place, &row, at);
             }
-            Delivery::Refused { why } => {
+            AttemptOutcome::Refused { why } => {
                 row.state = NoticeState::Undelivered;
                 row.why = why;
-                self.keep(QUEUED, &place, &row, at);
+                self.put_kept(QUEUED, &place, &row, at);
                 self.note_undelivered(&row, &row.why, at);
                 self.alert_undelivered(&row);
             }
@@ -267,9 +267,9 @@ impl Work {
             let place = format!("{}/{subject}", row.channel);
             match row.notice.kind {
                 NoticeKind::Raised | NoticeKind::Asked => {
-                    self.keep(TOLD, &place, &SentNotice { reference: reference.clone(), at }, at);
+                    self.put_kept(TOLD, &place, &SentNotice { reference: reference.clone(), at }, at);
                 }
-                NoticeKind::Resolved | NoticeKind::Answered => self.forget(TOLD, &place),
+                NoticeKind::Resolved | NoticeKind::Answered => self.delete_kept(TOLD, &place),
                 NoticeKind::Acknowledged | NoticeKind::Digest | NoticeKind::Test => {}
             }
         }
@@ -278,7 +278,7 @@ impl Work {
     /// Forgets that anybody was told about this.
     pub(super) fn forget_told(&mut self, subject: &str) {
         for way in &self.view.settings.clone().routing.channels {
-            self.forget(TOLD, &format!("{}/{subject}", way.name));
+            self.delete_kept(TOLD, &format!("{}/{subject}", way.name));
         }
     }
 
@@ -292,7 +292,7 @@ impl Work {
             .collect();
         for mut row in rows {
             row.not_before = Time(row.not_before.0.saturating_add(by));
-            self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+            self.put_kept(QUEUED, &key(&row.channel, row.no), &row, at);
         }
         self.effects.push(Effect::Queued);
     }

@@ -9,7 +9,7 @@ use hal_protocol::approval::ApprovalState;
 use hal_protocol::event::what::{Replied, ReplyTold, What};
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::approval;
 
 /// The alert of such an answer.
@@ -42,8 +42,14 @@ impl Work {
              what it did: halctl sessions logs {session}"
         );
         let about = known.as_ref().map_or(request, |one| one.id.as_str()).to_owned();
-        self.see(
-            &Seen { name: OUTSIDE, about: &about, severity: Severity::High, text: &text, lasting: false },
+        self.raise(
+            &AlertRaised {
+                name: OUTSIDE,
+                about: &about,
+                severity: Severity::High,
+                text: &text,
+                lasting: false,
+            },
             at,
         );
         let Some(known) = known else { return };

@@ -16,7 +16,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Ve
 use hal_protocol::mark::Marks;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::policy::facts::{Doing, Facts};
 use hal_rules::policy::settings::Act;
 use hal_rules::policy::{Beside, Decision, Memories, Memory, Name, PolicyAction, Subject, look, remember};
@@ -34,11 +34,11 @@ impl Work {
             if watched.facts.doing == Doing::Ended {
                 // A new turn begins with new facts.
                 self.view.live.watched.remove(&id);
-                self.forget(FACTS, id.as_str());
+                self.delete_kept(FACTS, id.as_str());
                 continue;
             }
             if !self.view.is_unreadable(FACTS, id.as_str()) {
-                self.keep(FACTS, id.as_str(), &watched.facts, at);
+                self.put_kept(FACTS, id.as_str(), &watched.facts, at);
             }
             self.note_completion(&id, at);
             self.consider(&id, at);
@@ -109,7 +109,7 @@ impl Work {
             watched.facts.acted(at);
             watched.due = Some(at);
             let facts = watched.facts.clone();
-            self.keep(FACTS, id.as_str(), &facts, at);
+            self.put_kept(FACTS, id.as_str(), &facts, at);
         }
     }
 
@@ -142,14 +142,14 @@ impl Work {
             "policy {} leaves session {id} to a person, as it has reached its max_retries: {why}",
             name.as_str()
         );
-        let seen = Seen {
+        let seen = AlertRaised {
             name: "policy.exhausted",
             about: id.as_str(),
             severity: Severity::Medium,
             text: &text,
             lasting: false,
         };
-        self.see(&seen, at);
+        self.raise(&seen, at);
     }
 
     /// What a policy asked for has ended. What came to nothing may be tried again; what may have been done may not.
@@ -172,7 +172,7 @@ impl Work {
     fn memorize(&mut self, id: &SessionId, name: Name, at: Time, change: impl FnOnce(&mut Memory)) {
         let mut memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
         change(memories.entry(name).or_default());
-        self.keep(MEMORY, id.as_str(), &memories, at);
+        self.put_kept(MEMORY, id.as_str(), &memories, at);
     }
 
     /// The clock was set: what policies measure in time moves along.
@@ -182,14 +182,14 @@ impl Work {
         for (id, mut one) in watched {
             one.facts.move_by(by);
             one.due = Some(Time::default());
-            self.keep(FACTS, id.as_str(), &one.facts, at);
+            self.put_kept(FACTS, id.as_str(), &one.facts, at);
             self.view.live.watched.insert(id, Arc::new(one));
         }
         let memories: Vec<(String, Memories)> =
             self.view.all_kept(MEMORY).map(|(id, known)| (id.to_owned(), Memories::clone(known))).collect();
         for (id, mut memories) in memories {
             memories.values_mut().for_each(|memory| memory.at.0 = memory.at.0.saturating_add(by));
-            self.keep(MEMORY, &id, &memories, at);
+            self.put_kept(MEMORY, &id, &memories, at);
         }
         self.view.live.policies_looked = Time::default();
     }

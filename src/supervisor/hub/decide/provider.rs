@@ -5,7 +5,7 @@ use crate::hub::effect::Effect;
 use crate::hub::input::Billed;
 use hal_base::clock::Time;
 use hal_protocol::provider::{DayBill, Provider};
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::provider::{UPDATE_FAILED, replaced};
 use hal_store::bill;
 use hal_store::kept::{BILL, PROVIDER};
@@ -25,19 +25,24 @@ impl Work {
                     self.keep_bill(provider, date, bill, at);
                 }
                 self.drop_old_bills(provider);
-                self.well_again(UPDATE_FAILED, name, at);
+                self.resolve(UPDATE_FAILED, name, at);
             }
             Err((severity, text)) => {
                 tries.failures = tries.failures.saturating_add(1);
                 let sentence =
                     format!("the bills of {name} cannot be fetched: {text}; see: halctl cost status");
-                let seen =
-                    Seen { name: UPDATE_FAILED, about: name, severity, text: &sentence, lasting: true };
-                self.see(&seen, at);
+                let seen = AlertRaised {
+                    name: UPDATE_FAILED,
+                    about: name,
+                    severity,
+                    text: &sentence,
+                    lasting: true,
+                };
+                self.raise(&seen, at);
                 tries.error = text;
             }
         }
-        self.keep(PROVIDER, name, &tries, at);
+        self.put_kept(PROVIDER, name, &tries, at);
         self.effects.push(Effect::reply(reply, Ok(())));
     }
 
@@ -45,7 +50,7 @@ impl Work {
         let key = bill::key(provider.as_str(), date);
         let old = self.view.kept(BILL, &key);
         if let Some(bill) = replaced(old.as_ref(), new) {
-            self.keep(BILL, &key, &bill, at);
+            self.put_kept(BILL, &key, &bill, at);
         }
     }
 
@@ -54,7 +59,7 @@ impl Work {
         let keys = self.view.keys_of(BILL).map(str::to_owned);
         let own: Vec<String> = keys.filter(|key| key.starts_with(&begin)).collect();
         for key in own.iter().take(own.len().saturating_sub(bill::KEPT_DAYS)) {
-            self.forget(BILL, key);
+            self.delete_kept(BILL, key);
         }
     }
 }

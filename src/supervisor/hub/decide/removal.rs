@@ -57,7 +57,7 @@ impl Work {
         self.end_commands_of(name, actor, at);
         self.forfeit_leases(name, at);
         for alert in ABOUT_A_NODE {
-            self.well_again(alert, name.as_str(), at);
+            self.resolve(alert, name.as_str(), at);
         }
         let of_node = self.view.stored.sessions.iter().filter(|(_, known)| known.session.node_id == *name);
         let sessions: Vec<SessionId> = of_node.map(|(id, _)| id.clone()).collect();

@@ -4,7 +4,7 @@ use super::Work;
 use super::approval::Claim;
 use super::command::{Happened, fingerprint};
 use crate::hub::effect::Effect;
-use crate::hub::input::{Asked, NotAccepted};
+use crate::hub::input::{NotAccepted, SubmittedCommand};
 use hal_base::clock::Time;
 use hal_base::sabotage;
 use hal_protocol::command::{Command, CommandId, CommandState, Verb};
@@ -13,7 +13,7 @@ use hal_store::command::scoped_key;
 
 impl Work {
     /// Answers a request: with a new command, or with the one that was taken for it before.
-    pub(super) fn request(&mut self, mut asked: Asked, at: Time) {
+    pub(super) fn request(&mut self, mut asked: SubmittedCommand, at: Time) {
         let meaning = fingerprint(&asked.request);
         let answer = match self.same_key(&asked, &meaning) {
             Some(answer) => answer,
@@ -24,7 +24,7 @@ impl Work {
 
     fn take_request(
         &mut self,
-        asked: &mut Asked,
+        asked: &mut SubmittedCommand,
         meaning: [u8; 32],
         at: Time,
     ) -> Result<Command, NotAccepted> {
@@ -50,7 +50,7 @@ impl Work {
     }
 
     /// The answer when the key was used before: that command, unless it came to nothing and may be tried again.
-    fn same_key(&self, asked: &Asked, meaning: &[u8; 32]) -> Option<Result<Command, NotAccepted>> {
+    fn same_key(&self, asked: &SubmittedCommand, meaning: &[u8; 32]) -> Option<Result<Command, NotAccepted>> {
         if asked.request.idempotency_key.is_empty() {
             return None;
         }

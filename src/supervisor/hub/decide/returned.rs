@@ -81,8 +81,8 @@ impl Work {
             self.batch.returned.push(name);
         }
         if self.free.remove(&event.seq) {
-            let deed = EditAction::Put(Table::of(RowKind::Event).named_row(sql_row::of_event(&event)));
-            self.batch.moved.list.push(Edit { kind: RowKind::Event, key: event.seq.to_string(), deed });
+            let action = EditAction::Put(Table::of(RowKind::Event).named_row(sql_row::of_event(&event)));
+            self.batch.moved.list.push(Edit { kind: RowKind::Event, key: event.seq.to_string(), action });
             (self.batch.moved.by, self.batch.moved.at) = (Some(ACTION), at);
             return;
         }

@@ -8,7 +8,7 @@ use hal_base::clock::Time;
 use hal_protocol::event::EventView;
 use hal_protocol::event::form::sentence_of;
 use hal_protocol::session::Session;
-use hal_rules::alert::Seen;
+use hal_rules::alert::AlertRaised;
 use hal_rules::route::facts::{EventFacts, Facts};
 use hal_rules::route::{Route, RouteMatch};
 
@@ -37,7 +37,7 @@ impl Work {
             let text = sentence(route, event);
             let about = route.about(event.node_id.as_str(), &event.session_id, &event.project);
             let (name, severity) = (&route.alert(), route.severity);
-            self.see(&Seen { name, about, severity, text: &text, lasting: false }, at);
+            self.raise(&AlertRaised { name, about, severity, text: &text, lasting: false }, at);
         }
     }
 }

@@ -42,7 +42,7 @@ impl Work {
         let id = record.session.id.to_string();
         self.batch.edits.is_back(RowKind::Session, &id);
         if !record.session.activity.runs() && self.view.is_kept(STOPPING, &id) {
-            self.forget(STOPPING, &id);
+            self.delete_kept(STOPPING, &id);
             self.stirred = true;
         }
         self.batch.sessions.insert(id, record.clone());
@@ -100,8 +100,8 @@ impl Work {
 
     pub(super) fn keep_marks(&mut self, id: &SessionId, marks: &Marks, at: Time) {
         match marks.is_empty() {
-            true => self.forget(MARKS, id.as_str()),
-            false => self.keep(MARKS, id.as_str(), marks, at),
+            true => self.delete_kept(MARKS, id.as_str()),
+            false => self.put_kept(MARKS, id.as_str(), marks, at),
         }
     }
 

@@ -33,12 +33,12 @@ impl Work {
         if self.silences().count() >= MOST {
             return false;
         }
-        self.keep(SILENCE, &silence.id, silence, at);
+        self.put_kept(SILENCE, &silence.id, silence, at);
         for mut row in self.unsent() {
             if holds(silence, &self.view.facts_of(&row.notice, at), at) && row.not_before < silence.until {
                 row.not_before = silence.until;
                 row.why = why(silence);
-                self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+                self.put_kept(QUEUED, &key(&row.channel, row.no), &row, at);
             }
         }
         self.audit_silence("silence alerts", silence, who, at);
@@ -49,14 +49,14 @@ impl Work {
     pub(super) fn unsilence(&mut self, id: &str, who: &Who, at: Time) -> bool {
         let known = self.view.kept(SILENCE, id);
         let is_there = known.is_some() || self.view.is_unreadable(SILENCE, id);
-        self.forget(SILENCE, id);
+        self.delete_kept(SILENCE, id);
         let unreadable = || Silence { id: id.to_owned(), ..Silence::default() };
         let Some(silence) = is_there.then(|| known.unwrap_or_else(unreadable)) else { return false };
         let said = why(&silence);
         for mut row in self.unsent().into_iter().filter(|row| row.why == said) {
             row.not_before = at;
             row.why.clear();
-            self.keep(QUEUED, &key(&row.channel, row.no), &row, at);
+            self.put_kept(QUEUED, &key(&row.channel, row.no), &row, at);
         }
         self.effects.push(Effect::Queued);
         self.audit_silence("end silence", &silence, who, at);
@@ -68,7 +68,7 @@ impl Work {
         let over: Vec<String> =
             self.silences().filter(|silence| silence.until <= at).map(|it| it.id).collect();
         for id in over {
-            self.forget(SILENCE, &id);
+            self.delete_kept(SILENCE, &id);
         }
     }
 

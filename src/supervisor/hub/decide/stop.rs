@@ -14,7 +14,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Ve
 use hal_protocol::node::NodeId;
 use hal_protocol::session::{Session, SessionId};
 use hal_protocol::who::Who;
-use hal_rules::alert::{Seen, report};
+use hal_rules::alert::{AlertRaised, report};
 use hal_rules::stop::{Cause, Next, Stopping};
 use hal_store::kept::{HALT, HALT_ALL, STOPPING};
 
@@ -54,7 +54,7 @@ impl Work {
             }
             Some(_) => return,
         };
-        self.keep(STOPPING, id.as_str(), &stopping, since);
+        self.put_kept(STOPPING, id.as_str(), &stopping, since);
     }
 
     /// A node interrupts the turns of a session for want of money; it is looked at whether it does.
@@ -68,14 +68,14 @@ impl Work {
             (stopping.cause == Cause::Lease(lease.to_owned())).then(|| id.to_owned())
         };
         let over: Vec<String> = self.view.all_kept(STOPPING).filter_map(is_its).collect();
-        over.iter().for_each(|id| self.forget(STOPPING, id));
+        over.iter().for_each(|id| self.delete_kept(STOPPING, id));
     }
 
     /// What was tried once and came to nothing is tried again for whoever asks again.
     pub(super) fn try_stops_again(&mut self, is_its: impl Fn(&Session) -> bool, at: Time) {
         for (id, stopping) in self.all_stops().into_iter().filter(|(_, stopping)| stopping.gave_up) {
             if self.view.stored.sessions.get(&id).is_some_and(|record| is_its(&record.session)) {
-                self.keep(STOPPING, id.as_str(), &stopping.again(at), at);
+                self.put_kept(STOPPING, id.as_str(), &stopping.again(at), at);
             }
         }
     }
@@ -94,7 +94,7 @@ impl Work {
                 format!("{} is {}: {error}", command.verb.as_str(), state.as_str())
             }
         });
-        self.keep(STOPPING, id.as_str(), &stopping, at);
+        self.put_kept(STOPPING, id.as_str(), &stopping, at);
         self.stirred = true;
     }
 
@@ -121,12 +121,12 @@ impl Work {
         let Some(record) =
             record.filter(|one| one.session.activity.runs() && self.is_wanted(&one.session, &stopping))
         else {
-            return self.forget(STOPPING, id.as_str());
+            return self.delete_kept(STOPPING, id.as_str());
         };
         if !self.is_connected(&record.session.node_id) {
             // What it was asked is nothing to go by when it comes back.
             if stopping.asked_at != Time::default() {
-                self.keep(STOPPING, id.as_str(), &stopping.again(at), at);
+                self.put_kept(STOPPING, id.as_str(), &stopping.again(at), at);
             }
             return;
         }
@@ -137,7 +137,7 @@ impl Work {
             Next::GiveUp => {
                 stopping.gave_up = true;
                 stopping.why = "kill_session has no outcome yet".to_owned();
-                return self.keep(STOPPING, id.as_str(), &stopping, at);
+                return self.put_kept(STOPPING, id.as_str(), &stopping, at);
             }
         };
         let request = CommandRequest {
@@ -149,7 +149,7 @@ impl Work {
         // One that is refused finds too many before it, and is tried at the next look.
         if let Ok(command) = self.order(&request, &Who::policy(HALTER), CommandId::from(id::fresh()), at) {
             stopping.ordered(command.id, verb == Verb::KillSession, at);
-            self.keep(STOPPING, id.as_str(), &stopping, at);
+            self.put_kept(STOPPING, id.as_str(), &stopping, at);
         }
     }
 
@@ -314,7 +314,7 @@ impl Work {
             let is_away = !self.is_connected(&record.session.node_id);
             if (stopping.gave_up || is_away) && !stopping.told {
                 stopping.told = true;
-                self.keep(STOPPING, id.as_str(), &stopping, at);
+                self.put_kept(STOPPING, id.as_str(), &stopping, at);
             }
             let Some(why) = self.why_it_runs(&record.session, true).filter(|_| stopping.told) else {
                 continue;
@@ -333,17 +333,17 @@ impl Work {
         let open = self.view.stored.open_alerts.keys().filter(|(name, _)| name == INCOMPLETE);
         let over: Vec<String> =
             open.map(|(_, about)| about.clone()).filter(|about| !left.contains_key(about)).collect();
-        over.iter().for_each(|about| self.well_again(INCOMPLETE, about, at));
+        over.iter().for_each(|about| self.resolve(INCOMPLETE, about, at));
         for (about, turns) in left {
             let text = format!("{}; stopping them is retried until they do", run_on(&turns));
-            let seen = Seen {
+            let seen = AlertRaised {
                 name: INCOMPLETE,
                 about: &about,
                 severity: Severity::High,
                 text: &text,
                 lasting: true,
             };
-            self.see(&seen, at);
+            self.raise(&seen, at);
             self.retell(INCOMPLETE, &about, &text, at);
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::hub::input::{Asked, Closer, From, Greeted, Input, Link, NotAccepted, Timed};
+use crate::hub::input::{Closer, From, Greeted, Input, Link, NotAccepted, SubmittedCommand, Timed};
 use crate::hub::settings::Settings;
 use crate::hub::view::View;
 use hal_base::clock::{Reading, Time};
@@ -164,7 +164,7 @@ impl Stage {
             };
             let earlier = earlier.clone().map(|(key, command)| (key, Some(command)));
             let id = CommandId::new(format!("c{}-{at}", self.now));
-            Input::Command(Box::new(Asked { request, who: person("me"), id, earlier, reply }))
+            Input::Command(Box::new(SubmittedCommand { request, who: person("me"), id, earlier, reply }))
         });
         let inputs = inputs.collect();
         self.play(inputs);
@@ -680,7 +680,7 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
     stage.connect("a", 1, 0).unwrap();
     stage.say("n", 1, "s", "x", 1, &json!({}));
     let (reply, _) = oneshot::channel();
-    let gone = Edit { kind: RowKind::Session, key: "s".into(), deed: EditAction::Drop };
+    let gone = Edit { kind: RowKind::Session, key: "s".into(), action: EditAction::Drop };
     let event = Event {
         seq: 2,
         id: "n-2".into(),
@@ -701,7 +701,7 @@ fn a_session_that_is_heard_of_again_right_after_it_was_deleted_is_stored() {
 fn a_damaged_row_that_is_in_memory_is_written_as_it_is_there() {
     let mut stage = Stage::new();
     let _greeted = stage.connect("a", 0, 0);
-    let edit = |kind, key: &str| Edit { kind, key: key.into(), deed: EditAction::Put(Vec::new()) };
+    let edit = |kind, key: &str| Edit { kind, key: key.into(), action: EditAction::Put(Vec::new()) };
     let list = vec![edit(RowKind::Node, "n"), edit(RowKind::Cost, "c"), edit(RowKind::Session, "unknown")];
     let batch = stage.play(vec![Input::Move { by: "scrub", list, reply: oneshot::channel().0 }]);
     assert_eq!(batch.nodes["n"], *stage.view.find_node("n").unwrap().record);
@@ -714,9 +714,9 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     let mut stage = Stage::new();
     let mut work = Work::on(&stage.view);
     let said = |by: &str| Attribution { by: by.into(), at: Time(1) };
-    work.keep(HALT, "shop", &said("ada"), Time(1));
-    work.keep(HALT, "site", &said("bob"), Time(1));
-    work.keep(MARKS, "x", &Marks { paused: Some(said("ada")), ..Marks::default() }, Time(1));
+    work.put_kept(HALT, "shop", &said("ada"), Time(1));
+    work.put_kept(HALT, "site", &said("bob"), Time(1));
+    work.put_kept(MARKS, "x", &Marks { paused: Some(said("ada")), ..Marks::default() }, Time(1));
     assert_eq!(work.batch.state.len(), 3);
     stage.view = work.view;
     let halts = |stage: &Stage| -> Vec<(String, Attribution)> {
@@ -724,7 +724,7 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
     };
     assert_eq!(halts(&stage), [("shop".into(), said("ada")), ("site".into(), said("bob"))]);
     assert_eq!(stage.view.kept(HALT, "site"), Some(said("bob")));
-    let edit = |key: &str, deed| Edit { kind: RowKind::State, key: key.into(), deed };
+    let edit = |key: &str, action| Edit { kind: RowKind::State, key: key.into(), action };
     let set = |data: &str| EditAction::Set(vec![("data".into(), data.to_owned().into())]);
     let eve = r#"{"by":"eve","at":"1970-01-01T00:00:00.001Z"}"#;
     let list = vec![

@@ -43,12 +43,12 @@ impl Work {
     }
 
     /// Keeps this under this kind and key from now on.
-    pub(super) fn keep<T: Clone>(&mut self, kind: StateKind<T>, key: &str, value: &T, at: Time) {
+    pub(super) fn put_kept<T: Clone>(&mut self, kind: StateKind<T>, key: &str, value: &T, at: Time) {
         self.put_state(state::name(kind.name, key), Some(Kept::new(kind, value, at)));
     }
 
     /// Does not keep it any more.
-    pub(super) fn forget<T>(&mut self, kind: StateKind<T>, key: &str) {
+    pub(super) fn delete_kept<T>(&mut self, kind: StateKind<T>, key: &str) {
         self.put_state(state::name(kind.name, key), None);
     }
 

@@ -1,23 +1,23 @@
-//! What people ask for from a chat: the same words, rights and answers whichever chat it is.
+//! Chat commands, which people give from a chat: the same words, rights and answers whichever chat it is.
 //!
-//! A chat says who asks ([`Person`]) and what ([`Wish`]); this carries it out as the API would, in that person's name,
+//! A chat says who asks ([`Person`]) and what ([`ChatCommand`]); this carries it out as the API would, in that person's name,
 //! and gives the words to answer with.
 
-mod words;
+mod text;
 
 use std::time::Duration;
 
 use serde_json::{Map, json};
 use tokio::sync::oneshot;
 
-pub use words::{Card, Look, card, cut};
+pub use text::{ButtonStyle, Card, card, cut};
 
 use crate::approvals::whole;
-use crate::asking::{self, reading};
-use crate::config::channels::Power;
+use crate::config::channels::ChatRole;
 use crate::hub::Hub;
 use crate::hub::decide::approval::request;
 use crate::hub::input::{Input, OfApprovals};
+use crate::queries::{self, read};
 use crate::refusal::ApiError;
 use hal_base::clock;
 use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, ApprovalView, Reply};
@@ -42,12 +42,12 @@ pub struct Person {
     /// Which chat, such as `discord`.
     pub over: &'static str,
     /// What they may do; `None`: nothing.
-    pub power: Option<Power>,
+    pub power: Option<ChatRole>,
 }
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum ChatCommand {
     /// How things stand.
     Status,
     /// List the open sessions.
@@ -85,14 +85,14 @@ pub enum Wish {
 
 /// An answer to a chat command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ChatReply {
     /// The text that is shown.
     pub text: String,
     /// False when it was refused or failed.
     pub went_well: bool,
 }
 
-impl Said {
+impl ChatReply {
     fn well(text: impl Into<String>) -> Self {
         Self { text: text.into(), went_well: true }
     }
@@ -102,7 +102,7 @@ impl Said {
     }
 }
 
-impl Wish {
+impl ChatCommand {
     /// Reads a word and what was given with it by name.
     pub fn read(word: &str, given: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let need = |name: &str| {
@@ -157,13 +157,13 @@ impl Wish {
     }
 
     /// What one must be allowed to do for it.
-    pub fn needs(&self) -> Power {
+    pub fn needs(&self) -> ChatRole {
         match self {
-            Self::Status | Self::Sessions | Self::Nodes | Self::Cost | Self::Logs(_) => Power::View,
+            Self::Status | Self::Sessions | Self::Nodes | Self::Cost | Self::Logs(_) => ChatRole::View,
             Self::Say(..) | Self::Answer(..) | Self::Choose(..) | Self::Snooze(..) | Self::Acknowledge(_) => {
-                Power::Answer
+                ChatRole::Answer
             }
-            Self::Kill(_) | Self::Restart(_) | Self::Start { .. } => Power::Manage,
+            Self::Kill(_) | Self::Restart(_) | Self::Start { .. } => ChatRole::Manage,
         }
     }
 
@@ -221,17 +221,17 @@ fn usage(word: &str) -> String {
 }
 
 /// Carries out what a person asks for, if they may.
-pub async fn carry_out(hub: &Hub, person: &Person, wish: Wish) -> Said {
-    if person.power < Some(wish.needs()) {
-        return denied(hub, person, &wish);
+pub async fn carry_out(hub: &Hub, person: &Person, command: ChatCommand) -> ChatReply {
+    if person.power < Some(command.needs()) {
+        return denied(hub, person, &command);
     }
-    let done = match wish {
-        Wish::Status => Ok(Said::well(words::status(&hub.view()))),
-        Wish::Sessions => Ok(Said::well(words::sessions(&hub.view()))),
-        Wish::Nodes => Ok(Said::well(words::nodes(&hub.view()))),
-        Wish::Cost => Ok(Said::well(words::cost(&hub.view()))),
-        Wish::Logs(session) => logs(hub, &session).await,
-        Wish::Say(session, text) => {
+    let done = match command {
+        ChatCommand::Status => Ok(ChatReply::well(text::status(&hub.view()))),
+        ChatCommand::Sessions => Ok(ChatReply::well(text::sessions(&hub.view()))),
+        ChatCommand::Nodes => Ok(ChatReply::well(text::nodes(&hub.view()))),
+        ChatCommand::Cost => Ok(ChatReply::well(text::cost(&hub.view()))),
+        ChatCommand::Logs(session) => logs(hub, &session).await,
+        ChatCommand::Say(session, text) => {
             let args = Map::from_iter([("message".to_owned(), json!(text))]);
             tell(
                 hub,
@@ -241,33 +241,33 @@ pub async fn carry_out(hub: &Hub, person: &Person, wish: Wish) -> Said {
             )
             .await
         }
-        Wish::Kill(session) => {
+        ChatCommand::Kill(session) => {
             let request = of_session(Verb::KillSession.as_str(), &session, Map::new());
             tell(hub, person, request, "Session {} was killed; its conversation is kept").await
         }
-        Wish::Restart(session) => {
+        ChatCommand::Restart(session) => {
             tell(hub, person, of_session("restart_session", &session, Map::new()), "Session {} is restarted")
                 .await
         }
-        Wish::Start { project, prompt, node } => start(hub, person, project, prompt, node).await,
-        Wish::Answer(id, reply) => answer(hub, person, &id, reply).await,
-        Wish::Choose(id, number) => choose(hub, person, &id, number).await,
-        Wish::Snooze(id, time) => snooze(hub, person, &id, time).await,
-        Wish::Acknowledge(alert) => acknowledge(hub, person, alert).await,
+        ChatCommand::Start { project, prompt, node } => start(hub, person, project, prompt, node).await,
+        ChatCommand::Answer(id, reply) => answer(hub, person, &id, reply).await,
+        ChatCommand::Choose(id, number) => choose(hub, person, &id, number).await,
+        ChatCommand::Snooze(id, time) => snooze(hub, person, &id, time).await,
+        ChatCommand::Acknowledge(alert) => acknowledge(hub, person, alert).await,
     };
-    done.unwrap_or_else(|error| Said::badly(error.sentence()))
+    done.unwrap_or_else(|error| ChatReply::badly(error.sentence()))
 }
 
-fn denied(hub: &Hub, person: &Person, wish: &Wish) -> Said {
-    let needed = wish.needs().as_str();
+fn denied(hub: &Hub, person: &Person, command: &ChatCommand) -> ChatReply {
+    let needed = command.needs().as_str();
     let args = json!({"over": person.over, "needs": needed});
-    let target = wish.approval().unwrap_or_default();
+    let target = command.approval().unwrap_or_default();
     hub.audit(AuditRecord {
         result: "failed".to_owned(),
         error: Some(format!("{} may not do this", person.name)),
         ..AuditRecord::new(&by(person), "denied", target, &args, clock::now())
     });
-    Said::badly(format!(
+    ChatReply::badly(format!(
         "You may not do this: it needs the right to {needed}. Rights are set in channels.{} of the \
          supervisor's configuration; you are {}.",
         person.over, person.address
@@ -289,12 +289,17 @@ fn of_session(verb: &str, session: &str, args: Map<String, serde_json::Value>) -
 }
 
 /// Asks something of a session; the answer is `done` with the session's id for its `{}`.
-async fn tell(hub: &Hub, person: &Person, request: CommandRequest, done: &str) -> Result<Said, ApiError> {
+async fn tell(
+    hub: &Hub,
+    person: &Person,
+    request: CommandRequest,
+    done: &str,
+) -> Result<ChatReply, ApiError> {
     let session = request.session_id.clone();
-    let command = asking::command(hub, by(person), request).await?;
+    let command = queries::command(hub, by(person), request).await?;
     Ok(match command.state {
-        CommandState::Done => Said::well(format!("{}.", done.replace("{}", &format!("`{session}`")))),
-        _ => words::outcome(&command),
+        CommandState::Done => ChatReply::well(format!("{}.", done.replace("{}", &format!("`{session}`")))),
+        _ => text::outcome(&command),
     })
 }
 
@@ -304,7 +309,7 @@ async fn start(
     project: String,
     prompt: String,
     node: String,
-) -> Result<Said, ApiError> {
+) -> Result<ChatReply, ApiError> {
     let request = CommandRequest {
         verb: Verb::CreateSession.as_str().to_owned(),
         project,
@@ -313,10 +318,10 @@ async fn start(
         timeout: Some(WAIT.as_secs()),
         ..CommandRequest::default()
     };
-    let command = asking::command(hub, by(person), request).await?;
+    let command = queries::command(hub, by(person), request).await?;
     Ok(match command.state {
-        CommandState::Done => Said::well(format!("Session `{}` has started.", command.output.trim())),
-        _ => words::outcome(&command),
+        CommandState::Done => ChatReply::well(format!("Session `{}` has started.", command.output.trim())),
+        _ => text::outcome(&command),
     })
 }
 
@@ -335,28 +340,28 @@ fn find(hub: &Hub, id: &str) -> Result<Approval, ApiError> {
     })
 }
 
-async fn answer(hub: &Hub, person: &Person, id: &str, reply: Reply) -> Result<Said, ApiError> {
+async fn answer(hub: &Hub, person: &Person, id: &str, reply: Reply) -> Result<ChatReply, ApiError> {
     let approval = find(hub, id.trim())?;
     if approval.kind == AskKind::Question && matches!(reply, Reply::Once | Reply::Always) {
-        return Ok(Said::badly(format!(
+        return Ok(ChatReply::badly(format!(
             "This is a question: press one of its answers, or `halctl approvals answer {} TEXT`.",
             approval.id
         )));
     }
     let mut request = request(&approval, &reply, person.over);
     request.timeout = Some(WAIT.as_secs());
-    asking::command(hub, by(person), request).await?;
+    queries::command(hub, by(person), request).await?;
     let now = find(hub, approval.id.as_str())?;
     let session = &now.session_id;
     Ok(match now.state {
         ApprovalState::Reached | ApprovalState::Settled => {
-            Said::well(format!("Session `{session}`: {}.", reply.words()))
+            ChatReply::well(format!("Session `{session}`: {}.", reply.words()))
         }
         ApprovalState::Undelivered | ApprovalState::Lapsed => {
             let why = now.receipt.last().map(|step| step.note.clone()).unwrap_or_default();
-            Said::badly(format!("The answer to session `{session}` did not arrive: {why}"))
+            ChatReply::badly(format!("The answer to session `{session}` did not arrive: {why}"))
         }
-        ApprovalState::Answered | ApprovalState::Waiting => Said::well(format!(
+        ApprovalState::Answered | ApprovalState::Waiting => ChatReply::well(format!(
             "Session `{session}`: {}; sent to node {}, which has not confirmed it yet.",
             reply.words(),
             now.node_id
@@ -364,58 +369,58 @@ async fn answer(hub: &Hub, person: &Person, id: &str, reply: Reply) -> Result<Sa
     })
 }
 
-async fn choose(hub: &Hub, person: &Person, id: &str, number: usize) -> Result<Said, ApiError> {
+async fn choose(hub: &Hub, person: &Person, id: &str, number: usize) -> Result<ChatReply, ApiError> {
     let view = approval(hub, id).await?;
     let chosen = view.questions.first().and_then(|question| question.options.get(number));
     let Some(chosen) = chosen.map(|choice| choice.label.clone()) else {
-        return Ok(Said::badly("This answer is no longer known; see `halctl approvals get`."));
+        return Ok(ChatReply::badly("This answer is no longer known; see `halctl approvals get`."));
     };
     answer(hub, person, id, Reply::Answers { answers: vec![vec![chosen]] }).await
 }
 
-async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<Said, ApiError> {
+async fn snooze(hub: &Hub, person: &Person, id: &str, time: Duration) -> Result<ChatReply, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let happening =
+    let event =
         OfApprovals::Snooze { id: find(hub, id)?.id, seconds: time.as_secs(), who: by(person), reply };
-    hub.send(Input::Approval(happening)).await?;
+    hub.send(Input::Approval(event)).await?;
     let asleep = answer.await.map_err(|_| crate::hub::Stopped)??;
-    Ok(Said::well(format!(
+    Ok(ChatReply::well(format!(
         "Snoozed: people are notified of session `{}` again at {}.",
         asleep.session_id, asleep.snoozed_until
     )))
 }
 
-async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<Said, ApiError> {
+async fn acknowledge(hub: &Hub, person: &Person, id: u64) -> Result<ChatReply, ApiError> {
     let (reply, answer) = oneshot::channel();
     hub.send(Input::Acknowledge { id, who: by(person), reply }).await?;
     let alert = answer.await.map_err(|_| crate::hub::Stopped)??;
-    Ok(Said::well(format!("Alert {id} ({}) acknowledged by {}.", alert.name, alert.acknowledged_by)))
+    Ok(ChatReply::well(format!("Alert {id} ({}) acknowledged by {}.", alert.name, alert.acknowledged_by)))
 }
 
-async fn logs(hub: &Hub, session: &str) -> Result<Said, ApiError> {
+async fn logs(hub: &Hub, session: &str) -> Result<ChatReply, ApiError> {
     let session = SessionId::new(session.trim());
     let view = hub.view();
     let Some(record) = view.stored.sessions.get(&session) else {
-        return Ok(Said::badly(format!("There is no session `{session}`.")));
+        return Ok(ChatReply::badly(format!("There is no session `{session}`.")));
     };
     let (id, no) = (session.to_string(), record.no);
-    let page = reading(hub, move |hub| words::last_events(hub, (id, no))).await?;
-    Ok(Said::well(words::log(&page)))
+    let page = read(hub, move |hub| text::last_events(hub, (id, no))).await?;
+    Ok(ChatReply::well(text::log(&page)))
 }
 
 /// An approval as it is shown.
 pub async fn approval(hub: &Hub, id: &str) -> Result<ApprovalView, ApiError> {
     let approval = find(hub, id)?;
-    reading(hub, move |hub| whole(hub, approval)).await
+    read(hub, move |hub| whole(hub, approval)).await
 }
 
 /// Notes on a receipt that a channel has delivered it.
 pub async fn note_delivered(hub: &Hub, id: &str, channel: &str, over: &str) {
-    let happening = OfApprovals::Seen {
+    let event = OfApprovals::Seen {
         ids: vec![ApprovalId::new(id)],
         by: channel.to_owned(),
         over: over.to_owned(),
         note: "delivered".to_owned(),
     };
-    let _ = hub.send(Input::Approval(happening)).await;
+    let _ = hub.send(Input::Approval(event)).await;
 }

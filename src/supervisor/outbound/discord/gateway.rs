@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::rest::Trouble;
+use super::rest::DiscordFailure;
 use super::socket::{Course, End};
-use super::{Discord, dress};
-use crate::config::channels::Power;
+use super::{Discord, render};
+use crate::config::channels::ChatRole;
 use crate::hub::input::{Alert, Severity};
-use crate::outbound::chat::{self, Person, Said, Wish, carry_out};
+use crate::outbound::chat::{self, ChatCommand, ChatReply, Person, carry_out};
 use hal_base::backoff::Backoff;
 use hal_base::task::Tasks;
 use hal_protocol::notice::Notice;
@@ -171,20 +171,20 @@ impl Discord {
     async fn register(&self, ready: &RawValue) {
         let Ok(Ready { application }) = serde_json::from_str(ready.get()) else { return };
         let path = format!("/applications/{}/guilds/{}/commands", application.id, self.config.guild);
-        if let Err(trouble) = self.rest.call(Method::PUT, &path, &path, &dress::commands()).await {
+        if let Err(trouble) = self.rest.call(Method::PUT, &path, &path, &render::commands()).await {
             tracing::error!(channel = self.name, "the bot's commands could not be registered: {trouble:?}");
         }
     }
 
     async fn interact(&self, asked: Interaction) {
-        let (person, wish) = match self.read(&asked) {
+        let (person, command) = match self.read(&asked) {
             Ok(read) => read,
             Err(why) => return self.reply_only_them(&asked, &why).await,
         };
-        let is_look = wish.needs() == Power::View;
+        let is_look = command.needs() == ChatRole::View;
         let first = match asked.kind {
             PRESSED => json!({"type": 6}),
-            _ if is_look || person.power < Some(wish.needs()) => {
+            _ if is_look || person.power < Some(command.needs()) => {
                 json!({"type": 5, "data": {"flags": ONLY_THEM}})
             }
             _ => json!({"type": 5}),
@@ -192,8 +192,8 @@ impl Discord {
         let path = format!("/interactions/{}/{}/callback", asked.id, asked.token);
         // One that came too late is carried out all the same: whoever pressed meant it. The answer takes another way.
         let in_time = self.rest.answer(Method::POST, &path, &first).await.is_ok();
-        let approval = wish.approval().map(str::to_owned);
-        let said = carry_out(&self.hub, &person, wish).await;
+        let approval = command.approval().map(str::to_owned);
+        let said = carry_out(&self.hub, &person, command).await;
         let answered = in_time && self.answer(&asked, &said, approval.as_deref(), is_look).await.is_ok();
         if !answered {
             self.answer_in_channel(&asked, &person, &said).await;
@@ -201,7 +201,7 @@ impl Discord {
     }
 
     /// Who asks, and what for.
-    fn read(&self, asked: &Interaction) -> Result<(Person, Wish), String> {
+    fn read(&self, asked: &Interaction) -> Result<(Person, ChatCommand), String> {
         let member = asked.member.as_ref().filter(|_| asked.guild_id.as_ref() == Some(&self.config.guild));
         let member =
             member.ok_or("This bot answers only on the server that its supervisor is configured for.")?;
@@ -212,23 +212,23 @@ impl Discord {
             over: "discord",
             power: self.config.rights.of(&member.user.id, roles),
         };
-        let wish = match asked.kind {
-            PRESSED => Wish::of_button(&asked.data.custom_id)
+        let command = match asked.kind {
+            PRESSED => ChatCommand::of_button(&asked.data.custom_id)
                 .ok_or("This button is not known; is the message from another bot or version?")?,
             TYPED => {
                 let given = |name: &str| {
                     let found = asked.data.options.iter().find(|given| given.name == name)?;
                     found.value.as_str().map(str::to_owned)
                 };
-                Wish::read(&asked.data.name, given)?
+                ChatCommand::read(&asked.data.name, given)?
             }
             _ => return Err("This is not known here.".to_owned()),
         };
-        Ok((person, wish))
+        Ok((person, command))
     }
 
     async fn reply_only_them(&self, asked: &Interaction, text: &str) {
-        let mut data = dress::plain(text);
+        let mut data = render::plain(text);
         data["flags"] = ONLY_THEM.into();
         let path = format!("/interactions/{}/{}/callback", asked.id, asked.token);
         let sent = self.rest.answer(Method::POST, &path, &json!({"type": 4, "data": data})).await;
@@ -241,36 +241,36 @@ impl Discord {
     async fn answer(
         &self,
         asked: &Interaction,
-        said: &Said,
+        said: &ChatReply,
         approval: Option<&str>,
         is_look: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DiscordFailure> {
         let hook = format!("/webhooks/{}/{}", asked.application_id, asked.token);
         let original = format!("{hook}/messages/@original");
         if asked.kind != PRESSED {
-            let body = if is_look { dress::lines(&said.text) } else { dress::plain(&said.text) };
+            let body = if is_look { render::lines(&said.text) } else { render::plain(&said.text) };
             return self.rest.answer(Method::PATCH, &original, &body).await.map(drop);
         }
         if let Some(id) = approval
             && let Ok(approval) = chat::approval(&self.hub, id).await
         {
             let card = chat::card(&Notice::default(), Some(&approval));
-            self.rest.answer(Method::PATCH, &original, &dress::message(&card)).await?;
+            self.rest.answer(Method::PATCH, &original, &render::message(&card)).await?;
         }
         if said.went_well && approval.is_some() {
             return Ok(());
         }
-        let mut body = dress::plain(&said.text);
+        let mut body = render::plain(&said.text);
         body["flags"] = ONLY_THEM.into();
         self.rest.answer(Method::POST, &hook, &body).await.map(drop)
     }
 
     /// The token of the interaction is not good any more: the bot says it where it was asked.
-    async fn answer_in_channel(&self, asked: &Interaction, person: &Person, said: &Said) {
+    async fn answer_in_channel(&self, asked: &Interaction, person: &Person, said: &ChatReply) {
         let Some(channel) = &asked.channel_id else { return };
         let path = format!("/channels/{channel}/messages");
         let name = person.name.trim_start_matches("discord:");
-        let body = dress::plain(&format!("{name}: {}", said.text));
+        let body = render::plain(&format!("{name}: {}", said.text));
         if let Err(trouble) = self.rest.call(Method::POST, &path, &path, &body).await {
             tracing::warn!(channel = self.name, "{name} could not be answered: {trouble:?}");
         }

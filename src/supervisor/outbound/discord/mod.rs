@@ -4,10 +4,10 @@
 //! - `gateway`: what people type and press. `socket`: how the gateway is spoken, hello, identify, heartbeat, resume.
 //! - [`rest`]: the HTTP side, a dozen calls. It keeps two promises: a message carries an enforced nonce, so that one that is
 //!   sent twice is there once; and a global 429 is waited for.
-//! - `dress`: how words look there.
+//! - `render`: how text looks there.
 
-mod dress;
 mod gateway;
+mod render;
 mod rest;
 mod socket;
 
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use self::rest::{Rest, Trouble};
+use self::rest::{DiscordFailure, Rest};
 use super::chat;
 use crate::config::channels;
 use crate::hub::Hub;
 use crate::hub::input::Input;
-use crate::hub::notice::{Delivery, Parcel};
+use crate::hub::notice::{AttemptOutcome, Delivery};
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_store::kept::THREAD;
 
@@ -54,20 +54,20 @@ impl Discord {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
-        let sent = match &parcel.earlier {
-            Some(earlier) if !parcel.notice.kind.is_first() => self.change(&parcel.notice, earlier).await,
-            _ => self.post(&parcel.notice).await,
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
+        let sent = match &delivery.earlier {
+            Some(earlier) if !delivery.notice.kind.is_first() => self.change(&delivery.notice, earlier).await,
+            _ => self.post(&delivery.notice).await,
         };
         match sent {
-            Ok(reference) => Delivery::Delivered { reference },
+            Ok(reference) => AttemptOutcome::Delivered { reference },
             Err(trouble) => trouble.into(),
         }
     }
 
-    async fn post(&self, notice: &Notice) -> Result<String, Trouble> {
+    async fn post(&self, notice: &Notice) -> Result<String, DiscordFailure> {
         let (place, is_thread) = self.place(notice).await?;
-        let mut body = dress::message(&self.card(notice).await);
+        let mut body = render::message(&self.card(notice).await);
         set_nonce(&mut body, &notice.id);
         let path = format!("/channels/{place}/messages");
         match self.rest.call(Method::POST, &path, &path, &body).await {
@@ -79,7 +79,7 @@ impl Discord {
             }
             Err(trouble) if is_thread && GONE.contains(&trouble.code()) => {
                 self.remember_thread(&notice.session, None).await;
-                Err(Trouble::Later {
+                Err(DiscordFailure::Later {
                     after: Some(std::time::Duration::ZERO),
                     why: "the session's thread is gone".to_owned(),
                 })
@@ -89,9 +89,9 @@ impl Discord {
     }
 
     /// Changes the message that told how it began. One that somebody has deleted needs no change.
-    async fn change(&self, notice: &Notice, earlier: &str) -> Result<String, Trouble> {
+    async fn change(&self, notice: &Notice, earlier: &str) -> Result<String, DiscordFailure> {
         let Some((place, message)) = earlier.split_once('/') else { return self.post(notice).await };
-        let body = dress::message(&self.card(notice).await);
+        let body = render::message(&self.card(notice).await);
         let (path, bucket) =
             (format!("/channels/{place}/messages/{message}"), format!("/channels/{place}/messages/"));
         match self.rest.call(Method::PATCH, &path, &bucket, &body).await {
@@ -110,7 +110,7 @@ impl Discord {
     }
 
     /// Where a notice goes: the thread of its session, which is begun when there is none; and whether it is one.
-    async fn place(&self, notice: &Notice) -> Result<(String, bool), Trouble> {
+    async fn place(&self, notice: &Notice) -> Result<(String, bool), DiscordFailure> {
         if notice.session.is_empty() {
             return Ok((self.config.alerts.clone(), false));
         }
@@ -123,13 +123,13 @@ impl Discord {
         Ok((thread, true))
     }
 
-    async fn begin_thread(&self, notice: &Notice) -> Result<String, Trouble> {
+    async fn begin_thread(&self, notice: &Notice) -> Result<String, DiscordFailure> {
         let place = if notice.project.is_empty() {
             String::new()
         } else {
             format!(" ({} on {})", notice.project, notice.node)
         };
-        let mut body = dress::plain(&format!("Session `{}`{place}", notice.session));
+        let mut body = render::plain(&format!("Session `{}`{place}", notice.session));
         set_nonce(&mut body, &format!("thread {} {}", self.hub.view().stored.store_id, notice.session));
         let path = format!("/channels/{}/messages", self.config.alerts);
         let message = text(&self.rest.call(Method::POST, &path, &path, &body).await?["id"]);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::notice::Delivery;
+use crate::hub::notice::AttemptOutcome;
 use crate::outbound::http;
 use hal_base::secret::Secret;
 
@@ -31,7 +31,7 @@ const QUOTED: usize = 200;
 
 /// Why a call came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum DiscordFailure {
     /// It may go well later.
     Later {
         /// No earlier than after this.
@@ -48,7 +48,7 @@ pub enum Trouble {
     },
 }
 
-impl Trouble {
+impl DiscordFailure {
     /// Discord's number for the reason.
     pub fn code(&self) -> u64 {
         match self {
@@ -58,11 +58,11 @@ impl Trouble {
     }
 }
 
-impl From<Trouble> for Delivery {
-    fn from(trouble: Trouble) -> Self {
+impl From<DiscordFailure> for AttemptOutcome {
+    fn from(trouble: DiscordFailure) -> Self {
         match trouble {
-            Trouble::Later { after, why } => Self::Later { after, why },
-            Trouble::Refused { why, .. } => Self::Refused { why },
+            DiscordFailure::Later { after, why } => Self::Later { after, why },
+            DiscordFailure::Refused { why, .. } => Self::Refused { why },
         }
     }
 }
@@ -70,7 +70,7 @@ impl From<Trouble> for Delivery {
 /// Discord's word for what went wrong.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Said {
+struct ErrorBody {
     code: u64,
     message: String,
     global: bool,
@@ -101,7 +101,7 @@ impl Rest {
         path: &str,
         bucket: &str,
         body: &Value,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, DiscordFailure> {
         self.wait_for(bucket).await?;
         let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
         let request =
@@ -110,14 +110,20 @@ impl Rest {
     }
 
     /// Answers an interaction: its own token is all it takes, and no limit of the bot's counts.
-    pub async fn answer(&self, method: Method, path: &str, body: &Value) -> Result<Value, Trouble> {
+    pub async fn answer(&self, method: Method, path: &str, body: &Value) -> Result<Value, DiscordFailure> {
         let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
         self.exchange(self.http.request(method, url).json(body), path).await
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder, bucket: &str) -> Result<Value, Trouble> {
-        let later =
-            |error: reqwest::Error| Trouble::Later { after: None, why: http::short(&error.without_url()) };
+    async fn exchange(
+        &self,
+        request: reqwest::RequestBuilder,
+        bucket: &str,
+    ) -> Result<Value, DiscordFailure> {
+        let later = |error: reqwest::Error| DiscordFailure::Later {
+            after: None,
+            why: http::short(&error.without_url()),
+        };
         let response = request.send().await.map_err(later)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.map_err(later)?;
@@ -129,22 +135,22 @@ impl Rest {
         if status.is_success() {
             return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
         }
-        let said: Said = serde_json::from_str(&text).unwrap_or_default();
+        let said: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
         let words = if said.message.is_empty() { text } else { said.message };
         let quoted: String = words.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
         let why = format!("Discord answered {status}: {quoted} (code {})", said.code);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let after = seconds(said.retry_after).or_else(|| http::retry_after(&headers)).unwrap_or(UNSAID);
             self.close(if said.global { "" } else { bucket }, after);
-            return Err(Trouble::Later { after: Some(after), why });
+            return Err(DiscordFailure::Later { after: Some(after), why });
         }
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-            return Err(Trouble::Later { after: http::retry_after(&headers), why });
+            return Err(DiscordFailure::Later { after: http::retry_after(&headers), why });
         }
-        Err(Trouble::Refused { code: said.code, why })
+        Err(DiscordFailure::Refused { code: said.code, why })
     }
 
-    async fn wait_for(&self, bucket: &str) -> Result<(), Trouble> {
+    async fn wait_for(&self, bucket: &str) -> Result<(), DiscordFailure> {
         let until = {
             let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
             ["", bucket].iter().filter_map(|one| closed.get(*one)).max().copied()
@@ -153,7 +159,7 @@ impl Rest {
         let wait = until.saturating_duration_since(Instant::now());
         if wait > LONGEST_WAIT {
             let why = format!("Discord's limit holds for {} s more", wait.as_secs());
-            return Err(Trouble::Later { after: Some(wait), why });
+            return Err(DiscordFailure::Later { after: Some(wait), why });
         }
         sleep_until(until).await;
         Ok(())

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::Discord;
-use super::rest::Trouble;
+use super::rest::DiscordFailure;
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 
@@ -90,7 +90,7 @@ pub enum End {
 
 /// What is to be done after something was heard, or when it is time for a heartbeat.
 #[derive(Debug)]
-enum Step {
+enum SocketStep {
     /// Nothing.
     Wait,
     /// Say this.
@@ -132,41 +132,41 @@ impl Course {
         (self.session, self.seq) = (None, None);
     }
 
-    fn hear(&mut self, text: &str, token: &str) -> Step {
-        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else { return Step::Wait };
+    fn hear(&mut self, text: &str, token: &str) -> SocketStep {
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else { return SocketStep::Wait };
         self.seq = frame.s.or(self.seq);
         match frame.op {
             op::HELLO => match frame.data::<Hello>().filter(|hello| hello.heartbeat_interval > 0) {
                 Some(hello) => {
-                    Step::Begin(self.greeting(token), Duration::from_millis(hello.heartbeat_interval))
+                    SocketStep::Begin(self.greeting(token), Duration::from_millis(hello.heartbeat_interval))
                 }
-                None => Step::End(End::Again("its first word cannot be read".to_owned())),
+                None => SocketStep::End(End::Again("its first word cannot be read".to_owned())),
             },
-            op::HEARTBEAT => Step::Say(self.heartbeat()),
+            op::HEARTBEAT => SocketStep::Say(self.heartbeat()),
             op::HEARTBEAT_ACK => {
                 (self.is_unanswered, self.is_steady) = (false, true);
-                Step::Wait
+                SocketStep::Wait
             }
-            op::RECONNECT => Step::End(End::Again("it asks for another connection".to_owned())),
+            op::RECONNECT => SocketStep::End(End::Again("it asks for another connection".to_owned())),
             op::INVALID_SESSION => {
                 if frame.data::<bool>() != Some(true) {
                     self.forget();
                 }
-                Step::End(End::Again("the session is not valid".to_owned()))
+                SocketStep::End(End::Again("the session is not valid".to_owned()))
             }
             op::DISPATCH => self.event(&frame),
-            _ => Step::Wait,
+            _ => SocketStep::Wait,
         }
     }
 
-    fn event(&mut self, frame: &Frame<'_>) -> Step {
-        let (Some(kind), Some(data)) = (&frame.t, frame.d) else { return Step::Wait };
+    fn event(&mut self, frame: &Frame<'_>) -> SocketStep {
+        let (Some(kind), Some(data)) = (&frame.t, frame.d) else { return SocketStep::Wait };
         if kind == "READY"
             && let Some(ready) = frame.data::<Ready>()
         {
             self.session = Some(Session { id: ready.session_id, url: ready.resume_gateway_url });
         }
-        Step::Heard(kind.clone(), data.to_owned())
+        SocketStep::Heard(kind.clone(), data.to_owned())
     }
 
     /// The first word: who this is, or which session goes on.
@@ -188,12 +188,12 @@ impl Course {
     }
 
     /// It is time for a heartbeat. When the one before was not answered nobody is there any more.
-    fn beat(&mut self) -> Step {
+    fn beat(&mut self) -> SocketStep {
         if self.is_unanswered {
-            return Step::End(End::Again("it is silent".to_owned()));
+            return SocketStep::End(End::Again("it is silent".to_owned()));
         }
         self.is_unanswered = true;
-        Step::Say(self.heartbeat())
+        SocketStep::Say(self.heartbeat())
     }
 
     fn closed(&mut self, code: u16, reason: &str) -> End {
@@ -217,8 +217,8 @@ impl Discord {
         course.new_socket();
         let mut socket = match self.open(course).await {
             Ok(socket) => socket,
-            Err(Trouble::Refused { why, .. }) => return End::ForGood(why),
-            Err(Trouble::Later { why, .. }) => return End::Again(why),
+            Err(DiscordFailure::Refused { why, .. }) => return End::ForGood(why),
+            Err(DiscordFailure::Later { why, .. }) => return End::Again(why),
         };
         // Until it has said hello, the next heartbeat is the end of patience.
         let (mut every, mut next) = (None, Instant::now() + OPENING);
@@ -231,14 +231,14 @@ impl Discord {
                             Some(frame) => (frame.code.into(), frame.reason.as_str()),
                             None => (UNSAID, ""),
                         };
-                        Step::End(course.closed(code, reason))
+                        SocketStep::End(course.closed(code, reason))
                     }
-                    Some(Ok(_)) => Step::Wait,
-                    Some(Err(error)) => Step::End(End::Again(chain(&error))),
-                    None => Step::End(End::Again("it was cut off".to_owned())),
+                    Some(Ok(_)) => SocketStep::Wait,
+                    Some(Err(error)) => SocketStep::End(End::Again(chain(&error))),
+                    None => SocketStep::End(End::Again("it was cut off".to_owned())),
                 },
                 () = sleep_until(next) => match every {
-                    None => Step::End(End::Again("it says nothing".to_owned())),
+                    None => SocketStep::End(End::Again("it says nothing".to_owned())),
                     Some(every) => {
                         next = Instant::now() + every;
                         course.beat()
@@ -249,14 +249,14 @@ impl Discord {
                 backoff.reset();
             }
             let frame = match step {
-                Step::Wait => continue,
-                Step::Heard(kind, data) => {
+                SocketStep::Wait => continue,
+                SocketStep::Heard(kind, data) => {
                     pass_on(&kind, &data);
                     continue;
                 }
-                Step::End(end) => return end,
-                Step::Say(frame) => frame,
-                Step::Begin(frame, interval) => {
+                SocketStep::End(end) => return end,
+                SocketStep::Say(frame) => frame,
+                SocketStep::Begin(frame, interval) => {
                     every = Some(interval);
                     // The first one at a time of its own, so that not all bots of a restart beat at once.
                     next = Instant::now() + Backoff::new(interval / 2, interval).next_delay();
@@ -270,8 +270,8 @@ impl Discord {
     }
 
     /// A socket where the session goes on, or where Discord says that a new one begins.
-    async fn open(&self, course: &Course) -> Result<Socket, Trouble> {
-        let later = |why: String| Trouble::Later { after: None, why };
+    async fn open(&self, course: &Course) -> Result<Socket, DiscordFailure> {
+        let later = |why: String| DiscordFailure::Later { after: None, why };
         let place = match &course.session {
             Some(session) => session.url.clone(),
             None => {
@@ -296,9 +296,9 @@ mod tests {
     const READY: &str =
         r#"{"op":0,"s":1,"t":"READY","d":{"session_id":"s1","resume_gateway_url":"wss://again.example"}}"#;
 
-    fn said(step: &Step) -> Value {
+    fn said(step: &SocketStep) -> Value {
         match step {
-            Step::Say(frame) | Step::Begin(frame, _) => frame.clone(),
+            SocketStep::Say(frame) | SocketStep::Begin(frame, _) => frame.clone(),
             other => panic!("nothing is said: {other:?}"),
         }
     }
@@ -307,7 +307,7 @@ mod tests {
         course.new_socket();
         let hello = r#"{"op":10,"s":null,"t":null,"d":{"heartbeat_interval":41250}}"#;
         let step = course.hear(hello, "t");
-        assert!(matches!(step, Step::Begin(_, every) if every == Duration::from_millis(41_250)));
+        assert!(matches!(step, SocketStep::Begin(_, every) if every == Duration::from_millis(41_250)));
         said(&step)
     }
 
@@ -316,14 +316,16 @@ mod tests {
         let mut course = Course::default();
         let first = greeting(&mut course);
         assert_eq!((&first["op"], &first["d"]["intents"]), (&json!(2), &json!(1)));
-        assert!(matches!(course.hear(READY, "t"), Step::Heard(kind, _) if kind == "READY"));
+        assert!(matches!(course.hear(READY, "t"), SocketStep::Heard(kind, _) if kind == "READY"));
         let event = r#"{"op":0,"s":7,"t":"INTERACTION_CREATE","d":{"id":"1"}}"#;
-        assert!(matches!(course.hear(event, "t"), Step::Heard(_, data) if data.get() == r#"{"id":"1"}"#));
+        assert!(
+            matches!(course.hear(event, "t"), SocketStep::Heard(_, data) if data.get() == r#"{"id":"1"}"#)
+        );
         assert_eq!(said(&course.beat()), json!({"op": 1, "d": 7}));
         assert_eq!(course.closed(1006, ""), End::Again("1006 ".into()));
         let again = greeting(&mut course);
         assert_eq!(again, json!({"op": 6, "d": {"token": "t", "session_id": "s1", "seq": 7}}));
-        assert!(matches!(course.hear(r#"{"op":7,"d":null}"#, "t"), Step::End(End::Again(_))));
+        assert!(matches!(course.hear(r#"{"op":7,"d":null}"#, "t"), SocketStep::End(End::Again(_))));
         assert_eq!(greeting(&mut course)["op"], 6);
     }
 
@@ -338,7 +340,7 @@ mod tests {
         for (text, op) in [(r#"{"op":9,"d":true}"#, 6), (r#"{"op":9,"d":false}"#, 2), (r#"{"op":9}"#, 2)] {
             let mut course = Course::default();
             course.hear(READY, "t");
-            assert!(matches!(course.hear(text, "t"), Step::End(End::Again(_))));
+            assert!(matches!(course.hear(text, "t"), SocketStep::End(End::Again(_))));
             assert_eq!(greeting(&mut course)["op"], op, "{text}");
         }
         let shut = Course::default().closed(4004, "Authentication failed.");
@@ -350,13 +352,16 @@ mod tests {
         let mut course = Course::default();
         greeting(&mut course);
         assert_eq!(said(&course.beat()), json!({"op": 1, "d": null}));
-        assert!(matches!(course.hear(r#"{"op":11}"#, "t"), Step::Wait));
+        assert!(matches!(course.hear(r#"{"op":11}"#, "t"), SocketStep::Wait));
         said(&course.beat());
-        assert!(matches!(course.beat(), Step::End(End::Again(_))));
-        assert!(matches!(course.hear(r#"{"op":1,"d":null}"#, "t"), Step::Say(_)), "Discord may ask for one");
+        assert!(matches!(course.beat(), SocketStep::End(End::Again(_))));
+        assert!(
+            matches!(course.hear(r#"{"op":1,"d":null}"#, "t"), SocketStep::Say(_)),
+            "Discord may ask for one"
+        );
         for odd in ["", "[]", r#"{"op":0}"#, r#"{"op":99}"#, r#"{"op":0,"t":"X"}"#] {
-            assert!(matches!(course.hear(odd, "t"), Step::Wait), "{odd}");
+            assert!(matches!(course.hear(odd, "t"), SocketStep::Wait), "{odd}");
         }
-        assert!(matches!(course.hear(r#"{"op":10,"d":{"heartbeat_interval":0}}"#, "t"), Step::End(_)));
+        assert!(matches!(course.hear(r#"{"op":10,"d":{"heartbeat_interval":0}}"#, "t"), SocketStep::End(_)));
     }
 }

@@ -4,7 +4,7 @@
 //! The client is our own, on `reqwest` and `tokio-tungstenite`, which are here anyway. The crate for it brings 3 MB and a
 //! second HTTP stack, refuses what it cannot parse, and acknowledges only after the work is done.
 
-mod dress;
+mod render;
 mod socket;
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::{chat, http};
 use crate::config::channels;
 use crate::hub::Hub;
 use crate::hub::input::Input;
-use crate::hub::notice::{Delivery, Parcel};
+use crate::hub::notice::{AttemptOutcome, Delivery};
 use hal_base::secret::Secret;
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_store::kept::THREAD;
@@ -35,18 +35,18 @@ const GONE: [&str; 3] = ["message_not_found", "thread_not_found", "cant_update_m
 
 /// Why a call came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
+enum SlackFailure {
     /// It may go well later.
     Later { after: Option<Duration>, why: String },
     /// It will not go well: Slack's word for it.
     Refused(String),
 }
 
-impl From<Trouble> for Delivery {
-    fn from(trouble: Trouble) -> Self {
+impl From<SlackFailure> for AttemptOutcome {
+    fn from(trouble: SlackFailure) -> Self {
         match trouble {
-            Trouble::Later { after, why } => Self::Later { after, why },
-            Trouble::Refused(word) => Self::Refused { why: format!("Slack answered {word}") },
+            SlackFailure::Later { after, why } => Self::Later { after, why },
+            SlackFailure::Refused(word) => Self::Refused { why: format!("Slack answered {word}") },
         }
     }
 }
@@ -70,20 +70,20 @@ impl Slack {
     }
 
     /// Tries to deliver a notice, once.
-    pub async fn deliver(&self, parcel: &Parcel) -> Delivery {
-        let sent = match &parcel.earlier {
-            Some(earlier) if !parcel.notice.kind.is_first() => self.change(&parcel.notice, earlier).await,
-            _ => self.post(&parcel.notice).await,
+    pub async fn deliver(&self, delivery: &Delivery) -> AttemptOutcome {
+        let sent = match &delivery.earlier {
+            Some(earlier) if !delivery.notice.kind.is_first() => self.change(&delivery.notice, earlier).await,
+            _ => self.post(&delivery.notice).await,
         };
         match sent {
-            Ok(reference) => Delivery::Delivered { reference },
+            Ok(reference) => AttemptOutcome::Delivered { reference },
             Err(trouble) => trouble.into(),
         }
     }
 
-    async fn post(&self, notice: &Notice) -> Result<String, Trouble> {
+    async fn post(&self, notice: &Notice) -> Result<String, SlackFailure> {
         let thread = self.thread(notice).await?;
-        let mut body = dress::message(&self.card(notice).await);
+        let mut body = render::message(&self.card(notice).await);
         if let Some(thread) = &thread {
             body["thread_ts"] = json!(thread);
             // Whoever does not follow the thread sees what begins in the channel as well.
@@ -96,9 +96,9 @@ impl Slack {
                 }
                 Ok(format!("{channel}/{ts}"))
             }
-            Err(Trouble::Refused(word)) if thread.is_some() && GONE.contains(&word.as_str()) => {
+            Err(SlackFailure::Refused(word)) if thread.is_some() && GONE.contains(&word.as_str()) => {
                 self.remember_thread(&notice.session, None).await;
-                Err(Trouble::Later {
+                Err(SlackFailure::Later {
                     after: Some(Duration::ZERO),
                     why: "the session's thread is gone".to_owned(),
                 })
@@ -108,18 +108,18 @@ impl Slack {
     }
 
     /// Changes the message that told how it began. One that somebody has deleted needs no change.
-    async fn change(&self, notice: &Notice, earlier: &str) -> Result<String, Trouble> {
+    async fn change(&self, notice: &Notice, earlier: &str) -> Result<String, SlackFailure> {
         let Some((channel, ts)) = earlier.split_once('/') else { return self.post(notice).await };
         let card = self.card(notice).await;
         match self.update(channel, ts, &card).await {
-            Err(Trouble::Refused(word)) if GONE.contains(&word.as_str()) => Ok(earlier.to_owned()),
+            Err(SlackFailure::Refused(word)) if GONE.contains(&word.as_str()) => Ok(earlier.to_owned()),
             Err(trouble) => Err(trouble),
             Ok(()) => Ok(earlier.to_owned()),
         }
     }
 
-    async fn update(&self, channel: &str, ts: &str, card: &chat::Card) -> Result<(), Trouble> {
-        let mut body = dress::message(card);
+    async fn update(&self, channel: &str, ts: &str, card: &chat::Card) -> Result<(), SlackFailure> {
+        let mut body = render::message(card);
         (body["channel"], body["ts"]) = (json!(channel), json!(ts));
         self.call("chat.update", &self.config.token, &body).await.map(drop)
     }
@@ -133,7 +133,7 @@ impl Slack {
     }
 
     /// The thread of a session: its first message, which is sent when there is none.
-    async fn thread(&self, notice: &Notice) -> Result<Option<String>, Trouble> {
+    async fn thread(&self, notice: &Notice) -> Result<Option<String>, SlackFailure> {
         if notice.session.is_empty() {
             return Ok(None);
         }
@@ -145,7 +145,7 @@ impl Slack {
             "" => String::new(),
             project => format!(" ({project} on {})", notice.node),
         };
-        let text = dress::escaped(&format!("Session {}{place}", notice.session));
+        let text = render::escaped(&format!("Session {}{place}", notice.session));
         let (_, ts) = self.say(json!({ "text": text })).await?;
         self.remember_thread(&notice.session, Some(ts.clone())).await;
         Ok(Some(ts))
@@ -160,7 +160,7 @@ impl Slack {
     }
 
     /// Says something in the channel, no faster than Slack takes it; gives the channel and the message's name.
-    async fn say(&self, mut body: Value) -> Result<(String, String), Trouble> {
+    async fn say(&self, mut body: Value) -> Result<(String, String), SlackFailure> {
         body["channel"] = json!(self.config.alerts);
         {
             let mut next = self.next_post.lock().await;
@@ -174,24 +174,26 @@ impl Slack {
         Ok((text("channel"), text("ts")))
     }
 
-    async fn call(&self, method: &str, token: &Secret, body: &Value) -> Result<Value, Trouble> {
+    async fn call(&self, method: &str, token: &Secret, body: &Value) -> Result<Value, SlackFailure> {
         let url = format!("{}/{method}", self.config.url.as_str().trim_end_matches('/'));
-        let later =
-            |error: reqwest::Error| Trouble::Later { after: None, why: http::short(&error.without_url()) };
+        let later = |error: reqwest::Error| SlackFailure::Later {
+            after: None,
+            why: http::short(&error.without_url()),
+        };
         let sent = self.http.post(url).bearer_auth(token.reveal()).json(body).send().await;
         let response = sent.map_err(later)?;
         let (status, after) = (response.status(), http::retry_after(response.headers()));
         let text = response.text().await.map_err(later)?;
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            return Err(Trouble::Later { after, why: format!("Slack answered {status}") });
+            return Err(SlackFailure::Later { after, why: format!("Slack answered {status}") });
         }
         let said: Value = serde_json::from_str(&text).unwrap_or_default();
         match said["error"].as_str() {
             None if said["ok"] == true => Ok(said),
             Some(word) if MAY_PASS.contains(&word) => {
-                Err(Trouble::Later { after, why: format!("Slack answered {word}") })
+                Err(SlackFailure::Later { after, why: format!("Slack answered {word}") })
             }
-            word => Err(Trouble::Refused(word.map_or_else(|| status.to_string(), str::to_owned))),
+            word => Err(SlackFailure::Refused(word.map_or_else(|| status.to_string(), str::to_owned))),
         }
     }
 }

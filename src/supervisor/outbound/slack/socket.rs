@@ -16,10 +16,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-use super::{Slack, Trouble, dress};
-use crate::config::channels::Power;
+use super::{Slack, SlackFailure, render};
+use crate::config::channels::ChatRole;
 use crate::hub::input::{Alert, Severity};
-use crate::outbound::chat::{self, Person, Said, WORDS, Wish, carry_out};
+use crate::outbound::chat::{self, ChatCommand, ChatReply, Person, WORDS, carry_out};
 use hal_base::backoff::Backoff;
 use hal_base::secret::Secret;
 use hal_base::task::Tasks;
@@ -73,14 +73,14 @@ enum End {
 }
 
 /// Something typed or pressed.
-struct Asked {
+struct Interaction {
     user: String,
     name: String,
     channel: String,
     /// The message whose button was pressed.
     message: Option<String>,
     response_url: String,
-    wish: Result<Wish, String>,
+    command: Result<ChatCommand, String>,
 }
 
 impl Slack {
@@ -96,7 +96,9 @@ impl Slack {
                         backoff.reset();
                         self.hear_all(socket, &tasks, &room, &mut known).await
                     }
-                    Err(Trouble::Refused(word)) if FOR_GOOD.contains(&word.as_str()) => End::ForGood(word),
+                    Err(SlackFailure::Refused(word)) if FOR_GOOD.contains(&word.as_str()) => {
+                        End::ForGood(word)
+                    }
                     Err(trouble) => {
                         tracing::warn!(channel = self.name, "no socket to Slack: {trouble:?}");
                         End::Again
@@ -120,8 +122,8 @@ impl Slack {
         self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
     }
 
-    async fn open(&self, token: &Secret) -> Result<Socket, Trouble> {
-        let later = |why: String| Trouble::Later { after: None, why };
+    async fn open(&self, token: &Secret) -> Result<Socket, SlackFailure> {
+        let later = |why: String| SlackFailure::Later { after: None, why };
         let opened = self.call("apps.connections.open", token, &json!({})).await?;
         let url = opened["url"].as_str().unwrap_or_default();
         match timeout(OPENING, connect_async(url)).await {
@@ -175,20 +177,20 @@ impl Slack {
         }
     }
 
-    async fn interact(&self, asked: Asked) {
+    async fn interact(&self, asked: Interaction) {
         let person = Person {
             name: format!("slack:{}", asked.name),
             address: format!("user {}", asked.user),
             over: "slack",
             power: self.config.rights.of(&asked.user, std::iter::empty()),
         };
-        let (said, approval, is_look) = match &asked.wish {
-            Ok(wish) => {
-                let approval = wish.approval().map(str::to_owned);
-                let said = carry_out(&self.hub, &person, wish.clone()).await;
-                (said, approval, wish.needs() == Power::View)
+        let (said, approval, is_look) = match &asked.command {
+            Ok(command) => {
+                let approval = command.approval().map(str::to_owned);
+                let said = carry_out(&self.hub, &person, command.clone()).await;
+                (said, approval, command.needs() == ChatRole::View)
             }
-            Err(why) => (Said { text: why.clone(), went_well: false }, None, false),
+            Err(why) => (ChatReply { text: why.clone(), went_well: false }, None, false),
         };
         if let (Some(ts), Some(id)) = (&asked.message, &approval)
             && let Ok(approval) = chat::approval(&self.hub, id).await
@@ -205,9 +207,9 @@ impl Slack {
     }
 
     /// Says what came of it: where it was asked, by the way that Slack gave; else by a message for their eyes.
-    async fn answer(&self, asked: &Asked, said: &Said, is_look: bool) {
+    async fn answer(&self, asked: &Interaction, said: &ChatReply, is_look: bool) {
         let text =
-            if is_look && said.went_well { dress::lines(&said.text) } else { dress::plain(&said.text) };
+            if is_look && said.went_well { render::lines(&said.text) } else { render::plain(&said.text) };
         if let Some(url) = self.trusted(&asked.response_url) {
             let body = json!({"response_type": "ephemeral", "replace_original": false, "text": text});
             let sent = self.http.post(url).json(&body).send().await;
@@ -233,29 +235,29 @@ impl Slack {
     }
 }
 
-fn read(heard: &Envelope) -> Option<Asked> {
+fn read(heard: &Envelope) -> Option<Interaction> {
     let payload = &heard.payload;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     match heard.kind.as_str() {
-        "slash_commands" => Some(Asked {
+        "slash_commands" => Some(Interaction {
             user: text(&payload["user_id"]),
             name: text(&payload["user_name"]),
             channel: text(&payload["channel_id"]),
             message: None,
             response_url: text(&payload["response_url"]),
-            wish: typed(&text(&payload["text"])),
+            command: typed(&text(&payload["text"])),
         }),
         "interactive" if payload["type"] == "block_actions" => {
             let user = &payload["user"];
             let name = if user["username"].is_string() { &user["username"] } else { &user["name"] };
-            let wish = Wish::of_button(&text(&payload["actions"][0]["action_id"]));
-            Some(Asked {
+            let command = ChatCommand::of_button(&text(&payload["actions"][0]["action_id"]));
+            Some(Interaction {
                 user: text(&user["id"]),
                 name: text(name),
                 channel: text(&payload["channel"]["id"]),
                 message: payload["container"]["message_ts"].as_str().map(str::to_owned),
                 response_url: text(&payload["response_url"]),
-                wish: wish.ok_or_else(|| {
+                command: command.ok_or_else(|| {
                     "This button is not known; is the message from another version?".to_owned()
                 }),
             })
@@ -265,7 +267,7 @@ fn read(heard: &Envelope) -> Option<Asked> {
 }
 
 /// Reads what stands behind `/hal`: a word and its parameters; the last one takes all that is left.
-fn typed(text: &str) -> Result<Wish, String> {
+fn typed(text: &str) -> Result<ChatCommand, String> {
     let (word, mut rest) = split(text);
     let word = if word.is_empty() { "status" } else { word };
     let found = WORDS.iter().find(|(name, ..)| *name == word);
@@ -278,7 +280,7 @@ fn typed(text: &str) -> Result<Wish, String> {
         rest = left;
     }
     let value = |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-    Wish::read(word, value)
+    ChatCommand::read(word, value)
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -292,13 +294,14 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_read_by_place() {
-        assert_eq!(typed(""), Ok(Wish::Status));
+        assert_eq!(typed(""), Ok(ChatCommand::Status));
         assert_eq!(
             typed("inject ses_1  say it again "),
-            Ok(Wish::Say("ses_1".into(), "say it again".into()))
+            Ok(ChatCommand::Say("ses_1".into(), "say it again".into()))
         );
-        assert_eq!(typed("resume ses_1"), Ok(Wish::Say("ses_1".into(), "continue".into())));
-        let start = Wish::Start { project: "shop".into(), prompt: "make it so".into(), node: String::new() };
+        assert_eq!(typed("resume ses_1"), Ok(ChatCommand::Say("ses_1".into(), "continue".into())));
+        let start =
+            ChatCommand::Start { project: "shop".into(), prompt: "make it so".into(), node: String::new() };
         assert_eq!(typed("start shop make it so"), Ok(start));
         assert_eq!(typed("kill"), Err("`kill` needs session: kill SESSION".into()));
         assert!(typed("dance").unwrap_err().contains("there is status, sessions"));

@@ -139,7 +139,7 @@ impl Day {
         let (reply, mut answer) = oneshot::channel();
         let request =
             CommandRequest { verb: verb.into(), session_id: id_of(no), ..CommandRequest::default() };
-        let asked = Asked::new(request, person("anna"), reply);
+        let asked = SubmittedCommand::new(request, person("anna"), reply);
         self.stage.play(vec![Input::Command(Box::new(asked))]);
         answer.try_recv().unwrap().unwrap();
     }

@@ -47,7 +47,7 @@ impl Stage {
             args: args.as_object().unwrap().clone(),
             ..CommandRequest::default()
         };
-        self.play(vec![Input::Command(Box::new(Asked::new(request, person("ada"), reply)))]);
+        self.play(vec![Input::Command(Box::new(SubmittedCommand::new(request, person("ada"), reply)))]);
         answer.try_recv().unwrap().unwrap()
     }
 

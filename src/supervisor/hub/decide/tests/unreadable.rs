@@ -1,7 +1,7 @@
 //! Rows of kept state that cannot be read: nothing opens, nothing vanishes, and a person gets out.
 
 use super::*;
-use crate::hub::money::Key;
+use crate::hub::budget_status::BudgetKey;
 use hal_rules::lease::Loan;
 use hal_store::kept::{BUDGET, Kept, LEASE, MEMORY, SPENT};
 use hal_store::state::StateRecord;
@@ -38,7 +38,7 @@ fn ask_once(stage: &mut Stage, verb: &str, args: Value) -> Result<Command, NotAc
         args,
         ..CommandRequest::default()
     };
-    let asked = Asked::new(request, person("ada"), reply);
+    let asked = SubmittedCommand::new(request, person("ada"), reply);
     stage.play(vec![Input::Command(Box::new(asked))]);
     answer.try_recv().unwrap()
 }
@@ -63,7 +63,7 @@ fn a_row_of_any_kind_that_cannot_be_read_stays_and_is_an_alert_that_names_it() {
             let edit = Edit {
                 kind: RowKind::State,
                 key: name.into(),
-                deed: EditAction::Set(vec![("data".into(), data.to_owned().into())]),
+                action: EditAction::Set(vec![("data".into(), data.to_owned().into())]),
             };
             let edits = Edits { list: vec![edit], done: 1 };
             stage.play(vec![Input::Edits { edits, reply: oneshot::channel().0 }]);
@@ -116,7 +116,7 @@ fn what_is_spent_of_a_budget_is_all_of_it_when_it_cannot_be_read() {
     let stage = started_with(&[("budget/night", night), ("budget-spent/night", r#"{"period":""}"#)]);
     let budget = stage.view.find_budget("night").unwrap();
     assert!(stage.view.is_unreadable(SPENT, "night"));
-    let key = Key::of(&budget, None).unwrap_or_else(|| Key::named("night".into()));
+    let key = BudgetKey::of(&budget, None).unwrap_or_else(|| BudgetKey::named("night".into()));
     assert_eq!(stage.view.counter(&budget, &key, Time(1)).left(&budget), 0);
 }
 

@@ -1,4 +1,4 @@
-//! What keeps systemd's watchdog quiet: it is told that the supervisor lives only after the hub has gone once round its
+//! Watchdog: tells systemd that the supervisor lives, but only after the hub has gone once round its
 //! loop, commit included, and every listener has taken a connection and answered on it.
 
 use std::io::ErrorKind;
@@ -20,7 +20,7 @@ use hal_protocol::command::CommandId;
 const KNOCK: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// Tells systemd, if it wants to know, for as long as the supervisor runs.
-pub async fn keep_telling(shared: Shared, listeners: Vec<SocketAddr>) {
+pub async fn keep_alive(shared: Shared, listeners: Vec<SocketAddr>) {
     let Some(every) = notify::watchdog() else { return };
     let mut beats = interval(every);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! How budgets stand, as anybody may look at it: what is spent, lent and free, and the most that can still be spent.
+//! Budget status, for anybody to look at: what is spent, lent and free, and the most that can still be spent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ const MAX_DEPTH: usize = 16;
 
 /// What is counted by itself: a budget, or a budget and a session. Written `NAME` or `NAME/SESSION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(String);
+pub struct BudgetKey(String);
 
-impl Key {
+impl BudgetKey {
     /// The one that a session counts for; `None` when the budget is for each and the session is not known yet.
     pub fn of(budget: &Budget, root: Option<&SessionId>) -> Option<Self> {
         match budget.scope {
@@ -78,7 +78,7 @@ impl View {
     }
 
     /// What is spent in the period of this moment.
-    pub fn counter(&self, budget: &Budget, key: &Key, at: Time) -> Counter {
+    pub fn counter(&self, budget: &Budget, key: &BudgetKey, at: Time) -> Counter {
         if self.is_unreadable(SPENT, key.as_str()) {
             let period = period_of(budget.period, at);
             return Counter { period, spent: budget.limit_micros, ..Counter::default() };
@@ -95,10 +95,10 @@ impl View {
     }
 
     /// What counts as spent for a key though nobody has accounted for it.
-    pub fn outstanding(&self, budget: &Budget, key: &Key) -> u64 {
+    pub fn outstanding(&self, budget: &Budget, key: &BudgetKey) -> u64 {
         let counts = |loan: &&Arc<Loan>| {
             covers(budget, loan.node.as_str(), loan.project.as_str())
-                && Key::of(budget, loan.session.as_ref()).as_ref() == Some(key)
+                && BudgetKey::of(budget, loan.session.as_ref()).as_ref() == Some(key)
         };
         self.stored.loans.values().filter(counts).map(|loan| loan.outstanding()).fold(0, u64::saturating_add)
     }
@@ -109,7 +109,7 @@ impl View {
         // How much of it is lent by a lease that cannot be read is not known: all of it may be.
         let is_known = self.unreadable_of(LEASE).all(|id| id == loan.id);
         let room = |budget: &Budget| {
-            let (unspent, outstanding) = match Key::of(budget, loan.session.as_ref()) {
+            let (unspent, outstanding) = match BudgetKey::of(budget, loan.session.as_ref()) {
                 Some(key) => (self.counter(budget, &key, at).left(budget), self.outstanding(budget, &key)),
                 None => (budget.limit_micros, 0),
             };
@@ -132,21 +132,21 @@ impl View {
                 let each: Vec<_> = keys.iter().map(|key| self.show_budget(budget, Some(key), at)).collect();
                 if each.is_empty() { vec![self.show_budget(budget, None, at)] } else { each }
             }
-            _ => vec![self.show_budget(budget, Key::of(budget, None).as_ref(), at)],
+            _ => vec![self.show_budget(budget, BudgetKey::of(budget, None).as_ref(), at)],
         };
         self.budgets.iter().flat_map(show).collect()
     }
 
-    fn counted_keys(&self, budget: &Budget) -> Vec<Key> {
-        let counted = self.keys_of(SPENT).map(|key| Key::named(key.to_owned()));
+    fn counted_keys(&self, budget: &Budget) -> Vec<BudgetKey> {
+        let counted = self.keys_of(SPENT).map(|key| BudgetKey::named(key.to_owned()));
         let counted = counted.filter(|key| key.budget() == budget.name);
-        let lent = self.stored.loans.values().filter_map(|loan| Key::of(budget, loan.session.as_ref()));
-        let all: BTreeMap<String, Key> =
+        let lent = self.stored.loans.values().filter_map(|loan| BudgetKey::of(budget, loan.session.as_ref()));
+        let all: BTreeMap<String, BudgetKey> =
             counted.chain(lent).map(|key| (key.as_str().to_owned(), key)).collect();
         all.into_values().collect()
     }
 
-    fn show_budget(&self, budget: &Budget, key: Option<&Key>, at: Time) -> BudgetView {
+    fn show_budget(&self, budget: &Budget, key: Option<&BudgetKey>, at: Time) -> BudgetView {
         let current = period_of(budget.period, at);
         let counter = match key {
             Some(key) => self.counter(budget, key, at),
@@ -156,7 +156,7 @@ impl View {
         BudgetView {
             name: budget.name.clone(),
             scope: budget.scope.clone(),
-            session_id: key.and_then(Key::session).unwrap_or_default().to_owned(),
+            session_id: key.and_then(BudgetKey::session).unwrap_or_default().to_owned(),
             period: budget.period,
             current,
             resets_at: next_period(budget.period, at).map(|time| time.to_string()).unwrap_or_default(),
@@ -187,7 +187,7 @@ impl View {
             .iter()
             .filter(|budget| budget.scope == Scope::Fleet && budget.at_limit != AtLimit::Notify);
         let of_fleet = of_fleet
-            .filter_map(|budget| Some(self.counter(budget, &Key::of(budget, None)?, at).left(budget)));
+            .filter_map(|budget| Some(self.counter(budget, &BudgetKey::of(budget, None)?, at).left(budget)));
         let each: BTreeMap<String, u64> = tightest.into_iter().flatten().collect();
         let sum = each.values().fold(0_u64, |sum, left| sum.saturating_add(*left));
         let most_micros = of_fleet.min().or((unlimited == 0).then_some(sum));
@@ -202,7 +202,7 @@ impl View {
                 && covers(budget, session.node_id.as_str(), session.project.as_str())
         });
         let left = holds.filter_map(|budget| {
-            let key = Key::of(budget, Some(root))?;
+            let key = BudgetKey::of(budget, Some(root))?;
             Some((key.as_str().to_owned(), self.counter(budget, &key, at).left(budget)))
         });
         left.min_by_key(|(_, left)| *left)

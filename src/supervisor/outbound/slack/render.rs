@@ -1,8 +1,8 @@
-//! Cards in Slack's shape: blocks.
+//! Renders cards in Slack's shape: blocks.
 
 use serde_json::{Value, json};
 
-use crate::outbound::chat::{self, Card, Look};
+use crate::outbound::chat::{self, ButtonStyle, Card};
 use hal_protocol::alert::Severity;
 
 /// Slack's bounds, in characters: 3000 for a section, 2000 for a field, 75 for a button. What is escaped is longer.
@@ -56,13 +56,13 @@ fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
 }
 
-fn button((id, label, look): &(String, String, Look)) -> Value {
+fn button((id, label, look): &(String, String, ButtonStyle)) -> Value {
     let mut button = json!({"type": "button", "action_id": id, "value": id,
         "text": {"type": "plain_text", "text": chat::cut(label, MOST_LABEL)}});
     match look {
-        Look::Good => button["style"] = json!("primary"),
-        Look::Bad => button["style"] = json!("danger"),
-        Look::Plain => {}
+        ButtonStyle::Good => button["style"] = json!("primary"),
+        ButtonStyle::Bad => button["style"] = json!("danger"),
+        ButtonStyle::Plain => {}
     }
     button
 }

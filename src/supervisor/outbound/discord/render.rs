@@ -1,8 +1,8 @@
-//! Cards and commands in Discord's shape.
+//! Renders cards and commands in Discord's shape.
 
 use serde_json::{Value, json};
 
-use crate::outbound::chat::{self, Card, Look};
+use crate::outbound::chat::{self, ButtonStyle, Card};
 use hal_protocol::alert::Severity;
 
 /// Discord's bounds, in characters; together with those of the fields they stay within an embed's 6000.
@@ -43,11 +43,11 @@ pub fn message(card: &Card) -> Value {
     json!({"content": "", "embeds": [embed], "components": rows, "allowed_mentions": nobody()})
 }
 
-fn button((id, label, look): &(String, String, Look)) -> Value {
+fn button((id, label, look): &(String, String, ButtonStyle)) -> Value {
     let style = match look {
-        Look::Good => 3,
-        Look::Bad => 4,
-        Look::Plain => 2,
+        ButtonStyle::Good => 3,
+        ButtonStyle::Bad => 4,
+        ButtonStyle::Plain => 2,
     };
     json!({"type": 2, "style": style, "label": chat::cut(label, MOST_LABEL), "custom_id": id})
 }

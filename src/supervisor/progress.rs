@@ -1,4 +1,4 @@
-//! Work that takes long, for whoever waits for it and wants to know how far it is.
+//! Progress registry: tells how far long work is, for whoever waits for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,14 +9,14 @@ type List = Vec<(&'static str, Progress)>;
 
 /// What is being done. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Works(Arc<Mutex<List>>);
+pub struct ProgressRegistry(Arc<Mutex<List>>);
 
-impl Works {
+impl ProgressRegistry {
     /// Begins one; it is over when what this gives is dropped.
-    pub fn begin(&self, what: &'static str) -> Working {
+    pub fn begin(&self, what: &'static str) -> TrackedWork {
         let progress = Progress::default();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what, progress.clone()));
-        Working { all: self.clone(), progress }
+        TrackedWork { all: self.clone(), progress }
     }
 
     /// All of them: what is done, and of how much.
@@ -28,13 +28,13 @@ impl Works {
 
 /// Work that is going on.
 #[derive(Debug)]
-pub struct Working {
-    all: Works,
+pub struct TrackedWork {
+    all: ProgressRegistry,
     /// How far it is.
     pub progress: Progress,
 }
 
-impl Drop for Working {
+impl Drop for TrackedWork {
     fn drop(&mut self) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, progress)| !progress.is(&self.progress));

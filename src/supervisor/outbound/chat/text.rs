@@ -1,6 +1,6 @@
-//! The words and cards of a chat, in plain shape: each chat dresses them as its own.
+//! Text and cards of a chat, in plain shape: each chat renders them as its own.
 
-use super::Said;
+use super::ChatReply;
 use crate::hub::Hub;
 use crate::hub::view::View;
 use hal_protocol::alert::Severity;
@@ -40,12 +40,12 @@ pub struct Card {
     /// How much it matters; `None`: it is over.
     pub severity: Option<Severity>,
     /// What can be done: what the button carries, its words, and how it looks.
-    pub buttons: Vec<(String, String, Look)>,
+    pub buttons: Vec<(String, String, ButtonStyle)>,
 }
 
 /// How a button looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ButtonStyle {
     /// The way on.
     Good,
     /// The way to refuse.
@@ -93,23 +93,28 @@ fn of_approval(view: &ApprovalView) -> Card {
     }
 }
 
-fn buttons(view: &ApprovalView) -> Vec<(String, String, Look)> {
+fn buttons(view: &ApprovalView) -> Vec<(String, String, ButtonStyle)> {
     let id = &view.approval.id;
     let button = |word: &str, label: &str, look| (format!("{word}:{id}"), label.to_owned(), look);
     let mut found = match view.approval.kind {
         AskKind::Permission => {
-            vec![button("approve", "Approve", Look::Good), button("always", "Always allow", Look::Plain)]
+            vec![
+                button("approve", "Approve", ButtonStyle::Good),
+                button("always", "Always allow", ButtonStyle::Plain),
+            ]
         }
         AskKind::Question => {
             let only = view.questions.first().filter(|_| view.questions.len() == 1);
             let options = only.map(|question| question.options.as_slice()).unwrap_or_default();
             let each = options.iter().take(MOST_CHOICES - 1).enumerate();
-            each.map(|(at, choice)| button(&format!("choose:{at}"), &cut(&choice.label, 60), Look::Good))
-                .collect()
+            each.map(|(at, choice)| {
+                button(&format!("choose:{at}"), &cut(&choice.label, 60), ButtonStyle::Good)
+            })
+            .collect()
         }
     };
-    found.push(button("deny", "Deny", Look::Bad));
-    found.push(button("snooze", "Snooze", Look::Plain));
+    found.push(button("deny", "Deny", ButtonStyle::Bad));
+    found.push(button("snooze", "Snooze", ButtonStyle::Plain));
     found
 }
 
@@ -160,7 +165,7 @@ fn of_alert(notice: &Notice) -> Card {
         fields,
         severity: (!is_over).then_some(notice.severity),
         buttons: ack
-            .map(|number| (format!("ack:{number}"), "Acknowledge".to_owned(), Look::Plain))
+            .map(|number| (format!("ack:{number}"), "Acknowledge".to_owned(), ButtonStyle::Plain))
             .into_iter()
             .collect(),
     }
@@ -295,12 +300,12 @@ fn line_of(event: &EventView) -> Option<String> {
 }
 
 /// What a command has come to that is not done.
-pub fn outcome(command: &Command) -> Said {
+pub fn outcome(command: &Command) -> ChatReply {
     let (verb, node) = (command.verb.as_str(), &command.node_id);
     let why = command.error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
     match command.state {
-        CommandState::Done => Said { text: format!("{verb} is done."), went_well: true },
-        CommandState::Queued | CommandState::Sent | CommandState::Running => Said {
+        CommandState::Done => ChatReply { text: format!("{verb} is done."), went_well: true },
+        CommandState::Queued | CommandState::Sent | CommandState::Running => ChatReply {
             text: format!(
                 "{verb} is under way: {} on node {node}. `halctl commands get {}`",
                 command.state.as_str(),
@@ -308,9 +313,10 @@ pub fn outcome(command: &Command) -> Said {
             ),
             went_well: true,
         },
-        CommandState::Failed | CommandState::Expired | CommandState::Unknown => {
-            Said { text: format!("{verb} on node {node} {}{why}.", command.state.as_str()), went_well: false }
-        }
+        CommandState::Failed | CommandState::Expired | CommandState::Unknown => ChatReply {
+            text: format!("{verb} on node {node} {}{why}.", command.state.as_str()),
+            went_well: false,
+        },
     }
 }
 

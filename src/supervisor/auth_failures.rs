@@ -1,4 +1,4 @@
-//! Who showed a wrong token: written to the audit log, bounded whoever knocks however often.
+//! Auth failures: writes to the audit log who showed a wrong token, bounded whoever knocks however often.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ const ADDRESSES: usize = 8;
 
 /// Refusals that are not written down yet.
 #[derive(Debug, Default)]
-pub struct Denied(Mutex<Counts>);
+pub struct AuthFailures(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -29,7 +29,7 @@ struct Counts {
     others: u64,
 }
 
-impl Denied {
+impl AuthFailures {
     /// Counts one. The first of an address is to be written down at once.
     pub fn note(&self, door: &'static str, source: IpAddr, at: Time) -> Option<AuditRecord> {
         let source = source.to_canonical();
@@ -62,7 +62,7 @@ impl Denied {
     }
 
     /// Writes down what was counted.
-    pub fn tell(&self, hub: &Hub) {
+    pub fn flush(&self, hub: &Hub) {
         for record in self.take(clock::now()) {
             hub.audit(record);
         }
@@ -79,10 +79,10 @@ fn record(door: &str, ip: String, count: u64, at: Time) -> AuditRecord {
 }
 
 /// Writes it down again and again.
-pub async fn keep_count(denied: Arc<Denied>, hub: Hub) {
+pub async fn keep_count(failures: Arc<AuthFailures>, hub: Hub) {
     loop {
         tokio::time::sleep(TOGETHER).await;
-        denied.tell(&hub);
+        failures.flush(&hub);
     }
 }
 
@@ -92,25 +92,25 @@ mod tests {
 
     use super::*;
 
-    fn told(denied: &Denied) -> Vec<(String, String)> {
-        let mut told: Vec<_> = denied.take(Time(1)).into_iter().map(|one| (one.ip, one.args)).collect();
+    fn told(failures: &AuthFailures) -> Vec<(String, String)> {
+        let mut told: Vec<_> = failures.take(Time(1)).into_iter().map(|one| (one.ip, one.args)).collect();
         told.sort();
         told
     }
 
     #[test]
     fn an_address_is_told_at_once_and_then_counted_and_many_are_told_together() {
-        let denied = Denied::default();
+        let failures = AuthFailures::default();
         let from = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-        let first = denied.note("api", from(1), Time(1)).unwrap();
+        let first = failures.note("api", from(1), Time(1)).unwrap();
         assert_eq!((first.ip.as_str(), first.args.as_str()), ("10.0.0.1", r#"{"count":1}"#));
-        assert!((0..5).all(|_| denied.note("api", from(1), Time(1)).is_none()));
-        let written = (2..=200).filter(|last| denied.note("api", from(*last), Time(1)).is_some()).count();
+        assert!((0..5).all(|_| failures.note("api", from(1), Time(1)).is_none()));
+        let written = (2..=200).filter(|last| failures.note("api", from(*last), Time(1)).is_some()).count();
         assert_eq!(written, ADDRESSES - 1);
         let expected = [("", r#"{"count":192}"#), ("10.0.0.1", r#"{"count":5}"#)];
-        assert_eq!(told(&denied), expected.map(|(ip, args)| (ip.to_owned(), args.to_owned())));
-        assert!(denied.note("api", from(1), Time(1)).is_none(), "it knocks on");
-        assert_eq!(told(&denied).len(), 1);
-        assert!(told(&denied).is_empty() && denied.note("api", from(1), Time(1)).is_some());
+        assert_eq!(told(&failures), expected.map(|(ip, args)| (ip.to_owned(), args.to_owned())));
+        assert!(failures.note("api", from(1), Time(1)).is_none(), "it knocks on");
+        assert_eq!(told(&failures).len(), 1);
+        assert!(told(&failures).is_empty() && failures.note("api", from(1), Time(1)).is_some());
     }
 }

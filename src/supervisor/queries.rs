@@ -1,11 +1,11 @@
-//! Asking the hub and the store, for whoever asks: the API and the chats.
+//! Queries of the hub and the store, for whoever asks: the API and the chats.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::hub::input::{Asked, Input};
+use super::hub::input::{Input, SubmittedCommand};
 use super::hub::{Hub, Stopped};
 use super::refusal::ApiError;
 use hal_base::panic::contained;
@@ -20,7 +20,7 @@ const DEFAULT_WAIT: u64 = 30;
 const MAX_WAIT: u64 = 600;
 
 /// Reads the store on a thread that may block.
-pub async fn reading<T: Send + 'static>(
+pub async fn read<T: Send + 'static>(
     hub: &Hub,
     read: impl FnOnce(&Hub) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -58,7 +58,7 @@ async fn store(
     request: CommandRequest,
 ) -> Result<(Command, oneshot::Receiver<Command>), ApiError> {
     let (reply, answer) = oneshot::channel();
-    let asked = Asked::new(request, who, reply);
+    let asked = SubmittedCommand::new(request, who, reply);
     let id = asked.id.clone();
     hub.send(Input::Command(Box::new(asked))).await?;
     // Asked in the same breath, so that the hub is not woken a second time while the node is at work.
@@ -96,5 +96,5 @@ pub async fn find(hub: &Hub, id: CommandId) -> Result<Option<Command>, ApiError>
     if let Some(open) = hub.view().stored.commands.get(&id) {
         return Ok(Some(Command::clone(open)));
     }
-    reading(hub, move |hub| hub.store().read()?.command(&id)).await
+    read(hub, move |hub| hub.store().read()?.command(&id)).await
 }

@@ -1,4 +1,4 @@
-//! Room in memory for what agents say until it is stored. Whoever wants more waits, so an agent that ignores its
+//! Memory budget for what agents say until it is stored. Whoever wants more waits, so an agent that ignores its
 //! credit holds up nobody but itself.
 
 use std::sync::Arc;
@@ -13,43 +13,43 @@ const ALL: usize = 64 * 1024 * 1024;
 /// Bytes of frames of one connection that may wait: what is being stored and what comes next.
 const OWN: usize = 2 * MAX_FRAME_BYTES;
 
-/// The room for all connections. Clones share it.
+/// The memory for all connections. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Semaphore>);
+pub struct MemoryBudget(Arc<Semaphore>);
 
-/// One connection's part of the room.
+/// One connection's part of it.
 #[derive(Debug)]
-pub struct Share {
+pub struct ConnectionBudget {
     own: Arc<Semaphore>,
     all: Arc<Semaphore>,
 }
 
-/// A taken place; given back when dropped.
+/// Bytes that are taken; given back when dropped.
 #[derive(Debug)]
-pub struct Taken {
+pub struct Permit {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
-impl Default for Room {
+impl Default for MemoryBudget {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ALL)))
     }
 }
 
-impl Room {
+impl MemoryBudget {
     /// A part for a new connection.
-    pub fn share(&self) -> Share {
-        Share { own: Arc::new(Semaphore::new(OWN)), all: self.0.clone() }
+    pub fn for_connection(&self) -> ConnectionBudget {
+        ConnectionBudget { own: Arc::new(Semaphore::new(OWN)), all: self.0.clone() }
     }
 }
 
-impl Share {
+impl ConnectionBudget {
     /// Waits for room for a frame of so many bytes. Others who wait longer come first.
-    pub async fn take(&self, bytes: usize) -> Taken {
+    pub async fn acquire(&self, bytes: usize) -> Permit {
         let bytes = u32::try_from(bytes.min(MAX_FRAME_BYTES)).expect("a frame is smaller than 4 GiB");
         let own = self.own.clone().acquire_many_owned(bytes).await.expect("the room is never closed");
         let all = self.all.clone().acquire_many_owned(bytes).await.expect("the room is never closed");
-        Taken { _own: own, _all: all }
+        Permit { _own: own, _all: all }
     }
 }

@@ -1,13 +1,13 @@
-//! `hal-supervisor store diff|merge`: what a store that was set aside holds, while no supervisor runs.
+//! `hal-supervisor store diff|merge`: compares with a quarantined store, while no supervisor runs.
 
 use std::fmt::Write;
 
-use crate::aside;
 use crate::cli::Which;
 use crate::hub::Hub;
 use crate::hub::input::Input;
 use crate::hub::view::View;
 use crate::metrics::Metrics;
+use crate::quarantine;
 use hal_protocol::store::{Rows, StoreRequest};
 use hal_protocol::who::Who;
 use hal_store::StoreError;
@@ -19,8 +19,8 @@ const ACTOR: &str = "hal-supervisor store merge";
 /// Compares the store with one that was set aside, and returns the lines to print.
 pub fn diff(files: &Files, which: &Which) -> Result<String, StoreError> {
     let (store, _) = files.take()?;
-    let wanted = aside::find(&files.store, request(which, false)).map_err(StoreError::Refused)?;
-    let diff = aside::diff(&store, &wanted, &files.progress)?;
+    let wanted = quarantine::find(&files.store, request(which, false)).map_err(StoreError::Refused)?;
+    let diff = quarantine::diff(&store, &wanted, &files.progress)?;
     let mut said = format!("compared with {}; {} rows of it cannot be read\n", diff.file, diff.unreadable);
     for table in diff.tables {
         let [there, here, both] = [&table.only_there, &table.only_here, &table.different].map(part);
@@ -41,11 +41,11 @@ fn part(rows: &Rows) -> String {
 /// Brings back what is lacking, or only says what would come back. `supervisor.db` follows at the next start.
 pub fn merge(files: &Files, which: &Which, dry_run: bool) -> Result<String, StoreError> {
     let (store, loaded) = files.take()?;
-    let wanted = aside::find(&files.store, request(which, dry_run)).map_err(StoreError::Refused)?;
+    let wanted = quarantine::find(&files.store, request(which, dry_run)).map_err(StoreError::Refused)?;
     let (hub, thread) = Hub::start(store, View::of(loaded), Metrics::default().counts())
         .map_err(|error| StoreError::Refused(error.to_string()))?;
     let by = Who::itself(ACTOR);
-    let merged = aside::merge(&hub, &wanted, &by, &files.progress);
+    let merged = quarantine::merge(&hub, &wanted, &by, &files.progress);
     let _ended_already = hub.send_blocking(Input::Stop);
     let _ = thread.join();
     let merged = merged?;

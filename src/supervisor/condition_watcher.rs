@@ -1,4 +1,4 @@
-//! The lookout: asks the rules of routes that are about how things stand, again and again, of each session, each node or
+//! Condition watcher: asks the rules of routes about lasting conditions, again and again, of each session, each node or
 //! the whole fleet, and tells the hub what is so and what is so no more.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use hal_rules::route::{Route, RouteMatch};
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What is so: by the name of the alert and what it is about.
-type Found = BTreeMap<(String, String), (Severity, String)>;
+type Conditions = BTreeMap<(String, String), (Severity, String)>;
 
 /// Looks for ever.
 pub async fn watch(shared: Shared) -> Result<(), Stopped> {
@@ -28,12 +28,12 @@ pub async fn watch(shared: Shared) -> Result<(), Stopped> {
         let view = shared.hub.view();
         let routes: Vec<&Route> =
             view.settings.routing.routes.iter().filter(|it| is_asked_here(it)).collect();
-        let mut found = Found::new();
+        let mut found = Conditions::new();
         if !routes.is_empty() {
             let cost = cost_today(&shared, &routes).await;
-            look(&view, &routes, cost.as_ref(), &mut found);
+            evaluate(&view, &routes, cost.as_ref(), &mut found);
         }
-        tell(&shared, &view, found).await?;
+        report(&shared, &view, found).await?;
     }
 }
 
@@ -59,7 +59,7 @@ async fn cost_today(shared: &Shared, routes: &[&Route]) -> Option<CostFacts> {
     }
 }
 
-fn look(view: &View, routes: &[&Route], cost: Option<&CostFacts>, found: &mut Found) {
+fn evaluate(view: &View, routes: &[&Route], cost: Option<&CostFacts>, found: &mut Conditions) {
     let now = clock::now();
     let of = |scope: Scope| routes.iter().filter(move |route| route.matcher.scope() == scope);
     if of(Scope::Session).next().is_some() {
@@ -97,7 +97,7 @@ fn ask(
     facts: &Facts,
     (node, session, project): (&str, &str, &str),
     what: &str,
-    found: &mut Found,
+    found: &mut Conditions,
 ) {
     if route.verdict(facts) != RouteMatch::Fits {
         return;
@@ -111,7 +111,7 @@ fn ask(
 }
 
 /// Tells the hub what is so and not known, and what is known and not so any more.
-async fn tell(shared: &Shared, view: &View, found: Found) -> Result<(), Stopped> {
+async fn report(shared: &Shared, view: &View, found: Conditions) -> Result<(), Stopped> {
     let asked: Vec<String> =
         view.settings.routing.routes.iter().filter(|it| is_asked_here(it)).map(Route::alert).collect();
     let over: Vec<(String, String)> = view

@@ -1,4 +1,4 @@
-//! What a store that was set aside holds and the present one lacks, and how it comes back: through the hub, in portions.
+//! Quarantined stores: compares one with the present store, and brings back what that lacks: through the hub, in portions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What becomes of a store that fails: it is opened again, set aside when it is sick, and waited for when its disk is
+//! Recovery of a store that fails: it is opened again, set aside when it is sick, and waited for when its disk is
 //! full.
 //!
 //! ```text
@@ -18,18 +18,18 @@ use hal_store::mirror;
 
 /// What the store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum StoreHealth {
     /// All it should.
     Well,
     /// Its disk is full: it can be read, and what little is left is for getting rid of something.
     Full,
     /// It refuses everything but reading until it is opened again.
-    Failed(Trouble),
+    Failed(StoreFailure),
 }
 
 /// Why a store refuses everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum StoreFailure {
     /// There is no room.
     NoRoom,
     /// What it reads is not what was written.
@@ -44,23 +44,23 @@ const FULL: &str =
 
 impl<T: Tally> Owner<T> {
     /// Opens a store again that failed, and goes back to work once a full disk has room.
-    pub(super) fn heal(&mut self, at: Time) -> Result<(), StoreError> {
+    pub(super) fn recover(&mut self, at: Time) -> Result<(), StoreError> {
         match self.condition {
-            Condition::Well => Ok(()),
-            Condition::Full if self.store.has_room() => self.resume(at),
-            Condition::Full => Ok(()),
-            Condition::Failed(trouble) => self.open_again(trouble, at),
+            StoreHealth::Well => Ok(()),
+            StoreHealth::Full if self.store.has_room() => self.resume(at),
+            StoreHealth::Full => Ok(()),
+            StoreHealth::Failed(failure) => self.open_again(failure, at),
         }
     }
 
     /// What the store holds then is the truth: a commit that failed may have taken effect nevertheless. So the view is
     /// made anew and every agent connects again.
-    fn open_again(&mut self, trouble: Trouble, at: Time) -> Result<(), StoreError> {
-        let full = trouble == Trouble::NoRoom;
+    fn open_again(&mut self, failure: StoreFailure, at: Time) -> Result<(), StoreError> {
+        let full = failure == StoreFailure::NoRoom;
         if !self.store.disk_works() {
             return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
-        let (loaded, replaced) = self.reopen(trouble, at)?;
+        let (loaded, replaced) = self.reopen(failure, at)?;
         let view = self.view.load().again(loaded);
         let mut work = Work::on(&view);
         if let Some(aside) = replaced {
@@ -74,10 +74,10 @@ impl<T: Tally> Owner<T> {
                 work.batch.commands.insert(id.to_string(), never_begun(&command, at));
             }
         }
-        match trouble {
-            Trouble::NoRoom => work.disk_full(self.store.path(), at),
-            Trouble::Disk => self.own_up(&mut work),
-            Trouble::Damage => {}
+        match failure {
+            StoreFailure::NoRoom => work.disk_full(self.store.path(), at),
+            StoreFailure::Disk => self.own_up(&mut work),
+            StoreFailure::Damage => {}
         }
         // Even an empty batch, since only a write shows that the store takes writes again.
         self.store.commit(&work.batch)?;
@@ -89,7 +89,7 @@ impl<T: Tally> Owner<T> {
         self.publish(work);
         self.close_all("the supervisor has opened its store again; say hello again");
         if full && !self.store.has_room() {
-            self.condition = Condition::Full;
+            self.condition = StoreHealth::Full;
             self.health.send_modify(|health| health.store = Some(FULL.to_owned()));
         } else if full {
             self.resume(at)?;
@@ -101,8 +101,8 @@ impl<T: Tally> Owner<T> {
 
     /// Opens the file again; one that turns out to be sick is set aside, and made anew from its
     /// mirror.
-    fn reopen(&self, trouble: Trouble, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
-        match self.store.reopen(trouble != Trouble::NoRoom) {
+    fn reopen(&self, failure: StoreFailure, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
+        match self.store.reopen(failure != StoreFailure::NoRoom) {
             Err(damage) if damage.is_damage() => {
                 let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
                 Ok((loaded, Some(aside)))
@@ -133,7 +133,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn set_well(&mut self) {
-        self.condition = Condition::Well;
+        self.condition = StoreHealth::Well;
         self.health.send_modify(|health| health.store = None);
     }
 
@@ -145,26 +145,26 @@ impl<T: Tally> Owner<T> {
 
     /// Takes note that the store may read less than was written. The next input finds out.
     pub(super) fn suspect(&mut self, why: String) {
-        if self.condition == Condition::Well {
+        if self.condition == StoreHealth::Well {
             tracing::error!("{why}: the store is opened again, checking every page");
-            self.condition = Condition::Failed(Trouble::Damage);
+            self.condition = StoreHealth::Failed(StoreFailure::Damage);
             self.health.send_modify(|health| health.store = Some(why));
         }
     }
 
     /// Takes note that the store refused a write.
     pub(super) fn fail(&mut self, error: &StoreError, why: &str) {
-        let trouble = match self.condition {
-            _ if error.is_full() => Trouble::NoRoom,
-            _ if error.is_damage() => Trouble::Damage,
+        let failure = match self.condition {
+            _ if error.is_full() => StoreFailure::NoRoom,
+            _ if error.is_damage() => StoreFailure::Damage,
             // After the first failure the store says only that it had one.
-            Condition::Failed(trouble) => trouble,
-            _ => Trouble::Disk,
+            StoreHealth::Failed(failure) => failure,
+            _ => StoreFailure::Disk,
         };
-        if trouble == Trouble::NoRoom {
+        if failure == StoreFailure::NoRoom {
             self.store.release_ballast();
         }
-        self.condition = Condition::Failed(trouble);
+        self.condition = StoreHealth::Failed(failure);
         self.health.send_modify(|health| health.store = Some(why.to_owned()));
     }
 }
