@@ -1,6 +1,6 @@
 //! `halctl alerts`.
 
-use super::cli::tell::{AlertVerb, SilenceVerb};
+use super::cli::alert::{AlertVerb, SilenceVerb};
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};

@@ -1,6 +1,6 @@
 //! `halctl channels`.
 
-use super::cli::tell::ChannelVerb;
+use super::cli::channel::ChannelVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};

@@ -1,14 +1,17 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
+pub mod alert;
 pub mod approval;
 pub mod budget;
+pub mod channel;
 pub mod cost;
+pub mod doctor;
+pub mod incident;
 pub mod list;
-pub mod operate;
 pub mod policy;
+pub mod route;
 pub mod session;
 pub mod store;
-pub mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,13 +155,13 @@ Examples:
     Commands(CommandVerb),
     /// Alerts: what is wrong, since when, and who acknowledged it; silences
     #[command(visible_alias = "alert", subcommand)]
-    Alerts(tell::AlertVerb),
+    Alerts(alert::AlertVerb),
     /// Notification channels: Discord, Slack, e-mail, PagerDuty, webhooks; and their queues
     #[command(visible_alias = "channel", subcommand)]
-    Channels(tell::ChannelVerb),
+    Channels(channel::ChannelVerb),
     /// Notification routes: which channel is notified of what, and why
     #[command(visible_alias = "route", subcommand)]
-    Routes(tell::RouteVerb),
+    Routes(route::RouteVerb),
     /// Permissions and questions that sessions wait for: list, answer, check that the answer arrived
     #[command(visible_alias = "approval", subcommand)]
     Approvals(approval::ApprovalVerb),
@@ -185,11 +188,11 @@ Examples:
     )]
     Cost(cost::Cost),
     /// Check this machine as the runbook does: what is wrong, the evidence, the remedy; --fix applies what is safe
-    #[command(after_help = operate::DOCTOR_HELP)]
-    Doctor(operate::Doctor),
+    #[command(after_help = doctor::DOCTOR_HELP)]
+    Doctor(doctor::Doctor),
     /// Keep the timeline of an incident, and collect diagnostics
     #[command(visible_alias = "incidents", subcommand)]
-    Incident(operate::IncidentVerb),
+    Incident(incident::IncidentVerb),
     /// Print the version of halctl
     Version,
     /// Which supervisor halctl talks to, and why

@@ -1,7 +1,7 @@
 //! Talking to the supervisor: questions, commands, and opening its live stream.
 
+mod failure;
 mod patient;
-mod trouble;
 
 use std::fs::File;
 use std::io::Read;
@@ -97,7 +97,7 @@ impl Client {
             _ => request,
         };
         exchange(request).await.map_err(|broken| match broken {
-            Broken::Connection(error) => trouble::diagnose(&error, &self.target.url).0,
+            Broken::Connection(error) => failure::diagnose(&error, &self.target.url).0,
             Broken::TooLarge => format!("the answer is larger than {MAX_ANSWER_BYTES} bytes"),
         })
     }
@@ -283,7 +283,7 @@ impl Client {
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let Target { url, url_from, notes, .. } = &self.target;
-        let (why, help) = trouble::diagnose(error, url);
+        let (why, help) = failure::diagnose(error, url);
         let (place, notes) = match url_from {
             Origin::Default => ("no other was configured".to_owned(), notes.as_slice()),
             from => (format!("from {from}"), &[][..]),
@@ -444,7 +444,7 @@ fn authorities(path: &Path, from: &Origin) -> std::io::Result<Vec<u8>> {
 }
 
 fn unprepared(error: &reqwest::Error) -> Failure {
-    let causes = trouble::causes(error).join(": ");
+    let causes = failure::causes(error).join(": ");
     Failure::say(
         Exit::Failed,
         format!(

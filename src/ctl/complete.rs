@@ -10,7 +10,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::cli::{self, Global};
 use super::client::Client;
 use super::discover::{self, Surroundings};
-use super::name::{self, Kind, LAST};
+use super::name::{self, LAST, NamedKind};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::name::NameKind;
 
@@ -62,7 +62,7 @@ fn ask_below(command: Command, noun: &str, global: &Global) -> Command {
 }
 
 /// What a word of a verb names.
-pub fn kind(noun: &str, verb: &str, arg: &str) -> Option<Kind> {
+pub fn kind(noun: &str, verb: &str, arg: &str) -> Option<NamedKind> {
     let of = match (noun, verb, arg) {
         (_, _, "node_id") => NameKind::Node,
         (_, _, "session") => NameKind::Session,
@@ -75,15 +75,15 @@ pub fn kind(noun: &str, verb: &str, arg: &str) -> Option<Kind> {
         ("alerts", _, "id" | "ids") => NameKind::Alert,
         ("budgets", _, "name") => NameKind::Budget,
         ("channels", _, "name") => NameKind::Channel,
-        ("archive", _, "name") => return Some(Kind::Archive),
-        ("backup", _, "name") => return Some(Kind::Backup),
+        ("archive", _, "name") => return Some(NamedKind::Archive),
+        ("backup", _, "name") => return Some(NamedKind::Backup),
         _ => return None,
     };
-    Some(Kind::Of(of))
+    Some(NamedKind::Of(of))
 }
 
 /// The names that begin as what was typed. A supervisor that cannot be asked offers none, and says nothing.
-fn offered(kind: Kind, current: &OsStr, global: &Global) -> Vec<CompletionCandidate> {
+fn offered(kind: NamedKind, current: &OsStr, global: &Global) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     if current.starts_with('@') {
         return vec![CompletionCandidate::new(LAST)];
@@ -128,11 +128,11 @@ mod tests {
 
     #[test]
     fn every_word_that_is_a_name_is_completed_as_one() {
-        let session = Some(Kind::Of(NameKind::Session));
+        let session = Some(NamedKind::Of(NameKind::Session));
         assert_eq!(kind("sessions", "kill", "id"), session);
         assert_eq!(kind("policies", "test", "session"), session);
-        assert_eq!(kind("events", "tail", "node_id"), Some(Kind::Of(NameKind::Node)));
-        assert_eq!(kind("alerts", "expire", "id"), Some(Kind::Of(NameKind::Silence)));
+        assert_eq!(kind("events", "tail", "node_id"), Some(NamedKind::Of(NameKind::Node)));
+        assert_eq!(kind("alerts", "expire", "id"), Some(NamedKind::Of(NameKind::Silence)));
         assert_eq!(kind("incident", "note", "id"), None, "incidents are files of this machine");
         command(&Global::default()).debug_assert();
     }

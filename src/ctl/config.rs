@@ -26,7 +26,7 @@ pub fn run(
         ConfigVerb::Get => {
             let target = discover::find(global, around)?;
             let token = target.token.as_ref();
-            screen.one(&Shown {
+            screen.one(&EffectiveConfig {
                 url: target.url.to_string(),
                 url_from: target.url_from.to_string(),
                 token: if token.is_some() { "found" } else { "none" },
@@ -43,7 +43,7 @@ pub fn run(
 
 /// What is used and where it comes from. Holds no secret.
 #[derive(Serialize)]
-struct Shown {
+struct EffectiveConfig {
     url: String,
     url_from: String,
     token: &'static str,
@@ -53,7 +53,7 @@ struct Shown {
     notes: Vec<String>,
 }
 
-impl Record for Shown {
+impl Record for EffectiveConfig {
     fn fields(&self) -> Vec<Field> {
         vec![
             Field::new("url", &self.url),

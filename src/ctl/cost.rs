@@ -23,7 +23,7 @@ pub async fn run(asked: Cost, client: &Client, screen: &mut Screen) -> Result<()
         CostVerb::Exposure => exposure::run(client, screen).await,
         CostVerb::Update => status::update(client, screen).await,
         CostVerb::Reconcile { from, to, provider } => {
-            reconcile::run(reconcile::Asked { from, to, provider }, client, screen).await
+            reconcile::run(reconcile::ReconcileDays { from, to, provider }, client, screen).await
         }
     }
 }

@@ -109,7 +109,7 @@ impl Surroundings {
 }
 
 /// A ctl file that could be read.
-struct Found {
+struct FoundCtlFile {
     path: PathBuf,
     file: CtlFile,
     url: Url,
@@ -220,7 +220,7 @@ fn given_token(global: &Global, around: &Surroundings) -> Result<Option<(Secret,
 
 /// The token of the first file that has one for this URL.
 fn found_token(
-    files: &[Found],
+    files: &[FoundCtlFile],
     url: &Url,
     notes: &mut Vec<String>,
 ) -> Result<Option<(Secret, Origin)>, Failure> {
@@ -251,7 +251,11 @@ fn found_token(
 }
 
 /// Reads the three files, in their order. `spare`: nothing is needed from them, so problems do not matter.
-fn read_files(around: &Surroundings, spare: bool, notes: &mut Vec<String>) -> Result<Vec<Found>, Failure> {
+fn read_files(
+    around: &Surroundings,
+    spare: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<FoundCtlFile>, Failure> {
     let mut files = Vec::new();
     if let Some(path) = around.user_file() {
         match read_file(&path, file::open_regular) {
@@ -272,7 +276,7 @@ fn read_files(around: &Surroundings, spare: bool, notes: &mut Vec<String>) -> Re
 }
 
 /// Reads one file; `None` when there is none.
-fn read_file(path: &Path, open: fn(&Path) -> std::io::Result<File>) -> Result<Option<Found>, Failure> {
+fn read_file(path: &Path, open: fn(&Path) -> std::io::Result<File>) -> Result<Option<FoundCtlFile>, Failure> {
     let bad = |why: String| Failure::say(Exit::BadConfig, format!("{}: {why}", path.display()));
     let opened = open(path).and_then(|file| Ok((file.metadata()?.uid(), read_bounded(file)?)));
     let (owner, text) = match opened {
@@ -290,7 +294,7 @@ fn read_file(path: &Path, open: fn(&Path) -> std::io::Result<File>) -> Result<Op
         .map_err(|error| bad(format!("is not a ctl file: {}", without_value(&error))))?;
     let url = file.url.as_deref().unwrap_or(default::URL);
     let url = read_url(url, &Origin::File(path.to_owned()))?;
-    Ok(Some(Found { path: path.to_owned(), file, url, owner }))
+    Ok(Some(FoundCtlFile { path: path.to_owned(), file, url, owner }))
 }
 
 /// The place and kind of a JSON error without the offending value, which may be a token.

@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::cli::operate::{Doctor, Machine};
+use super::cli::doctor::{Doctor, Machine};
 use super::cli::{Global, Output};
 use super::discover::Surroundings;
 use super::print::Screen;
@@ -19,16 +19,16 @@ use super::print::record::{Tone, painted};
 use super::print::text::{clean, one_line};
 use super::scrub::{Scrubber, is_telling};
 use super::tool::Tools;
-use facts::Facts;
+use facts::DoctorFacts;
 use finding::{Finding, tone};
 use fix::Fixed;
-use gather::{Place, database, gather, machine, paths, token, values};
+use gather::{DoctorContext, database, gather, machine, paths, token, values};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::alert::Severity;
 
 /// Everything that doctor has to say.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     /// True when nothing above low was found.
     pub healthy: bool,
     /// What belongs on this machine: `supervisor`, `agent`.
@@ -43,8 +43,8 @@ pub struct Report {
     pub checked: Vec<&'static str>,
 }
 
-impl Report {
-    fn of(facts: Facts, findings: Vec<Finding>, fixes: Vec<Fixed>) -> Self {
+impl DoctorReport {
+    fn of(facts: DoctorFacts, findings: Vec<Finding>, fixes: Vec<Fixed>) -> Self {
         Self {
             healthy: findings.iter().all(|finding| finding.severity == Severity::Low),
             machine: facts.daemons.iter().map(|daemon| daemon.kind.word()).collect(),
@@ -123,18 +123,19 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let (tools, scrub) = (Tools::of_process(), scrubber(&asked.machine));
     let machine = &asked.machine;
-    let place = Place { global, around, machine, is_fleet: asked.fleet, tools: &tools, scrub: &scrub };
+    let place =
+        DoctorContext { global, around, machine, is_fleet: asked.fleet, tools: &tools, scrub: &scrub };
     let (mut facts, mut findings, mut fixes) = look(&place).await;
     if asked.fix {
         if findings.iter().any(|finding| finding.fix.is_some()) && is_for_people(screen) {
-            let before = Report::of(facts.clone(), findings.clone(), Vec::new());
+            let before = DoctorReport::of(facts.clone(), findings.clone(), Vec::new());
             // The summary comes once, of how things stand in the end.
             screen.write(&before.findings_page(screen.color()))?;
             screen.flush()?;
         }
         (fixes, facts, findings) = fix::fix(&place, facts, findings, asked.yes, screen).await;
     }
-    let report = Report::of(facts, findings, fixes);
+    let report = DoctorReport::of(facts, findings, fixes);
     show(&report, screen)?;
     let vain = report.fixes.iter().find(|fixed| fixed.is_vain());
     match vain {
@@ -147,12 +148,12 @@ pub async fn run(
 }
 
 /// Looks and judges, for others.
-pub async fn examine(place: &Place<'_>) -> (Facts, Report) {
+pub async fn examine(place: &DoctorContext<'_>) -> (DoctorFacts, DoctorReport) {
     let (facts, findings, fixes) = look(place).await;
-    (facts.clone(), Report::of(facts, findings, fixes))
+    (facts.clone(), DoctorReport::of(facts, findings, fixes))
 }
 
-async fn look(place: &Place<'_>) -> (Facts, Vec<Finding>, Vec<Fixed>) {
+async fn look(place: &DoctorContext<'_>) -> (DoctorFacts, Vec<Finding>, Vec<Fixed>) {
     let facts = gather(place).await;
     let findings = judge::judge(&facts);
     (facts, findings, Vec::new())
@@ -162,7 +163,7 @@ fn is_for_people(screen: &Screen) -> bool {
     matches!(screen.output(), Output::Table | Output::Wide)
 }
 
-fn show(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
+fn show(report: &DoctorReport, screen: &mut Screen) -> Result<(), Failure> {
     match screen.output() {
         Output::Table | Output::Wide => screen.write(&report.page(screen.color())),
         Output::Json | Output::Yaml => screen.structured(report),

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cli::Global;
-use super::cli::operate::{IncidentVerb, Shelf};
+use super::cli::incident::{IncidentVerb, Shelf};
 use super::client::Client;
 use super::discover::{self, Surroundings};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::print::text::span;
-use book::{Book, Entry, Incident, Word};
+use book::{Book, Incident, TimelineEntry, TimelineKind};
 use hal_base::clock::{Time, now};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::alert::{Alert, AlertRequest, INCIDENT_OPEN};
@@ -45,19 +45,19 @@ pub async fn run(
             screen.one(&incident)
         }
         IncidentVerb::Note { text, id, shelf } => {
-            let entry = Entry::new(Word::Note, &by, &text);
+            let entry = TimelineEntry::new(TimelineKind::Note, &by, &text);
             let incident = book(&shelf, around)?.write(id.as_deref(), None, entry)?;
             tell(&incident, global, around, screen).await;
             screen.one(&incident)
         }
         IncidentVerb::Update { text, severity, id, shelf } => {
-            let entry = Entry::new(Word::Update, &by, &text);
+            let entry = TimelineEntry::new(TimelineKind::Update, &by, &text);
             let incident = book(&shelf, around)?.write(id.as_deref(), severity, entry)?;
             tell(&incident, global, around, screen).await;
             screen.one(&incident)
         }
         IncidentVerb::Close { text, id, shelf } => {
-            let entry = Entry::new(Word::Closed, &by, &text);
+            let entry = TimelineEntry::new(TimelineKind::Closed, &by, &text);
             let incident = book(&shelf, around)?.write(id.as_deref(), None, entry)?;
             tell(&incident, global, around, screen).await;
             screen.one(&incident)
@@ -71,13 +71,17 @@ pub async fn run(
         IncidentVerb::Collect { id, since, to, machine, shelf } => {
             let book = book(&shelf, around)?;
             let incident = book.find(id.as_deref())?;
-            let asked = collect::Asked { machine: &machine, since, global, around };
+            let asked = collect::CollectScope { machine: &machine, since, global, around };
             let bundle = collect::collect(&asked, &incident, screen).await?;
             let path = to.unwrap_or_else(|| book.bundle_path(&incident, now()));
             let made = bundle.write(&path)?;
             let text = format!("{} ({} files, sha256 {})", path.display(), made.files, made.sha256);
             if incident.is_open() {
-                book.write(Some(&incident.id), None, Entry::new(Word::Collected, &by, &text))?;
+                book.write(
+                    Some(&incident.id),
+                    None,
+                    TimelineEntry::new(TimelineKind::Collected, &by, &text),
+                )?;
             }
             screen.one(&made)
         }
@@ -132,7 +136,7 @@ fn author(around: &Surroundings) -> String {
 impl Incident {
     /// What it is and how it stands, in one sentence.
     fn standing(&self) -> String {
-        let told = |entry: &&Entry| matches!(entry.word, Word::Update | Word::Closed);
+        let told = |entry: &&TimelineEntry| matches!(entry.word, TimelineKind::Update | TimelineKind::Closed);
         match self.timeline.iter().rev().find(told) {
             None => self.title.clone(),
             Some(last) => format!("{}: {}", self.title, last.text),
@@ -154,8 +158,9 @@ impl Record for Incident {
         let due = self.due(now());
         let is_late = due.ends_with("overdue");
         let status = if self.is_open() { "open" } else { "closed" };
-        let line =
-            |entry: &Entry| format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text);
+        let line = |entry: &TimelineEntry| {
+            format!("{} {} by {}: {}", entry.at, entry.word.as_str(), entry.by, entry.text)
+        };
         vec![
             Field::new("id", &self.id),
             Field::new("severity", self.severity.as_str()).weight(80),

@@ -1,11 +1,11 @@
 //! Short names: the beginning of a name is as good as the name where no other begins so, and `@last` is the newest.
 
+use super::cli::alert::{AlertVerb, SilenceVerb};
 use super::cli::approval::ApprovalVerb;
 use super::cli::budget::BudgetVerb;
 use super::cli::policy::PolicyVerb;
 use super::cli::session::{ActVerb, LifeVerb, SessionVerb};
 use super::cli::store::StoreVerb;
-use super::cli::tell::{AlertVerb, SilenceVerb};
 use super::cli::{ArchiveVerb, BackupVerb, CommandVerb, EventVerb, NodeVerb, Noun, ProjectVerb};
 use super::client::{Client, Query};
 use hal_base::exit::{Exit, Failure};
@@ -27,7 +27,7 @@ const WHOLE: usize = 30;
 
 /// What a word of the command line names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NamedKind {
     /// Something that the supervisor tells by its kind.
     Of(NameKind),
     /// An archive.
@@ -45,7 +45,7 @@ pub async fn complete(noun: &mut Noun, client: &Client) -> Result<(), Failure> {
 }
 
 /// The name that a word means. What is the beginning of none stays as it is: whoever is asked says that better.
-async fn whole(kind: Kind, word: &str, client: &Client) -> Result<String, Failure> {
+async fn whole(kind: NamedKind, word: &str, client: &Client) -> Result<String, Failure> {
     let is_last = word == LAST;
     if !is_last && (word.is_empty() || word.len() >= WHOLE) {
         return Ok(word.to_owned());
@@ -57,9 +57,9 @@ async fn whole(kind: Kind, word: &str, client: &Client) -> Result<String, Failur
         Err(_) => return Ok(word.to_owned()),
     };
     let said = match kind {
-        Kind::Of(kind) => kind.as_str(),
-        Kind::Archive => "archive",
-        Kind::Backup => "backup",
+        NamedKind::Of(kind) => kind.as_str(),
+        NamedKind::Archive => "archive",
+        NamedKind::Backup => "backup",
     };
     match (names.as_slice(), is_last) {
         ([], true) => Err(Failure::say(Exit::NotFound, format!("{LAST}: there is no {said} yet"))),
@@ -83,14 +83,14 @@ fn ambiguous(word: &str, said: &str, many: &[String]) -> Failure {
 }
 
 /// Names of a kind that begin so, the newest first.
-pub async fn names(kind: Kind, prefix: &str, client: &Client) -> Result<Vec<String>, Failure> {
+pub async fn names(kind: NamedKind, prefix: &str, client: &Client) -> Result<Vec<String>, Failure> {
     Ok(named(kind, prefix, client).await?.into_iter().map(|named| named.name).collect())
 }
 
 /// The same with what each is about.
-pub async fn named(kind: Kind, prefix: &str, client: &Client) -> Result<Vec<Named>, Failure> {
+pub async fn named(kind: NamedKind, prefix: &str, client: &Client) -> Result<Vec<Named>, Failure> {
     let mut all: Vec<Named> = match kind {
-        Kind::Of(kind) => {
+        NamedKind::Of(kind) => {
             let query = vec![
                 ("kind", kind.as_str().to_owned()),
                 ("prefix", prefix.to_owned()),
@@ -98,11 +98,11 @@ pub async fn named(kind: Kind, prefix: &str, client: &Client) -> Result<Vec<Name
             ];
             client.get::<Vec<Named>>(&["names"], &query).await?.data
         }
-        Kind::Archive => {
+        NamedKind::Archive => {
             let all = client.get::<Vec<Archive>>(&["archives"], &Query::new()).await?.data;
             all.iter().map(|one| Named::new(&one.name, &one.table)).collect()
         }
-        Kind::Backup => {
+        NamedKind::Backup => {
             let all = client.get::<Vec<Backup>>(&["backups"], &Query::new()).await?.data;
             all.iter().map(|one| Named::new(&one.name, one.made_at)).collect()
         }
@@ -113,7 +113,7 @@ pub async fn named(kind: Kind, prefix: &str, client: &Client) -> Result<Vec<Name
 
 /// What in a command line is a name. Names that are given to something new, and projects to begin a session in, are
 /// typed whole: a slip there does something else.
-fn words(noun: &mut Noun) -> Vec<(Kind, &mut String)> {
+fn words(noun: &mut Noun) -> Vec<(NamedKind, &mut String)> {
     use NameKind::{Alert, Approval, Budget, Command, Node, Project, Session, Silence};
     let mut found: Vec<(NameKind, &mut String)> = Vec::new();
     match noun {
@@ -168,11 +168,11 @@ fn words(noun: &mut Noun) -> Vec<(Kind, &mut String)> {
         Noun::Store(StoreVerb::Diff { which, .. } | StoreVerb::Merge { which, .. }) => {
             found.extend(which.session.as_mut().map(|id| (Session, id)));
         }
-        Noun::Archive(ArchiveVerb::Restore { name }) => return vec![(Kind::Archive, name)],
-        Noun::Backup(BackupVerb::Verify { name: Some(name) }) => return vec![(Kind::Backup, name)],
+        Noun::Archive(ArchiveVerb::Restore { name }) => return vec![(NamedKind::Archive, name)],
+        Noun::Backup(BackupVerb::Verify { name: Some(name) }) => return vec![(NamedKind::Backup, name)],
         _ => {}
     }
-    found.into_iter().map(|(kind, word)| (Kind::Of(kind), word)).collect()
+    found.into_iter().map(|(kind, word)| (NamedKind::Of(kind), word)).collect()
 }
 
 fn of_sessions(verb: &mut SessionVerb) -> Vec<(NameKind, &mut String)> {

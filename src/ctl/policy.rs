@@ -75,11 +75,11 @@ async fn test(
             replay.take(event);
         }
     }
-    let mut found: Vec<Told> = Vec::new();
+    let mut found: Vec<ReplayedDecision> = Vec::new();
     for would in replay.end(now()) {
         let key = (would.session_id.to_string(), would.policy.as_str().to_owned(), would.situation.clone());
         let was = decided.remove(&key);
-        found.push(Told { was, would });
+        found.push(ReplayedDecision { was, would });
     }
     found.retain(|one| session.is_none_or(|id| one.would.session_id.as_str() == id));
     screen.list(&found, "These policies would have done nothing in that time.")?;
@@ -114,14 +114,14 @@ fn from_file(file: &Path) -> Result<Policies, Failure> {
 
 /// What would have been done, and whether it was.
 #[derive(Serialize)]
-struct Told {
+struct ReplayedDecision {
     #[serde(flatten)]
     would: Would,
     /// The same was decided then.
     was: bool,
 }
 
-impl Record for Told {
+impl Record for ReplayedDecision {
     fn fields(&self) -> Vec<Field> {
         let would = &self.would;
         let tone = if self.was { Tone::Good } else { Tone::Attention };

@@ -15,7 +15,7 @@ use hal_base::clock::{Time, now};
 use hal_base::exit::{Exit, Failure};
 use hal_base::harmless;
 use layout::{Column, GAP, cut, fit, telling, width};
-use record::{Field, Place, Record, painted};
+use record::{ColumnPlace, Field, Record, painted};
 use text::short_id;
 
 /// Cells of a line where a terminal does not say how many it has.
@@ -220,9 +220,9 @@ impl Screen {
 
     fn table<T: Record>(&self, items: &[T], now: Time) -> String {
         let shown = |field: &Field| match field.place {
-            Place::Table => true,
-            Place::Wide => self.output == Output::Wide,
-            Place::Detail => false,
+            ColumnPlace::Table => true,
+            ColumnPlace::Wide => self.output == Output::Wide,
+            ColumnPlace::Detail => false,
         };
         let rows: Vec<Vec<Field>> =
             items.iter().map(|item| item.fields().into_iter().filter(shown).collect()).collect();

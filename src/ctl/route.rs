@@ -1,6 +1,6 @@
 //! `halctl routes`.
 
-use super::cli::tell::RouteVerb;
+use super::cli::route::RouteVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};

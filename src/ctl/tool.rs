@@ -27,7 +27,7 @@ const MORE_PATH: &str = "/usr/sbin:/sbin";
 
 /// What a program has said.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+pub struct ProgramOutput {
     /// Its exit code; `None`: a signal ended it.
     pub code: Option<i32>,
     /// Its standard output.
@@ -36,7 +36,7 @@ pub struct Said {
     pub err: String,
 }
 
-impl Said {
+impl ProgramOutput {
     /// True when it ended well.
     pub fn is_well(&self) -> bool {
         self.code == Some(0)
@@ -66,7 +66,7 @@ impl Tools {
     }
 
     /// Runs a program; the inner sentence says why there is no answer.
-    pub async fn run(&self, line: &[&str], limit: Duration) -> Result<Said, String> {
+    pub async fn run(&self, line: &[&str], limit: Duration) -> Result<ProgramOutput, String> {
         let (name, args) = line.split_first().ok_or("nothing to run")?;
         let mut command = std::process::Command::new(name);
         child::keep_for_us(&mut command);
@@ -75,7 +75,7 @@ impl Tools {
     }
 
     /// Runs another program of this executable, such as `hal-supervisor`, with the token that systemd would hand it.
-    pub async fn hal(&self, program: &str, args: &[&str], limit: Duration) -> Result<Said, String> {
+    pub async fn hal(&self, program: &str, args: &[&str], limit: Duration) -> Result<ProgramOutput, String> {
         let mut command = std::process::Command::new(&self.hal);
         // Not as a service logs either: whole sentences, without priorities.
         child::keep_for_us(&mut command);
@@ -94,7 +94,12 @@ impl Tools {
         said.out.lines().filter_map(named).next_back().filter(|file| file.is_file())
     }
 
-    async fn finish(&self, name: &str, mut command: Command, limit: Duration) -> Result<Said, String> {
+    async fn finish(
+        &self,
+        name: &str,
+        mut command: Command,
+        limit: Duration,
+    ) -> Result<ProgramOutput, String> {
         command.env("PATH", &self.path).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| match error.kind() {
@@ -110,7 +115,7 @@ impl Tools {
         let (status, out, err) =
             ended.map_err(|_| format!("{name} did not end within {} s", limit.as_secs()))?;
         let status = status.map_err(|error| format!("{name} was lost: {error}"))?;
-        Ok(Said { code: status.code(), out, err })
+        Ok(ProgramOutput { code: status.code(), out, err })
     }
 }
 

@@ -8,7 +8,7 @@ use hal_protocol::provider::{Compared, Reconciliation};
 
 /// Which days of whom.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct ReconcileDays {
     /// The first day in UTC, `YYYY-MM-DD`.
     pub from: Option<String>,
     /// The last day in UTC, `YYYY-MM-DD`.
@@ -18,8 +18,8 @@ pub struct Asked {
 }
 
 /// Shows the comparison, and then the steps.
-pub async fn run(asked: Asked, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
-    let Asked { from, to, provider } = asked;
+pub async fn run(asked: ReconcileDays, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    let ReconcileDays { from, to, provider } = asked;
     let given = [("from", from), ("to", to), ("provider", provider)];
     let query: Query = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let found = client.get::<Reconciliation>(&["cost", "reconcile"], &query).await?.data;

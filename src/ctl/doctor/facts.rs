@@ -14,14 +14,14 @@ use hal_rules::watch::Limits;
 
 /// A daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum DaemonKind {
     /// hal-supervisor.
     Supervisor,
     /// hal-agent.
     Agent,
 }
 
-impl Kind {
+impl DaemonKind {
     /// Its program, which is its unit's name, too.
     pub fn program(self) -> &'static str {
         match self {
@@ -41,13 +41,13 @@ impl Kind {
 
 /// Everything that was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct DoctorFacts {
     /// When the facts were gathered.
     pub now: Time,
     /// From where on things are wrong.
     pub limits: Limits,
     /// The daemons that belong on this machine.
-    pub daemons: Vec<Daemon>,
+    pub daemons: Vec<DaemonFacts>,
     /// The supervisor's files, if it belongs here.
     pub files: Option<Files>,
     /// Where the supervisor should listen, if it belongs here.
@@ -65,7 +65,7 @@ pub struct Facts {
     /// The coding agent on this machine.
     pub opencode: Option<Opencode>,
     /// What the supervisor says.
-    pub told: Option<Told>,
+    pub told: Option<SupervisorAnswers>,
     /// Whether all nodes were asked for.
     pub is_fleet: bool,
     /// What could not be looked at, and why.
@@ -74,9 +74,9 @@ pub struct Facts {
 
 /// A daemon that belongs on this machine.
 #[derive(Clone, Debug)]
-pub struct Daemon {
+pub struct DaemonFacts {
     /// Supervisor or agent.
-    pub kind: Kind,
+    pub kind: DaemonKind,
     /// What systemd says of its unit, by property; `None`: there is no systemd, or no such unit.
     pub unit: Option<BTreeMap<String, String>>,
     /// Its processes: that of the unit, else those that run on its configuration.
@@ -93,7 +93,7 @@ pub struct Daemon {
     pub errors: Vec<String>,
 }
 
-impl Daemon {
+impl DaemonFacts {
     /// A property of its unit.
     pub fn property(&self, name: &str) -> &str {
         self.unit.as_ref().and_then(|unit| unit.get(name)).map_or("", String::as_str)
@@ -280,7 +280,7 @@ pub struct Opencode {
 
 /// What the supervisor says when it is asked.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct SupervisorAnswers {
     /// All nodes.
     pub nodes: Vec<Node>,
     /// How many sessions it knows.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::facts::{Facts, Kind};
+use super::facts::{DaemonKind, DoctorFacts};
 use super::finding::{Finding, Remedy};
-use super::gather::{Place, database, gather, operator_target};
+use super::gather::{DoctorContext, database, gather, operator_target};
 use super::is_for_people;
 use super::judge::judge;
 use crate::client::Client;
@@ -50,12 +50,12 @@ impl Fixed {
 
 /// Does what the findings ask for; gives what was done, and how things stand then.
 pub async fn fix(
-    place: &Place<'_>,
-    facts: Facts,
+    place: &DoctorContext<'_>,
+    facts: DoctorFacts,
     findings: Vec<Finding>,
     yes: bool,
     screen: &mut Screen,
-) -> (Vec<Fixed>, Facts, Vec<Finding>) {
+) -> (Vec<Fixed>, DoctorFacts, Vec<Finding>) {
     let remedies: BTreeSet<Remedy> = findings.iter().filter_map(|finding| finding.fix.clone()).collect();
     let mut done = Vec::new();
     let mut tried = BTreeSet::new();
@@ -95,7 +95,7 @@ pub async fn fix(
 }
 
 /// Looks again and again until nothing asks for these remedies any more.
-async fn until_well(place: &Place<'_>, tried: &BTreeSet<Remedy>) -> (Facts, Vec<Finding>) {
+async fn until_well(place: &DoctorContext<'_>, tried: &BTreeSet<Remedy>) -> (DoctorFacts, Vec<Finding>) {
     let begun = Stopwatch::start();
     loop {
         let facts = gather(place).await;
@@ -123,14 +123,14 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
     read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-async fn carry_out(place: &Place<'_>, facts: &Facts, remedy: &Remedy) -> anyhow::Result<()> {
+async fn carry_out(place: &DoctorContext<'_>, facts: &DoctorFacts, remedy: &Remedy) -> anyhow::Result<()> {
     match remedy {
         Remedy::Own(path, (user, group)) => file::give(path, *user, *group)
             .with_context(|| format!("cannot change the owner of {}", path.display())),
         Remedy::RestoreConfig(path) => restore_config(path),
         Remedy::RestoreStore(config) => restore_store(place, facts, config).await,
         Remedy::BackUp => {
-            let config = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor);
+            let config = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor);
             let target = operator_target(place, config.map(|daemon| &daemon.config));
             let client = target.and_then(Client::new).map_err(|failure: Failure| failure.error)?;
             let made = client.post_patiently::<Backup>(&["backups"], "backing up").await;
@@ -144,7 +144,7 @@ async fn carry_out(place: &Place<'_>, facts: &Facts, remedy: &Remedy) -> anyhow:
     }
 }
 
-async fn must(place: &Place<'_>, line: &[&str]) -> anyhow::Result<()> {
+async fn must(place: &DoctorContext<'_>, line: &[&str]) -> anyhow::Result<()> {
     let said = place.tools.run(line, PATIENT).await.map_err(anyhow::Error::msg)?;
     anyhow::ensure!(said.is_well(), "{}: {}", line.join(" "), said.words());
     Ok(())
@@ -167,8 +167,8 @@ fn restore_config(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn restore_store(place: &Place<'_>, facts: &Facts, config: &Path) -> anyhow::Result<()> {
-    let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor);
+async fn restore_store(place: &DoctorContext<'_>, facts: &DoctorFacts, config: &Path) -> anyhow::Result<()> {
+    let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor);
     let daemon = supervisor.context("no supervisor is installed here")?;
     if daemon.unit.is_some() {
         must(place, &["systemctl", "stop", daemon.kind.program()]).await?;

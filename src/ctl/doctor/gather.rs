@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::facts::{Backup, Config, Daemon, Disk, Facts, Kind, Opencode, Port};
+use super::facts::{Backup, Config, DaemonFacts, DaemonKind, Disk, DoctorFacts, Opencode, Port};
 use crate::cli::Global;
-use crate::cli::operate::Machine;
+use crate::cli::doctor::Machine;
 use crate::discover::Surroundings;
 use crate::scrub::Scrubber;
 use crate::tool::{QUICK, Tools};
@@ -34,7 +34,7 @@ use unit::Systemd;
 pub use way::{agent_target, operator_target};
 
 /// Where to look and by what means.
-pub struct Place<'a> {
+pub struct DoctorContext<'a> {
     /// The flags of halctl.
     pub global: &'a Global,
     /// Its environment.
@@ -50,8 +50,8 @@ pub struct Place<'a> {
 }
 
 /// Looks at everything.
-pub async fn gather(place: &Place<'_>) -> Facts {
-    let mut facts = Facts { now: clock::now(), is_fleet: place.is_fleet, ..Facts::default() };
+pub async fn gather(place: &DoctorContext<'_>) -> DoctorFacts {
+    let mut facts = DoctorFacts { now: clock::now(), is_fleet: place.is_fleet, ..DoctorFacts::default() };
     let systemd = Systemd::find(place.tools, &mut facts.notes).await;
     for (kind, path) in paths(place.machine) {
         let unit = systemd.unit(place.tools, kind.program()).await;
@@ -74,13 +74,13 @@ pub async fn gather(place: &Place<'_>) -> Facts {
 }
 
 /// The configuration of each daemon on this machine.
-pub fn paths(machine: &Machine) -> [(Kind, &Path); 2] {
-    [(Kind::Supervisor, &machine.supervisor_config), (Kind::Agent, &machine.agent_config)]
+pub fn paths(machine: &Machine) -> [(DaemonKind, &Path); 2] {
+    [(DaemonKind::Supervisor, &machine.supervisor_config), (DaemonKind::Agent, &machine.agent_config)]
 }
 
 /// A package brings both daemons; the one that is switched off beside the other does not belong here.
-fn leave_out(facts: &mut Facts) {
-    let is_off = |daemon: &Daemon| {
+fn leave_out(facts: &mut DoctorFacts) {
+    let is_off = |daemon: &DaemonFacts| {
         daemon.property("UnitFileState") == "disabled" && daemon.property("ActiveState") == "inactive"
     };
     if facts.daemons.iter().all(is_off) {
@@ -96,13 +96,13 @@ fn leave_out(facts: &mut Facts) {
 }
 
 async fn daemon(
-    place: &Place<'_>,
+    place: &DoctorContext<'_>,
     systemd: &Systemd,
-    kind: Kind,
+    kind: DaemonKind,
     path: &Path,
     unit: Option<std::collections::BTreeMap<String, String>>,
     notes: &mut Vec<String>,
-) -> Daemon {
+) -> DaemonFacts {
     let main = unit.as_ref().and_then(|unit| unit.get("MainPID")?.parse().ok()).filter(|pid| *pid != 0);
     let pids = main.map_or_else(|| machine::processes(kind, path), |pid| vec![pid]);
     let pid = pids.first().copied();
@@ -111,7 +111,7 @@ async fn daemon(
         Some(_) => systemd.errors(place, kind.program(), notes).await,
         None => Vec::new(),
     };
-    Daemon {
+    DaemonFacts {
         kind,
         memory: unit::memory(pid, unit.as_ref()),
         is_old: pid.is_some_and(machine::is_replaced),
@@ -125,8 +125,8 @@ async fn daemon(
 
 /// Looks at a configuration: what the daemon itself says of it, and of its copy.
 async fn config(
-    place: &Place<'_>,
-    kind: Kind,
+    place: &DoctorContext<'_>,
+    kind: DaemonKind,
     path: &Path,
     is_service: bool,
     notes: &mut Vec<String>,
@@ -161,7 +161,11 @@ async fn config(
 }
 
 /// Whether a daemon takes a configuration, and what it says of it.
-async fn validate(place: &Place<'_>, kind: Kind, path: &Path) -> Result<(bool, Vec<String>), String> {
+async fn validate(
+    place: &DoctorContext<'_>,
+    kind: DaemonKind,
+    path: &Path,
+) -> Result<(bool, Vec<String>), String> {
     let shown = path.to_string_lossy();
     let said = place.tools.hal(kind.program(), &["--config", &shown, "--validate"], QUICK).await?;
     let is_about_it = |line: &&str| line.contains(&*shown) || line.contains(": error:");
@@ -179,8 +183,10 @@ pub fn values(path: &Path) -> Result<Value, String> {
     loose(&text).ok_or_else(|| format!("{} is not JSON", path.display()))
 }
 
-async fn supervisor(place: &Place<'_>, facts: &mut Facts) {
-    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor) else { return };
+async fn supervisor(place: &DoctorContext<'_>, facts: &mut DoctorFacts) {
+    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor) else {
+        return;
+    };
     let values = &daemon.config.values;
     let number = values["server"]["port"].as_u64().and_then(|port| u16::try_from(port).ok());
     let number = number.unwrap_or(default::PORT);
@@ -219,8 +225,8 @@ fn limits(alerts: &Value) -> Limits {
     }
 }
 
-async fn agent(place: &Place<'_>, facts: &mut Facts) {
-    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Agent) else { return };
+async fn agent(place: &DoctorContext<'_>, facts: &mut DoctorFacts) {
+    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Agent) else { return };
     let values = &daemon.config.values;
     let folder = PathBuf::from(values["data_dir"].as_str().unwrap_or(default::DATA_DIR));
     let disk = machine::disk(&folder);
@@ -234,7 +240,7 @@ async fn agent(place: &Place<'_>, facts: &mut Facts) {
 }
 
 /// The coding agent, as the agent would find it: on its PATH when it runs, else on ours.
-async fn opencode(place: &Place<'_>, daemon: &Daemon) -> Opencode {
+async fn opencode(place: &DoctorContext<'_>, daemon: &DaemonFacts) -> Opencode {
     let named = daemon.config.values["tool_paths"]["opencode"].as_str().filter(|path| !path.is_empty());
     let path = daemon.pids.first().and_then(|pid| machine::variable(*pid, "PATH"));
     let found = path.and_then(|path| machine::on_path(&path, "opencode"));
@@ -259,9 +265,9 @@ pub fn token(config: &Config) -> Option<Secret> {
 }
 
 /// Whether an agent that belongs to this machine's supervisor shows its token.
-fn tokens_match(daemons: &[Daemon]) -> Option<bool> {
-    let of = |kind: Kind| daemons.iter().find(|daemon| daemon.kind == kind);
-    let (supervisor, agent) = (of(Kind::Supervisor)?, of(Kind::Agent)?);
+fn tokens_match(daemons: &[DaemonFacts]) -> Option<bool> {
+    let of = |kind: DaemonKind| daemons.iter().find(|daemon| daemon.kind == kind);
+    let (supervisor, agent) = (of(DaemonKind::Supervisor)?, of(DaemonKind::Agent)?);
     let url = agent.config.values["supervisor_url"].as_str()?;
     let url = crate::discover::read_url(url, &crate::discover::Origin::Default).ok()?;
     let port = supervisor.config.values["server"]["port"].as_u64().unwrap_or(u64::from(default::PORT));

@@ -12,11 +12,11 @@ mod store;
 mod tests;
 mod way;
 
-use super::facts::Facts;
+use super::facts::DoctorFacts;
 use super::finding::Finding;
 
 /// A question: what is wrong there.
-type Check = fn(&Facts) -> Vec<Finding>;
+type Check = fn(&DoctorFacts) -> Vec<Finding>;
 
 /// All questions, by the word under which their answers are told apart.
 const CHECKS: [(&str, Check); 23] = [
@@ -46,7 +46,7 @@ const CHECKS: [(&str, Check); 23] = [
 ];
 
 /// Everything that is wrong, the worst first.
-pub fn judge(facts: &Facts) -> Vec<Finding> {
+pub fn judge(facts: &DoctorFacts) -> Vec<Finding> {
     let mut all: Vec<Finding> = CHECKS.iter().flat_map(|(_, check)| check(facts)).collect();
     all.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.incident));
     all

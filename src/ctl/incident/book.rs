@@ -44,17 +44,17 @@ pub struct Incident {
     #[serde(with = "rfc3339")]
     pub closed_at: Time,
     /// What happened since.
-    pub timeline: Vec<Entry>,
+    pub timeline: Vec<TimelineEntry>,
 }
 
 /// One line of a timeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Entry {
+pub struct TimelineEntry {
     /// When it was written.
     #[serde(with = "rfc3339")]
     pub at: Time,
     /// What kind of line.
-    pub word: Word,
+    pub word: TimelineKind,
     /// Who wrote it.
     pub by: String,
     /// What was written down, as it was typed.
@@ -64,7 +64,7 @@ pub struct Entry {
 /// Kinds of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Word {
+pub enum TimelineKind {
     /// It began.
     Opened,
     /// What was seen or tried.
@@ -77,7 +77,7 @@ pub enum Word {
     Closed,
 }
 
-impl Word {
+impl TimelineKind {
     /// The word for it in JSON, tables and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,9 +90,9 @@ impl Word {
     }
 }
 
-impl Entry {
+impl TimelineEntry {
     /// A line written now.
-    pub fn new(word: Word, by: &str, text: &str) -> Self {
+    pub fn new(word: TimelineKind, by: &str, text: &str) -> Self {
         Self { at: now(), word, by: by.to_owned(), text: text.trim().to_owned() }
     }
 }
@@ -105,7 +105,7 @@ impl Incident {
 
     /// When its people are to hear of it again.
     pub fn update_due(&self) -> Option<Time> {
-        let told = |entry: &&Entry| matches!(entry.word, Word::Opened | Word::Update);
+        let told = |entry: &&TimelineEntry| matches!(entry.word, TimelineKind::Opened | TimelineKind::Update);
         let last = self.timeline.iter().rev().find(told).map_or(self.opened_at, |entry| entry.at);
         self.is_open().then(|| last.plus(UPDATE_EVERY))
     }
@@ -125,7 +125,7 @@ impl Book {
     /// Begins an incident.
     pub fn open(&self, title: &str, severity: Severity, by: &str, at: Time) -> Result<Incident, Failure> {
         let _alone = self.alone()?;
-        let entry = Entry { at, ..Entry::new(Word::Opened, by, title) };
+        let entry = TimelineEntry { at, ..TimelineEntry::new(TimelineKind::Opened, by, title) };
         sensible(&entry.text)?;
         let named =
             |n: u32| if n == 0 { format!("inc-{}", at.stamp()) } else { format!("inc-{}-{n}", at.stamp()) };
@@ -148,7 +148,7 @@ impl Book {
         &self,
         id: Option<&str>,
         severity: Option<Severity>,
-        entry: Entry,
+        entry: TimelineEntry,
     ) -> Result<Incident, Failure> {
         let _alone = self.alone()?;
         sensible(&entry.text)?;
@@ -157,7 +157,7 @@ impl Book {
             let sentence = format!("{} was closed at {}; open a new one", incident.id, incident.closed_at);
             return Err(Failure::say(Exit::Failed, sentence));
         }
-        if entry.word == Word::Closed {
+        if entry.word == TimelineKind::Closed {
             incident.closed_at = entry.at;
         }
         incident.severity = severity.unwrap_or(incident.severity);

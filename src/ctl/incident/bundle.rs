@@ -27,12 +27,12 @@ const OWNER_ONLY: u32 = 0o600;
 pub struct Bundle {
     incident: String,
     scrub: Scrubber,
-    files: Vec<Part>,
+    files: Vec<BundleFile>,
     missing: Vec<String>,
 }
 
 /// A file in it.
-struct Part {
+struct BundleFile {
     name: String,
     source: String,
     bytes: Vec<u8>,
@@ -72,7 +72,7 @@ impl Bundle {
                     .map_or(from, |at| from + at + 1);
                 let bytes = self.scrub.bytes(text.as_bytes()[from..].to_vec());
                 let source = self.scrub.text(source);
-                self.files.push(Part { name: name.to_owned(), source, bytes, is_cut: from > 0 });
+                self.files.push(BundleFile { name: name.to_owned(), source, bytes, is_cut: from > 0 });
             }
             Err(why) => self.missing.push(self.scrub.text(&format!("{name}: {why}"))),
         }

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::book::Incident;
 use super::bundle::Bundle;
 use crate::cli::Global;
-use crate::cli::operate::Machine;
+use crate::cli::doctor::Machine;
 use crate::client::{Client, Query};
 use crate::discover::Surroundings;
-use crate::doctor::facts::{Config, Facts, Kind};
-use crate::doctor::gather::{Place, agent_target, database, machine, operator_target, paths};
+use crate::doctor::facts::{Config, DaemonKind, DoctorFacts};
+use crate::doctor::gather::{DoctorContext, agent_target, database, machine, operator_target, paths};
 use crate::doctor::{examine, scrubber};
 use crate::print::Screen;
 use crate::scrub::Scrubber;
@@ -47,7 +47,7 @@ const MACHINE: [(&str, &[&str]); 7] = [
 ];
 
 /// What is collected from where.
-pub struct Asked<'a> {
+pub struct CollectScope<'a> {
     /// The configurations of this machine.
     pub machine: &'a Machine,
     /// So long before the incident began.
@@ -59,9 +59,13 @@ pub struct Asked<'a> {
 }
 
 /// Collects everything that can be had; what cannot is written down.
-pub async fn collect(asked: &Asked<'_>, incident: &Incident, screen: &mut Screen) -> Result<Bundle, Failure> {
+pub async fn collect(
+    asked: &CollectScope<'_>,
+    incident: &Incident,
+    screen: &mut Screen,
+) -> Result<Bundle, Failure> {
     let (tools, scrub) = (Tools::of_process(), scrubber(asked.machine));
-    let place = Place {
+    let place = DoctorContext {
         global: asked.global,
         around: asked.around,
         machine: asked.machine,
@@ -111,7 +115,7 @@ fn configs(asked: &Machine, bundle: &mut Bundle) {
     }
 }
 
-fn versions(facts: &Facts) -> String {
+fn versions(facts: &DoctorFacts) -> String {
     let mut text = format!("halctl {}\n", version());
     for reach in facts.reaches.iter().filter(|reach| !reach.version.is_empty()) {
         text.push_str(&format!("hal-supervisor {} at {}\n", reach.version, reach.url));
@@ -155,16 +159,17 @@ fn environment(pid: Option<u32>) -> Result<String, String> {
 
 /// What the supervisor knows, by whichever way leads in.
 async fn supervisor(
-    asked: &Asked<'_>,
-    place: &Place<'_>,
-    facts: &Facts,
+    asked: &CollectScope<'_>,
+    place: &DoctorContext<'_>,
+    facts: &DoctorFacts,
     incident: &Incident,
     bundle: &mut Bundle,
 ) {
-    let config =
-        |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
-    let operator = operator_target(place, config(Kind::Supervisor));
-    let ways = [Some(operator), config(Kind::Agent).map(|config: &Config| agent_target(config))];
+    let config = |kind: DaemonKind| {
+        facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config)
+    };
+    let operator = operator_target(place, config(DaemonKind::Supervisor));
+    let ways = [Some(operator), config(DaemonKind::Agent).map(|config: &Config| agent_target(config))];
     let mut why = String::new();
     for target in ways.into_iter().flatten() {
         let tried = match target.and_then(Client::new) {
@@ -184,7 +189,7 @@ async fn supervisor(
     bundle.add("supervisor/", "the API", Err(why));
 }
 
-async fn ask(asked: &Asked<'_>, client: &Client, incident: &Incident, bundle: &mut Bundle) {
+async fn ask(asked: &CollectScope<'_>, client: &Client, incident: &Incident, bundle: &mut Bundle) {
     let since = incident.opened_at.minus(asked.since);
     let until = if incident.is_open() { now() } else { incident.closed_at };
     let around = vec![("since", since.to_string()), ("until", until.to_string())];
@@ -209,8 +214,10 @@ async fn ask(asked: &Asked<'_>, client: &Client, incident: &Incident, bundle: &m
 }
 
 /// The audit log, as the file for operators has it, also while the supervisor is down.
-async fn audit(tools: &Tools, facts: &Facts, bundle: &mut Bundle) {
-    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor) else { return };
+async fn audit(tools: &Tools, facts: &DoctorFacts, bundle: &mut Bundle) {
+    let Some(daemon) = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor) else {
+        return;
+    };
     let file = database(&daemon.config);
     let statement = format!("SELECT * FROM audit_log ORDER BY seq DESC LIMIT {RECORDS}");
     let line = ["sqlite3", "-readonly", "-json", &file.to_string_lossy(), &statement];

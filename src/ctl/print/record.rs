@@ -28,7 +28,7 @@ pub struct Field {
     /// The key in lines and the heading of the column.
     pub key: &'static str,
     /// Where it is shown; lines and sheets show every field.
-    pub place: Place,
+    pub place: ColumnPlace,
     /// What it means for the person.
     pub tone: Tone,
     /// True when a table may cut it.
@@ -38,19 +38,19 @@ pub struct Field {
     /// True when it is a name that nobody reads to its end.
     pub is_id: bool,
     is_money: bool,
-    value: Value,
+    value: FieldValue,
     brief: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-enum Value {
+enum FieldValue {
     Text(String),
     Moment(Time),
 }
 
 /// In which tables a field is a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ColumnPlace {
     /// In every table.
     Table,
     /// In wide tables.
@@ -79,7 +79,7 @@ pub enum Tone {
 impl Field {
     /// A text; an empty one is shown as `-`.
     pub fn new(key: &'static str, text: impl ToString) -> Self {
-        Self::of(key, Value::Text(text.to_string()))
+        Self::of(key, FieldValue::Text(text.to_string()))
     }
 
     /// The name of one of many: tables on a terminal show as much of it as tells it from the others.
@@ -94,22 +94,22 @@ impl Field {
 
     /// A moment: relative in tables, exact elsewhere.
     pub fn moment(key: &'static str, at: Time) -> Self {
-        Self::of(key, Value::Moment(at))
+        Self::of(key, FieldValue::Moment(at))
     }
 
-    fn of(key: &'static str, value: Value) -> Self {
-        let (place, tone) = (Place::Table, Tone::Plain);
+    fn of(key: &'static str, value: FieldValue) -> Self {
+        let (place, tone) = (ColumnPlace::Table, Tone::Plain);
         Self { key, place, tone, long: false, weight: 50, is_id: false, is_money: false, value, brief: None }
     }
 
     /// Shown in wide tables, lines and sheets only.
     pub fn wide(self) -> Self {
-        Self { place: Place::Wide, ..self }
+        Self { place: ColumnPlace::Wide, ..self }
     }
 
     /// Shown in lines and sheets only.
     pub fn detail(self) -> Self {
-        Self { place: Place::Detail, ..self }
+        Self { place: ColumnPlace::Detail, ..self }
     }
 
     /// May be cut in a table.
@@ -126,8 +126,8 @@ impl Field {
     pub fn sort_key(&self) -> (u8, f64, String) {
         let number = |text: &str| text.trim_end_matches('%').parse::<f64>().ok();
         match &self.value {
-            Value::Moment(at) => (1, at.0 as f64, String::new()),
-            Value::Text(text) => match number(text) {
+            FieldValue::Moment(at) => (1, at.0 as f64, String::new()),
+            FieldValue::Text(text) => match number(text) {
                 Some(number) => (1, number, String::new()),
                 None if self.is_money || text.is_empty() => (0, 0.0, String::new()),
                 None => (2, 0.0, text.to_lowercase()),
@@ -137,7 +137,7 @@ impl Field {
 
     /// True when there is nothing to show.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.value, Value::Text(text) if text.is_empty())
+        matches!(&self.value, FieldValue::Text(text) if text.is_empty())
     }
 
     /// With a meaning.
@@ -153,16 +153,16 @@ impl Field {
     /// The exact value on one line.
     pub fn text(&self) -> String {
         match &self.value {
-            Value::Text(text) if text.is_empty() => "-".to_owned(),
-            Value::Text(text) => one_line(text),
-            Value::Moment(at) => exact(*at),
+            FieldValue::Text(text) if text.is_empty() => "-".to_owned(),
+            FieldValue::Text(text) => one_line(text),
+            FieldValue::Moment(at) => exact(*at),
         }
     }
 
     /// The value for a spreadsheet: what is empty stays so.
     pub fn csv(&self) -> String {
         match &self.value {
-            Value::Text(text) if text.is_empty() => String::new(),
+            FieldValue::Text(text) if text.is_empty() => String::new(),
             _ => self.text(),
         }
     }
@@ -171,8 +171,8 @@ impl Field {
     pub fn short(&self, now: Time) -> String {
         match (&self.brief, &self.value) {
             (Some(brief), _) => one_line(brief),
-            (None, Value::Moment(at)) => ago(*at, now),
-            (None, Value::Text(_)) => self.text(),
+            (None, FieldValue::Moment(at)) => ago(*at, now),
+            (None, FieldValue::Text(_)) => self.text(),
         }
     }
 }
@@ -236,14 +236,14 @@ pub fn sheet(record: &impl Record, now: Time, color: bool) -> String {
     let mut out = String::new();
     for field in &fields {
         let value = match &field.value {
-            Value::Moment(at) if *at != Time::default() => format!("{} ({})", exact(*at), ago(*at, now)),
-            Value::Moment(_) => "never".to_owned(),
-            Value::Text(text) if text.contains('\n') => {
+            FieldValue::Moment(at) if *at != Time::default() => format!("{} ({})", exact(*at), ago(*at, now)),
+            FieldValue::Moment(_) => "never".to_owned(),
+            FieldValue::Text(text) if text.contains('\n') => {
                 let indent = format!("\n{:width$}  ", "");
                 clean(text.trim_end()).replace('\n', &indent)
             }
-            Value::Text(_) if field.is_money => field.short(now),
-            Value::Text(_) => field.text(),
+            FieldValue::Text(_) if field.is_money => field.short(now),
+            FieldValue::Text(_) => field.text(),
         };
         let value = if color { painted(&value, field.tone) } else { value };
         let _ = writeln!(out, "{:width$}  {value}", field.key);
@@ -255,11 +255,11 @@ pub fn sheet(record: &impl Record, now: Time, color: bool) -> String {
 /// that width at most: texts that may be cut share what the others leave.
 pub fn row(record: &impl Record, color: bool, room: Option<usize>) -> String {
     let mut fields = record.fields();
-    fields.retain(|field| field.place == Place::Table);
+    fields.retain(|field| field.place == ColumnPlace::Table);
     let value = |field: &Field| match &field.value {
-        Value::Moment(at) => super::text::clock(*at),
-        Value::Text(_) if field.is_id && room.is_some() => short_id(&field.text()).to_owned(),
-        Value::Text(_) => short(&field.text(), MAX_ROW_VALUE),
+        FieldValue::Moment(at) => super::text::clock(*at),
+        FieldValue::Text(_) if field.is_id && room.is_some() => short_id(&field.text()).to_owned(),
+        FieldValue::Text(_) => short(&field.text(), MAX_ROW_VALUE),
     };
     let values: Vec<String> = fields.iter().map(value).collect();
     let fixed: usize =

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::todo_line;
 use crate::print::text::{clock, one_line, short};
-use bill::Bill;
+use bill::TurnBill;
 use hal_base::clock::Time;
 use hal_protocol::event::failure::Failure;
 use hal_protocol::event::part::{self, Content, ToolState, ToolUse};
@@ -28,12 +28,12 @@ const MAX_THOUGHT: usize = 300;
 /// A conversation being told.
 pub struct Conversation {
     page: Page,
-    bill: Bill,
+    bill: TurnBill,
     /// True: tools are shown when they begin, not only with their result.
     eager: bool,
     /// Messages said by the person.
     by_person: HashSet<String>,
-    parts: HashMap<String, Part>,
+    parts: HashMap<String, TextPart>,
     /// Tools that were not shown yet: part, beginning, name, input.
     running: Vec<(String, Time, String, String)>,
     /// The part that the last line belongs to.
@@ -45,7 +45,7 @@ pub struct Conversation {
 
 /// A piece of text by one speaker.
 #[derive(Debug, Default)]
-struct Part {
+struct TextPart {
     message: String,
     thought: bool,
     /// What was shown of it.
@@ -61,7 +61,7 @@ impl Conversation {
     pub fn new(color: bool, eager: bool) -> Self {
         Self {
             page: Page::new(color),
-            bill: Bill::default(),
+            bill: TurnBill::default(),
             eager,
             by_person: HashSet::new(),
             parts: HashMap::new(),
@@ -295,7 +295,7 @@ impl Conversation {
     }
 
     /// Shows all texts that were held back and may not grow any more, in the order they came.
-    fn release(&mut self, which: impl Fn(&Part) -> bool) {
+    fn release(&mut self, which: impl Fn(&TextPart) -> bool) {
         let mut held: Vec<(Time, String)> = self
             .parts
             .iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Place;
+use super::DoctorContext;
 use crate::cli::duration;
 use crate::doctor::facts::{Config, Files};
 use hal_base::clock::{Time, now};
@@ -29,7 +29,7 @@ const MOST_FILES: usize = 10_000;
 
 /// Looks at the files of `supervisor.db`.
 pub async fn look(
-    place: &Place<'_>,
+    place: &DoctorContext<'_>,
     config: &Config,
     mirror: PathBuf,
     is_running: bool,
@@ -59,7 +59,7 @@ pub async fn look(
 
 /// What `hal-supervisor store check` complains of.
 async fn check(
-    place: &Place<'_>,
+    place: &DoctorContext<'_>,
     config: &Config,
     mirror: &Path,
     store: &Path,

@@ -1,10 +1,10 @@
 //! Rules of a firewall that turn away what goes to the supervisor's port.
 
-use crate::doctor::facts::{Barrier, Facts, Reach};
+use crate::doctor::facts::{Barrier, DoctorFacts, Reach};
 use crate::tool::{QUICK, Tools};
 
 /// Looks at all firewalls that can be asked.
-pub async fn barriers(tools: &Tools, facts: &Facts, notes: &mut Vec<String>) -> Vec<Barrier> {
+pub async fn barriers(tools: &Tools, facts: &DoctorFacts, notes: &mut Vec<String>) -> Vec<Barrier> {
     let incoming = facts.port.as_ref().map(|port| port.number);
     let Some(port) = incoming.or_else(|| facts.reaches.first().map(|reach: &Reach| reach.port)) else {
         return Vec::new();

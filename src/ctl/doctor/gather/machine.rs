@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::doctor::facts::{Disk, Kind};
+use crate::doctor::facts::{DaemonKind, Disk};
 use hal_base::clock::Time;
 use hal_base::config::MAX_FILE_BYTES;
 use hal_base::file;
@@ -48,11 +48,11 @@ fn all() -> impl Iterator<Item = u32> {
 }
 
 /// The processes of a daemon that run on this configuration.
-pub fn processes(kind: Kind, config: &Path) -> Vec<u32> {
+pub fn processes(kind: DaemonKind, config: &Path) -> Vec<u32> {
     all().filter(|pid| runs_on(*pid, kind, config)).collect()
 }
 
-fn runs_on(pid: u32, kind: Kind, config: &Path) -> bool {
+fn runs_on(pid: u32, kind: DaemonKind, config: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     let name = words.first().map(|word| Path::new(word.as_ref()).file_name().unwrap_or_default().to_owned());
@@ -61,8 +61,8 @@ fn runs_on(pid: u32, kind: Kind, config: &Path) -> bool {
     let is_asked = words.iter().any(|word| word == "--validate" || word == "store");
     let named = words.iter().position(|word| word == "--config").and_then(|at| words.get(at + 1));
     let otherwise = match kind {
-        Kind::Supervisor => default::SUPERVISOR_CONFIG,
-        Kind::Agent => default::AGENT_CONFIG,
+        DaemonKind::Supervisor => default::SUPERVISOR_CONFIG,
+        DaemonKind::Agent => default::AGENT_CONFIG,
     };
     let named = named.map_or(otherwise, AsRef::as_ref);
     is_ours && !is_asked && Path::new(named) == config

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Place;
+use super::DoctorContext;
 use crate::tool::{QUICK, Tools};
 use hal_base::memory::{self, Memory};
 
@@ -47,7 +47,12 @@ impl Systemd {
     }
 
     /// Errors of a unit within the last day, at most 20, without secrets.
-    pub async fn errors(&self, place: &Place<'_>, unit: &str, notes: &mut Vec<String>) -> Vec<String> {
+    pub async fn errors(
+        &self,
+        place: &DoctorContext<'_>,
+        unit: &str,
+        notes: &mut Vec<String>,
+    ) -> Vec<String> {
         let line = [
             "journalctl",
             "-u",
@@ -67,7 +72,7 @@ impl Systemd {
     }
 
     /// What the kernel says of processes of ours that it has ended within the last day.
-    pub async fn oom(&self, place: &Place<'_>, notes: &mut Vec<String>) -> Vec<String> {
+    pub async fn oom(&self, place: &DoctorContext<'_>, notes: &mut Vec<String>) -> Vec<String> {
         if !self.is_there {
             return Vec::new();
         }
@@ -82,7 +87,12 @@ impl Systemd {
         lines
     }
 
-    async fn journal(&self, place: &Place<'_>, line: &[&str], notes: &mut Vec<String>) -> Vec<String> {
+    async fn journal(
+        &self,
+        place: &DoctorContext<'_>,
+        line: &[&str],
+        notes: &mut Vec<String>,
+    ) -> Vec<String> {
         match place.tools.run(line, QUICK).await {
             Ok(said) if said.is_well() => said.out.lines().map(|line| place.scrub.text(line)).collect(),
             Ok(said) => {

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::{Place, database, machine, token};
+use super::{DoctorContext, database, machine, token};
 use crate::client::{Client, Query};
 use crate::discover::{self, Origin, Target, read_url};
-use crate::doctor::facts::{Config, End, Facts, Kind, Reach, Told, Whose};
+use crate::doctor::facts::{Config, DaemonKind, DoctorFacts, End, Reach, SupervisorAnswers, Whose};
 use hal_base::clock::{Stopwatch, Time, now};
 use hal_base::exit::Failure;
 use hal_base::tls;
@@ -31,10 +31,11 @@ const ANSWER: Duration = Duration::from_secs(20);
 const MOST_ALERTS: usize = 100;
 
 /// Goes all ways there are, and asks at the end of the first that leads in.
-pub async fn go(place: &Place<'_>, facts: &mut Facts) {
-    let of =
-        |kind: Kind| facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config);
-    let (supervisor, agent) = (of(Kind::Supervisor), of(Kind::Agent));
+pub async fn go(place: &DoctorContext<'_>, facts: &mut DoctorFacts) {
+    let of = |kind: DaemonKind| {
+        facts.daemons.iter().find(|daemon| daemon.kind == kind).map(|daemon| &daemon.config)
+    };
+    let (supervisor, agent) = (of(DaemonKind::Supervisor), of(DaemonKind::Agent));
     let mut ways = Vec::new();
     if supervisor.is_some() || agent.is_none() {
         ways.push((Whose::Operator, operator_target(place, supervisor)));
@@ -65,7 +66,7 @@ pub async fn go(place: &Place<'_>, facts: &mut Facts) {
 }
 
 /// The supervisor that the operator of this machine means: the one that is named, else the one that belongs here.
-pub fn operator_target(place: &Place<'_>, config: Option<&Config>) -> Result<Target, Failure> {
+pub fn operator_target(place: &DoctorContext<'_>, config: Option<&Config>) -> Result<Target, Failure> {
     let (global, around) = (place.global, place.around);
     let is_named = global.supervisor_url.is_some() || around.variable("HALCTL_SUPERVISOR_URL").is_some();
     let Some(config) = config.filter(|_| !is_named) else { return discover::find(global, around) };
@@ -238,11 +239,11 @@ async fn look(client: &Client, reach: &mut Reach) -> Result<Ready, String> {
     Ok(ready)
 }
 
-async fn ask(client: &Client, mirror_lag: f64) -> Result<Told, Failure> {
+async fn ask(client: &Client, mirror_lag: f64) -> Result<SupervisorAnswers, Failure> {
     let nodes = client.list::<Node>(&["nodes"], &Query::new()).await?;
     let open = vec![("status", "open".to_owned())];
     let alerts: Vec<Alert> = client.pages("alerts", open, Some(MOST_ALERTS), MOST_ALERTS).all().await?;
     let one = vec![("limit", "1".to_owned())];
     let sessions = client.get::<Vec<Value>>(&["sessions"], &one).await?.meta.map(|meta| meta.total);
-    Ok(Told { nodes, sessions, alerts, mirror_lag })
+    Ok(SupervisorAnswers { nodes, sessions, alerts, mirror_lag })
 }

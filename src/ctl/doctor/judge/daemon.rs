@@ -1,6 +1,6 @@
 //! Processes, their units, configurations and memory.
 
-use crate::doctor::facts::{Backup, Daemon, Facts, Kind};
+use crate::doctor::facts::{Backup, DaemonFacts, DaemonKind, DoctorFacts};
 use crate::doctor::finding::{Finding, Incident, Remedy};
 use crate::print::text::bytes;
 use hal_protocol::alert::Severity;
@@ -14,22 +14,22 @@ const MUCH: (u64, u64) = (2 << 30, 4 << 30);
 /// Lines of a journal shown as evidence.
 const FEW: usize = 5;
 
-fn crashed(kind: Kind) -> Incident {
+fn crashed(kind: DaemonKind) -> Incident {
     match kind {
-        Kind::Supervisor => Incident::SupervisorCrashed,
-        Kind::Agent => Incident::AgentCrashed,
+        DaemonKind::Supervisor => Incident::SupervisorCrashed,
+        DaemonKind::Agent => Incident::AgentCrashed,
     }
 }
 
-fn swollen(kind: Kind) -> Incident {
+fn swollen(kind: DaemonKind) -> Incident {
     match kind {
-        Kind::Supervisor => Incident::SupervisorMemory,
-        Kind::Agent => Incident::AgentMemory,
+        DaemonKind::Supervisor => Incident::SupervisorMemory,
+        DaemonKind::Agent => Incident::AgentMemory,
     }
 }
 
 /// A name such as `agent.down`.
-fn name(daemon: &Daemon, what: &str) -> String {
+fn name(daemon: &DaemonFacts, what: &str) -> String {
     format!("{}.{what}", daemon.kind.word())
 }
 
@@ -38,7 +38,7 @@ fn last(lines: &[String]) -> &[String] {
 }
 
 /// How it is started again by hand.
-pub fn start(daemon: &Daemon) -> String {
+pub fn start(daemon: &DaemonFacts) -> String {
     let program = daemon.kind.program();
     match daemon.unit {
         Some(_) => format!("sudo systemctl restart {program}"),
@@ -47,13 +47,13 @@ pub fn start(daemon: &Daemon) -> String {
 }
 
 /// Daemons that should run and do not.
-pub fn down(facts: &Facts) -> Vec<Finding> {
+pub fn down(facts: &DoctorFacts) -> Vec<Finding> {
     facts.daemons.iter().filter(|daemon| !daemon.is_running()).map(|daemon| dead(facts, daemon)).collect()
 }
 
-fn dead(facts: &Facts, daemon: &Daemon) -> Finding {
+fn dead(facts: &DoctorFacts, daemon: &DaemonFacts) -> Finding {
     let program = daemon.kind.program();
-    let worst = if daemon.kind == Kind::Supervisor { Severity::Critical } else { Severity::High };
+    let worst = if daemon.kind == DaemonKind::Supervisor { Severity::Critical } else { Severity::High };
     let (active, sub) = (daemon.property("ActiveState"), daemon.property("SubState"));
     if (active, sub) == ("activating", "start") {
         return Finding::new(
@@ -91,17 +91,17 @@ fn dead(facts: &Facts, daemon: &Daemon) -> Finding {
 }
 
 /// Whether a start can be expected to help, once what else can be fixed was fixed.
-fn would_start(facts: &Facts, daemon: &Daemon) -> bool {
+fn would_start(facts: &DoctorFacts, daemon: &DaemonFacts) -> bool {
     let config = &daemon.config;
     let is_readable = config.exists && (config.problems.is_none() || config.backup == Backup::Good);
-    let is_taken =
-        daemon.kind == Kind::Supervisor && facts.port.as_ref().is_some_and(|port| port.listener.is_some());
+    let is_taken = daemon.kind == DaemonKind::Supervisor
+        && facts.port.as_ref().is_some_and(|port| port.listener.is_some());
     let is_masked = daemon.property("LoadState") == "masked";
     is_readable && !is_taken && !is_masked
 }
 
 /// Configurations that are refused, or that promise what does not happen.
-pub fn config(facts: &Facts) -> Vec<Finding> {
+pub fn config(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for daemon in &facts.daemons {
         let (program, config) = (daemon.kind.program(), &daemon.config);
@@ -109,8 +109,8 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
         let validate = format!("{program} --config {path} --validate");
         let is_down = !daemon.is_running();
         let severity = match (is_down, daemon.kind) {
-            (true, Kind::Supervisor) => Severity::Critical,
-            (true, Kind::Agent) => Severity::High,
+            (true, DaemonKind::Supervisor) => Severity::Critical,
+            (true, DaemonKind::Agent) => Severity::High,
             (false, _) => Severity::Medium,
         };
         if let Some(problems) = &config.problems {
@@ -145,7 +145,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Configurations without a copy to go back to.
-pub fn copy(facts: &Facts) -> Vec<Finding> {
+pub fn copy(facts: &DoctorFacts) -> Vec<Finding> {
     let without = facts.daemons.iter().filter(|daemon| {
         daemon.config.exists && daemon.config.problems.is_none() && daemon.config.backup != Backup::Good
     });
@@ -163,7 +163,7 @@ pub fn copy(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Daemons that were started again too often.
-pub fn restarts(facts: &Facts) -> Vec<Finding> {
+pub fn restarts(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for daemon in &facts.daemons {
         let (program, count) = (daemon.kind.program(), daemon.property("NRestarts"));
@@ -183,19 +183,19 @@ pub fn restarts(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Daemons that use too much memory.
-pub fn memory(facts: &Facts) -> Vec<Finding> {
+pub fn memory(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for daemon in &facts.daemons {
         let (program, memory) = (daemon.kind.program(), daemon.memory);
-        let much = if daemon.kind == Kind::Supervisor { MUCH.0 } else { MUCH.1 };
+        let much = if daemon.kind == DaemonKind::Supervisor { MUCH.0 } else { MUCH.1 };
         let verdict = facts.limits.memory(program, memory.used, memory.limit).or_else(|| {
             let what = format!("{program} uses {} of memory, and nothing limits it", bytes(memory.own));
             (memory.limit == 0 && memory.own > much).then_some((Severity::High, what))
         });
         let Some((severity, what)) = verdict else { continue };
         let help = match daemon.kind {
-            Kind::Supervisor => "halctl sessions list | wc -l",
-            Kind::Agent => "halctl sessions list --node-id \"$(hostname)\"",
+            DaemonKind::Supervisor => "halctl sessions list | wc -l",
+            DaemonKind::Agent => "halctl sessions list --node-id \"$(hostname)\"",
         };
         found.push(
             Finding::new(name(daemon, "memory"), severity, swollen(daemon.kind), what)
@@ -214,7 +214,7 @@ pub fn memory(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Processes that the kernel has ended.
-pub fn oom(facts: &Facts) -> Vec<Finding> {
+pub fn oom(facts: &DoctorFacts) -> Vec<Finding> {
     if facts.oom.is_empty() {
         return Vec::new();
     }
@@ -226,7 +226,7 @@ pub fn oom(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Daemons that run a file which was replaced since.
-pub fn version(facts: &Facts) -> Vec<Finding> {
+pub fn version(facts: &DoctorFacts) -> Vec<Finding> {
     let old = facts.daemons.iter().filter(|daemon| daemon.is_old);
     old.map(|daemon| {
         let what = format!("{} still runs the version before the last installation", daemon.kind.program());
@@ -236,7 +236,7 @@ pub fn version(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Errors of daemons that run.
-pub fn errors(facts: &Facts) -> Vec<Finding> {
+pub fn errors(facts: &DoctorFacts) -> Vec<Finding> {
     let noisy = facts.daemons.iter().filter(|daemon| daemon.is_running() && !daemon.errors.is_empty());
     noisy
         .map(|daemon| {
@@ -255,7 +255,7 @@ pub fn errors(facts: &Facts) -> Vec<Finding> {
 }
 
 /// A coding agent that cannot be started.
-pub fn opencode(facts: &Facts) -> Vec<Finding> {
+pub fn opencode(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(opencode) = &facts.opencode else { return Vec::new() };
     let why = match &opencode.version {
         Ok(version) if version.trim_start_matches('v').starts_with("1.") => return Vec::new(),

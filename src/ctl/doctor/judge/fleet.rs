@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::doctor::facts::{Facts, Told};
+use crate::doctor::facts::{DoctorFacts, SupervisorAnswers};
 use crate::doctor::finding::{Finding, Incident};
 use hal_protocol::alert::{Alert, Severity};
 use hal_protocol::default;
@@ -25,8 +25,8 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// Nodes that are away.
-pub fn offline(facts: &Facts) -> Vec<Finding> {
-    let Some(Told { nodes, .. }) = &facts.told else { return Vec::new() };
+pub fn offline(facts: &DoctorFacts) -> Vec<Finding> {
+    let Some(SupervisorAnswers { nodes, .. }) = &facts.told else { return Vec::new() };
     let is_away = |node: &&Node| {
         node.status == NodeStatus::Offline && facts.now.since(node.last_heartbeat) > facts.limits.node_offline
     };
@@ -65,7 +65,7 @@ pub fn offline(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Everything else about nodes, when all of them were asked for.
-pub fn nodes(facts: &Facts) -> Vec<Finding> {
+pub fn nodes(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(told) = &facts.told else { return Vec::new() };
     let mut found: Vec<Finding> = lost(told);
     if facts.is_fleet {
@@ -81,7 +81,7 @@ pub fn nodes(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Numbers that nobody can explain.
-fn lost(told: &Told) -> Vec<Finding> {
+fn lost(told: &SupervisorAnswers) -> Vec<Finding> {
     let holes = told.nodes.iter().filter(|node| node.journal.missing > 0);
     holes
         .map(|node| {
@@ -96,7 +96,7 @@ fn lost(told: &Told) -> Vec<Finding> {
         .collect()
 }
 
-fn unwell(facts: &Facts, node: &Node) -> Vec<Finding> {
+fn unwell(facts: &DoctorFacts, node: &Node) -> Vec<Finding> {
     let (id, limits, seen) = (&node.id, &facts.limits, &node.resources);
     let ssh = |line: &str| vec![format!("ssh {id} '{line}'")];
     let mut found = Vec::new();
@@ -146,8 +146,8 @@ fn unwell(facts: &Facts, node: &Node) -> Vec<Finding> {
 }
 
 /// Alerts that nobody has acknowledged and that say something new.
-pub fn alerts(facts: &Facts) -> Vec<Finding> {
-    let Some(Told { alerts, .. }) = &facts.told else { return Vec::new() };
+pub fn alerts(facts: &DoctorFacts) -> Vec<Finding> {
+    let Some(SupervisorAnswers { alerts, .. }) = &facts.told else { return Vec::new() };
     let news = alerts.iter().filter(|alert| !KNOWN.contains(&alert.name.as_str()));
     news.map(|alert| {
         Finding::new(format!("alert.{}", alert.name), alert.severity, incident(alert), &alert.text)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::doctor::facts::{Facts, Files, Kind};
+use crate::doctor::facts::{DaemonKind, DoctorFacts, Files};
 use crate::doctor::finding::{Finding, Incident, Remedy};
 use crate::print::text::{bytes, span};
 use hal_protocol::alert::Severity;
@@ -20,13 +20,14 @@ const SMALL: u64 = 1024 * 1024;
 const FEW_FILES: u64 = 3;
 
 /// The files, and whether the supervisor that uses them runs.
-fn files(facts: &Facts) -> Option<(&Files, bool)> {
-    let runs = facts.daemons.iter().any(|daemon| daemon.kind == Kind::Supervisor && daemon.is_running());
+fn files(facts: &DoctorFacts) -> Option<(&Files, bool)> {
+    let runs =
+        facts.daemons.iter().any(|daemon| daemon.kind == DaemonKind::Supervisor && daemon.is_running());
     facts.files.as_ref().map(|files| (files, runs))
 }
 
 /// Files that the service may not be able to write.
-pub fn owners(facts: &Facts) -> Vec<Finding> {
+pub fn owners(facts: &DoctorFacts) -> Vec<Finding> {
     let Some((files, runs)) = files(facts) else { return Vec::new() };
     let severity = if runs { Severity::Medium } else { Severity::High };
     let strangers = files.strangers.iter();
@@ -43,7 +44,7 @@ pub fn owners(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Store and mirror that are damaged.
-pub fn damage(facts: &Facts) -> Vec<Finding> {
+pub fn damage(facts: &DoctorFacts) -> Vec<Finding> {
     let Some((files, runs)) = files(facts) else { return Vec::new() };
     let mut evidence: Vec<String> = files.sick_mirror.iter().cloned().collect();
     evidence.extend(files.problems.iter().cloned());
@@ -59,7 +60,7 @@ pub fn damage(facts: &Facts) -> Vec<Finding> {
     let finding = |severity, what: String| {
         Finding::new("store.damaged", severity, Incident::Corruption, what).about(shown).shown(&evidence)
     };
-    let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor);
+    let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor);
     let config = supervisor.map(|daemon| daemon.config.path.clone()).unwrap_or_default();
     let config_shown = config.display();
     vec![match (mirror, store) {
@@ -102,7 +103,7 @@ pub fn damage(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Files that were damaged, or replaced, not long ago.
-pub fn aside(facts: &Facts) -> Vec<Finding> {
+pub fn aside(facts: &DoctorFacts) -> Vec<Finding> {
     let Some((files, _)) = files(facts) else { return Vec::new() };
     let fresh: Vec<_> = files.aside.iter().filter(|(_, age)| *age < NEWS).collect();
     let mut found = Vec::new();
@@ -126,7 +127,7 @@ pub fn aside(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Sessions that the newest backup holds and the supervisor does not. None of ours removes a session: somebody has.
-pub fn sessions(facts: &Facts) -> Vec<Finding> {
+pub fn sessions(facts: &DoctorFacts) -> Vec<Finding> {
     let Some((files, _)) = files(facts) else { return Vec::new() };
     let known = facts.told.as_ref().and_then(|told| told.sessions);
     let (Some(saved), Some(known)) = (files.backup_sessions, known) else { return Vec::new() };
@@ -149,7 +150,7 @@ pub fn sessions(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Backups that are missing, old, or strange.
-pub fn backups(facts: &Facts) -> Vec<Finding> {
+pub fn backups(facts: &DoctorFacts) -> Vec<Finding> {
     let Some((files, runs)) = files(facts) else { return Vec::new() };
     let medium = |name: &str, what: String| Finding::new(name, Severity::Medium, Incident::LostData, what);
     let now = "halctl backup now";
@@ -159,7 +160,7 @@ pub fn backups(facts: &Facts) -> Vec<Finding> {
         return vec![finding.helped([now])];
     };
     let Some((newest, age, size)) = files.backups.first() else {
-        let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor);
+        let supervisor = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor);
         let is_young = supervisor.and_then(|daemon| daemon.up).is_some_and(|up| up < FIRST_BACKUP);
         let is_due = files.has_data && !is_young;
         let what = format!("there is no backup of {}", files.mirror.display());
@@ -184,7 +185,7 @@ pub fn backups(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Disks that are nearly full.
-pub fn disks(facts: &Facts) -> Vec<Finding> {
+pub fn disks(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for disk in &facts.disks {
         let shown = disk.folder.display();

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::doctor::facts::{Backup, Config, Daemon, Disk, End, Files, Kind, Port, Reach, Told, Whose};
+use crate::doctor::facts::{
+    Backup, Config, DaemonFacts, DaemonKind, Disk, End, Files, Port, Reach, SupervisorAnswers, Whose,
+};
 use crate::doctor::finding::Remedy;
 use hal_base::clock::Time;
 use hal_base::memory::Memory;
@@ -14,10 +16,10 @@ use hal_protocol::node::{Journal, Node, NodeStatus, Resources};
 const NOW: Time = Time(1_000_000_000_000);
 const MIB: u64 = 1 << 20;
 
-fn daemon(kind: Kind, active: &str) -> Daemon {
+fn daemon(kind: DaemonKind, active: &str) -> DaemonFacts {
     let properties = [("LoadState", "loaded"), ("ActiveState", active)];
     let unit = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    Daemon {
+    DaemonFacts {
         kind,
         unit: Some(unit.collect::<BTreeMap<_, _>>()),
         pids: if active == "active" { vec![77] } else { Vec::new() },
@@ -35,7 +37,7 @@ fn daemon(kind: Kind, active: &str) -> Daemon {
 }
 
 /// A machine that is well.
-fn well() -> Facts {
+fn well() -> DoctorFacts {
     let reach = Reach {
         whose: Whose::Operator,
         url: "http://localhost:8420/".into(),
@@ -48,9 +50,9 @@ fn well() -> Facts {
         sick: Vec::new(),
     };
     let hour = Duration::from_secs(3600);
-    Facts {
+    DoctorFacts {
         now: NOW,
-        daemons: vec![daemon(Kind::Supervisor, "active")],
+        daemons: vec![daemon(DaemonKind::Supervisor, "active")],
         files: Some(Files {
             mirror: "/d/supervisor.db".into(),
             backups: vec![("/d/b2".into(), hour, 10 * MIB), ("/d/b1".into(), hour * 25, 9 * MIB)],
@@ -61,9 +63,9 @@ fn well() -> Facts {
         port: Some(Port { number: 8420, listener: Some((Some(77), "hal".into())) }),
         reaches: vec![reach],
         disks: vec![Disk { folder: "/d".into(), free: 50, size: 100, files_free: 50, files: 100 }],
-        told: Some(Told { nodes: vec![node("a"), node("b")], ..Told::default() }),
+        told: Some(SupervisorAnswers { nodes: vec![node("a"), node("b")], ..SupervisorAnswers::default() }),
         is_fleet: true,
-        ..Facts::default()
+        ..DoctorFacts::default()
     }
 }
 
@@ -86,7 +88,7 @@ fn node(id: &str) -> Node {
 }
 
 /// What is found after this change, as `name severity`.
-fn found(change: impl FnOnce(&mut Facts)) -> Vec<String> {
+fn found(change: impl FnOnce(&mut DoctorFacts)) -> Vec<String> {
     let mut facts = well();
     change(&mut facts);
     judge(&facts).iter().map(|finding| format!("{} {}", finding.name, finding.severity.as_str())).collect()
@@ -103,7 +105,7 @@ fn first_node(change: impl FnOnce(&mut Node)) -> Vec<String> {
 #[test]
 fn a_machine_that_is_well_gives_no_finding() {
     assert_eq!(found(|_| {}), [""; 0]);
-    assert_eq!(judge(&Facts::default()).len(), 0, "nor does one where nothing belongs");
+    assert_eq!(judge(&DoctorFacts::default()).len(), 0, "nor does one where nothing belongs");
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn files_and_backups() {
 
 #[test]
 fn a_young_supervisor_needs_no_backup_yet() {
-    let young = |facts: &mut Facts| {
+    let young = |facts: &mut DoctorFacts| {
         facts.files.as_mut().unwrap().backups.clear();
         facts.daemons[0].up = Some(Duration::from_secs(60));
     };
@@ -186,15 +188,15 @@ fn nodes_and_alerts() {
 
 #[test]
 fn a_restart_is_offered_only_where_it_can_help() {
-    let fix = |change: &dyn Fn(&mut Facts)| {
+    let fix = |change: &dyn Fn(&mut DoctorFacts)| {
         let mut facts = well();
-        facts.daemons = vec![daemon(Kind::Supervisor, "failed")];
+        facts.daemons = vec![daemon(DaemonKind::Supervisor, "failed")];
         facts.port.as_mut().unwrap().listener = None;
         change(&mut facts);
         judge(&facts).into_iter().find(|finding| finding.name == "supervisor.down").unwrap().fix
     };
     assert_eq!(fix(&|_| {}), Some(Remedy::Restart("hal-supervisor")));
-    let refuse = |facts: &mut Facts, backup| {
+    let refuse = |facts: &mut DoctorFacts, backup| {
         facts.daemons[0].config.problems = Some(vec!["bad".into()]);
         facts.daemons[0].config.backup = backup;
     };

@@ -1,13 +1,13 @@
 //! The way to the supervisor: ports, names, firewalls, tokens, clocks.
 
-use crate::doctor::facts::{End, Facts, Kind, Reach, Whose};
+use crate::doctor::facts::{DaemonKind, DoctorFacts, End, Reach, Whose};
 use crate::doctor::finding::{Finding, Incident, Remedy};
 use hal_protocol::alert::Severity;
 
 /// A supervisor that runs where nothing listens, or a port that somebody else has.
-pub fn port(facts: &Facts) -> Vec<Finding> {
+pub fn port(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(port) = &facts.port else { return Vec::new() };
-    let Some(supervisor) = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Supervisor) else {
+    let Some(supervisor) = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Supervisor) else {
         return Vec::new();
     };
     let number = port.number;
@@ -42,8 +42,8 @@ pub fn port(facts: &Facts) -> Vec<Finding> {
 }
 
 /// How the agent's configuration is edited.
-fn edit(facts: &Facts) -> String {
-    let agent = facts.daemons.iter().find(|daemon| daemon.kind == Kind::Agent);
+fn edit(facts: &DoctorFacts) -> String {
+    let agent = facts.daemons.iter().find(|daemon| daemon.kind == DaemonKind::Agent);
     agent.map_or_else(
         || "halctl config get".to_owned(),
         |agent| format!("sudo nano {}", agent.config.path.display()),
@@ -51,7 +51,7 @@ fn edit(facts: &Facts) -> String {
 }
 
 /// Two configurations of one machine that do not belong together.
-pub fn tokens(facts: &Facts) -> Vec<Finding> {
+pub fn tokens(facts: &DoctorFacts) -> Vec<Finding> {
     if facts.tokens_match != Some(false) {
         return Vec::new();
     }
@@ -64,7 +64,7 @@ pub fn tokens(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Rules that turn away what goes to the supervisor.
-pub fn firewall(facts: &Facts) -> Vec<Finding> {
+pub fn firewall(facts: &DoctorFacts) -> Vec<Finding> {
     let supervisor = facts.port.as_ref().map(|port| port.number);
     let port = supervisor.or_else(|| facts.reaches.first().map(|reach| reach.port)).unwrap_or_default();
     let incident = if supervisor.is_some() { Incident::Unreachable } else { Incident::AgentConnect };
@@ -89,14 +89,15 @@ pub fn firewall(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Ways that do not lead to the supervisor.
-pub fn reach(facts: &Facts) -> Vec<Finding> {
-    let is_down = facts.daemons.iter().any(|daemon| daemon.kind == Kind::Supervisor && !daemon.is_running());
+pub fn reach(facts: &DoctorFacts) -> Vec<Finding> {
+    let is_down =
+        facts.daemons.iter().any(|daemon| daemon.kind == DaemonKind::Supervisor && !daemon.is_running());
     // When it is known to be down, that it cannot be reached is no news.
     let news = |reach: &&Reach| !(is_down && matches!(reach.end, End::Refused));
     facts.reaches.iter().filter(news).filter_map(|reach| blocked(facts, reach)).collect()
 }
 
-fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
+fn blocked(facts: &DoctorFacts, reach: &Reach) -> Option<Finding> {
     let Reach { url, host, port, .. } = reach;
     let config = edit(facts);
     let look = "sudo systemctl status hal-supervisor";
@@ -154,12 +155,12 @@ fn blocked(facts: &Facts, reach: &Reach) -> Option<Finding> {
     )
 }
 
-fn is_unit_here(facts: &Facts) -> bool {
-    facts.daemons.iter().any(|daemon| daemon.kind == Kind::Supervisor && daemon.unit.is_some())
+fn is_unit_here(facts: &DoctorFacts) -> bool {
+    facts.daemons.iter().any(|daemon| daemon.kind == DaemonKind::Supervisor && daemon.unit.is_some())
 }
 
 /// A supervisor that answers, but not well.
-pub fn answer(facts: &Facts) -> Vec<Finding> {
+pub fn answer(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     let ours = env!("CARGO_PKG_VERSION");
     for reach in &facts.reaches {

@@ -10,7 +10,7 @@ use hal_rules::session::micros;
 
 /// The bill of a conversation: what its messages cost, and how much of that was shown already.
 #[derive(Debug, Default)]
-pub struct Bill {
+pub struct TurnBill {
     messages: HashMap<String, Item>,
     model: String,
     began: Option<Time>,
@@ -25,7 +25,7 @@ struct Item {
     shown_tokens: u64,
 }
 
-impl Bill {
+impl TurnBill {
     /// A turn begins, unless one runs.
     pub fn begin(&mut self, at: Time) {
         self.began.get_or_insert(at);

@@ -1,4 +1,4 @@
-//! What may be typed about who is told what: `halctl alerts`, `halctl channels`, `halctl routes`.
+//! Command line of `halctl alerts`: what may be typed.
 
 use std::time::Duration;
 
@@ -90,46 +90,6 @@ pub enum SilenceVerb {
     /// End a silence early
     Expire {
         /// The silence's id.
-        id: String,
-    },
-}
-
-/// What can be done with channels.
-#[derive(Debug, Subcommand)]
-pub enum ChannelVerb {
-    /// List notification channels, what is queued on each, and what could not be delivered
-    #[command(visible_alias = "ls")]
-    List,
-    /// Send a test notification through a channel, and show the result
-    #[command(
-        after_help = "Example:\n  halctl channels test pagerduty\n\nExit codes: 0 delivered; 1 not delivered."
-    )]
-    Test {
-        /// The channel.
-        name: String,
-    },
-    /// Show the queue of a channel: what waits, and what could not be delivered, oldest first
-    Queue {
-        /// The channel.
-        name: String,
-    },
-    /// Retry what could not be delivered
-    Retry {
-        /// The channel.
-        name: String,
-    },
-}
-
-/// What can be done with routes.
-#[derive(Debug, Subcommand)]
-pub enum RouteVerb {
-    /// List notification routes
-    #[command(visible_alias = "ls")]
-    List,
-    /// Show which routes an event or an alert matches, and why it does not match the others
-    #[command(after_help = "Examples:\n  halctl routes test 1042\n  halctl routes test alert:7")]
-    Test {
-        /// The number or the id of an event (halctl events list -o wide), or `alert:` and the number of an alert.
         id: String,
     },
 }
