@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use hal_o_swarm::base::daemon::{self, Order, typed};
+use hal_o_swarm::base::daemon::{self, DaemonOrder, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::harmless::clean;
 use hal_o_swarm::base::{log, panic};
@@ -62,8 +62,8 @@ fn run(call: Call) -> Result<(), Failure> {
             }
         }
         Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
-            Order::Print(text) => print(&text),
-            Order::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
+            DaemonOrder::Print(text) => print(&text),
+            DaemonOrder::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
         Role::Agent if call.args.first().is_some_and(|word| word == "setup") => {
             match typed::<agent::cli::Machine>(&call.called, call.args) {
@@ -72,8 +72,8 @@ fn run(call: Call) -> Result<(), Failure> {
             }
         }
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {
-            Order::Print(text) => print(&text),
-            Order::Start(start) => one_thread()?.block_on(agent::run::run(start)),
+            DaemonOrder::Print(text) => print(&text),
+            DaemonOrder::Start(start) => one_thread()?.block_on(agent::run::run(start)),
         },
         Role::Ctl if ctl::complete::answer(&std::env::args_os().collect::<Vec<_>>())? => Ok(()),
         Role::Ctl => match ctl::slip::read(&call.called, call.args) {

@@ -27,7 +27,7 @@ use crate::protocol::default;
 use crate::protocol::node::NodeId;
 use crate::rules::dependency::Dependencies;
 use crate::rules::policy::settings::Policies;
-use crate::rules::watch::Limits;
+use crate::rules::watch::WatchLimits;
 use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
 use crate::supervisor::Supervisor;
@@ -246,11 +246,11 @@ impl UserPaths {
             retention: Retention::default(),
             channels: Vec::new(),
             routes: Vec::new(),
-            alerts: Limits::default(),
+            alerts: WatchLimits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),
             shared_projects: std::collections::BTreeSet::new(),
-            approvals: crate::rules::approval::Limits::default(),
+            approvals: crate::rules::approval::ApprovalLimits::default(),
             budgets: crate::rules::budget::Terms::default(),
             cost: supervisor_config::CostConfig::default(),
             tls: None,

@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::backend::{Backend, BackendKind, Memory, Opening, REPORT_QUEUE, Report, Reports};
+use super::backend::{Backend, BackendKind, KnownSessions, Opening, REPORT_QUEUE, Report, Reports};
 use super::config::{Config, OpencodeConfig, ProjectConfig};
 use hal_base::task::Tasks;
 use hal_store::journal::SessionRecord;
@@ -103,7 +103,7 @@ impl Backends {
     }
 }
 
-fn memory_of(sessions: &[SessionRecord], kind: BackendKind) -> Memory {
+fn memory_of(sessions: &[SessionRecord], kind: BackendKind) -> KnownSessions {
     let of_kind = sessions.iter().filter(|record| record.session.backend == kind.as_str());
     of_kind.map(|record| (record.session.id.clone(), record.clone().into())).collect()
 }

@@ -28,12 +28,12 @@ pub struct Turned {
 /// All projects. Shared by whoever needs to know.
 #[derive(Debug)]
 pub struct Projects {
-    entries: RwLock<Vec<Entry>>,
+    entries: RwLock<Vec<ProjectEntry>>,
     changes: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct ProjectEntry {
     config: ProjectConfig,
     /// The directory without symbolic links: coding agents tend to say that one.
     real: Option<PathBuf>,
@@ -43,7 +43,7 @@ struct Entry {
     place_error: Option<String>,
 }
 
-impl Entry {
+impl ProjectEntry {
     fn new(config: ProjectConfig) -> Self {
         Self { config, real: None, directory_error: None, backend_error: None, place_error: None }
     }
@@ -62,7 +62,7 @@ impl Entry {
 impl Projects {
     /// Takes the configured ones; call [`Projects::check`] next.
     pub fn new(configs: Vec<ProjectConfig>) -> Self {
-        let entries = RwLock::new(configs.into_iter().map(Entry::new).collect());
+        let entries = RwLock::new(configs.into_iter().map(ProjectEntry::new).collect());
         Self { entries, changes: watch::Sender::new(0) }
     }
 
@@ -73,7 +73,7 @@ impl Projects {
 
     /// As they are shown.
     pub fn list(&self) -> Vec<Project> {
-        let shown = |entry: &Entry| Project {
+        let shown = |entry: &ProjectEntry| Project {
             name: entry.config.name.clone(),
             directory: entry.config.directory.display().to_string(),
             backend: entry.config.backend.as_str().to_owned(),
@@ -147,14 +147,14 @@ impl Projects {
             .into_iter()
             .map(|config| match old.iter().find(|entry| entry.config == config) {
                 Some(entry) => entry.clone(),
-                None => Entry::new(config),
+                None => ProjectEntry::new(config),
             })
             .collect();
         drop(entries);
         self.changes.send_modify(|count| *count += 1);
     }
 
-    fn change(&self, work: impl Fn(&mut Entry)) -> Vec<Turned> {
+    fn change(&self, work: impl Fn(&mut ProjectEntry)) -> Vec<Turned> {
         let mut turned = Vec::new();
         for entry in self.write().iter_mut() {
             let before = entry.error();
@@ -170,11 +170,11 @@ impl Projects {
         turned
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<ProjectEntry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<ProjectEntry>> {
         self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,7 +193,7 @@ fn look(directory: &Path) -> Result<PathBuf, String> {
     }
 }
 
-fn unknown(name: &str, entries: &[Entry]) -> String {
+fn unknown(name: &str, entries: &[ProjectEntry]) -> String {
     let known: Vec<&str> = entries.iter().map(|entry| entry.config.name.as_str()).collect();
     let nearest = known
         .iter()

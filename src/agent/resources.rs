@@ -7,7 +7,7 @@ use sysinfo::{MemoryRefreshKind, System};
 use hal_base::memory::{self, Memory};
 use hal_protocol::alert::Severity;
 use hal_protocol::node::Resources;
-use hal_rules::watch::Limits;
+use hal_rules::watch::WatchLimits;
 
 /// Measures; keeps the last processor times, since use is a difference.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Gauge {
     /// The supervisor raises an alert of it; whoever reads only this machine's log shall find it, too. Said once, and
     /// again when it grows worse. True when something was said.
     fn tell_of_memory(&mut self, used: u64, limit: u64) -> bool {
-        let verdict = Limits::default().memory("hal-agent with what it runs", used, limit);
+        let verdict = WatchLimits::default().memory("hal-agent with what it runs", used, limit);
         let before = std::mem::replace(&mut self.short_of_memory, verdict.as_ref().map(|(how, _)| *how));
         match verdict {
             Some((how, text)) if before.is_none_or(|before| before < how) => tracing::warn!("{text}"),

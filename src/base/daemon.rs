@@ -42,7 +42,7 @@ pub struct Daemon<C> {
 }
 
 /// What the command line asks for.
-pub enum Order<C> {
+pub enum DaemonOrder<C> {
     /// Nothing is left to do but to print this on standard output.
     Print(String),
     /// Start with this configuration. Logging is on already, and warnings were logged.
@@ -91,26 +91,26 @@ struct Options {
 impl<C> Daemon<C> {
     /// Reads the command line. `called` is how the program was called: its name, or `hal agent`. `args` are the
     /// arguments after that.
-    pub fn order(&self, called: &str, args: Vec<OsString>) -> Result<Order<C>, Failure> {
+    pub fn order(&self, called: &str, args: Vec<OsString>) -> Result<DaemonOrder<C>, Failure> {
         let options = match self.options(called, args) {
             Ok(options) => options,
-            Err(error) => return explained(error).map(Order::Print),
+            Err(error) => return explained(error).map(DaemonOrder::Print),
         };
         if options.print_sample_config {
-            return Ok(Order::Print(self.sample.to_string()));
+            return Ok(DaemonOrder::Print(self.sample.to_string()));
         }
         if options.validate {
-            return self.validate(&options.config).map(Order::Print);
+            return self.validate(&options.config).map(DaemonOrder::Print);
         }
         if options.check {
             let (_, report) = self.read_file(&options.config, Purpose::Run)?;
             print(&report);
-            return Ok(Order::Print(String::new()));
+            return Ok(DaemonOrder::Print(String::new()));
         }
         if options.keep_backup {
-            return self.keep_backup(&options.config, options.vouched_by.as_deref()).map(Order::Print);
+            return self.keep_backup(&options.config, options.vouched_by.as_deref()).map(DaemonOrder::Print);
         }
-        self.start(options).map(Order::Start)
+        self.start(options).map(DaemonOrder::Start)
     }
 
     /// The whole command line, for man pages and completions.

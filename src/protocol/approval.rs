@@ -70,7 +70,7 @@ impl ApprovalState {
 
 /// An answer to a permission or a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "reply", rename_all = "lowercase", try_from = "WrittenReply")]
+#[serde(tag = "reply", rename_all = "lowercase", try_from = "Said")]
 pub enum Reply {
     /// It may, this time.
     Once,
@@ -297,16 +297,16 @@ enum ReplyWord {
 
 /// A reply as it is written.
 #[derive(Deserialize)]
-struct WrittenReply {
+struct Said {
     reply: ReplyWord,
     message: Option<String>,
     answers: Option<Vec<Vec<String>>>,
 }
 
-impl TryFrom<WrittenReply> for Reply {
+impl TryFrom<Said> for Reply {
     type Error = &'static str;
 
-    fn try_from(said: WrittenReply) -> Result<Self, Self::Error> {
+    fn try_from(said: Said) -> Result<Self, Self::Error> {
         Ok(match said.reply {
             ReplyWord::Once => Self::Once,
             ReplyWord::Always => Self::Always,
@@ -321,31 +321,31 @@ impl TryFrom<WrittenReply> for Reply {
 
 /// The body of an answer as it is written.
 #[derive(Deserialize)]
-struct WrittenAnswer {
+struct SaidAnswer {
     reply: ReplyWord,
     message: Option<String>,
     answers: Option<Vec<Vec<String>>>,
     timeout: Option<u64>,
 }
 
-impl TryFrom<WrittenAnswer> for AnswerRequest {
+impl TryFrom<SaidAnswer> for AnswerRequest {
     type Error = &'static str;
 
-    fn try_from(said: WrittenAnswer) -> Result<Self, Self::Error> {
-        let WrittenAnswer { reply, message, answers, timeout } = said;
+    fn try_from(said: SaidAnswer) -> Result<Self, Self::Error> {
+        let SaidAnswer { reply, message, answers, timeout } = said;
         if message.is_some() && !matches!(reply, ReplyWord::Reject) {
             return Err("message is allowed with the reply reject only");
         }
         if answers.is_some() && !matches!(reply, ReplyWord::Answers) {
             return Err("answers is allowed with the reply answers only");
         }
-        Ok(Self { reply: WrittenReply { reply, message, answers }.try_into()?, timeout })
+        Ok(Self { reply: Said { reply, message, answers }.try_into()?, timeout })
     }
 }
 
 /// The body of `POST /api/v1/approvals/{id}/answer`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "WrittenAnswer")]
+#[serde(try_from = "SaidAnswer")]
 pub struct AnswerRequest {
     /// The answer.
     #[serde(flatten)]

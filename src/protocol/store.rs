@@ -39,14 +39,14 @@ pub struct StoreRequest {
 fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Time>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum WrittenTime {
+    enum Said {
         Milliseconds(i64),
         Text(String),
     }
-    let at = match Option::<WrittenTime>::deserialize(input)? {
+    let at = match Option::<Said>::deserialize(input)? {
         None => return Ok(None),
-        Some(WrittenTime::Milliseconds(said)) => Some(Time(said)).filter(|at| at.is_in_calendar()),
-        Some(WrittenTime::Text(said)) => Time::parse(&said),
+        Some(Said::Milliseconds(said)) => Some(Time(said)).filter(|at| at.is_in_calendar()),
+        Some(Said::Text(said)) => Time::parse(&said),
     };
     at.map(Some).ok_or_else(|| D::Error::custom("expected a time such as 2026-01-31T12:00:00Z"))
 }

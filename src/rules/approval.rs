@@ -24,7 +24,7 @@ pub const LATE: Duration = Duration::from_secs(60);
 
 /// What happens when nobody answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct ApprovalLimits {
     /// How long an approval waits; `None`: for ever.
     pub time_limit: Option<Duration>,
     /// True when it is denied then; else it goes on waiting, and only an event says so.
@@ -70,7 +70,7 @@ fn hex(text: &str) -> String {
 }
 
 /// An approval for what a session has begun to wait with.
-pub fn open(id: ApprovalId, ask: &Ask, session: &Session, limits: Limits, at: Time) -> Approval {
+pub fn open(id: ApprovalId, ask: &Ask, session: &Session, limits: ApprovalLimits, at: Time) -> Approval {
     Approval {
         id,
         kind: ask.kind,

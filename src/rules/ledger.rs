@@ -100,7 +100,7 @@ pub struct Counted {
 /// open to whoever stores it; nobody else changes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Bill {
+pub struct LedgerBill {
     /// The last messages, in the order in which they were first told.
     pub recent: Vec<Counted>,
     /// Those that are no longer among them were answered by then.
@@ -162,7 +162,7 @@ fn worth_of(used: &Used, place: &LedgerKey, prices: &Prices) -> UsageCost {
 
 /// What an event changes: at this place, this is gone and that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The session, project and node it counts for.
     pub place: LedgerKey,
     /// What is not so any more.
@@ -221,7 +221,7 @@ impl LedgerEvent<'_> {
     }
 }
 
-impl Bill {
+impl LedgerBill {
     /// The bill of a session of which nothing is remembered: what it had used before is in the ledger already, as its
     /// sum was counted once.
     pub fn begin(before: &Before) -> Self {
@@ -263,7 +263,7 @@ impl Bill {
     }
 
     /// Adds an event to the bill of a session that is as it says already. Gives what changes in the ledger.
-    pub fn take(&mut self, session: &Session, heard: &LedgerEvent<'_>, prices: &Prices) -> Vec<Entry> {
+    pub fn take(&mut self, session: &Session, heard: &LedgerEvent<'_>, prices: &Prices) -> Vec<LedgerEntry> {
         let mut entries = Vec::new();
         match heard.what {
             What::Message(told) => self.message(session, told, heard, prices, &mut entries),
@@ -277,7 +277,7 @@ impl Bill {
             _ => {}
         }
         self.settle(session, heard, prices, &mut entries);
-        for Entry { gone, now, .. } in &entries {
+        for LedgerEntry { gone, now, .. } in &entries {
             self.sum = self.sum.plus(now).minus(gone);
         }
         entries
@@ -291,7 +291,7 @@ impl Bill {
         is_made: bool,
         heard: &LedgerEvent<'_>,
         prices: &Prices,
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<LedgerEntry>,
     ) {
         if heard.before.is_untitled && !is_untitled(&session.title) {
             // A model found the title, and no backend tells what that has cost.
@@ -323,7 +323,7 @@ impl Bill {
         told: &MessageTold,
         heard: &LedgerEvent<'_>,
         prices: &Prices,
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<LedgerEntry>,
     ) {
         let id = name(&told.id);
         if told.role != Role::Assistant || id.is_empty() {
@@ -362,7 +362,7 @@ impl Bill {
         place: LedgerKey,
         used: Used,
         prices: &Prices,
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<LedgerEntry>,
     ) {
         let known = self.recent.iter().position(|one| one.id == id);
         match known {
@@ -372,15 +372,19 @@ impl Bill {
             Some(known) => {
                 let worth = worth_of(&used, &place, prices);
                 let old = &mut self.recent[known];
-                entries.push(Entry { place: old.place.clone(), gone: old.worth, now: UsageCost::default() });
-                entries.push(Entry { place: place.clone(), gone: UsageCost::default(), now: worth });
+                entries.push(LedgerEntry {
+                    place: old.place.clone(),
+                    gone: old.worth,
+                    now: UsageCost::default(),
+                });
+                entries.push(LedgerEntry { place: place.clone(), gone: UsageCost::default(), now: worth });
                 self.messages = self.messages.minus(&old.used()).plus(&used);
                 (old.place, old.told, old.worth, old.at) = (place, used.told, worth, at);
             }
             None if used.is_nothing() || at <= self.floor => {}
             None => {
                 let worth = worth_of(&used, &place, prices);
-                entries.push(Entry { place: place.clone(), gone: UsageCost::default(), now: worth });
+                entries.push(LedgerEntry { place: place.clone(), gone: UsageCost::default(), now: worth });
                 self.messages = self.messages.plus(&used);
                 self.remember(Counted { id, at, place, told: used.told, worth });
             }
@@ -400,7 +404,7 @@ impl Bill {
         session: &Session,
         heard: &LedgerEvent<'_>,
         prices: &Prices,
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<LedgerEntry>,
     ) {
         let counted = self.rests.iter().fold(Used::default(), |sum, rest| sum.plus(&rest.used()));
         let beyond = Used { unreported: 0, ..self.told.minus(&self.messages) };
@@ -438,9 +442,9 @@ impl Counted {
         Used { tokens: self.worth.tokens, told: self.told, unreported: self.worth.unreported }
     }
 
-    fn put(&mut self, used: Used, prices: &Prices, entries: &mut Vec<Entry>) {
+    fn put(&mut self, used: Used, prices: &Prices, entries: &mut Vec<LedgerEntry>) {
         let worth = worth_of(&used, &self.place, prices);
-        entries.push(Entry { place: self.place.clone(), gone: self.worth, now: worth });
+        entries.push(LedgerEntry { place: self.place.clone(), gone: self.worth, now: worth });
         (self.told, self.worth) = (used.told, worth);
     }
 }
@@ -458,7 +462,7 @@ fn place_of(session: &Session, day: String) -> LedgerKey {
     LedgerKey { day, provider: model.provider, model: model.id }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// What it adds or takes away, as `worth` sees it.
     pub fn change(&self, worth: impl Fn(&UsageCost) -> u64) -> i64 {
         difference(worth(&self.now), worth(&self.gone))

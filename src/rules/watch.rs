@@ -12,7 +12,7 @@ const NEARLY_OUT_PERCENT: u64 = 95;
 
 /// From where on things are worth an alert; the sample of the configuration explains each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct WatchLimits {
     /// Whether anything is.
     pub is_on: bool,
     /// A node is offline for longer.
@@ -33,7 +33,7 @@ pub struct Limits {
     pub reminder: Duration,
 }
 
-impl Default for Limits {
+impl Default for WatchLimits {
     fn default() -> Self {
         Self {
             is_on: true,
@@ -52,7 +52,7 @@ impl Default for Limits {
 /// What is wrong: how much it matters, and a sentence.
 pub type WatchFinding = Option<(Severity, String)>;
 
-impl Limits {
+impl WatchLimits {
     /// A node that is not connected.
     pub fn offline(&self, node: &str, since: Duration, sessions: u64) -> WatchFinding {
         let severity = if sessions > 0 { Severity::High } else { Severity::Medium };
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_given_beyond_the_limit_and_not_at_it() {
-        let limits = Limits::default();
+        let limits = WatchLimits::default();
         let severity = |verdict: WatchFinding| verdict.map(|(severity, _)| severity);
         let seconds = Duration::from_secs;
         assert_eq!(severity(limits.offline("n", seconds(120), 3)), None);

@@ -135,7 +135,7 @@ impl KindFilter {
 
 /// Oldest or newest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum EventOrder {
     /// Oldest first.
     Ascending,
     /// Newest first.
@@ -183,7 +183,7 @@ pub struct EventQuery {
     /// Which events.
     pub filter: EventFilter,
     /// Oldest or newest first.
-    pub order: Order,
+    pub order: EventOrder,
     /// Go on after this one, in the order asked for.
     pub after: Option<u64>,
     /// At most so many; fewer when they are large.
@@ -221,8 +221,8 @@ impl Reader<'_> {
         };
         let (from, to) = match (query.order, query.after) {
             (_, None) => (low, high),
-            (Order::Ascending, Some(after)) => (low.max(after.saturating_add(1)), high),
-            (Order::Descending, Some(after)) => (low, high.min(after.saturating_sub(1))),
+            (EventOrder::Ascending, Some(after)) => (low.max(after.saturating_add(1)), high),
+            (EventOrder::Descending, Some(after)) => (low, high.min(after.saturating_sub(1))),
         };
         let mut bytes = 0;
         self.visit(&query.filter, (from, to), query.order, tail, |seq, row| {
@@ -247,7 +247,7 @@ impl Reader<'_> {
         if filter.is_range_only() && !(is_ranged && self.is_disordered()?) {
             if let Some((_, no)) = filter.session {
                 // Whoever deletes an event takes its entry out of the index.
-                self.visit_session(no, range, Order::Ascending, tail, |_| {
+                self.visit_session(no, range, EventOrder::Ascending, tail, |_| {
                     total += 1;
                     Ok(ControlFlow::Continue(()))
                 })?;
@@ -262,7 +262,7 @@ impl Reader<'_> {
                 return Ok(range.1 - range.0 + 1);
             }
         }
-        self.visit(filter, range, Order::Ascending, tail, |_, _| {
+        self.visit(filter, range, EventOrder::Ascending, tail, |_, _| {
             total += 1;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -274,7 +274,7 @@ impl Reader<'_> {
         &self,
         filter: &EventFilter,
         (from, to): (u64, u64),
-        order: Order,
+        order: EventOrder,
         tail: &Tail,
         mut see: impl FnMut(u64, &EventRow<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
@@ -293,7 +293,7 @@ impl Reader<'_> {
             });
         }
         let mut rows = table.range(from..=to)?;
-        while let Some(entry) = if order == Order::Ascending { rows.next() } else { rows.next_back() } {
+        while let Some(entry) = if order == EventOrder::Ascending { rows.next() } else { rows.next_back() } {
             let (seq, bytes) = entry?;
             if look(seq.value(), bytes.value())?.is_break() {
                 break;
@@ -307,7 +307,7 @@ impl Reader<'_> {
         &self,
         no: u32,
         (from, to): (u64, u64),
-        order: Order,
+        order: EventOrder,
         tail: &Tail,
         mut see: impl FnMut(u64) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
@@ -324,8 +324,8 @@ impl Reader<'_> {
             Ok::<_, StoreError>(ControlFlow::Continue(()))
         };
         let _ = match order {
-            Order::Ascending => walk(&mut merged.chain(fresh))?,
-            Order::Descending => walk(&mut fresh.rev().chain(merged.rev()))?,
+            EventOrder::Ascending => walk(&mut merged.chain(fresh))?,
+            EventOrder::Descending => walk(&mut fresh.rev().chain(merged.rev()))?,
         };
         Ok(())
     }

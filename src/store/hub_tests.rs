@@ -8,7 +8,7 @@ use crate::audit::AuditRecord;
 use crate::change::Change;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
-use crate::event::{EventFilter, EventQuery, KindFilter, Order};
+use crate::event::{EventFilter, EventOrder, EventQuery, KindFilter};
 use crate::kept::{self, HALT};
 use crate::mirror::backup::Rules;
 use crate::mirror::{self, Opened};
@@ -82,20 +82,20 @@ fn pages_filters_and_counts_agree_across_index_and_tail() {
         count: true,
     };
     let all_b: Vec<u64> = (1..=100).filter(|seq| seq % 3 == 0).collect();
-    let (up, total, more) = seqs(&store, &tail, &query(&of_b, Order::Ascending, None, 1000));
+    let (up, total, more) = seqs(&store, &tail, &query(&of_b, EventOrder::Ascending, None, 1000));
     assert_eq!((up, total, more), (all_b.clone(), Some(33), false));
-    let (down, _, more) = seqs(&store, &tail, &query(&of_b, Order::Descending, None, 5));
+    let (down, _, more) = seqs(&store, &tail, &query(&of_b, EventOrder::Descending, None, 5));
     assert_eq!((down, more), (vec![99, 96, 93, 90, 87], true));
-    let (next, _, _) = seqs(&store, &tail, &query(&of_b, Order::Descending, Some(87), 3));
+    let (next, _, _) = seqs(&store, &tail, &query(&of_b, EventOrder::Descending, Some(87), 3));
     assert_eq!(next, vec![84, 81, 78]);
     let idle = EventFilter { kinds: vec![KindFilter::parse("session.*")], ..EventFilter::default() };
-    let (found, total, _) = seqs(&store, &tail, &query(&idle, Order::Ascending, Some(50), 2));
+    let (found, total, _) = seqs(&store, &tail, &query(&idle, EventOrder::Ascending, Some(50), 2));
     assert_eq!((found, total), (vec![60, 70], Some(10)));
     let late = EventFilter { since: Some(Time(1_000_905)), ..EventFilter::default() };
-    let (found, total, _) = seqs(&store, &tail, &query(&late, Order::Ascending, None, 2));
+    let (found, total, _) = seqs(&store, &tail, &query(&late, EventOrder::Ascending, None, 2));
     assert_eq!((found, total), (vec![91, 92], Some(10)));
     let never = EventFilter { since: Some(Time(9_000_000)), ..EventFilter::default() };
-    assert_eq!(seqs(&store, &tail, &query(&never, Order::Ascending, None, 2)), (vec![], Some(0), false));
+    assert_eq!(seqs(&store, &tail, &query(&never, EventOrder::Ascending, None, 2)), (vec![], Some(0), false));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_page_of_large_events_ends_early_and_says_so() {
     store.commit(&Batch { events: (1..=12).map(event).collect(), ..Batch::default() }).unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let query = EventQuery { order: Order::Ascending, after, limit: 1000, ..EventQuery::default() };
+        let query = EventQuery { order: EventOrder::Ascending, after, limit: 1000, ..EventQuery::default() };
         let (page, _, more) = seqs(&store, &Tail::default(), &query);
         assert!(!page.is_empty() && page.len() <= 5, "{} MiB are held at once", page.len());
         after = page.last().copied();

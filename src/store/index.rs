@@ -10,7 +10,7 @@ use super::tables::{EVENTS, EVENTS_BY_SESSION, GONE, SESSIONS};
 use super::{StoreError, event, row};
 
 /// A session's number and an event's.
-pub type Entry = (u32, u64);
+pub type IndexEntry = (u32, u64);
 
 /// The numbers of sessions that were asked for.
 type Numbers = HashMap<String, Option<u32>>;
@@ -18,7 +18,7 @@ type Numbers = HashMap<String, Option<u32>>;
 impl Reader<'_> {
     /// Entries that the index should have for the events between two numbers, both included and so many at most, and
     /// has not.
-    pub fn unindexed(&self, from: u64, to: u64, most: usize) -> Result<Vec<Entry>, StoreError> {
+    pub fn unindexed(&self, from: u64, to: u64, most: usize) -> Result<Vec<IndexEntry>, StoreError> {
         let to = to.min(self.meta("index_watermark")?);
         let mut numbers = Numbers::new();
         let mut missing = Vec::new();
@@ -43,14 +43,14 @@ impl Reader<'_> {
     /// no event of their session.
     pub fn misindexed(
         &self,
-        after: Option<Entry>,
+        after: Option<IndexEntry>,
         most: usize,
-    ) -> Result<(Option<Entry>, Vec<Entry>), StoreError> {
+    ) -> Result<(Option<IndexEntry>, Vec<IndexEntry>), StoreError> {
         let events = self.txn().open_table(EVENTS)?;
         let index = self.txn().open_table(EVENTS_BY_SESSION)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let (mut last, mut wrong, mut numbers) = (after, Vec::new(), Numbers::new());
-        for found in index.range::<Entry>((from, Bound::Unbounded))?.take(most) {
+        for found in index.range::<IndexEntry>((from, Bound::Unbounded))?.take(most) {
             let (no, seq) = found?.0.value();
             // Entries that are out of order are wrong as well, and must not lead in a circle.
             if last.is_some_and(|last| last >= (no, seq)) {
@@ -133,7 +133,7 @@ mod tests {
         (id.to_owned(), SessionRecord { no, session })
     }
 
-    fn wrong(store: &Store) -> (Vec<Entry>, Vec<Entry>) {
+    fn wrong(store: &Store) -> (Vec<IndexEntry>, Vec<IndexEntry>) {
         let reader = store.read().unwrap();
         (reader.unindexed(1, u64::MAX, 1000).unwrap(), reader.misindexed(None, 1000).unwrap().1)
     }
@@ -159,7 +159,7 @@ mod tests {
             .unwrap();
         let (missing, strange) = wrong(&store);
         assert_eq!((&missing[..], &strange[..]), (&[(1, 3)][..], &[(2, 5), (7, 9)][..]));
-        let edit = |(no, seq): Entry| Edit {
+        let edit = |(no, seq): IndexEntry| Edit {
             kind: RowKind::Event,
             key: seq.to_string(),
             action: EditAction::Index(no),

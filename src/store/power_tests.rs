@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::command::{CommandQuery, KeyRecord};
 use super::dice::Dice;
-use super::event::{EventQuery, Order};
+use super::event::{EventOrder, EventQuery};
 use super::hub::{Batch, Loaded, Store};
 use super::journal::{Bounds, Change, Journal, NewEvent, Writer};
 use super::node::NodeRecord;
@@ -156,7 +156,7 @@ fn command(id: &str, state: CommandState) -> Command {
 fn batches_in(store: &Store, loaded: &Loaded) -> u64 {
     let held = (0..).find(|n| first_of(*n) > loaded.last_seq).expect("the numbers end");
     let reader = store.read().unwrap();
-    let query = EventQuery { order: Order::Ascending, limit: 100_000, ..EventQuery::default() };
+    let query = EventQuery { order: EventOrder::Ascending, limit: 100_000, ..EventQuery::default() };
     let page = reader.events(&query, &Tail::default()).unwrap();
     assert!(page.events.iter().map(|event| event.seq).eq(1..first_of(held)), "events of half a batch");
     let last = loaded.last_seq;
@@ -217,7 +217,7 @@ fn the_supervisors_store_keeps_what_it_committed_through_power_cuts() {
     sum.print("supervisor's store");
 }
 
-/// What the desk writes together: events, the session they add up to, a command.
+/// What the session manager writes together: events, the session they add up to, a command.
 fn changes(n: u64) -> Vec<Change> {
     let tick = |seq| {
         let data = raw(&json!({"n": seq, "filler": "x".repeat(200)}));

@@ -7,7 +7,7 @@ use std::path::Path;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::StoreError;
-use super::mirror::{Health, backup};
+use super::mirror::{MirrorHealth, backup};
 use super::reader::Reader;
 use super::tables::{AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS, STATE};
 
@@ -84,7 +84,7 @@ pub struct Weight {
 
 /// What the store and its mirror hold, and one event in both. SQLite counts its pages, so a mirror that is in step says
 /// exactly how large its rows are, and they are never smaller than the store's: the weighing of a few cannot be far off.
-pub fn together(mirror: &Health, weight: &Weight) -> (u64, u64) {
+pub fn together(mirror: &MirrorHealth, weight: &Weight) -> (u64, u64) {
     let weighed = weight.bytes / weight.rows.max(1);
     let mirrored = match mirror.bytes.checked_div(mirror.rows) {
         Some(counted) if mirror.rows >= weight.rows / 2 => counted,

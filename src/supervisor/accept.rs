@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::hub::Hub;
-use super::hub::input::{Alert, Severity};
+use super::hub::input::{RaisedAlert, Severity};
 use hal_base::clock::Stopwatch;
 
 /// The listeners try again twenty times a second: without a failure for this long they work again.
@@ -37,7 +37,7 @@ impl Accepting {
             "new connections cannot be accepted: {error}. Existing ones continue; raise the limit of open \
              files (LimitNOFILE) or find out who opens so many"
         );
-        hub.raise(Alert { name: "listener.blocked", severity: Severity::High, text });
+        hub.raise(RaisedAlert { name: "listener.blocked", severity: Severity::High, text });
     }
 
     /// Why connections cannot be taken right now.

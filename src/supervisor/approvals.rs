@@ -8,7 +8,7 @@ use hal_protocol::event::kind::Kind;
 use hal_protocol::event::part::{Content, MessagePart};
 use hal_protocol::event::what::{PermissionAsked, What};
 use hal_store::StoreError;
-use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
+use hal_store::event::{EventFilter, EventOrder, EventQuery, KindFilter};
 
 /// Events read at once, and how often, in search of the one that asked: it is among the last ones while it waits.
 const PAGE: usize = 200;
@@ -30,7 +30,7 @@ pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> 
             kinds: kinds.map(|kind| KindFilter::parse(kind.as_str())).to_vec(),
             ..EventFilter::default()
         },
-        order: Order::Descending,
+        order: EventOrder::Descending,
         after: None,
         limit: PAGE,
         count: false,

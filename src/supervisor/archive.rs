@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use self::round::{Left, Rounds};
 use super::hub::Hub;
-use super::hub::input::{Alert, Input, Severity};
+use super::hub::input::{Input, RaisedAlert, Severity};
 use hal_base::progress::Progress;
 use hal_store::archive::{self, Archive, Old, Writer};
 use hal_store::change::RowKind;
@@ -152,7 +152,7 @@ impl Archivist {
         let mut rounds = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = rounds.play(self, hub, rules) {
             let text = format!("old rows could not be moved out of the store: {error:#}");
-            hub.raise(Alert { name: "retention.failed", severity: Severity::High, text });
+            hub.raise(RaisedAlert { name: "retention.failed", severity: Severity::High, text });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hub::Stopped;
-use super::hub::input::{Alert, Severity};
+use super::hub::input::{RaisedAlert, Severity};
 use super::shared::Shared;
 use hal_base::cause::chain;
 use hal_base::clock::{self, Stopwatch};
@@ -52,13 +52,13 @@ pub async fn make(shared: &Shared) -> Result<Made, StoreError> {
             tracing::info!(%backup, bytes, events, "supervisor.db is backed up");
             if let Some(strange) = &made.strange {
                 let text = format!("the size of the backup {backup} is unusual: {strange}");
-                shared.hub.raise(Alert { name: "backup.size", severity: Severity::Medium, text });
+                shared.hub.raise(RaisedAlert { name: "backup.size", severity: Severity::Medium, text });
             }
         }
         Err(error) => {
             shared.metrics.backup_failures.inc();
             let text = format!("supervisor.db could not be backed up: {}", chain(error));
-            shared.hub.raise(Alert { name: "backup.failed", severity: Severity::High, text });
+            shared.hub.raise(RaisedAlert { name: "backup.failed", severity: Severity::High, text });
         }
     }
     made
@@ -75,7 +75,11 @@ pub async fn watch(shared: Shared) {
         let is_early = began.elapsed() < FIRST.min(rules.every);
         let late = if is_early { None } else { late(&shared, &rules, began.elapsed()) };
         if let Some(text) = late.as_ref().filter(|_| !was_late) {
-            shared.hub.raise(Alert { name: "backup.late", severity: Severity::High, text: text.clone() });
+            shared.hub.raise(RaisedAlert {
+                name: "backup.late",
+                severity: Severity::High,
+                text: text.clone(),
+            });
         }
         was_late = late.is_some();
         if is_early && shared.backups.seen().is_none() {
@@ -88,7 +92,7 @@ pub async fn watch(shared: Shared) {
             let next =
                 if rules.is_on { "another one is made" } else { "make another one: halctl backup now" };
             let text = format!("the newest backup is damaged: {why}; {next}");
-            shared.hub.raise(Alert { name: "backup.damaged", severity: Severity::High, text });
+            shared.hub.raise(RaisedAlert { name: "backup.damaged", severity: Severity::High, text });
         }
         was_sick = sick;
     }

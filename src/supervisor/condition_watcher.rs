@@ -10,8 +10,8 @@ use super::hub::view::View;
 use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::session::Activity;
-use hal_rules::route::facts::{CostFacts, Facts};
-use hal_rules::route::matcher::Scope;
+use hal_rules::route::facts::{CostFacts, RouteFacts};
+use hal_rules::route::matcher::RouteScope;
 use hal_rules::route::words::RAISED_BY;
 use hal_rules::route::{Route, RouteMatch};
 
@@ -38,7 +38,7 @@ pub async fn watch(shared: Shared) -> Result<(), Stopped> {
 }
 
 fn is_asked_here(route: &Route) -> bool {
-    matches!(route.matcher.scope(), Scope::Session | Scope::Node | Scope::Fleet)
+    matches!(route.matcher.scope(), RouteScope::Session | RouteScope::Node | RouteScope::Fleet)
 }
 
 /// What was spent today, when a route wants to know.
@@ -61,40 +61,43 @@ async fn cost_today(shared: &Shared, routes: &[&Route]) -> Option<CostFacts> {
 
 fn evaluate(view: &View, routes: &[&Route], cost: Option<&CostFacts>, found: &mut Conditions) {
     let now = clock::now();
-    let of = |scope: Scope| routes.iter().filter(move |route| route.matcher.scope() == scope);
-    if of(Scope::Session).next().is_some() {
+    let of = |scope: RouteScope| routes.iter().filter(move |route| route.matcher.scope() == scope);
+    if of(RouteScope::Session).next().is_some() {
         for record in view.stored.sessions.values() {
             let session = &record.session;
             if matches!(session.activity, Activity::Ended(_)) {
                 continue;
             }
-            let facts = Facts {
+            let facts = RouteFacts {
                 session: Some(view.session_facts(session, now)),
                 node: view.node_facts(session.node_id.as_str(), now),
                 cost: cost.cloned(),
-                ..Facts::default()
+                ..RouteFacts::default()
             };
             let about = (session.node_id.as_str(), session.id.as_str(), session.project.as_str());
             let what =
                 format!("session {} of project {} on node {}", session.id, session.project, session.node_id);
-            of(Scope::Session).for_each(|route| ask(route, &facts, about, &what, found));
+            of(RouteScope::Session).for_each(|route| ask(route, &facts, about, &what, found));
         }
     }
-    if of(Scope::Node).next().is_some() {
+    if of(RouteScope::Node).next().is_some() {
         for node in view.stored.nodes.keys() {
-            let facts =
-                Facts { node: view.node_facts(node.as_str(), now), cost: cost.cloned(), ..Facts::default() };
+            let facts = RouteFacts {
+                node: view.node_facts(node.as_str(), now),
+                cost: cost.cloned(),
+                ..RouteFacts::default()
+            };
             let about = (node.as_str(), "", "");
-            of(Scope::Node).for_each(|route| ask(route, &facts, about, &format!("node {node}"), found));
+            of(RouteScope::Node).for_each(|route| ask(route, &facts, about, &format!("node {node}"), found));
         }
     }
-    let facts = Facts { cost: cost.cloned(), ..Facts::default() };
-    of(Scope::Fleet).for_each(|route| ask(route, &facts, ("", "", ""), "all nodes together", found));
+    let facts = RouteFacts { cost: cost.cloned(), ..RouteFacts::default() };
+    of(RouteScope::Fleet).for_each(|route| ask(route, &facts, ("", "", ""), "all nodes together", found));
 }
 
 fn ask(
     route: &Route,
-    facts: &Facts,
+    facts: &RouteFacts,
     (node, session, project): (&str, &str, &str),
     what: &str,
     found: &mut Conditions,

@@ -35,7 +35,7 @@ use hal_rules::dependency::{self, Dependencies};
 use hal_rules::node::Liveness;
 use hal_rules::policy::settings::{self as policies, Policies};
 use hal_rules::route::{Route, Routing, Way};
-use hal_rules::watch::Limits;
+use hal_rules::watch::WatchLimits;
 use hal_store::mirror::backup::Rules;
 use hal_store::retain::{Retention, Types};
 
@@ -70,9 +70,9 @@ pub struct Config {
     /// When old rows leave the store.
     pub retention: Retention,
     /// From where on things are worth an alert.
-    pub alerts: Limits,
+    pub alerts: WatchLimits,
     /// The ways to people.
-    pub channels: Vec<channels::Channel>,
+    pub channels: Vec<channels::ChannelConfig>,
     /// Who is told what.
     pub routes: Vec<Route>,
     /// What steps in by itself.
@@ -82,7 +82,7 @@ pub struct Config {
     /// Projects that any node may work on that has them; all others are a node's own.
     pub shared_projects: BTreeSet<String>,
     /// How long approvals wait.
-    pub approvals: approval::Limits,
+    pub approvals: approval::ApprovalLimits,
     /// What tokens cost.
     pub cost: CostConfig,
     /// The certificate, when TLS is on.
@@ -127,7 +127,8 @@ impl Config {
 
     /// Who is told what.
     pub fn routing(&self) -> Routing {
-        let way = |channel: &channels::Channel| Way { name: channel.name.clone(), group: channel.group };
+        let way =
+            |channel: &channels::ChannelConfig| Way { name: channel.name.clone(), group: channel.group };
         Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
     }
 
@@ -326,10 +327,10 @@ fn is_type(name: &str) -> bool {
     words.split('.').all(|word| !word.is_empty() && word.chars().all(is_letter))
 }
 
-fn alerts(section: &Section<'_>) -> Limits {
-    let default = Limits::default();
+fn alerts(section: &Section<'_>) -> WatchLimits {
+    let default = WatchLimits::default();
     let long = |key| section.value(key).and_then(|value| value.duration(Duration::from_secs(1)..=MOST_AGE));
-    Limits {
+    WatchLimits {
         is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
         node_offline: long("node_offline").unwrap_or(default.node_offline),
         memory_percent: section.whole("memory_percent", 1..=100).unwrap_or(default.memory_percent),

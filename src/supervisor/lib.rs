@@ -58,7 +58,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::Config;
 use self::hub::Hub;
-use self::hub::input::{Alert, Input, Severity};
+use self::hub::input::{Input, RaisedAlert, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
@@ -108,10 +108,10 @@ impl Supervisor {
         view.take_settings(Arc::new(config.settings()));
         let (hub, hub_thread) = Hub::start(store, view, metrics.counts())?;
         if let Some(set_aside) = set_aside {
-            hub.raise(Alert::store_replaced(&set_aside));
+            hub.raise(RaisedAlert::store_replaced(&set_aside));
         }
         if !healed.is_empty() {
-            hub.raise(Alert::store_healed(&healed));
+            hub.raise(RaisedAlert::store_healed(&healed));
         }
         let mirror = Mirror::start(
             hub.store().clone(),
@@ -200,7 +200,7 @@ impl Supervisor {
             Ok(None) => {}
             Ok(Some(text)) => {
                 let text = format!("the supervisor was {text}");
-                let alert = Alert { name: "supervisor.restarts", severity: Severity::High, text };
+                let alert = RaisedAlert { name: "supervisor.restarts", severity: Severity::High, text };
                 self.shared.hub.raise(alert);
             }
             Err(error) => tracing::warn!(%error, "cannot note this start in {}", file.display()),

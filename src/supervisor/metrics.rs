@@ -24,7 +24,7 @@ use hal_base::clock;
 use hal_protocol::command::Command;
 use hal_protocol::cost::CostReport;
 use hal_protocol::session::Status;
-use hal_store::mirror::Health;
+use hal_store::mirror::MirrorHealth;
 use hal_store::mirror::backup::Saved;
 use hal_store::usage::Usage;
 
@@ -236,7 +236,7 @@ impl Metrics {
     }
 
     /// All metrics as Prometheus reads them.
-    pub fn text(&self, hub: &Hub, mirror: &Health, files: &Files, today: &Today) -> String {
+    pub fn text(&self, hub: &Hub, mirror: &MirrorHealth, files: &Files, today: &Today) -> String {
         if let Some(today) = today {
             self.costs.set(today);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 use super::hub::Hub;
-use super::hub::input::{Alert, Input, Severity};
+use super::hub::input::{Input, RaisedAlert, Severity};
 use hal_base::clock::Time;
 use hal_protocol::node::NodeStatus;
 use hal_store::mirror::{MirrorHost, ShownNode};
@@ -50,7 +50,7 @@ impl MirrorHost for OfHub {
     }
 
     fn alert(&self, name: &'static str, text: String) {
-        self.0.raise(Alert { name, severity: Severity::High, text });
+        self.0.raise(RaisedAlert { name, severity: Severity::High, text });
     }
 
     fn suspect(&self, why: String) {

@@ -16,7 +16,7 @@ use hal_base::clock::{self, Stopwatch, Time};
 use hal_base::{id, memory};
 use hal_protocol::command::CommandId;
 use hal_rules::alert::is_due;
-use hal_rules::watch::{Limits, WatchFinding};
+use hal_rules::watch::{WatchFinding, WatchLimits};
 
 /// How often the supervisor and its nodes are checked.
 const LOOK: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ const WATCHED: [&str; 9] = [
 ];
 
 /// The limits in force.
-pub type LimitsInForce = Arc<ArcSwap<Limits>>;
+pub type LimitsInForce = Arc<ArcSwap<WatchLimits>>;
 
 /// What one look has found, by alert and what it is about.
 type Findings = BTreeMap<(&'static str, String), WatchFinding>;
@@ -92,7 +92,7 @@ async fn ask_the_hub(shared: &Shared) -> Duration {
     asked.elapsed()
 }
 
-fn look_at_self(shared: &Shared, limits: &Limits, took: Duration, found: &mut Findings) {
+fn look_at_self(shared: &Shared, limits: &WatchLimits, took: Duration, found: &mut Findings) {
     let mut put = |name, verdict| drop(found.insert((name, String::new()), verdict));
     let memory = memory::measure();
     put("memory.high", limits.memory("hal-supervisor", memory.used, memory.limit));
@@ -115,7 +115,7 @@ fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
     counts.front().map_or(0, |(_, then)| now.saturating_sub(*then))
 }
 
-fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &mut Findings) {
+fn look_at_nodes(view: &View, limits: &WatchLimits, began: Time, now: Time, found: &mut Findings) {
     for node in view.every_node() {
         let sessions = view.stored.open_of_node(node.record.id.as_str());
         look_at_node(node, sessions, limits, (began, now), found);
@@ -125,7 +125,7 @@ fn look_at_nodes(view: &View, limits: &Limits, began: Time, now: Time, found: &m
 fn look_at_node(
     NodeRef { record, link }: NodeRef<'_>,
     sessions: u64,
-    limits: &Limits,
+    limits: &WatchLimits,
     (began, now): (Time, Time),
     found: &mut Findings,
 ) {

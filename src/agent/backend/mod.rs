@@ -148,7 +148,7 @@ pub struct KnownSession {
 }
 
 /// What the journal has, by session.
-pub type Memory = HashMap<SessionId, KnownSession>;
+pub type KnownSessions = HashMap<SessionId, KnownSession>;
 
 /// What a look after a crash found out about an action that may or may not have been done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ pub struct Opening {
     /// The directories of its projects.
     pub directories: Vec<PathBuf>,
     /// What the journal remembers of its sessions.
-    pub memory: Memory,
+    pub memory: KnownSessions,
     /// Where it reports to.
     pub reports: Reports,
     /// Where its tasks run.

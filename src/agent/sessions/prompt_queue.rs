@@ -59,7 +59,7 @@ impl PromptQueues {
         PromptSlot { queue: Some(Queued { before, killed, done }), cancelled }
     }
 
-    /// Drops whoever waits; who comes later stands anew.
+    /// Drops whoever waits; who comes later is queued anew.
     pub(super) fn drop_waiting(&mut self, session: &SessionId) {
         if let Some(queue) = self.0.get_mut(session) {
             std::mem::take(&mut queue.killed).cancel();

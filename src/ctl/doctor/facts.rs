@@ -10,7 +10,7 @@ use hal_base::clock::Time;
 use hal_base::memory::Memory;
 use hal_protocol::alert::Alert;
 use hal_protocol::node::Node;
-use hal_rules::watch::Limits;
+use hal_rules::watch::WatchLimits;
 
 /// A daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub struct DoctorFacts {
     /// When the facts were gathered.
     pub now: Time,
     /// From where on things are wrong.
-    pub limits: Limits,
+    pub limits: WatchLimits,
     /// The daemons that belong on this machine.
     pub daemons: Vec<DaemonFacts>,
     /// The supervisor's files, if it belongs here.

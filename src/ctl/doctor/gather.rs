@@ -28,7 +28,7 @@ use hal_base::clock;
 use hal_base::config::loose;
 use hal_base::secret::Secret;
 use hal_protocol::default;
-use hal_rules::watch::Limits;
+use hal_rules::watch::WatchLimits;
 use unit::Systemd;
 
 pub use way::{agent_target, operator_target};
@@ -208,13 +208,13 @@ pub fn database(config: &Config) -> PathBuf {
 }
 
 /// The limits of the configuration, as far as they can be read.
-fn limits(alerts: &Value) -> Limits {
-    let default = Limits::default();
+fn limits(alerts: &Value) -> WatchLimits {
+    let default = WatchLimits::default();
     let whole = |key: &str, otherwise| alerts[key].as_u64().unwrap_or(otherwise);
     let long = |key: &str, otherwise| {
         alerts[key].as_str().and_then(|text| crate::cli::duration(text).ok()).unwrap_or(otherwise)
     };
-    Limits {
+    WatchLimits {
         node_offline: long("node_offline", default.node_offline),
         memory_percent: whole("memory_percent", default.memory_percent),
         disk_free_percent: whole("disk_free_percent", default.disk_free_percent),

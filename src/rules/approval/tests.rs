@@ -20,7 +20,7 @@ fn ask(id: &str) -> Ask {
     }
 }
 
-fn fresh(limits: Limits) -> Approval {
+fn fresh(limits: ApprovalLimits) -> Approval {
     open("per_1".into(), &ask("per_1"), &session(), limits, Time(10))
 }
 
@@ -60,20 +60,23 @@ fn stages(approval: &Approval) -> Vec<Stage> {
 
 #[test]
 fn an_answer_from_outside_is_on_the_receipt_whatever_was_on_its_way() {
-    let outside = answered_outside(fresh(Limits::default()), "always", Time(50));
+    let outside = answered_outside(fresh(ApprovalLimits::default()), "always", Time(50));
     assert_eq!((outside.state, outside.answer.is_none()), (ApprovalState::Lapsed, true));
     let last = outside.receipt.last().unwrap();
     assert!(last.stage == Stage::MovedOn && last.note.starts_with("answered outside"), "{last:?}");
     assert!(last.note.contains("always"), "{last:?}");
     assert_eq!(moved_on(outside.clone(), "it goes on", Time(51)), outside, "told once");
-    let overtaken =
-        answered_outside(answered(fresh(Limits::default()), given("ada", Reply::Once)), "once", Time(50));
+    let overtaken = answered_outside(
+        answered(fresh(ApprovalLimits::default()), given("ada", Reply::Once)),
+        "once",
+        Time(50),
+    );
     assert_eq!(overtaken.state, ApprovalState::Settled, "what comes of ada's answer is followed still");
 }
 
 #[test]
 fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_first() {
-    let waiting = fresh(Limits::default());
+    let waiting = fresh(ApprovalLimits::default());
     assert_eq!(judge(&waiting, &Reply::Once), AnswerVerdict::First);
     let answered = answered(waiting, given("ada", Reply::Once));
     assert!(matches!(judge(&answered, &Reply::Once), AnswerVerdict::Same(first) if first.by == "ada"));
@@ -86,7 +89,7 @@ fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_fi
 #[test]
 fn the_receipt_tells_each_step_once_whichever_word_of_the_node_comes_first() {
     let sent = answered(
-        seen(fresh(Limits::default()), "ada", "halctl", "", Time(12)).unwrap(),
+        seen(fresh(ApprovalLimits::default()), "ada", "halctl", "", Time(12)).unwrap(),
         given("ada", Reply::Once),
     );
     assert_eq!(seen(sent.clone(), "ada", "halctl", "", Time(13)), None, "that is known");
@@ -104,7 +107,7 @@ fn the_receipt_tells_each_step_once_whichever_word_of_the_node_comes_first() {
 
 #[test]
 fn an_answer_that_did_not_arrive_is_on_the_receipt_and_can_be_given_again() {
-    let sent = answered(fresh(Limits::default()), given("ada", Reply::Once));
+    let sent = answered(fresh(ApprovalLimits::default()), given("ada", Reply::Once));
     let lost =
         followed(sent.clone(), &command(CommandState::Expired, Some("node web-1 did not take it"))).unwrap();
     assert_eq!((lost.state, &lost.answer), (ApprovalState::Undelivered, &None));
@@ -115,19 +118,19 @@ fn an_answer_that_did_not_arrive_is_on_the_receipt_and_can_be_given_again() {
         &command(CommandState::Failed, Some("waits for no permission")),
     );
     assert_eq!(elsewhere.unwrap().state, ApprovalState::Lapsed);
-    let nobody = moved_on(fresh(Limits::default()), "", Time(25));
+    let nobody = moved_on(fresh(ApprovalLimits::default()), "", Time(25));
     assert!(nobody.state == ApprovalState::Lapsed && !nobody.is_open());
     assert!(matches!(judge(&nobody, &Reply::Once), AnswerVerdict::Late(_)));
 }
 
 #[test]
 fn time_is_up_once_and_snoozing_puts_it_off() {
-    let limits = Limits { time_limit: Some(Duration::from_millis(100)), denies: true };
+    let limits = ApprovalLimits { time_limit: Some(Duration::from_millis(100)), denies: true };
     let waiting = fresh(limits);
     assert_eq!((due(&waiting, Time(109)), due(&waiting, Time(110))), (Due::Nothing, Due::TimeUp));
     let asleep = snoozed(waiting, Time(500), "ada", "slack", Time(20));
     assert_eq!((due(&asleep, Time(499)), due(&asleep, Time(500))), (Due::Nothing, Due::TimeUp));
-    let asleep = snoozed(fresh(Limits::default()), Time(500), "ada", "slack", Time(20));
+    let asleep = snoozed(fresh(ApprovalLimits::default()), Time(500), "ada", "slack", Time(20));
     assert_eq!(due(&asleep, Time(500)), Due::Awake);
     assert_eq!(due(&answered(asleep, given("ada", Reply::Once)), Time(900)), Due::Nothing);
 }
@@ -145,7 +148,7 @@ fn a_name_is_short_and_nobody_elses() {
 
 #[test]
 fn a_receipt_is_bounded() {
-    let mut one = fresh(Limits::default());
+    let mut one = fresh(ApprovalLimits::default());
     for round in 0..200 {
         one = seen(one.clone(), &format!("person {round}"), "api", "", Time(round)).unwrap_or(one);
         one = followed(answered(one, given("ada", Reply::Once)), &command(CommandState::Expired, None))

@@ -9,7 +9,7 @@ use hal_protocol::event::{form, raw};
 /// A session, its bill, and the sum of the ledger by place.
 struct Stage {
     session: Session,
-    bill: Option<Bill>,
+    bill: Option<LedgerBill>,
     prices: Prices,
     rows: Vec<(LedgerKey, UsageCost)>,
     since: Time,
@@ -38,8 +38,8 @@ impl Stage {
             return;
         }
         // What is remembered is what comes back from JSON.
-        let mut bill = self.bill.take().unwrap_or_else(|| Bill::begin(&before));
-        for Entry { place, gone, now } in bill.take(&self.session, &heard, &self.prices) {
+        let mut bill = self.bill.take().unwrap_or_else(|| LedgerBill::begin(&before));
+        for LedgerEntry { place, gone, now } in bill.take(&self.session, &heard, &self.prices) {
             let at = self.rows.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
                 self.rows.push((place, UsageCost::default()));
                 self.rows.len() - 1
@@ -298,7 +298,7 @@ fn a_session_shows_what_the_ledger_holds_whatever_its_backend_says() {
 fn what_was_booked_by_a_bill_that_is_lost_is_not_booked_again() {
     let mut stage = Stage::new();
     (stage.session.cost_micros, stage.session.tokens.output) = (Some(100_000), 1);
-    stage.bill = Some(Bill::begin_anew(&Before::of(&stage.session)));
+    stage.bill = Some(LedgerBill::begin_anew(&Before::of(&stage.session)));
     // Its backend has copies and reverts in its sum.
     stage.total(1.00, 10, DAY);
     assert_eq!((stage.rows(), stage.session.cost_micros), (vec![], Some(100_000)));

@@ -1,11 +1,11 @@
 //! A session whose turns fail one after another.
 
-use super::facts::{Doing, Facts};
+use super::facts::{Doing, PolicyFacts};
 use super::settings::Limits;
 use super::{Judged, not};
 use hal_protocol::session::Session;
 
-pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts) -> Judged {
+pub(super) fn judge(limits: &Limits, session: &Session, facts: &PolicyFacts) -> Judged {
     // A turn that still runs may yet overcome it.
     if facts.errors < limits.failures || facts.doing != Doing::Idle {
         return not(format!("{} of {} turns in a row have failed", facts.errors, limits.failures));

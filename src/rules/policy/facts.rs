@@ -52,7 +52,7 @@ pub struct Failing {
 /// The facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Facts {
+pub struct PolicyFacts {
     /// What the turn does.
     pub doing: Doing,
     /// Since when `doing` is what it is.
@@ -93,7 +93,7 @@ pub struct Facts {
     pub hands_over: bool,
 }
 
-impl Facts {
+impl PolicyFacts {
     /// Adds an event; false when it told nothing new. `session` is what the event has made of it already.
     pub fn fold(&mut self, session: &Session, what: &What, at: Time) -> bool {
         if self.first == Time::default() {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use self::facts::{Doing, Facts};
+use self::facts::{Doing, PolicyFacts};
 use self::settings::{Act, Policies, Rule};
 use hal_base::clock::Time;
 use hal_protocol::session::{Activity, Session};
@@ -105,14 +105,14 @@ pub struct Subject<'a> {
     /// The session as it is now.
     pub session: &'a Session,
     /// What else its events told.
-    pub facts: &'a Facts,
+    pub facts: &'a PolicyFacts,
     /// What is known beside them.
     pub beside: Beside<'a>,
 }
 
 /// What a policy remembers of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct PolicyMemory {
     /// The last situation that it acted on.
     pub situation: String,
     /// When it acted on it.
@@ -126,7 +126,7 @@ pub struct Memory {
 }
 
 /// What all policies remember of a session.
-pub type Memories = BTreeMap<Name, Memory>;
+pub type Memories = BTreeMap<Name, PolicyMemory>;
 
 /// What a policy sees in a session.
 enum Judged {
@@ -214,7 +214,7 @@ pub fn look(policies: &Policies, subject: &Subject<'_>, memories: &Memories, now
 }
 
 /// Asks one policy about a session.
-pub fn decide(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) -> Decision {
+pub fn decide(rule: &Rule, subject: &Subject<'_>, memory: Option<&PolicyMemory>, now: Time) -> Decision {
     let none = |why: &str, next| Decision::None { why: why.to_owned(), next };
     if !rule.enabled {
         return none("it is off", None);
@@ -246,8 +246,14 @@ pub fn decide(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: 
 }
 
 /// What a policy remembers after an act.
-pub fn remember(step: &PolicyAction, now: Time) -> Memory {
-    Memory { situation: step.situation.clone(), at: now, count: step.attempt, failed: false, told: false }
+pub fn remember(step: &PolicyAction, now: Time) -> PolicyMemory {
+    PolicyMemory {
+        situation: step.situation.clone(),
+        at: now,
+        count: step.attempt,
+        failed: false,
+        told: false,
+    }
 }
 
 fn act(rule: &Rule, situation: String, why: String, attempt: u32) -> Decision {

@@ -1,6 +1,6 @@
 //! A session that the provider had enough of: it goes on when the provider takes requests again.
 
-use super::facts::{Doing, Facts};
+use super::facts::{Doing, PolicyFacts};
 use super::settings::Limits;
 use super::{Judged, later, not};
 use hal_base::clock::Time;
@@ -8,7 +8,7 @@ use hal_base::clock::Time;
 /// A coding agent that tries again by itself has this long to do so, in seconds.
 const GRACE: u64 = 60;
 
-pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
+pub(super) fn judge(limits: &Limits, facts: &PolicyFacts, now: Time) -> Judged {
     let opens = match facts.doing {
         Doing::Retrying => later(facts.opens.unwrap_or(facts.since).max(facts.since), GRACE),
         Doing::Idle if facts.limited && !facts.stopped => match facts.opens {

@@ -6,12 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::facts::{Doing, Facts};
+use super::facts::{Doing, PolicyFacts};
 use super::settings::Policies;
 use super::{
-    Beside, Decision, Memories, Memory, Name, PolicyAction, PolicyDecisions, Subject, look, remember,
+    Beside, Decision, Memories, Name, PolicyAction, PolicyDecisions, PolicyMemory, Subject, look, remember,
 };
-use crate::ledger::{Before, Bill, LedgerEvent};
+use crate::ledger::{Before, LedgerBill, LedgerEvent};
 use crate::price::Prices;
 use hal_base::clock::Time;
 use hal_protocol::event::EventView;
@@ -55,10 +55,10 @@ pub struct Replay<'a> {
 #[derive(Debug)]
 struct Known {
     session: Session,
-    facts: Facts,
+    facts: PolicyFacts,
     memories: Memories,
     due: Option<Time>,
-    bill: Option<Bill>,
+    bill: Option<LedgerBill>,
 }
 
 impl Known {
@@ -74,7 +74,7 @@ impl Known {
         let (occurred, received) = (event.occurred_at, event.timestamp);
         let heard = LedgerEvent { what, occurred, received, before, since };
         if heard.matters() {
-            let bill = self.bill.get_or_insert_with(|| Bill::begin(&before));
+            let bill = self.bill.get_or_insert_with(|| LedgerBill::begin(&before));
             bill.take(session, &heard, prices);
             bill.show(session);
         }
@@ -143,7 +143,7 @@ impl<'a> Replay<'a> {
         let at = event.timestamp;
         let known = self.sessions.entry(id.clone()).or_insert_with(|| Known {
             session: Session::new(id.clone(), event.node_id.clone(), event.project.as_str().into(), at),
-            facts: Facts::default(),
+            facts: PolicyFacts::default(),
             memories: Memories::default(),
             due: None,
             bill: None,
@@ -151,12 +151,13 @@ impl<'a> Replay<'a> {
         if event.node_seq > 0 {
             known.take(event, what, &self.prices);
         } else if let What::PolicyFailed(told) = what {
-            let same = |memory: &&mut Memory| told.situation.as_deref() == Some(memory.situation.as_str());
+            let same =
+                |memory: &&mut PolicyMemory| told.situation.as_deref() == Some(memory.situation.as_str());
             known.memories.values_mut().filter(same).for_each(|memory| memory.failed = true);
         }
         known.facts.fold(&known.session, what, at);
         if known.facts.doing == Doing::Ended {
-            known.facts = Facts::of_ended();
+            known.facts = PolicyFacts::of_ended();
         }
         self.told.0 = at;
         self.told.1.insert(id);

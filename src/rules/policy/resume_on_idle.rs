@@ -1,12 +1,12 @@
 //! A session that stands still before its work is done. What was stopped from outside is not taken up again.
 
-use super::facts::{Doing, Facts, is_done};
+use super::facts::{Doing, PolicyFacts, is_done};
 use super::settings::Limits;
 use super::{Judged, later, not};
 use hal_base::clock::Time;
 use hal_protocol::session::Session;
 
-pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts, now: Time) -> Judged {
+pub(super) fn judge(limits: &Limits, session: &Session, facts: &PolicyFacts, now: Time) -> Judged {
     if facts.doing != Doing::Idle {
         return not("a turn runs");
     }

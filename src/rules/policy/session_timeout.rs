@@ -1,11 +1,11 @@
 //! A session that nobody has used for long, or that is too old altogether.
 
-use super::facts::{Doing, Facts};
+use super::facts::{Doing, PolicyFacts};
 use super::settings::Limits;
 use super::{Judged, later, not};
 use hal_base::clock::Time;
 
-pub(super) fn judge(limits: &Limits, facts: &Facts, now: Time) -> Judged {
+pub(super) fn judge(limits: &Limits, facts: &PolicyFacts, now: Time) -> Judged {
     let total = (limits.total_seconds > 0).then(|| later(facts.first, limits.total_seconds));
     if total.is_some_and(|total| now >= total) {
         let why = format!("it is older than {} s", limits.total_seconds);

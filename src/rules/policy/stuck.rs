@@ -1,12 +1,12 @@
 //! A session that gets nowhere: the same command fails, no file changes, and tokens are spent meanwhile.
 
-use super::facts::{Doing, Facts};
+use super::facts::{Doing, PolicyFacts};
 use super::settings::Limits;
 use super::{Judged, later, not};
 use hal_base::clock::Time;
 use hal_protocol::session::Session;
 
-pub(super) fn judge(limits: &Limits, session: &Session, facts: &Facts, now: Time) -> Judged {
+pub(super) fn judge(limits: &Limits, session: &Session, facts: &PolicyFacts, now: Time) -> Judged {
     if !matches!(facts.doing, Doing::Busy | Doing::Retrying) {
         return not("no turn runs");
     }

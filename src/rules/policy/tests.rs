@@ -10,14 +10,14 @@ const SECOND: i64 = 1_000;
 /// A session whose events are told one by one.
 struct Tale {
     session: Session,
-    facts: Facts,
+    facts: PolicyFacts,
     now: Time,
 }
 
 impl Tale {
     fn new() -> Self {
         let session = Session::new("s".into(), "n".into(), "p".into(), Time(0));
-        Self { session, facts: Facts::default(), now: Time(1_000 * SECOND) }
+        Self { session, facts: PolicyFacts::default(), now: Time(1_000 * SECOND) }
     }
 
     fn say(&mut self, kind: &str, data: &Value) -> &mut Self {
@@ -51,7 +51,7 @@ impl Tale {
         self.tool(call, "bash", &state)
     }
 
-    fn ask(&self, rule: &Rule, memory: Option<&Memory>, after: i64) -> Decision {
+    fn ask(&self, rule: &Rule, memory: Option<&PolicyMemory>, after: i64) -> Decision {
         let beside = Beside { online: Some(Time(0)), ..Beside::default() };
         let subject = Subject { session: &self.session, facts: &self.facts, beside };
         decide(rule, &subject, memory, Time(self.now.0 + after * SECOND))
@@ -130,11 +130,11 @@ fn what_came_to_nothing_is_tried_again_after_a_while_and_not_for_ever() {
     let rule = Rule { max_retries: 2, ..rule(Name::ResumeOnIdle) };
     let first = step(tale.ask(&rule, None, 300));
     let at = Time(tale.now.0 + 300 * SECOND);
-    let memory = Memory { failed: true, ..remember(&first, at) };
+    let memory = PolicyMemory { failed: true, ..remember(&first, at) };
     assert!(why_not(tale.ask(&rule, Some(&memory), 359)).contains("cools down"));
     let second = step(tale.ask(&rule, Some(&memory), 360));
     assert_eq!((second.attempt, &second.situation), (2, &first.situation));
-    let memory = Memory { failed: true, ..remember(&second, at) };
+    let memory = PolicyMemory { failed: true, ..remember(&second, at) };
     let Decision::Exhausted { until, .. } = tale.ask(&rule, Some(&memory), 420) else { panic!() };
     assert_eq!(until, at.plus(Duration::from_secs(3600)));
     assert_eq!(step(tale.ask(&rule, Some(&memory), 300 + 3600)).attempt, 1);

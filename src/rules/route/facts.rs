@@ -105,7 +105,7 @@ pub struct CostFacts {
 
 /// What is known where a rule is asked; what is `None` has nothing to do with it.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RouteFacts {
     /// The event that has just happened.
     pub event: Option<EventFacts>,
     /// The alert that was just raised.

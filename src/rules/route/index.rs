@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Routing;
-use super::matcher::Scope;
+use super::matcher::RouteScope;
 
 /// The routes that are for events, by the types of events that they can be for. It is made once for a configuration.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl EventIndex {
     pub fn of(routing: &Routing) -> Self {
         let mut index = Self::default();
         let all = routing.routes.iter().enumerate();
-        for (place, route) in all.filter(|(_, route)| route.matcher.scope() == Scope::Event) {
+        for (place, route) in all.filter(|(_, route)| route.matcher.scope() == RouteScope::Event) {
             match route.matcher.types() {
                 Some(types) => types.iter().for_each(|kind| {
                     index.exact.entry(kind.clone()).or_default().push(place);

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use cel::common::ast::{Expr, SourceInfo};
 use cel::{Context, Env, IdedExpr, Program, Value};
 
-use super::facts::{AlertFacts, CostFacts, EventFacts, Facts, NodeFacts, SessionFacts};
+use super::facts::{AlertFacts, CostFacts, EventFacts, NodeFacts, RouteFacts, SessionFacts};
 use super::types::types;
 use super::words::{ALERTS, EVENTS, RAISED_BY, SEVERITIES, STUCK, fits, nouns};
 use hal_base::nearest::nearest;
@@ -32,7 +32,7 @@ pub struct Mistake {
 
 /// When a rule is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum RouteScope {
     /// When an alert is raised.
     Alert,
     /// When an event happens.
@@ -49,7 +49,7 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Matcher {
     text: String,
-    scope: Scope,
+    scope: RouteScope,
     /// What its rule asks for.
     asks: BTreeSet<&'static str>,
     /// The types of events that it can be for, as far as it names them.
@@ -129,7 +129,7 @@ impl Matcher {
     }
 
     /// When it is asked.
-    pub fn scope(&self) -> Scope {
+    pub fn scope(&self) -> RouteScope {
         self.scope
     }
 
@@ -149,10 +149,10 @@ impl Matcher {
     }
 
     /// Whether it is so; an error says what is not known here.
-    pub fn is_so(&self, facts: &Facts) -> Result<bool, String> {
+    pub fn is_so(&self, facts: &RouteFacts) -> Result<bool, String> {
         if self.rule.is_none() {
             let name = match self.scope {
-                Scope::Alert => facts.alert.as_ref().map(|alert| &alert.name),
+                RouteScope::Alert => facts.alert.as_ref().map(|alert| &alert.name),
                 _ => facts.event.as_ref().map(|event| &event.kind),
             };
             return Ok(name.is_some_and(|name| fits(&self.text, name)));
@@ -160,7 +160,7 @@ impl Matcher {
         self.ask(facts).map(|answer| answer == Value::Bool(true))
     }
 
-    fn ask(&self, facts: &Facts) -> Result<Value, String> {
+    fn ask(&self, facts: &RouteFacts) -> Result<Value, String> {
         let Some(rule) = &self.rule else { return Ok(Value::Bool(false)) };
         let context = context(facts)?;
         rule.execute(&context).map_err(|error| error.to_string())
@@ -168,13 +168,13 @@ impl Matcher {
 }
 
 /// What a rule is asked with. The library of functions is made once: it costs more than any rule.
-fn context(facts: &Facts) -> Result<Context<'static, 'static>, String> {
+fn context(facts: &RouteFacts) -> Result<Context<'static, 'static>, String> {
     static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
     let mut context = Context::with_env(LIBRARY.clone());
     for (word, number) in SEVERITIES {
         context.add_variable_from_value(word, number);
     }
-    let Facts { event, alert, session, node, cost } = facts;
+    let RouteFacts { event, alert, session, node, cost } = facts;
     let fault = |error: cel::SerializationError| error.to_string();
     if let Some(session) = session {
         context.add_variable_from_value(STUCK, session.quiet);
@@ -211,9 +211,9 @@ fn is_field(text: &str) -> bool {
 
 fn word(text: &str) -> Result<Matcher, Mistake> {
     let scope = if text.starts_with(RAISED_BY) || ALERTS.iter().any(|name| fits(text, name)) {
-        Scope::Alert
+        RouteScope::Alert
     } else if EVENTS.iter().any(|name| fits(text, name)) {
-        Scope::Event
+        RouteScope::Event
     } else {
         let meant = nearest(text, ALERTS.into_iter().chain(EVENTS)).map(str::to_owned);
         let sentence = "no event or alert has this name".to_owned();
@@ -339,7 +339,7 @@ impl NameChecker<'_> {
     }
 }
 
-fn scope_of(roots: &[&str]) -> Result<Scope, &'static str> {
+fn scope_of(roots: &[&str]) -> Result<RouteScope, &'static str> {
     let has = |noun: &str| roots.contains(&noun);
     let (alert, event) = (has("alert"), has("event"));
     match (alert, event) {
@@ -347,17 +347,17 @@ fn scope_of(roots: &[&str]) -> Result<Scope, &'static str> {
         _ if (alert || event) && (has("cost") || has(STUCK)) => {
             Err("uses cost or stuck with an event or alert; use them with session or node only")
         }
-        (true, false) => Ok(Scope::Alert),
-        (false, true) => Ok(Scope::Event),
-        _ if has("session") || has(STUCK) => Ok(Scope::Session),
-        _ if has("node") => Ok(Scope::Node),
-        _ if has("cost") => Ok(Scope::Fleet),
+        (true, false) => Ok(RouteScope::Alert),
+        (false, true) => Ok(RouteScope::Event),
+        _ if has("session") || has(STUCK) => Ok(RouteScope::Session),
+        _ if has("node") => Ok(RouteScope::Node),
+        _ if has("cost") => Ok(RouteScope::Fleet),
         _ => Err("uses nothing; use session, node, event, alert, cost or stuck"),
     }
 }
 
 /// Something of everything, so that a rule can be tried when it is read.
-fn sample(yes: bool) -> Facts {
+fn sample(yes: bool) -> RouteFacts {
     let session = SessionFacts {
         running: yes,
         idle: yes,
@@ -367,7 +367,7 @@ fn sample(yes: bool) -> Facts {
         unreachable: yes,
         ..SessionFacts::default()
     };
-    Facts {
+    RouteFacts {
         event: Some(EventFacts::default()),
         alert: Some(AlertFacts::default()),
         session: Some(session),
@@ -388,15 +388,15 @@ mod tests {
     #[test]
     fn names_and_comparisons_are_told_apart() {
         let scope = |text: &str| Matcher::parse(text).unwrap_or_else(|it| panic!("{text}: {it:?}")).scope();
-        assert_eq!(scope("session.error"), Scope::Event);
-        assert_eq!(scope("node.offline"), Scope::Alert);
-        assert_eq!(scope("disk.*"), Scope::Alert);
-        assert_eq!(scope("alert.severity >= high"), Scope::Alert);
-        assert_eq!(scope("event.type == 'session.error' && session.project == \"shop\""), Scope::Event);
-        assert_eq!(scope("session.idle && stuck > 5m"), Scope::Session);
-        assert_eq!(scope("node.offline && node.silent > 1h"), Scope::Node);
-        assert_eq!(scope("cost.daily > 20"), Scope::Fleet);
-        assert_eq!(scope("session.project in ['a', 'b'] && session.cost > 2"), Scope::Session);
+        assert_eq!(scope("session.error"), RouteScope::Event);
+        assert_eq!(scope("node.offline"), RouteScope::Alert);
+        assert_eq!(scope("disk.*"), RouteScope::Alert);
+        assert_eq!(scope("alert.severity >= high"), RouteScope::Alert);
+        assert_eq!(scope("event.type == 'session.error' && session.project == \"shop\""), RouteScope::Event);
+        assert_eq!(scope("session.idle && stuck > 5m"), RouteScope::Session);
+        assert_eq!(scope("node.offline && node.silent > 1h"), RouteScope::Node);
+        assert_eq!(scope("cost.daily > 20"), RouteScope::Fleet);
+        assert_eq!(scope("session.project in ['a', 'b'] && session.cost > 2"), RouteScope::Session);
     }
 
     #[test]
@@ -426,16 +426,16 @@ mod tests {
     #[test]
     fn it_is_so_or_not() {
         let matcher = Matcher::parse("session.idle && stuck > 5m").unwrap();
-        let facts = |idle, quiet| Facts {
+        let facts = |idle, quiet| RouteFacts {
             session: Some(SessionFacts { idle, quiet, ..SessionFacts::default() }),
-            ..Facts::default()
+            ..RouteFacts::default()
         };
         assert_eq!(matcher.is_so(&facts(true, 301)), Ok(true));
         assert_eq!(matcher.is_so(&facts(true, 300)), Ok(false));
         assert_eq!(matcher.is_so(&facts(false, 400)), Ok(false));
         let cost = Matcher::parse("cost.daily > 20").unwrap();
-        let facts = Facts { cost: Some(CostFacts { daily: 20.5 }), ..Facts::default() };
+        let facts = RouteFacts { cost: Some(CostFacts { daily: 20.5 }), ..RouteFacts::default() };
         assert_eq!(cost.is_so(&facts), Ok(true));
-        assert!(cost.is_so(&Facts::default()).is_err(), "not known here");
+        assert!(cost.is_so(&RouteFacts::default()).is_err(), "not known here");
     }
 }

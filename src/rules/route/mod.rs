@@ -14,9 +14,9 @@ pub mod words;
 
 use std::time::Duration;
 
-use self::facts::{AlertFacts, Facts};
+use self::facts::{AlertFacts, RouteFacts};
 use self::hours::Quiet;
-use self::matcher::{Matcher, Scope};
+use self::matcher::{Matcher, RouteScope};
 use self::words::RAISED_BY;
 use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
@@ -117,11 +117,11 @@ impl Route {
 
     /// True when it raises alerts itself, from what happens or from how things stand.
     pub fn raises(&self) -> bool {
-        self.matcher.scope() != Scope::Alert
+        self.matcher.scope() != RouteScope::Alert
     }
 
     /// Whether an alert of this name is carried by this route.
-    pub fn carries(&self, facts: &Facts) -> RouteMatch {
+    pub fn carries(&self, facts: &RouteFacts) -> RouteMatch {
         let Some(alert) = &facts.alert else { return RouteMatch::Not("it is not an alert".to_owned()) };
         if alert.name == self.alert() {
             return RouteMatch::Fits;
@@ -136,7 +136,7 @@ impl Route {
     }
 
     /// Whether what happens is what the route is for.
-    pub fn verdict(&self, facts: &Facts) -> RouteMatch {
+    pub fn verdict(&self, facts: &RouteFacts) -> RouteMatch {
         match self.matcher.is_so(facts) {
             Ok(true) => RouteMatch::Fits,
             Ok(false) => RouteMatch::Not(format!("does not match {}", self.matcher.text())),
@@ -178,7 +178,7 @@ impl Routing {
     pub fn places(
         &self,
         notice: &Notice,
-        facts: &Facts,
+        facts: &RouteFacts,
         last: impl Fn(&str) -> Option<Time>,
         at: Time,
     ) -> Vec<(String, NoticeHold)> {

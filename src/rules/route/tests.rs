@@ -24,7 +24,7 @@ fn places(
     let way = |name: &str| Way { name: name.to_owned(), group: Duration::ZERO };
     let routing = Routing { routes, channels: vec![way("ops"), way("dev")] };
     let notice = Notice { name: name.to_owned(), severity, about: "ops".to_owned(), ..Notice::default() };
-    let facts = Facts { alert: Some(of_alert(name, "ops", severity, "")), ..Facts::default() };
+    let facts = RouteFacts { alert: Some(of_alert(name, "ops", severity, "")), ..RouteFacts::default() };
     routing.places(&notice, &facts, |_| last, Time(1_000))
 }
 

@@ -6,7 +6,7 @@
 //! (`json`).
 //!
 //! **A row that cannot be read is never the same as no row.** It stays as it is, it is named in an alert and by
-//! `store check`, and until a person has put it right each kind does what harms least: see [`Kind::holds`].
+//! `store check`, and until a person has put it right each kind does what harms least: see [`StateKind::holds`].
 
 mod json;
 mod shape;
@@ -34,10 +34,10 @@ use hal_protocol::silence::Silence;
 use hal_rules::budget::Counter;
 use hal_rules::handover::Handover;
 use hal_rules::lease::Loan;
-use hal_rules::ledger::{Bill, Since};
+use hal_rules::ledger::{LedgerBill, Since};
 use hal_rules::notice::SentNotice;
 use hal_rules::policy::Memories;
-use hal_rules::policy::facts::Facts;
+use hal_rules::policy::facts::PolicyFacts;
 use hal_rules::route::silence;
 use hal_rules::stop::Stopping;
 
@@ -134,7 +134,7 @@ kinds! {
     /// What people have said about a session, by session.
     MARKS: Marks(Marks) = "session.marks", "the session counts as paused until a person resumes it: halctl sessions resume";
     /// What a session's events told beside its own row, by session.
-    FACTS: Facts(Facts) = "policy.facts", "no policy acts on the session until a person resumes it: halctl sessions resume";
+    FACTS: Facts(PolicyFacts) = "policy.facts", "no policy acts on the session until a person resumes it: halctl sessions resume";
     /// What policies remember, by session.
     MEMORY: Memory(Memories) = "policy.memory", "no policy acts on the session until a person resumes it: halctl sessions resume";
     /// Sessions that hand their work over, by session.
@@ -146,7 +146,7 @@ kinds! {
     /// The completions after which a project that waited for them was let go, by project.
     BEGUN: Begun(Completions) = "project.begun", "the project is not started automatically; start it by hand";
     /// What of a session's messages is in the ledger of costs already, by session.
-    LEDGER: Ledger(Bill) = "ledger", "what the session uses from here on is counted, what it used before stays as it was booked";
+    LEDGER: Ledger(LedgerBill) = "ledger", "what the session uses from here on is counted, what it used before stays as it was booked";
     /// Since when a project is looked at, by `NODE/PROJECT`, or a node, by its name.
     SINCE: Since(Since) = "ledger.since", "it counts as looked at since the beginning: what a session had used before is booked when it is reported";
     /// A budget that was set by a person, by its name.

@@ -25,10 +25,10 @@ use hal_protocol::worth::UsageCost;
 use hal_rules::budget::Counter;
 use hal_rules::handover::Handover;
 use hal_rules::lease::Loan;
-use hal_rules::ledger::{Bill, Counted, LedgerKey, Since, Used};
+use hal_rules::ledger::{Counted, LedgerBill, LedgerKey, Since, Used};
 use hal_rules::notice::SentNotice;
 use hal_rules::policy::Memories;
-use hal_rules::policy::facts::Facts;
+use hal_rules::policy::facts::PolicyFacts;
 use hal_rules::stop::Stopping;
 
 /// A value that is stored.
@@ -78,7 +78,7 @@ as_they_are!(
     BTreeMap<String, Time>,
     Budget,
     Counter,
-    Facts,
+    PolicyFacts,
     Handover,
     Loan,
     Memories,
@@ -244,7 +244,7 @@ shapes! {
         unreported: u64,
     }
     StoredCounted of Counted { id: String, at: i64, place: LedgerKey, told: u64, worth: UsageCost }
-    StoredBill of Bill {
+    StoredBill of LedgerBill {
         recent: Vec<Counted>,
         floor: i64,
         messages: Used,

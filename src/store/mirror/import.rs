@@ -33,6 +33,9 @@ use hal_base::progress::Progress;
 /// Events written in one transaction.
 const STEP: usize = 20_000;
 
+/// The events after a number, so many.
+const NEXT_EVENTS: &str = "WHERE seq > ? ORDER BY seq LIMIT ?";
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Imported {
@@ -68,8 +71,7 @@ pub fn import(
     loop {
         let mut read = 0;
         store.transaction(|txn| {
-            let sql =
-                Table::of(RowKind::Event).select_sql(connection, "WHERE seq > ? ORDER BY seq LIMIT ?")?;
+            let sql = Table::of(RowKind::Event).select_sql(connection, NEXT_EVENTS)?;
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(rusqlite::params![adopted.last.cast_signed(), STEP as i64])?;
             let (mut index, mut back) = (Vec::new(), Vec::new());

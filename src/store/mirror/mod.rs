@@ -87,7 +87,7 @@ const WORDS: usize = 2;
 
 /// How the mirror is.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Health {
+pub struct MirrorHealth {
     /// How far it is behind the store.
     pub lag: Duration,
     /// Its rows.
@@ -103,7 +103,7 @@ pub struct Health {
 /// The running mirror.
 #[derive(Debug)]
 pub struct Mirror {
-    health: Arc<Mutex<Health>>,
+    health: Arc<Mutex<MirrorHealth>>,
     backups: Backups,
     words: SyncSender<MirrorCommand>,
     ends: Arc<AtomicBool>,
@@ -120,7 +120,7 @@ impl Mirror {
         rules: Rules,
         host: impl MirrorHost,
     ) -> std::io::Result<Self> {
-        let health = Arc::new(Mutex::new(Health::default()));
+        let health = Arc::new(Mutex::new(MirrorHealth::default()));
         let (words, heard) = sync_channel(WORDS);
         let backups = Backups::new(path.clone(), rules, words.clone());
         let ends = Arc::new(AtomicBool::new(false));
@@ -150,11 +150,11 @@ impl Mirror {
 
 /// Where to ask how the mirror is.
 #[derive(Clone, Debug, Default)]
-pub struct HealthOf(Arc<Mutex<Health>>);
+pub struct HealthOf(Arc<Mutex<MirrorHealth>>);
 
 impl HealthOf {
     /// As of now.
-    pub fn now(&self) -> Health {
+    pub fn now(&self) -> MirrorHealth {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -19,7 +19,7 @@ use super::ops;
 use super::salvage;
 use super::scrub::Scrub;
 use super::start::{First, make_way, set_aside};
-use super::{Health, MirrorHost, ShownNode};
+use super::{MirrorHealth, MirrorHost, ShownNode};
 use crate::StoreError;
 use crate::hub::{Batch, Store};
 use crate::sqlite::edit::Edits;
@@ -56,7 +56,7 @@ pub struct Runner {
     store_id: String,
     path: PathBuf,
     host: Box<dyn MirrorHost>,
-    health: Arc<Mutex<Health>>,
+    health: Arc<Mutex<MirrorHealth>>,
     /// True once the supervisor stops.
     ends: Arc<AtomicBool>,
     file: Option<MirrorFile>,
@@ -97,7 +97,7 @@ impl Runner {
         store_id: String,
         path: PathBuf,
         host: Box<dyn MirrorHost>,
-        health: Arc<Mutex<Health>>,
+        health: Arc<Mutex<MirrorHealth>>,
         ends: Arc<AtomicBool>,
     ) -> Self {
         Self {

@@ -17,7 +17,7 @@ use super::salvage::{fields_of, is_newer, slice};
 use crate::StoreError;
 use crate::change::RowKind;
 use crate::hub::Store;
-use crate::index::Entry;
+use crate::index::IndexEntry;
 use crate::reader::Reader;
 use crate::sqlite::edit::{Edit, EditAction};
 use crate::sqlite::schema::{TABLES, Table};
@@ -36,7 +36,7 @@ pub struct Scrub {
     table: usize,
     last: Option<Cell>,
     /// The last entry of the index by session that was looked at.
-    entry: Option<Entry>,
+    entry: Option<IndexEntry>,
     /// How often the store had been opened when it was suspected of reading less than was written.
     suspected: Option<u64>,
     since: Stopwatch,
@@ -55,7 +55,7 @@ struct ScrubFindings {
     /// Rows of the store that must be written again.
     edits: Vec<Edit>,
     /// Entries of its index that are missing or wrong.
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
 }
 
 impl Scrub {
@@ -230,9 +230,9 @@ fn number(cell: Option<&Cell>) -> u64 {
 }
 
 /// Makes entries of the store's index right.
-fn heal_index(entries: &[Entry], host: &dyn MirrorHost) -> Result<(), StoreError> {
+fn heal_index(entries: &[IndexEntry], host: &dyn MirrorHost) -> Result<(), StoreError> {
     let Some((_, first)) = entries.first() else { return Ok(()) };
-    let edit = |(no, seq): &Entry| Edit {
+    let edit = |(no, seq): &IndexEntry| Edit {
         kind: RowKind::Event,
         key: seq.to_string(),
         action: EditAction::Index(*no),

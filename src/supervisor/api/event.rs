@@ -14,7 +14,7 @@ use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::event::EventView;
 use hal_protocol::node::{NodeId, ProjectName};
 use hal_protocol::session::SessionId;
-use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
+use hal_store::event::{EventFilter, EventOrder, EventQuery, KindFilter};
 
 /// Which events; also for the live stream.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -79,8 +79,8 @@ pub async fn list(
     let params = query?.0;
     let view = shared.hub.view();
     let order = match given(params.order.clone()).as_deref() {
-        None | Some("desc") => Order::Descending,
-        Some("asc") => Order::Ascending,
+        None | Some("desc") => EventOrder::Descending,
+        Some("asc") => EventOrder::Ascending,
         Some(other) => return Err(ApiError::validation(format!("order is {other:?}: expected asc or desc"))),
     };
     let after = given(params.cursor.clone()).map(|cursor| cursor.parse()).transpose();

@@ -59,7 +59,7 @@ impl Component {
     }
 
     /// The store is whole without its mirror, so a mirror in trouble makes nobody unready.
-    fn of_mirror(mirror: mirror::Health) -> Self {
+    fn of_mirror(mirror: mirror::MirrorHealth) -> Self {
         let status = if mirror.trouble.is_none() { "ok" } else { "behind" };
         Self { status, lag_seconds: Some(mirror.lag.as_secs_f64()), error: mirror.trouble }
     }

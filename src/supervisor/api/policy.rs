@@ -10,7 +10,7 @@ use hal_protocol::api::{Answer, Refusal};
 use hal_protocol::policy::{Explanation, Halt, PolicyFinding, moment};
 use hal_protocol::session::SessionId;
 use hal_rules::policy::settings::{Policies, Rule};
-use hal_rules::policy::{Decision, Memory, Subject, decide};
+use hal_rules::policy::{Decision, PolicyMemory, Subject, decide};
 use hal_store::kept::{HALT_ALL, MEMORY};
 
 /// The policies in force.
@@ -35,7 +35,7 @@ pub async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> An
     one(Explanation { session_id: id.to_string(), facts: facts.table(session), policies: words.collect() })
 }
 
-fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&Memory>, now: Time) -> PolicyFinding {
+fn word(rule: &Rule, subject: &Subject<'_>, memory: Option<&PolicyMemory>, now: Time) -> PolicyFinding {
     let (decision, why, next) = match decide(rule, subject, memory, now) {
         Decision::Act(step) => {
             let dry = if step.dry_run { " (dry run)" } else { "" };

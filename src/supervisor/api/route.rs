@@ -11,8 +11,8 @@ use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::channel::RouteView;
 use hal_protocol::event::EventView;
 use hal_protocol::notice::Notice;
-use hal_rules::route::facts::Facts;
-use hal_rules::route::matcher::Scope;
+use hal_rules::route::facts::RouteFacts;
+use hal_rules::route::matcher::RouteScope;
 use hal_rules::route::{Route, RouteMatch};
 
 /// Every route, in the order of the file.
@@ -45,7 +45,7 @@ fn many(routes: Vec<RouteView>) -> Answered<Vec<RouteView>> {
     page(routes, Meta { total, ..Meta::default() })
 }
 
-fn of_alert(view: &View, number: &str) -> Result<Facts, ApiError> {
+fn of_alert(view: &View, number: &str) -> Result<RouteFacts, ApiError> {
     let alert = number.parse().ok().and_then(|id: u64| view.stored.alerts.get(&id));
     let alert = alert.ok_or_else(|| ApiError::not_found(format!("no alert {number}")))?;
     let notice = Notice {
@@ -60,11 +60,11 @@ fn of_alert(view: &View, number: &str) -> Result<Facts, ApiError> {
     Ok(view.facts_of(&notice, clock::now()))
 }
 
-fn verdict(route: &Route, facts: &Facts) -> RouteMatch {
+fn verdict(route: &Route, facts: &RouteFacts) -> RouteMatch {
     match (route.matcher.scope(), facts.event.is_some()) {
-        (Scope::Event, true) => route.verdict(facts),
-        (Scope::Alert, true) => RouteMatch::Not("it is for alerts; this is an event".to_owned()),
-        (Scope::Session | Scope::Node | Scope::Fleet, true) => {
+        (RouteScope::Event, true) => route.verdict(facts),
+        (RouteScope::Alert, true) => RouteMatch::Not("it is for alerts; this is an event".to_owned()),
+        (RouteScope::Session | RouteScope::Node | RouteScope::Fleet, true) => {
             RouteMatch::Not("it is evaluated on the current state, not on events".to_owned())
         }
         (_, false) => route.carries(facts),
@@ -80,11 +80,11 @@ fn tested(view: RouteView, verdict: RouteMatch) -> RouteView {
 
 fn show(view: &View, route: &Route) -> RouteView {
     let asked_of = match route.matcher.scope() {
-        Scope::Alert => "alert",
-        Scope::Event => "event",
-        Scope::Session => "session",
-        Scope::Node => "node",
-        Scope::Fleet => "fleet",
+        RouteScope::Alert => "alert",
+        RouteScope::Event => "event",
+        RouteScope::Session => "session",
+        RouteScope::Node => "node",
+        RouteScope::Fleet => "fleet",
     };
     let channels = view.settings.routing.channels.iter().filter(|way| route.reaches(&way.name));
     RouteView {

@@ -25,7 +25,7 @@ use hal_protocol::event::EventView;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
 use hal_store::StoreError;
-use hal_store::event::{EventFilter, EventQuery, Order};
+use hal_store::event::{EventFilter, EventOrder, EventQuery};
 
 /// Events read from the disk in one step.
 const STEP: usize = 256;
@@ -218,7 +218,7 @@ impl StreamReader {
     async fn step(&self) -> Result<(Vec<EventView>, bool), StoreError> {
         let query = EventQuery {
             filter: self.filter.clone(),
-            order: Order::Ascending,
+            order: EventOrder::Ascending,
             after: Some(self.place),
             limit: STEP,
             count: false,

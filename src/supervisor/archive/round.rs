@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Archivist, RETENTION};
 use crate::hub::Hub;
-use crate::hub::input::{Alert, Severity};
+use crate::hub::input::{RaisedAlert, Severity};
 use hal_base::clock::{self, Stopwatch, Time};
 use hal_store::change::RowKind;
 use hal_store::retain::{Leaving, Retention};
@@ -122,7 +122,7 @@ impl Rounds {
         );
         if self.told.as_ref().is_none_or(|told| told.elapsed() >= TELL) && left.rows > 0 {
             self.told = Some(Stopwatch::start());
-            hub.raise(Alert { name: "retention.size", severity: Severity::Medium, text });
+            hub.raise(RaisedAlert { name: "retention.size", severity: Severity::Medium, text });
         } else {
             tracing::warn!(by = RETENTION, "{text}");
         }

@@ -29,7 +29,7 @@ const GIVE_UP_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 
 /// A channel as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channel {
+pub struct ChannelConfig {
     /// Its name: what routes and `halctl channels` call it.
     pub name: String,
     /// Notices of the same name within this time are one.
@@ -37,12 +37,12 @@ pub struct Channel {
     /// A notice that was not delivered within this time is given up.
     pub give_up: Duration,
     /// Its type and what that needs.
-    pub kind: Kind,
+    pub kind: ChannelKind,
 }
 
 /// What a channel is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChannelKind {
     /// A web address that takes a signed body.
     Webhook(Webhook),
     /// E-mail over SMTP.
@@ -55,7 +55,7 @@ pub enum Kind {
     Slack(Slack),
 }
 
-impl Kind {
+impl ChannelKind {
     /// The word for it in JSON, tables and on the command line.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -69,30 +69,33 @@ impl Kind {
 }
 
 /// Reads the section: every channel that is configured and not switched off.
-pub fn read(root: &Section<'_>) -> Vec<Channel> {
+pub fn read(root: &Section<'_>) -> Vec<ChannelConfig> {
     root.section("channels", |channels| {
         let mut found = Vec::new();
-        let mut put = |channel: Option<Channel>| found.extend(channel);
+        let mut put = |channel: Option<ChannelConfig>| found.extend(channel);
         // What is told here can be answered here, one by one.
         put(channels.section("discord", |section| {
-            one(section, "discord", Duration::ZERO, |it| chat::discord(it).map(Kind::Discord))
+            one(section, "discord", Duration::ZERO, |it| chat::discord(it).map(ChannelKind::Discord))
         }));
         put(channels.section("slack", |section| {
-            one(section, "slack", Duration::ZERO, |it| chat::slack(it).map(Kind::Slack))
+            one(section, "slack", Duration::ZERO, |it| chat::slack(it).map(ChannelKind::Slack))
         }));
-        put(channels
-            .section("n8n", |section| one(section, "n8n", GROUP, |it| webhook::read(it).map(Kind::Webhook))));
-        put(channels
-            .section("email", |section| one(section, "email", GROUP, |it| email::read(it).map(Kind::Email))));
+        put(channels.section("n8n", |section| {
+            one(section, "n8n", GROUP, |it| webhook::read(it).map(ChannelKind::Webhook))
+        }));
+        put(channels.section("email", |section| {
+            one(section, "email", GROUP, |it| email::read(it).map(ChannelKind::Email))
+        }));
         // PagerDuty groups by itself, and must hear of each to end each.
         put(channels.section("pagerduty", |section| {
-            one(section, "pagerduty", Duration::ZERO, |it| pagerduty::read(it).map(Kind::PagerDuty))
+            one(section, "pagerduty", Duration::ZERO, |it| pagerduty::read(it).map(ChannelKind::PagerDuty))
         }));
         let webhooks = channels.value("webhooks").map(|webhooks| webhooks.entries()).unwrap_or_default();
         for (name, value) in webhooks {
             check_name(&name, &value);
-            put(value
-                .section(|section| one(section, &name, GROUP, |it| webhook::read(it).map(Kind::Webhook))));
+            put(value.section(|section| {
+                one(section, &name, GROUP, |it| webhook::read(it).map(ChannelKind::Webhook))
+            }));
         }
         found
     })
@@ -103,14 +106,14 @@ fn one(
     section: &Section<'_>,
     name: &str,
     group: Duration,
-    kind: impl FnOnce(&Section<'_>) -> Option<Kind>,
-) -> Option<Channel> {
+    kind: impl FnOnce(&Section<'_>) -> Option<ChannelKind>,
+) -> Option<ChannelConfig> {
     let long = |key, from, to| section.value(key).and_then(|value: Value<'_>| value.duration(from..=to));
     let is_on = section.value("enabled").and_then(|value| value.flag()).unwrap_or(true);
     let group = long("group", Duration::ZERO, MOST_GROUP).unwrap_or(group);
     let give_up = long("give_up_after", GIVE_UP_RANGE.0, GIVE_UP_RANGE.1).unwrap_or(GIVE_UP);
     let kind = kind(section)?;
-    is_on.then(|| Channel { name: name.to_owned(), group, give_up, kind })
+    is_on.then(|| ChannelConfig { name: name.to_owned(), group, give_up, kind })
 }
 
 /// Names of channels that a free name would hide.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use super::channels::Channel;
+use super::channels::ChannelConfig;
 use hal_base::config::{Section, Value};
 use hal_base::nearest::nearest;
 use hal_protocol::alert::Severity;
@@ -26,7 +26,7 @@ const MOST_ROUTES: usize = 100;
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 
 /// Reads the list. Without one, what matters much goes to every channel.
-pub(super) fn read(root: &Section<'_>, channels: &[Channel]) -> Vec<Route> {
+pub(super) fn read(root: &Section<'_>, channels: &[ChannelConfig]) -> Vec<Route> {
     let items = root.items("routes");
     if let Some(beyond) = items.get(MOST_ROUTES) {
         beyond.problem(format!("there are more than {MOST_ROUTES} routes; join some of them"));
@@ -55,7 +55,7 @@ fn plain(name: String, matcher: Matcher) -> Route {
     }
 }
 
-fn route(section: &Section<'_>, nth: usize, names: &[String], channels: &[Channel]) -> Option<Route> {
+fn route(section: &Section<'_>, nth: usize, names: &[String], channels: &[ChannelConfig]) -> Option<Route> {
     let span = |key| section.value(key).and_then(|value: Value<'_>| value.duration(SPAN));
     section.require(
         "match",
@@ -103,7 +103,7 @@ fn matcher(value: &Value<'_>) -> Option<Matcher> {
     }
 }
 
-fn channel(value: &Value<'_>, channels: &[Channel]) -> Option<String> {
+fn channel(value: &Value<'_>, channels: &[ChannelConfig]) -> Option<String> {
     let name = value.text()?;
     if channels.iter().any(|channel| channel.name == name) {
         return Some(name);

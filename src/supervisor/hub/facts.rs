@@ -4,18 +4,18 @@ use super::view::View;
 use hal_base::clock::Time;
 use hal_protocol::notice::Notice;
 use hal_protocol::session::{Session, Status};
-use hal_rules::route::facts::{Facts, NodeFacts, SessionFacts};
+use hal_rules::route::facts::{NodeFacts, RouteFacts, SessionFacts};
 use hal_rules::route::of_alert;
 
 impl View {
     /// Facts of a notice about an alert.
-    pub fn facts_of(&self, notice: &Notice, at: Time) -> Facts {
+    pub fn facts_of(&self, notice: &Notice, at: Time) -> RouteFacts {
         let session = self.stored.sessions.get(notice.session.as_str());
-        Facts {
+        RouteFacts {
             alert: Some(of_alert(&notice.name, &notice.about, notice.severity, &notice.text)),
             session: session.map(|record| self.session_facts(&record.session, at)),
             node: self.node_facts(&notice.node, at),
-            ..Facts::default()
+            ..RouteFacts::default()
         }
     }
 

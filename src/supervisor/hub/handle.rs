@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::input::{Alert, INPUT_QUEUE, Input, Timed};
+use super::input::{INPUT_QUEUE, Input, RaisedAlert, Timed};
 use super::memory_budget::ConnectionBudget;
 use super::view::View;
-use super::{Health, Hub, Waiting};
+use super::{Hub, HubHealth, Waiting};
 use hal_base::clock;
 use hal_store::audit::AuditRecord;
 use hal_store::hub::Store;
 
 impl Hub {
     /// Raises an alert. One that finds the queue full is only logged: there are worse troubles then.
-    pub fn raise(&self, alert: Alert) {
+    pub fn raise(&self, alert: RaisedAlert) {
         let text = alert.text.clone();
         let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
         if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
@@ -52,7 +52,7 @@ impl Hub {
     }
 
     /// How the hub is.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> HubHealth {
         self.health.borrow().clone()
     }
 

@@ -149,7 +149,7 @@ pub struct Billed {
 
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
+pub struct RaisedAlert {
     /// The alert's name, such as `store.failed`.
     pub name: &'static str,
     /// How much it matters.
@@ -158,7 +158,7 @@ pub struct Alert {
     pub text: String,
 }
 
-impl Alert {
+impl RaisedAlert {
     /// A store was found sick: the first thing that the new one tells.
     pub fn store_replaced(SetAside { store, path, why, events }: &SetAside) -> Self {
         let kept = path
@@ -368,7 +368,7 @@ pub enum Input {
     /// The configuration was reloaded; told when it is in force.
     Settings(Arc<Settings>, oneshot::Sender<()>),
     /// An edge has seen what a person should see.
-    Alert(Alert),
+    Alert(RaisedAlert),
     /// An edge writes down who did what.
     Audit(Box<AuditRecord>),
     /// An edge has looked at something that can be well or not.

@@ -7,7 +7,7 @@ use imbl::{HashMap, OrdMap};
 use hal_base::clock::Time;
 use hal_protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
 use hal_protocol::session::SessionId;
-use hal_rules::policy::facts::Facts;
+use hal_rules::policy::facts::PolicyFacts;
 use hal_store::node::NodeRecord;
 
 /// What is only known while links are up and this process runs. A commit that fails takes nothing of it away.
@@ -27,7 +27,7 @@ pub struct Live {
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     /// What its events told.
-    pub facts: Facts,
+    pub facts: PolicyFacts,
     /// When to look at it again if no event comes.
     pub due: Option<Time>,
 }

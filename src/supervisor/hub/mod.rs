@@ -64,7 +64,7 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// What the hub shows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
+pub struct HubHealth {
     /// Why the store does not take writes at present.
     pub store: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct Hub {
     view: Arc<ArcSwap<View>>,
     committed: watch::Receiver<u64>,
     queued: watch::Receiver<u64>,
-    health: watch::Receiver<Health>,
+    health: watch::Receiver<HubHealth>,
     store: Arc<Store>,
 }
 
@@ -119,7 +119,7 @@ impl Hub {
         let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
         let (committed, committed_seen) = watch::channel(view.stored.last_seq);
         let (queued, queued_seen) = watch::channel(0);
-        let (health, health_seen) = watch::channel(Health::default());
+        let (health, health_seen) = watch::channel(HubHealth::default());
         let published = Arc::new(ArcSwap::from_pointee(view));
         let store = Arc::new(store);
         let owner = Owner {
@@ -181,7 +181,7 @@ struct Owner<T> {
     view: Arc<ArcSwap<View>>,
     committed: watch::Sender<u64>,
     queued: watch::Sender<u64>,
-    health: watch::Sender<Health>,
+    health: watch::Sender<HubHealth>,
     /// What the configuration says has changed, and the commit that would have told nodes of it failed.
     is_unsettled: bool,
     links: HashMap<NodeId, Link>,

@@ -8,7 +8,7 @@
 //! ```
 
 use super::decide::Work;
-use super::input::{Alert, Input, NotAccepted, Severity, Timed};
+use super::input::{Input, NotAccepted, RaisedAlert, Severity, Timed};
 use super::{Owner, Tally};
 use hal_base::clock::{self, Time};
 use hal_protocol::command::{Command, CommandState};
@@ -64,7 +64,7 @@ impl<T: Tally> Owner<T> {
         let view = self.view.load().again(loaded);
         let mut work = Work::on(&view);
         if let Some(aside) = replaced {
-            raise(&mut work, Alert::store_replaced(&aside));
+            raise(&mut work, RaisedAlert::store_replaced(&aside));
         }
         for (node, heard) in &self.silent {
             work.note_silence(node, *heard, at);
@@ -129,7 +129,7 @@ impl<T: Tally> Owner<T> {
     fn own_up(&self, work: &mut Work) {
         let why = self.health.borrow().store.clone().unwrap_or_default();
         let text = format!("the store could not be written for a while: {why}");
-        raise(work, Alert { name: "store.failed", severity: Severity::High, text });
+        raise(work, RaisedAlert { name: "store.failed", severity: Severity::High, text });
     }
 
     fn set_well(&mut self) {
@@ -195,6 +195,6 @@ fn never_begun(command: &Command, at: Time) -> Command {
     }
 }
 
-fn raise(work: &mut Work, alert: Alert) {
+fn raise(work: &mut Work, alert: RaisedAlert) {
     work.take(Timed { clock: clock::read(), input: Input::Alert(alert) });
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hal_rules::approval::Limits;
+use hal_rules::approval::ApprovalLimits;
 use hal_rules::budget::Terms;
 use hal_rules::dependency::Dependencies;
 use hal_rules::node::Liveness;
@@ -26,7 +26,7 @@ pub struct Settings {
     /// Who is told what.
     pub routing: Routing,
     /// How long approvals wait.
-    pub approvals: Limits,
+    pub approvals: ApprovalLimits,
     /// The policies in force.
     pub policies: Policies,
     /// Projects that wait for others.
@@ -42,7 +42,7 @@ impl Default for Settings {
             terms: Terms::default(),
             prices: Prices::new(Vec::new(), Vec::new()),
             routing: Routing::default(),
-            approvals: Limits::default(),
+            approvals: ApprovalLimits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),
             shared_projects: BTreeSet::new(),

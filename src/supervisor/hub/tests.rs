@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::hub::input::{Alert, Closer, From, Greeted, Severity};
+use crate::hub::input::{Closer, From, Greeted, RaisedAlert, Severity};
 use crate::hub::settings::Settings;
 use hal_base::clock::{Reading, Time};
 use hal_protocol::command::{CommandRequest, CommandState};
@@ -335,9 +335,9 @@ fn a_failing_disk_is_owned_up_to_once_it_works_again() {
 
 /// What was raised and resolved, as text.
 fn alerts(stage: &Stage) -> Vec<String> {
-    use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
+    use hal_store::event::{EventFilter, EventOrder, EventQuery, KindFilter};
     let filter = EventFilter { kinds: vec![KindFilter::parse("alert.*")], ..EventFilter::default() };
-    let query = EventQuery { filter, order: Order::Ascending, limit: 100, ..EventQuery::default() };
+    let query = EventQuery { filter, order: EventOrder::Ascending, limit: 100, ..EventQuery::default() };
     let page = stage.hub.store().read().unwrap().events(&query, &stage.hub.view().stored.tail).unwrap();
     page.events.iter().map(|event| event.data.get().to_owned()).collect()
 }
@@ -393,7 +393,7 @@ fn a_configuration_holds_though_the_store_fails_and_nodes_are_told_once_it_works
     let terms = Terms { unknown_micros: 7, ..Terms::default() };
     let settings = Settings { liveness: LIVENESS, terms, ..Settings::default() };
     // What is stored of the same batch is not.
-    let alert = Alert { name: "disk.low", severity: Severity::High, text: "x".into() };
+    let alert = RaisedAlert { name: "disk.low", severity: Severity::High, text: "x".into() };
     stage.play(vec![Input::Settings(Arc::new(settings), reply), Input::Alert(alert)]);
     assert!(stage.hub.health().store.is_some(), "the store fails");
     assert_eq!(is_in_force.try_recv(), Ok(()), "it is in force");
@@ -417,7 +417,7 @@ fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down
     let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
     stage.play(vec![beat(&from)]);
     stage.disk.fill(true);
-    let alert = || Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
+    let alert = || Input::Alert(RaisedAlert { name: "x", severity: Severity::High, text: "x".into() });
 
     // Heard of meanwhile, though that batch is not stored.
     stage.play_after(Duration::from_secs(25), vec![beat(&from), alert()]);
@@ -444,7 +444,7 @@ fn a_command_lapses_in_time_though_the_store_takes_no_writes() {
     let command = stage.ask("k").unwrap();
     assert_eq!(command.state, CommandState::Queued, "its node is away");
     stage.disk.fill(true);
-    let alert = Input::Alert(Alert { name: "x", severity: Severity::High, text: "x".into() });
+    let alert = Input::Alert(RaisedAlert { name: "x", severity: Severity::High, text: "x".into() });
     let over = command.expires_at.since(clock::now()) + Duration::from_secs(1);
     stage.play_after(over, vec![alert]);
     let shown = stage.hub.view().stored.commands[&command.id].clone();

@@ -25,7 +25,7 @@ use self::email::Email;
 use self::pagerduty::PagerDuty;
 use self::slack::Slack;
 use self::webhook::Webhook;
-use super::config::channels::{self as config, Kind};
+use super::config::channels::{self as config, ChannelKind};
 use super::hub::input::{Input, Severity, Symptom};
 use super::hub::notice::{AttemptOutcome, Delivery, DeliveryClaim, NoticeEvent};
 use super::hub::view::View;
@@ -68,13 +68,15 @@ pub enum Channel {
 
 impl Channel {
     /// As configured; an error says what on this machine stands in the way.
-    fn of(name: &str, kind: &Kind, hub: &Hub) -> Result<Self, String> {
+    fn of(name: &str, kind: &ChannelKind, hub: &Hub) -> Result<Self, String> {
         match kind {
-            Kind::Discord(config) => Discord::new(name, config, hub).map(|it| Self::Discord(Arc::new(it))),
-            Kind::Slack(config) => Slack::new(name, config, hub).map(|it| Self::Slack(Arc::new(it))),
-            Kind::PagerDuty(config) => PagerDuty::new(config).map(Self::PagerDuty),
-            Kind::Webhook(config) => Webhook::new(config).map(Self::Webhook),
-            Kind::Email(config) => Email::new(config).map(Self::Email),
+            ChannelKind::Discord(config) => {
+                Discord::new(name, config, hub).map(|it| Self::Discord(Arc::new(it)))
+            }
+            ChannelKind::Slack(config) => Slack::new(name, config, hub).map(|it| Self::Slack(Arc::new(it))),
+            ChannelKind::PagerDuty(config) => PagerDuty::new(config).map(Self::PagerDuty),
+            ChannelKind::Webhook(config) => Webhook::new(config).map(Self::Webhook),
+            ChannelKind::Email(config) => Email::new(config).map(Self::Email),
         }
     }
 
@@ -109,7 +111,7 @@ pub struct Outbound(Arc<Mutex<BTreeMap<String, Running>>>);
 
 #[derive(Debug)]
 struct Running {
-    config: config::Channel,
+    config: config::ChannelConfig,
     channel: Arc<Channel>,
     stop: CancellationToken,
 }
@@ -117,7 +119,7 @@ struct Running {
 impl Outbound {
     /// Starts a sender for each of these channels that has none yet, and ends those of channels that are gone or have
     /// changed.
-    pub fn set(&self, channels: &[config::Channel], hub: &Hub, tasks: &Tasks) {
+    pub fn set(&self, channels: &[config::ChannelConfig], hub: &Hub, tasks: &Tasks) {
         let mut running = self.running();
         running.retain(|_, one| {
             let stays = channels.contains(&one.config);
@@ -187,7 +189,7 @@ enum Next {
 }
 
 impl Sender {
-    fn new(hub: Hub, config: &config::Channel, channel: Arc<Channel>) -> Self {
+    fn new(hub: Hub, config: &config::ChannelConfig, channel: Arc<Channel>) -> Self {
         let (queued, name, give_up) = (hub.queued(), config.name.clone(), config.give_up);
         Self { hub, queued, name, give_up, channel, backoff: Backoff::new(PAUSE.0, PAUSE.1), failing: None }
     }

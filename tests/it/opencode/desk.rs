@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hal_o_swarm::agent::backend::{KnownSession, Memory, REPORT_QUEUE, Report, Reports};
+use hal_o_swarm::agent::backend::{KnownSession, KnownSessions, REPORT_QUEUE, Report, Reports};
 use hal_o_swarm::protocol::event::{form, raw};
 use hal_o_swarm::protocol::node::{NodeId, ProjectName};
 use hal_o_swarm::protocol::session::{Session, SessionId, Status};
@@ -55,7 +55,7 @@ impl Record {
     }
 
     /// What a backend would be given by a desk that has this record.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> KnownSessions {
         let known = |(id, session): (&SessionId, &Session)| {
             (id.clone(), KnownSession { session: session.clone(), mark: self.marks.get(id).copied() })
         };

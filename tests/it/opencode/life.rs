@@ -1,7 +1,7 @@
 //! The life of the process: it is killed, it cannot start, its agent died, it is stopped.
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Action, Backend, BackendError, Memory};
+use hal_o_swarm::agent::backend::{Action, Backend, BackendError, KnownSessions};
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
@@ -92,7 +92,7 @@ async fn a_program_that_cannot_start_is_reported_with_what_to_do() {
             directories: Vec::new(),
             environment: Vec::new(),
         };
-        let backend = Backend::Opencode(Opencode::open(config, Memory::new(), reports, &tasks));
+        let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));
         let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;
         assert!(why.contains(expected), "{name}: {why}");
         let deed = Action::Look { session_id: SessionId::new("ses_1") };

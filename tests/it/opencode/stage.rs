@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Action, Backend, BackendError, Memory, Reports};
+use hal_o_swarm::agent::backend::{Action, Backend, BackendError, KnownSessions, Reports};
 use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
@@ -69,14 +69,14 @@ impl Stage {
         fs::create_dir_all(home.path("agent")).unwrap();
         let binary = program(&home, port);
         let directories = [vec![project.clone()], others.clone()].concat();
-        let backend = open(&home, binary, directories, port, Memory::new(), reports, &tasks);
+        let backend = open(&home, binary, directories, port, KnownSessions::new(), reports, &tasks);
         let stage = Self { backend, desk, tasks, project, others, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
     }
 
     /// Opens another backend on the same home, as an agent that was started again does.
-    pub fn open_again(&mut self, memory: Memory) {
+    pub fn open_again(&mut self, memory: KnownSessions) {
         self.tasks = Tasks::new();
         let reports = self.desk.more_reports();
         self.backend = open(
@@ -196,7 +196,7 @@ fn open(
     binary: PathBuf,
     directories: Vec<PathBuf>,
     port: u16,
-    memory: Memory,
+    memory: KnownSessions,
     reports: Reports,
     tasks: &Tasks,
 ) -> Backend {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Action, Backend, BackendError, Memory};
+use hal_o_swarm::agent::backend::{Action, Backend, BackendError, KnownSessions};
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::Status;
@@ -49,7 +49,7 @@ async fn opencode_2_is_not_started_until_1_is_in_its_place() {
         directories: vec![home.project("web")],
         environment: home.environment(),
     };
-    let backend = Backend::Opencode(Opencode::open(config, Memory::new(), reports, &tasks));
+    let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));
     let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;
     let place = program.to_str().unwrap();
     assert!(why.contains(&format!("{place} is opencode 2.0.18, and only 1.x is supported")), "{why}");

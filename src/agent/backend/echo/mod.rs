@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Action, BackendError, KnownSession, Memory, Opening, ReconcileOutcome, Report, Reports};
+use super::{Action, BackendError, KnownSession, KnownSessions, Opening, ReconcileOutcome, Report, Reports};
 use hal_base::clock;
 use hal_protocol::command::CommandId;
 use hal_protocol::event::what::What;
@@ -49,7 +49,7 @@ struct Shared {
     reports: Reports,
     sessions: Mutex<HashMap<SessionId, Slot>>,
     /// What was remembered at the start; see [`Echo::reconcile`].
-    remembered: Memory,
+    remembered: KnownSessions,
     stopping: CancellationToken,
     turns: TaskTracker,
     ledger: Ledger,
@@ -105,7 +105,7 @@ impl Echo {
     pub(super) fn work_in(&self, _: &[PathBuf]) {}
 
     /// Goes on with the sessions of `memory`, reports the snapshot, and is ready. Needs a running tokio runtime.
-    pub fn open(memory: Memory, reports: Reports) -> Self {
+    pub fn open(memory: KnownSessions, reports: Reports) -> Self {
         let sessions = memory.iter().map(|(id, known)| (id.clone(), Slot::of(&known.session))).collect();
         let shared = Arc::new(Shared {
             reports,

@@ -46,7 +46,7 @@ impl Ear {
     }
 }
 
-fn open(memory: Memory) -> (Echo, Ear) {
+fn open(memory: KnownSessions) -> (Echo, Ear) {
     let (reports, heard) = mpsc::channel(REPORT_QUEUE);
     (Echo::open(memory, reports), Ear::new(heard))
 }
@@ -63,7 +63,7 @@ fn create(prompt: &str) -> Action {
 
 #[tokio::test]
 async fn a_turn_says_what_it_costs_and_ends_idle() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     let id = echo.carry_out(&"1".into(), create("say hi; cost 0.123456; tokens 100 20")).await.unwrap();
     assert_eq!(id, "echo_1");
     ear.until_kind("session.idle").await;
@@ -77,7 +77,7 @@ async fn a_turn_says_what_it_costs_and_ends_idle() {
 
 #[tokio::test]
 async fn a_permission_is_waited_for_and_a_refusal_ends_the_turn() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     echo.carry_out(&"1".into(), create("ask rm -rf build; say never")).await.unwrap();
     ear.until_kind("permission.asked").await;
     assert_eq!(ear.status(), Status::Waiting);
@@ -97,7 +97,7 @@ async fn a_permission_is_waited_for_and_a_refusal_ends_the_turn() {
 
 #[tokio::test]
 async fn an_abort_that_comes_at_once_is_not_lost() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     echo.carry_out(&"2".into(), Action::Abort { session_id: "echo_1".into() }).await.unwrap();
     ear.until_kind("session.idle").await;
@@ -106,7 +106,7 @@ async fn an_abort_that_comes_at_once_is_not_lost() {
 
 #[tokio::test]
 async fn a_kill_ends_it_and_drops_what_waited_and_a_prompt_revives_it() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     let prompt = |text: &str| Action::Prompt { session_id: "echo_1".into(), message: text.into() };
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     echo.carry_out(&"2".into(), prompt("burst 1")).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_kill_ends_it_and_drops_what_waited_and_a_prompt_revives_it() {
 
 #[tokio::test]
 async fn a_failure_is_an_error_and_a_question_takes_an_answer() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     echo.carry_out(&"1".into(), create("question which?; fail no money")).await.unwrap();
     ear.until_kind("question.asked").await;
     assert_eq!(ear.session.asks[0].kind, AskKind::Question);
@@ -136,12 +136,12 @@ async fn a_failure_is_an_error_and_a_question_takes_an_answer() {
 
 #[tokio::test]
 async fn after_a_restart_the_turn_is_interrupted_and_actions_are_settled() {
-    let (echo, mut ear) = open(Memory::new());
+    let (echo, mut ear) = open(KnownSessions::new());
     echo.carry_out(&"1".into(), create("run 60")).await.unwrap();
     ear.until_kind("session.status").await;
     let known = KnownSession { session: ear.session.clone(), mark: ear.mark };
     let bare = KnownSession { mark: None, ..known.clone() };
-    let memory = Memory::from([(SessionId::new("echo_1"), known), (SessionId::new("echo_7"), bare)]);
+    let memory = KnownSessions::from([(SessionId::new("echo_1"), known), (SessionId::new("echo_7"), bare)]);
 
     let (echo, mut ear) = open(memory);
     let Some(Report::Snapshot(snapshot)) = ear.heard.recv().await else { panic!("no snapshot") };

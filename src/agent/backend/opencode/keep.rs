@@ -14,7 +14,7 @@ use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
 use super::{FOREIGN, Link, Shared, Up, version};
-use crate::backend::{Memory, Report};
+use crate::backend::{KnownSessions, Report};
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::id::fresh_secret;
@@ -43,7 +43,7 @@ enum Ending {
 }
 
 /// Runs until the group of tasks stops. What it leaves behind is nothing.
-pub async fn keep(shared: Arc<Shared>, memory: Memory) {
+pub async fn keep(shared: Arc<Shared>, memory: KnownSessions) {
     let mut keeper = Keeper { tracker: Tracker::new(memory), said: None, shared: &shared };
     tokio::select! {
         () = keeper.run() => {}

@@ -53,7 +53,7 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Action, BackendError, Memory, Opening, ReconcileOutcome, Reports};
+use crate::backend::{Action, BackendError, KnownSessions, Opening, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
 use hal_base::task::Tasks;
@@ -163,7 +163,7 @@ impl Opencode {
     /// [`super::Report::Health`] with `None`, or `Health` with the reason why not.
     ///
     /// Must be called within a tokio runtime. The tasks end when the group stops or the backend is stopped.
-    pub fn open(config: OpenConfig, memory: Memory, reports: Reports, tasks: &Tasks) -> Self {
+    pub fn open(config: OpenConfig, memory: KnownSessions, reports: Reports, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
             directories: Directories::new(&config.directories),
             config,

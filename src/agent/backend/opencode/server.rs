@@ -19,7 +19,7 @@ use super::causes::Causes;
 use super::client::{Call, Client};
 use super::processes::MARK;
 use super::version;
-use super::words::Health;
+use super::words::ServerHealth;
 use crate::backend::BackendError;
 use hal_base::child;
 use hal_base::id::fresh_secret;
@@ -130,7 +130,7 @@ impl Server {
         };
         let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
         let client = Client::new(base, password, causes).map_err(no_client)?;
-        let health: Health = client
+        let health: ServerHealth = client
             .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
             .await
             .map_err(StartError::Unhealthy)?;

@@ -15,7 +15,7 @@ use super::asks::Asks;
 use super::classify::ABORTED;
 use super::client::{CALL_LIMIT, Call, Client, NAME};
 use super::tracker::Tracker;
-use super::words::{AskInfo, Health, Message, SessionInfo, StatusInfo};
+use super::words::{AskInfo, Message, ServerHealth, SessionInfo, StatusInfo};
 use crate::backend::BackendError;
 use hal_base::clock::{Time, now};
 use hal_protocol::node::{NodeId, ProjectName};
@@ -301,7 +301,7 @@ impl<'a> SnapshotReader<'a> {
 /// True when opencode as a whole answers.
 pub async fn is_well(client: &Client) -> bool {
     let call = Call::new("/global/health", "asking for its health").within(HEALTH_LIMIT);
-    client.get::<Health>(call).await.is_ok()
+    client.get::<ServerHealth>(call).await.is_ok()
 }
 
 /// One session as it is now.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::turns::Turns;
-use crate::backend::Memory;
+use crate::backend::KnownSessions;
 use hal_protocol::session::{Activity, SessionId};
 
 /// The stream's memory. It lives as long as the backend, over restarts of opencode. It holds a few hundred bytes for
@@ -26,7 +26,7 @@ pub struct Tracker {
 
 impl Tracker {
     /// Begins with what the journal remembers.
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(memory: KnownSessions) -> Self {
         let mut out = Self::default();
         for (id, known) in memory {
             if let Some(mark) = known.mark {

@@ -287,7 +287,7 @@ pub struct AgentInfo {
 
 /// `GET /global/health`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Health {
+pub struct ServerHealth {
     /// The version.
     pub version: String,
 }

@@ -33,7 +33,7 @@ pub(super) struct LeaseRow {
 
 /// A lease.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct LeaseEntry {
     pub held: Held,
     pub session: Option<SessionId>,
     pub project: ProjectName,
@@ -83,7 +83,7 @@ impl LeaseUsage {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub cover: Cover,
-    pub entries: HashMap<String, Entry>,
+    pub entries: HashMap<String, LeaseEntry>,
     /// What sessions have used that are being created: their names come later.
     early: HashMap<SessionId, LeaseUsage>,
     /// The dearest step of sessions that had a lease: the next one is of no use with less.
@@ -145,13 +145,14 @@ impl Book {
         let id = id::fresh();
         let step = session.and_then(|session| self.steps.get(session)).copied().unwrap_or_default();
         let held = Held { step, ..Held::default() };
-        let entry = Entry { held, session: session.cloned(), project: project.clone(), ..Entry::default() };
+        let entry =
+            LeaseEntry { held, session: session.cloned(), project: project.clone(), ..LeaseEntry::default() };
         let row = entry.row(&id);
         self.entries.insert(id.clone(), entry);
         (id, row)
     }
 
-    fn of_session(&mut self, session: &SessionId) -> Option<(String, &mut Entry)> {
+    fn of_session(&mut self, session: &SessionId) -> Option<(String, &mut LeaseEntry)> {
         let mut entries = self.entries.iter_mut();
         let (id, entry) = entries.find(|(_, entry)| entry.session.as_ref() == Some(session))?;
         Some((id.clone(), entry))
@@ -250,7 +251,7 @@ impl Book {
     }
 }
 
-impl Entry {
+impl LeaseEntry {
     fn row(&self, id: &str) -> Change {
         let row =
             LeaseRow { session: self.session.clone(), project: self.project.clone(), granted: self.granted };

@@ -18,7 +18,7 @@ use hal_protocol::event::EventView;
 use hal_rules::policy::Name;
 use hal_rules::policy::replay::Replay;
 use hal_rules::policy::settings::{Act, Limits, Policies, Rule};
-use hal_rules::route::facts::{EventFacts, Facts};
+use hal_rules::route::facts::{EventFacts, RouteFacts};
 use hal_rules::route::matcher::Matcher;
 
 /// Events in the form of those versions, and what was made of them.
@@ -127,7 +127,7 @@ fn routed(events: &[EventView]) -> String {
                 project: event.project.clone(),
                 data: serde_json::from_str(event.data.get()).unwrap(),
             };
-            rule.is_so(&Facts { event: Some(facts), ..Facts::default() }) == Ok(true)
+            rule.is_so(&RouteFacts { event: Some(facts), ..RouteFacts::default() }) == Ok(true)
         };
         let found: Vec<String> = events.iter().filter(fits).map(|event| event.seq.to_string()).collect();
         writeln!(out, "== route {text}\n{}", found.join(" ")).unwrap();

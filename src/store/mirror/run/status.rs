@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{PATIENCE, Runner};
 use crate::hub::Mark;
-use crate::mirror::Health;
+use crate::mirror::MirrorHealth;
 use hal_base::clock::Stopwatch;
 
 impl Runner {
@@ -32,7 +32,7 @@ impl Runner {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = self.file.as_ref().and_then(|file| file.live_bytes().ok()).unwrap_or(health.bytes);
         let (rows, comparisons) = (self.standing.rows(), self.scrub.rounds);
-        *health = Health { lag, rows, bytes, comparisons, trouble };
+        *health = MirrorHealth { lag, rows, bytes, comparisons, trouble };
     }
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {

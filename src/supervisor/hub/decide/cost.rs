@@ -7,7 +7,7 @@ use hal_protocol::node::{NodeId, Project};
 use hal_protocol::session::{Session, SessionId};
 use hal_protocol::worth::UsageCost;
 use hal_rules::budget::of_unknown;
-use hal_rules::ledger::{Before, Bill, Entry, LedgerEvent, Since, difference};
+use hal_rules::ledger::{Before, LedgerBill, LedgerEntry, LedgerEvent, Since, difference};
 use hal_rules::price::micros;
 use hal_store::cost::{CostChange, CostRecord};
 use hal_store::kept::{LEDGER, SINCE};
@@ -44,7 +44,7 @@ impl Work {
         }
         bill.show(session);
         let unknown = self.view.settings.terms.unknown_micros;
-        let part = |entry: &Entry| (entry.place.day.clone(), entry.change(|one| worth(one, unknown)));
+        let part = |entry: &LedgerEntry| (entry.place.day.clone(), entry.change(|one| worth(one, unknown)));
         Charge { micros, by_day: entries.iter().map(part).collect() }
     }
 
@@ -91,7 +91,7 @@ impl Work {
             Some(bill) => bill.show(session),
             None if is_known || self.view.is_kept(LEDGER, session.id.as_str()) => {}
             None => {
-                let bill = Bill::of_stranger(&Before::of(session));
+                let bill = LedgerBill::of_stranger(&Before::of(session));
                 self.put_kept(LEDGER, session.id.as_str(), &bill, at);
                 bill.show(session);
             }
@@ -105,10 +105,11 @@ impl Work {
     }
 
     /// The bill of a session after an event, remembered, and what the event changes.
-    fn bill(&mut self, session: &Session, heard: &LedgerEvent<'_>) -> (Bill, Vec<Entry>, i64) {
+    fn bill(&mut self, session: &Session, heard: &LedgerEvent<'_>) -> (LedgerBill, Vec<LedgerEntry>, i64) {
         let known = self.view.kept(LEDGER, session.id.as_str());
         let is_lost = self.view.is_unreadable(LEDGER, session.id.as_str());
-        let begin = || if is_lost { Bill::begin_anew(&heard.before) } else { Bill::begin(&heard.before) };
+        let begin =
+            || if is_lost { LedgerBill::begin_anew(&heard.before) } else { LedgerBill::begin(&heard.before) };
         let before = known.unwrap_or_else(begin);
         let mut bill = before.clone();
         let entries = bill.take(session, heard, &self.view.settings.prices);
@@ -126,7 +127,7 @@ fn worth(worth: &UsageCost, unknown_micros: u64) -> u64 {
     micros(worth.picos).saturating_add(of_unknown(worth.unpriced, unknown_micros))
 }
 
-fn row_of(session: &Session, entry: &Entry) -> CostRecord {
+fn row_of(session: &Session, entry: &LedgerEntry) -> CostRecord {
     CostRecord {
         date: entry.place.day.clone(),
         provider: entry.place.provider.clone(),

@@ -19,7 +19,7 @@ use hal_protocol::frame::Checkpoint;
 use hal_protocol::session::{Activity, Session, SessionId};
 use hal_protocol::who::Who;
 use hal_rules::handover::{Handover, RestartStep, Stop};
-use hal_rules::policy::facts::{Doing, Facts, is_done};
+use hal_rules::policy::facts::{Doing, PolicyFacts, is_done};
 use hal_store::kept::{HANDOVER, MARKS};
 use hal_store::session::SessionRecord;
 
@@ -122,7 +122,7 @@ impl Work {
     }
 
     fn end_old(&mut self, record: &SessionRecord, mut handover: Handover, at: Time) {
-        let facts: Facts =
+        let facts: PolicyFacts =
             self.view.live.watched.get(&record.session.id).map(|one| one.facts.clone()).unwrap_or_default();
         handover.stop = Stop { message: facts.message, said: facts.said, commit: None };
         (handover.step, handover.until) = (RestartStep::Ending, at.plus(ENDING));

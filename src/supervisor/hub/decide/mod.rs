@@ -36,7 +36,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use self::command::Happened;
 use super::effect::Effect;
-use super::input::{Alert, Input, Timed};
+use super::input::{Input, RaisedAlert, Timed};
 use super::view::View;
 use hal_base::clock::Time;
 use hal_protocol::event::EventView;
@@ -119,7 +119,7 @@ impl Work {
                 self.settle(settings);
                 self.effects.push(Effect::tell_anyway(reply, ()));
             }
-            Input::Alert(Alert { name, severity, text }) => {
+            Input::Alert(RaisedAlert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
             Input::Audit(record) => self.batch.audit.push(*record),

@@ -17,9 +17,11 @@ use hal_protocol::mark::Marks;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
 use hal_rules::alert::AlertRaised;
-use hal_rules::policy::facts::{Doing, Facts};
+use hal_rules::policy::facts::{Doing, PolicyFacts};
 use hal_rules::policy::settings::Act;
-use hal_rules::policy::{Beside, Decision, Memories, Memory, Name, PolicyAction, Subject, look, remember};
+use hal_rules::policy::{
+    Beside, Decision, Memories, Name, PolicyAction, PolicyMemory, Subject, look, remember,
+};
 use hal_store::kept::{FACTS, MEMORY};
 use hal_store::session::SessionRecord;
 
@@ -88,7 +90,7 @@ impl Work {
     }
 
     /// What a policy has decided: the event, the memory and the command belong to one transaction.
-    fn step_in(&mut self, record: &SessionRecord, facts: &Facts, step: &PolicyAction, at: Time) {
+    fn step_in(&mut self, record: &SessionRecord, facts: &PolicyFacts, step: &PolicyAction, at: Time) {
         let id = &record.session.id;
         let asked = (!step.dry_run).then(|| self.ask_for(id, step, at));
         let (command, refused) = match asked {
@@ -103,7 +105,7 @@ impl Work {
         });
         self.note_session(record, "policy.decided", &data, at);
         let failed = data["refused"].is_string();
-        self.memorize(id, step.policy, at, |memory| *memory = Memory { failed, ..remember(step, at) });
+        self.memorize(id, step.policy, at, |memory| *memory = PolicyMemory { failed, ..remember(step, at) });
         if let Some(watched) = self.view.live.watched.get_mut(id).filter(|_| !step.dry_run) {
             let watched = Arc::make_mut(watched);
             watched.facts.acted(at);
@@ -169,7 +171,7 @@ impl Work {
         self.look_again(id);
     }
 
-    fn memorize(&mut self, id: &SessionId, name: Name, at: Time, change: impl FnOnce(&mut Memory)) {
+    fn memorize(&mut self, id: &SessionId, name: Name, at: Time, change: impl FnOnce(&mut PolicyMemory)) {
         let mut memories = self.view.kept(MEMORY, id.as_str()).unwrap_or_default();
         change(memories.entry(name).or_default());
         self.put_kept(MEMORY, id.as_str(), &memories, at);

@@ -9,7 +9,7 @@ use hal_protocol::event::EventView;
 use hal_protocol::event::form::sentence_of;
 use hal_protocol::session::Session;
 use hal_rules::alert::AlertRaised;
-use hal_rules::route::facts::{EventFacts, Facts};
+use hal_rules::route::facts::{EventFacts, RouteFacts};
 use hal_rules::route::{Route, RouteMatch};
 
 /// Events that come of alerts and notices make no alerts: they would never end.
@@ -56,14 +56,14 @@ impl View {
         session: Option<&Session>,
         asks: &impl Fn(&str) -> bool,
         at: Time,
-    ) -> Facts {
+    ) -> RouteFacts {
         let known = self.stored.sessions.get(event.session_id.as_str());
         let session = session.or(known.map(|record| &record.session)).filter(|_| asks("session"));
         let data = || match asks("event") {
             true => serde_json::from_str(event.data.get()).unwrap_or_default(),
             false => Value::Null,
         };
-        Facts {
+        RouteFacts {
             event: Some(EventFacts {
                 kind: event.kind.clone(),
                 session: event.session_id.clone(),
@@ -73,7 +73,7 @@ impl View {
             }),
             session: session.map(|session| self.session_facts(session, at)),
             node: self.node_facts(event.node_id.as_str(), at).filter(|_| asks("node")),
-            ..Facts::default()
+            ..RouteFacts::default()
         }
     }
 }

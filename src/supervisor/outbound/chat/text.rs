@@ -12,7 +12,7 @@ use hal_protocol::event::what::What;
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::session::{Activity, AskKind, Session, Status};
 use hal_store::StoreError;
-use hal_store::event::{EventFilter, EventQuery, KindFilter, Order};
+use hal_store::event::{EventFilter, EventOrder, EventQuery, KindFilter};
 
 /// Lines of a list: what a person reads on a telephone.
 const MOST_LINES: usize = 15;
@@ -256,7 +256,7 @@ pub fn last_events(hub: &Hub, session: (String, u32)) -> Result<Vec<EventView>, 
             kinds: kinds.map(KindFilter::parse).to_vec(),
             ..EventFilter::default()
         },
-        order: Order::Descending,
+        order: EventOrder::Descending,
         after: None,
         limit: EVENTS,
         count: false,

@@ -15,7 +15,7 @@ use super::rest::DiscordFailure;
 use super::socket::{Course, End};
 use super::{Discord, render};
 use crate::config::channels::ChatRole;
-use crate::hub::input::{Alert, Severity};
+use crate::hub::input::{RaisedAlert, Severity};
 use crate::outbound::chat::{self, ChatCommand, ChatReply, Person, carry_out};
 use hal_base::backoff::Backoff;
 use hal_base::task::Tasks;
@@ -128,7 +128,7 @@ impl Discord {
              then reload",
             self.name
         );
-        self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
+        self.hub.raise(RaisedAlert { name: "channel.shut_out", severity: Severity::High, text });
     }
 
     /// Never waits: the heartbeat must not.

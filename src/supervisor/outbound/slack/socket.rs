@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Slack, SlackFailure, render};
 use crate::config::channels::ChatRole;
-use crate::hub::input::{Alert, Severity};
+use crate::hub::input::{RaisedAlert, Severity};
 use crate::outbound::chat::{self, ChatCommand, ChatReply, Person, WORDS, carry_out};
 use hal_base::backoff::Backoff;
 use hal_base::secret::Secret;
@@ -119,7 +119,7 @@ impl Slack {
              and Socket Mode, then reload",
             self.name
         );
-        self.hub.raise(Alert { name: "channel.shut_out", severity: Severity::High, text });
+        self.hub.raise(RaisedAlert { name: "channel.shut_out", severity: Severity::High, text });
     }
 
     async fn open(&self, token: &Secret) -> Result<Socket, SlackFailure> {
