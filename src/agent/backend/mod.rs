@@ -1,6 +1,6 @@
 //! Backends: how the agent talks to one kind of coding agent.
 //!
-//! A backend is one variant of [`Backend`], made from the one list below. It is given [`Action`]s and reports what it hears as [`Heard`], in the one
+//! A backend is one variant of [`Backend`], made from the one list below. It is given [`Action`]s and reports what it hears as [`Report`], in the one
 //! vocabulary of `protocol::event`. It keeps no record: the session manager does.
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
@@ -134,7 +134,7 @@ pub struct BackendEvent {
     /// The event's data, as JSON text.
     pub data: Box<RawValue>,
     /// The backend's own place in the session's history, so that it can catch up from there. Kept by the session manager and
-    /// given back in [`Known::mark`].
+    /// given back in [`KnownSession::mark`].
     pub mark: Option<u64>,
 }
 
