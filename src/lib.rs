@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 6 | `main`, [`role`], [`up`], [`manual`] | which program this process is |
 //! | 5 | [`supervisor`] | the one writer (`hub`) and the edges around it |
-//! | 5 | [`agent`] | link, outbox, desk, backends |
+//! | 5 | [`agent`] | link, outbox, session manager (`sessions`), backends |
 //! | 5 | [`ctl`] | the operator at a terminal |
 //! | 4 | [`store`] | the only place that knows bytes |
 //! | 3 | [`rules`] | pure functions over words, and what they remember: no I/O, no clock |
@@ -27,11 +27,11 @@
 //! # What flows
 //!
 //! ```text
-//!   agent                                           supervisor                            people
-//! backend -> desk -> outbox ==(seq, ack)==> gate -> Input -> [ hub: decide -> commit ] -> ack
-//!    ^         ^        |  stored first              ^            one transaction per batch
-//!    |         |        '-- kept until acked         |                    |  only after the commit
-//!    '---------'<== command <========================'<---- Tell(node) <--+--> View -> api, stream -> halctl
+//!   agent                                               supervisor                            people
+//! backend -> sessions -> outbox ==(seq, ack)==> gate -> Input -> [ hub: decide -> commit ] -> ack
+//!    ^           ^          |  stored first              ^            one transaction per batch
+//!    |           |          '-- kept until acked         |                    |  only after the commit
+//!    '-----------'<== command <=========================='<---- Tell(node) <--+--> View -> api, stream -> halctl
 //! ```
 
 pub mod manual;

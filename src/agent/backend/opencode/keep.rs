@@ -158,7 +158,7 @@ impl Keeper<'_> {
                 end = &mut listening => break match end {
                     EndOfStream::Broken(why) => Ending::Lost(format!("its event stream cannot be read: {why}")),
                     EndOfStream::Mended => Ending::Renewed,
-                    EndOfStream::Disposed | EndOfStream::DeskGone => Ending::Stopped,
+                    EndOfStream::Disposed | EndOfStream::ManagerGone => Ending::Stopped,
                 },
             }
         };

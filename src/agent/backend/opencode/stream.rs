@@ -50,7 +50,7 @@ const LIMITS_PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub enum EndOfStream {
     /// Nobody takes reports any more.
-    DeskGone,
+    ManagerGone,
     /// We are stopping, and opencode said that it has ended everything it was doing.
     Disposed,
     /// What was wrong with a directory was mended, and nothing runs: it is to be started again.
@@ -332,7 +332,7 @@ impl<'a> Listener<'a> {
         let Some(data) = payload.properties.clone() else { return Ok(()) };
         let Some(session_id) = classify_event::session_of(&data) else { return Ok(()) };
         if self.shared.reports.is_closed() {
-            return Err(EndOfStream::DeskGone);
+            return Err(EndOfStream::ManagerGone);
         }
         if self.shared.reports.capacity() > LIVE_ROOM {
             // Room was just seen; that it has gone in between is no harm.
@@ -343,7 +343,7 @@ impl<'a> Listener<'a> {
     }
 
     pub(super) async fn report(&self, heard: Report) -> Result<(), EndOfStream> {
-        self.shared.reports.send(heard).await.map_err(|_| EndOfStream::DeskGone)
+        self.shared.reports.send(heard).await.map_err(|_| EndOfStream::ManagerGone)
     }
 
     /// Takes note of what the actions and the next snapshot need to know.
