@@ -30,13 +30,22 @@ impl EventIndex {
         index
     }
 
+    /// True when an event of this type may concern any route.
+    pub fn concerns_any(&self, routing: &Routing, kind: &str) -> bool {
+        self.places(routing, kind).next().is_some()
+    }
+
     /// The routes that an event of this type may concern, in the order of the list.
     pub fn candidates(&self, routing: &Routing, kind: &str) -> Vec<usize> {
-        let exact = self.exact.get(kind).into_iter().flatten();
-        let rest = self.rest.iter().filter(|place| routing.routes[**place].matcher.may_fit(kind));
-        let mut found: Vec<usize> = exact.chain(rest).copied().collect();
+        let mut found: Vec<usize> = self.places(routing, kind).collect();
         found.sort_unstable();
         found
+    }
+
+    fn places(&self, routing: &Routing, kind: &str) -> impl Iterator<Item = usize> {
+        let exact = self.exact.get(kind).into_iter().flatten();
+        let rest = self.rest.iter().filter(|place| routing.routes[**place].matcher.may_fit(kind));
+        exact.chain(rest).copied()
     }
 }
 

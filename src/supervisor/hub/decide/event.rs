@@ -91,6 +91,7 @@ impl Work {
         let (seq, timestamp) = self.next_place(at);
         let project = event.project.map(|project| project.to_string()).unwrap_or_default();
         let mut spent = None;
+        let is_routed = self.view.concerns_routes(&event.kind);
         let mut routed = None;
         let session_id = match event.session_id {
             None => String::new(),
@@ -119,7 +120,7 @@ impl Work {
                     spent = Some((session.clone(), charge));
                 }
                 self.view.stored.tail.push(record.no, seq);
-                routed = self.view.concerns_routes(&event.kind).then(|| session.clone());
+                routed = is_routed.then(|| session.clone());
                 self.fold(record, &what, timestamp)
             }
         };
@@ -135,7 +136,9 @@ impl Work {
             occurred_at: event.occurred_at,
             node_seq: event.seq,
         };
-        self.tell_routes(&event, routed.as_ref());
+        if is_routed {
+            self.unrouted.push((event.clone(), routed));
+        }
         self.batch.events.push(event);
         // What is told of it has its place after it.
         if let Some((session, charge)) = spent {

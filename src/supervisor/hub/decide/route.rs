@@ -46,7 +46,7 @@ impl View {
     /// True when a route may be for events of this type.
     pub fn concerns_routes(&self, kind: &str) -> bool {
         let is_ours = OURS.iter().any(|begin| kind.starts_with(begin));
-        !is_ours && !self.event_routes.candidates(&self.settings.routing, kind).is_empty()
+        !is_ours && self.event_routes.concerns_any(&self.settings.routing, kind)
     }
 
     /// Facts of an event, as far as the nouns are asked for.
@@ -72,7 +72,7 @@ impl View {
                 data: data(),
             }),
             session: session.map(|session| self.session_facts(session, at)),
-            node: self.node_facts(event.node_id.as_str(), at).filter(|_| asks("node")),
+            node: asks("node").then(|| self.node_facts(event.node_id.as_str(), at)).flatten(),
             ..RouteFacts::default()
         }
     }

@@ -11,7 +11,6 @@ use hal_base::clock::Time;
 use hal_base::{id, sabotage};
 use hal_protocol::event::{EventView, raw};
 use hal_protocol::node::NodeId;
-use hal_protocol::session::Session;
 use hal_protocol::who::Who;
 use hal_store::audit::AuditRecord;
 use hal_store::change::RowKind;
@@ -99,14 +98,9 @@ impl Work {
             occurred_at: at,
             node_seq: 0,
         };
-        self.tell_routes(&event, None);
-        self.batch.events.push(event);
-    }
-
-    /// Keeps an event for the routes that it may concern: they are asked when the input is decided.
-    pub(super) fn tell_routes(&mut self, event: &EventView, session: Option<&Session>) {
-        if self.view.concerns_routes(&event.kind) {
-            self.unrouted.push((event.clone(), session.cloned()));
+        if self.view.concerns_routes(kind) {
+            self.unrouted.push((event.clone(), None));
         }
+        self.batch.events.push(event);
     }
 }
