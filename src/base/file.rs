@@ -138,6 +138,17 @@ pub fn give_to_owner(folder: &Path, begin: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The same of a folder in it, with all that lies there.
+pub fn give_to_owner_of(folder: &Path, inner: &Path) -> io::Result<()> {
+    let owner = std::fs::metadata(folder)?;
+    if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let give = |path: &Path| std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()));
+    std::fs::read_dir(inner)?.try_for_each(|entry| give(&entry?.path()))?;
+    give(inner)
+}
+
 /// Makes an empty file with these permissions where there is none, for a library that would leave them to chance.
 pub fn make(path: &Path, mode: u32) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {

@@ -1,23 +1,14 @@
 //! The rows of the audit log: who did what, and what came of it.
 
-use std::collections::BTreeMap;
-
-use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::change::{Change, RowKind};
 use super::row::Row;
-use super::tables::AUDIT;
 use super::{StoreError, row};
 use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::command::Command;
 use hal_protocol::who::{Who, WhoKind};
-
-/// Records that are looked through for a command's, from the newest back: some 10 ms. One that was asked for longer
-/// ago keeps what was written when it was asked; the command itself says how it ended.
-const LOOKED_THROUGH: usize = 10_000;
 
 /// One record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,38 +161,9 @@ fn apart(args: String) -> (String, More) {
     }
 }
 
-/// Writes into the records of commands that have ended what came of them. A record has its command's identity.
-pub(super) fn note_outcomes(
-    txn: &WriteTransaction,
-    commands: &BTreeMap<String, Command>,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    let ended = commands.iter().filter(|(_, command)| command.state.is_final());
-    let mut ended: BTreeMap<&str, &Command> = ended.map(|(id, command)| (id.as_str(), command)).collect();
-    if ended.is_empty() {
-        return Ok(());
-    }
-    let mut table = txn.open_table(AUDIT)?;
-    let mut found = Vec::new();
-    for entry in table.iter()?.rev().take(LOOKED_THROUGH) {
-        let (seq, bytes) = entry?;
-        // One that is damaged is for the scrub to find.
-        let Ok(record) = AuditRecord::open(bytes.value(), seq.value()) else { continue };
-        let Some(command) = ended.remove(record.id.as_str()) else { continue };
-        found.push((seq.value(), record.ended_as(command)));
-        if ended.is_empty() {
-            break;
-        }
-    }
-    for (seq, record) in found {
-        table.insert(seq, record.seal(seq).as_slice())?;
-        changes.push(Change::Put(RowKind::Audit, seq.to_string()));
-    }
-    Ok(())
-}
-
 impl AuditRecord {
-    fn ended_as(self, command: &Command) -> Self {
+    /// The same, with what came of its command.
+    pub(super) fn ended_as(self, command: &Command) -> Self {
         let took = command.changed_at.since(command.created_at).as_millis();
         Self {
             result: command.state.as_str().to_owned(),

@@ -109,7 +109,11 @@ fn fill(mut file: File, bytes: u64) -> io::Result<()> {
 
 /// True when the system said that there is no room.
 pub fn is_full(error: &redb::Error) -> bool {
-    let redb::Error::Io(error) = error else { return false };
+    matches!(error, redb::Error::Io(error) if is_no_room(error))
+}
+
+/// The same of an error of the system.
+pub fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge

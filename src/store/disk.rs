@@ -20,6 +20,8 @@ const HEAD: u64 = 4096;
 #[derive(Debug, Default)]
 pub struct Disk {
     is_full: AtomicBool,
+    /// The log has room when it is full: it was given before.
+    has_log_room: AtomicBool,
     /// Syncs until the one that fails; below zero: none does.
     syncs_left: AtomicI64,
 }
@@ -38,9 +40,27 @@ impl Disk {
         self.is_full.store(is_full, Ordering::SeqCst);
     }
 
+    /// The log has had its room before, so that only what redb writes fails.
+    pub fn fill_but_for_the_log(&self) {
+        self.has_log_room.store(true, Ordering::SeqCst);
+        self.fill(true);
+    }
+
+    pub(super) fn room_for_log(&self) -> Result<()> {
+        if self.has_log_room.load(Ordering::SeqCst) { Ok(()) } else { self.room_at(u64::MAX) }
+    }
+
     /// So many syncs succeed, the next one fails, and all later ones succeed.
     pub fn fail_sync_after(&self, syncs: i64) {
         self.syncs_left.store(syncs, Ordering::SeqCst);
+    }
+
+    /// One sync.
+    pub(super) fn sync(&self) -> Result<()> {
+        match self.syncs_left.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(Error::other("the disk did not answer")),
+            _ => Ok(()),
+        }
     }
 
     /// What has its place already can still be written over, as the file's head; the rest is not there yet.
@@ -52,9 +72,14 @@ impl Disk {
     }
 }
 
+/// The disk under a store, when it is such a one.
+pub(super) fn of(path: &Path) -> Option<Arc<Disk>> {
+    DISKS.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(path).cloned()
+}
+
 /// The file at a path, when it lies on such a disk.
 pub fn file(path: &Path) -> Option<impl StorageBackend> {
-    let disk = DISKS.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(path)?.clone();
+    let disk = of(path)?;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     Some(Faulty { file: plain(file.expect("the test's folder is writable")), disk })
 }
@@ -84,9 +109,7 @@ impl StorageBackend for Faulty {
     }
 
     fn sync_data(&self) -> Result<()> {
-        if self.disk.syncs_left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            return Err(Error::other("the disk did not answer"));
-        }
+        self.disk.sync()?;
         self.file.sync_data()
     }
 

@@ -1,36 +1,35 @@
 //! The supervisor's store: its one narrow handle. One thread commits batches; any thread reads.
 //!
-//! A commit is one transaction with one sync, whatever the batch holds. It is two-phase with the allocator's state
-//! saved (`quick_repair`), so that a start after a crash takes milliseconds however large the file is.
+//! A commit is one record in the log, with one sync; redb takes the same rows in a thread of its own: see `applier`. What
+//! redb makes durable is two-phase with the allocator's state saved (`quick_repair`), so that a start after a crash takes
+//! milliseconds however large the file is. At every opening the log is played into redb before anything is read.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 
+pub use super::applier::Mark;
+use super::applier::{Applier, Open, Shared, begin};
 use super::ballast::Ballast;
-pub use super::batch::{Batch, Mark};
-use super::batch::{SCHEMA, SCHEMA_BEFORE, write};
-use super::kept::Kept;
-use super::node::{NodeRecord, NodeRow};
+pub use super::batch::Batch;
+pub use super::loaded::Loaded;
+use super::loaded::load;
+use super::log::folder::{self, FolderLog};
 use super::reader::Reader;
-use super::row;
-use super::session::{SessionRecord, SessionRow};
+use super::replay::{Gaps, replay};
+use super::resolve::Committed;
+use super::schema::{self, SCHEMA_BEFORE, SCHEMA_WHOLE};
 pub use super::suspect::SetAside;
-use super::tables::{
-    ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
-    OPEN_COMMANDS, SESSIONS, STATE,
-};
-use super::tail::Tail;
+use super::tables::{META, NAME};
 use super::turn::Turn;
-use super::{StoreError, cache, event, fresh, suspect};
+use super::{StoreError, cache, fresh, suspect};
 use hal_base::clock::Time;
 use hal_base::panic::contained;
 use hal_base::{file, id};
-use hal_protocol::alert::Alert;
-use hal_protocol::command::Command;
+
+mod commit;
 
 /// Bytes of redb's cache. Ingest does not depend on it; reading of history does a little.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -38,53 +37,32 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// Permissions of the file: the supervisor's user writes, its group reads.
 const GROUP_READS: u32 = 0o640;
 
-/// What a store held when it was opened.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// The store's name: 32 hexadecimal digits. Another store has another name.
-    pub store_id: String,
-    /// The last sequence number given to an event; 0 when none was.
-    pub last_seq: u64,
-    /// When that event was stored.
-    pub last_time: Time,
-    /// Every node.
-    pub nodes: Vec<NodeRecord>,
-    /// Every session.
-    pub sessions: Vec<SessionRecord>,
-    /// Nodes that an operator has deleted.
-    pub gone_nodes: Vec<NodeRecord>,
-    /// Sessions that an operator has deleted, and their numbers.
-    pub gone_sessions: Vec<(String, u32)>,
-    /// Alerts, oldest first.
-    pub alerts: Vec<Alert>,
-    /// What the supervisor keeps for itself.
-    pub state: Vec<(String, Kept)>,
-    /// Commands that have not ended, oldest first.
-    pub open_commands: Vec<Command>,
-    /// Nodes of which events came back from a store that was set aside.
-    pub returned_nodes: BTreeSet<String>,
-    /// Index entries that were not merged yet.
-    pub tail: Tail,
-}
-
-/// Nodes that operators have deleted, and sessions with their numbers.
-type Gone = (Vec<NodeRecord>, Vec<(String, u32)>);
-
 /// The open store.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
     ballast: Ballast,
-    /// `None` after a failed reopening. The lock is never held across an await.
-    db: RwLock<Option<Database>>,
-    /// Where the mirror stands, for the next commit.
-    mark: Mutex<Option<Mark>>,
+    shared: Arc<Shared>,
+    /// Of the one who commits.
+    committer: Mutex<Committer>,
     /// What the store is made anew from when it is sick.
     mirror: Option<PathBuf>,
     /// Who may have that open.
     turn: Turn,
     /// Counts how often another file has taken this one's place.
     replaced: AtomicU64,
+}
+
+/// What the one who commits has.
+#[derive(Debug, Default)]
+struct Committer {
+    known: Committed,
+    /// Runs from the first commit on.
+    applier: Option<Applier>,
+    /// True once a commit has failed: what the log says then is known only when it is opened again.
+    is_broken: bool,
+    /// True when the store was left as the release before this one can read it, and nothing followed.
+    is_as_before: bool,
 }
 
 impl Store {
@@ -94,7 +72,7 @@ impl Store {
         before_migration: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(Self, Loaded), StoreError> {
         let check = suspect::begin(path);
-        let opened = contained(|| Self::open_with(path, check, before_migration))
+        let opened = contained(|| Self::open_with(path, check, Gaps::Fail, before_migration))
             .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())));
         if opened.is_ok() {
             suspect::clear(path);
@@ -136,116 +114,118 @@ impl Store {
 
     /// Opens or makes the store and reads what the supervisor keeps in memory.
     pub fn open(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        Self::open_with(path, false, || Ok(()))
+        Self::open_with(path, false, Gaps::Fail, || Ok(()))
     }
 
-    /// Opens or makes a store that will be put in place of another under that one's name: it has no ballast of its own.
+    /// The same where records of the log are missing and nothing else has what they said: what is there is played.
+    pub fn open_over_gaps(path: &Path) -> Result<(Self, Loaded), StoreError> {
+        Self::open_with(path, false, Gaps::Skip, || Ok(()))
+    }
+
+    /// Opens or makes a store that will be put in place of another under that one's name: it has no ballast of its own,
+    /// and no log.
     pub(super) fn open_draft(path: &Path) -> Result<Self, StoreError> {
-        let store = Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) };
+        let store = Self::closed(path);
+        store.take(Open { db: open_file(path, false)?, log: None });
         store.prepare(|| Ok(()))?;
         Ok(store)
     }
 
-    /// Opens the file and nothing more: what it holds may be damaged.
+    /// Opens the file, plays the log, and nothing more: what it holds may be damaged.
     pub(super) fn open_unread(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { db: RwLock::new(Some(open_file(path, false)?)), ..Self::closed(path) })
+        let store = Self::closed(path);
+        store.take(open_whole(path, false, Gaps::Skip)?);
+        Ok(store)
     }
 
     fn closed(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             ballast: Ballast::of(path),
-            db: RwLock::default(),
-            mark: Mutex::default(),
+            shared: Arc::default(),
+            committer: Mutex::default(),
             mirror: None,
             turn: Turn::default(),
             replaced: AtomicU64::new(0),
         }
     }
 
+    fn take(&self, open: Open) {
+        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    }
+
     fn open_with(
         path: &Path,
         check: bool,
+        gaps: Gaps,
         before_migration: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(Self, Loaded), StoreError> {
-        let store = Self { db: RwLock::new(Some(open_file(path, check)?)), ..Self::closed(path) };
+        let store = Self::closed(path);
+        store.take(open_whole(path, check, gaps)?);
         store.prepare(before_migration)?;
         store.ballast.keep();
         // Earlier releases have left one beside each draft.
         Ballast::of(&path.with_added_extension("new")).release();
-        let loaded = store.load()?;
+        let loaded = store.begin_with_it()?;
         Ok((store, loaded))
     }
 
     /// Opens the store and looks at every page.
     pub fn open_checked(path: &Path) -> Result<(Self, Loaded), StoreError> {
-        contained(|| Self::open_with(path, true, || Ok(())))
+        contained(|| Self::open_with(path, true, Gaps::Fail, || Ok(())))
             .unwrap_or_else(|_| Err(StoreError::Surprising(path.to_owned())))
     }
 
     /// Gives room back to the file system that deleted rows have left. Nobody else may be using it.
     pub fn compact(self) -> Result<(), StoreError> {
-        let db = self.db.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut db = db.ok_or(StoreError::Closed)?;
+        let open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        let mut db = open.ok_or(StoreError::Closed)?.db;
         while db.compact().map_err(|error| StoreError::Transaction(error.into()))? {}
         Ok(())
     }
 
-    /// Writes a batch; when this returns `Ok` it is on the disk, and when it does not, nothing of it is.
-    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let guard = self.guard();
-        let db = guard.as_ref().ok_or(StoreError::Closed)?;
-        let mark = *self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        let txn = begin(db)?;
-        write(&txn, batch, mark)?;
-        txn.commit()?;
-        let mut waiting = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        if *waiting == mark {
-            *waiting = None;
-        }
-        Ok(())
-    }
-
-    /// One transaction of its own, for those who fill a new store.
+    /// One transaction of its own, for those who fill or mend a store that is not in use.
     pub(super) fn transaction(
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let guard = self.guard();
-        let txn = begin(guard.as_ref().ok_or(StoreError::Closed)?)?;
+        let guard = self.shared.guard();
+        let txn = begin(&guard.as_ref().ok_or(StoreError::Closed)?.db, Durability::Immediate)?;
         work(&txn)?;
         txn.commit()?;
         Ok(())
     }
 
-    /// Leaves a note of where the mirror stands, for the next commit.
+    /// Leaves a note of where the mirror stands.
     pub fn leave_mark(&self, mark: Mark) {
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+        self.shared.leave_mark(mark);
     }
 
-    /// True when such a note waits.
+    /// True until that note is on the disk.
     pub fn has_mark(&self) -> bool {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.shared.has_mark()
     }
 
-    /// A consistent look at what is committed.
+    /// A consistent look at what is committed: all of what was when it was asked for.
     pub fn read(&self) -> Result<Reader<'_>, StoreError> {
-        let open = self.guard();
-        let txn = open.as_ref().ok_or(StoreError::Closed)?.begin_read()?;
-        Ok(Reader::new(txn, open))
+        self.shared.wait();
+        let open = self.shared.guard();
+        let files = open.as_ref().ok_or(StoreError::Closed)?;
+        let (txn, log) = (files.db.begin_read()?, files.log.clone());
+        Ok(Reader::new(txn, log, open))
     }
 
-    /// Closes and opens the file again: redb refuses everything after a failed write until then. Gives what the store
-    /// holds now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
+    /// Closes and opens the file and the log again: after a failure nothing is taken until then. Gives what they hold
+    /// now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
     pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
         self.exchange(|| {
             cache::forget(&self.path);
-            open_file(&self.path, check)
+            open_both(&self.path, check, Gaps::Fail)
         })?;
-        self.load()
+        self.begin_with_it()
     }
 
-    /// Sets the file aside, because of this damage, and begins a new store, with the file `fresh` if there is that.
+    /// Sets the files aside, because of this damage, and begins a new store, with the file `fresh` if there is that.
     pub fn begin_anew(
         &self,
         damage: &StoreError,
@@ -258,28 +238,29 @@ impl Store {
             if let Some(fresh) = fresh {
                 put_in_place(fresh, &self.path)?;
             }
-            open_file(&self.path, false)
+            open_both(&self.path, false, Gaps::Fail)
         })?;
         self.prepare(|| Ok(()))?;
         let aside = aside.ok_or(StoreError::Closed)?;
-        Ok((self.load()?, aside))
+        Ok((self.begin_with_it()?, aside))
     }
 
-    /// Puts another file in this one's place, which is set aside; gives where, and what the store holds now.
+    /// Puts another file in this one's place, which is set aside with its log; gives where, and what the store holds now.
     pub fn replace(&self, fresh: &Path) -> Result<(PathBuf, Loaded), StoreError> {
         let mut aside = None;
+        self.leave()?;
         self.exchange(|| {
-            let moved = file::set_aside(&self.path, "replaced");
-            aside = Some(moved.map_err(|source| StoreError::File { path: self.path.clone(), source })?);
+            aside = Some(set_aside(&self.path, "replaced")?);
             put_in_place(fresh, &self.path)?;
-            open_file(&self.path, false)
+            open_both(&self.path, false, Gaps::Fail)
         })?;
-        Ok((aside.ok_or(StoreError::Closed)?, self.load()?))
+        Ok((aside.ok_or(StoreError::Closed)?, self.begin_with_it()?))
     }
 
     /// Says what it is made anew from when it is sick.
-    pub fn mirrored_by(self, mirror: &Path) -> Self {
-        Self { mirror: Some(mirror.to_owned()), ..self }
+    pub fn mirrored_by(mut self, mirror: &Path) -> Self {
+        self.mirror = Some(mirror.to_owned());
+        self
     }
 
     /// What it is made anew from when it is sick.
@@ -297,15 +278,58 @@ impl Store {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    /// Closes the file, and puts another in its place.
-    fn exchange(&self, open: impl FnOnce() -> Result<Database, StoreError>) -> Result<(), StoreError> {
-        let mut place = self.db.write().unwrap_or_else(PoisonError::into_inner);
+    /// Closes the files, and puts others in their place.
+    fn exchange(
+        &self,
+        open: impl FnOnce() -> Result<(Open, Option<StoreError>), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut committer = self.committer();
+        if let Some(applier) = committer.applier.take() {
+            applier.stop(&self.shared);
+        }
+        *committer = Committer { is_broken: true, ..Committer::default() };
+        let mut place = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
         *place = None;
         self.replaced.fetch_add(1, Ordering::Relaxed);
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let opened = contained(open).unwrap_or_else(|_| Err(StoreError::Surprising(self.path.clone())));
-        *place = Some(opened?);
-        Ok(())
+        let (opened, unplayed) = opened?;
+        *place = Some(opened);
+        unplayed.map_or(Ok(()), Err)
+    }
+
+    fn committer(&self) -> MutexGuard<'_, Committer> {
+        self.committer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes everything durable and says in the file that it needs no log, so that it can be put aside and taken back
+    /// without one.
+    pub(super) fn leave(&self) -> Result<(), StoreError> {
+        let applier = self.committer().applier.take();
+        if let Some(applier) = applier {
+            applier.stop(&self.shared);
+        }
+        if self.shared.is_broken() {
+            return Ok(());
+        }
+        self.transaction(|txn| {
+            txn.open_table(META)?.insert("schema", SCHEMA_WHOLE)?;
+            Ok(())
+        })
+    }
+
+    /// Makes everything durable and ends the thread. A store that was left as the release before this one can read it
+    /// has no log then.
+    pub fn close(&self) {
+        let mut committer = self.committer();
+        let Some(applier) = committer.applier.take() else { return };
+        applier.stop(&self.shared);
+        let is_done = committer.is_as_before && !committer.is_broken && !self.shared.is_broken();
+        committer.is_broken = true;
+        let guard = self.shared.guard();
+        let log = guard.as_ref().and_then(|open| open.log.as_ref()).filter(|_| is_done);
+        if let Some(Err(error)) = log.map(|log| log.clear()) {
+            tracing::warn!(%error, "the log, which is done with, cannot be removed");
+        }
     }
 
     /// After a failure for want of room: throws the ballast overboard.
@@ -328,119 +352,49 @@ impl Store {
         &self.path
     }
 
-    fn guard(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.db.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the tables of a new store, so that readers find them, and checks the schema of an old one.
+    /// Makes the tables of a new store, so that readers find them, and those that an older one lacks.
     fn prepare(&self, before_migration: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let guard = self.guard();
-        let db = guard.as_ref().ok_or(StoreError::Closed)?;
-        let known = db.begin_read()?.open_table(META).ok();
-        if let Some(found) = known.as_ref().and_then(|meta| meta.get("schema").ok().flatten()) {
-            return match found.value() {
-                SCHEMA_BEFORE..=SCHEMA if db.begin_read()?.open_table(STATE).is_ok() => Ok(()),
-                SCHEMA_BEFORE..=SCHEMA => {
-                    before_migration()?;
-                    let txn = begin(db)?;
-                    make_tables(&txn)?;
-                    Ok(txn.commit()?)
-                }
-                found => Err(StoreError::Newer {
-                    path: self.path.clone(),
-                    found: u32::try_from(found).unwrap_or(u32::MAX),
-                    known: SCHEMA as u32,
-                }),
-            };
+        let guard = self.shared.guard();
+        let db = &guard.as_ref().ok_or(StoreError::Closed)?.db;
+        match schema::of(db, &self.path)? {
+            Some(_) if schema::has_all_tables(db)? => return Ok(()),
+            Some(_) => before_migration()?,
+            None => {}
         }
-        let txn = begin(db)?;
-        txn.open_table(META)?.insert("schema", SCHEMA_BEFORE)?;
-        txn.open_table(NAME)?.insert("store_id", &id::fresh_secret().as_bytes()[..32])?;
-        make_tables(&txn)?;
-        Ok(txn.commit()?)
+        let txn = begin(db, Durability::Immediate)?;
+        if schema::of(db, &self.path)?.is_none() {
+            txn.open_table(META)?.insert("schema", SCHEMA_BEFORE)?;
+            txn.open_table(NAME)?.insert("store_id", &id::fresh_secret().as_bytes()[..32])?;
+        }
+        schema::make_tables(&txn)?;
+        txn.commit()?;
+        Ok(())
     }
 
-    fn load(&self) -> Result<Loaded, StoreError> {
-        let reader = self.read()?;
-        let sessions = reader.sessions()?;
-        let bounds = reader.event_bounds()?;
-        let gone = reader.gone()?;
-        let last_seq = reader.meta("last_seq")?.max(bounds.map_or(0, |(_, last)| last));
-        let last_time = Time(i64::try_from(reader.meta("last_time")?).unwrap_or_default());
-        Ok(Loaded {
-            store_id: reader.store_id()?,
-            last_seq,
-            last_time,
-            nodes: reader.nodes()?,
-            alerts: reader.alerts()?,
-            state: reader.state()?,
-            gone_nodes: gone.0,
-            gone_sessions: gone.1,
-            returned_nodes: reader.returned_nodes()?,
-            tail: reader.unmerged(&sessions)?,
-            sessions,
-            open_commands: reader.open_commands()?,
-        })
+    /// Reads what the supervisor and the one who commits keep in memory; from here on commits are taken.
+    fn begin_with_it(&self) -> Result<Loaded, StoreError> {
+        let (loaded, known) = {
+            let reader = self.read()?;
+            (load(&reader)?, Committed::read(&reader)?)
+        };
+        let mut committer = self.committer();
+        {
+            let mut place = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+            let open = place.as_mut().ok_or(StoreError::Closed)?;
+            if open.log.is_none() {
+                // A new store has its name only now.
+                open.log = Some(Arc::new(FolderLog::open(&self.path, &loaded.store_id)?.0));
+            }
+        }
+        self.shared.begin(known.position);
+        *committer = Committer { known, ..Committer::default() };
+        Ok(loaded)
     }
 }
 
-impl Reader<'_> {
-    /// The store's id, made when the store was made; both files have it.
-    pub fn store_id(&self) -> Result<String, StoreError> {
-        let name = self.txn().open_table(NAME)?;
-        let id = name.get("store_id")?.map(|bytes| String::from_utf8_lossy(bytes.value()).into_owned());
-        id.ok_or_else(|| row::damaged("name", &"store_id", "it is missing"))
-    }
-
-    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
-        let table = self.txn().open_table(NODES)?;
-        let entries = table.iter()?.map(|entry| {
-            let (key, bytes) = entry?;
-            Ok(row::open::<NodeRow>(bytes.value(), key.value())?.into_record(key.value()))
-        });
-        entries.collect()
-    }
-
-    fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
-        let table = self.txn().open_table(SESSIONS)?;
-        let entries = table.iter()?.map(|entry| {
-            let (key, bytes) = entry?;
-            Ok(row::open::<SessionRow>(bytes.value(), key.value())?.into_record(key.value()))
-        });
-        entries.collect()
-    }
-
-    /// What operators have deleted: nodes, and sessions with their numbers.
-    fn gone(&self) -> Result<Gone, StoreError> {
-        let (mut nodes, mut sessions) = (Vec::new(), Vec::new());
-        for entry in self.txn().open_table(GONE)?.iter()? {
-            let (key, bytes) = entry?;
-            match key.value().split_once('\0') {
-                Some(("node", id)) => nodes.push(row::open::<NodeRow>(bytes.value(), id)?.into_record(id)),
-                Some((_, id)) => {
-                    let record = row::open::<SessionRow>(bytes.value(), id)?.into_record(id);
-                    sessions.push((id.to_owned(), record.no));
-                }
-                None => {}
-            }
-        }
-        Ok((nodes, sessions))
-    }
-
-    /// Finds the index entries again that a crash kept from being merged: those of events after the watermark.
-    fn unmerged(&self, sessions: &[SessionRecord]) -> Result<Tail, StoreError> {
-        let numbers: BTreeMap<&str, u32> =
-            sessions.iter().map(|record| (record.session.id.as_str(), record.no)).collect();
-        let table = self.txn().open_table(EVENTS)?;
-        let mut tail = Tail::default();
-        for entry in table.range(self.index_watermark()? + 1..)? {
-            let (seq, bytes) = entry?;
-            let session = event::session_of(bytes.value(), seq.value())?;
-            if let Some(no) = numbers.get(session.as_str()) {
-                tail.push(*no, seq.value());
-            }
-        }
-        Ok(tail)
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -448,6 +402,35 @@ impl Reader<'_> {
 pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<(), StoreError> {
     let placed = std::fs::rename(fresh, path).and_then(|()| file::sync_folder(path));
     placed.map_err(|source| StoreError::File { path: fresh.to_owned(), source })
+}
+
+/// Moves a store out of the way, and its log with it: it is never played into another one.
+pub(super) fn set_aside(path: &Path, why: &str) -> Result<PathBuf, StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    let aside = file::set_aside(path, why).map_err(failed)?;
+    folder::set_aside(path, &aside).map_err(failed)?;
+    Ok(aside)
+}
+
+/// Opens the file, and the log of the store in it, which is played. Where that fails for want of room, say, the file can be
+/// read as it is: why comes with it.
+fn open_both(path: &Path, check: bool, gaps: Gaps) -> Result<(Open, Option<StoreError>), StoreError> {
+    let db = open_file(path, check)?;
+    let Some(store_id) = schema::store_id(&db)? else { return Ok((Open { db, log: None }, None)) };
+    let (log, found) = FolderLog::open(path, &store_id)?;
+    let unplayed = match replay(path, &db, &log, &found, gaps) {
+        Err(damage) if damage.is_damage() => return Err(damage),
+        played => played.err(),
+    };
+    Ok((Open { db, log: Some(Arc::new(log)) }, unplayed))
+}
+
+/// The same for whoever has no use for a file without its log.
+fn open_whole(path: &Path, check: bool, gaps: Gaps) -> Result<Open, StoreError> {
+    match open_both(path, check, gaps)? {
+        (open, None) => Ok(open),
+        (_, Some(why)) => Err(why),
+    }
 }
 
 fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
@@ -465,26 +448,6 @@ fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
         return builder.create_with_backend(disk).map_err(|error| failed(error.into()));
     }
     builder.create(path).map_err(|error| failed(error.into()))
-}
-
-/// Makes the tables that are not there yet.
-fn make_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
-    for table in [SESSIONS, NODES, COMMANDS, KEYS, COSTS, STATE, GONE] {
-        txn.open_table(table)?;
-    }
-    for table in [EVENTS, CHANGES, AUDIT, ALERTS] {
-        txn.open_table(table)?;
-    }
-    txn.open_table(OPEN_COMMANDS)?;
-    txn.open_table(EVENTS_BY_SESSION)?;
-    Ok(())
-}
-
-fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut txn = db.begin_write()?;
-    txn.set_quick_repair(true);
-    txn.set_durability(Durability::Immediate).map_err(|error| StoreError::Transaction(error.into()))?;
-    Ok(txn)
 }
 
 #[cfg(test)]

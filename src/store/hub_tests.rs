@@ -1,6 +1,9 @@
 //! Tests of the supervisor's store: what is committed is there again, in every order and filter.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use redb::ReadableTable;
 
 use super::*;
 use crate::alert::AlertRow;
@@ -8,13 +11,17 @@ use crate::audit::AuditRecord;
 use crate::change::Change;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
-use crate::event::{EventFilter, EventOrder, EventQuery, KindFilter};
-use crate::kept::{self, HALT};
+use crate::event::{self, EventFilter, EventOrder, EventQuery, KindFilter};
+use crate::kept::{self, HALT, Kept};
 use crate::mirror::backup::Rules;
 use crate::mirror::{self, Opened};
-use crate::node::Past;
+use crate::node::{NodeRecord, NodeRow, Past};
+use crate::row;
+use crate::session::{SessionRecord, SessionRow};
 use crate::state::StateRecord;
+use crate::tail::Tail;
 use hal_protocol::alert::{Alert, AlertState, Severity};
+use hal_protocol::command::Command;
 use hal_protocol::event::EventView;
 use hal_protocol::event::raw;
 use hal_protocol::mark::Attribution;
@@ -348,7 +355,7 @@ fn a_clean_end_leaves_kept_rows_as_the_release_before_has_them_and_anything_else
     let path = dir.path().join("s.redb");
     let rows = |store: &Store| {
         let reader = store.read().unwrap();
-        let table = reader.txn().open_table(STATE).unwrap();
+        let table = reader.txn().open_table(crate::tables::STATE).unwrap();
         let all = table.iter().unwrap().map(|entry| {
             let (name, bytes) = entry.unwrap();
             (name.value().to_owned(), bytes.value().to_vec())
@@ -364,7 +371,7 @@ fn a_clean_end_leaves_kept_rows_as_the_release_before_has_them_and_anything_else
     let (store, _) = Store::open(&path).unwrap();
     assert_eq!(store.read().unwrap().meta("schema").unwrap(), 1);
     store.commit(&Batch { state, ..Batch::default() }).unwrap();
-    assert_eq!(store.read().unwrap().meta("schema").unwrap(), 2, "it is not for the release before");
+    assert_eq!(store.read().unwrap().meta("schema").unwrap(), 3, "it is not for the release before");
     assert!(kept::is_new(&rows(&store)[0].1));
 
     store.commit(&Batch { is_last: true, ..Batch::default() }).unwrap();
@@ -377,4 +384,28 @@ fn a_clean_end_leaves_kept_rows_as_the_release_before_has_them_and_anything_else
     let (_, loaded) = Store::open(&path).unwrap();
     let read: Vec<bool> = loaded.state.iter().map(|(_, kept)| kept.value.is_ok()).collect();
     assert_eq!(read, [true, false]);
+}
+
+#[test]
+fn a_record_whose_sync_failed_counts_if_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.redb");
+    let disk = crate::disk::Disk::under(&path);
+    let (store, _) = Store::open(&path).unwrap();
+    let state = |name: &str| {
+        let said = Attribution { by: "ada".into(), at: Time(5) };
+        let kept = Arc::new(Kept::new(HALT, &said, Time(5)));
+        Batch { state: BTreeMap::from([(name.to_owned(), Some(kept))]), ..Batch::default() }
+    };
+    store.commit(&state("halt/a")).unwrap();
+    disk.fail_sync_after(0);
+    let error = store.commit(&state("halt/b")).unwrap_err();
+    assert!(matches!(error, StoreError::NotAppended { is_certain: false, .. }), "{error}");
+    assert!(matches!(store.commit(&state("halt/c")), Err(StoreError::Closed)), "until it is opened again");
+    let loaded = store.reopen(true).unwrap();
+    let names: Vec<&str> = loaded.state.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["halt/a", "halt/b"], "it reached the disk nevertheless");
+    store.commit(&state("halt/c")).unwrap();
+    drop(store);
+    assert_eq!(Store::open(&path).unwrap().1.state.len(), 3);
 }

@@ -1,7 +1,11 @@
 //! The only place that knows bytes: redb tables, row versions, checksums.
 //!
-//! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read.
-//! - `batch`: what is written in one transaction. `reader`: a consistent look at what is there.
+//! - `hub`: the supervisor's store, its one narrow handle: open, commit a batch, read. `loaded`: what it held when it was opened.
+//! - `batch`: what is written in one commit. `resolve`: its rows, every number given. `recorder`: rows that are decided while
+//!   others are looked at.
+//! - `log`: where a commit is appended, which is what makes it one. `applier`: the thread that writes it to redb; `apply`: how;
+//!   `replay`: what is done at every opening. `schema`: the number of the store's shape.
+//! - `reader`: a consistent look at what is there.
 //! - `row`: how a row is sealed: version, checksum, postcard.
 //! - `tables`: the typed table definitions.
 //! - `session`, `node`, `event`, `command`: the rows of each noun and how they are read.
@@ -11,7 +15,7 @@
 //! - `cache`: what the kernel holds of a file in memory, and need not be on the disk.
 //! - `suspect`: a mark that says: look at every page at the next start.
 //! - `check`: a row alone, for whoever feeds strange bytes. `fresh`: how a new file comes to be.
-//! - `change`: what a mirror has to catch up with, written in the same transaction as the data.
+//! - `change`: the kinds of rows that a mirror shows.
 //! - `cost`, `audit`, `alert`: what was used, who did what, and what a person should see.
 //! - `kept`: what the supervisor keeps for itself, a typed value for each kind of row. `state`: the same as text.
 //! - `returned`: events that came back, and may be said again.
@@ -23,6 +27,8 @@
 //!   as they stand, commands and what came of them.
 
 mod alert;
+mod applier;
+mod apply;
 pub mod archive;
 pub mod audit;
 mod ballast;
@@ -44,6 +50,8 @@ pub mod hub;
 mod index;
 pub mod journal;
 pub mod kept;
+mod loaded;
+pub mod log;
 pub mod mirror;
 pub mod node;
 #[cfg(test)]
@@ -51,9 +59,13 @@ mod power;
 #[cfg(test)]
 mod power_tests;
 mod reader;
+mod recorder;
+mod replay;
+mod resolve;
 pub mod retain;
 pub mod returned;
 mod row;
+mod schema;
 pub mod session;
 pub mod sqlite;
 pub mod state;
@@ -131,6 +143,23 @@ pub enum StoreError {
     /// Neither the store nor its mirror can be used.
     #[error("{0}")]
     Hopeless(String),
+    /// A record could not be appended to the log.
+    #[error("the log of the store did not take a record{}", if *.is_certain { "" } else { " for certain" })]
+    NotAppended {
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+        /// False when it may be there nevertheless.
+        is_certain: bool,
+    },
+    /// Records that were committed are not in the log.
+    #[error("the log {path} lacks records: {}", .gaps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    LogGap {
+        /// Path of the log.
+        path: PathBuf,
+        /// Which.
+        gaps: Vec<log::folder::Gap>,
+    },
     /// The disk takes nothing. What is stored can be read.
     #[error("the disk of {path} takes no writes: it is full, or it fails")]
     DiskDown {
@@ -169,6 +198,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Open { source, .. } | Self::Transaction(source) => ballast::is_full(source),
+            Self::NotAppended { source, .. } => ballast::is_no_room(source),
             _ => false,
         }
     }
@@ -177,7 +207,7 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         match self {
-            Self::Damaged { .. } | Self::Lost { .. } | Self::Surprising(_) => true,
+            Self::Damaged { .. } | Self::Lost { .. } | Self::LogGap { .. } | Self::Surprising(_) => true,
             Self::Open { source, .. } | Self::Transaction(source) => match source {
                 redb::Error::Corrupted(_) => true,
                 redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),

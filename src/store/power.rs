@@ -18,16 +18,25 @@ static DISKS: Mutex<Option<HashMap<PathBuf, SimulatedDisk>>> = Mutex::new(None);
 /// What a disk writes in one piece.
 const SECTOR: usize = 512;
 
-/// A disk. Clones share it.
+/// One file of a disk. Clones share it; the files of a disk share its power.
 #[derive(Clone, Debug, Default)]
-pub struct SimulatedDisk(Arc<Mutex<Disk>>);
+pub struct SimulatedDisk {
+    disk: Arc<Mutex<Disk>>,
+    /// Which file.
+    name: PathBuf,
+}
 
 #[derive(Debug, Default)]
-struct Disk {
+struct Content {
     synced: Vec<u8>,
     /// What the program sees: the synced bytes and all writes since.
     seen: Vec<u8>,
     unsynced: Vec<Change>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    files: HashMap<PathBuf, Content>,
     /// Writes and syncs until the power is cut; `None`: it is not.
     left: Option<u64>,
     /// It is cut in a sync only, where everything is written and nothing is promised.
@@ -50,6 +59,17 @@ impl SimulatedDisk {
         let mut disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
         disks.get_or_insert_default().insert(path.to_owned(), disk.clone());
         disk
+    }
+
+    /// Another file on this disk.
+    pub fn beside(&self, name: &Path) -> Self {
+        Self { disk: self.disk.clone(), name: name.to_owned() }
+    }
+
+    /// All bytes of the file, as the program sees them.
+    pub fn content(&self) -> Result<Vec<u8>> {
+        let mut disk = self.working()?;
+        Ok(disk.files.entry(self.name.clone()).or_default().seen.clone())
     }
 
     /// After so many writes and syncs there is no power any more; half the time it lasts until the next sync.
@@ -77,19 +97,25 @@ impl SimulatedDisk {
     /// The power is back. Gives how many unsynced writes were lost, at least in part.
     pub fn on(&self, dice: &mut Dice) -> usize {
         let mut disk = self.disk();
-        let mut bytes = std::mem::take(&mut disk.synced);
         let mut lost = 0;
-        // The disk may just have written all of it, or none.
-        let all = [Some(true), Some(false), None, None][usize::try_from(dice.below(4)).unwrap_or(0)];
-        for change in std::mem::take(&mut disk.unsynced) {
-            lost += usize::from(!change.settle(&mut bytes, all, dice));
+        let mut files = HashMap::new();
+        let mut names: Vec<PathBuf> = disk.files.keys().cloned().collect();
+        names.sort();
+        for name in names {
+            let Content { synced: mut bytes, unsynced, .. } = disk.files.remove(&name).unwrap_or_default();
+            // The disk may just have written all of it, or none.
+            let all = [Some(true), Some(false), None, None][usize::try_from(dice.below(4)).unwrap_or(0)];
+            for change in unsynced {
+                lost += usize::from(!change.settle(&mut bytes, all, dice));
+            }
+            files.insert(name, Content { seen: bytes.clone(), synced: bytes, unsynced: Vec::new() });
         }
-        *disk = Disk { seen: bytes.clone(), synced: bytes, work: disk.work, ..Disk::default() };
+        *disk = Disk { files, work: disk.work, ..Disk::default() };
         lost
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The disk while it has power.
@@ -160,25 +186,26 @@ pub fn disk(path: &Path) -> Option<SimulatedDisk> {
 
 impl StorageBackend for SimulatedDisk {
     fn len(&self) -> Result<u64> {
-        Ok(self.working()?.seen.len() as u64)
+        Ok(self.content()?.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let disk = self.working()?;
+        let mut disk = self.working()?;
         let offset = place(offset);
-        let found = disk.seen.get(offset..offset + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
+        let content = disk.files.entry(self.name.clone()).or_default();
+        let found = content.seen.get(offset..offset + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(found);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        self.worked(false)?.change(Change::Length(place(len)));
+        self.worked(false)?.change(&self.name, Change::Length(place(len)));
         Ok(())
     }
 
     fn sync_data(&self) -> Result<()> {
         let mut disk = self.worked(true)?;
-        let Disk { synced, unsynced, .. } = &mut *disk;
+        let Content { synced, unsynced, .. } = disk.files.entry(self.name.clone()).or_default();
         for change in unsynced.drain(..) {
             change.apply(synced);
         }
@@ -186,15 +213,16 @@ impl StorageBackend for SimulatedDisk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.worked(false)?.change(Change::Bytes(place(offset), data.to_vec()));
+        self.worked(false)?.change(&self.name, Change::Bytes(place(offset), data.to_vec()));
         Ok(())
     }
 }
 
 impl Disk {
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.seen);
-        self.unsynced.push(change);
+    fn change(&mut self, name: &Path, change: Change) {
+        let content = self.files.entry(name.to_owned()).or_default();
+        change.apply(&mut content.seen);
+        content.unsynced.push(change);
     }
 }
 

@@ -19,7 +19,7 @@ pub fn named(node: &str, id: &str) -> String {
     format!("{node}\0{id}")
 }
 
-/// Notes that events came back.
+/// Notes in a new store that events came back.
 pub(crate) fn write(txn: &WriteTransaction, names: &[String]) -> Result<(), StoreError> {
     if names.is_empty() {
         return Ok(());

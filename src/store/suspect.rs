@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::log::folder;
 use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_base::{file, panic};
@@ -29,7 +30,11 @@ impl SetAside {
     /// Moves what is there out of the way, if there is anything.
     pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
         let path = match set_aside(store, now) {
-            Ok(aside) => Some(aside),
+            Ok(aside) => {
+                let moved = folder::set_aside(store, &aside);
+                moved.map_err(|source| StoreError::SetAside { path: store.to_owned(), source })?;
+                Some(aside)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
         };

@@ -7,6 +7,7 @@ use std::path::Path;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::StoreError;
+use super::log::folder::folder_of;
 use super::mirror::{MirrorHealth, backup};
 use super::reader::Reader;
 use super::tables::{AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, NODES, SESSIONS, STATE};
@@ -23,7 +24,7 @@ const SLACK: u64 = 10;
 /// Bytes on the disk: blocks, not lengths, since files have holes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The store, with its ballast.
+    /// The store, with its log and its ballast.
     pub store: u64,
     /// The mirror, with what SQLite keeps beside it.
     pub mirror: u64,
@@ -53,13 +54,18 @@ impl Usage {
         let disk = store.parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
         let archived = fs::read_dir(archive).into_iter().flatten().flatten();
         Self {
-            store: blocks(store) + blocks(&end(store, "ballast")),
+            store: blocks(store) + blocks(&end(store, "ballast")) + log(&folder_of(store)),
             mirror: blocks(mirror) + side("-wal") + side("-shm"),
             backups: backup::list(mirror).iter().map(|saved| blocks(&saved.path)).sum(),
             archive: archived.map(|entry| blocks(&entry.path())).sum(),
             free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
         }
     }
+}
+
+fn log(folder: &Path) -> u64 {
+    let segments = fs::read_dir(folder).into_iter().flatten().flatten();
+    segments.map(|entry| blocks(&entry.path())).sum()
 }
 
 fn blocks(path: &Path) -> u64 {

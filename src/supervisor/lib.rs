@@ -99,7 +99,7 @@ impl Supervisor {
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let mut listeners = vec![address];
         let path = config.store_path();
-        let Opened { store, loaded, first, set_aside, healed } =
+        let Opened { store, loaded, first, set_aside, healed, lost } =
             store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
                 || format!("cannot use the store; is another supervisor using {}?", path.display()),
             )?;
@@ -112,6 +112,9 @@ impl Supervisor {
         }
         if !healed.is_empty() {
             hub.raise(RaisedAlert::store_healed(&healed));
+        }
+        if let Some(lost) = lost {
+            hub.raise(RaisedAlert::store_lost(&lost));
         }
         let mirror = Mirror::start(
             hub.store().clone(),

@@ -123,6 +123,16 @@ impl Fleet {
         }
         Self { members: tasks.join_all().await }
     }
+
+    /// The same with one event in each frame, at even distances.
+    pub async fn keep_saying_singly(self, per_second: u64, time: Duration) -> Self {
+        let every = Duration::from_secs_f64(self.members.len() as f64 / per_second as f64);
+        let mut tasks = JoinSet::new();
+        for member in self.members {
+            tasks.spawn(member.pace(1, every, time));
+        }
+        Self { members: tasks.join_all().await }
+    }
 }
 
 impl Member {

@@ -3,7 +3,7 @@
 //!
 //! - `yardstick`: F and E. `fleet`, `crowd`: agents that are not there, busy and idle. `kernel`: memory and processor
 //!   time. `report`: the table.
-//! - `ingest` P1, `journey` P2 and P3, `many` P4 and P9, `idle` P5, `cold` P6 to P8, `queries` P10, `stuck` P11, `rules` P12,
+//! - `ingest` P1, `journey` P2 and P3, `many` P4 and P9, `idle` P5, `cold` P6 to P8, `queries` P10, `stuck` P11, `rules` P12, `single` P16,
 //!   `mirror` M1 to M4.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
@@ -28,6 +28,7 @@ mod program;
 mod queries;
 mod report;
 mod rules;
+mod single;
 #[path = "../it/stream.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod stream;
@@ -78,7 +79,7 @@ fn main() {
     };
     std::fs::create_dir_all(&plan.folder).expect("target can be written to");
     let mut lines = Vec::new();
-    let parts: [(&[&str], Measure); 11] = [
+    let parts: [(&[&str], Measure); 12] = [
         (&["P1"], ingest::measure),
         (&["P2"], journey::measure_events),
         (&["P3"], journey::measure_commands),
@@ -89,6 +90,7 @@ fn main() {
         (&["P10"], queries::measure),
         (&["P11"], stuck::measure),
         (&["P12"], rules::measure),
+        (&["P16"], single::measure),
         (&["M1", "M2", "M3", "M4"], mirror::measure),
     ];
     for (numbers, measure) in parts {

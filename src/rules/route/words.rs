@@ -59,7 +59,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 37] = [
+pub const ALERTS: [&str; 38] = [
     "agent.restarts",
     "approval.outside",
     "approval.overtaken",
@@ -95,6 +95,7 @@ pub const ALERTS: [&str; 37] = [
     "state.unreadable",
     "store.failed",
     "store.healed",
+    "store.lost",
     "store.replaced",
     "supervisor.restarts",
 ];

@@ -1,37 +1,68 @@
 //! What the mirror reads from the store.
 
+use std::ops::ControlFlow;
+
 use redb::ReadableTable;
 
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::{Change, RowKind};
+use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
 use crate::kept::{self, Kept};
+use crate::log::Log;
+use crate::log::record::{LogRow, NamedTable, NumberedTable, Record};
 use crate::node::{NodeRecord, NodeRow};
 use crate::reader::Reader;
 use crate::session::{SessionRecord, SessionRow};
 use crate::sqlite::sql_row::{self, SqlRow};
-use crate::tables::{ALERTS, AUDIT, CHANGES, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE};
+use crate::tables::{ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, GONE, KEYS, NODES, SESSIONS, STATE};
 use crate::{StoreError, event, row};
 
 /// What is to be looked at again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Todo {
-    /// Up to this change.
+    /// Up to this position of the log.
     pub upto: u64,
     /// Events between these numbers, both included.
     pub ranges: Vec<(u64, u64)>,
     /// Rows.
     pub rows: std::collections::BTreeSet<(RowKind, String)>,
-    /// Changes are missing: all rows must be looked at.
+    /// Records are missing: all rows must be looked at.
     pub is_lost: bool,
     /// True when there is more to apply.
     pub more: bool,
 }
 
 impl Todo {
-    /// Adds the next portion of all events, after changes were lost.
+    /// Adds what a row of the log tells of; gives how many rows that are.
+    fn add(&mut self, row: LogRow) -> u64 {
+        let (kind, key) = match row {
+            LogRow::Numbered(NumberedTable::Events, seq, _) => return self.add_event(seq),
+            LogRow::Look(RowKind::Event, key) => match key.parse() {
+                Ok(seq) => return self.add_event(seq),
+                // One that has no number of ours.
+                Err(_) => (RowKind::Event, key),
+            },
+            LogRow::Numbered(NumberedTable::Audit, seq, _) => (RowKind::Audit, seq.to_string()),
+            LogRow::Numbered(NumberedTable::Alerts, id, _) => (RowKind::Alert, id.to_string()),
+            LogRow::Named(table, key, _) => (kind_of(table), key),
+            LogRow::Look(kind, key) => (kind, key),
+            LogRow::Member(..) | LogRow::Indexed(..) | LogRow::Number(..) => return 0,
+        };
+        u64::from(self.rows.insert(shown(kind, &key)))
+    }
+
+    fn add_event(&mut self, seq: u64) -> u64 {
+        match self.ranges.last_mut() {
+            Some((from, to)) if (*from..=*to).contains(&seq) => return 0,
+            Some((_, to)) if *to + 1 == seq => *to = seq,
+            _ => self.ranges.push((seq, seq)),
+        }
+        1
+    }
+
+    /// Adds the next portion of all events, after records were lost.
     pub fn look_again(&mut self, again: &mut Option<u64>, last: u64, rows: u64) {
         if let Some(from) = *again {
             self.ranges.push((from, from + rows - 1));
@@ -46,37 +77,56 @@ fn shown(kind: RowKind, key: &str) -> (RowKind, String) {
     (kind, key.to_owned())
 }
 
+fn kind_of(table: NamedTable) -> RowKind {
+    match table {
+        NamedTable::Sessions => RowKind::Session,
+        NamedTable::Nodes => RowKind::Node,
+        NamedTable::Commands => RowKind::Command,
+        NamedTable::Keys => RowKind::Key,
+        NamedTable::Costs => RowKind::Cost,
+        NamedTable::State => RowKind::State,
+        NamedTable::Gone => RowKind::Gone,
+    }
+}
+
 impl Reader<'_> {
-    /// The number of the last change.
+    /// The position of the last record whose rows are in here.
     pub fn last_change(&self) -> Result<u64, StoreError> {
-        Ok(self.txn().open_table(CHANGES)?.last()?.map_or(0, |(no, _)| no.value()))
+        self.position()
     }
 
-    /// The changes after one, until they concern about so many rows.
+    /// What the records after one have changed, until they concern about so many rows.
     pub fn changes(&self, after: u64, most: u64) -> Result<Todo, StoreError> {
-        let table = self.txn().open_table(CHANGES)?;
+        let last = self.position()?;
         let mut todo = Todo { upto: after, ..Todo::default() };
-        let first = table.first()?.map_or(after + 1, |(no, _)| no.value());
-        todo.is_lost = first > after + 1;
-        let mut weight = 0;
-        for entry in table.range(after + 1..)? {
-            if weight >= most {
-                todo.more = true;
-                break;
-            }
-            let (no, bytes) = entry?;
-            todo.upto = no.value();
-            match row::open::<Change>(bytes.value(), no.value())? {
-                Change::Events(from, to) => {
-                    weight += to - from + 1;
-                    match todo.ranges.last_mut() {
-                        Some((_, end)) if *end + 1 == from => *end = to,
-                        _ => todo.ranges.push((from, to)),
-                    }
-                }
-                Change::Put(kind, key) => weight += u64::from(todo.rows.insert(shown(kind, &key))),
-            }
+        if after >= last {
+            return Ok(todo);
         }
+        let reaches = |(first, end): (u64, u64)| first <= after + 1 && end >= last;
+        let Some(log) = self.log().filter(|log| log.bounds().is_some_and(reaches)) else {
+            return Ok(Todo { upto: last, is_lost: true, ..Todo::default() });
+        };
+        let mut weight = 0;
+        log.read(after + 1, last, &mut |position, body| {
+            if weight >= most {
+                return Ok(ControlFlow::Break(()));
+            }
+            if position != todo.upto + 1 {
+                todo.is_lost = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            todo.upto = position;
+            for row in Record::decode(position, body)?.rows {
+                weight += todo.add(row);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // It may have been trimmed while it was read.
+        todo.is_lost |= todo.upto < last && weight < most;
+        if todo.is_lost {
+            return Ok(Todo { upto: last, is_lost: true, ..Todo::default() });
+        }
+        todo.more = todo.upto < last;
         Ok(todo)
     }
 

@@ -10,9 +10,10 @@ use super::build::build;
 use super::classify::immutable;
 use super::file::{remove_sides, side};
 use super::salvage::differences;
-use super::start::{draft, set_aside};
+use super::start::{Rest, draft, set_aside};
 use crate::change::RowKind;
-use crate::hub::{Loaded, Store, put_in_place};
+use crate::hub::{self, Loaded, Store, put_in_place};
+use crate::log::folder::folder_of;
 use crate::{StoreError, suspect};
 use hal_base::cause::chain;
 use hal_base::file;
@@ -69,8 +70,10 @@ impl Files {
     pub fn give_to_owner(&self) -> Result<(), StoreError> {
         let folder = self.store.parent().unwrap_or(Path::new("."));
         let name = self.store.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        file::give_to_owner(folder, &name)
-            .map_err(|source| StoreError::File { path: folder.to_owned(), source })
+        let log = folder_of(&self.store);
+        let given = file::give_to_owner(folder, &name)
+            .and_then(|()| if log.is_dir() { file::give_to_owner_of(folder, &log) } else { Ok(()) });
+        given.map_err(|source| StoreError::File { path: folder.to_owned(), source })
     }
 
     /// Looks at every page and every row of both, and whether they say the same.
@@ -125,12 +128,14 @@ impl Files {
     /// Makes the store anew from a copy of a mirror, and the mirror from that. What was there is set aside; gives how
     /// many events there are, and what was set aside.
     pub fn import(&self, from: &Path, host: &dyn MirrorHost) -> Result<(u64, Vec<PathBuf>), StoreError> {
-        self.must_be_free()?;
         let standing = verify(from)?;
-        let (fresh, events) = draft(&self.store, from, &standing, &self.progress)?;
+        if let Ok((store, _)) = self.open(false)? {
+            store.leave()?;
+        }
+        let (fresh, events) = draft(&self.store, from, &standing, Rest::Leave, &self.progress)?;
         let mut aside = Vec::new();
         if self.store.exists() {
-            aside.push(set_aside(&self.store, "replaced")?);
+            aside.push(hub::set_aside(&self.store, "replaced")?);
         }
         put_in_place(&fresh, &self.store)?;
         aside.extend(self.rebuild_mirror(host)?);

@@ -21,7 +21,7 @@ use super::scrub::Scrub;
 use super::start::{First, make_way, set_aside};
 use super::{MirrorHealth, MirrorHost, ShownNode};
 use crate::StoreError;
-use crate::hub::{Batch, Store};
+use crate::hub::Store;
 use crate::sqlite::edit::Edits;
 use crate::sqlite::schema::TABLES;
 use hal_base::backoff::Backoff;
@@ -471,10 +471,8 @@ impl Runner {
         if let Some(file) = self.file.take() {
             file.close();
         }
-        // The hub has ended: nobody else writes the mark.
-        if let Err(error) = self.store.commit(&Batch::default()) {
-            tracing::warn!(error = chain(&error), "the store cannot record how far supervisor.db is");
-        }
+        // The hub has ended: nothing follows.
+        self.store.close();
     }
 }
 

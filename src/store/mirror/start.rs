@@ -1,6 +1,7 @@
 //! The start: which of the two files is the truth is decided by what they say, before either is opened for writing.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::apply::Standing;
@@ -10,7 +11,11 @@ use super::file::{remove_sides, side};
 use super::import::{import, is_made_from};
 use super::row_recovery;
 use crate::StoreError;
-use crate::hub::{Loaded, SetAside, Store, put_in_place};
+use crate::apply::apply;
+use crate::hub::{self, Loaded, SetAside, Store, put_in_place};
+use crate::log::Log;
+use crate::log::folder::{self, FolderLog, Gap};
+use crate::log::record::Record;
 use crate::tables::EVENTS;
 use hal_base::cause::chain;
 use hal_base::clock::Time;
@@ -39,11 +44,13 @@ pub struct Opened {
     pub set_aside: Option<SetAside>,
     /// Rows of the store that could not be read and are written again from the mirror.
     pub healed: Vec<String>,
+    /// What was committed and is not there any more, if something is.
+    pub lost: Option<String>,
 }
 
 impl Opened {
     fn of((store, loaded): (Store, Loaded), first: First) -> Self {
-        Self { store, loaded, first, set_aside: None, healed: Vec::new() }
+        Self { store, loaded, first, set_aside: None, healed: Vec::new(), lost: None }
     }
 }
 
@@ -65,7 +72,7 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
     };
     if let (Err(damage), FoundMirror::Mirror(standing)) = (&opened, &found)
         && damage.is_damage()
-        && !matches!(damage, StoreError::Lost { .. })
+        && !matches!(damage, StoreError::Lost { .. } | StoreError::LogGap { .. })
     {
         match row_recovery::rows(store, mirror, standing) {
             Ok(rows) => {
@@ -80,9 +87,34 @@ fn decide(store: &Path, mirror: &Path, backups: &Rules, now: Time) -> Result<Ope
         Ok((open, loaded)) => {
             with_store(open, loaded, mirror, found).map(|opened| Opened { healed, ..opened })
         }
+        Err(StoreError::LogGap { path, gaps }) => {
+            over_gaps(store, StoreError::LogGap { path, gaps: gaps.clone() }, &gaps, mirror, found, now)
+        }
         Err(damage) if damage.is_damage() => instead_of(store, &damage, mirror, found, now),
         Err(error) => Err(error),
     }
+}
+
+/// Records are missing in the log. Where the mirror has some of what they said, it takes the store's place, and the rest of
+/// the log is played upon it; else what is there is played, and what is missing is said.
+fn over_gaps(
+    store: &Path,
+    damage: StoreError,
+    gaps: &[Gap],
+    mirror: &Path,
+    found: FoundMirror,
+    now: Time,
+) -> Result<Opened, StoreError> {
+    let (open, loaded) = Store::open_over_gaps(store)?;
+    let knows = |standing: &Standing| {
+        standing.store_id == loaded.store_id && gaps.first().is_some_and(|gap| standing.change >= gap.from)
+    };
+    if matches!(&found, FoundMirror::Mirror(standing) if knows(standing)) {
+        drop(open);
+        return instead_of(store, &damage, mirror, found, now);
+    }
+    let lost = Some(chain(&damage));
+    with_store(open, loaded, mirror, found).map(|opened| Opened { lost, ..opened })
 }
 
 /// Fails when it cannot be known: nothing is put in place of a store that may be there.
@@ -127,9 +159,10 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: FoundMirror) ->
         return Ok(Opened::of((open, loaded), First::Build));
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
+    open.leave()?;
     drop(open);
-    let (fresh, _) = draft(&path, mirror, &standing, &Progress::default())?;
-    let aside = set_aside(&path, "replaced")?;
+    let (fresh, _) = draft(&path, mirror, &standing, Rest::Leave, &Progress::default())?;
+    let aside = hub::set_aside(&path, "replaced")?;
     put_in_place(&fresh, &path)?;
     tracing::warn!(
         newer_events = newer,
@@ -149,7 +182,7 @@ fn instead_of(
 ) -> Result<Opened, StoreError> {
     tracing::error!(path = %store.display(), error = chain(damage), "the store is damaged");
     let made = match usable(mirror, found)? {
-        Ok(standing) => Some(draft(store, mirror, &standing, &Progress::default())?),
+        Ok(standing) => Some(draft(store, mirror, &standing, Rest::Play, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store, damage, mirror, &found)?;
             make_way(mirror, &found)?;
@@ -174,7 +207,7 @@ pub fn begin_anew(store: &Store, damage: &StoreError, now: Time) -> Result<(Load
         )));
     };
     let made = match usable(mirror, classify::look(mirror))? {
-        Ok(standing) => Some(draft(store.path(), mirror, &standing, &Progress::default())?),
+        Ok(standing) => Some(draft(store.path(), mirror, &standing, Rest::Play, &Progress::default())?),
         Err(found) => {
             refuse_if_backed_up(store.path(), damage, mirror, &found)?;
             if found != FoundMirror::Missing {
@@ -202,16 +235,63 @@ fn usable(mirror: &Path, found: FoundMirror) -> Result<Result<Standing, FoundMir
     }
 }
 
+/// What to do with what the log has beyond a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The store was lost: what was committed after the mirror's last window comes along.
+    Play,
+    /// An operator has restored the mirror: what came after it is not wanted.
+    Leave,
+}
+
 /// A new store beside the one that it will replace.
 pub fn draft(
     store: &Path,
     mirror: &Path,
     standing: &Standing,
+    rest: Rest,
     progress: &Progress,
 ) -> Result<(PathBuf, u64), StoreError> {
     let fresh = side(store, ".new");
     let events = make_from(mirror, standing, &fresh, progress)?;
+    if rest == Rest::Play {
+        play_rest(store, standing, &fresh)?;
+    }
     Ok((fresh, events))
+}
+
+/// Plays what the log of a lost store has beyond its mirror into the store that is made from that. Not where the mirror is
+/// of another time than the log: it was restored, too.
+fn play_rest(store: &Path, standing: &Standing, fresh: &Path) -> Result<(), StoreError> {
+    if folder::owner(store).as_ref() != Some(&standing.store_id) {
+        return Ok(());
+    }
+    let (log, found) = FolderLog::open(store, &standing.store_id)?;
+    let Some((_, last)) = found.bounds.filter(|(_, last)| *last > standing.change) else { return Ok(()) };
+    if found.mirror_epoch > standing.epoch {
+        tracing::warn!(
+            "supervisor.db is of an earlier time than the log beside the store: the log is not played into it"
+        );
+        return Ok(());
+    }
+    let draft = Store::open_draft(fresh)?;
+    let mut records = 0;
+    let mut expected = standing.change + 1;
+    log.read(expected, last, &mut |position, body| {
+        if position > expected {
+            tracing::error!(
+                "records {expected} to {} of the log are missing, and supervisor.db does not have them",
+                position - 1
+            );
+        }
+        expected = position + 1;
+        records += 1;
+        let record = Record::decode(position, body)?;
+        draft.transaction(|txn| apply(txn, &record.rows))?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    tracing::info!(records, "the log has more than supervisor.db: it is played into the new store");
+    Ok(())
 }
 
 /// Where neither file can be used and there is a backup, a person decides.
@@ -240,7 +320,7 @@ fn without_store(store: &Path, mirror: &Path, found: FoundMirror) -> Result<Open
     if found != FoundMirror::Missing {
         match usable(mirror, found)? {
             Ok(standing) => {
-                let (fresh, events) = draft(store, mirror, &standing, &Progress::default())?;
+                let (fresh, events) = draft(store, mirror, &standing, Rest::Play, &Progress::default())?;
                 put_in_place(&fresh, store)?;
                 remove_sides(mirror);
                 tracing::warn!(events, "the store was missing and is rebuilt from supervisor.db");

@@ -10,6 +10,8 @@ use super::scrub::Scrub;
 use super::*;
 use crate::StoreError;
 use crate::batch::Batch;
+use crate::hub::Mark;
+use crate::log::folder::folder_of;
 use crate::tables::{EVENTS, STATE};
 use hal_base::progress::Progress;
 use hal_protocol::event::{EventView, raw};
@@ -104,15 +106,52 @@ fn a_store_that_turns_out_to_be_sick_is_made_anew_from_its_mirror_while_it_is_op
     drop(turn);
     let (loaded, aside) = begin_anew(&store, &damage, NOW).unwrap();
     assert!(!store.turn().is_wanted());
-    assert_eq!((aside.events, loaded.last_seq), (Some(7), 7), "what the mirror has not is with the nodes");
+    assert_eq!((aside.events, loaded.last_seq), (Some(7), 8), "what the mirror has not is in the log");
     assert!(aside.path.unwrap().exists() && store.replaced() == 1);
-    assert_eq!(store.read().unwrap().event_bounds().unwrap(), Some((1, 7)));
+    assert_eq!(store.read().unwrap().event_bounds().unwrap(), Some((1, 8)));
 
     std::fs::write(&mirror, vec![0xA5; 100_000]).unwrap();
     assert!(matches!(begin_anew(&store, &damage, NOW), Err(StoreError::Refused(_))), "perhaps later");
     std::fs::copy(&path, mirror.with_added_extension("backup")).unwrap();
     let hopeless = begin_anew(&store, &damage, NOW).unwrap_err().to_string();
     assert!(hopeless.contains("restore the newest backup: cp "), "{hopeless}");
+}
+
+#[test]
+fn a_store_that_was_lost_gets_the_rest_of_its_log_unless_an_older_mirror_was_restored_with_it() {
+    for is_restored in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mirror) = both(folder.path(), 7);
+        let Opened { store, .. } = open(&path, &mirror, &Rules::default(), NOW).unwrap();
+        store.commit(&Batch { events: vec![event(8)], ..Batch::default() }).unwrap();
+        if is_restored {
+            // A later window than the one of the mirror that lies there.
+            store.leave_mark(Mark { epoch: 9, position: 1 });
+            while store.has_mark() {
+                std::thread::yield_now();
+            }
+        }
+        drop(store);
+        std::fs::remove_file(&path).unwrap();
+        let opened = open(&path, &mirror, &Rules::default(), NOW).unwrap();
+        assert!(opened.set_aside.is_some(), "its ballast shows that there was one");
+        let events = opened.store.read().unwrap().event_bounds().unwrap();
+        assert_eq!(events, Some((1, if is_restored { 7 } else { 8 })), "restored: {is_restored}");
+    }
+}
+
+#[test]
+fn where_the_log_is_gone_the_one_that_knows_more_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mirror) = both(folder.path(), 7);
+    let Opened { store, .. } = open(&path, &mirror, &Rules::default(), NOW).unwrap();
+    store.commit(&Batch { events: vec![event(8)], ..Batch::default() }).unwrap();
+    drop(store);
+    std::fs::remove_dir_all(folder_of(&path)).unwrap();
+    let opened = open(&path, &mirror, &Rules::default(), NOW).unwrap();
+    let said = opened.lost.unwrap();
+    assert!(said.contains("lacks records: all after 2 ("), "{said}");
+    assert_eq!(opened.store.read().unwrap().event_bounds().unwrap(), Some((1, 8)), "redb has all it had");
 }
 
 #[test]

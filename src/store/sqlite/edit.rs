@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
 use super::edit_audit::EditAudit;
 pub use super::edit_audit::Outcome;
@@ -10,16 +10,16 @@ use super::schema::Table;
 use super::sql_row::{self, Columns, Fields};
 use crate::alert::AlertRow;
 use crate::audit::AuditRecord;
-use crate::change::{Change, RowKind};
+use crate::change::RowKind;
 use crate::command::CommandRow;
 use crate::cost::CostRecord;
 use crate::kept::{self, Kept};
+use crate::log::record::{NameSet, NamedTable, NumberedTable};
 use crate::node::{NodeRecord, NodeRow};
+use crate::recorder::Recorder;
 use crate::row;
 use crate::session::{SessionRecord, SessionRow};
-use crate::tables::{
-    AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, META, NODES, OPEN_COMMANDS, SESSIONS,
-};
+use crate::tables::{EVENTS, META};
 use crate::{StoreError, event};
 use hal_base::clock::Time;
 use hal_protocol::alert::Alert;
@@ -220,91 +220,109 @@ fn whole(columns: &Columns) -> Vec<rusqlite::types::Value> {
     columns.iter().map(|(_, cell)| cell.clone()).collect()
 }
 
-/// Carries out what is decided, and says what the mirror has to look at again.
-pub(crate) fn write(
-    txn: &WriteTransaction,
-    decided: &Decided,
-    changes: &mut Vec<Change>,
-) -> Result<Vec<AuditRecord>, StoreError> {
+/// Carries out what is decided; gives what the audit log has to say of it.
+pub(crate) fn write(recorder: &Recorder<'_>, decided: &Decided) -> Result<Vec<AuditRecord>, StoreError> {
     if decided.is_empty() {
         return Ok(Vec::new());
     }
     let mut told = EditAudit::default();
     for (kind, key) in &decided.gone {
-        let (table, word) = if *kind == RowKind::Node { (NODES, "node") } else { (SESSIONS, "session") };
-        if let Some(bytes) = txn.open_table(table)?.remove(key.as_str())? {
-            let gone = format!("{word}\0{key}");
-            txn.open_table(GONE)?.insert(gone.as_str(), bytes.value())?;
-            changes.push(Change::Put(RowKind::Gone, gone));
+        let (table, word) = match kind {
+            RowKind::Node => (NamedTable::Nodes, "node"),
+            _ => (NamedTable::Sessions, "session"),
+        };
+        let bytes = stored(recorder, table, key)?;
+        if bytes.is_some() {
+            recorder.named(NamedTable::Gone, &format!("{word}\0{key}"), bytes)?;
         }
-        changes.push(Change::Put(*kind, key.clone()));
+        recorder.named(table, key, None)?;
     }
-    let mut events = Events { txn, numbers: HashMap::new(), touched: Vec::new(), added: 0 };
+    let mut events = Events { recorder, numbers: HashMap::new(), is_touched: false, added: 0 };
     for edit in &decided.list {
         let result = match edit.kind {
             RowKind::Event => events.edit(edit)?,
-            _ => other(txn, edit, changes)?,
+            _ => other(recorder, edit)?,
         };
+        if result.is_err() {
+            recorder.look(edit.kind, edit.key.clone());
+        }
         told.add(&edit.outcome(result));
     }
-    events.finish(changes)?;
+    events.finish()?;
     // What was refused, or got another number, must not stay in the mirror as it is.
     let refused = decided.done.iter().map(|outcome| (outcome.kind, &outcome.key));
     for (kind, key) in refused.chain(decided.renumbered.iter().map(|key| (RowKind::Event, key))) {
-        match key.parse() {
-            Ok(seq) if kind == RowKind::Event => changes.push(Change::Events(seq, seq)),
-            _ => changes.push(Change::Put(kind, key.clone())),
-        }
+        recorder.look(kind, key.clone());
     }
     decided.done.iter().for_each(|outcome| told.add(outcome));
     if decided.upto > 0 {
-        txn.open_table(META)?.insert("mirror_oplog", decided.upto)?;
+        recorder.number("mirror_oplog", decided.upto)?;
     }
     let who = decided.by.map_or_else(|| Who::with_sql(OPERATOR), Who::itself);
     Ok(told.records(&who, decided.at))
 }
 
+fn stored(recorder: &Recorder<'_>, table: NamedTable, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let table = recorder.txn().open_table(table.table())?;
+    Ok(table.get(key)?.map(|bytes| bytes.value().to_vec()))
+}
+
+fn stored_at(recorder: &Recorder<'_>, table: NumberedTable, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let table = recorder.txn().open_table(table.table())?;
+    Ok(table.get(key)?.map(|bytes| bytes.value().to_vec()))
+}
+
+fn number(recorder: &Recorder<'_>, key: &str) -> Result<u64, StoreError> {
+    Ok(recorder.txn().open_table(META)?.get(key)?.map_or(0, |value| value.value()))
+}
+
 /// Edits rows of costs, audit records and commands.
-fn other(
-    txn: &WriteTransaction,
-    edit: &Edit,
-    changes: &mut Vec<Change>,
-) -> Result<Result<(), String>, StoreError> {
-    changes.push(Change::Put(edit.kind, edit.key.clone()));
+fn other(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, StoreError> {
+    recorder.look(edit.kind, edit.key.clone());
     match edit.kind {
         RowKind::Cost => {
-            let mut table = txn.open_table(COSTS)?;
-            let known =
-                table.get(edit.key.as_str())?.map(|bytes| row::open::<CostRecord>(bytes.value(), &edit.key));
+            let key = edit.key.as_str();
+            let known = stored(recorder, NamedTable::Costs, key)?;
+            let known = known.map(|bytes| row::open::<CostRecord>(&bytes, key));
             let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
-            let fresh = fields_after(edit, fields, sql_row::row::<CostRecord>);
-            store(&mut table, edit.key.as_str(), fresh.map(|row| row.map(|row| row::seal(&row, &edit.key))))
-        }
-        RowKind::Audit => {
-            let last = txn.open_table(META)?.get("last_audit")?.map_or(0, |last| last.value());
-            let seq = match (&edit.action, edit.key.parse::<u64>()) {
-                (EditAction::Add(_), _) => last + 1,
-                (_, Ok(seq)) => seq,
-                _ => return Ok(Err("its number is not valid".into())),
-            };
-            changes.push(Change::Put(edit.kind, seq.to_string()));
-            let mut table = txn.open_table(AUDIT)?;
-            let known = table.get(seq)?.map(|bytes| AuditRecord::open(bytes.value(), seq));
-            let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
-            let fresh = fields_after(edit, fields, sql_row::row::<AuditRecord>);
-            if fresh.as_ref().is_ok_and(Option::is_some) {
-                txn.open_table(META)?.insert("last_audit", last.max(seq))?;
+            match fields_after(edit, fields, sql_row::row::<CostRecord>) {
+                Ok(fresh) => {
+                    recorder.named(NamedTable::Costs, key, fresh.map(|row| row::seal(&row, key))).map(Ok)
+                }
+                Err(why) => Ok(Err(why)),
             }
-            store(&mut table, seq, fresh.map(|row| row.map(|row| row.seal(seq))))
         }
-        _ => command(txn, edit),
+        RowKind::Audit => audit(recorder, edit),
+        _ => command(recorder, edit),
     }
 }
 
-fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, StoreError> {
+fn audit(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, StoreError> {
+    let last = number(recorder, "last_audit")?;
+    let seq = match (&edit.action, edit.key.parse::<u64>()) {
+        (EditAction::Add(_), _) => last + 1,
+        (_, Ok(seq)) => seq,
+        _ => return Ok(Err("its number is not valid".into())),
+    };
+    recorder.look(edit.kind, seq.to_string());
+    let known = stored_at(recorder, NumberedTable::Audit, seq)?;
+    let known = known.map(|bytes| AuditRecord::open(&bytes, seq));
+    let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
+    match fields_after(edit, fields, sql_row::row::<AuditRecord>) {
+        Ok(fresh) => {
+            if fresh.is_some() {
+                recorder.number("last_audit", last.max(seq))?;
+            }
+            recorder.numbered(NumberedTable::Audit, seq, fresh.map(|row| row.seal(seq))).map(Ok)
+        }
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+fn command(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, StoreError> {
     let key = edit.key.as_str();
-    let mut table = txn.open_table(COMMANDS)?;
-    let known = table.get(key)?.map(|bytes| row::open::<CommandRow>(bytes.value(), key));
+    let known = stored(recorder, NamedTable::Commands, key)?;
+    let known = known.map(|bytes| row::open::<CommandRow>(&bytes, key));
     let known = readable(edit, known)?;
     let fresh = fields_after(edit, known.as_ref().map(sql_row::fields), |fields| {
         let row = sql_row::row::<CommandRow>(fields)?;
@@ -314,11 +332,15 @@ fn command(txn: &WriteTransaction, edit: &Edit) -> Result<Result<(), String>, St
         }
         Ok(row)
     });
-    let mut open = txn.open_table(OPEN_COMMANDS)?;
-    if fresh.as_ref().is_ok_and(|row| row.as_ref().is_none_or(CommandRow::has_ended)) {
-        open.remove(key)?;
+    match fresh {
+        Ok(fresh) => {
+            if fresh.as_ref().is_none_or(CommandRow::has_ended) {
+                recorder.member(NameSet::OpenCommands, key, false)?;
+            }
+            recorder.named(NamedTable::Commands, key, fresh.map(|row| row::seal(&row, key))).map(Ok)
+        }
+        Err(why) => Ok(Err(why)),
     }
-    store(&mut table, key, fresh.map(|row| row.map(|row| row::seal(&row, key))))
 }
 
 /// What is there now. A whole row takes its place, damaged or not.
@@ -337,38 +359,24 @@ fn fields_after<R>(
     edit.fields(known)?.map(read).transpose()
 }
 
-/// Writes or removes a row, unless the edit made no sense.
-fn store<'k, K: redb::Key + 'static>(
-    table: &mut redb::Table<'_, K, &'static [u8]>,
-    key: impl std::borrow::Borrow<K::SelfType<'k>>,
-    fresh: Result<Option<Vec<u8>>, String>,
-) -> Result<Result<(), String>, StoreError> {
-    match fresh {
-        Ok(Some(bytes)) => drop(table.insert(key, bytes.as_slice())?),
-        Ok(None) => drop(table.remove(key)?),
-        Err(why) => return Ok(Err(why)),
-    }
-    Ok(Ok(()))
-}
-
 /// Edits of events: the row, its place in the index by session, and whether numbers are still in the order of time.
-struct Events<'t> {
-    txn: &'t WriteTransaction,
+struct Events<'r, 't> {
+    recorder: &'r Recorder<'t>,
     numbers: HashMap<String, Option<u32>>,
-    touched: Vec<u64>,
+    is_touched: bool,
     /// The highest number given to an event that was inserted.
     added: u64,
 }
 
-impl Events<'_> {
+impl Events<'_, '_> {
     fn edit(&mut self, edit: &Edit) -> Result<Result<(), String>, StoreError> {
         let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         if let EditAction::Index(no) = edit.action {
             return self.look_again(no, seq).map(Ok);
         }
-        self.touched.push(seq);
-        let mut table = self.txn.open_table(EVENTS)?;
-        let known = table.get(seq)?.map(|bytes| event::view(bytes.value(), seq));
+        self.is_touched = true;
+        let known = stored_at(self.recorder, NumberedTable::Events, seq)?;
+        let known = known.map(|bytes| event::view(&bytes, seq));
         let known = readable(edit, known)?;
         let fields = known.as_ref().map(sql_row::event_fields);
         let fresh = match edit.fields(fields) {
@@ -379,14 +387,10 @@ impl Events<'_> {
             },
             Err(why) => return Ok(Err(why)),
         };
-        match &fresh {
-            None => drop(table.remove(seq)?),
-            Some(event) => {
-                table.insert(seq, event::seal(event).as_slice())?;
-                self.added = self.added.max(seq);
-            }
+        self.recorder.numbered(NumberedTable::Events, seq, fresh.as_ref().map(event::seal))?;
+        if fresh.is_some() {
+            self.added = self.added.max(seq);
         }
-        drop(table);
         let session = |event: &Option<EventView>| event.as_ref().map(|event| event.session_id.clone());
         if session(&known) != session(&fresh) {
             self.index(session(&known), seq, false)?;
@@ -402,14 +406,9 @@ impl Events<'_> {
 
     /// Makes an entry of the index what the event says, which is read here: it may have changed since somebody looked.
     fn look_again(&mut self, no: u32, seq: u64) -> Result<(), StoreError> {
-        let session = {
-            let table = self.txn.open_table(EVENTS)?;
-            let bytes = table.get(seq)?;
-            bytes.map(|bytes| event::session_of(bytes.value(), seq)).transpose()?
-        };
-        let mut table = self.txn.open_table(EVENTS_BY_SESSION)?;
-        table.remove((no, seq))?;
-        drop(table);
+        let bytes = stored_at(self.recorder, NumberedTable::Events, seq)?;
+        let session = bytes.map(|bytes| event::session_of(&bytes, seq)).transpose()?;
+        self.recorder.indexed(no, seq, false)?;
         self.index(session, seq, true)
     }
 
@@ -420,71 +419,50 @@ impl Events<'_> {
             Some(no) => *no,
             None => {
                 // A session that was deleted comes back with its number, should its node speak of it again.
-                let no = match self.number(SESSIONS, &session, &session)? {
+                let no = match self.number(NamedTable::Sessions, &session, &session)? {
                     Some(no) => Some(no),
-                    None => self.number(GONE, &format!("session\0{session}"), &session)?,
+                    None => self.number(NamedTable::Gone, &format!("session\0{session}"), &session)?,
                 };
                 *self.numbers.entry(session).or_insert(no)
             }
         };
-        let Some(no) = no else { return Ok(()) };
-        let mut table = self.txn.open_table(EVENTS_BY_SESSION)?;
-        if enter {
-            table.insert((no, seq), ())?;
-        } else {
-            table.remove((no, seq))?;
-        }
-        Ok(())
+        no.map_or(Ok(()), |no| self.recorder.indexed(no, seq, enter))
     }
 
-    fn number(
-        &self,
-        table: redb::TableDefinition<'_, &str, &[u8]>,
-        key: &str,
-        session: &str,
-    ) -> Result<Option<u32>, StoreError> {
-        let table = self.txn.open_table(table)?;
-        let bytes = table.get(key)?;
-        let row = bytes.map(|bytes| row::open::<SessionRow>(bytes.value(), session)).transpose()?;
+    fn number(&self, table: NamedTable, key: &str, session: &str) -> Result<Option<u32>, StoreError> {
+        let bytes = stored(self.recorder, table, key)?;
+        let row = bytes.map(|bytes| row::open::<SessionRow>(&bytes, session)).transpose()?;
         Ok(row.map(|row| row.into_record(session).no))
     }
 
     /// Once an operator has moved an event in time, times are no longer found by halving.
     fn check_order(&self, event: &EventView) -> Result<(), StoreError> {
-        let table = self.txn.open_table(EVENTS)?;
-        let before = table.range(..event.seq)?.next_back().transpose()?;
-        let after = table.range(event.seq + 1..)?.next().transpose()?;
-        let time = |entry: Option<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>)>| {
-            entry.map(|(seq, bytes)| event::view(bytes.value(), seq.value()).map(|view| view.timestamp))
+        let (before, after) = {
+            let table = self.recorder.txn().open_table(EVENTS)?;
+            let before = table.range(..event.seq)?.next_back().transpose()?;
+            let after = table.range(event.seq + 1..)?.next().transpose()?;
+            let time = |entry: Option<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>)>| {
+                entry.map(|(seq, bytes)| event::view(bytes.value(), seq.value()).map(|view| view.timestamp))
+            };
+            (time(before).transpose()?, time(after).transpose()?)
         };
-        let before = time(before).transpose()?.is_some_and(|before| before > event.timestamp);
-        let after = time(after).transpose()?.is_some_and(|after| after < event.timestamp);
-        let mut meta = self.txn.open_table(META)?;
+        let is_early = before.is_some_and(|before| before > event.timestamp);
+        let is_late = after.is_some_and(|after| after < event.timestamp);
         // What comes next will have the time of then.
-        let is_ahead =
-            meta.get("last_time")?.is_some_and(|last| event.timestamp.0 > last.value().cast_signed());
-        if before || after || is_ahead {
-            meta.insert("disordered", 1)?;
+        let last = number(self.recorder, "last_time")?;
+        if is_early || is_late || (last > 0 && event.timestamp.0 > last.cast_signed()) {
+            self.recorder.number("disordered", 1)?;
         }
         Ok(())
     }
 
     /// The index is whole up to the last event now: the hub has merged its tail in this transaction.
-    fn finish(mut self, changes: &mut Vec<Change>) -> Result<(), StoreError> {
-        if self.touched.is_empty() {
+    fn finish(self) -> Result<(), StoreError> {
+        if !self.is_touched {
             return Ok(());
         }
-        let mut meta = self.txn.open_table(META)?;
-        self.touched.sort_unstable();
-        let last = meta.get("last_seq")?.map_or(0, |last| last.value()).max(self.added);
-        meta.insert("last_seq", last)?;
-        meta.insert("index_watermark", last)?;
-        for seq in self.touched {
-            match changes.last_mut() {
-                Some(Change::Events(_, to)) if *to + 1 == seq || *to == seq => *to = seq,
-                _ => changes.push(Change::Events(seq, seq)),
-            }
-        }
-        Ok(())
+        let last = number(self.recorder, "last_seq")?.max(self.added);
+        self.recorder.number("last_seq", last)?;
+        self.recorder.number("index_watermark", last)
     }
 }

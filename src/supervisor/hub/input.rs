@@ -186,6 +186,15 @@ impl RaisedAlert {
         );
         Self { name: "store.healed", severity: Severity::High, text }
     }
+
+    /// Something that was committed is not there any more.
+    pub fn store_lost(what: &str) -> Self {
+        let text = format!(
+            "something that was stored is not there any more: {what}. What the nodes' journals still hold is sent again \
+             by itself"
+        );
+        Self { name: "store.lost", severity: Severity::High, text }
+    }
 }
 
 /// Something that can be well or not, as an edge has seen it.

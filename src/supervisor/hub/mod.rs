@@ -289,7 +289,7 @@ impl<T: Tally> Owner<T> {
     }
 
     fn commit(&mut self, work: &Work) -> Result<(), StoreError> {
-        if work.batch.is_empty() && !self.store.has_mark() {
+        if work.batch.is_empty() && !self.store.has_failed() {
             return Ok(());
         }
         let begun = clock::Stopwatch::start();

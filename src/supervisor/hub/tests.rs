@@ -17,6 +17,7 @@ use hal_rules::budget::Terms;
 use hal_rules::node::Liveness;
 use hal_store::disk::Disk;
 use hal_store::event::EventQuery;
+use hal_store::hub::Mark;
 use hal_store::mirror::restore::Portion;
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
@@ -54,6 +55,15 @@ impl Stage {
         let (hub, mut owner) = Hub::with_owner(store, view, Silent);
         owner.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         Self { hub, owner, disk, path, _dir: dir }
+    }
+
+    /// Waits until the store's file has all that was committed, so that what fails next is the next commit.
+    fn settle(&self) {
+        let store = self.hub.store();
+        store.leave_mark(Mark { epoch: 0, position: 0 });
+        while store.has_mark() {
+            std::thread::yield_now();
+        }
     }
 
     /// All in one batch.
@@ -237,6 +247,7 @@ fn what_was_refused_is_not_done_even_if_it_reached_the_disk() {
     for syncs in 0..4 {
         let mut stage = Stage::new();
         stage.connect().0.unwrap();
+        stage.settle();
         stage.disk.fail_sync_after(syncs);
         let Err(refused) = stage.ask("k") else { continue };
         assert!(matches!(refused, NotAccepted::NotStored(_)), "{refused}");
@@ -309,6 +320,7 @@ fn a_full_disk_is_an_alert_and_work_goes_on_with_ballast_for_the_next_time() {
     assert!(ballast.exists());
     let (greeted, _told) = stage.connect();
     greeted.unwrap();
+    stage.settle();
     stage.disk.fill(true);
     assert!(matches!(stage.ask(""), Err(NotAccepted::NotStored(_))));
     assert!(!ballast.exists(), "it was thrown overboard");
@@ -416,6 +428,7 @@ fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down
     let (_greeted, _told) = stage.connect();
     let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
     stage.play(vec![beat(&from)]);
+    stage.settle();
     stage.disk.fill(true);
     let alert = || Input::Alert(RaisedAlert { name: "x", severity: Severity::High, text: "x".into() });
 

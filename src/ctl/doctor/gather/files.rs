@@ -111,7 +111,7 @@ fn strangers(mirror: &Path, beside: &[PathBuf]) -> Vec<(PathBuf, u32, (u32, u32)
     let stem = mirror.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let is_used = |path: &&PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ends = [".db", ".db-wal", ".db-shm", ".redb", ".redb.ballast", ".redb.suspect"];
+        let ends = [".db", ".db-wal", ".db-shm", ".redb", ".redb.ballast", ".redb.suspect", ".redb.wal"];
         ends.iter().any(|end| *name == format!("{stem}{end}"))
     };
     let mut all: Vec<_> = beside

@@ -160,7 +160,9 @@ pub fn alerts(facts: &DoctorFacts) -> Vec<Finding> {
 
 fn incident(alert: &Alert) -> Incident {
     match alert.name.as_str() {
-        "store.failed" | "mirror.healed" | "store.healed" | "disk.full" => Incident::Corruption,
+        "store.failed" | "mirror.healed" | "store.healed" | "store.lost" | "disk.full" => {
+            Incident::Corruption
+        }
         "store.replaced" | "events.gap" | "backup.failed" => Incident::LostData,
         "connections.refused" | "node.cloned" => Incident::AgentConnect,
         "listener.blocked" => Incident::Unreachable,

@@ -12,7 +12,7 @@ impl Runner {
     /// Tells the store where its mirror stands.
     pub(super) fn mark(&mut self) {
         self.whole = self.standing.epoch;
-        self.store.leave_mark(Mark { epoch: self.standing.epoch, change: self.standing.change });
+        self.store.leave_mark(Mark { epoch: self.standing.epoch, position: self.standing.change });
     }
 
     pub(super) fn report_status(&mut self, behind: bool) {

@@ -1,0 +1,154 @@
+//! Committing: a batch becomes a record, the record is appended to the log, and that is the commit.
+
+use redb::{Durability, ReadableDatabase, ReadableTable};
+
+use super::{Batch, Committer, Store};
+use crate::StoreError;
+use crate::applier::{Applier, Open, begin};
+use crate::change::Change;
+use crate::kept::{self, Kept};
+use crate::log::record::{NamedTable, Record};
+use crate::log::{Log, NotAppended};
+use crate::recorder::Recorder;
+use crate::resolve::{self, POSITION};
+use crate::row;
+use crate::schema::{self, SCHEMA_BEFORE};
+use crate::sqlite::edit;
+use crate::tables::{CHANGES, META, STATE};
+
+impl Store {
+    /// Commits a batch; when this returns `Ok` it is on the disk, and readers see it. When it does not, whether it is
+    /// there is known once the store is opened again.
+    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut committer = self.committer();
+        if committer.is_broken {
+            return Err(StoreError::Closed);
+        }
+        let done = self.commit_as(&mut committer, batch);
+        committer.is_broken = done.is_err();
+        done
+    }
+
+    /// True when a commit would fail, since what was committed before cannot be applied.
+    pub fn has_failed(&self) -> bool {
+        self.shared.is_broken()
+    }
+
+    fn commit_as(&self, committer: &mut Committer, batch: &Batch) -> Result<(), StoreError> {
+        self.shared.failed()?;
+        let guard = self.shared.guard();
+        let open = guard.as_ref().ok_or(StoreError::Closed)?;
+        if committer.applier.is_none() {
+            begin_log(open, committer.known.position + 1)?;
+            committer.applier = Some(Applier::start(self.shared.clone(), self.mirror.is_some())?);
+        }
+        committer.is_as_before = batch.is_last;
+        let position = committer.known.position + 1;
+        if batch.asks_the_store() {
+            self.commit_looking(open, committer, batch, position)?;
+        } else {
+            let applied = self.shared.applied();
+            let sum = |key: &str| resolve::stored_sum(&open.db.begin_read()?, key);
+            let rows = resolve::rows(batch, &mut committer.known, applied, sum)?;
+            let record = Record { rows };
+            append(open, position, &record)?;
+            self.shared.hand_over(position, record);
+        }
+        committer.known.position = position;
+        Ok(())
+    }
+
+    /// What an operator has changed is decided while the rows are looked at: the transaction that does so becomes the one
+    /// that applies, once its rows are in the log.
+    fn commit_looking(
+        &self,
+        open: &Open,
+        committer: &mut Committer,
+        batch: &Batch,
+        position: u64,
+    ) -> Result<(), StoreError> {
+        self.shared.wait_all()?;
+        let durability = if batch.is_last { Durability::Immediate } else { Durability::None };
+        let txn = begin(&open.db, durability)?;
+        let known = &mut committer.known;
+        let sum = |key: &str| resolve::stored_sum(&open.db.begin_read()?, key);
+        let recorder = Recorder::new(&txn, resolve::rows(batch, known, position, sum)?)?;
+        let mut edited = edit::write(&recorder, &batch.edits)?;
+        edited.extend(edit::write(&recorder, &batch.moved)?);
+        known.read_again(&txn.open_table(META)?)?;
+        if !edited.is_empty() {
+            edited.iter().try_for_each(|record| recorder.write(known.audit(record)))?;
+            recorder.write(known.last_audit())?;
+        }
+        if batch.is_last {
+            as_before(&recorder)?;
+        }
+        let record = Record { rows: recorder.into_rows() };
+        known.saw(&record.rows);
+        append(open, position, &record)?;
+        // It is committed from here on: what fails now is found when the next one comes.
+        let finished = txn.open_table(META).map_err(StoreError::from).and_then(|mut meta| {
+            meta.insert(POSITION, position)?;
+            Ok(())
+        });
+        let finished = finished
+            .and_then(|()| if batch.is_last { mark_for_the_release_before(&txn, position) } else { Ok(()) });
+        match finished.and_then(|()| Ok(txn.commit()?)) {
+            Ok(()) => {
+                let bytes = record.bytes();
+                self.shared.applied_already(position, record.rows.len(), bytes, batch.is_last);
+            }
+            Err(error) => self.shared.break_off(Some(error)),
+        }
+        Ok(())
+    }
+}
+
+fn append(open: &Open, position: u64, record: &Record) -> Result<(), StoreError> {
+    let log = open.log.as_ref().ok_or(StoreError::Closed)?;
+    log.append(position, &record.encode()).map_err(|error| match error {
+        NotAppended::Refused(source) => StoreError::NotAppended { source, is_certain: true },
+        NotAppended::Unknown(source) => StoreError::NotAppended { source, is_certain: false },
+    })
+}
+
+/// From here on the log may be ahead of redb: older releases, which do not know it, must not open the store.
+fn begin_log(open: &Open, position: u64) -> Result<(), StoreError> {
+    let log = open.log.as_ref().ok_or(StoreError::Closed)?;
+    log.begin(position).map_err(|source| StoreError::NotAppended { source, is_certain: true })?;
+    let txn = begin(&open.db, Durability::Immediate)?;
+    {
+        let mut meta = txn.open_table(META)?;
+        meta.insert("schema", schema::SCHEMA)?;
+        meta.insert(POSITION, position - 1)?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+/// Writes what the release before this one cannot read as it would have written it, so that it can take over.
+fn as_before(recorder: &Recorder<'_>) -> Result<(), StoreError> {
+    let mut again = Vec::new();
+    {
+        let table = recorder.txn().open_table(STATE)?;
+        for entry in table.iter()? {
+            let (name, bytes) = entry?;
+            if kept::is_new(bytes.value()) {
+                let record = Kept::open(bytes.value(), name.value())?.record();
+                again.push((name.value().to_owned(), row::seal(&record, name.value())));
+            }
+        }
+    }
+    again.into_iter().try_for_each(|(name, bytes)| recorder.named(NamedTable::State, &name, Some(bytes)))?;
+    recorder.number("schema", SCHEMA_BEFORE)
+}
+
+/// The release before this one counts what its mirror has to catch up with in a list: it finds the last number there, and
+/// whether the mirror has it.
+fn mark_for_the_release_before(txn: &redb::WriteTransaction, position: u64) -> Result<(), StoreError> {
+    let mut changes = txn.open_table(CHANGES)?;
+    changes.retain(|_, _| false)?;
+    // Numbers of events begin at 1: there is nothing to be looked at.
+    changes.insert(position, row::seal(&Change::Events(0, 0), position).as_slice())?;
+    Ok(())
+}

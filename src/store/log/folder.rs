@@ -1,0 +1,459 @@
+//! The log in a folder beside the store: segments named by the position of their first record.
+//!
+//! A segment that was written by an earlier process, or whose sync failed, is never written to again: what its end says
+//! is not certain. The next record begins a new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::medium::{self, Medium};
+use super::segment::{self, HEAD, Head, Unreadable};
+use super::{Log, NotAppended, See};
+use crate::{StoreError, cache};
+use hal_base::file;
+
+/// Bytes of a segment: at full rate one is full after a second or two.
+const SEGMENT: u64 = if cfg!(test) { LEAST } else { 16 * 1024 * 1024 };
+
+/// On a small disk it takes this part of the whole.
+const PART: u64 = 256;
+
+/// The least that a segment takes.
+const LEAST: u64 = 64 * 1024;
+
+/// Permissions of the folder, as those of the store's.
+const FOLDER: u32 = 0o750;
+
+/// Records that are not there, though there is one behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first position.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+    /// What is there instead.
+    pub why: String,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.to {
+            u64::MAX => write!(f, "all after {} ({})", self.from - 1, self.why),
+            to if to == self.from => write!(f, "{to} ({})", self.why),
+            to => write!(f, "{} to {to} ({})", self.from, self.why),
+        }
+    }
+}
+
+/// What was found in a folder when it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The positions that are there, the first and the last, whatever is missing between them.
+    pub bounds: Option<(u64, u64)>,
+    /// What is missing between them.
+    pub gaps: Vec<Gap>,
+    /// A record of this position was being written when the machine stopped: it is not whole, and nothing follows.
+    pub torn: Option<u64>,
+    /// How far the mirror was, as the log was told: its own count of windows.
+    pub mirror_epoch: u64,
+}
+
+/// A log in a folder.
+#[derive(Debug)]
+pub struct FolderLog {
+    store: PathBuf,
+    folder: PathBuf,
+    store_id: String,
+    state: Mutex<State>,
+    /// Only the one who appends waits for this one.
+    writer: Mutex<Option<Writer>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    segments: Vec<Segment>,
+    /// Where the last reading ended: the position, its segment's first one, and the place.
+    hint: Option<(u64, u64, usize)>,
+    /// The checksum of the last record.
+    chain: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    path: PathBuf,
+    first: u64,
+    /// One below `first` while it has no record.
+    last: u64,
+    /// Behind the last record.
+    end: usize,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Writer {
+    medium: Medium,
+    offset: u64,
+    room: u64,
+}
+
+/// Where the log of a store lies.
+pub fn folder_of(store: &Path) -> PathBuf {
+    store.with_added_extension("wal")
+}
+
+/// Whose log lies beside a store; `None` when there is none that says so.
+pub fn owner(store: &Path) -> Option<String> {
+    let heads = files(&folder_of(store))
+        .into_iter()
+        .filter_map(|(_, path)| Head::read(&medium::read(store, &path).ok()?).ok());
+    heads.map(|head| head.store_id).next()
+}
+
+/// Moves the log of a store to beside where that was moved.
+pub fn set_aside(store: &Path, aside: &Path) -> io::Result<()> {
+    match fs::rename(folder_of(store), folder_of(aside)) {
+        Err(error) if !medium::is_gone(&error) => Err(error),
+        _ => file::sync_folder(store),
+    }
+}
+
+/// Segments by the numbers in their names.
+fn files(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let all = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<(u64, PathBuf)> =
+        all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect();
+    found.sort();
+    found
+}
+
+impl FolderLog {
+    /// Opens the log of a store and looks at every record. What is another store's is moved out of the way.
+    pub fn open(store: &Path, store_id: &str) -> Result<(Self, Found), StoreError> {
+        let folder = folder_of(store);
+        let mut look = Look::default();
+        for (number, path) in files(&folder) {
+            cache::forget(&path);
+            let failed = |source| StoreError::File { path: path.clone(), source };
+            let bytes = medium::read(store, &path).map_err(failed)?;
+            match Head::read(&bytes) {
+                Ok(head) if head.store_id != store_id => {
+                    let aside = file::set_aside(&folder, "foreign").map_err(failed)?;
+                    tracing::warn!(aside = %aside.display(), "the log beside the store is another store's: it is set aside, and not played");
+                    return Self::open(store, store_id);
+                }
+                Ok(head) => look.at(&head, path, &bytes),
+                // Nothing was ever acknowledged out of it.
+                Err(Unreadable::Unfinished) => fs::remove_file(&path).map_err(failed)?,
+                Err(Unreadable::Newer(format)) => {
+                    return Err(StoreError::Newer { path, found: format, known: segment::FORMAT });
+                }
+                Err(Unreadable::Damaged) => look.is_damaged(number, path, &bytes),
+            }
+        }
+        let (state, found) = look.done(mirror_epoch(&folder));
+        let log = Self {
+            store: store.to_owned(),
+            folder,
+            store_id: store_id.to_owned(),
+            state: Mutex::new(state),
+            writer: Mutex::default(),
+        };
+        Ok((log, found))
+    }
+
+    /// Makes room for the record of a position before there is one, so that the log is there from now on.
+    pub fn begin(&self, position: u64) -> io::Result<()> {
+        let writer = self.begin_segment(position, 0)?;
+        writer.medium.sync()?;
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        Ok(())
+    }
+
+    /// The position of the first record that the log has or will have; `None` while there is no log.
+    pub fn begins_at(&self) -> Option<u64> {
+        self.state().segments.first().map(|one| one.first)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes beside the log how far the mirror is, so that one that was restored is known from one that is behind,
+    /// even where the store is lost.
+    pub fn note_mirror(&self, epoch: u64) -> io::Result<()> {
+        if !self.folder.is_dir() {
+            return Ok(());
+        }
+        // In place, and not synced: what matters is that it is there should the process die.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o640)
+            .open(self.folder.join(MIRROR))?;
+        file.write_all(format!("{epoch:020}\n").as_bytes())
+    }
+
+    /// Removes all of it: the store has everything.
+    pub fn clear(&self) -> io::Result<()> {
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.state() = State::default();
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if !medium::is_gone(&error) => Err(error),
+            _ => file::sync_folder(&self.store),
+        }
+    }
+
+    /// A new segment for this position, with room for a record of so many bytes.
+    fn begin_segment(&self, position: u64, bytes: u64) -> io::Result<Writer> {
+        if !self.folder.is_dir() {
+            fs::create_dir(&self.folder)?;
+            fs::set_permissions(&self.folder, std::os::unix::fs::PermissionsExt::from_mode(FOLDER))?;
+            file::sync_folder(&self.folder)?;
+        }
+        let path = self.folder.join(format!("{position:020}"));
+        let room = segment_bytes(&self.folder).max(HEAD as u64 + bytes);
+        // One that an earlier attempt has left unfinished: nothing in it was acknowledged.
+        let _ = fs::remove_file(&path);
+        let made = Medium::make(&self.store, &path, room).and_then(|medium| {
+            let chain = self.state().chain;
+            let head = Head { store_id: self.store_id.clone(), first: position, chain };
+            medium.write(&head.bytes(), 0)?;
+            File::open(&self.folder)?.sync_all()?;
+            Ok(Writer { medium, offset: HEAD as u64, room })
+        });
+        let writer = made.inspect_err(|_| drop(fs::remove_file(&path)))?;
+        let last = position - 1;
+        self.state().segments.push(Segment { path, first: position, last, end: HEAD, bytes: room });
+        Ok(writer)
+    }
+}
+
+/// The file that says how far the mirror is.
+const MIRROR: &str = "mirror";
+
+fn mirror_epoch(folder: &Path) -> u64 {
+    let said = fs::read_to_string(folder.join(MIRROR)).ok();
+    said.and_then(|said| said.trim().parse().ok()).unwrap_or(0)
+}
+
+fn segment_bytes(folder: &Path) -> u64 {
+    let disk =
+        rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+    (disk / PART).clamp(LEAST, SEGMENT)
+}
+
+impl Log for FolderLog {
+    fn append(&self, position: u64, body: &[u8]) -> Result<(), NotAppended> {
+        let mut place = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let need = segment::room(body.len()) as u64;
+        // Whatever fails from here on, this file is not written to again.
+        let mut writer = match place.take() {
+            Some(writer) if writer.offset + need <= writer.room => writer,
+            _ => self.begin_segment(position, need).map_err(NotAppended::Refused)?,
+        };
+        let (bytes, sum) =
+            segment::record(position, self.state().chain, body).map_err(NotAppended::Refused)?;
+        // A part of a record is none.
+        writer.medium.write(&bytes, writer.offset).map_err(NotAppended::Refused)?;
+        writer.medium.sync().map_err(NotAppended::Unknown)?;
+        writer.offset += need;
+        let mut state = self.state();
+        state.chain = sum;
+        if let Some(segment) = state.segments.last_mut() {
+            segment.last = position;
+            segment.end = usize::try_from(writer.offset).unwrap_or(usize::MAX);
+        }
+        *place = Some(writer);
+        Ok(())
+    }
+
+    fn read(&self, from: u64, upto: u64, see: See<'_>) -> Result<(), StoreError> {
+        let (segments, hint) = {
+            let state = self.state();
+            (state.segments.clone(), state.hint)
+        };
+        for one in segments.iter().filter(|one| one.last >= from && one.first <= upto) {
+            let begin = match hint {
+                Some((position, first, place)) if first == one.first && position < from => place,
+                _ => HEAD,
+            };
+            let failed = |source| StoreError::File { path: one.path.clone(), source };
+            let read = medium::read_at(&self.store, &one.path, begin as u64, one.end.saturating_sub(begin));
+            let bytes = match read {
+                // It was trimmed meanwhile: whoever reads finds that positions are missing.
+                Err(error) if medium::is_gone(&error) => continue,
+                read => read.map_err(failed)?,
+            };
+            let mut offset = 0;
+            while offset < bytes.len() {
+                let Some(record) = segment::at(&bytes, offset) else {
+                    match segment::next_after(&bytes, offset) {
+                        Some(next) => offset = next,
+                        None => break,
+                    }
+                    continue;
+                };
+                if record.position > upto {
+                    return Ok(());
+                }
+                offset = record.end;
+                if record.position >= from {
+                    if see(record.position, record.body)?.is_break() {
+                        return Ok(());
+                    }
+                    self.state().hint = Some((record.position, one.first, begin + offset));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bounds(&self) -> Option<(u64, u64)> {
+        let state = self.state();
+        let filled = || state.segments.iter().filter(|one| one.last >= one.first);
+        let last = filled().next_back()?.last;
+        // What lies before a gap is of no use to whoever follows.
+        let mut first = last + 1;
+        for one in state.segments.iter().rev() {
+            if one.last + 1 != first {
+                break;
+            }
+            first = one.first;
+        }
+        Some((first.min(last), last))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.state().segments.iter().map(|one| one.bytes).sum()
+    }
+
+    fn trim(&self, below: u64) {
+        let gone: Vec<Segment> = {
+            let mut state = self.state();
+            let last = state.segments.last().map(|one| one.first);
+            let (gone, kept) = std::mem::take(&mut state.segments)
+                .into_iter()
+                .partition(|one| one.last < below && Some(one.first) != last);
+            state.segments = kept;
+            gone
+        };
+        for one in gone {
+            if let Err(error) = fs::remove_file(&one.path) {
+                tracing::warn!(path = %one.path.display(), %error, "a part of the log that is done with cannot be removed");
+            }
+        }
+    }
+}
+
+/// Looking at every segment, oldest first.
+#[derive(Default)]
+struct Look {
+    state: State,
+    found: Found,
+    /// The position that is to come next; `None` before the first.
+    next: Option<u64>,
+}
+
+impl Look {
+    fn at(&mut self, head: &Head, path: PathBuf, bytes: &[u8]) {
+        self.reach(head.first, || format!("the file before {} is missing", path.display()));
+        let mut segment = Segment {
+            path,
+            first: head.first,
+            last: head.first.saturating_sub(1),
+            end: HEAD,
+            bytes: bytes.len() as u64,
+        };
+        self.records(&mut segment, bytes);
+        self.state.segments.push(segment);
+    }
+
+    /// A head that is damaged does not keep the records behind it from being read.
+    fn is_damaged(&mut self, number: u64, path: PathBuf, bytes: &[u8]) {
+        let Some(offset) = segment::next_after(bytes, 0) else {
+            tracing::warn!(path = %path.display(), "a file of the log has no head and no record");
+            return;
+        };
+        let first = segment::at(bytes, offset).map_or(number, |record| record.position);
+        let head = Head { store_id: String::new(), first, chain: 0 };
+        tracing::warn!(path = %path.display(), "the head of this file of the log is damaged; its records are read");
+        self.at(&head, path, bytes);
+    }
+
+    fn records(&mut self, segment: &mut Segment, bytes: &[u8]) {
+        let mut offset = HEAD;
+        loop {
+            let Some(record) = segment::at(bytes, offset) else {
+                if segment::is_blank(bytes, offset) {
+                    return;
+                }
+                let Some(next) = segment::next_after(bytes, offset) else {
+                    self.found.torn = Some(self.next.unwrap_or(segment.first));
+                    return;
+                };
+                offset = next;
+                continue;
+            };
+            let path = &segment.path;
+            if self.found.bounds.is_some_and(|(_, last)| record.position <= last) {
+                let why = format!("{} has it, too, and which one counts is not known", path.display());
+                self.found.gaps.push(Gap { from: record.position, to: record.position, why });
+                offset = record.end;
+                continue;
+            }
+            let place = || format!("{} is damaged before byte {offset}", path.display());
+            self.reach(record.position, place);
+            if self.found.bounds.is_some_and(|(_, last)| last + 1 == record.position)
+                && record.chain != self.state.chain
+            {
+                let why = format!("{} does not go on from the record before it", path.display());
+                self.found.gaps.push(Gap { from: record.position, to: record.position, why });
+            }
+            self.found.torn = None;
+            let first = self.found.bounds.map_or(record.position, |(first, _)| first);
+            self.found.bounds = Some((first, record.position));
+            self.next = Some(record.position + 1);
+            self.state.chain = record.sum;
+            segment.last = record.position;
+            offset = record.end;
+            segment.end = offset;
+        }
+    }
+
+    /// Notes what is missing before a position.
+    fn reach(&mut self, position: u64, why: impl FnOnce() -> String) {
+        if let Some(next) = self.next.filter(|next| *next < position) {
+            self.found.gaps.push(Gap { from: next, to: position - 1, why: why() });
+        }
+        self.next = Some(self.next.unwrap_or(position).max(position));
+    }
+
+    fn done(mut self, mirror_epoch: u64) -> (State, Found) {
+        self.found.mirror_epoch = mirror_epoch;
+        (self.state, self.found)
+    }
+}
+
+/// Shows every record from a position on, when each is there; else gives which one is missing.
+pub fn each_from(
+    log: &dyn Log,
+    from: u64,
+    upto: u64,
+    mut see: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
+) -> Result<Option<u64>, StoreError> {
+    let mut next = from;
+    log.read(from, upto, &mut |position, body| {
+        if position != next {
+            return Ok(ControlFlow::Break(()));
+        }
+        next += 1;
+        see(position, body)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((next <= upto).then_some(next))
+}
