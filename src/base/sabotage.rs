@@ -11,7 +11,11 @@
         feature = "sabotage-no-fencing",
         feature = "sabotage-sequence-in-memory",
         feature = "sabotage-check-then-act",
-        feature = "sabotage-lease-not-counted"
+        feature = "sabotage-lease-not-counted",
+        feature = "sabotage-apply-before-append",
+        feature = "sabotage-ack-before-sync",
+        feature = "sabotage-no-replay",
+        feature = "sabotage-gap-unnoticed"
     )
 ))]
 compile_error!("a sabotaged program is for tests alone and is never built for release");
@@ -36,3 +40,15 @@ pub const CHECK_THEN_ACT: bool = cfg!(feature = "sabotage-check-then-act");
 
 /// What is lent to nodes does not count as spent.
 pub const LEASE_NOT_COUNTED: bool = cfg!(feature = "sabotage-lease-not-counted");
+
+/// The store takes rows before their record is in the log.
+pub const APPLY_BEFORE_APPEND: bool = cfg!(feature = "sabotage-apply-before-append");
+
+/// A record counts as appended before it is synced.
+pub const ACK_BEFORE_SYNC: bool = cfg!(feature = "sabotage-ack-before-sync");
+
+/// What the log has and the store has not is not played at a start.
+pub const NO_REPLAY: bool = cfg!(feature = "sabotage-no-replay");
+
+/// Records that are missing in the log are passed over in silence.
+pub const GAP_UNNOTICED: bool = cfg!(feature = "sabotage-gap-unnoticed");

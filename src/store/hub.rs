@@ -25,6 +25,7 @@ pub use super::suspect::SetAside;
 use super::tables::{META, NAME};
 use super::turn::Turn;
 use super::{StoreError, cache, fresh, suspect};
+use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_base::panic::contained;
 use hal_base::{file, id};
@@ -57,12 +58,25 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Committer {
     known: Committed,
-    /// Runs from the first commit on.
+    /// Runs from the first commit or mark on.
     applier: Option<Applier>,
+    /// True once the log has begun.
+    is_begun: bool,
     /// True once a commit has failed: what the log says then is known only when it is opened again.
     is_broken: bool,
     /// True when the store was left as the release before this one can read it, and nothing followed.
     is_as_before: bool,
+    /// True at the end.
+    is_closed: bool,
+}
+
+impl Committer {
+    fn run_applier(&mut self, shared: &Arc<Shared>, follows: bool) -> Result<(), StoreError> {
+        if self.applier.is_none() {
+            self.applier = Some(Applier::start(shared.clone(), follows)?);
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -198,7 +212,14 @@ impl Store {
 
     /// Leaves a note of where the mirror stands.
     pub fn leave_mark(&self, mark: Mark) {
-        self.shared.leave_mark(mark);
+        let mut committer = self.committer();
+        if committer.is_closed || committer.is_broken {
+            return;
+        }
+        match committer.run_applier(&self.shared, self.mirror.is_some()) {
+            Ok(()) => self.shared.leave_mark(mark),
+            Err(error) => tracing::warn!(error = chain(&error), "how far supervisor.db is cannot be noted"),
+        }
     }
 
     /// True until that note is on the disk.
@@ -324,7 +345,7 @@ impl Store {
         let Some(applier) = committer.applier.take() else { return };
         applier.stop(&self.shared);
         let is_done = committer.is_as_before && !committer.is_broken && !self.shared.is_broken();
-        committer.is_broken = true;
+        committer.is_closed = true;
         let guard = self.shared.guard();
         let log = guard.as_ref().and_then(|open| open.log.as_ref()).filter(|_| is_done);
         if let Some(Err(error)) = log.map(|log| log.clear()) {

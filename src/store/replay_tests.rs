@@ -166,6 +166,23 @@ fn a_disk_that_is_full_under_redb_stops_the_hub_and_nothing_of_it_is_lost() {
 }
 
 #[test]
+fn a_record_that_was_refused_is_nowhere() {
+    let stage = Stage::new();
+    let disk = Disk::under(&stage.path);
+    let (store, _) = stage.open();
+    store.commit(&halt("a")).unwrap();
+    settle(&store);
+    disk.fill(true);
+    assert!(store.commit(&halt("b")).unwrap_err().is_full());
+    disk.fill(false);
+    let loaded = store.reopen(false).unwrap();
+    assert_eq!(names(&loaded), ["a"]);
+    store.commit(&halt("c")).unwrap();
+    drop(store);
+    assert_eq!(stage.names(), ["a", "c"]);
+}
+
+#[test]
 fn a_log_that_is_gone_or_lacks_a_file_is_missed() {
     let stage = Stage::new();
     let (store, _) = stage.open();

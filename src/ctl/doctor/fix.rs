@@ -101,8 +101,12 @@ async fn until_well(place: &DoctorContext<'_>, tried: &BTreeSet<Remedy>) -> (Doc
         let facts = gather(place).await;
         let left = judge(&facts);
         // One that still starts is not well yet, though there is nothing more to do about it.
-        let starts =
-            left.iter().any(|finding| finding.name.ends_with(".starting") || finding.name == "port.silent");
+        let starts = left.iter().any(|finding| {
+            let is_mirror_made = finding.name == "supervisor.sick" && finding.about == "mirror";
+            let is_made_anew = finding.name == "store.damaged" && finding.fix.is_none();
+            let is_starting = finding.name.ends_with(".starting") || finding.name == "port.silent";
+            is_starting || is_mirror_made || is_made_anew
+        });
         let is_well = !left.iter().filter_map(|finding| finding.fix.as_ref()).any(|fix| tried.contains(fix));
         if (is_well && !starts) || begun.elapsed() > UNTIL_WELL {
             return (facts, left);

@@ -4,7 +4,7 @@ use redb::{Durability, ReadableDatabase, ReadableTable};
 
 use super::{Batch, Committer, Store};
 use crate::StoreError;
-use crate::applier::{Applier, Open, begin};
+use crate::applier::{Open, begin};
 use crate::change::Change;
 use crate::kept::{self, Kept};
 use crate::log::record::{NamedTable, Record};
@@ -15,13 +15,14 @@ use crate::row;
 use crate::schema::{self, SCHEMA_BEFORE};
 use crate::sqlite::edit;
 use crate::tables::{CHANGES, META, STATE};
+use hal_base::sabotage;
 
 impl Store {
     /// Commits a batch; when this returns `Ok` it is on the disk, and readers see it. When it does not, whether it is
     /// there is known once the store is opened again.
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut committer = self.committer();
-        if committer.is_broken {
+        if committer.is_broken || committer.is_closed {
             return Err(StoreError::Closed);
         }
         let done = self.commit_as(&mut committer, batch);
@@ -38,10 +39,11 @@ impl Store {
         self.shared.failed()?;
         let guard = self.shared.guard();
         let open = guard.as_ref().ok_or(StoreError::Closed)?;
-        if committer.applier.is_none() {
+        if !committer.is_begun {
             begin_log(open, committer.known.position + 1)?;
-            committer.applier = Some(Applier::start(self.shared.clone(), self.mirror.is_some())?);
+            committer.is_begun = true;
         }
+        committer.run_applier(&self.shared, self.mirror.is_some())?;
         committer.is_as_before = batch.is_last;
         let position = committer.known.position + 1;
         if batch.asks_the_store() {
@@ -51,6 +53,10 @@ impl Store {
             let sum = |key: &str| resolve::stored_sum(&open.db.begin_read()?, key);
             let rows = resolve::rows(batch, &mut committer.known, applied, sum)?;
             let record = Record { rows };
+            if sabotage::APPLY_BEFORE_APPEND {
+                self.shared.hand_over(position, record.clone());
+                self.shared.wait();
+            }
             append(open, position, &record)?;
             self.shared.hand_over(position, record);
         }

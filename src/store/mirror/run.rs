@@ -38,6 +38,10 @@ const PAUSE: Duration = Duration::from_millis(400);
 /// Rows of one window: about a third of a second with the lease, for which a `cp` that begins then waits.
 const ROWS: u64 = 5_000;
 
+/// Rows of one window while it is far behind: each window costs syncs and a checkpoint, whatever it holds. A `cp` waits some
+/// two seconds then.
+const MOST_ROWS: u64 = 40_000;
+
 /// How long nobody may hold the file before we write beside him: after an operator's edit, and without one.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(20));
 
@@ -75,6 +79,8 @@ pub struct Runner {
     /// The next event to look at again, after changes were lost.
     again: Option<u64>,
     more: bool,
+    /// Rows of the next window.
+    rows: u64,
     scrub: Scrub,
     /// Rows that the comparison has found wrong.
     wrong: Todo,
@@ -117,6 +123,7 @@ impl Runner {
             shown: HashMap::new(),
             again: None,
             more: false,
+            rows: ROWS,
             scrub: Scrub::new(),
             wrong: Todo::default(),
             is_checked: false,
@@ -397,7 +404,7 @@ impl Runner {
                 self.is_miscounted |= standing.rows_changed(&ops::forget(connection, done)?);
             }
             let reader = self.store.read()?;
-            let mut todo = reader.changes(standing.change, ROWS)?;
+            let mut todo = reader.changes(standing.change, self.rows)?;
             if todo.is_lost {
                 tracing::warn!("supervisor.db has missed changes: all rows are compared again");
                 self.again = Some(reader.event_bounds()?.map_or(0, |(first, _)| first));
@@ -409,10 +416,11 @@ impl Runner {
             }
             todo.ranges.append(&mut self.wrong.ranges);
             todo.rows.append(&mut self.wrong.rows);
-            todo.look_again(&mut self.again, reader.meta("last_seq")?, ROWS);
+            todo.look_again(&mut self.again, reader.meta("last_seq")?, self.rows);
             apply::apply(connection, &reader, &todo, &*self.host, &mut standing)?;
             standing.change = todo.upto;
             self.more = todo.more || self.again.is_some();
+            self.rows = if self.more { (2 * self.rows).min(MOST_ROWS) } else { ROWS };
             let audit = standing.last_audit;
             standing.take_numbers(&reader)?;
             if todo.more {
