@@ -174,7 +174,7 @@ Examples:
     /// Backups of supervisor.db
     #[command(visible_alias = "backups", subcommand)]
     Backup(BackupVerb),
-    /// Compare a store that was set aside with the present one, and bring back missing rows
+    /// How large the store is and when the disk is full; bring back rows from a store that was set aside
     #[command(subcommand)]
     Store(store::StoreVerb),
     /// What sessions have used, and what providers bill

@@ -1,16 +1,20 @@
 //! `halctl store`.
 
 use super::cli::store::{StoreVerb, Which};
-use super::client::Client;
+use super::client::{Client, Query};
 use super::print::Screen;
-use super::print::record::{Field, Record};
+use super::print::record::{Field, Record, Tone};
+use super::print::text::{bytes, day, exact, number};
 use hal_base::clock;
 use hal_base::exit::Failure;
-use hal_protocol::store::{DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, TableDiff};
+use hal_protocol::store::{
+    DiffRow, Merged, Rows, StoreDiff, StoreMerge, StoreRequest, StoreStatus, TableDiff,
+};
 
 /// Carries out one of the verbs.
 pub async fn run(verb: StoreVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     match verb {
+        StoreVerb::Status => screen.one(&client.get::<StoreStatus>(&["store"], &Query::new()).await?.data),
         StoreVerb::Diff { which, rows } => {
             let request = StoreRequest { limit: rows, ..request(which) };
             let diff = client.ask_patiently::<StoreDiff>(&["store", "diff"], "store diff", &request).await?;
@@ -55,6 +59,41 @@ fn show_merge(merge: &StoreMerge, screen: &mut Screen) -> Result<(), Failure> {
         false => format!("{done} from {file}:"),
     });
     screen.list(&merge.tables, "Nothing.")
+}
+
+impl Record for StoreStatus {
+    fn fields(&self) -> Vec<Field> {
+        let of = |used: u64, size: u64| match (u128::from(used) * 100).checked_div(u128::from(size)) {
+            Some(percent) => format!("{} of {} ({percent} %)", bytes(used), bytes(size)),
+            None => bytes(used),
+        };
+        let rate = |per_day: Option<i64>| match per_day {
+            None => "not known yet".to_owned(),
+            Some(less) if less < 0 => format!("-{}", bytes(less.unsigned_abs())),
+            Some(more) => bytes(more.unsigned_abs()),
+        };
+        let when = |key, at: clock::Time| match at == clock::Time::default() {
+            true => Field::new(key, ""),
+            false => {
+                Field::new(key, exact(at)).brief(format!("{} at this rate", day(at))).tone(Tone::Attention)
+            }
+        };
+        vec![
+            Field::new("folder", &self.folder),
+            Field::new("disk", of(self.disk_used, self.disk_size)),
+            Field::new("disk_per_day", rate(self.disk_per_day)),
+            when("disk_full_at", self.disk_full_at),
+            Field::new("kept", of(self.kept, self.max_size)),
+            Field::new("kept_per_day", rate(self.kept_per_day)),
+            when("max_size_at", self.max_size_at),
+            Field::new("events", number(self.events)),
+            Field::new("bytes_per_event", number(self.bytes_per_event)),
+            Field::new("store", bytes(self.store)),
+            Field::new("mirror", bytes(self.mirror)),
+            Field::new("backups", bytes(self.backups)),
+            Field::new("archive", bytes(self.archive)),
+        ]
+    }
 }
 
 impl Record for TableDiff {

@@ -1,10 +1,56 @@
-//! What a store that was set aside holds and the present one lacks.
+//! What the store takes on the disk; what a store that was set aside holds and the present one lacks.
 
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use hal_base::clock::Time;
+
+/// What the store takes on the disk, and when there is no more room for it. Sizes are bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct StoreStatus {
+    /// The folder of the data.
+    pub folder: String,
+    /// The files of the store, with its ballast.
+    pub store: u64,
+    /// The files of the mirror.
+    pub mirror: u64,
+    /// All backups.
+    pub backups: u64,
+    /// All archives.
+    pub archive: u64,
+    /// Number of events.
+    pub events: u64,
+    /// One event in the store and its mirror, on the average.
+    pub bytes_per_event: u64,
+    /// What `retention.max_size` bounds: the rows of the store and its mirror.
+    pub kept: u64,
+    /// `retention.max_size`; 0: there is no bound.
+    pub max_size: u64,
+    /// By how much `kept` grows in a day; absent until it was seen for some hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_per_day: Option<i64>,
+    /// When `kept` reaches `max_size` at this rate; absent when that is not in sight.
+    #[serde(with = "super::api::rfc3339", skip_serializing_if = "is_never")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub max_size_at: Time,
+    /// What is used of the file system of the folder, by whomever.
+    pub disk_used: u64,
+    /// What the file system can hold.
+    pub disk_size: u64,
+    /// By how much `disk_used` grows in a day; absent until it was seen for some hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_per_day: Option<i64>,
+    /// When the file system is full at this rate; absent when that is not in sight.
+    #[serde(with = "super::api::rfc3339", skip_serializing_if = "is_never")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub disk_full_at: Time,
+}
+
+fn is_never(at: &Time) -> bool {
+    *at == Time::default()
+}
 
 /// Which rows of which store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

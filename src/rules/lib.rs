@@ -8,7 +8,7 @@
 //! - `route`: who is told of it, and when.
 //! - `address`: where a webhook may go.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
-//! - `watch`: when what is seen is worth an alert.
+//! - `watch`: when what is seen is worth an alert. `growth`: when there is no more room.
 //! - `ledger`: what an event adds to the ledger of costs.
 //! - `provider`: what providers answer, read as bills.
 //! - `reconcile`: what we count against what they bill.
@@ -25,6 +25,7 @@ pub mod approval;
 pub mod budget;
 pub mod command;
 pub mod dependency;
+pub mod growth;
 pub mod handover;
 pub mod lease;
 pub mod ledger;

@@ -21,6 +21,10 @@ pub struct WatchLimits {
     pub memory_percent: u64,
     /// Less of a disk is free, in percent.
     pub disk_free_percent: u64,
+    /// So much of the disk, or of `retention.max_size`, is used, in percent.
+    pub disk_used_percent: u64,
+    /// One of them is full within this at the present rate.
+    pub full_within: Duration,
     /// The supervisor takes longer to answer.
     pub response: Duration,
     /// A node's clock differs by more.
@@ -40,6 +44,8 @@ impl Default for WatchLimits {
             node_offline: Duration::from_secs(120),
             memory_percent: 80,
             disk_free_percent: 10,
+            disk_used_percent: 80,
+            full_within: Duration::from_secs(7 * 86_400),
             response: Duration::from_secs(5),
             clock_skew: Duration::from_secs(5),
             refused_per_minute: 30,

@@ -34,6 +34,8 @@ pub struct Usage {
     pub archive: u64,
     /// What the file system of the store has left for us.
     pub free: u64,
+    /// What is used of it, by whomever.
+    pub used: u64,
 }
 
 impl Usage {
@@ -51,14 +53,15 @@ impl Usage {
             name.push(end);
             blocks(Path::new(&name))
         };
-        let disk = store.parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
+        let (used, free) = store.parent().and_then(of_disk).unwrap_or_default();
         let archived = fs::read_dir(archive).into_iter().flatten().flatten();
         Self {
             store: blocks(store) + blocks(&end(store, "ballast")) + log(&folder_of(store)),
             mirror: blocks(mirror) + side("-wal") + side("-shm"),
             backups: backup::list(mirror).iter().map(|saved| blocks(&saved.path)).sum(),
             archive: archived.map(|entry| blocks(&entry.path())).sum(),
-            free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            free,
+            used,
         }
     }
 }
@@ -66,6 +69,13 @@ impl Usage {
 fn log(folder: &Path) -> u64 {
     let segments = fs::read_dir(folder).into_iter().flatten().flatten();
     segments.map(|entry| blocks(&entry.path())).sum()
+}
+
+/// What is used of the file system of a folder, and what it has left for us. Bytes.
+pub fn of_disk(folder: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Some((bytes(disk.f_blocks.saturating_sub(disk.f_bfree)), bytes(disk.f_bavail)))
 }
 
 fn blocks(path: &Path) -> u64 {

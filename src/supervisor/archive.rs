@@ -64,6 +64,11 @@ impl Archivist {
         self.rules.send_replace(rules);
     }
 
+    /// Bytes that the store and its mirror may keep.
+    pub fn max_size(&self) -> Option<u64> {
+        self.rules.borrow().max_size
+    }
+
     /// Where they lie.
     pub fn folder(&self) -> &Path {
         &self.folder

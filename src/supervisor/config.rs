@@ -335,6 +335,8 @@ fn alerts(section: &Section<'_>) -> WatchLimits {
         node_offline: long("node_offline").unwrap_or(default.node_offline),
         memory_percent: section.whole("memory_percent", 1..=100).unwrap_or(default.memory_percent),
         disk_free_percent: section.whole("disk_free_percent", 0..=99).unwrap_or(default.disk_free_percent),
+        disk_used_percent: section.whole("disk_used_percent", 1..=100).unwrap_or(default.disk_used_percent),
+        full_within: long("full_within").unwrap_or(default.full_within),
         response: long("response").unwrap_or(default.response),
         clock_skew: long("clock_skew").unwrap_or(default.clock_skew),
         refused_per_minute: section

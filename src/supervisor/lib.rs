@@ -5,7 +5,7 @@
 //! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
@@ -24,6 +24,7 @@ mod condition_watcher;
 pub mod config;
 mod entrance;
 mod gate;
+mod growth;
 mod hub;
 mod live;
 mod metrics;
@@ -142,6 +143,7 @@ impl Supervisor {
         shared
             .tasks
             .spawn_cuttable(auth_failures::keep_count(shared.auth_failures.clone(), shared.hub.clone()));
+        shared.tasks.spawn_cuttable(growth::watch(shared.growing.clone()));
         shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));

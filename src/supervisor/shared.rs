@@ -12,6 +12,7 @@ use super::archive::Archivist;
 use super::auth_failures::AuthFailures;
 use super::config::ServerConfig;
 use super::entrance::Entrance;
+use super::growth::Growing;
 use super::hub::Hub;
 use super::live::Switchboard;
 use super::metrics::Metrics;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub archive: Archivist,
     /// The backups of the mirror.
     pub backups: Backups,
+    /// How much there is, and how fast that grows.
+    pub growing: Growing,
     /// Who may come in.
     pub doors: Arc<ArcSwap<Doors>>,
     /// The counters.
@@ -88,8 +91,10 @@ pub struct Shared {
 impl Shared {
     /// Puts it together.
     pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+        let archive = Archivist::beside(hub.store().path(), mirror.health());
         Self {
-            archive: Archivist::beside(hub.store().path(), mirror.health()),
+            growing: Growing::of(hub.clone(), mirror.health(), mirror.backups(), archive.clone()),
+            archive,
             hub,
             mirror: mirror.health(),
             backups: mirror.backups(),

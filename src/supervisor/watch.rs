@@ -28,13 +28,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What is watched, by the names of the alerts. Only these are resolved from here.
-const WATCHED: [&str; 9] = [
+const WATCHED: [&str; 10] = [
     "node.offline",
     "node.memory",
     "node.disk",
     "node.clock",
     "memory.high",
     "disk.low",
+    "disk.filling",
     "response.slow",
     "connections.refused",
     "mirror.behind",
@@ -100,6 +101,11 @@ fn look_at_self(shared: &Shared, limits: &WatchLimits, took: Duration, found: &m
     if let Ok(disk) = rustix::fs::statvfs(&folder) {
         let (free, size) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
         put("disk.low", limits.disk(&folder.to_string_lossy(), free, size));
+    }
+    let spaces = shared.growing.last();
+    let is_said = shared.hub.view().stored.open_alert("disk.filling", "").is_some();
+    if let Some(verdict) = limits.filling(&spaces, is_said, clock::now()).filter(|_| !spaces.is_empty()) {
+        put("disk.filling", verdict);
     }
     put("response.slow", limits.slow(took));
     let mirror = shared.mirror.now();

@@ -8,7 +8,10 @@ use crate::world::{TOKEN, World};
 
 /// A supervisor with these limits.
 fn watched(limits: &Value) -> World {
-    let mut world = World::empty();
+    watched_in(World::empty(), limits)
+}
+
+fn watched_in(mut world: World, limits: &Value) -> World {
     let mut config = world.supervisor_config(0);
     config["alerts"] = limits.clone();
     let path = world.write("supervisor.json", &config.to_string());
@@ -76,7 +79,9 @@ fn a_node_that_is_away_is_one_alert_until_it_is_back() {
 
 #[test]
 fn strangers_at_the_door_and_a_disk_that_is_too_full_are_alerts() {
-    let world = watched(&json!({"refused_per_minute": 3, "disk_free_percent": 99, "memory_percent": 100}));
+    let world = watched(
+        &json!({"refused_per_minute": 3, "disk_free_percent": 99, "disk_used_percent": 100, "memory_percent": 100}),
+    );
     for _ in 0..5 {
         assert_eq!(
             world.request(Method::GET, "/api/v1/nodes", Some("wrong"), &[], None).status,
@@ -94,6 +99,43 @@ fn strangers_at_the_door_and_a_disk_that_is_too_full_are_alerts() {
         Ok(alert) if alert["acknowledged_by"] == "ada" => Ok(()),
         other => Err(format!("{other:?}")),
     });
+}
+
+#[test]
+fn the_day_when_the_disk_is_full_is_an_alert_and_is_remembered_over_restarts() {
+    let world = World::empty();
+    let folder = world.path().join("supervisor");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Half a day ago the disk was empty.
+    let then = hal_o_swarm::base::clock::now().minus(std::time::Duration::from_secs(43_200));
+    let seen = json!({"disk": [[then, 0]]});
+    std::fs::write(folder.join("supervisor.growth"), seen.to_string()).unwrap();
+    let mut world = watched_in(world, &json!({"disk_used_percent": 100, "full_within": "3650d"}));
+    let alert = until_open(&world, "disk.filling");
+    assert_eq!(alert["severity"], "high", "{alert}");
+    let text = alert["text"].as_str().unwrap();
+    assert!(text.contains("% full, and full on ") && text.contains("at this rate ("), "{alert}");
+
+    world.start_agent("web-1", "shop");
+    let session = world.start_session("shop", "say hello");
+    world.wait_for_session(&session, "idle");
+    let said = world.ctl_says(&["store", "status"]);
+    println!("{text}\n{said}");
+    let status: Value = serde_json::from_str(&world.ctl_says(&["store", "status", "-o", "json"])).unwrap();
+    let number = |key: &str| status[key].as_u64().unwrap();
+    assert!(number("events") > 0 && number("bytes_per_event") > 0, "{status}");
+    assert_eq!((number("max_size"), &status["max_size_at"]), (0, &Value::Null), "{status}");
+    let full_at = hal_o_swarm::base::clock::Time::parse(status["disk_full_at"].as_str().unwrap()).unwrap();
+    assert!(full_at > hal_o_swarm::base::clock::now() && number("disk_per_day") > 0, "{status}");
+    for shown in ["bytes_per_event: ", "disk_full_at: ", "kept_per_day: not known yet"] {
+        assert!(said.contains(shown), "{shown}: {said}");
+    }
+
+    world.end_supervisor();
+    let seen: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("supervisor.growth")).unwrap()).unwrap();
+    let samples = ["disk", "kept"].map(|of| seen[of].as_array().unwrap().len());
+    assert_eq!(samples, [2, 1], "{seen}");
 }
 
 #[test]

@@ -1,12 +1,18 @@
-//! The part of the command line about stores that were set aside.
+//! The part of the command line about the store, and about stores that were set aside.
 
 use clap::{ArgAction, Args, Subcommand};
 
 use super::{Moment, moment};
 
-/// What can be done with a store that was set aside.
+/// What can be done with the store, and with one that was set aside.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
+    /// How large the store is, bytes per event, how fast it grows, and when the disk is full
+    #[command(after_help = "\
+Examples:
+  halctl store status
+  halctl store status -o json | jq -r .disk_full_at")]
+    Status,
     /// Compare a store that was set aside with the present one, by table
     #[command(after_help = "\
 Examples:

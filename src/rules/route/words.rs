@@ -72,6 +72,7 @@ pub const ALERTS: [&str; 38] = [
     "channel.shut_out",
     "clock.jumped",
     "connections.refused",
+    "disk.filling",
     "disk.full",
     "disk.low",
     "events.gap",

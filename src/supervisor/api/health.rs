@@ -17,7 +17,6 @@ use hal_base::clock::{self, Time};
 use hal_base::panic::contained;
 use hal_rules::report::Period;
 use hal_store::mirror;
-use hal_store::usage::{Usage, together};
 
 /// A component is overloaded when the hub's queue is this full.
 const FULL: f64 = 0.9;
@@ -108,11 +107,10 @@ pub async fn api(State(shared): State<Shared>) -> Json<Health> {
 async fn files(shared: &Shared) -> Files {
     let shared = shared.clone();
     let look = move || {
-        let weight = shared.hub.store().read().and_then(|reader| reader.weight()).unwrap_or_default();
-        let (store, backups) = (shared.hub.store().path(), &shared.backups);
+        let (measured, backups) = (shared.growing.measure(), &shared.backups);
         Files {
-            usage: Usage::of(store, backups.mirror(), shared.archive.folder()),
-            kept: together(&shared.mirror.now(), &weight).0,
+            usage: measured.usage,
+            kept: measured.kept,
             backup: backups.list().into_iter().next(),
             is_good: backups.seen().is_some_and(|seen| seen.problem.is_none()),
         }

@@ -96,6 +96,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(provider::update))
         .routes(routes!(provider::bills))
         .routes(routes!(provider::reconcile))
+        .routes(routes!(store::status))
         .routes(routes!(store::diff))
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))

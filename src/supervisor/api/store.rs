@@ -1,18 +1,55 @@
-//! `/api/v1/store` and `/api/v1/progress`.
+//! `/api/v1/store` and what is below it, and `/api/v1/progress`.
 
 use axum::Extension;
 use axum::extract::State;
 
 use super::strict::Body;
-use super::{Answered, one, page};
+use super::{Answered, one, page, reading};
 use crate::quarantine::{self, Wanted};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::cause::chain;
+use hal_base::clock::{self, Time};
 use hal_protocol::api::{Answer, Meta, Refusal};
-use hal_protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest};
+use hal_protocol::store::{Doing, StoreDiff, StoreMerge, StoreRequest, StoreStatus};
 use hal_protocol::who::Who;
+use hal_rules::growth::SpaceKind;
 use hal_store::StoreError;
+use hal_store::usage::Usage;
+
+/// What the store takes on the disk, how fast that grows, and when there is no more room for it.
+#[utoipa::path(get, path = "/api/v1/store", responses((status = 200, body = Answer<StoreStatus>), (status = 401, body = Refusal)))]
+pub async fn status(State(shared): State<Shared>) -> Answered<StoreStatus> {
+    one(reading(&shared, |shared| Ok(look(shared, clock::now()))).await?)
+}
+
+fn look(shared: &Shared, now: Time) -> StoreStatus {
+    let measured = shared.growing.measure();
+    let Usage { store, mirror, backups, archive, used, free } = measured.usage;
+    let mut status = StoreStatus {
+        folder: shared.hub.store().path().parent().map(|it| it.display().to_string()).unwrap_or_default(),
+        store,
+        mirror,
+        backups,
+        archive,
+        events: measured.weight.map_or(0, |weight| weight.events),
+        bytes_per_event: measured.per_event,
+        kept: measured.kept,
+        max_size: shared.archive.max_size().unwrap_or(0),
+        kept_per_day: shared.growing.kept_per_day(&measured, now),
+        disk_used: used,
+        disk_size: used.saturating_add(free),
+        ..StoreStatus::default()
+    };
+    for space in shared.growing.spaces(&measured, now) {
+        let full_at = space.full_at(now).unwrap_or_default();
+        match space.kind {
+            SpaceKind::Disk(_) => (status.disk_per_day, status.disk_full_at) = (space.per_day, full_at),
+            SpaceKind::Bound => status.max_size_at = full_at,
+        }
+    }
+    status
+}
 
 /// Compares a store that was set aside with the present one.
 #[utoipa::path(post, path = "/api/v1/store/diff", request_body = StoreRequest, responses((status = 200, body = Answer<StoreDiff>), (status = 400, body = Refusal), (status = 404, body = Refusal)))]

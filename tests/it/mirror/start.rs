@@ -26,7 +26,7 @@ fn damage(path: &Path, at: u64, many: usize) {
 fn beside(world: &World, word: &str) -> Vec<String> {
     let all = fs::read_dir(world.path().join("supervisor")).unwrap();
     all.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains(word))
+        .filter(|name| name.contains(word) && !name.ends_with(".wal"))
         .collect()
 }
 

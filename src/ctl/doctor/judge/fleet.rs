@@ -160,7 +160,7 @@ pub fn alerts(facts: &DoctorFacts) -> Vec<Finding> {
 
 fn incident(alert: &Alert) -> Incident {
     match alert.name.as_str() {
-        "store.failed" | "mirror.healed" | "store.healed" | "store.lost" | "disk.full" => {
+        "store.failed" | "mirror.healed" | "store.healed" | "store.lost" | "disk.full" | "disk.filling" => {
             Incident::Corruption
         }
         "store.replaced" | "events.gap" | "backup.failed" => Incident::LostData,
