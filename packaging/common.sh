@@ -2,6 +2,7 @@
 
 etc=/etc/hal-o-swarm
 state=/var/lib/hal-o-swarm
+share=/usr/share/hal-o-swarm
 programs="hal-supervisor hal-agent halctl"
 
 # The runbook calls the programs in /usr/local/bin. No package may bring files there, so links are made where nothing
@@ -25,20 +26,34 @@ remove_links() {
 }
 
 # Both configurations begin with one fresh token, so that an agent beside its supervisor works as it stands. They are
-# no conffiles, since dpkg would compare the token with the one it has unpacked. What is there is left alone.
+# no conffiles, since dpkg would compare the token with the one it has unpacked. What is there is left alone. A new
+# supervisor keeps what fits on half of its disk, and archives the oldest beyond that.
 make_configs() {
     mkdir -p "$etc"
+    bound=$(half_of_disk)
     token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
     for role in supervisor agent; do
         config=$etc/$role.config.json
         [ ! -e "$config" ] || continue
         # By a pipe: a token on a command line could be seen in the list of processes.
-        printf 's|CHANGE_ME_SHARED_TOKEN|%s|\ns|"data_dir": "%s"|"data_dir": "%s/agent"|\n' "$token" "$state" "$state" |
-            (umask 077 && sed -f /dev/stdin "/usr/share/hal-o-swarm/$role.config.json" >"$config.new")
+        printf 's|CHANGE_ME_SHARED_TOKEN|%s|\ns|"data_dir": "%s"|"data_dir": "%s/agent"|\ns|"max_size": 0|"max_size": %s|\n' \
+            "$token" "$state" "$state" "$bound" |
+            (umask 077 && sed -f /dev/stdin "$share/$role.config.json" >"$config.new")
         chown "root:$(group_of $role)" "$config.new"
         chmod 0640 "$config.new"
         mv "$config.new" "$config"
     done
+}
+
+# As "max_size" of a configuration takes it; 0, which is no bound, where nobody can tell.
+half_of_disk() {
+    blocks=$(stat -f -c '(%b - %f + %a) * %S' "$state" 2>/dev/null) || blocks=0
+    half=$(($blocks / 2 / 1048576))
+    if [ "$half" -ge 16 ]; then
+        echo "\"${half}MiB\""
+    else
+        echo 0
+    fi
 }
 
 # Who may read the configuration of a role: people who use halctl read the supervisor's, and the service its own.

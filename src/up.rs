@@ -1,5 +1,7 @@
 //! `hal up`: a supervisor and an agent for the current folder in one process, on the embedded store.
 
+mod bound;
+
 use std::env;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -209,12 +211,16 @@ struct UserPaths {
     data: PathBuf,
     token_file: PathBuf,
     token: Secret,
+    /// Bytes that the store and its mirror may keep.
+    max_size: Option<u64>,
 }
 
 impl UserPaths {
     fn prepare(data: PathBuf) -> anyhow::Result<Self> {
         make_private(&data).with_context(|| format!("cannot use the data folder {}", data.display()))?;
         let token_file = data.join("token");
+        let is_new = !token_file.exists() && !data.join("supervisor.redb").exists();
+        let max_size = bound::max_size(&data, is_new)?;
         if !token_file.exists() {
             file::replace(&token_file, id::fresh_secret().as_bytes(), PRIVATE)
                 .with_context(|| format!("cannot write {}", token_file.display()))?;
@@ -227,7 +233,7 @@ impl UserPaths {
             "{} is empty: remove it and a new token is made",
             token_file.display()
         );
-        Ok(Self { data, token_file, token })
+        Ok(Self { data, token_file, token, max_size })
     }
 
     fn supervisor_config(&self, port: u16) -> supervisor_config::Config {
@@ -243,7 +249,7 @@ impl UserPaths {
             },
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
-            retention: Retention::default(),
+            retention: Retention { max_size: self.max_size, ..Retention::default() },
             channels: Vec::new(),
             routes: Vec::new(),
             alerts: WatchLimits::default(),

@@ -56,7 +56,8 @@ const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// The bound of what is kept, in bytes: no disk is larger, and an empty store with its mirror is not much smaller.
 const MOST_SIZE: u64 = 1 << 60;
-const LEAST_SIZE: u64 = 16 << 20;
+/// See [`MOST_SIZE`].
+pub const LEAST_SIZE: u64 = 16 << 20;
 
 /// Everything a supervisor needs to know; checked, with all defaults filled in.
 #[derive(Clone, Debug)]

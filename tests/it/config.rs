@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use hal_o_swarm::base::config::{Purpose, Severity, Source};
+use hal_o_swarm::store::retain::Retention;
+use hal_o_swarm::store::usage::of_disk;
 use hal_o_swarm::{agent, supervisor};
 use tempfile::TempDir;
 
@@ -221,6 +223,46 @@ fn the_samples_are_good() {
         assert_eq!(said.contains("without TLS"), program == "hal-supervisor", "{said}");
         assert!(said.contains("looks like the one of a sample"), "{said}");
     }
+}
+
+/// What the packages write at a first installation, and what an upgrade finds.
+#[test]
+fn only_a_new_installation_is_bound_to_half_of_the_disk() {
+    let room = room();
+    for folder in ["etc", "data"] {
+        fs::create_dir(room.path().join(folder)).unwrap();
+    }
+    let install = |state: &Path| {
+        let script =
+            r#". "$1/packaging/common.sh"; etc=etc share=$1/assets state=$2; chown() { :; }; make_configs"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script, "sh", env!("CARGO_MANIFEST_DIR")]).arg(state).current_dir(room.path());
+        let output = shell.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    };
+    let path = room.path().join("etc/supervisor.config.json");
+    let bound = || {
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("/var/lib/hal-o-swarm", &room.path().join("data").display().to_string());
+        let source = Source { path: &path, bytes: text.as_bytes(), is_open_to_all: false };
+        supervisor::config::parse(&source, Purpose::Run).unwrap().0.retention
+    };
+    install(&room.path().join("data"));
+    let new = bound();
+    let (used, free) = of_disk(room.path()).unwrap();
+    assert!(new.max_size.unwrap().abs_diff((used + free) / 2) < 1 << 30, "{new:?} of {used} + {free}");
+    assert!(new.archive && new.audit.is_none() && new.events.is_none(), "{new:?}");
+
+    // An upgrade writes nothing, and what says nothing of a bound has none.
+    let before = r#"{"server": {"auth_token": "0123456789abcdef0123456789abcdef"}, "database": {"path": "/var/lib/hal-o-swarm/supervisor.db"}}"#;
+    write(&path, before);
+    install(&room.path().join("data"));
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), bound()), (before, Retention::default()));
+
+    // In the making of an image there may be no disk to look at.
+    fs::remove_file(&path).unwrap();
+    install(Path::new("nowhere"));
+    assert_eq!(bound(), Retention::default());
 }
 
 #[test]
