@@ -24,6 +24,7 @@ mod outage;
 mod recovery;
 mod replace;
 mod returned;
+pub mod session_index;
 pub mod settings;
 pub mod stored;
 pub mod view;

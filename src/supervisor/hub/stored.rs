@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 
+use super::session_index::{SessionClass, SessionIndex, SessionPlace};
 use hal_base::clock::Time;
 use hal_protocol::alert::Alert;
 use hal_protocol::command::{Command, CommandId};
 use hal_protocol::node::NodeId;
-use hal_protocol::session::SessionId;
+use hal_protocol::session::{Session, SessionId, Status};
+use hal_rules as rules;
 use hal_rules::lease::Loan;
 use hal_store::hub::Loaded;
-use hal_store::kept::Kept;
+use hal_store::kept::{Kept, MARKS};
 use hal_store::node::NodeRecord;
 use hal_store::session::SessionRecord;
+use hal_store::state;
 use hal_store::tail::Tail;
 
 /// What the store holds, and what is found through it. It changes with a transaction only.
@@ -39,7 +42,9 @@ pub struct StoredState {
     /// Nodes of which events came back from a store that was set aside: they may say them again.
     pub returned_nodes: HashSet<NodeId>,
     /// Every session, newest first.
-    pub by_age: OrdSet<(Reverse<Time>, SessionId)>,
+    pub by_age: OrdSet<SessionPlace>,
+    /// Every session by what lists are asked for.
+    pub session_index: SessionIndex,
     /// The helpers of a session.
     pub helpers: HashMap<SessionId, Vector<SessionId>>,
     /// How many sessions of each node have not ended.
@@ -94,30 +99,60 @@ impl StoredState {
 
     /// Puts a session in place of what was known of it.
     pub fn put_session(&mut self, record: SessionRecord) {
-        let session = &record.session;
-        let old = self.sessions.get(&session.id);
-        let old_start = old.map(|old| old.session.started_at);
-        let old_parent = old.and_then(|old| old.session.parent_id.clone());
+        let id = record.session.id.clone();
+        let old = self.sessions.get(&id).cloned();
+        let (session, old) = (&record.session, old.as_ref().map(|old| &old.session));
+        let old_start = old.map(|old| old.started_at);
         if old_start != Some(session.started_at) {
             if let Some(start) = old_start {
-                self.by_age.remove(&(Reverse(start), session.id.clone()));
+                self.by_age.remove(&(Reverse(start), id.clone()));
             }
-            self.by_age.insert((Reverse(session.started_at), session.id.clone()));
+            self.by_age.insert((Reverse(session.started_at), id.clone()));
         }
-        if session.parent_id != old_parent {
-            if let Some(helpers) = old_parent.and_then(|parent| self.helpers.get_mut(&parent)) {
-                helpers.retain(|helper| *helper != session.id);
+        let old_parent = old.and_then(|old| old.parent_id.as_ref());
+        let has_moved = session.parent_id.as_ref() != old_parent;
+        let mut changed = Vec::new();
+        if has_moved {
+            changed = self.above(&id);
+            if let Some(helpers) = old_parent.and_then(|parent| self.helpers.get_mut(parent)) {
+                helpers.retain(|helper| *helper != id);
             }
             if let Some(parent) = &session.parent_id {
-                self.helpers.entry(parent.clone()).or_default().push_back(session.id.clone());
+                self.helpers.entry(parent.clone()).or_default().push_back(id.clone());
             }
         }
-        let was_open = old.filter(|old| old.session.is_open()).map(|old| old.session.node_id.clone());
+        let was_open = old.filter(|old| old.is_open()).map(|old| old.node_id.clone());
         let is_open = session.is_open().then(|| session.node_id.clone());
         if was_open != is_open {
             self.count_open(was_open, is_open);
         }
-        self.sessions.insert(session.id.clone(), Arc::new(record));
+        let waits = |session: &Session| rules::session::status(session) == Status::Waiting;
+        let is_news_above = has_moved || old.is_some_and(waits) != waits(session);
+        let is_as_filed = old.is_some_and(|old| is_filed_alike(old, session));
+        self.sessions.insert(id.clone(), Arc::new(record));
+        if is_news_above {
+            changed.extend(self.above(&id));
+        }
+        if !is_as_filed {
+            changed.push(id);
+        }
+        changed.iter().for_each(|id| self.file_session(id));
+    }
+
+    /// Puts a session where lists find it.
+    fn file_session(&mut self, id: &SessionId) {
+        let Some(record) = self.sessions.get(id) else { return };
+        let session = &record.session;
+        let marks = self.state.get(&state::name(MARKS.name, id.as_str()));
+        let marks = marks.and_then(|row| MARKS.of(row.value.as_ref().ok()?));
+        let class = SessionClass {
+            node_id: session.node_id.clone(),
+            project: session.project.clone(),
+            status: rules::session::status_with_helpers(session, self.is_kept_waiting(session)),
+            is_archived: marks.is_some_and(|marks| marks.archived.is_some()),
+        };
+        let started_at = session.started_at;
+        self.session_index.put(id, class, started_at);
     }
 
     fn count_open(&mut self, was: Option<NodeId>, is: Option<NodeId>) {
@@ -136,7 +171,9 @@ impl StoredState {
 
     /// Forgets a session.
     pub fn remove_session(&mut self, id: &SessionId) {
+        let above = self.above(id);
         let Some(record) = self.sessions.remove(id) else { return };
+        self.session_index.remove(id);
         self.count_open(record.session.is_open().then(|| record.session.node_id.clone()), None);
         self.by_age.remove(&(Reverse(record.session.started_at), id.clone()));
         if let Some(helpers) =
@@ -144,6 +181,7 @@ impl StoredState {
         {
             helpers.retain(|helper| helper != id);
         }
+        above.iter().for_each(|id| self.file_session(id));
     }
 
     /// Puts an alert in place of what was known of it.
@@ -179,9 +217,23 @@ impl StoredState {
             true => self.unreadable.insert(name.clone()),
             false => self.unreadable.remove(&name),
         };
-        match kept {
+        let marked = name.strip_prefix(MARKS.name).and_then(|rest| rest.strip_prefix('/'));
+        let marked = marked.map(SessionId::new);
+        let known = match kept {
             Some(kept) => self.state.insert(name, kept),
             None => self.state.remove(&name),
+        };
+        if let Some(id) = marked {
+            self.file_session(&id);
         }
+        known
     }
+}
+
+/// True when lists find both at the same place, as long as no helper asks.
+fn is_filed_alike(one: &Session, other: &Session) -> bool {
+    one.started_at == other.started_at
+        && one.node_id == other.node_id
+        && one.project == other.project
+        && rules::session::status(one) == rules::session::status(other)
 }

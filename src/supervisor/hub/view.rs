@@ -84,7 +84,7 @@ impl View {
 
     /// The status word of a session, its node's absence taken into account, and what it was last known to be.
     pub fn status_of(&self, session: &Session) -> (Status, Option<Status>) {
-        let known = rules::session::status_with_helpers(session, self.is_kept_waiting(session));
+        let known = rules::session::status_with_helpers(session, self.stored.is_kept_waiting(session));
         let online = self.is_online(&session.node_id);
         if online || known == Status::Ended { (known, None) } else { (Status::Unreachable, Some(known)) }
     }
@@ -105,7 +105,7 @@ impl View {
         let (status, last_known) = self.status_of(session);
         let mut token_kinds = session.tokens;
         let mut cost_micros = session.cost_micros;
-        self.each_helper(&session.id, &mut |helper| {
+        self.stored.each_helper(&session.id, &mut |helper| {
             token_kinds = token_kinds.plus(&helper.tokens);
             if let Some(cost) = helper.cost_micros {
                 cost_micros = Some(cost_micros.unwrap_or(0).saturating_add(cost));

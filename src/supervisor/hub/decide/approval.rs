@@ -123,7 +123,7 @@ impl Work {
     /// The approval that an answer to this session means; its helpers' requests are asked on its behalf.
     fn meant(&self, session: &SessionId, kind: AskKind, request: &str) -> Option<Approval> {
         let mut family = vec![session.clone()];
-        self.view.each_helper(session, &mut |helper| family.push(helper.id.clone()));
+        self.view.stored.each_helper(session, &mut |helper| family.push(helper.id.clone()));
         let is_of = |one: &Approval| one.kind == kind && family.contains(&one.session_id);
         let open = self.view.open_approvals().into_iter().filter(is_of);
         if request.is_empty() {
@@ -270,7 +270,7 @@ impl Work {
 
     /// A turn waits with its helpers: where the states of sessions are copied to, those above are copied again.
     fn show_anew_above(&mut self, id: &SessionId) {
-        for above in self.view.above(id) {
+        for above in self.view.stored.above(id) {
             if let Some(record) = self.view.stored.sessions.get(&above) {
                 let record = || SessionRecord::clone(record);
                 self.batch.sessions.entry(above.to_string()).or_insert_with(record);

@@ -65,7 +65,7 @@ impl Work {
             has_asked: is_wanted
                 && !is_over
                 && session.asks.is_empty()
-                && !self.view.is_kept_waiting(session),
+                && !self.view.stored.is_kept_waiting(session),
             stop: Stop::default(),
         };
         self.note_session(record, "session.handover", &json!({"step": "begun", "by": command.actor}), at);

@@ -197,7 +197,9 @@ pub fn sessions(view: &View) -> String {
     let is_over = |session: &Session| matches!(session.activity, Activity::Ended(_));
     let records = view.stored.by_age.iter().filter_map(|(_, id)| view.stored.sessions.get(id));
     let mut found: Vec<_> = records.filter(|record| !is_over(&record.session)).collect();
-    found.sort_by_key(|record| record.session.asks.is_empty() && !view.is_kept_waiting(&record.session));
+    found.sort_by_key(|record| {
+        record.session.asks.is_empty() && !view.stored.is_kept_waiting(&record.session)
+    });
     let line = |session: &Session| {
         let status = view.status_of(session).0.as_str();
         let of_helpers = view.helper_asks(session);
