@@ -10,6 +10,8 @@ use utoipa::IntoParams;
 use super::{Answered, bounded, given, one, page};
 use crate::hub::Stopped;
 use crate::hub::input::Input;
+use crate::hub::live::NodeRef;
+use crate::hub::view::View;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::nearest::no_such;
@@ -44,17 +46,30 @@ pub async fn list(
             return Err(ApiError::validation(format!("status is {other:?}: expected online or offline")));
         }
     };
-    let mut nodes = shared.hub.view().all_nodes();
-    nodes.retain(|node| status.is_none_or(|status| node.status == status));
-    let total = nodes.len() as u64;
-    if let Some(last) = given(query.cursor) {
-        nodes.retain(|node| node.id.as_str() > last.as_str());
-    }
     let limit = query.limit.filter(|limit| *limit > 0).map(|limit| bounded(Some(limit)));
-    let more = limit.is_some_and(|limit| nodes.len() > limit);
-    nodes.truncate(limit.unwrap_or(nodes.len()));
-    let next_cursor = nodes.last().filter(|_| more).map(|last| last.id.to_string());
+    let (nodes, total, next_cursor) =
+        page_of(&shared.hub.view(), status, given(query.cursor).as_deref(), limit.unwrap_or(usize::MAX));
     page(nodes, Meta { total, limit: limit.map(|limit| limit as u64), next_cursor })
+}
+
+/// A page, how many there are on all pages, and where the next one begins. No node beside the page is made up.
+fn page_of(
+    view: &View,
+    status: Option<NodeStatus>,
+    after: Option<&str>,
+    limit: usize,
+) -> (Vec<Node>, u64, Option<String>) {
+    let is_wanted =
+        |node: &NodeRef<'_>| status.is_none_or(|status| node.link.online == (status == NodeStatus::Online));
+    let total = match status {
+        None => view.stored.nodes.len(),
+        Some(_) => view.every_node().filter(is_wanted).count(),
+    };
+    let mut rest = view.nodes_after(after).filter(is_wanted);
+    let show = |node: NodeRef<'_>| node.show(view.stored.open_of_node(node.record.id.as_str()));
+    let nodes: Vec<Node> = rest.by_ref().take(limit).map(show).collect();
+    let next = nodes.last().filter(|_| rest.next().is_some()).map(|last| last.id.to_string());
+    (nodes, total as u64, next)
 }
 
 /// One node.
@@ -100,4 +115,42 @@ pub async fn remove(
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::RemoveNode { id: NodeId::from(id), by: who, reply }).await?;
     one(*answer.await.map_err(|_| Stopped)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::live::{NodeLink, NodeState};
+    use hal_store::hub::Store;
+    use hal_store::node::NodeRecord;
+
+    #[test]
+    fn pages_are_the_list_whatever_their_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut view = View::of(Store::open(&folder.path().join("supervisor.redb")).unwrap().1);
+        for no in 0..9 {
+            let record = NodeRecord::new(format!("n{no}").as_str().into());
+            view.put_node(NodeState {
+                record,
+                link: NodeLink { online: no % 3 == 0, ..NodeLink::default() },
+            });
+        }
+        for (status, expected) in [(None, 9), (Some(NodeStatus::Online), 3), (Some(NodeStatus::Offline), 6)] {
+            let (whole, total, next) = page_of(&view, status, None, usize::MAX);
+            assert_eq!((whole.len(), total, next), (expected, expected as u64, None));
+            for limit in 1..=expected {
+                let (mut found, mut after) = (Vec::new(), None);
+                loop {
+                    let (nodes, all, next) = page_of(&view, status, after.as_deref(), limit);
+                    assert!(all == total && (next.is_none() || nodes.len() == limit));
+                    found.extend(nodes);
+                    after = next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, whole, "{status:?} by {limit}");
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Nodes in the present state: the row of each, and its link.
 
+use std::ops::Bound;
 use std::sync::{Arc, LazyLock};
 
 use super::live::{NodeLink, NodeRef, NodeState};
@@ -19,6 +20,13 @@ impl View {
     /// Every node that is stored.
     pub fn every_node(&self) -> impl Iterator<Item = NodeRef<'_>> {
         self.stored.nodes.values().map(|record| self.with_link(record))
+    }
+
+    /// Every node behind this one, by name; all when none is named.
+    pub fn nodes_after<'v>(&'v self, id: Option<&str>) -> impl Iterator<Item = NodeRef<'v>> + use<'v> {
+        let begin = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.stored.nodes.range::<_, str>((begin, Bound::Unbounded));
+        rest.map(|(_, record)| self.with_link(record))
     }
 
     fn with_link<'v>(&'v self, record: &'v NodeRecord) -> NodeRef<'v> {
