@@ -59,7 +59,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 38] = [
+pub const ALERTS: [&str; 39] = [
     "agent.restarts",
     "approval.outside",
     "approval.overtaken",
