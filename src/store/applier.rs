@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redb::{Database, Durability, WriteTransaction};
 
@@ -18,9 +18,9 @@ use super::StoreError;
 use super::apply::apply;
 use super::log::record::Record;
 use super::log::{Log, folder};
-use super::resolve::POSITION;
-use super::tables::{META, NAME};
+use super::tables::{META, NAME, POSITION};
 use hal_base::cause::chain;
+use hal_base::clock::Stopwatch;
 use hal_base::panic::contained;
 
 /// What was applied is made durable after this long at most: a crash plays that much again.
@@ -34,10 +34,6 @@ const ROWS: usize = 20_000;
 
 /// Bytes of records that wait to be applied at most: whoever appends waits then. Two records of the largest size.
 const WAITING: usize = 64 * 1024 * 1024;
-
-/// Bytes of the log that are kept for a mirror that does not follow, as while an operator's shell holds it. One that is
-/// further behind looks at every row again instead.
-const KEPT: u64 = 512 * 1024 * 1024;
 
 /// Where the mirror stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,20 +90,24 @@ struct State {
     /// Why nothing is applied any more.
     failure: Option<StoreError>,
     is_broken: bool,
+    /// True while the thread is there.
+    runs: bool,
     ends: bool,
 }
 
 /// What was applied and is not durable yet.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Unsynced {
-    since: Option<Instant>,
+    since: Option<Stopwatch>,
     rows: usize,
     bytes: usize,
 }
 
 impl Unsynced {
     fn is_due(&self) -> bool {
-        self.rows >= ROWS || self.bytes >= BYTES || self.since.is_some_and(|since| since.elapsed() >= AGE)
+        self.rows >= ROWS
+            || self.bytes >= BYTES
+            || self.since.as_ref().is_some_and(|since| since.elapsed() >= AGE)
     }
 }
 
@@ -125,9 +125,14 @@ pub struct Applier(JoinHandle<()>);
 impl Applier {
     /// Starts it. `follows` tells whether a mirror follows the log.
     pub fn start(shared: Arc<Shared>, follows: bool) -> Result<Self, StoreError> {
+        let of = shared.clone();
+        of.state().runs = true;
         let run = move || shared.run(follows);
         let thread = std::thread::Builder::new().name("applier".into()).spawn(run);
-        thread.map(Self).map_err(|error| StoreError::Refused(format!("no thread can be started: {error}")))
+        thread.map(Self).map_err(|error| {
+            of.state().runs = false;
+            StoreError::Refused(format!("no thread can be started: {error}"))
+        })
     }
 
     /// Ends it: what was appended is applied and made durable, unless that fails.
@@ -136,7 +141,8 @@ impl Applier {
         shared.news.notify_all();
         // A panic in it was contained and said.
         let _ = self.0.join();
-        shared.state().ends = false;
+        let mut state = shared.state();
+        (state.ends, state.runs) = (false, false);
     }
 }
 
@@ -177,7 +183,7 @@ impl Shared {
         match is_durable {
             true => (state.durable, state.unsynced) = (position, Unsynced::default()),
             false => {
-                state.unsynced.since.get_or_insert_with(Instant::now);
+                state.unsynced.since.get_or_insert_with(Stopwatch::start);
                 state.unsynced.rows += rows;
                 state.unsynced.bytes += bytes;
             }
@@ -231,10 +237,15 @@ impl Shared {
         self.done.notify_all();
     }
 
-    /// Leaves a note of where the mirror stands.
-    pub fn leave_mark(&self, mark: Mark) {
-        self.state().mark = Some(mark);
+    /// Leaves a note of where the mirror stands. False when nobody is there to write it down.
+    pub fn leave_mark(&self, mark: Mark) -> bool {
+        let mut state = self.state();
+        if !state.runs || state.ends {
+            return false;
+        }
+        state.mark = Some(mark);
         self.news.notify_all();
+        true
     }
 
     /// True until that note is durable.
@@ -278,9 +289,9 @@ impl Shared {
             if state.ends {
                 return None;
             }
-            state = match state.unsynced.since {
-                Some(since) => {
-                    let rest = AGE.saturating_sub(since.elapsed());
+            state = match state.unsynced.since.as_ref().map(Stopwatch::elapsed) {
+                Some(age) => {
+                    let rest = AGE.saturating_sub(age);
                     self.news.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -325,7 +336,7 @@ impl Shared {
                     state.mark = state.mark.filter(|newer| *newer != mark);
                 }
             } else {
-                state.unsynced.since.get_or_insert_with(Instant::now);
+                state.unsynced.since.get_or_insert_with(Stopwatch::start);
                 state.unsynced.rows +=
                     portion.records.iter().map(|waiting| waiting.record.rows.len()).sum::<usize>();
                 state.unsynced.bytes += bytes;
@@ -343,7 +354,16 @@ impl Shared {
         let guard = self.guard();
         let Some(log) = guard.as_ref().and_then(|open| open.log.as_ref()) else { return };
         log.trim(durable.min(mirrored) + 1);
-        if log.bytes() > KEPT {
+        if log.bytes() > log.most_bytes() {
+            log.trim(durable + 1);
+        }
+    }
+
+    /// Gives back the room of all that redb has, though the mirror has not: it looks at every row again.
+    pub fn shed(&self) {
+        let durable = self.state().durable;
+        let guard = self.guard();
+        if let Some(log) = guard.as_ref().and_then(|open| open.log.as_ref()) {
             log.trim(durable + 1);
         }
     }

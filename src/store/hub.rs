@@ -212,12 +212,15 @@ impl Store {
 
     /// Leaves a note of where the mirror stands.
     pub fn leave_mark(&self, mark: Mark) {
+        if self.shared.leave_mark(mark) {
+            return;
+        }
         let mut committer = self.committer();
         if committer.is_closed || committer.is_broken {
             return;
         }
         match committer.run_applier(&self.shared, self.mirror.is_some()) {
-            Ok(()) => self.shared.leave_mark(mark),
+            Ok(()) => drop(self.shared.leave_mark(mark)),
             Err(error) => tracing::warn!(error = chain(&error), "how far supervisor.db is cannot be noted"),
         }
     }
@@ -353,8 +356,9 @@ impl Store {
         }
     }
 
-    /// After a failure for want of room: throws the ballast overboard.
+    /// After a failure for want of room: throws the ballast overboard, and what of the log is there for the mirror alone.
     pub fn release_ballast(&self) {
+        self.shared.shed();
         self.ballast.release();
     }
 

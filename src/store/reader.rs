@@ -7,8 +7,7 @@ use redb::ReadTransaction;
 use super::StoreError;
 use super::applier::Open;
 use super::log::folder::FolderLog;
-use super::resolve::POSITION;
-use super::tables::META;
+use super::tables::{META, POSITION};
 
 /// A consistent look at what was committed when it was made. While it lives the store is not reopened.
 pub struct Reader<'a> {

@@ -10,9 +10,9 @@ use super::apply::apply;
 use super::log::folder::{FolderLog, Found, Gap};
 use super::log::record::Record;
 use super::log::{Log, folder};
-use super::resolve::{POSITION, stored_position};
+use super::resolve::stored_position;
 use super::schema::{self, SCHEMA};
-use super::tables::META;
+use super::tables::{META, POSITION};
 use hal_base::sabotage;
 
 /// Rows of one transaction.

@@ -15,7 +15,7 @@ use super::node::NodeRow;
 use super::reader::Reader;
 use super::row;
 use super::session::SessionRow;
-use super::tables::{AUDIT, COSTS, META};
+use super::tables::{AUDIT, COSTS, META, POSITION};
 use hal_protocol::command::Command;
 use redb::ReadableTable;
 
@@ -103,9 +103,6 @@ impl Committed {
         }
     }
 }
-
-/// The name of the position among the store's numbers.
-pub const POSITION: &str = "log_position";
 
 /// A row for one of the store's numbers.
 pub fn number(key: &str, value: u64) -> LogRow {

@@ -5,6 +5,9 @@ use redb::TableDefinition;
 /// What the store is and where it stands: see `hub`.
 pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
+/// Among those: the position of the last record of the log whose rows are here.
+pub const POSITION: &str = "log_position";
+
 /// The store's name: 16 random bytes under the key `store_id`.
 pub const NAME: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("name");
 

@@ -71,6 +71,7 @@ mod stand_in;
 mod strangers;
 mod stream;
 mod survive;
+mod thrift;
 mod tidy;
 mod up;
 mod whole;

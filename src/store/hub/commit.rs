@@ -10,11 +10,11 @@ use crate::kept::{self, Kept};
 use crate::log::record::{NamedTable, Record};
 use crate::log::{Log, NotAppended};
 use crate::recorder::Recorder;
-use crate::resolve::{self, POSITION};
+use crate::resolve;
 use crate::row;
 use crate::schema::{self, SCHEMA_BEFORE};
 use crate::sqlite::edit;
-use crate::tables::{CHANGES, META, STATE};
+use crate::tables::{CHANGES, META, POSITION, STATE};
 use hal_base::sabotage;
 
 impl Store {

@@ -19,7 +19,14 @@ use hal_base::{file, sabotage};
 /// Bytes of a segment: at full rate one is full after a second or two.
 const SEGMENT: u64 = if cfg!(test) { LEAST } else { 16 * 1024 * 1024 };
 
-/// On a small disk it takes this part of the whole.
+/// Bytes of the log that are kept for a mirror that does not follow, as while an operator's shell holds it. One that is
+/// further behind looks at every row again instead.
+const KEPT: u64 = 512 * 1024 * 1024;
+
+/// On a small disk that is this part of the whole.
+const KEPT_PART: u64 = 16;
+
+/// On a small disk a segment takes this part of the whole.
 const PART: u64 = 256;
 
 /// The least that a segment takes.
@@ -180,6 +187,11 @@ impl FolderLog {
         self.state().segments.first().map(|one| one.first)
     }
 
+    /// Bytes that it may take on the disk for the sake of a mirror.
+    pub fn most_bytes(&self) -> u64 {
+        KEPT.min(disk_bytes(&self.folder) / KEPT_PART)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,9 +256,11 @@ fn mirror_epoch(folder: &Path) -> u64 {
 }
 
 fn segment_bytes(folder: &Path) -> u64 {
-    let disk =
-        rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
-    (disk / PART).clamp(LEAST, SEGMENT)
+    (disk_bytes(folder) / PART).clamp(LEAST, SEGMENT)
+}
+
+fn disk_bytes(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
 impl Log for FolderLog {

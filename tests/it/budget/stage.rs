@@ -124,7 +124,9 @@ impl Fleet {
     /// What was billed: the sum of echo's own ledger.
     pub fn billed(&self) -> u64 {
         let text = std::fs::read_to_string(&self.ledger).unwrap();
-        text.lines().map(|line| line.split_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+        // An agent may be in the middle of the last line.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| line.split_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
     }
 
     pub fn stand(&self) -> Stand {
