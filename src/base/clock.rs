@@ -144,6 +144,15 @@ impl Reading {
     }
 }
 
+/// A difference between two readings of [`Reading::began`] that is no correction any more, in milliseconds.
+const JUMP_MS: i64 = 1_000;
+
+/// By how many milliseconds the clock was set while `before` became `now`, two moments at which this machine is said to have
+/// begun to run; `None` when it was only corrected, which is followed silently.
+pub fn jump(before: Time, now: Time) -> Option<i64> {
+    Some(now.0.saturating_sub(before.0)).filter(|by| by.saturating_abs() > JUMP_MS)
+}
+
 /// Measures how long something takes, by a clock that never jumps.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);

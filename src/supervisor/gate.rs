@@ -17,6 +17,7 @@ use super::auth::{self, TokenCheck};
 use super::entrance::OpenConnection;
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::hub::memory_budget::ConnectionBudget;
+use super::hub::pulse::Pulse;
 use super::live::LiveView;
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
@@ -24,7 +25,7 @@ use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::command::CommandId;
 use hal_protocol::event::{raw, readable_data};
-use hal_protocol::frame::{FromAgent, Greeting, Hello, MAX_FRAME_BYTES, ToAgent};
+use hal_protocol::frame::{FromAgent, Greeting, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
 use hal_protocol::node::NodeId;
 use hal_rules as rules;
 use hal_rules::command::public_id;
@@ -88,7 +89,8 @@ pub async fn enter(
             upgrade.on_upgrade(move |socket| async move {
                 let room = shared.hub.share_of_room();
                 let address = source.to_string();
-                Conversation { shared, address, named, room, place }.hold(socket).await;
+                let pulse = Arc::default();
+                Conversation { shared, address, named, room, place, pulse }.hold(socket).await;
             })
         }
     }
@@ -169,6 +171,8 @@ struct Conversation {
     room: ConnectionBudget,
     /// Where it is told that a message is whole.
     place: Option<Arc<OpenConnection>>,
+    /// Where it is noted that the node lives.
+    pulse: Arc<Pulse>,
 }
 
 /// A frame that came in.
@@ -217,7 +221,7 @@ impl Conversation {
         let close = Closer::default();
         let (reply, greeted) = oneshot::channel();
         let (node, version) = (hello.node_id.clone(), hello.version.clone());
-        let link = Link { frames, close: close.clone() };
+        let link = Link { frames, close: close.clone(), pulse: self.pulse.clone() };
         let connect = Input::Connect { hello, address: self.address.clone(), link, reply };
         self.shared.hub.send(connect).await.map_err(|stopped| End::later(stopped.to_string()))?;
         let welcome =
@@ -329,6 +333,7 @@ impl Conversation {
 
     async fn handle(&self, from: &From, heard: IncomingFrame) -> Result<(), End> {
         let IncomingFrame { request_id, frame, bytes } = heard;
+        let is_word = matches!(frame, FromAgent::Events(_) | FromAgent::Snapshot(_));
         let from = from.clone();
         let input = match frame {
             FromAgent::Hello(_) => return Err(End::broken("hello a second time")),
@@ -339,12 +344,13 @@ impl Conversation {
                 let id = named.unwrap_or_else(|| CommandId::from(request_id));
                 Input::CommandResult { from, id, result }
             }
-            FromAgent::Heartbeat(heartbeat) => Input::Heartbeat { from, heartbeat: Some(heartbeat) },
             FromAgent::Snapshot(snapshot) => match rules::node::fault_of_projects(&snapshot.projects) {
                 Some(fault) => return Err(End::broken(fault)),
                 None => Input::Snapshot { from, snapshot },
             },
             FromAgent::LeaseRequest(ask) => Input::Lease { from, ask },
+            FromAgent::Heartbeat(heartbeat) => return self.hear(&from, Some(&heartbeat)).await,
+            FromAgent::Other(_) => return self.hear(&from, None).await,
             FromAgent::Live(live) => {
                 let view = self.shared.hub.view();
                 let owner = view.stored.sessions.get(&live.session_id).map(|record| &record.session);
@@ -356,10 +362,18 @@ impl Conversation {
                 }
                 return Ok(());
             }
-            FromAgent::Other(_) => Input::Heartbeat { from, heartbeat: None },
         };
         let room = self.room.acquire(bytes).await;
+        if is_word {
+            self.pulse.hear(None, clock::read());
+        }
         self.shared.hub.send_said(input, room).await.map_err(|stopped| End::later(stopped.to_string()))
+    }
+
+    /// The node lives. It takes no room, since the hub is told of it only once.
+    async fn hear(&self, from: &From, heartbeat: Option<&Heartbeat>) -> Result<(), End> {
+        let heard = self.shared.hub.hear(from, &self.pulse, heartbeat).await;
+        heard.map_err(|stopped| End::later(stopped.to_string()))
     }
 }
 

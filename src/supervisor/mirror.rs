@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::hub::Hub;
 use super::hub::input::{Input, RaisedAlert, Severity};
+use super::hub::live::NodeRef;
 use hal_base::clock::Time;
 use hal_protocol::node::NodeStatus;
 use hal_store::mirror::{MirrorHost, ShownNode};
@@ -20,7 +21,7 @@ pub struct OfHub(pub Hub);
 impl MirrorHost for OfHub {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time) {
         match self.0.view().find_node(node.id.as_str()) {
-            Some(state) => (word(state.link.online), state.link.last_heard),
+            Some(state) => (word(state.link.online), state.link.vitals().heard),
             None => (word(false), node.last_heard),
         }
     }
@@ -32,8 +33,10 @@ impl MirrorHost for OfHub {
 
     fn nodes(&self) -> Vec<ShownNode> {
         let view = self.0.view();
-        let shown = view.every_node();
-        shown.map(|node| (node.record.id.to_string(), word(node.link.online), node.link.last_heard)).collect()
+        let show = |node: NodeRef<'_>| {
+            (node.record.id.to_string(), word(node.link.online), node.link.vitals().heard)
+        };
+        view.every_node().map(show).collect()
     }
 
     fn take(&self, edits: Edits) -> Result<(), String> {

@@ -137,21 +137,22 @@ fn look_at_node(
 ) {
     let node = record.id.as_str();
     let mut put = |name, verdict| drop(found.insert((name, node.to_owned()), verdict));
+    let vitals = link.vitals();
     if !link.online {
         // While the supervisor was down nobody could be heard. Only being heard of ends it.
-        if let Some(verdict) = limits.offline(node, now.since(link.last_heard.max(began)), sessions) {
+        if let Some(verdict) = limits.offline(node, now.since(vitals.heard.max(began)), sessions) {
             put("node.offline", Some(verdict));
         }
         return;
     }
     put("node.offline", None);
-    let used = &link.resources;
+    let used = &vitals.resources;
     put(
         "node.memory",
         limits.memory(&format!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
     );
     put("node.disk", limits.disk(&format!("node {node}"), used.disk_free, used.disk_total));
-    put("node.clock", limits.skew(node, link.clock_ahead_ms));
+    put("node.clock", limits.skew(node, vitals.clock_ahead_ms));
 }
 
 /// Tells the hub what has changed: what is bad and not known, and what is known and not bad any more. What a node that

@@ -107,14 +107,15 @@ pub fn add_up(shared: &Shared, period: Period) -> Result<CostReport, StoreError>
 
 /// What a node has used is known as far as its events have come.
 fn of_node(state: NodeRef<'_>) -> Freshness {
-    let waiting = state.link.held.saturating_sub(state.record.committed);
+    let vitals = state.link.vitals();
+    let waiting = vitals.held.saturating_sub(state.record.committed);
     let (word, note) = match (state.link.online, waiting) {
         (true, 0) => ("live", String::new()),
         (true, waiting) => ("behind", format!("{waiting} events are on their way")),
         (false, _) => ("offline", "what it has used since is not known yet".to_owned()),
     };
     let source = format!("node {}", state.record.id);
-    Freshness { source, state: word.to_owned(), as_of: state.link.last_heard, note }
+    Freshness { source, state: word.to_owned(), as_of: vitals.heard, note }
 }
 
 fn of_bill(status: ProviderStatus) -> Freshness {

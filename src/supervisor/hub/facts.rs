@@ -50,13 +50,14 @@ impl View {
     /// Facts of a node.
     pub fn node_facts(&self, id: &str, at: Time) -> Option<NodeFacts> {
         let state = self.find_node(id)?;
-        let used = &state.link.resources;
+        let vitals = state.link.vitals();
+        let used = &vitals.resources;
         Some(NodeFacts {
             id: id.to_owned(),
             hostname: state.record.hostname.clone(),
             online: state.link.online,
             offline: !state.link.online,
-            silent: i64::try_from(at.since(state.link.last_heard).as_secs()).unwrap_or(i64::MAX),
+            silent: i64::try_from(at.since(vitals.heard).as_secs()).unwrap_or(i64::MAX),
             sessions: i64::try_from(self.stored.open_of_node(id)).unwrap_or(i64::MAX),
             version: state.record.version.clone(),
             disk_free_percent: (used.disk_free.saturating_mul(100))

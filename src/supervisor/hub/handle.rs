@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::input::{INPUT_QUEUE, Input, RaisedAlert, Timed};
+use super::input::{From, INPUT_QUEUE, Input, RaisedAlert, Timed};
 use super::memory_budget::ConnectionBudget;
+use super::pulse::Pulse;
 use super::view::View;
-use super::{Hub, HubHealth, Waiting};
+use super::{Hub, HubHealth, Stopped, Waiting};
 use hal_base::clock;
+use hal_protocol::frame::Heartbeat;
 use hal_store::audit::AuditRecord;
 use hal_store::hub::Store;
 
@@ -29,6 +31,22 @@ impl Hub {
         if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
             tracing::warn!(actor, action, target, "not written to the audit log: the queue is full");
         }
+    }
+
+    /// Takes note of a frame that says how its node is, or nothing but that it lives. The hub hears of one only while it
+    /// does not know that the agent has stored its epoch.
+    pub async fn hear(
+        &self,
+        from: &From,
+        pulse: &Pulse,
+        heartbeat: Option<&Heartbeat>,
+    ) -> Result<(), Stopped> {
+        pulse.hear(heartbeat, clock::read());
+        let view = self.view.load();
+        let node = view.find_node(from.node.as_str()).filter(|node| node.record.epoch == from.epoch);
+        let is_first = node.is_some_and(|node| !node.is_confirmed());
+        drop(view);
+        if is_first { self.send(Input::FirstWord { from: from.clone() }).await } else { Ok(()) }
     }
 
     /// The room for what a new connection says.

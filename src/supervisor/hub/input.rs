@@ -1,5 +1,5 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
-//! the same state.
+//! the same state, but for what is noted without it: see [`super::pulse`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::notice::NoticeEvent;
+use super::pulse::Pulse;
 use super::settings::Settings;
 use hal_base::clock::Reading;
 use hal_base::id;
@@ -16,9 +17,7 @@ use hal_protocol as protocol;
 pub use hal_protocol::alert::Severity;
 use hal_protocol::budget::{Budget, BudgetChange};
 use hal_protocol::command::{Command, CommandId, CommandRequest};
-use hal_protocol::frame::{
-    CommandAck, CommandResult, Events, Heartbeat, Hello, Snapshot, ToAgent, Watch, Welcome,
-};
+use hal_protocol::frame::{CommandAck, CommandResult, Events, Hello, Snapshot, ToAgent, Watch, Welcome};
 use hal_protocol::lease::LeaseRequest;
 use hal_protocol::node::NodeId;
 use hal_protocol::provider::{DayBill, Provider};
@@ -43,6 +42,8 @@ pub struct Link {
     pub frames: mpsc::Sender<ToAgent>,
     /// Closing the connection, with the reason for the agent and the log.
     pub close: Closer,
+    /// Where its signs of life are noted.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Closes one connection, once, with a reason.
@@ -286,12 +287,11 @@ pub enum Input {
         /// The picture.
         snapshot: Snapshot,
     },
-    /// A node lives.
-    Heartbeat {
+    /// A node has spoken for the first time over its connection. What heartbeats say beside that is no input: see
+    /// [`super::pulse`].
+    FirstWord {
         /// The connection it came over.
         from: From,
-        /// How its machine is; absent from the predecessor's agents.
-        heartbeat: Option<Heartbeat>,
     },
     /// A node has begun a command.
     CommandAck {
@@ -448,7 +448,7 @@ impl Input {
             Self::Await { .. }
             | Self::Watching(_)
             | Self::Settings(..)
-            | Self::Heartbeat { .. }
+            | Self::FirstWord { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
             | Self::Symptom(_)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
+use super::pulse::{Pulse, Vitals};
 use hal_base::clock::Time;
-use hal_protocol::node::{Journal, Node, NodeId, NodeStatus, Resources};
+use hal_protocol::node::{Journal, Node, NodeId, NodeStatus};
 use hal_protocol::session::SessionId;
 use hal_rules::policy::facts::PolicyFacts;
 use hal_store::node::NodeRecord;
@@ -37,14 +38,8 @@ pub struct Watched {
 pub struct NodeLink {
     /// Whether it is up.
     pub online: bool,
-    /// When the node was last heard of.
-    pub last_heard: Time,
-    /// As of the last heartbeat.
-    pub resources: Resources,
-    /// Milliseconds by which its clock is ahead of ours, as of the last heartbeat.
-    pub clock_ahead_ms: i64,
-    /// The last number its journal holds, as far as it said.
-    pub held: u64,
+    /// What the node last said of itself. While the link is up it changes without the hub.
+    pub pulse: Arc<Pulse>,
     /// Bytes of commands it takes before it acknowledges one; 0: it did not say.
     pub command_credit: u64,
     /// Whether its agent asks for leases.
@@ -56,7 +51,18 @@ pub struct NodeLink {
 impl NodeLink {
     /// A link that is down, of a node as it stands in the store.
     pub fn offline(record: &NodeRecord) -> Self {
-        Self { last_heard: record.last_heard, held: record.committed, ..Self::default() }
+        let vitals = Vitals { heard: record.last_heard, held: record.committed, ..Vitals::default() };
+        Self { pulse: Pulse::still(vitals), ..Self::default() }
+    }
+
+    /// This link once it is down: what its node last said stays as it is now.
+    pub fn cut(&self) -> Self {
+        Self { online: false, pulse: Pulse::still(self.vitals()), ..self.clone() }
+    }
+
+    /// What the node last said of itself.
+    pub fn vitals(&self) -> Vitals {
+        self.pulse.vitals()
     }
 }
 
@@ -75,11 +81,6 @@ impl NodeState {
         Self { link: NodeLink::offline(&record), record }
     }
 
-    /// True when the agent has shown that it stored the epoch it was given.
-    pub fn is_confirmed(&self) -> bool {
-        self.record.confirmed == self.record.epoch
-    }
-
     /// It has spoken over its present connection, and before that it stored the epoch.
     pub fn confirm(&mut self) {
         self.record.confirmed = self.record.epoch;
@@ -96,6 +97,11 @@ pub struct NodeRef<'v> {
 }
 
 impl NodeRef<'_> {
+    /// True when the agent has shown that it stored the epoch it was given.
+    pub fn is_confirmed(self) -> bool {
+        self.record.confirmed == self.record.epoch
+    }
+
     /// One of its own, to be changed and put back.
     pub fn to_state(self) -> NodeState {
         NodeState { record: self.record.clone(), link: self.link.clone() }
@@ -104,23 +110,24 @@ impl NodeRef<'_> {
     /// As the API shows it.
     pub fn show(self, sessions: u64) -> Node {
         let Self { record, link } = self;
+        let vitals = link.vitals();
         Node {
             id: record.id.clone(),
             hostname: record.hostname.clone(),
             status: if link.online { NodeStatus::Online } else { NodeStatus::Offline },
-            last_heartbeat: link.last_heard,
+            last_heartbeat: vitals.heard,
             connected_at: record.connected_at,
             version: record.version.clone(),
             address: record.address.clone(),
             epoch: record.epoch,
             projects: record.projects.clone(),
-            resources: link.resources,
-            clock_ahead_ms: link.clock_ahead_ms,
+            resources: vitals.resources,
+            clock_ahead_ms: vitals.clock_ahead_ms,
             journal: Journal {
                 incarnation: record.incarnation.clone(),
-                held: link.held.max(record.committed),
+                held: vitals.held.max(record.committed),
                 acknowledged: record.committed,
-                lag: link.held.saturating_sub(record.committed),
+                lag: vitals.held.saturating_sub(record.committed),
                 given_up: record.given_up,
                 missing: record.committed.saturating_sub(record.stored + record.given_up),
             },

@@ -21,6 +21,7 @@ pub mod memory_budget;
 mod nodes;
 pub mod notice;
 mod outage;
+pub mod pulse;
 mod recovery;
 mod replace;
 mod returned;
@@ -423,7 +424,6 @@ impl<T: Tally> Owner<T> {
             view.take_settings(work.view.settings.clone());
             self.is_unsettled = true;
         }
-        view.take_signs_of_life(&work.view);
         self.silent.extend(view.pass_time(at));
         self.show(view);
         let why = chain(error);

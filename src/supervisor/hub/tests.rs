@@ -10,8 +10,8 @@ use crate::hub::settings::Settings;
 use hal_base::clock::{Reading, Time};
 use hal_protocol::command::{CommandRequest, CommandState};
 use hal_protocol::event::{Event, EventView, raw};
-use hal_protocol::frame::{CommandResult, Events, Hello, MAX_FRAME_BYTES, PROTOCOL};
-use hal_protocol::node::Project;
+use hal_protocol::frame::{CommandResult, Events, Heartbeat, Hello, MAX_FRAME_BYTES, PROTOCOL};
+use hal_protocol::node::{Project, Resources};
 use hal_protocol::who::Who;
 use hal_rules::budget::Terms;
 use hal_rules::node::Liveness;
@@ -33,6 +33,12 @@ impl Tally for Silent {
 /// Somebody of this name.
 fn person(name: &str) -> Who {
     Who { name: name.into(), ..Who::with_token("api", "10.1.2.3") }
+}
+
+/// What the clocks say so much later.
+fn in_time(later: Duration) -> Reading {
+    let clock = clock::read();
+    Reading { at: clock.at.plus(later), up: clock.up + later }
 }
 
 /// A hub whose thread is the test, on a disk that can fail.
@@ -73,14 +79,17 @@ impl Stage {
 
     /// All in one batch, so much later.
     fn play_after(&mut self, later: Duration, inputs: Vec<Input>) {
-        let mut clock = clock::read();
-        clock = Reading { at: clock.at.plus(later), up: clock.up + later };
         for input in inputs {
-            let timed = Timed { clock, input };
+            let timed = Timed { clock: in_time(later), input };
             self.hub.inputs.try_send(Waiting { timed, room: None }).unwrap();
         }
         let first = self.owner.queue.try_recv().unwrap();
         self.owner.turn(first);
+    }
+
+    /// The node `n` says a heartbeat, so much later.
+    fn beat_after(&self, later: Duration) {
+        self.hub.view().find_node("n").unwrap().link.pulse.hear(None, in_time(later));
     }
 
     /// The node `n` comes in: what it is told, and its link.
@@ -102,7 +111,7 @@ impl Stage {
             credit_bytes: 0,
             projects: vec![project],
         };
-        let link = Link { frames, close: Closer::default() };
+        let link = Link { frames, close: Closer::default(), pulse: Arc::default() };
         self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
         (greeted.try_recv().unwrap(), told)
     }
@@ -422,18 +431,19 @@ fn time_goes_on_while_the_store_takes_no_writes_and_what_it_told_is_written_down
     let mut stage = Stage::new();
     let (_greeted, _told) = stage.connect();
     let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
-    let beat = |from: &From| Input::Heartbeat { from: from.clone(), heartbeat: None };
-    stage.play(vec![beat(&from), Input::Disconnect { from: from.clone(), reason: "x".into() }]);
+    let word = |from: &From| Input::FirstWord { from: from.clone() };
+    stage.play(vec![word(&from), Input::Disconnect { from: from.clone(), reason: "x".into() }]);
     let command = stage.ask("k").unwrap();
     let (_greeted, _told) = stage.connect();
     let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
-    stage.play(vec![beat(&from)]);
+    stage.play(vec![word(&from)]);
     stage.settle();
     stage.disk.fill(true);
     let alert = || Input::Alert(RaisedAlert { name: "x", severity: Severity::High, text: "x".into() });
 
-    // Heard of meanwhile, though that batch is not stored.
-    stage.play_after(Duration::from_secs(25), vec![beat(&from), alert()]);
+    // Heard of meanwhile, though nothing is stored.
+    stage.beat_after(Duration::from_secs(25));
+    stage.play_after(Duration::from_secs(25), vec![alert()]);
     assert!(stage.hub.health().store.is_some(), "the store fails");
     stage.play_after(Duration::from_secs(50), vec![Input::Tick]);
     assert!(stage.hub.view().find_node("n").unwrap().link.online, "25 s after it was heard of");
@@ -467,6 +477,53 @@ fn a_command_lapses_in_time_though_the_store_takes_no_writes() {
     let stored = stage.hub.store().read().unwrap().command(&command.id).unwrap().unwrap();
     assert_eq!(stored.state, CommandState::Expired, "it is written down");
     assert!(stage.hub.view().stored.commands.is_empty());
+}
+
+#[test]
+fn heartbeats_are_told_to_all_and_the_hub_is_asked_once() {
+    let mut stage = Stage::new();
+    let (_greeted, _told) = stage.connect();
+    let before = stage.hub.view();
+    let node = before.find_node("n").unwrap();
+    let from = From { node: "n".into(), epoch: node.record.epoch };
+    let pulse = node.link.pulse.clone();
+    let say = |seq: u64| {
+        let resources = Resources { disk_free: 1_000 + seq, disk_total: 2_000, ..Resources::default() };
+        let heartbeat = Heartbeat { resources, last_seq: seq, now_ms: None };
+        stage.hub.hear(&from, &pulse, Some(&heartbeat)).now_or_never().unwrap().unwrap();
+    };
+    say(0);
+    let first = stage.owner.queue.try_recv().expect("the first word is written down");
+    assert!(matches!(first.timed.input, Input::FirstWord { .. }), "{first:?}");
+    stage.owner.turn(first);
+    assert!(stage.hub.view().find_node("n").unwrap().is_confirmed());
+    let published = stage.hub.view();
+    for seq in 1..=1_000 {
+        say(seq);
+    }
+    assert!(stage.owner.queue.try_recv().is_err(), "the hub was told of a heartbeat");
+    assert!(Arc::ptr_eq(&published, &stage.hub.view()), "nothing was published");
+    for view in [before, published] {
+        let shown = view.node("n").unwrap();
+        assert_eq!((shown.resources.disk_free, shown.journal.held, shown.journal.lag), (2_000, 1_000, 1_000));
+        assert!(shown.last_heartbeat >= shown.connected_at);
+    }
+}
+
+#[test]
+fn what_a_connection_that_is_over_still_says_is_not_of_its_node() {
+    let mut stage = Stage::new();
+    let (_greeted, _told) = stage.connect();
+    let old = stage.hub.view().find_node("n").unwrap().link.pulse.clone();
+    let from = From { node: "n".into(), epoch: stage.hub.view().find_node("n").unwrap().record.epoch };
+    stage.play(vec![Input::Disconnect { from, reason: "x".into() }]);
+    for what in ["it is offline", "another connection has come"] {
+        old.hear(None, in_time(Duration::from_secs(5)));
+        let view = stage.hub.view();
+        let node = view.find_node("n").unwrap();
+        assert_eq!(node.link.vitals().heard, node.record.last_heard, "{what}");
+        let (_greeted, _told) = stage.connect();
+    }
 }
 
 /// How many events of a type are stored.

@@ -1,6 +1,6 @@
 //! The present state: what the hub decides on and what everybody else reads.
 //!
-//! A view never changes. The hub works on a copy (the maps share what is equal, so a copy costs next to nothing),
+//! A view never changes, but for the signs of life of links that are up: see [`super::pulse`]. The hub works on a copy (the maps share what is equal, so a copy costs next to nothing),
 //! commits, and publishes the copy; when the commit fails it throws the copy away.
 
 use std::sync::Arc;

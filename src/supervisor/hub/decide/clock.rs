@@ -6,28 +6,31 @@ use serde_json::json;
 use super::Work;
 use crate::hub::input::Severity;
 use crate::hub::live::NodeLink;
-use hal_base::clock::{Reading, Time};
+use crate::hub::pulse::{Pulse, Vitals};
+use hal_base::clock::{self, Reading, Time};
 use hal_protocol::node::NodeId;
-
-/// A difference to the clock that cannot be set which is no correction any more. Smaller ones are followed silently.
-const JUMP_MS: i64 = 1_000;
 
 impl Work {
     /// Compares the clocks, and moves what depends on the time when one was set.
     pub(super) fn notice_jump(&mut self, clock: Reading) {
         let began = clock.began();
-        let by = self.view.live.began.map_or(0, |before| began.0 - before.0);
-        self.view.live.began = Some(began);
-        if by.abs() > JUMP_MS {
-            self.jump(by, clock.at);
+        let before = self.view.live.began.replace(began);
+        if let Some(by) = before.and_then(|before| clock::jump(before, began)) {
+            self.jump(by, began, clock.at);
         }
     }
 
-    fn jump(&mut self, by: i64, at: Time) {
+    fn jump(&mut self, by: i64, began: Time, at: Time) {
         let moved = |time: Time| Time(time.0.saturating_add(by));
-        let links = std::mem::take(&mut self.view.live.links);
+        let links = self.view.live.links.clone();
         for (id, link) in &links {
-            self.view.put_link(id, NodeLink { last_heard: moved(link.last_heard), ..NodeLink::clone(link) });
+            if link.online {
+                link.pulse.follow(began);
+            } else {
+                let vitals = link.vitals();
+                let pulse = Pulse::still(Vitals { heard: moved(vitals.heard), ..vitals });
+                self.view.put_link(id, NodeLink { pulse, ..NodeLink::clone(link) });
+            }
         }
         let open: Vec<_> = self.view.stored.commands.values().map(|open| (**open).clone()).collect();
         for mut command in open {

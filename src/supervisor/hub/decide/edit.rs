@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::Work;
 use crate::hub::effect::Effect;
-use crate::hub::live::{NodeLink, NodeRef, NodeState};
+use crate::hub::live::{NodeRef, NodeState};
+use crate::hub::pulse::{Pulse, Vitals};
 use hal_base::clock::Time;
 use hal_protocol::alert::Alert;
 use hal_protocol::command::Command;
@@ -27,7 +28,7 @@ impl Work {
                 continue;
             }
             let result = match edit.kind {
-                RowKind::Node => self.edit_node(&edit, at),
+                RowKind::Node => self.edit_node(&edit),
                 RowKind::Session => self.edit_session(&edit),
                 RowKind::Alert => self.edit_alert(&edit),
                 kind if RowKind::KEPT.contains(&kind) => self.edit_state(&edit, at),
@@ -106,7 +107,7 @@ impl Work {
         }
     }
 
-    fn edit_node(&mut self, edit: &Edit, at: Time) -> Result<(), String> {
+    fn edit_node(&mut self, edit: &Edit) -> Result<(), String> {
         let known = self.view.find_node(edit.key.as_str()).map(NodeRef::to_state);
         match (edit.of_node(known.as_ref().map(|state| &state.record))?, known) {
             (None, Some(known)) if known.link.online => {
@@ -126,8 +127,10 @@ impl Work {
             }
             (Some(record), None) => self.put_node(NodeState::offline(record)),
             (Some(record), Some(known)) => {
-                let last_heard = if known.link.online { at } else { record.last_heard };
-                let link = NodeLink { last_heard, ..known.link };
+                let mut link = known.link;
+                if !link.online {
+                    link.pulse = Pulse::still(Vitals { heard: record.last_heard, ..link.vitals() });
+                }
                 self.put_node(NodeState { record, link });
             }
         }

@@ -60,8 +60,6 @@ impl Work {
             self.put_session(record);
         }
         state.confirm();
-        state.link.last_heard = at;
-        state.link.held = state.link.held.max(state.record.committed);
         let ack = Ack {
             incarnation: state.record.incarnation.clone(),
             seq: state.record.committed,

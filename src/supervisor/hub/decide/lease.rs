@@ -100,7 +100,8 @@ impl Work {
         let root = self.view.root_of(session);
         let was_lent = self.report(session, &root, charge.micros, at);
         let node = self.view.find_node(session.node_id.as_str());
-        let is_off = node.is_some_and(|node| node.link.clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
+        let is_off =
+            node.is_some_and(|node| node.link.vitals().clock_ahead_ms.unsigned_abs() > MOST_CLOCK_OFF_MS);
         self.count(session.node_id.as_str(), session.project.as_str(), Some(&root), at, |budget, counter| {
             let is_of_now = |day: &str| was_lent || is_off || budget::is_of_period(budget.period, day, at);
             counter.spent = counter.spent.saturating_add_signed(charge.within(is_of_now));

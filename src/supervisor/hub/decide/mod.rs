@@ -102,7 +102,7 @@ impl Work {
             Input::Disconnect { from, reason } => self.disconnect(&from, &reason, at),
             Input::Events { from, batch } => self.events(&from, batch, at),
             Input::Snapshot { from, snapshot } => self.snapshot(&from, snapshot, at),
-            Input::Heartbeat { from, heartbeat } => self.heartbeat(&from, heartbeat, at),
+            Input::FirstWord { from } => self.first_word(&from),
             Input::CommandAck { from, ack } => self.command_begun(&from, &ack, at),
             Input::CommandResult { from, id, result } => self.command_ended(&from, &id, &result, at),
             Input::Command(asked) => self.request(*asked, at),

@@ -7,12 +7,13 @@ use super::Work;
 use crate::hub::effect::Effect;
 use crate::hub::input::{From, Greeted, Link, Severity};
 use crate::hub::live::{NodeLink, NodeRef, NodeState};
+use crate::hub::pulse::Vitals;
 use hal_base::clock::Time;
-use hal_protocol::frame::{Heartbeat, Hello, PROTOCOL, Snapshot, Welcome};
+use hal_protocol::frame::{Hello, PROTOCOL, Snapshot, Welcome};
 use hal_protocol::lease;
 use hal_protocol::node::NodeId;
 use hal_protocol::who::Who;
-use hal_rules::node::{Claim, Fit, MAX_SEQ, believed, claim, fit, kept, measured};
+use hal_rules::node::{Claim, Fit, believed, claim, fit, kept};
 use hal_store::node::NodeRecord;
 use hal_store::session::SessionRecord;
 
@@ -96,10 +97,10 @@ impl Work {
         };
         let data = json!({"address": address, "epoch": record.epoch, "version": record.version,
             "incarnation": record.incarnation, "replaced": !replaced.is_empty()});
-        let resources = old.map(|old| old.link.resources).unwrap_or_default();
-        let link_up =
-            NodeLink { resources, ..up(hello.last_seq, hello.credit_bytes, &hello.capabilities, at) };
-        let state = NodeState { record, link: link_up };
+        let resources = old.map(|old| old.link.vitals().resources).unwrap_or_default();
+        let vitals = Vitals { heard: at, resources, clock_ahead_ms: 0, held: hello.last_seq };
+        link.pulse.begin(vitals, self.view.live.began.unwrap_or_default());
+        let state = NodeState { record, link: up(&link, hello.credit_bytes, &hello.capabilities) };
         self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
         self.note(&node, "node.online", &data, at);
@@ -176,35 +177,19 @@ impl Work {
     pub(super) fn disconnect(&mut self, from: &From, reason: &str, at: Time) {
         let Some(state) = self.current(from) else { return };
         let mut state = state.to_state();
-        (state.link.online, state.link.impostor) = (false, None);
-        state.record.last_heard = state.link.last_heard;
+        state.link = NodeLink { impostor: None, ..state.link.cut() };
+        state.record.last_heard = state.link.vitals().heard;
         self.put_node(state);
         self.note(&from.node, "node.offline", &json!({"reason": reason, "epoch": from.epoch}), at);
         self.effects.push(Effect::Detach(from.node.clone()));
     }
 
-    /// A heartbeat changes the view alone: it is not worth a write, unless it is the first word.
-    pub(super) fn heartbeat(&mut self, from: &From, heartbeat: Option<Heartbeat>, at: Time) {
-        let Some(state) = self.current(from) else { return };
+    /// A node has spoken over its connection. The first word shows that the agent has stored its epoch.
+    pub(super) fn first_word(&mut self, from: &From) {
+        let Some(state) = self.current(from).filter(|state| !state.is_confirmed()) else { return };
         let mut state = state.to_state();
-        if let Some(heartbeat) = heartbeat {
-            state.link.resources = measured(heartbeat.resources);
-            state.link.held =
-                state.link.held.max(Some(heartbeat.last_seq).filter(|seq| *seq < MAX_SEQ).unwrap_or(0));
-            state.link.clock_ahead_ms = heartbeat.now_ms.map_or(0, |now| now.saturating_sub(at.0));
-        }
-        self.heard_of(state, at);
-    }
-
-    /// Takes note of a sign of life. The first one shows that the agent has stored its epoch.
-    fn heard_of(&mut self, mut state: NodeState, at: Time) {
-        state.link.last_heard = at;
-        if state.is_confirmed() {
-            self.view.put_link(&state.record.id, state.link);
-        } else {
-            state.confirm();
-            self.put_node(state);
-        }
+        state.confirm();
+        self.put_node(state);
     }
 
     /// Takes a node's own picture where it knows more than its events have said here, as after a lost store.
@@ -216,11 +201,10 @@ impl Work {
         if state.record.projects != projects {
             self.note_since(&from.node, &projects, at);
             state.record.projects = projects;
-            state.link.last_heard = at;
             state.confirm();
             self.put_node(state);
         } else {
-            self.heard_of(state, at);
+            self.first_word(from);
         }
         if committed < snapshot.as_of_seq {
             return;
@@ -260,11 +244,11 @@ impl Work {
         let gone: Vec<(From, Time)> = self
             .view
             .every_node()
-            .filter(|state| {
-                state.link.online && self.view.settings.liveness.is_gone(state.link.last_heard, at)
-            })
-            .map(|state| {
-                (From { node: state.record.id.clone(), epoch: state.record.epoch }, state.link.last_heard)
+            .filter(|state| state.link.online)
+            .map(|state| (state, state.link.vitals().heard))
+            .filter(|(_, heard)| self.view.settings.liveness.is_gone(*heard, at))
+            .map(|(NodeRef { record, .. }, heard)| {
+                (From { node: record.id.clone(), epoch: record.epoch }, heard)
             })
             .collect();
         for (from, heard) in gone {
@@ -294,13 +278,12 @@ fn host_of(address: &str) -> &str {
 }
 
 /// A link that has just come up.
-fn up(held: u64, command_credit: u64, capabilities: &[String], at: Time) -> NodeLink {
+fn up(link: &Link, command_credit: u64, capabilities: &[String]) -> NodeLink {
     NodeLink {
         online: true,
-        takes_leases: capabilities.iter().any(|one| one == lease::CAPABILITY),
-        last_heard: at,
-        held,
+        pulse: link.pulse.clone(),
         command_credit,
-        ..NodeLink::default()
+        takes_leases: capabilities.iter().any(|one| one == lease::CAPABILITY),
+        impostor: None,
     }
 }

@@ -205,7 +205,7 @@ impl crate::hub::view::View {
         let own = session.cost_micros.unwrap_or(0);
         Beside {
             online: node.map(|node| node.record.connected_at),
-            is_behind: node.is_some_and(|node| node.link.held > node.record.committed),
+            is_behind: node.is_some_and(|node| node.link.vitals().held > node.record.committed),
             labels: &marks.labels,
             helper_waits: !shown.helper_asks.is_empty(),
             helpers_micros: shown.cost_micros.unwrap_or(0).saturating_sub(own),

@@ -89,7 +89,7 @@ impl Stage {
 
     fn connect_node(&mut self, node: &str, incarnation: &str, first_seq: u64, last_seq: u64) -> Greeted {
         let (reply, mut greeted) = oneshot::channel();
-        let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
+        let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
         let project =
             Project { name: "p".into(), directory: "/p".into(), backend: "echo".into(), error: None };
         let hello = Hello {
@@ -107,6 +107,11 @@ impl Stage {
         };
         self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
         greeted.try_recv().unwrap()
+    }
+
+    /// A node says a heartbeat.
+    fn beat(&self, node: &str) {
+        self.view.find_node(node).unwrap().link.pulse.hear(None, self.clock());
     }
 
     fn from(&self) -> From {
@@ -245,7 +250,7 @@ fn what_an_older_connection_says_changes_nothing() {
     let batch = stage.play(vec![
         events(),
         Input::Snapshot { from: old.clone(), snapshot },
-        Input::Heartbeat { from: old.clone(), heartbeat: None },
+        Input::FirstWord { from: old.clone() },
         events(),
     ]);
     assert!(batch.is_empty(), "{batch:?}");
@@ -376,6 +381,12 @@ fn a_silent_node_goes_offline_and_its_sessions_are_unreachable() {
     let mut stage = Stage::new();
     stage.connect("a", 1, 1).unwrap();
     stage.send("a", 1..=1);
+    for later in [30_000, 30_000] {
+        stage.now += later;
+        stage.play(vec![Input::Tick]);
+        assert!(stage.closed.is_empty(), "{:?}", stage.closed);
+        stage.beat("n");
+    }
     stage.now += 30_001;
     stage.play(vec![Input::Tick]);
     let session = stage.view.session(&"s1".into()).unwrap();
@@ -500,7 +511,7 @@ fn parents_that_change_or_go_round_are_counted_once() {
 /// An agent with a copy of a node's journal, from another address: it holds this epoch.
 fn hello_of_epoch(stage: &mut Stage, incarnation: &str, last_seq: u64, epoch: u64, address: &str) -> Greeted {
     let (reply, mut greeted) = oneshot::channel();
-    let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
+    let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
     let hello = Hello {
         protocol: PROTOCOL,
         node_id: "n".into(),
@@ -640,8 +651,12 @@ fn a_clock_that_is_set_takes_nobodys_time() {
         stage.play(vec![Input::Disconnect { from, reason: "cable".into() }]);
         let command = stage.ask(&[""], "create_session", None).remove(0).unwrap();
         stage.connect_node("other", "b", 1, 0).unwrap();
+        let heard = |stage: &Stage, node| stage.view.find_node(node).unwrap().link.vitals().heard;
+        let before = ["n", "other"].map(|node| heard(&stage, node));
         (stage.now, stage.jumped) = (stage.now + by, by);
         stage.play(vec![Input::Tick]);
+        let moved = ["n", "other"].map(|node| heard(&stage, node));
+        assert_eq!(moved, before.map(|at| Time(at.0 + by)), "they are as long silent as before");
         assert!(stage.view.find_node("other").unwrap().link.online, "by {by}");
         assert_eq!(kinds(&stage, "clock.jumped"), [json!({"by_ms": by})]);
         let open = stage.view.stored.commands.get(&command.id).map(|open| open.expires_at);

@@ -85,7 +85,7 @@ impl Day {
 
     fn connect(&mut self, node: &'static str) {
         let (reply, mut greeted) = oneshot::channel();
-        let link = Link { frames: mpsc::channel(8).0, close: Closer::default() };
+        let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
         let projects = Name::ALL.map(|name| Project {
             name: name.as_str().into(),
             directory: format!("/{}", name.as_str()),
@@ -148,8 +148,8 @@ impl Day {
     fn pass(&mut self, until: i64) {
         while self.stage.now < until {
             self.stage.now = (self.stage.now + EDGE).min(until);
-            let alive = Input::Heartbeat { from: self.stage.link_of("here"), heartbeat: None };
-            self.stage.play(vec![alive, Input::Tick]);
+            self.stage.beat("here");
+            self.stage.play(vec![Input::FirstWord { from: self.stage.link_of("here") }, Input::Tick]);
             for (node, frame) in std::mem::take(&mut self.stage.told) {
                 if let ToAgent::Command(frame) = frame {
                     self.obey(&node, &frame);

@@ -1,6 +1,7 @@
 //! What of a session's usage counts in a budget, and what a session shows: the ledger, and nothing beside it.
 
 use super::*;
+use crate::hub::pulse::{Pulse, Vitals};
 use hal_protocol::budget::{Budget, Period};
 use hal_rules::budget::Terms;
 
@@ -61,7 +62,7 @@ fn usage_counts_in_the_period_of_its_day_and_history_in_none() {
     assert_eq!(stage.view.session(&"s".into()).unwrap().cost_micros, Some(400_000), "it has cost that");
     // The day of a clock that is off is not believed.
     let mut node = stage.view.find_node("n").unwrap().to_state();
-    node.link.clock_ahead_ms = -86_400_000;
+    node.link.pulse = Pulse::still(Vitals { clock_ahead_ms: -86_400_000, ..node.link.vitals() });
     stage.view.put_node(node);
     stage.say("n", 5, "s", "message.updated", now, &message("m4", 0.10, "2026-11-25T12:00:00Z"));
     assert_eq!(spent(&stage), [850_000, 1_250_000]);

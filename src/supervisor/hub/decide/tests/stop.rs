@@ -23,9 +23,10 @@ impl Stage {
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now += SECOND;
-            let online = self.view.find_node("n").unwrap().link.online;
-            let beat = online.then(|| Input::Heartbeat { from: self.from(), heartbeat: None });
-            self.play(beat.into_iter().chain([Input::Tick]).collect());
+            if self.view.find_node("n").unwrap().link.online {
+                self.beat("n");
+            }
+            self.play(vec![Input::Tick]);
         }
     }
 
