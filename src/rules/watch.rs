@@ -1,5 +1,6 @@
 //! When what the supervisor sees of itself and of its nodes is worth an alert.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use hal_protocol::alert::Severity;
@@ -76,7 +77,7 @@ impl WatchLimits {
     }
 
     /// Memory in use, of a limit; 0: there is none.
-    pub fn memory(&self, whose: &str, used: u64, limit: u64) -> WatchFinding {
+    pub fn memory(&self, whose: impl Display, used: u64, limit: u64) -> WatchFinding {
         let percent = used.saturating_mul(100).checked_div(limit)?;
         let severity = if percent >= NEARLY_OUT_PERCENT { Severity::Critical } else { Severity::High };
         (percent > self.memory_percent).then(|| {
@@ -91,7 +92,7 @@ impl WatchLimits {
     }
 
     /// Room on a disk; a size of 0 is not known.
-    pub fn disk(&self, whose: &str, free: u64, size: u64) -> WatchFinding {
+    pub fn disk(&self, whose: impl Display, free: u64, size: u64) -> WatchFinding {
         let percent = free.saturating_mul(100).checked_div(size)?;
         let severity = if percent < NEARLY_FULL_PERCENT { Severity::Critical } else { Severity::High };
         (percent < self.disk_free_percent).then(|| {

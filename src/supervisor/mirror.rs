@@ -31,12 +31,16 @@ impl MirrorHost for OfHub {
         (known.unwrap_or(shown).as_str(), shown.as_str())
     }
 
-    fn nodes(&self) -> Vec<ShownNode> {
-        let view = self.0.view();
-        let show = |node: NodeRef<'_>| {
-            (node.record.id.to_string(), word(node.link.online), node.link.vitals().heard)
+    fn nodes(&self, new: &dyn Fn(&str, &'static str, Time) -> bool) -> Vec<ShownNode> {
+        let of_node = |node: NodeRef<'_>| {
+            let (id, word, heard) = (&node.record.id, word(node.link.online), node.link.vitals().heard);
+            new(id.as_str(), word, heard).then(|| (id.to_string(), word, heard))
         };
-        view.every_node().map(show).collect()
+        self.0.view().every_node().filter_map(of_node).collect()
+    }
+
+    fn comings(&self) -> u64 {
+        self.0.view().live.comings
     }
 
     fn take(&self, edits: Edits) -> Result<(), String> {

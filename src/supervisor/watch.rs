@@ -1,7 +1,7 @@
 //! Self-monitoring: looks at the supervisor and its nodes again and again, and tells the hub what is not well, and what is
 //! well again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn look_at_self(shared: &Shared, limits: &WatchLimits, took: Duration, found: &m
     let folder = shared.hub.store().path().parent().map(std::path::Path::to_owned).unwrap_or_default();
     if let Ok(disk) = rustix::fs::statvfs(&folder) {
         let (free, size) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-        put("disk.low", limits.disk(&folder.to_string_lossy(), free, size));
+        put("disk.low", limits.disk(folder.display(), free, size));
     }
     let spaces = shared.growing.last();
     let is_said = shared.hub.view().stored.open_alert("disk.filling", "").is_some();
@@ -121,10 +121,18 @@ fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
     counts.front().map_or(0, |(_, then)| now.saturating_sub(*then))
 }
 
+/// That a node is well is noted only where it was not: nearly all of them are, all the time.
 fn look_at_nodes(view: &View, limits: &WatchLimits, began: Time, now: Time, found: &mut Findings) {
+    let open = view.stored.alerts.values().filter(|alert| alert.is_open());
+    let known: BTreeSet<(&str, &str)> = open.map(|it| (it.name.as_str(), it.about.as_str())).collect();
     for node in view.every_node() {
         let sessions = view.stored.open_of_node(node.record.id.as_str());
-        look_at_node(node, sessions, limits, (began, now), found);
+        look_at_node(node, sessions, limits, (began, now), &mut |name, verdict| {
+            let about = node.record.id.as_str();
+            if verdict.is_some() || known.contains(&(name, about)) {
+                found.insert((name, about.to_owned()), verdict);
+            }
+        });
     }
 }
 
@@ -133,10 +141,9 @@ fn look_at_node(
     sessions: u64,
     limits: &WatchLimits,
     (began, now): (Time, Time),
-    found: &mut Findings,
+    put: &mut dyn FnMut(&'static str, WatchFinding),
 ) {
     let node = record.id.as_str();
-    let mut put = |name, verdict| drop(found.insert((name, node.to_owned()), verdict));
     let vitals = link.vitals();
     if !link.online {
         // While the supervisor was down nobody could be heard. Only being heard of ends it.
@@ -149,9 +156,9 @@ fn look_at_node(
     let used = &vitals.resources;
     put(
         "node.memory",
-        limits.memory(&format!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
+        limits.memory(format_args!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
     );
-    put("node.disk", limits.disk(&format!("node {node}"), used.disk_free, used.disk_total));
+    put("node.disk", limits.disk(format_args!("node {node}"), used.disk_free, used.disk_total));
     put("node.clock", limits.skew(node, vitals.clock_ahead_ms));
 }
 

@@ -68,8 +68,10 @@ pub trait MirrorHost: Send + 'static {
     fn node(&self, node: &NodeRecord) -> (&'static str, Time);
     /// The word for what a session does, and the same with its node's absence counted in.
     fn session(&self, record: &SessionRecord) -> (&'static str, &'static str);
-    /// All nodes with their status words and when they were last heard of.
-    fn nodes(&self) -> Vec<ShownNode>;
+    /// The nodes whose name, status word and moment when they were last heard of are `new`.
+    fn nodes(&self, new: &dyn Fn(&str, &'static str, Time) -> bool) -> Vec<ShownNode>;
+    /// Another number whenever a node has come or gone.
+    fn comings(&self) -> u64;
     /// Stores what an operator changed; returns when it is stored.
     fn take(&self, edits: Edits) -> Result<(), String>;
     /// Writes rows of the store again that were damaged; returns when they are stored.

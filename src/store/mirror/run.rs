@@ -76,6 +76,8 @@ pub struct Runner {
     heartbeats: Stopwatch,
     /// How nodes are shown.
     shown: HashMap<String, (&'static str, Time)>,
+    /// The count of comings and goings when all were shown as they are.
+    comings: Option<u64>,
     /// The next event to look at again, after changes were lost.
     again: Option<u64>,
     more: bool,
@@ -121,6 +123,7 @@ impl Runner {
             held: None,
             heartbeats: Stopwatch::start(),
             shown: HashMap::new(),
+            comings: None,
             again: None,
             more: false,
             rows: ROWS,
@@ -227,6 +230,7 @@ impl Runner {
         self.file = Some(file);
         (self.shape, self.may_owe) = (None, true);
         self.shown.clear();
+        self.comings = None;
         self.scrub.begin_again();
         if is_whole {
             self.mark();
@@ -334,13 +338,18 @@ impl Runner {
     }
 
     /// Nodes that came or went, or all that were heard of once in a while.
-    fn nodes_to_show(&self) -> Vec<ShownNode> {
+    fn nodes_to_show(&mut self) -> Vec<ShownNode> {
         let with_beats = self.heartbeats.elapsed() >= HEARTBEATS;
-        let is_new = |(id, status, heard): &ShownNode| match self.shown.get(id) {
-            Some((known, then)) => known != status || (with_beats && then != heard),
+        let comings = Some(self.host.comings());
+        if self.comings == comings && !with_beats {
+            return Vec::new();
+        }
+        let nodes = self.host.nodes(&|id, status, heard| match self.shown.get(id) {
+            Some((known, then)) => *known != status || (with_beats && *then != heard),
             None => true,
-        };
-        self.host.nodes().into_iter().filter(is_new).collect()
+        });
+        self.comings = comings.filter(|_| nodes.is_empty());
+        nodes
     }
 
     fn window(&mut self, hold: FileHold, nodes: Vec<ShownNode>) -> Result<(), StoreError> {

@@ -31,8 +31,12 @@ impl MirrorHost for Nobody {
         ("idle", "idle")
     }
 
-    fn nodes(&self) -> Vec<ShownNode> {
+    fn nodes(&self, _: &dyn Fn(&str, &'static str, Time) -> bool) -> Vec<ShownNode> {
         Vec::new()
+    }
+
+    fn comings(&self) -> u64 {
+        0
     }
 
     fn take(&self, _: Edits) -> Result<(), String> {

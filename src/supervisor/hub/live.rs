@@ -18,6 +18,8 @@ pub struct Live {
     pub began: Option<Time>,
     /// The link of every node that is stored.
     pub links: OrdMap<NodeId, Arc<NodeLink>>,
+    /// Grows whenever a node comes or goes.
+    pub comings: u64,
     /// When policies last looked for what is due.
     pub policies_looked: Time,
     /// What policies know of sessions that have not ended. Their facts are kept, too, where they could be read.

@@ -41,7 +41,7 @@ use self::decide::Work;
 use self::effect::Effect;
 use self::input::{Greeted, INPUT_QUEUE, Input, Link, NotAccepted, SubmittedCommand, Timed};
 use self::memory_budget::{MemoryBudget, Permit};
-use self::outage::Silent;
+use self::nodes::Silent;
 use self::recovery::{StoreHealth, refuse, turn_away};
 use self::view::View;
 use hal_base::backoff::Backoff;

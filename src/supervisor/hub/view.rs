@@ -60,6 +60,7 @@ impl View {
     pub fn again(&self, loaded: Loaded) -> Self {
         let mut view = Self::of(loaded);
         view.live.began = self.live.began;
+        view.live.comings = self.live.comings + 1;
         view.take_settings(self.settings.clone());
         view
     }

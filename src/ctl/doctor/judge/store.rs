@@ -189,7 +189,7 @@ pub fn disks(facts: &DoctorFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     for disk in &facts.disks {
         let shown = disk.folder.display();
-        let verdict = facts.limits.disk(&shown.to_string(), disk.free, disk.size).or_else(|| {
+        let verdict = facts.limits.disk(&shown, disk.free, disk.size).or_else(|| {
             let few = disk.files_free.saturating_mul(100).checked_div(disk.files)? < FEW_FILES;
             let what = format!("the disk of {shown} can hold only {} more files", disk.files_free);
             few.then_some((Severity::High, what))

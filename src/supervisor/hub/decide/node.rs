@@ -241,18 +241,12 @@ impl Work {
 
     /// Nodes that were silent too long are gone.
     pub(super) fn drop_silent(&mut self, at: Time) {
-        let gone: Vec<(From, Time)> = self
-            .view
-            .every_node()
-            .filter(|state| state.link.online)
-            .map(|state| (state, state.link.vitals().heard))
-            .filter(|(_, heard)| self.view.settings.liveness.is_gone(*heard, at))
-            .map(|(NodeRef { record, .. }, heard)| {
-                (From { node: record.id.clone(), epoch: record.epoch }, heard)
-            })
-            .collect();
-        for (from, heard) in gone {
-            self.close(&from, &format!("timeout: nothing heard since {heard}"), at);
+        let gone = self.view.silent(at);
+        for (node, heard) in gone {
+            let Some(epoch) = self.view.find_node(node.as_str()).map(|state| state.record.epoch) else {
+                continue;
+            };
+            self.close(&From { node, epoch }, &format!("timeout: nothing heard since {heard}"), at);
         }
     }
 
