@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, interval_at};
 
 use super::config::{self, Config};
 use super::{Agent, Reload};
@@ -12,10 +12,14 @@ use hal_base::daemon::{Start, reread};
 use hal_base::exit::Failure;
 use hal_base::signals::{Signal, Signals};
 use hal_base::task::Tasks;
-use hal_base::{notify, starts};
+use hal_base::{notify, os, starts};
 
 /// How often the loop turns for nothing when systemd does not ask for it.
 const RARELY: Duration = Duration::from_secs(24 * 3600);
+
+/// From its start on, and then this often, what is not needed any more of its code is given up: most of what is resident of
+/// an agent that has nothing to do.
+const GIVE_UP: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// Runs until told to stop. A second request to stop ends at once.
 pub async fn run(start: Start<Config>) -> Result<(), Failure> {
@@ -33,9 +37,11 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     notify::ready_still();
     // All of an agent but its journal is one thread: while this loop turns, it does. Without a watchdog it is idle.
     let mut beats = interval(notify::watchdog().unwrap_or(RARELY));
+    let mut rests = interval_at(Instant::now() + GIVE_UP.0, GIVE_UP.1);
     loop {
         tokio::select! {
             _ = beats.tick() => notify::alive_still(),
+            _ = rests.tick() => give_up_code(),
             ended = &mut running => return Ok(ended.context("the agent broke off")??),
             signal = signals.next() => match signal {
                 Signal::Reload => {
@@ -55,6 +61,12 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
                 }
             }
         }
+    }
+}
+
+fn give_up_code() {
+    if let Err(error) = os::give_up_code() {
+        tracing::debug!(%error, "cannot give up code that is not needed");
     }
 }
 

@@ -42,6 +42,13 @@ pub fn resident_kib(pid: u32) -> (f64, f64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
+/// Memory of a process in KiB that no other one uses, pages of its files among it.
+pub fn private_kib(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    let private = rollup.lines().filter_map(|line| line.strip_prefix("Private_")?.split_whitespace().nth(1));
+    private.filter_map(|kib| kib.parse::<f64>().ok()).sum()
+}
+
 /// Lets this process have as many descriptors as it may: how many.
 pub fn raise_descriptors() -> u64 {
     let now = getrlimit(Resource::Nofile);
