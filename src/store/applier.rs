@@ -16,7 +16,7 @@ use redb::{Database, Durability, WriteTransaction};
 
 use super::StoreError;
 use super::apply::apply;
-use super::log::record::Record;
+use super::log::record::{LogRow, NamedTable, Record, Sealed};
 use super::log::{Log, folder};
 use super::tables::{META, NAME, POSITION};
 use hal_base::cause::chain;
@@ -75,7 +75,8 @@ pub struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Waiting>,
+    /// Until readers see it.
+    queue: VecDeque<Arc<Waiting>>,
     queued_bytes: usize,
     /// The position of the last record in the log.
     appended: u64,
@@ -113,7 +114,7 @@ impl Unsynced {
 
 /// What one transaction takes.
 struct Portion {
-    records: Vec<Waiting>,
+    records: Vec<Arc<Waiting>>,
     mark: Option<Mark>,
     is_durable: bool,
 }
@@ -172,7 +173,7 @@ impl Shared {
         }
         state.appended = position;
         state.queued_bytes += bytes;
-        state.queue.push_back(Waiting { position, record, bytes });
+        state.queue.push_back(Arc::new(Waiting { position, record, bytes }));
         self.news.notify_all();
     }
 
@@ -189,6 +190,17 @@ impl Shared {
             }
         }
         self.news.notify_all();
+    }
+
+    /// What the last record that waits says of a row; `None` when none does.
+    pub fn waiting_row(&self, table: NamedTable, key: &str) -> Option<Option<Sealed>> {
+        let state = self.state();
+        let rows = state.queue.iter().rev().flat_map(|waiting| waiting.record.rows.iter().rev());
+        let mut of_it = rows.filter_map(|row| match row {
+            LogRow::Named(of, name, row) if *of == table && name == key => Some(row.clone()),
+            _ => None,
+        });
+        of_it.next()
     }
 
     /// Up to which position readers see what was committed.
@@ -326,6 +338,7 @@ impl Shared {
             let mut state = self.state();
             if let Some(last) = portion.records.last() {
                 state.applied = last.position;
+                state.queue.drain(..portion.records.len());
             }
             let bytes: usize = portion.records.iter().map(|waiting| waiting.bytes).sum();
             state.queued_bytes -= bytes;
@@ -371,16 +384,16 @@ impl Shared {
 
 impl State {
     /// What fits into one transaction.
-    fn take(&mut self, is_due: bool) -> Portion {
+    fn take(&self, is_due: bool) -> Portion {
         let (mut rows, mut bytes) = (self.unsynced.rows, self.unsynced.bytes);
         let mut records = Vec::new();
-        while let Some(waiting) = self.queue.front() {
+        for waiting in &self.queue {
             if !records.is_empty() && (rows >= ROWS || bytes >= BYTES) {
                 break;
             }
             rows += waiting.record.rows.len();
             bytes += waiting.bytes;
-            records.extend(self.queue.pop_front());
+            records.push(waiting.clone());
         }
         let is_durable = is_due || rows >= ROWS || bytes >= BYTES;
         Portion { records, mark: self.mark.filter(|_| is_durable), is_durable }

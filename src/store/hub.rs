@@ -31,6 +31,7 @@ use hal_base::panic::contained;
 use hal_base::{file, id};
 
 mod commit;
+mod now;
 
 /// Bytes of redb's cache. Ingest does not depend on it; reading of history does a little.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;

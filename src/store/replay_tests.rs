@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::command::KeyRecord;
 use crate::disk::Disk;
 use crate::hub::{Batch, Loaded, Mark, Store};
 use crate::kept::{HALT, Kept};
@@ -163,6 +164,18 @@ fn a_disk_that_is_full_under_redb_stops_the_hub_and_nothing_of_it_is_lost() {
     assert_eq!(names(&loaded), ["a", "b", "x/y"]);
     store.commit(&halt("c")).unwrap();
     assert_eq!(store.read().unwrap().state().unwrap().len(), 4);
+}
+
+#[test]
+fn who_decides_sees_what_was_committed_a_moment_ago() {
+    let stage = Stage::new();
+    let (store, _) = stage.open();
+    for n in 0..200_u64 {
+        let record = KeyRecord { command: n.to_string(), meaning: [0; 32] };
+        store.commit(&Batch { keys: vec![("me\0k".to_owned(), record)], ..Batch::default() }).unwrap();
+        assert_eq!(store.key_now("me\0k").unwrap().unwrap().command, n.to_string());
+        assert!(store.key_now("me\0other").unwrap().is_none());
+    }
 }
 
 #[test]

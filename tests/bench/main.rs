@@ -22,6 +22,7 @@ mod patience;
 #[path = "../it/peer.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod peer;
+mod peers;
 #[path = "../it/program.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need all of it")]
 mod program;

@@ -17,6 +17,8 @@ pub enum Verdict {
     Missed,
     /// Not measured here.
     Skipped,
+    /// Somebody else's: it has no goal.
+    Beside,
 }
 
 impl Verdict {
@@ -26,6 +28,7 @@ impl Verdict {
             Self::Goal => "goal",
             Self::Missed => "MISSED",
             Self::Skipped => "skipped",
+            Self::Beside => "-",
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::Plan;
 use crate::fleet::Fleet;
 use crate::kernel::{bytes_written, processor_seconds, thread_seconds};
+use crate::peers::{self, Needed};
 use crate::report::{Line, Verdict, ms};
 use crate::world::World;
 use crate::yardstick::sync_time;
@@ -16,6 +17,9 @@ const AGENTS: usize = 10;
 
 /// Events a second.
 const RATES: [u64; 4] = [10, 100, 1_000, 5_000];
+
+/// The rate at which others are looked at.
+const BESIDE: u64 = 1_000;
 
 /// How long each is kept up; what is done once a second counts fully.
 const LOOK: Duration = Duration::from_secs(20);
@@ -41,7 +45,31 @@ pub fn measure(plan: &Plan) -> Vec<Line> {
         lines.push(line);
         fleet = after;
     }
+    lines.extend(peers::measure(world.path(), BESIDE, LOOK / 2).iter().map(beside));
     lines
+}
+
+/// What somebody else needed for the same.
+fn beside(needed: &Needed) -> Line {
+    let quantile = |q: f64| Duration::from_micros(needed.seen.value_at_quantile(q));
+    let measured = format!(
+        "{:.1} KiB, {:.0} us; acknowledged p50 {}, p99 {}",
+        needed.kib,
+        needed.us,
+        ms(quantile(0.5)),
+        ms(quantile(0.99))
+    );
+    println!("  {}: {measured}", needed.name);
+    Line {
+        number: "P16",
+        what: format!("beside it, {BESIDE}/s: {}", needed.name),
+        goal: "-".to_owned(),
+        dream: "-".to_owned(),
+        measured,
+        ratio: "-".to_owned(),
+        verdict: Verdict::Beside,
+        numbers: json!({"kib": needed.kib, "us": needed.us, "p50_us": needed.seen.value_at_quantile(0.5)}),
+    }
 }
 
 fn wait_for_the_mirror(world: &World, events: u64) {

@@ -297,11 +297,9 @@ impl<T: Tally> Owner<T> {
         if asked.request.idempotency_key.is_empty() {
             return Ok(None);
         }
-        let reader = self.store.read()?;
-        let Some(key) = reader.key(&scoped_key(&asked.who.name, &asked.request.idempotency_key))? else {
-            return Ok(None);
-        };
-        let command = reader.command(&CommandId::new(&key.command))?;
+        let scoped = scoped_key(&asked.who.name, &asked.request.idempotency_key);
+        let Some(key) = self.store.key_now(&scoped)? else { return Ok(None) };
+        let command = self.store.command_now(&CommandId::new(&key.command))?;
         Ok(Some((key, command)))
     }
 
