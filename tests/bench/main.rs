@@ -10,6 +10,7 @@
 
 mod cold;
 mod crowd;
+mod delete;
 mod fleet;
 mod idle;
 mod ingest;
@@ -80,7 +81,7 @@ fn main() {
     };
     std::fs::create_dir_all(&plan.folder).expect("target can be written to");
     let mut lines = Vec::new();
-    let parts: [(&[&str], Measure); 12] = [
+    let parts: [(&[&str], Measure); 13] = [
         (&["P1"], ingest::measure),
         (&["P2"], journey::measure_events),
         (&["P3"], journey::measure_commands),
@@ -93,6 +94,7 @@ fn main() {
         (&["P12"], rules::measure),
         (&["P16"], single::measure),
         (&["M1", "M2", "M3", "M4"], mirror::measure),
+        (&["M5"], delete::measure),
     ];
     for (numbers, measure) in parts {
         if numbers.iter().any(|number| plan.wants(number)) {
