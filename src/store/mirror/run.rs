@@ -51,6 +51,7 @@ const HEARTBEATS: Duration = Duration::from_secs(20);
 /// Between two attempts after a failure, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+mod end;
 mod replaced;
 mod status;
 
@@ -475,28 +476,9 @@ impl Runner {
             Err(_) => First::Follow,
         }
     }
-
-    /// The last window, then nothing is left beside the file.
-    fn end(mut self) {
-        for _ in 0..LAST {
-            let is_behind =
-                self.store.read().and_then(|reader| reader.last_change()).unwrap_or(0) > self.standing.change;
-            if !is_behind || self.step(true).is_err() {
-                break;
-            }
-        }
-        if let Some(file) = self.file.take() {
-            file.close();
-        }
-        // The hub has ended: nothing follows.
-        self.store.close();
-    }
 }
 
 /// What a copy is answered while there is nothing whole to be copied.
 fn not_ready() -> StoreError {
     StoreError::Refused("supervisor.db is not ready yet; try again".into())
 }
-
-/// Windows at the end at most: what is still missing then comes with the next start.
-const LAST: usize = 20;
