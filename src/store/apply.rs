@@ -103,7 +103,7 @@ fn numbered(txn: &WriteTransaction, table: ByNumber, run: &[LogRow]) -> Result<(
         _ => false,
     };
     let mut rest = run;
-    if run.len() > 1 && is_new(&run[0], last) && run.is_sorted_by(|one, next| follows(one, next)) {
+    if run.len() > 1 && is_new(&run[0], last) && run.is_sorted_by(follows) {
         // At the end of the tree: pages fill up one after another, and none is looked for.
         let mut end = table.upper_bound_mut(Bound::<u64>::Unbounded)?;
         for row in run {

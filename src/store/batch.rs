@@ -37,7 +37,7 @@ pub struct Batch {
     pub state: BTreeMap<String, Option<Arc<Kept>>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
-    /// Events that came back from a store that was set aside, as [`returned::name`] names them.
+    /// Events that came back from a store that was set aside, as `returned::name` names them.
     pub returned: Vec<String>,
     /// What operators changed with SQL.
     pub edits: edit::Decided,
