@@ -54,9 +54,10 @@ const MOST_BACKUPS: usize = 1000;
 /// The longest time between two backups, and that one or an old row is kept.
 const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// The bound of what is kept, in bytes: no disk is larger, and an empty store with its mirror is not much smaller.
+/// The most that the bound of what is kept can be, in bytes: no disk is larger.
 const MOST_SIZE: u64 = 1 << 60;
-/// See [`MOST_SIZE`].
+
+/// The least that it can be: an empty store with its mirror is not much smaller.
 pub const LEAST_SIZE: u64 = 16 << 20;
 
 /// Everything a supervisor needs to know; checked, with all defaults filled in.

@@ -214,7 +214,7 @@ impl<T: Tally> Owner<T> {
         let mut is_loaded = false;
         while let Some(first) = self.queue.blocking_recv() {
             if is_loaded && self.queue.len() < GATHERED {
-                std::thread::sleep(GATHER);
+                std::thread::park_timeout(GATHER);
             }
             let stopping = self.turn(first);
             // What came while the last commit was on its way would have waited anyway.
