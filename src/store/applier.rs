@@ -32,6 +32,12 @@ const BYTES: usize = 32 * 1024 * 1024;
 /// Rows after which it is made durable, and that one transaction takes.
 const ROWS: usize = 20_000;
 
+/// Nobody reads what was committed: it is applied after this long, in one transaction with what came since.
+const LAZY: Duration = Duration::from_millis(20);
+
+/// So many rows that wait are enough for one transaction.
+const ENOUGH: usize = 1_000;
+
 /// Bytes of records that wait to be applied at most: whoever appends waits then. Two records of the largest size.
 const WAITING: usize = 64 * 1024 * 1024;
 
@@ -59,6 +65,7 @@ struct Waiting {
     position: u64,
     record: Record,
     bytes: usize,
+    since: Stopwatch,
 }
 
 /// What the applier, the one who appends and those who read share.
@@ -78,6 +85,9 @@ struct State {
     /// Until readers see it.
     queue: VecDeque<Arc<Waiting>>,
     queued_bytes: usize,
+    queued_rows: usize,
+    /// The position that somebody waits to read.
+    wanted: u64,
     /// The position of the last record in the log.
     appended: u64,
     /// Of the last one that readers see.
@@ -173,8 +183,12 @@ impl Shared {
         }
         state.appended = position;
         state.queued_bytes += bytes;
-        state.queue.push_back(Arc::new(Waiting { position, record, bytes }));
-        self.news.notify_all();
+        state.queued_rows += record.rows.len();
+        state.queue.push_back(Arc::new(Waiting { position, record, bytes, since: Stopwatch::start() }));
+        // It sleeps until the first one of them is due.
+        if state.queue.len() == 1 || state.queued_rows >= ENOUGH {
+            self.news.notify_all();
+        }
     }
 
     /// A record was appended and applied by whoever appended it.
@@ -212,6 +226,10 @@ impl Shared {
     pub fn wait(&self) {
         let mut state = self.state();
         let goal = state.appended;
+        if state.applied < goal && state.wanted < goal {
+            state.wanted = goal;
+            self.news.notify_all();
+        }
         while state.applied < goal && !state.is_broken {
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -292,7 +310,7 @@ impl Shared {
                 return None;
             }
             let is_due = state.unsynced.is_due() || state.mark.is_some() || state.ends;
-            if !state.queue.is_empty() {
+            if state.is_to_be_applied(is_due) {
                 return Some(state.take(is_due));
             }
             if is_due && (state.unsynced.since.is_some() || state.mark.is_some()) {
@@ -301,11 +319,8 @@ impl Shared {
             if state.ends {
                 return None;
             }
-            state = match state.unsynced.since.as_ref().map(Stopwatch::elapsed) {
-                Some(age) => {
-                    let rest = AGE.saturating_sub(age);
-                    self.news.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
-                }
+            state = match state.rest() {
+                Some(rest) => self.news.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -341,7 +356,9 @@ impl Shared {
                 state.queue.drain(..portion.records.len());
             }
             let bytes: usize = portion.records.iter().map(|waiting| waiting.bytes).sum();
+            let rows: usize = portion.records.iter().map(|waiting| waiting.record.rows.len()).sum();
             state.queued_bytes -= bytes;
+            state.queued_rows -= rows;
             if portion.is_durable {
                 (state.durable, state.unsynced) = (state.applied, Unsynced::default());
                 if let Some(mark) = portion.mark {
@@ -350,8 +367,7 @@ impl Shared {
                 }
             } else {
                 state.unsynced.since.get_or_insert_with(Stopwatch::start);
-                state.unsynced.rows +=
-                    portion.records.iter().map(|waiting| waiting.record.rows.len()).sum::<usize>();
+                state.unsynced.rows += rows;
                 state.unsynced.bytes += bytes;
             }
             self.done.notify_all();
@@ -383,6 +399,21 @@ impl Shared {
 }
 
 impl State {
+    /// True when what waits is applied now.
+    fn is_to_be_applied(&self, is_due: bool) -> bool {
+        let is_old = |first: &Arc<Waiting>| first.since.elapsed() >= LAZY;
+        let is_wanted =
+            self.wanted > self.applied || self.queued_rows >= ENOUGH || self.queued_bytes >= BYTES;
+        !self.queue.is_empty() && (is_due || is_wanted || self.queue.front().is_some_and(is_old))
+    }
+
+    /// How long until there is something to do by itself.
+    fn rest(&self) -> Option<Duration> {
+        let durable = self.unsynced.since.as_ref().map(|since| AGE.saturating_sub(since.elapsed()));
+        let applied = self.queue.front().map(|first| LAZY.saturating_sub(first.since.elapsed()));
+        durable.into_iter().chain(applied).min()
+    }
+
     /// What fits into one transaction.
     fn take(&self, is_due: bool) -> Portion {
         let (mut rows, mut bytes) = (self.unsynced.rows, self.unsynced.bytes);
