@@ -127,6 +127,8 @@ struct Portion {
     records: Vec<Arc<Waiting>>,
     mark: Option<Mark>,
     is_durable: bool,
+    /// The last position that is in redb with it.
+    upto: u64,
 }
 
 /// The running thread.
@@ -230,7 +232,8 @@ impl Shared {
             state.wanted = goal;
             self.news.notify_all();
         }
-        while state.applied < goal && !state.is_broken {
+        // Another store may take its place meanwhile, and count from elsewhere.
+        while state.applied < goal.min(state.appended) && !state.is_broken {
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -360,7 +363,11 @@ impl Shared {
             state.queued_bytes -= bytes;
             state.queued_rows -= rows;
             if portion.is_durable {
-                (state.durable, state.unsynced) = (state.applied, Unsynced::default());
+                state.durable = state.durable.max(portion.upto);
+                // Whoever appends may have applied more by itself meanwhile.
+                if state.applied == portion.upto {
+                    state.unsynced = Unsynced::default();
+                }
                 if let Some(mark) = portion.mark {
                     state.mirrored = mark.position;
                     state.mark = state.mark.filter(|newer| *newer != mark);
@@ -427,7 +434,8 @@ impl State {
             records.push(waiting.clone());
         }
         let is_durable = is_due || rows >= ROWS || bytes >= BYTES;
-        Portion { records, mark: self.mark.filter(|_| is_durable), is_durable }
+        let upto = records.last().map_or(self.applied, |last| last.position);
+        Portion { records, mark: self.mark.filter(|_| is_durable), is_durable, upto }
     }
 }
 

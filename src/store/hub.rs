@@ -106,6 +106,7 @@ impl Store {
         if let Some(fresh) = fresh {
             put_in_place(fresh, path)?;
         }
+        aside.take_log(path)?;
         let (store, loaded) = Self::open(path)?;
         suspect::clear(path);
         Ok((store, loaded, aside))
@@ -149,8 +150,13 @@ impl Store {
     /// Opens the file, plays the log, and nothing more: what it holds may be damaged.
     pub(super) fn open_unread(path: &Path) -> Result<Self, StoreError> {
         let store = Self::closed(path);
-        store.take(open_whole(path, false, Gaps::Skip)?);
+        store.take(open_whole(path, false, Gaps::Fail)?);
         Ok(store)
+    }
+
+    /// The name of the store in a file.
+    pub(super) fn name_of(path: &Path) -> Result<Option<String>, StoreError> {
+        schema::store_id(&open_file(path, false)?)
     }
 
     fn closed(path: &Path) -> Self {
@@ -243,9 +249,24 @@ impl Store {
     /// Closes and opens the file and the log again: after a failure nothing is taken until then. Gives what they hold
     /// now: a commit whose sync failed may have taken effect nevertheless. `check` looks at every page.
     pub fn reopen(&self, check: bool) -> Result<Loaded, StoreError> {
+        self.reopen_with(check, Gaps::Fail)
+    }
+
+    /// The same where records of the log are missing: what is there is played.
+    pub fn reopen_over_gaps(&self) -> Result<Loaded, StoreError> {
+        self.reopen_with(false, Gaps::Skip)
+    }
+
+    fn reopen_with(&self, check: bool, gaps: Gaps) -> Result<Loaded, StoreError> {
         self.exchange(|| {
+            // An earlier attempt may have moved it away: nothing new is begun in its place by opening it.
+            let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+            if bytes == 0 {
+                let (path, evidence) = (self.path.clone(), folder::folder_of(&self.path));
+                return Err(StoreError::Lost { path, exists: false, evidence });
+            }
             cache::forget(&self.path);
-            open_both(&self.path, check, Gaps::Fail)
+            open_both(&self.path, check, gaps)
         })?;
         self.begin_with_it()
     }
@@ -259,10 +280,11 @@ impl Store {
     ) -> Result<(Loaded, SetAside), StoreError> {
         let mut aside = None;
         self.exchange(|| {
-            aside = Some(SetAside::of(&self.path, damage, now)?);
+            let moved = aside.insert(SetAside::of(&self.path, damage, now)?);
             if let Some(fresh) = fresh {
                 put_in_place(fresh, &self.path)?;
             }
+            moved.take_log(&self.path)?;
             open_both(&self.path, false, Gaps::Fail)
         })?;
         self.prepare(|| Ok(()))?;

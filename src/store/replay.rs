@@ -119,7 +119,12 @@ impl Portion<'_> {
     fn write(&mut self, durability: Durability) -> Result<(), StoreError> {
         let txn = begin(self.db, durability)?;
         apply(&txn, &self.rows)?;
-        txn.open_table(META)?.insert(POSITION, self.position)?;
+        {
+            let mut meta = txn.open_table(META)?;
+            meta.insert(POSITION, self.position)?;
+            // Also where the last record is that of a clean end, which did not come to its end.
+            meta.insert("schema", SCHEMA)?;
+        }
         txn.commit()?;
         self.rows.clear();
         self.bytes = 0;

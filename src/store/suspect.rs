@@ -30,15 +30,18 @@ impl SetAside {
     /// Moves what is there out of the way, if there is anything.
     pub(super) fn of(store: &Path, error: &StoreError, now: Time) -> Result<Self, StoreError> {
         let path = match set_aside(store, now) {
-            Ok(aside) => {
-                let moved = folder::set_aside(store, &aside);
-                moved.map_err(|source| StoreError::SetAside { path: store.to_owned(), source })?;
-                Some(aside)
-            }
+            Ok(aside) => Some(aside),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(StoreError::SetAside { path: store.to_owned(), source }),
         };
         Ok(Self { store: store.to_owned(), path, why: chain(error), events: None })
+    }
+
+    /// Moves its log to it. Only when what takes the store's place is there: a start before that plays the log once more.
+    pub(super) fn take_log(&self, store: &Path) -> Result<(), StoreError> {
+        let Some(aside) = &self.path else { return Ok(()) };
+        folder::set_aside(store, aside)
+            .map_err(|source| StoreError::SetAside { path: store.to_owned(), source })
     }
 }
 

@@ -125,6 +125,9 @@ fn begin_log(open: &Open, position: u64) -> Result<(), StoreError> {
     let txn = begin(&open.db, Durability::Immediate)?;
     {
         let mut meta = txn.open_table(META)?;
+        let epoch = meta.get("mirror_epoch")?.map_or(0, |epoch| epoch.value());
+        // From the first record on a mirror of an earlier time is known for what it is.
+        log.note_mirror(epoch).map_err(|source| StoreError::NotAppended { source, is_certain: true })?;
         meta.insert("schema", schema::SCHEMA)?;
         meta.insert(POSITION, position - 1)?;
     }

@@ -14,7 +14,7 @@ use super::medium::{self, Medium};
 use super::segment::{self, HEAD, Head, Unreadable};
 use super::{Log, NotAppended, See};
 use crate::{StoreError, cache};
-use hal_base::{file, sabotage};
+use hal_base::{file, id, sabotage};
 
 /// Bytes of a segment: at full rate one is full after a second or two.
 const SEGMENT: u64 = if cfg!(test) { LEAST } else { 16 * 1024 * 1024 };
@@ -98,6 +98,7 @@ struct Segment {
     /// Behind the last record.
     end: usize,
     bytes: u64,
+    seed: u32,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,7 @@ struct Writer {
     medium: Medium,
     offset: u64,
     room: u64,
+    seed: u32,
 }
 
 /// Where the log of a store lies: beside the file itself, where an operator has put a link to it, since that is the disk
@@ -115,11 +117,13 @@ pub fn folder_of(store: &Path) -> PathBuf {
 }
 
 /// Whose log lies beside a store; `None` when there is none that says so.
-pub fn owner(store: &Path) -> Option<String> {
-    let heads = files(&folder_of(store))
-        .into_iter()
-        .filter_map(|(_, path)| Head::read(&medium::read(store, &path).ok()?).ok());
-    heads.map(|head| head.store_id).next()
+pub fn owner(store: &Path) -> io::Result<Option<String>> {
+    for (_, path) in files(&folder_of(store))? {
+        if let Ok(head) = Head::read(&medium::read(store, &path)?) {
+            return Ok(Some(head.store_id));
+        }
+    }
+    Ok(None)
 }
 
 /// Moves the log of a store to beside where that was moved.
@@ -130,13 +134,23 @@ pub fn set_aside(store: &Path, aside: &Path) -> io::Result<()> {
     }
 }
 
-/// Segments by the numbers in their names.
-fn files(folder: &Path) -> Vec<(u64, PathBuf)> {
-    let all = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<(u64, PathBuf)> =
-        all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect();
+/// Segments by the numbers in their names. A folder that cannot be read is not one that is not there.
+fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let all = match fs::read_dir(folder) {
+        Err(error) if medium::is_gone(&error) && fs::symlink_metadata(folder).is_err() => {
+            return Ok(Vec::new());
+        }
+        all => all?,
+    };
+    let mut found = Vec::new();
+    for entry in all {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.push((number, entry.path()));
+        }
+    }
     found.sort();
-    found
+    Ok(found)
 }
 
 impl FolderLog {
@@ -144,7 +158,8 @@ impl FolderLog {
     pub fn open(store: &Path, store_id: &str) -> Result<(Self, Found), StoreError> {
         let folder = folder_of(store);
         let mut look = Look::default();
-        for (number, path) in files(&folder) {
+        let all = files(&folder).map_err(|source| StoreError::File { path: folder.clone(), source })?;
+        for (number, path) in all {
             cache::forget(&path);
             let failed = |source| StoreError::File { path: path.clone(), source };
             let bytes = medium::read(store, &path).map_err(failed)?;
@@ -177,7 +192,7 @@ impl FolderLog {
     /// Makes room for the record of a position before there is one, so that the log is there from now on.
     pub fn begin(&self, position: u64) -> io::Result<()> {
         let writer = self.begin_segment(position, 0)?;
-        writer.medium.sync()?;
+        writer.medium.sync().inspect_err(|_| self.forget(position))?;
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         Ok(())
     }
@@ -231,19 +246,45 @@ impl FolderLog {
         }
         let path = self.folder.join(format!("{position:020}"));
         let room = segment_bytes(&self.folder).max(HEAD as u64 + bytes);
-        // One that an earlier attempt has left unfinished: nothing in it was acknowledged.
-        let _ = fs::remove_file(&path);
+        self.make_place(&path)?;
+        let seed = id::fresh_secret().bytes().fold(0_u32, |seed, byte| seed.rotate_left(5) ^ u32::from(byte));
         let made = Medium::make(&self.store, &path, room).and_then(|medium| {
             let chain = self.state().chain;
-            let head = Head { store_id: self.store_id.clone(), first: position, chain };
+            let head = Head { store_id: self.store_id.clone(), first: position, chain, seed };
             medium.write(&head.bytes(), 0)?;
             File::open(&self.folder)?.sync_all()?;
-            Ok(Writer { medium, offset: HEAD as u64, room })
+            Ok(Writer { medium, offset: HEAD as u64, room, seed })
         });
         let writer = made.inspect_err(|_| drop(fs::remove_file(&path)))?;
         let last = position - 1;
-        self.state().segments.push(Segment { path, first: position, last, end: HEAD, bytes: room });
+        self.state().segments.push(Segment { path, first: position, last, end: HEAD, bytes: room, seed });
         Ok(writer)
+    }
+
+    /// Removes a segment that an earlier attempt has left without a record: nothing in it was acknowledged.
+    fn make_place(&self, path: &Path) -> io::Result<()> {
+        match medium::read(&self.store, path) {
+            Ok(bytes) if segment::at(&bytes, HEAD, segment::seed(&bytes)).is_some() => Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a record of this position already",
+            )),
+            Ok(_) => {
+                self.state().segments.retain(|one| one.path != path);
+                match fs::remove_file(path) {
+                    Err(error) if !medium::is_gone(&error) => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Err(error) if medium::is_gone(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn forget(&self, position: u64) {
+        let mut state = self.state();
+        let gone = state.segments.pop_if(|one| one.first == position && one.last < position);
+        // It is found unfinished where it cannot be removed.
+        gone.map(|one| fs::remove_file(one.path));
     }
 }
 
@@ -273,7 +314,7 @@ impl Log for FolderLog {
             _ => self.begin_segment(position, need).map_err(NotAppended::Refused)?,
         };
         let (bytes, sum) =
-            segment::record(position, self.state().chain, body).map_err(NotAppended::Refused)?;
+            segment::record(position, self.state().chain, writer.seed, body).map_err(NotAppended::Refused)?;
         // A part of a record is none.
         writer.medium.write(&bytes, writer.offset).map_err(NotAppended::Refused)?;
         if !sabotage::ACK_BEFORE_SYNC {
@@ -309,8 +350,8 @@ impl Log for FolderLog {
             };
             let mut offset = 0;
             while offset < bytes.len() {
-                let Some(record) = segment::at(&bytes, offset) else {
-                    match segment::next_after(&bytes, offset) {
+                let Some(record) = segment::at(&bytes, offset, one.seed) else {
+                    match segment::next_after(&bytes, offset, one.seed) {
                         Some(next) => offset = next,
                         None => break,
                     }
@@ -386,6 +427,7 @@ impl Look {
             last: head.first.saturating_sub(1),
             end: HEAD,
             bytes: bytes.len() as u64,
+            seed: segment::seed(bytes),
         };
         self.records(&mut segment, bytes);
         self.state.segments.push(segment);
@@ -393,12 +435,13 @@ impl Look {
 
     /// A head that is damaged does not keep the records behind it from being read.
     fn is_damaged(&mut self, number: u64, path: PathBuf, bytes: &[u8]) {
-        let Some(offset) = segment::next_after(bytes, 0) else {
+        let seed = segment::seed(bytes);
+        let Some(offset) = segment::next_after(bytes, 0, seed) else {
             tracing::warn!(path = %path.display(), "a file of the log has no head and no record");
             return;
         };
-        let first = segment::at(bytes, offset).map_or(number, |record| record.position);
-        let head = Head { store_id: String::new(), first, chain: 0 };
+        let first = segment::at(bytes, offset, seed).map_or(number, |record| record.position);
+        let head = Head { store_id: String::new(), first, chain: 0, seed };
         tracing::warn!(path = %path.display(), "the head of this file of the log is damaged; its records are read");
         self.at(&head, path, bytes);
     }
@@ -406,11 +449,11 @@ impl Look {
     fn records(&mut self, segment: &mut Segment, bytes: &[u8]) {
         let mut offset = HEAD;
         loop {
-            let Some(record) = segment::at(bytes, offset) else {
+            let Some(record) = segment::at(bytes, offset, segment.seed) else {
                 if segment::is_blank(bytes, offset) {
                     return;
                 }
-                let Some(next) = segment::next_after(bytes, offset) else {
+                let Some(next) = segment::next_after(bytes, offset, segment.seed) else {
                     self.found.torn = Some(self.next.unwrap_or(segment.first));
                     return;
                 };

@@ -58,7 +58,7 @@ impl Stage {
     fn ends(&self) -> Vec<usize> {
         let bytes = fs::read(&self.segments()[0]).unwrap();
         let mut ends = vec![segment::HEAD];
-        while let Some(whole) = segment::at(&bytes, *ends.last().unwrap()) {
+        while let Some(whole) = segment::at(&bytes, *ends.last().unwrap(), segment::seed(&bytes)) {
             ends.push(whole.end);
         }
         ends
@@ -185,6 +185,54 @@ fn another_stores_log_is_set_aside_and_one_from_the_future_refused() {
     });
     let error = FolderLog::open(&stage.store, STORE).unwrap_err();
     assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[test]
+fn a_segment_that_was_begun_in_vain_is_not_trimmed_from_under_the_one_that_took_its_place() {
+    let stage = Stage::with(0);
+    let log = stage.open().0;
+    log.begin(1).unwrap();
+    drop(log);
+    let (log, _) = stage.open();
+    log.begin(1).unwrap();
+    let record = |position| (position, vec![7; 30_000]);
+    for (position, body) in (1..=6).map(record) {
+        log.append(position, &body).unwrap();
+    }
+    assert!(stage.segments().len() > 2);
+    log.trim(2);
+    let mut seen = Vec::new();
+    log.read(2, u64::MAX, &mut |position, _| {
+        seen.push(position);
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    assert_eq!(seen, [2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_one_that_is_not_there() {
+    let stage = Stage::with(3);
+    let folder = folder_of(&stage.store);
+    fs::rename(&folder, folder.with_extension("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("/is/not/mounted", &folder).unwrap();
+    let error = FolderLog::open(&stage.store, STORE).unwrap_err();
+    assert!(matches!(&error, crate::StoreError::File { .. }) && !error.is_damage(), "{error}");
+    assert!(super::folder::owner(&stage.store).is_err());
+}
+
+#[test]
+fn a_text_that_looks_like_a_record_is_none() {
+    let stage = Stage::with(1);
+    let log = stage.open().0;
+    // What somebody could have made by himself, without the segment's seed.
+    let (strange, _) = segment::record(3, 0, 0, &record(3).encode()).unwrap();
+    let rows = vec![LogRow::Named(NamedTable::State, "x/y".to_owned(), Some(Sealed(strange)))];
+    log.append(2, &Record { rows }.encode()).unwrap();
+    drop(log);
+    change_file(&stage.segments()[1], |bytes| bytes[segment::HEAD + segment::RECORD_HEAD] ^= 1);
+    let (_, found) = stage.open();
+    assert_eq!((found.bounds, found.torn, found.gaps.len()), (Some((1, 1)), Some(2), 0));
 }
 
 #[test]

@@ -16,11 +16,15 @@ use crate::hub::{self, Loaded, SetAside, Store, put_in_place};
 use crate::log::Log;
 use crate::log::folder::{self, FolderLog, Gap};
 use crate::log::record::Record;
-use crate::tables::EVENTS;
+use crate::schema::SCHEMA_WHOLE;
+use crate::tables::{EVENTS, META};
 use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_base::file;
 use hal_base::progress::Progress;
+
+/// Rows of the log's rest in one transaction.
+const ROWS: usize = 20_000;
 
 /// What the mirror's thread does first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,14 +109,16 @@ fn over_gaps(
     found: FoundMirror,
     now: Time,
 ) -> Result<Opened, StoreError> {
-    let (open, loaded) = Store::open_over_gaps(store)?;
+    let store_id = Store::name_of(store)?;
     let knows = |standing: &Standing| {
-        standing.store_id == loaded.store_id && gaps.first().is_some_and(|gap| standing.change >= gap.from)
+        store_id.as_ref() == Some(&standing.store_id)
+            && gaps.first().is_some_and(|gap| standing.change >= gap.from)
     };
-    if matches!(&found, FoundMirror::Mirror(standing) if knows(standing)) {
-        drop(open);
+    let is_sound = || immutable(mirror).is_ok_and(|file| check(&file).is_none());
+    if matches!(&found, FoundMirror::Mirror(standing) if knows(standing)) && is_sound() {
         return instead_of(store, &damage, mirror, found, now);
     }
+    let (open, loaded) = Store::open_over_gaps(store)?;
     let lost = Some(chain(&damage));
     with_store(open, loaded, mirror, found).map(|opened| Opened { lost, ..opened })
 }
@@ -263,7 +269,9 @@ pub fn draft(
 /// Plays what the log of a lost store has beyond its mirror into the store that is made from that. Not where the mirror is
 /// of another time than the log: it was restored, too.
 fn play_rest(store: &Path, standing: &Standing, fresh: &Path) -> Result<(), StoreError> {
-    if folder::owner(store).as_ref() != Some(&standing.store_id) {
+    let owner =
+        folder::owner(store).map_err(|source| StoreError::File { path: folder::folder_of(store), source })?;
+    if owner.as_ref() != Some(&standing.store_id) {
         return Ok(());
     }
     let (log, found) = FolderLog::open(store, &standing.store_id)?;
@@ -275,7 +283,7 @@ fn play_rest(store: &Path, standing: &Standing, fresh: &Path) -> Result<(), Stor
         return Ok(());
     }
     let draft = Store::open_draft(fresh)?;
-    let mut records = 0;
+    let (mut records, mut rows) = (0, Vec::new());
     let mut expected = standing.change + 1;
     log.read(expected, last, &mut |position, body| {
         if position > expected {
@@ -286,9 +294,16 @@ fn play_rest(store: &Path, standing: &Standing, fresh: &Path) -> Result<(), Stor
         }
         expected = position + 1;
         records += 1;
-        let record = Record::decode(position, body)?;
-        draft.transaction(|txn| apply(txn, &record.rows))?;
+        rows.append(&mut Record::decode(position, body)?.rows);
+        if rows.len() >= ROWS {
+            draft.transaction(|txn| apply(txn, &std::mem::take(&mut rows)))?;
+        }
         Ok(ControlFlow::Continue(()))
+    })?;
+    draft.transaction(|txn| {
+        apply(txn, &rows)?;
+        txn.open_table(META)?.insert("schema", SCHEMA_WHOLE)?;
+        Ok(())
     })?;
     tracing::info!(records, "the log has more than supervisor.db: it is played into the new store");
     Ok(())

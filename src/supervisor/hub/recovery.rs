@@ -10,10 +10,11 @@
 use super::decide::Work;
 use super::input::{Input, NotAccepted, RaisedAlert, Severity, Timed};
 use super::{Owner, Tally};
+use hal_base::cause::chain;
 use hal_base::clock::{self, Time};
 use hal_protocol::command::{Command, CommandState};
 use hal_store::StoreError;
-use hal_store::hub::{Loaded, SetAside};
+use hal_store::hub::Loaded;
 use hal_store::mirror;
 
 /// What the store can do.
@@ -60,11 +61,11 @@ impl<T: Tally> Owner<T> {
         if !self.store.disk_works() {
             return Err(StoreError::DiskDown { path: self.store.path().to_owned() });
         }
-        let (loaded, replaced) = self.reopen(failure, at)?;
+        let (loaded, told) = self.reopen(failure, at)?;
         let view = self.view.load().again(loaded);
         let mut work = Work::on(&view);
-        if let Some(aside) = replaced {
-            raise(&mut work, RaisedAlert::store_replaced(&aside));
+        if let Some(told) = told {
+            raise(&mut work, told);
         }
         for (node, heard) in &self.silent {
             work.note_silence(node, *heard, at);
@@ -99,13 +100,18 @@ impl<T: Tally> Owner<T> {
         Ok(())
     }
 
-    /// Opens the file again; one that turns out to be sick is set aside, and made anew from its
-    /// mirror.
-    fn reopen(&self, failure: StoreFailure, at: Time) -> Result<(Loaded, Option<SetAside>), StoreError> {
+    /// Opens the file again, and says what a person should know; one that turns out to be sick is set aside, and made anew
+    /// from its mirror.
+    fn reopen(&self, failure: StoreFailure, at: Time) -> Result<(Loaded, Option<RaisedAlert>), StoreError> {
         match self.store.reopen(failure != StoreFailure::NoRoom) {
+            // The file itself is well: it is not given up for a mirror that may have less.
+            Err(gap @ StoreError::LogGap { .. }) => {
+                let loaded = self.store.reopen_over_gaps()?;
+                Ok((loaded, Some(RaisedAlert::store_lost(&chain(&gap)))))
+            }
             Err(damage) if damage.is_damage() => {
                 let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
-                Ok((loaded, Some(aside)))
+                Ok((loaded, Some(RaisedAlert::store_replaced(&aside))))
             }
             opened => {
                 self.store.turn().done();
