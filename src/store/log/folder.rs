@@ -5,11 +5,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use super::look::{Found, Gap};
+use super::look::{Look, Segment, State};
 use super::medium::{self, Medium};
 use super::segment::{self, HEAD, Head, Unreadable};
 use super::{Log, NotAppended, See};
@@ -35,40 +36,6 @@ const LEAST: u64 = 64 * 1024;
 /// Permissions of the folder, as those of the store's.
 const FOLDER: u32 = 0o750;
 
-/// Records that are not there, though there is one behind them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The first position.
-    pub from: u64,
-    /// The last one.
-    pub to: u64,
-    /// What is there instead.
-    pub why: String,
-}
-
-impl std::fmt::Display for Gap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.to {
-            u64::MAX => write!(f, "all after {} ({})", self.from - 1, self.why),
-            to if to == self.from => write!(f, "{to} ({})", self.why),
-            to => write!(f, "{} to {to} ({})", self.from, self.why),
-        }
-    }
-}
-
-/// What was found in a folder when it was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// The positions that are there, the first and the last, whatever is missing between them.
-    pub bounds: Option<(u64, u64)>,
-    /// What is missing between them.
-    pub gaps: Vec<Gap>,
-    /// A record of this position was being written when the machine stopped: it is not whole, and nothing follows.
-    pub torn: Option<u64>,
-    /// How far the mirror was, as the log was told: its own count of windows.
-    pub mirror_epoch: u64,
-}
-
 /// A log in a folder.
 #[derive(Debug)]
 pub struct FolderLog {
@@ -78,27 +45,6 @@ pub struct FolderLog {
     state: Mutex<State>,
     /// Only the one who appends waits for this one.
     writer: Mutex<Option<Writer>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    segments: Vec<Segment>,
-    /// Where the last reading ended: the position, its segment's first one, and the place.
-    hint: Option<(u64, u64, usize)>,
-    /// The checksum of the last record.
-    chain: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Segment {
-    path: PathBuf,
-    first: u64,
-    /// One below `first` while it has no record.
-    last: u64,
-    /// Behind the last record.
-    end: usize,
-    bytes: u64,
-    seed: u32,
 }
 
 #[derive(Debug)]
@@ -407,114 +353,4 @@ impl Log for FolderLog {
             }
         }
     }
-}
-
-/// Looking at every segment, oldest first.
-#[derive(Default)]
-struct Look {
-    state: State,
-    found: Found,
-    /// The position that is to come next; `None` before the first.
-    next: Option<u64>,
-}
-
-impl Look {
-    fn at(&mut self, head: &Head, path: PathBuf, bytes: &[u8]) {
-        self.reach(head.first, || format!("the file before {} is missing", path.display()));
-        let mut segment = Segment {
-            path,
-            first: head.first,
-            last: head.first.saturating_sub(1),
-            end: HEAD,
-            bytes: bytes.len() as u64,
-            seed: segment::seed(bytes),
-        };
-        self.records(&mut segment, bytes);
-        self.state.segments.push(segment);
-    }
-
-    /// A head that is damaged does not keep the records behind it from being read.
-    fn is_damaged(&mut self, number: u64, path: PathBuf, bytes: &[u8]) {
-        let seed = segment::seed(bytes);
-        let Some(offset) = segment::next_after(bytes, 0, seed) else {
-            tracing::warn!(path = %path.display(), "a file of the log has no head and no record");
-            return;
-        };
-        let first = segment::at(bytes, offset, seed).map_or(number, |record| record.position);
-        let head = Head { store_id: String::new(), first, chain: 0, seed };
-        tracing::warn!(path = %path.display(), "the head of this file of the log is damaged; its records are read");
-        self.at(&head, path, bytes);
-    }
-
-    fn records(&mut self, segment: &mut Segment, bytes: &[u8]) {
-        let mut offset = HEAD;
-        loop {
-            let Some(record) = segment::at(bytes, offset, segment.seed) else {
-                if segment::is_blank(bytes, offset) {
-                    return;
-                }
-                let Some(next) = segment::next_after(bytes, offset, segment.seed) else {
-                    self.found.torn = Some(self.next.unwrap_or(segment.first));
-                    return;
-                };
-                offset = next;
-                continue;
-            };
-            let path = &segment.path;
-            if self.found.bounds.is_some_and(|(_, last)| record.position <= last) {
-                let why = format!("{} has it, too, and which one counts is not known", path.display());
-                self.found.gaps.push(Gap { from: record.position, to: record.position, why });
-                offset = record.end;
-                continue;
-            }
-            let place = || format!("{} is damaged before byte {offset}", path.display());
-            self.reach(record.position, place);
-            if self.found.bounds.is_some_and(|(_, last)| last + 1 == record.position)
-                && record.chain != self.state.chain
-            {
-                let why = format!("{} does not go on from the record before it", path.display());
-                self.found.gaps.push(Gap { from: record.position, to: record.position, why });
-            }
-            self.found.torn = None;
-            let first = self.found.bounds.map_or(record.position, |(first, _)| first);
-            self.found.bounds = Some((first, record.position));
-            self.next = Some(record.position + 1);
-            self.state.chain = record.sum;
-            segment.last = record.position;
-            offset = record.end;
-            segment.end = offset;
-        }
-    }
-
-    /// Notes what is missing before a position.
-    fn reach(&mut self, position: u64, why: impl FnOnce() -> String) {
-        if let Some(next) = self.next.filter(|next| *next < position) {
-            self.found.gaps.push(Gap { from: next, to: position - 1, why: why() });
-        }
-        self.next = Some(self.next.unwrap_or(position).max(position));
-    }
-
-    fn done(mut self, mirror_epoch: u64) -> (State, Found) {
-        self.found.mirror_epoch = mirror_epoch;
-        (self.state, self.found)
-    }
-}
-
-/// Shows every record from a position on, when each is there; else gives which one is missing.
-pub fn each_from(
-    log: &dyn Log,
-    from: u64,
-    upto: u64,
-    mut see: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
-) -> Result<Option<u64>, StoreError> {
-    let mut next = from;
-    log.read(from, upto, &mut |position, body| {
-        if position != next {
-            return Ok(ControlFlow::Break(()));
-        }
-        next += 1;
-        see(position, body)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok((next <= upto).then_some(next))
 }

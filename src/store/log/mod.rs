@@ -6,12 +6,13 @@
 //! ```
 //!
 //! - `record`: the rows of one commit, absolute values only. `segment`: the bytes of a file. `medium`: the file itself.
-//! - `folder`: the log in a folder beside the store.
+//! - `folder`: the log in a folder beside the store; `look`: what is in it when it is opened.
 //!
 //! The trait is the seam: where the log lies (a folder, later a database that several supervisors share) is known here
 //! and nowhere else.
 
 pub mod folder;
+mod look;
 mod medium;
 pub mod record;
 mod segment;
