@@ -20,7 +20,7 @@ use super::log::folder::{self, FolderLog};
 use super::reader::Reader;
 use super::replay::{Gaps, replay};
 use super::resolve::Committed;
-use super::schema::{self, SCHEMA_BEFORE, SCHEMA_WHOLE};
+use super::schema::{self, SCHEMA_BEFORE};
 pub use super::suspect::SetAside;
 use super::tables::{META, NAME};
 use super::turn::Turn;
@@ -30,6 +30,7 @@ use hal_base::clock::Time;
 use hal_base::panic::contained;
 use hal_base::{file, id};
 
+mod close;
 mod commit;
 mod now;
 
@@ -346,37 +347,6 @@ impl Store {
 
     fn committer(&self) -> MutexGuard<'_, Committer> {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes everything durable and says in the file that it needs no log, so that it can be put aside and taken back
-    /// without one.
-    pub(super) fn leave(&self) -> Result<(), StoreError> {
-        let applier = self.committer().applier.take();
-        if let Some(applier) = applier {
-            applier.stop(&self.shared);
-        }
-        if self.shared.is_broken() {
-            return Ok(());
-        }
-        self.transaction(|txn| {
-            txn.open_table(META)?.insert("schema", SCHEMA_WHOLE)?;
-            Ok(())
-        })
-    }
-
-    /// Makes everything durable and ends the thread. A store that was left as the release before this one can read it
-    /// has no log then.
-    pub fn close(&self) {
-        let mut committer = self.committer();
-        let Some(applier) = committer.applier.take() else { return };
-        applier.stop(&self.shared);
-        let is_done = committer.is_as_before && !committer.is_broken && !self.shared.is_broken();
-        committer.is_closed = true;
-        let guard = self.shared.guard();
-        let log = guard.as_ref().and_then(|open| open.log.as_ref()).filter(|_| is_done);
-        if let Some(Err(error)) = log.map(|log| log.clear()) {
-            tracing::warn!(%error, "the log, which is done with, cannot be removed");
-        }
     }
 
     /// After a failure for want of room: throws the ballast overboard, and what of the log is there for the mirror alone.
