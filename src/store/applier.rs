@@ -115,6 +115,12 @@ struct Unsynced {
 }
 
 impl Unsynced {
+    fn add(&mut self, rows: usize, bytes: usize) {
+        self.since.get_or_insert_with(Stopwatch::start);
+        self.rows += rows;
+        self.bytes += bytes;
+    }
+
     fn is_due(&self) -> bool {
         self.rows >= ROWS
             || self.bytes >= BYTES
@@ -199,11 +205,7 @@ impl Shared {
         (state.appended, state.applied) = (position, position);
         match is_durable {
             true => (state.durable, state.unsynced) = (position, Unsynced::default()),
-            false => {
-                state.unsynced.since.get_or_insert_with(Stopwatch::start);
-                state.unsynced.rows += rows;
-                state.unsynced.bytes += bytes;
-            }
+            false => state.unsynced.add(rows, bytes),
         }
         self.news.notify_all();
     }
@@ -260,12 +262,10 @@ impl Shared {
     }
 
     /// Nothing is written any more until the files are opened again.
-    pub fn break_off(&self, failure: Option<StoreError>) {
+    pub fn break_off(&self, failure: StoreError) {
         let mut state = self.state();
         state.is_broken = true;
-        if let Some(failure) = failure {
-            state.failure.get_or_insert(failure);
-        }
+        state.failure.get_or_insert(failure);
         self.news.notify_all();
         self.done.notify_all();
     }
@@ -299,7 +299,7 @@ impl Shared {
                         error = chain(&error),
                         "what is in the log cannot be written to the store; nothing of it is lost"
                     );
-                    return self.break_off(Some(error));
+                    return self.break_off(error);
                 }
             }
         }
@@ -373,9 +373,7 @@ impl Shared {
                     state.mark = state.mark.filter(|newer| *newer != mark);
                 }
             } else {
-                state.unsynced.since.get_or_insert_with(Stopwatch::start);
-                state.unsynced.rows += rows;
-                state.unsynced.bytes += bytes;
+                state.unsynced.add(rows, bytes);
             }
             self.done.notify_all();
             (state.durable, if follows { state.mirrored } else { u64::MAX })

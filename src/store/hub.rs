@@ -116,12 +116,17 @@ impl Store {
     /// A store whose ballast lies there must be there too.
     pub(super) fn find_loss(path: &Path) -> Option<StoreError> {
         let evidence = Ballast::of(path).path().to_owned();
+        if evidence.exists() { Self::loss(path, evidence) } else { None }
+    }
+
+    /// A store of which there is evidence, and whose file is empty or gone. One that cannot be looked at is not.
+    fn loss(path: &Path, evidence: PathBuf) -> Option<StoreError> {
         let exists = match std::fs::metadata(path) {
             Ok(file) if file.len() == 0 => true,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
             _ => return None,
         };
-        evidence.exists().then(|| StoreError::Lost { path: path.to_owned(), exists, evidence })
+        Some(StoreError::Lost { path: path.to_owned(), exists, evidence })
     }
 
     /// Makes the next start look at every page.
@@ -261,10 +266,8 @@ impl Store {
     fn reopen_with(&self, check: bool, gaps: Gaps) -> Result<Loaded, StoreError> {
         self.exchange(|| {
             // An earlier attempt may have moved it away: nothing new is begun in its place by opening it.
-            let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-            if bytes == 0 {
-                let (path, evidence) = (self.path.clone(), folder::folder_of(&self.path));
-                return Err(StoreError::Lost { path, exists: false, evidence });
+            if let Some(lost) = Self::loss(&self.path, folder::folder_of(&self.path)) {
+                return Err(lost);
             }
             cache::forget(&self.path);
             open_both(&self.path, check, gaps)

@@ -91,20 +91,18 @@ impl Store {
         }
         let record = Record { rows: recorder.into_rows() };
         known.saw(&record.rows);
+        txn.open_table(META)?.insert(POSITION, position)?;
+        if batch.is_last {
+            mark_for_the_release_before(&txn, position)?;
+        }
         append(open, position, &record)?;
-        // It is committed from here on: what fails now is found when the next one comes.
-        let finished = txn.open_table(META).map_err(StoreError::from).and_then(|mut meta| {
-            meta.insert(POSITION, position)?;
-            Ok(())
-        });
-        let finished = finished
-            .and_then(|()| if batch.is_last { mark_for_the_release_before(&txn, position) } else { Ok(()) });
-        match finished.and_then(|()| Ok(txn.commit()?)) {
+        // It is committed from here on: should redb fail now, that is found when the next one comes.
+        match txn.commit() {
             Ok(()) => {
                 let bytes = record.bytes();
                 self.shared.applied_already(position, record.rows.len(), bytes, batch.is_last);
             }
-            Err(error) => self.shared.break_off(Some(error)),
+            Err(error) => self.shared.break_off(error.into()),
         }
         Ok(())
     }

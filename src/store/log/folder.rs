@@ -193,7 +193,7 @@ impl FolderLog {
         let path = self.folder.join(format!("{position:020}"));
         let room = segment_bytes(&self.folder).max(HEAD as u64 + bytes);
         self.make_place(&path)?;
-        let seed = id::fresh_secret().bytes().fold(0_u32, |seed, byte| seed.rotate_left(5) ^ u32::from(byte));
+        let seed = crc32fast::hash(id::fresh_secret().as_bytes());
         let made = Medium::make(&self.store, &path, room).and_then(|medium| {
             let chain = self.state().chain;
             let head = Head { store_id: self.store_id.clone(), first: position, chain, seed };
