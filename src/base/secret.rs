@@ -1,6 +1,6 @@
 //! Text that never prints itself: tokens, keys, passwords.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
@@ -54,6 +54,20 @@ impl SecretDigest {
         let offered: [u8; 32] = Sha256::digest(offered.as_bytes()).into();
         self.0.ct_eq(&offered).into()
     }
+}
+
+/// The hash of a secret as 64 hexadecimal digits, as it is stored.
+pub fn hash_of(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// True when `hash` is that of what is offered; compared in constant time.
+pub fn is_hash_of(hash: &str, offered: &str) -> bool {
+    hash.as_bytes().ct_eq(hash_of(offered).as_bytes()).into()
 }
 
 impl fmt::Debug for SecretDigest {

@@ -1,6 +1,6 @@
 //! `halctl archive`.
 
-use super::cli::ArchiveVerb;
+use super::cli::archive::ArchiveVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record};

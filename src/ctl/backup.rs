@@ -1,6 +1,6 @@
 //! `halctl backup`.
 
-use super::cli::BackupVerb;
+use super::cli::archive::BackupVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};

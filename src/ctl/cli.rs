@@ -1,7 +1,10 @@
 //! The command line of halctl: what may be typed. What it means is decided by the file of each noun.
 
+pub mod actor;
 pub mod alert;
 pub mod approval;
+pub mod archive;
+pub mod audit;
 pub mod budget;
 pub mod channel;
 pub mod cost;
@@ -170,10 +173,10 @@ Examples:
     Budgets(budget::BudgetVerb),
     /// Archives of events and audit records that retention moved out of the store
     #[command(visible_alias = "archives", subcommand)]
-    Archive(ArchiveVerb),
+    Archive(archive::ArchiveVerb),
     /// Backups of supervisor.db
     #[command(visible_alias = "backups", subcommand)]
-    Backup(BackupVerb),
+    Backup(archive::BackupVerb),
     /// How large the store is and when the disk is full; bring back rows from a store that was set aside
     #[command(subcommand)]
     Store(store::StoreVerb),
@@ -187,6 +190,25 @@ Examples:
   halctl cost --from 2026-11-01 --to 2026-11-15 --by model -o csv"
     )]
     Cost(cost::Cost),
+    /// Users: people, programs and machines that the supervisor knows, and their roles
+    #[command(visible_alias = "user", subcommand)]
+    Users(actor::UserVerb),
+    /// Tokens of users: make, list, rotate and revoke them
+    #[command(visible_alias = "token", subcommand)]
+    Tokens(actor::TokenVerb),
+    /// The audit log: who did what, by which credential, from where, and what came of it
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
+    /// Print who the supervisor says you are, and what you may do
+    Whoami,
+    /// Remember a supervisor and your token for it; the token is read from standard input
+    #[command(after_help = "\
+Examples:
+  halctl login --supervisor-url wss://supervisor.example:8420
+  halctl login --supervisor-url wss://supervisor.example:8420 < token")]
+    Login,
+    /// Revoke the token that halctl login remembered, and forget it
+    Logout,
     /// Check this machine as the runbook does: what is wrong, the evidence, the remedy; --fix applies what is safe
     #[command(after_help = doctor::DOCTOR_HELP)]
     Doctor(doctor::Doctor),
@@ -222,6 +244,8 @@ impl Noun {
                 | Self::Version
                 | Self::Doctor(_)
                 | Self::Incident(_)
+                | Self::Login
+                | Self::Logout
         )
     }
 }
@@ -358,43 +382,6 @@ pub enum CommandVerb {
     Get {
         /// The command's id.
         id: String,
-    },
-}
-
-/// What can be done with archives.
-#[derive(Debug, Subcommand)]
-pub enum ArchiveVerb {
-    /// List all archives, newest first
-    #[command(visible_alias = "ls")]
-    List,
-    /// Search archived rows for a text
-    Search {
-        /// The text to search for, verbatim.
-        #[arg(allow_hyphen_values = true)]
-        text: String,
-        /// How many at most
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-    },
-    /// Restore an archive's rows into the store for a week
-    Restore {
-        /// Its name, as in the list.
-        name: String,
-    },
-}
-
-/// What can be done with backups.
-#[derive(Debug, Subcommand)]
-pub enum BackupVerb {
-    /// Make a backup now, verify it, and make it the newest
-    Now,
-    /// List all backups, newest first
-    #[command(visible_alias = "ls")]
-    List,
-    /// Verify a backup: every page, and that all rows are there; exit 1 if it is damaged
-    Verify {
-        /// Its name, as in the list; by default the newest.
-        name: Option<String>,
     },
 }
 

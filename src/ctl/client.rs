@@ -241,10 +241,11 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let refused = serde_json::from_slice(body);
         if status == StatusCode::UNAUTHORIZED {
-            return self.not_allowed();
+            return self.not_allowed(refused.ok().map(|refused: Refused| refused.error).as_deref());
         }
-        let Ok(Refused { error, code }) = serde_json::from_slice(body) else {
+        let Ok(Refused { error, code }) = refused else {
             let text = String::from_utf8_lossy(body);
             let text = super::print::text::short(text.trim(), MAX_FOREIGN_TEXT);
             let sentence = format!(
@@ -254,7 +255,8 @@ impl Client {
             return Failure::say(Exit::Failed, sentence);
         };
         match serde_json::from_value(code).ok() {
-            Some(Code::AuthRequired) => self.not_allowed(),
+            Some(Code::AuthRequired) => self.not_allowed(Some(&error)),
+            Some(Code::Forbidden) => Failure::say(Exit::NotAllowed, error),
             Some(Code::NotFound) => Failure::say(Exit::NotFound, error),
             Some(Code::ServiceUnavailable) => {
                 Failure::say(Exit::Unreachable, format!("the supervisor cannot answer now: {error}"))
@@ -263,7 +265,8 @@ impl Client {
         }
     }
 
-    fn not_allowed(&self) -> Failure {
+    /// `why`: what the supervisor says of the token, which is worth telling when it knows the token.
+    fn not_allowed(&self, why: Option<&str>) -> Failure {
         let Target { url, token, notes, .. } = &self.target;
         let mut sentence = match token {
             Some((_, from)) => format!(
@@ -274,6 +277,11 @@ impl Client {
                  `halctl config set --url {url} --token-file FILE`."
             ),
         };
+        if let Some(why) =
+            why.filter(|why| token.is_some() && (why.contains("revoked") || why.contains("expired")))
+        {
+            sentence = format!("{url}: {why}");
+        }
         for note in notes {
             sentence.push(' ');
             sentence.push_str(note);

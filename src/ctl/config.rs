@@ -68,7 +68,7 @@ impl Record for EffectiveConfig {
 }
 
 /// Writes the user's file, keeping the keys it does not know.
-fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
+pub fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
     let path = user_file(around)?;
     let new = read_url(url, &Origin::Flag("--url"))?;
     // A word alone is more often a slip than a machine that answers at the port of the web.
@@ -100,7 +100,7 @@ fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Screen) -
 }
 
 /// Takes keys out of the user's file, which goes when nothing is left in it.
-fn unset(what: &[Remembered], around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
+pub fn unset(what: &[Remembered], around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
     let path = user_file(around)?;
     let mut keys = read(&path)?;
     let names = |one: &Remembered| match one {

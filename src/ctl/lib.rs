@@ -10,11 +10,15 @@
 //! - `node`, `project`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
+//! - `audit`: who did what.
+//! - `actor`: who is known and with which tokens; `login`: whose token this user has.
 //! - `config`, `completions`: halctl itself.
 
+mod actor;
 mod alert;
 mod approval;
 mod archive;
+mod audit;
 mod backup;
 mod budget;
 mod channel;
@@ -30,6 +34,7 @@ mod doctor;
 mod event;
 mod feed;
 mod incident;
+mod login;
 mod name;
 mod node;
 mod policy;
@@ -108,6 +113,12 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Backup(verb) => backup::run(verb, &client(&global, around)?, screen).await,
         Noun::Store(verb) => store::run(verb, &client(&global, around)?, screen).await,
         Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
+        Noun::Users(verb) => actor::users(verb, &client(&global, around)?, screen).await,
+        Noun::Tokens(verb) => actor::tokens(verb, &client(&global, around)?, screen).await,
+        Noun::Audit(verb) => audit::run(verb, &client(&global, around)?, screen).await,
+        Noun::Whoami => actor::whoami(&client(&global, around)?, screen).await,
+        Noun::Login => login::login(&global, around, screen).await,
+        Noun::Logout => login::logout(&global, around, screen).await,
         Noun::Commands(verb) => command::run(verb, &client(&global, around)?, screen).await,
     }
 }

@@ -2,11 +2,12 @@
 
 use super::cli::alert::{AlertVerb, SilenceVerb};
 use super::cli::approval::ApprovalVerb;
+use super::cli::archive::{ArchiveVerb, BackupVerb};
 use super::cli::budget::BudgetVerb;
 use super::cli::policy::PolicyVerb;
 use super::cli::session::{ActVerb, LifeVerb, SessionVerb};
 use super::cli::store::StoreVerb;
-use super::cli::{ArchiveVerb, BackupVerb, CommandVerb, EventVerb, NodeVerb, Noun, ProjectVerb};
+use super::cli::{CommandVerb, EventVerb, NodeVerb, Noun, ProjectVerb};
 use super::client::{Client, Query};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::archive::Archive;

@@ -41,6 +41,8 @@ pub struct Refusal {
 pub enum Code {
     /// 401: no token, or a wrong one.
     AuthRequired,
+    /// 403: the role does not do.
+    Forbidden,
     /// 400: the request cannot be read.
     BadRequest,
     /// 400: it can be read but is not valid.

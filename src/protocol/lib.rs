@@ -2,6 +2,8 @@
 //!
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
+//! - `actor`: who is known, what each may do, and what each shows for it.
+//! - `audit`: who did what, and what came of it.
 //! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `alert`: what a person should see. `notice`: how it is told, by way of a `channel`. `silence`: what nobody is told.
 //! - `approval`: what a session waits with for a person.
@@ -17,10 +19,12 @@
 //! Words grow by optional fields; unknown fields and unknown kinds from the future are tolerated. The fixture
 //! files under `tests/fixtures/frames` are the protocol: change them first.
 
+pub mod actor;
 pub mod alert;
 pub mod api;
 pub mod approval;
 pub mod archive;
+pub mod audit;
 pub mod backup;
 pub mod budget;
 pub mod channel;

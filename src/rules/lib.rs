@@ -17,8 +17,10 @@
 //! - `report`: the ledger added up, and what it will come to.
 //! - `price`: what tokens cost, from which day on.
 //! - `stop`: how a turn is stopped that does not want to.
+//! - `actor`: whose token is good; `right`: the least role of each path and command.
 //! - `command`: who a command is for, and the steps of its life.
 
+pub mod actor;
 pub mod address;
 pub mod alert;
 pub mod approval;
@@ -37,6 +39,7 @@ pub mod price;
 pub mod provider;
 pub mod reconcile;
 pub mod report;
+pub mod right;
 pub mod route;
 pub mod session;
 pub mod stop;

@@ -1,9 +1,12 @@
 //! The rows of the audit log: who did what, and what came of it.
 
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::reader::Reader;
 use super::row::Row;
+use super::tables::AUDIT;
 use super::{StoreError, row};
 use hal_base::clock::Time;
 use hal_base::id;
@@ -171,6 +174,65 @@ impl AuditRecord {
             duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
             ..self
         }
+    }
+}
+
+/// Which records.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Only those of this actor.
+    pub actor: Option<String>,
+    /// Only those whose action holds this text.
+    pub action: Option<String>,
+    /// Only those on this target.
+    pub target: Option<String>,
+    /// Only those from then on.
+    pub since: Option<Time>,
+    /// Only those with a lower number.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl AuditQuery {
+    fn matches(&self, record: &AuditRecord) -> bool {
+        self.actor.as_ref().is_none_or(|actor| record.actor == *actor)
+            && self.action.as_ref().is_none_or(|action| record.action.contains(action.as_str()))
+            && self.target.as_ref().is_none_or(|target| record.target == *target)
+            && self.since.is_none_or(|since| record.at >= since)
+    }
+}
+
+impl Reader<'_> {
+    /// A page of the audit log, the newest first, with their numbers, and how many match in all.
+    pub fn audit_log(&self, query: &AuditQuery) -> Result<(Vec<(u64, AuditRecord)>, u64), StoreError> {
+        let table = self.txn().open_table(AUDIT)?;
+        let (mut page, mut total) = (Vec::new(), 0);
+        for entry in table.iter()?.rev() {
+            let (seq, bytes) = entry?;
+            let record = AuditRecord::open(bytes.value(), seq.value())?;
+            if !query.matches(&record) {
+                continue;
+            }
+            total += 1;
+            if query.before.is_none_or(|before| seq.value() < before) && page.len() < query.limit {
+                page.push((seq.value(), record));
+            }
+        }
+        Ok((page, total))
+    }
+
+    /// The record of this id, with its number.
+    pub fn audit_record(&self, id: &str) -> Result<Option<(u64, AuditRecord)>, StoreError> {
+        let table = self.txn().open_table(AUDIT)?;
+        for entry in table.iter()?.rev() {
+            let (seq, bytes) = entry?;
+            let record = AuditRecord::open(bytes.value(), seq.value())?;
+            if record.id == id || seq.value().to_string() == id {
+                return Ok(Some((seq.value(), record)));
+            }
+        }
+        Ok(None)
     }
 }
 

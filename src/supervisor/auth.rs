@@ -1,19 +1,21 @@
-//! Who may come in: the bearer token, compared in constant time, and the origin of browsers.
+//! The guard of the API: who may come in, by which right, and from which web page.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::caller::{Caller, Shown, shown};
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::who::Who;
+use hal_rules::right;
 use hal_store::audit::AuditRecord;
 
 /// The record of something that somebody has done, to which thing, or why it was not done.
@@ -30,53 +32,24 @@ pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Durati
     }
 }
 
-/// What a request shows of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenCheck {
-    /// The token.
-    Valid,
-    /// A token that is not this supervisor's.
-    Wrong,
-    /// No token.
-    Nothing,
-}
-
-/// Looks for the token in the header, else in the query as the predecessor's agents may send it.
-pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> TokenCheck {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = header.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    match bearer.or(query_token) {
-        Some(token) if shared.doors.load().token.matches(token) => TokenCheck::Valid,
-        Some(_) => TokenCheck::Wrong,
-        None if header.is_some() => TokenCheck::Wrong,
-        None => TokenCheck::Nothing,
-    }
-}
-
-/// The sentence for whoever shows no valid token.
-fn refusal(shown: TokenCheck) -> &'static str {
-    match shown {
-        TokenCheck::Nothing => "a token is required: send it as `Authorization: Bearer TOKEN`",
-        _ => "the token is not this supervisor's: compare auth_token on both machines",
-    }
-}
-
-/// Counts a refusal, and lets a wrong token wait for its turn.
-pub async fn refuse(shared: &Shared, door: &'static str, source: IpAddr, shown: TokenCheck) -> ApiError {
-    note_refusal(shared, door, source, shown);
-    if shown == TokenCheck::Wrong {
+/// Counts a refusal, and lets a wrong token wait for its turn. `wrong`: what is wrong with the token that was shown.
+pub async fn refuse(
+    shared: &Shared,
+    door: &'static str,
+    source: IpAddr,
+    wrong: Option<&'static str>,
+) -> ApiError {
+    note_refusal(shared, door, source, wrong.is_some());
+    if wrong.is_some() {
         shared.throttle.wait(source).await;
     }
-    ApiError::unauthorized(refusal(shown))
+    ApiError::unauthorized(wrong.unwrap_or("a token is required: send it as `Authorization: Bearer TOKEN`"))
 }
 
 /// Counts a refusal and mentions its source in the log, once in a while.
-fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: TokenCheck) {
+fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, is_wrong: bool) {
     shared.metrics.refused_tokens.get_or_create(&LabelValue { word: door }).inc();
-    if shown != TokenCheck::Wrong {
+    if !is_wrong {
         return;
     }
     if let Some(record) = shared.auth_failures.note(door, source, clock::now()) {
@@ -87,17 +60,19 @@ fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, shown: Toke
     }
 }
 
-/// Lets requests of the API pass that show the token and come from no foreign web page.
+/// Lets requests of the API pass that show a token whose role does, and come from no foreign web page.
 pub async fn require(
     State(shared): State<Shared>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let shown = shown(&shared, request.headers(), None);
-    if shown != TokenCheck::Valid {
-        return refuse(&shared, "api", source.ip(), shown).await.into_response();
-    }
+    let pass = match shown(&shared, request.headers(), None) {
+        Shown::Good(pass) => pass,
+        Shown::Wrong(why) => return refuse(&shared, "api", source.ip(), Some(why)).await.into_response(),
+        Shown::Nothing => return refuse(&shared, "api", source.ip(), None).await.into_response(),
+    };
+    pass.note_use(&shared, source.ip());
     let place = shared.entrance.is_known(source);
     if !origin_is_allowed(&shared, request.headers()) {
         return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
@@ -105,11 +80,29 @@ pub async fn require(
     }
     // What a proxy says of others in a header can be made up: the other end of the connection it is.
     let through = way(request.headers());
-    request.extensions_mut().insert(Who::with_token(through, &source.ip().to_canonical().to_string()));
+    let caller = Caller::of(pass, through, &source.ip().to_canonical().to_string());
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    if let Err(refused) = may(&caller, request.method().as_str(), path) {
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(caller.who.clone());
+    request.extensions_mut().insert(caller);
     let response = next.run(request).await;
     // Its body was read, or will not be.
     place.inspect(|place| place.is_whole());
     response
+}
+
+/// Whether a caller's role does for a path. A path that the table of rights does not know is nobody's.
+fn may(caller: &Caller, method: &str, path: &str) -> Result<(), ApiError> {
+    match right::of_path(method, path) {
+        Some(least) => caller.demand(least),
+        // What the router does not serve by this method is answered by it.
+        None if right::PATHS.iter().any(|(_, known, _)| *known == path) => Ok(()),
+        None => {
+            Err(ApiError::internal("no role is set for this path, so nobody may use it; please report it"))
+        }
+    }
 }
 
 /// By which way a request came.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::auth::{self, TokenCheck};
+use super::auth;
+use super::caller::{Pass, Shown, shown};
 use super::entrance::OpenConnection;
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::hub::memory_budget::ConnectionBudget;
@@ -23,6 +24,7 @@ use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
+use hal_protocol::actor::{Credential, Role};
 use hal_protocol::command::CommandId;
 use hal_protocol::event::{raw, readable_data};
 use hal_protocol::frame::{FromAgent, Greeting, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
@@ -72,27 +74,44 @@ pub async fn enter(
         .write_buffer_size(0)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
-    match auth::shown(&shared, &headers, query.token.as_deref()) {
-        TokenCheck::Nothing => {
-            upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet)
+    let pass = match shown(&shared, &headers, query.token.as_deref()) {
+        Shown::Nothing => {
+            return upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet);
         }
-        TokenCheck::Wrong => {
-            auth::refuse(&shared, "agent", source.ip(), TokenCheck::Wrong).await.into_response()
+        Shown::Wrong(why) => {
+            return auth::refuse(&shared, "agent", source.ip(), Some(why)).await.into_response();
         }
-        TokenCheck::Valid if !auth::origin_is_allowed(&shared, &headers) => {
-            ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response()
-        }
-        TokenCheck::Valid => {
-            let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
-            let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
-            let place = shared.entrance.is_known(source);
-            upgrade.on_upgrade(move |socket| async move {
-                let room = shared.hub.share_of_room();
-                let address = source.to_string();
-                let pulse = Arc::default();
-                Conversation { shared, address, named, room, place, pulse }.hold(socket).await;
-            })
-        }
+        Shown::Good(pass) => pass,
+    };
+    if !auth::origin_is_allowed(&shared, &headers) {
+        return ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response();
+    }
+    pass.note_use(&shared, source.ip());
+    let own = match own_token(pass) {
+        Ok(own) => own,
+        Err(refused) => return refused.into_response(),
+    };
+    let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
+    let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
+    let place = shared.entrance.is_known(source);
+    upgrade.on_upgrade(move |socket| async move {
+        let room = shared.hub.share_of_room();
+        let address = source.to_string();
+        let pulse = Arc::default();
+        Conversation { shared, address, own, named, room, place, pulse }.hold(socket).await;
+    })
+}
+
+/// The token of one node alone; `None`: any node may come in. A person's token opens another door.
+fn own_token(pass: Pass) -> Result<Option<Arc<Credential>>, ApiError> {
+    match pass {
+        Pass::Shared => Ok(None),
+        Pass::Token(own, actor) if actor.role == Role::Agent => Ok(Some(own)),
+        Pass::Token(_, actor) => Err(ApiError::forbidden(format!(
+            "agents come in here, and {} is none: make a user with the role agent and the node's name (halctl users \
+             create NODE --role agent)",
+            actor.name
+        ))),
     }
 }
 
@@ -167,6 +186,8 @@ impl End {
 struct Conversation {
     shared: Shared,
     address: String,
+    /// The token that was shown, when it is that of one node.
+    own: Option<Arc<Credential>>,
     named: Option<NodeId>,
     room: ConnectionBudget,
     /// Where it is told that a message is whole.
@@ -214,6 +235,12 @@ impl Conversation {
         if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
             return Err(End::broken("hello names another node than the header X-Node-ID"));
         }
+        if let Some(own) = self.own.as_ref().filter(|own| *own.actor != *hello.node_id.as_str()) {
+            return Err(End::broken(format!(
+                "this token is that of node {}, and hello names node {}: each node has a token of its own",
+                own.actor, hello.node_id
+            )));
+        }
         if let Some(fault) = rules::node::fault(&hello) {
             return Err(End::broken(fault));
         }
@@ -222,7 +249,8 @@ impl Conversation {
         let (reply, greeted) = oneshot::channel();
         let (node, version) = (hello.node_id.clone(), hello.version.clone());
         let link = Link { frames, close: close.clone(), pulse: self.pulse.clone() };
-        let connect = Input::Connect { hello, address: self.address.clone(), link, reply };
+        let (address, own) = (self.address.clone(), self.own.clone());
+        let connect = Input::Connect { hello, address, own, link, reply };
         self.shared.hub.send(connect).await.map_err(|stopped| End::later(stopped.to_string()))?;
         let welcome =
             greeted.await.map_err(|_| End::later("the supervisor is stopping"))?.map_err(End::later)?;

@@ -33,6 +33,11 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, Code::AuthRequired, error)
     }
 
+    /// 403: the role does not do.
+    pub fn forbidden(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, error)
+    }
+
     /// 400: it can be read but is not valid.
     pub fn validation(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::ValidationError, error)

@@ -14,6 +14,7 @@ use super::config::ServerConfig;
 use super::entrance::Entrance;
 use super::growth::Growing;
 use super::hub::Hub;
+use super::last_uses::LastUses;
 use super::live::Switchboard;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
@@ -83,6 +84,8 @@ pub struct Shared {
     pub tasks: Tasks,
     /// Who was denied.
     pub auth_failures: Arc<AuthFailures>,
+    /// When each token was shown last.
+    pub last_uses: Arc<LastUses>,
     /// How often whoever is denied may try again.
     pub throttle: Arc<Throttle>,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
@@ -109,6 +112,7 @@ impl Shared {
             outbound: Outbound::default(),
             tasks,
             auth_failures: Arc::default(),
+            last_uses: Arc::default(),
             throttle: Arc::default(),
             refusals: Arc::default(),
         }

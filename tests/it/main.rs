@@ -27,6 +27,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod actor;
 mod agent;
 mod alert;
 mod approval;

@@ -25,6 +25,7 @@ use super::row::{self, Row};
 use super::state::{self, StateRecord};
 use super::tables::STATE;
 use hal_base::clock::Time;
+use hal_protocol::actor::{Actor, Credential};
 use hal_protocol::approval::Approval;
 use hal_protocol::budget::Budget;
 use hal_protocol::mark::{Attribution, Marks};
@@ -173,6 +174,10 @@ kinds! {
     OVER: Over(Approval) = "approval-over", "it stays over, and is not listed";
     /// The thread of a session in a chat; its key is `CHANNEL/SESSION`.
     THREAD: Thread(String) = "thread", "the next notification of the session begins another thread";
+    /// Somebody the supervisor knows, by name.
+    ACTOR: Actor(Actor) = "actor", "nobody is let in by that name until it is added again: halctl users create";
+    /// What an actor shows to be let in, by the part of the token that names it.
+    CREDENTIAL: Credential(Credential) = "credential", "nobody is let in by that token; make another one: halctl tokens create";
 }
 
 impl<T> StateKind<T> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use hal_base::clock::Time;
 use hal_base::money::Money;
+use hal_protocol::actor::{Actor, Credential};
 use hal_protocol::alert::Severity;
 use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
 use hal_protocol::budget::Budget;
@@ -74,6 +75,8 @@ macro_rules! as_they_are {
 
 as_they_are!(
     // Whole values.
+    Actor,
+    Credential,
     BTreeMap<String, String>,
     BTreeMap<String, Time>,
     Budget,

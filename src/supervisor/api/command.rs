@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
+use crate::caller::Caller;
 use crate::hub::input::Input;
 use crate::hub::view::show_command;
 use crate::queries;
@@ -22,6 +23,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Co
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
+use hal_rules::right;
 use hal_store::command::CommandQuery;
 
 /// How long the answer to a cancel waits for the node's word.
@@ -85,20 +87,21 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 }
 
 /// Sends a command. Answers when it has ended, or after `timeout` seconds with the state it has then.
-#[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
+#[utoipa::path(post, path = "/api/v1/commands", request_body = CommandRequest, params(("Idempotency-Key" = Option<String>, Header)), responses((status = 200, body = Answer<CommandView>), (status = 400, body = Refusal), (status = 403, body = Refusal), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn ask(
     State(shared): State<Shared>,
-    Extension(who): Extension<Who>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Body(mut request): Body<CommandRequest>,
 ) -> Answered<CommandView> {
+    caller.demand(right::of_command(&request))?;
     if let Some(key) = headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
         key.clone_into(&mut request.idempotency_key);
     }
     if request.idempotency_key.len() > MAX_KEY {
         return Err(ApiError::validation("the idempotency key is longer than 256 bytes"));
     }
-    one(show_command(&queries::command(&shared.hub, who, request).await?))
+    one(show_command(&queries::command(&shared.hub, caller.who, request).await?))
 }
 
 /// Cancels a command that has not started. One that its node may have already is left to the node; the

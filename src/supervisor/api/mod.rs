@@ -1,8 +1,10 @@
 //! The HTTP API: a file for each noun. Handlers check parameters, ask the view or the store, and convert; nothing else.
 
+pub mod actor;
 pub mod alert;
 pub mod approval;
 pub mod archive;
+pub mod audit;
 pub mod backup;
 pub mod budget;
 pub mod channel;
@@ -101,6 +103,15 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(store::merge))
         .routes(routes!(store::progress))
         .routes(routes!(stream::open))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::get))
+        .routes(routes!(actor::whoami))
+        .routes(routes!(actor::list))
+        .routes(routes!(actor::set, actor::remove))
+        .routes(routes!(actor::new_token))
+        .routes(routes!(actor::tokens))
+        .routes(routes!(actor::rotate))
+        .routes(routes!(actor::revoke))
         .routes(routes!(health::api))
         .split_for_parts()
 }

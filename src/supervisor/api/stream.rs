@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -16,6 +17,7 @@ use utoipa::IntoParams;
 
 use super::event::EventParams;
 use super::given;
+use crate::caller::Caller;
 use crate::live::{Listener, LiveView};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
@@ -55,6 +57,7 @@ pub struct StreamParams {
 #[utoipa::path(get, path = "/api/v1/stream", params(EventParams, StreamParams), responses((status = 200, content_type = "text/event-stream"), (status = 401, body = Refusal)))]
 pub async fn open(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     filter: Result<Query<EventParams>, QueryRejection>,
     wants: Result<Query<StreamParams>, QueryRejection>,
@@ -78,6 +81,7 @@ pub async fn open(
         place,
         store_id: view.stored.store_id.to_string(),
         live,
+        caller,
         shared,
     };
     let (to_socket, events) = mpsc::channel(1);
@@ -126,6 +130,7 @@ struct StreamReader {
     place: u64,
     store_id: String,
     live: Option<Listener>,
+    caller: Caller,
 }
 
 impl StreamReader {
@@ -151,6 +156,7 @@ impl StreamReader {
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return },
                 () = socket.closed() => return,
+                () = self.caller.is_shut_out(&self.shared) => return,
                 (event, dropped) = next_live(&mut self.live) => {
                     if dropped > 0 && !self.own_up(dropped, socket).await {
                         return;

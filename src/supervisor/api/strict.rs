@@ -19,6 +19,7 @@ use url::form_urlencoded;
 
 use crate::refusal::ApiError;
 use hal_base::nearest::no_such;
+use hal_protocol::actor::{ActorRequest, TokenRequest};
 use hal_protocol::alert::AlertRequest;
 use hal_protocol::approval::{AnswerRequest, SnoozeRequest};
 use hal_protocol::budget::{BudgetRequest, RaiseRequest};
@@ -39,6 +40,7 @@ pub trait Written: DeserializeOwned {
     }
 }
 
+impl Written for ActorRequest {}
 impl Written for AlertRequest {}
 impl Written for AnswerRequest {}
 impl Written for BudgetRequest {}
@@ -46,6 +48,7 @@ impl Written for RaiseRequest {}
 impl Written for SilenceRequest {}
 impl Written for SnoozeRequest {}
 impl Written for StoreRequest {}
+impl Written for TokenRequest {}
 impl Written for CommandRequest {
     fn elsewhere(field: &str) -> Option<String> {
         is_argument(field).then(|| format!("{field:?} belongs in args: {{\"args\": {{{field:?}: ..}}}}"))

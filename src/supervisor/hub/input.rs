@@ -1,26 +1,27 @@
 //! Everything that can happen to the hub: one closed enum. Each input brings its own time, so the same inputs give
 //! the same state, but for what is noted without it: see [`super::pulse`].
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::actor::{ActorAnswer, ActorChange};
+use super::billed::Billed;
 use super::notice::NoticeEvent;
 use super::pulse::Pulse;
 use super::settings::Settings;
 use hal_base::clock::Reading;
 use hal_base::id;
 use hal_protocol as protocol;
+use hal_protocol::actor::Credential;
 pub use hal_protocol::alert::Severity;
 use hal_protocol::budget::{Budget, BudgetChange};
 use hal_protocol::command::{Command, CommandId, CommandRequest};
 use hal_protocol::frame::{CommandAck, CommandResult, Events, Hello, Snapshot, ToAgent, Watch, Welcome};
 use hal_protocol::lease::LeaseRequest;
 use hal_protocol::node::NodeId;
-use hal_protocol::provider::{DayBill, Provider};
 use hal_protocol::who::Who;
 use hal_rules as rules;
 use hal_store::audit::AuditRecord;
@@ -137,17 +138,6 @@ impl SubmittedCommand {
     }
 }
 
-/// What came of asking a provider.
-#[derive(Debug)]
-pub struct Billed {
-    /// The provider whose bills they are.
-    pub provider: Provider,
-    /// Its bills by day; or what went wrong, and how much that matters.
-    pub outcome: Result<BTreeMap<String, DayBill>, (Severity, String)>,
-    /// Told when it is stored, or why it is not.
-    pub reply: oneshot::Sender<Result<(), String>>,
-}
-
 /// Something that happened, and that a person should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaisedAlert {
@@ -261,6 +251,8 @@ pub enum Input {
         hello: Hello,
         /// From where.
         address: String,
+        /// The token of its own that it has shown; `None`: the one that all share.
+        own: Option<Arc<Credential>>,
         /// The way to it.
         link: Link,
         /// The epoch it gets, or why it is refused.
@@ -398,6 +390,15 @@ pub enum Input {
         /// For what.
         ask: LeaseRequest,
     },
+    /// Somebody changes who is known.
+    Actors {
+        /// The change.
+        change: ActorChange,
+        /// Who asks.
+        by: Who,
+        /// What it came to.
+        reply: oneshot::Sender<Result<ActorAnswer, NotAccepted>>,
+    },
     /// Somebody changes a budget.
     Budget {
         /// The change.
@@ -474,6 +475,7 @@ impl Input {
             | Self::ForgetEpoch { .. }
             | Self::Audit(_)
             | Self::Lease { .. }
+            | Self::Actors { .. }
             | Self::Budget { .. }
             | Self::RemoveNode { .. }
             | Self::Billed(_)

@@ -7,8 +7,11 @@
 //!                                     '-- failed: the view stays, waiting links close, askers are told
 //! ```
 
+pub mod actor;
 pub mod approval;
+pub mod billed;
 pub mod budget_status;
+mod credential;
 pub mod decide;
 pub mod effect;
 pub mod facts;

@@ -112,7 +112,7 @@ impl Stage {
             projects: vec![project],
         };
         let link = Link { frames, close: Closer::default(), pulse: Arc::default() };
-        self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
+        self.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         (greeted.try_recv().unwrap(), told)
     }
 

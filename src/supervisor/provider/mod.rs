@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use self::fetch::{Failed, Fetcher};
 use super::config::CostConfig;
-use super::hub::input::{Billed, Input, Severity, Symptom};
+use super::hub::billed::Billed;
+use super::hub::input::{Input, Severity, Symptom};
 use super::hub::view::View;
 use super::hub::{Hub, Stopped};
 use hal_base::backoff::Backoff;

@@ -2,6 +2,7 @@
 //!
 //! No I/O and no clock in here. One file for each noun.
 
+mod actor;
 mod alert;
 pub mod approval;
 mod budget;
@@ -98,7 +99,12 @@ impl Work {
         self.notice_jump(clock);
         let at = clock.at;
         match input {
-            Input::Connect { hello, address, link, reply } => self.connect(hello, address, link, reply, at),
+            Input::Connect { hello, address, own, link, reply } => {
+                match self.pin(&hello.node_id, own.as_deref(), at) {
+                    Ok(()) => self.connect(hello, address, link, reply, at),
+                    Err(refused) => self.effects.push(Effect::reply(reply, Err(refused))),
+                }
+            }
             Input::Disconnect { from, reason } => self.disconnect(&from, &reason, at),
             Input::Events { from, batch } => self.events(&from, batch, at),
             Input::Snapshot { from, snapshot } => self.snapshot(&from, snapshot, at),
@@ -131,6 +137,7 @@ impl Work {
                 self.effects.push(Effect::confirm(reply, true));
             }
             Input::Lease { from, ask } => self.lease_asked(&from, &ask, at),
+            Input::Actors { change, by, reply } => self.change_actors(change, &by, reply, at),
             Input::Budget { change, by, reply } => self.change_budget(change, &by, reply, at),
             Input::Notice(event) => self.notice(event, at),
             Input::Incident(reported) => self.incident(*reported, at),

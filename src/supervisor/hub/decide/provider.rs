@@ -1,8 +1,8 @@
 //! What a provider bills: a day's bill takes the place of an earlier one, and a failure is an alert until it is over.
 
 use super::Work;
+use crate::hub::billed::Billed;
 use crate::hub::effect::Effect;
-use crate::hub::input::Billed;
 use hal_base::clock::Time;
 use hal_protocol::provider::{DayBill, Provider};
 use hal_rules::alert::AlertRaised;

@@ -105,7 +105,7 @@ impl Stage {
             credit_bytes: 0,
             projects: vec![project],
         };
-        self.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
+        self.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         greeted.try_recv().unwrap()
     }
 
@@ -525,7 +525,7 @@ fn hello_of_epoch(stage: &mut Stage, incarnation: &str, last_seq: u64, epoch: u6
         credit_bytes: 0,
         projects: Vec::new(),
     };
-    stage.play(vec![Input::Connect { hello, address: address.into(), link, reply }]);
+    stage.play(vec![Input::Connect { hello, address: address.into(), own: None, link, reply }]);
     greeted.try_recv().unwrap()
 }
 

@@ -105,7 +105,7 @@ impl Day {
             credit_bytes: 0,
             projects: projects.to_vec(),
         };
-        self.stage.play(vec![Input::Connect { hello, address: "a".into(), link, reply }]);
+        self.stage.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         greeted.try_recv().unwrap().unwrap();
     }
 

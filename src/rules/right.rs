@@ -1,0 +1,158 @@
+//! Rights: the least role of each path of the API and of each command. What is not in the table nobody may.
+
+use hal_protocol::actor::Role::{self, Admin, Approver, Metrics, Operator, Viewer};
+use hal_protocol::command::{CommandRequest, Verb};
+
+/// The least role of each method and path, as the API's document writes them.
+pub const PATHS: &[(&str, &str, Role)] = &[
+    ("GET", "/metrics", Metrics),
+    ("GET", "/api/v1/health", Metrics),
+    ("GET", "/api/v1/whoami", Metrics),
+    ("GET", "/api/v1/openapi.json", Metrics),
+    // Everybody may revoke what they show; another's token takes an administrator.
+    ("DELETE", "/api/v1/tokens/{id}", Metrics),
+    // What goes on.
+    ("GET", "/api/v1/alerts", Viewer),
+    ("GET", "/api/v1/alerts/{id}", Viewer),
+    ("GET", "/api/v1/approvals", Viewer),
+    ("GET", "/api/v1/approvals/{id}", Viewer),
+    ("GET", "/api/v1/archives", Viewer),
+    ("GET", "/api/v1/archives/search", Viewer),
+    ("GET", "/api/v1/backups", Viewer),
+    ("GET", "/api/v1/budgets", Viewer),
+    ("GET", "/api/v1/budgets/{name}", Viewer),
+    ("GET", "/api/v1/channels", Viewer),
+    ("GET", "/api/v1/channels/{name}/queue", Viewer),
+    ("GET", "/api/v1/commands", Viewer),
+    ("GET", "/api/v1/commands/{id}", Viewer),
+    ("GET", "/api/v1/cost", Viewer),
+    ("GET", "/api/v1/cost/bills", Viewer),
+    ("GET", "/api/v1/cost/exposure", Viewer),
+    ("GET", "/api/v1/cost/prices", Viewer),
+    ("GET", "/api/v1/cost/reconcile", Viewer),
+    ("GET", "/api/v1/cost/status", Viewer),
+    ("GET", "/api/v1/cost/{period}", Viewer),
+    ("GET", "/api/v1/events", Viewer),
+    ("GET", "/api/v1/halts", Viewer),
+    ("GET", "/api/v1/names", Viewer),
+    ("GET", "/api/v1/nodes", Viewer),
+    ("GET", "/api/v1/nodes/{id}", Viewer),
+    ("GET", "/api/v1/policies", Viewer),
+    ("GET", "/api/v1/progress", Viewer),
+    ("GET", "/api/v1/routes", Viewer),
+    ("GET", "/api/v1/sessions", Viewer),
+    ("GET", "/api/v1/sessions/{id}", Viewer),
+    ("GET", "/api/v1/sessions/{id}/policies", Viewer),
+    ("GET", "/api/v1/silences", Viewer),
+    ("GET", "/api/v1/store", Viewer),
+    ("GET", "/api/v1/stream", Viewer),
+    // Tests a route against what was: nobody is told of it.
+    ("POST", "/api/v1/routes/test/{id}", Viewer),
+    // Answering and stopping. Each command has a role of its own beside: see [`of_command`].
+    ("POST", "/api/v1/alerts/{id}/ack", Approver),
+    ("POST", "/api/v1/approvals/{id}/answer", Approver),
+    ("POST", "/api/v1/approvals/{id}/snooze", Approver),
+    ("POST", "/api/v1/commands", Approver),
+    // Working.
+    ("POST", "/api/v1/alerts", Operator),
+    ("POST", "/api/v1/channels/{name}/retry", Operator),
+    ("POST", "/api/v1/channels/{name}/test", Operator),
+    ("POST", "/api/v1/commands/{id}/cancel", Operator),
+    ("POST", "/api/v1/cost/update", Operator),
+    ("POST", "/api/v1/silences", Operator),
+    ("POST", "/api/v1/silences/{id}/expire", Operator),
+    // People, machines, money and the store.
+    ("GET", "/api/v1/actors", Admin),
+    ("GET", "/api/v1/audit", Admin),
+    ("GET", "/api/v1/audit/{id}", Admin),
+    ("GET", "/api/v1/tokens", Admin),
+    ("POST", "/api/v1/actors/{name}/tokens", Admin),
+    ("POST", "/api/v1/archives/{name}/restore", Admin),
+    ("POST", "/api/v1/backups", Admin),
+    ("POST", "/api/v1/backups/{name}/verify", Admin),
+    ("POST", "/api/v1/budgets/{name}/raise", Admin),
+    ("POST", "/api/v1/nodes/{id}/forget-epoch", Admin),
+    ("POST", "/api/v1/store/diff", Admin),
+    ("POST", "/api/v1/store/merge", Admin),
+    ("POST", "/api/v1/tokens/{id}/rotate", Admin),
+    ("PUT", "/api/v1/actors/{name}", Admin),
+    ("PUT", "/api/v1/budgets/{name}", Admin),
+    ("DELETE", "/api/v1/actors/{name}", Admin),
+    ("DELETE", "/api/v1/budgets/{name}", Admin),
+    ("DELETE", "/api/v1/nodes/{id}", Admin),
+];
+
+/// The least role of a path. `None`: the table has no row for it, and nobody may.
+pub fn of_path(method: &str, path: &str) -> Option<Role> {
+    // A HEAD is a GET without the body.
+    let method = if method == "HEAD" { "GET" } else { method };
+    PATHS.iter().find(|(its, place, _)| *its == method && *place == path).map(|(_, _, role)| *role)
+}
+
+/// The least role of a command. Stopping is for whoever may answer; releasing a halt is not.
+pub fn of_command(request: &CommandRequest) -> Role {
+    let releases = request.args.get("release").is_some_and(|release| *release != false);
+    match Verb::parse(&request.verb) {
+        Some(Verb::HaltWork) if releases => Admin,
+        Some(
+            Verb::HaltWork
+            | Verb::AbortSession
+            | Verb::KillSession
+            | Verb::PauseSession
+            | Verb::AnswerPermission
+            | Verb::AnswerQuestion
+            | Verb::SessionStatus,
+        ) => Approver,
+        Some(
+            Verb::CreateSession
+            | Verb::PromptSession
+            | Verb::RestartSession
+            | Verb::ReleaseSession
+            | Verb::ArchiveSession
+            | Verb::LabelSession,
+        ) => Operator,
+        // It is refused further on, with what there is.
+        None => Approver,
+    }
+}
+
+/// The sentence for somebody whose role does not do.
+pub fn lacks(name: &str, role: Role, least: Role) -> String {
+    format!("this takes the role {least}, and {name} has the role {role}; an administrator can change that")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn command(verb: &str, args: &serde_json::Value) -> CommandRequest {
+        let args = args.as_object().cloned().unwrap_or_default();
+        CommandRequest { verb: verb.into(), args, ..CommandRequest::default() }
+    }
+
+    #[test]
+    fn no_path_has_two_rows() {
+        for (index, (method, path, _)) in PATHS.iter().enumerate() {
+            let first = PATHS.iter().position(|(its, place, _)| its == method && place == path);
+            assert_eq!(first, Some(index), "{method} {path}");
+        }
+        assert_eq!(of_path("HEAD", "/api/v1/nodes"), Some(Viewer));
+        assert_eq!(of_path("GET", "/api/v1/nowhere"), None);
+    }
+
+    #[test]
+    fn an_approver_stops_and_only_an_administrator_lets_go() {
+        assert_eq!(of_command(&command("halt_work", &json!({}))), Approver);
+        assert_eq!(of_command(&command("halt_work", &json!({"release": false}))), Approver);
+        for release in [json!(true), json!("yes"), json!(1), json!(null)] {
+            assert_eq!(of_command(&command("halt_work", &json!({ "release": release }))), Admin);
+        }
+        assert_eq!(of_command(&command("kill_session", &json!({}))), Approver);
+        assert_eq!(of_command(&command("create_session", &json!({}))), Operator);
+        for verb in Verb::ALL {
+            assert!(of_command(&command(verb.as_str(), &json!({}))) >= Approver, "{verb:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `GET /api/v1/audit`: who did what.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{Answered, bounded, given, one, page, reading};
+use crate::refusal::ApiError;
+use crate::shared::Shared;
+use hal_base::clock::Time;
+use hal_protocol::api::{Answer, Meta, Refusal};
+use hal_protocol::audit::AuditView;
+use hal_protocol::who::WhoKind;
+use hal_store::audit::{AuditQuery, AuditRecord};
+
+/// Which records.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditParams {
+    /// Only those of this user, policy or program.
+    actor: Option<String>,
+    /// Only those whose action holds this text.
+    action: Option<String>,
+    /// Only those on this target.
+    target: Option<String>,
+    /// Only those from then on (RFC 3339).
+    since: Option<String>,
+    /// At most so many; default 100, at most 1000.
+    limit: Option<usize>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Audit records, newest first.
+#[utoipa::path(get, path = "/api/v1/audit", params(AuditParams), responses((status = 200, body = Answer<Vec<AuditView>>), (status = 400, body = Refusal), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
+pub async fn list(
+    State(shared): State<Shared>,
+    query: Result<Query<AuditParams>, QueryRejection>,
+) -> Answered<Vec<AuditView>> {
+    let params = query?.0;
+    let limit = bounded(params.limit);
+    let since = given(params.since).map(|text| {
+        let wrong = || ApiError::validation(format!("since is {text:?}: expected an RFC 3339 time"));
+        Time::parse(&text).ok_or_else(wrong)
+    });
+    let before = given(params.cursor).map(|text| {
+        let wrong =
+            |_| ApiError::validation(format!("cursor is {text:?}: expected one that this list has given"));
+        text.parse::<u64>().map_err(wrong)
+    });
+    let query = AuditQuery {
+        actor: given(params.actor),
+        action: given(params.action),
+        target: given(params.target),
+        since: since.transpose()?,
+        before: before.transpose()?,
+        limit: limit + 1,
+    };
+    let (mut found, total) =
+        reading(&shared, move |shared| shared.hub.store().read()?.audit_log(&query)).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|(seq, _)| seq.to_string());
+    let meta = Meta { total, limit: Some(limit as u64), next_cursor };
+    page(found.into_iter().map(|(seq, record)| show(seq, record)).collect(), meta)
+}
+
+/// One audit record, by its id or number.
+#[utoipa::path(get, path = "/api/v1/audit/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<AuditView>), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
+pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<AuditView> {
+    let asked = id.clone();
+    let found = reading(&shared, move |shared| shared.hub.store().read()?.audit_record(&asked)).await?;
+    let (seq, record) = found.ok_or_else(|| ApiError::not_found(format!("no audit record {id:?}")))?;
+    one(show(seq, record))
+}
+
+fn show(seq: u64, record: AuditRecord) -> AuditView {
+    let kind = match record.actor_kind {
+        WhoKind::Person => "person",
+        WhoKind::Program => "program",
+        WhoKind::Machine => "machine",
+        WhoKind::Policy => "policy",
+    };
+    AuditView {
+        seq,
+        id: record.id,
+        at: record.at,
+        actor: record.actor,
+        kind: kind.to_owned(),
+        credential: record.credential,
+        through: record.through,
+        from: record.ip,
+        action: record.action,
+        target: record.target,
+        // Particulars that an operator wrote with SQL may be any text.
+        args: serde_json::from_str(&record.args).unwrap_or(serde_json::Value::String(record.args)),
+        result: record.result,
+        error: record.error,
+        duration_ms: record.duration_ms,
+    }
+}

@@ -1,0 +1,147 @@
+//! The caller: who came in, by what, and what they may do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+
+use super::shared::Shared;
+use hal_base::clock::{self, Time};
+use hal_base::secret::is_hash_of;
+use hal_protocol::actor::{Actor, Credential, Role, token_id};
+use hal_protocol::who::{Who, WhoKind};
+use hal_rules::actor::why_not;
+use hal_rules::right;
+
+use super::refusal::ApiError;
+
+/// What a request shows of itself.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// No token.
+    Nothing,
+    /// A token that lets nobody in, with a sentence for whoever shows it.
+    Wrong(&'static str),
+    /// A token that does.
+    Good(Pass),
+}
+
+/// By what somebody came in.
+#[derive(Clone, Debug)]
+pub enum Pass {
+    /// The one token of this supervisor's configuration.
+    Shared,
+    /// A token of an actor.
+    Token(Arc<Credential>, Arc<Actor>),
+}
+
+/// Who came in. Handlers get it beside the [`Who`] that stands on the record.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// By what.
+    pub pass: Pass,
+    /// What they may do.
+    pub role: Role,
+    /// As they stand on the record.
+    pub who: Who,
+}
+
+/// Whoever is shut out is out within this time, also where nothing happens that would wake a stream.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is said of a token that nobody has.
+const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
+
+/// Looks for the token in the header, else in the query as the predecessor's agents may send it.
+pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> Shown {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = header.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    match bearer.or(query_token) {
+        Some(token) if shared.doors.load().token.matches(token) => Shown::Good(Pass::Shared),
+        Some(token) => of_actor(shared, token),
+        None if header.is_some() => Shown::Wrong(WRONG),
+        None => Shown::Nothing,
+    }
+}
+
+/// Whose token it is. Whoever cannot show all of one learns nothing of whether there is such a one.
+fn of_actor(shared: &Shared, token: &str) -> Shown {
+    let view = shared.hub.view();
+    let known = token_id(token).and_then(|id| view.credential(id));
+    let Some((credential, actor)) = known.filter(|(known, _)| is_hash_of(&known.hash, token)) else {
+        return Shown::Wrong(WRONG);
+    };
+    match (why_not(credential, actor.map(|actor| &**actor), clock::now()), actor) {
+        (None, Some(actor)) => Shown::Good(Pass::Token(credential.clone(), actor.clone())),
+        (why, _) => Shown::Wrong(why.unwrap_or(WRONG)),
+    }
+}
+
+impl Pass {
+    /// It was shown, from this address.
+    pub fn note_use(&self, shared: &Shared, from: IpAddr) {
+        if let Self::Token(credential, _) = self {
+            shared.last_uses.note(&credential.id, from.to_canonical());
+        }
+    }
+}
+
+impl Caller {
+    /// Whoever has shown this, by this way and from this address.
+    pub fn of(pass: Pass, through: &str, from: &str) -> Self {
+        let (role, who) = match &pass {
+            Pass::Shared => (Role::Admin, Who::with_token(through, from)),
+            Pass::Token(credential, actor) => {
+                let kind = match actor.role {
+                    Role::Agent => WhoKind::Machine,
+                    _ if actor.is_program => WhoKind::Program,
+                    _ => WhoKind::Person,
+                };
+                let who = Who {
+                    kind,
+                    name: actor.name.clone(),
+                    credential: format!("token {}", credential.id),
+                    through: through.to_owned(),
+                    from: from.to_owned(),
+                };
+                (actor.role, who)
+            }
+        };
+        Self { pass, role, who }
+    }
+
+    /// True for whoever came in by the token of this name.
+    pub fn has_shown(&self, id: &str) -> bool {
+        matches!(&self.pass, Pass::Token(credential, _) if credential.id == id)
+    }
+
+    /// Refuses what takes another role.
+    pub fn demand(&self, least: Role) -> Result<(), ApiError> {
+        if self.role.may(least) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(right::lacks(&self.who.name, self.role, least)))
+    }
+
+    /// Resolves when what was shown is good no more: a stream lives longer than the request that opened it.
+    pub async fn is_shut_out(&self, shared: &Shared) {
+        let Pass::Token(credential, actor) = &self.pass else { return std::future::pending().await };
+        let is_good =
+            || shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now());
+        while is_good() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// When what was shown ends by itself.
+    pub fn ends_at(&self) -> Option<Time> {
+        match &self.pass {
+            Pass::Shared => None,
+            Pass::Token(credential, _) => credential.expires_at,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Actors: what the hub is asked to change of who is known, and what it came to.
+
+use hal_protocol::actor::{Actor, Credential, Role};
+
+/// What becomes of those who are known.
+#[derive(Debug)]
+pub enum ActorChange {
+    /// One is added, or changed.
+    Set {
+        /// The name.
+        name: String,
+        /// What they may do from now on.
+        role: Role,
+        /// Whether it is a program.
+        is_program: bool,
+    },
+    /// One is removed, with all tokens.
+    Remove {
+        /// The name.
+        name: String,
+    },
+    /// One gets a token.
+    NewToken(Credential),
+    /// A token gets another secret.
+    Rotate {
+        /// The part of the token that names it.
+        id: String,
+        /// The hash of the new one.
+        hash: String,
+    },
+    /// A token is good no more.
+    Revoke {
+        /// The part of the token that names it.
+        id: String,
+    },
+}
+
+/// What it came to.
+#[derive(Debug)]
+pub enum ActorAnswer {
+    /// The actor as it is then, or was.
+    Actor(Actor),
+    /// The token as it is then, with the role of whose it is.
+    Token(Role, Credential),
+}
