@@ -1,6 +1,7 @@
 //! `hal up`: a supervisor and an agent for the current folder in one process, on the embedded store.
 
 mod bound;
+mod ready;
 
 use std::env;
 use std::io::Write;
@@ -13,8 +14,10 @@ use anyhow::Context;
 use clap::Parser;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 
 use crate::agent::Agent;
+use crate::agent::Health;
 use crate::agent::backend::BackendKind;
 use crate::agent::backend::opencode::Opencode;
 use crate::agent::config::{self as agent_config, JournalConfig, OpencodeConfig, ProjectConfig};
@@ -111,7 +114,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let config = place.agent_config(&supervisor, projects);
     let node = config.node_id.clone();
     let tasks = Tasks::new();
-    run_agent(config, &tasks)?;
+    let health = run_agent(config, &tasks)?;
     if !supervisor.wait_for_node(&node, CONNECT_LIMIT).await {
         tracing::warn!("the agent has not connected yet; it keeps trying");
     }
@@ -127,12 +130,12 @@ pub async fn run(options: Options) -> Result<(), Failure> {
             )
         }
     };
-    announce(&url, &place.data, &before, &names, backend)?;
-    until_told(&mut signals, async {
+    let line = || announce(&url, &place.data, &before, &names, backend);
+    let end = async {
         drain(&tasks).await;
         supervisor.stop().await;
-    })
-    .await;
+    };
+    ready::say_until_told(&mut signals, (backend, health), line, end).await?;
     if let Some(note) = note {
         remove_note(&note);
     }
@@ -159,37 +162,28 @@ async fn join(
     let (names, config) = (names(&projects), first.agent_config(projects)?);
     let node = config.node_id.clone();
     let tasks = Tasks::new();
-    run_agent(config, &tasks)?;
+    let health = run_agent(config, &tasks)?;
     if !first.wait_for_node(&node).await {
         tracing::warn!("the agent has not connected yet; it keeps trying");
     }
     eprintln!(
         "joined the `hal up` of process {pid}, as node {node}; it ends when that one or this one is stopped"
     );
-    announce(&first.url, &first.data, "", &names, backend)?;
-    until_told(signals, drain(&tasks)).await;
+    let line = || announce(&first.url, &first.data, "", &names, backend);
+    ready::say_until_told(signals, (backend, health), line, drain(&tasks)).await?;
     Ok(())
 }
 
-fn run_agent(config: agent_config::Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let running = Agent::open(config)?.run(tasks.clone());
+fn run_agent(config: agent_config::Config, tasks: &Tasks) -> anyhow::Result<watch::Receiver<Health>> {
+    let agent = Agent::open(config)?;
+    let health = agent.health();
+    let running = agent.run(tasks.clone());
     tasks.spawn(async move {
         if let Err(error) = running.await {
             tracing::error!("the agent ended: {error:#}");
         }
     });
-    Ok(())
-}
-
-/// Waits for the signal to stop, and then for the end of all work or another signal.
-async fn until_told(signals: &mut Signals, end: impl Future<Output = ()>) {
-    // A terminal that is closed sends SIGHUP; nobody could stop what went on after it.
-    let _stop_or_hangup = signals.next().await;
-    eprintln!("stopping: coding agents end their work (Ctrl-C again ends at once)");
-    tokio::select! {
-        () = end => {}
-        () = signals.urgent() => eprintln!("stopped at once; what was running is cut off"),
-    }
+    Ok(health)
 }
 
 async fn drain(tasks: &Tasks) {

@@ -25,7 +25,6 @@ pub mod run;
 mod sessions;
 pub mod setup;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +55,8 @@ use sessions::{OutgoingFrame, SessionManager, View};
 /// Bytes at which even events that nobody has acknowledged are dropped, oldest first, with a counted gap. Weeks of a
 /// busy node without a supervisor.
 const HARD_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+pub use sessions::Health;
 
 /// Commands between link and session manager; they are taken at once.
 const COMMAND_QUEUE: usize = 64;
@@ -90,6 +91,7 @@ pub struct Agent {
     leases: Vec<(String, String)>,
     reload: Reload,
     reloads: mpsc::Receiver<Config>,
+    health: watch::Sender<Health>,
 }
 
 /// The door through which a running agent gets another configuration.
@@ -121,7 +123,18 @@ impl Agent {
         let (outbox, journal_end) = Outbox::start(journal, writer)?;
         let (reload, reloads) = mpsc::channel(1);
         let reload = Reload(reload);
-        Ok(Self { config, outbox, journal_end, set_aside, restarts: None, sessions, leases, reload, reloads })
+        Ok(Self {
+            config,
+            outbox,
+            journal_end,
+            set_aside,
+            restarts: None,
+            sessions,
+            leases,
+            reload,
+            reloads,
+            health: watch::Sender::default(),
+        })
     }
 
     /// Where it remembers its starts.
@@ -143,6 +156,11 @@ impl Agent {
         self.reload.clone()
     }
 
+    /// Whether its backends work, for whoever runs it.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
     /// Runs until `tasks` is told to stop, then drains within a few seconds: no more commands, backends ended, their
     /// last events stored and, when connected, sent. An error means that the journal failed for good.
     pub fn run(self, tasks: Tasks) -> BoxFuture<'static, anyhow::Result<()>> {
@@ -161,6 +179,7 @@ impl Agent {
             leases,
             reload: _,
             reloads,
+            health,
         } = self;
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
@@ -174,7 +193,7 @@ impl Agent {
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
         let (says_in, says) = mpsc::channel(SAY_QUEUE);
         let leases = Leases::new(leases, outbox.clone(), says_in.clone());
-        let wires = Wires::new(view, (says_in, says), leases);
+        let wires = Wires::new(view, (says_in, says), leases, health);
         let target = watch::Sender::new(Target::of(&config));
         let keeper =
             Keeper { projects, backends, senders, sessions, turned: turned_in, reloads, outbox, target };
@@ -225,6 +244,7 @@ struct Wires {
     watched: watch::Sender<Watch>,
     says: (mpsc::Sender<OutgoingFrame>, mpsc::Receiver<OutgoingFrame>),
     leases: Leases,
+    health: watch::Sender<Health>,
 }
 
 impl Wires {
@@ -232,9 +252,10 @@ impl Wires {
         view: View,
         says: (mpsc::Sender<OutgoingFrame>, mpsc::Receiver<OutgoingFrame>),
         leases: Leases,
+        health: watch::Sender<Health>,
     ) -> Self {
         let watched = watch::Sender::new(Watch::default());
-        Self { view: watch::Sender::new(view), watched, says, leases }
+        Self { view: watch::Sender::new(view), watched, says, leases, health }
     }
 }
 
@@ -312,7 +333,7 @@ impl House {
             live: live_in,
             view: wires.view,
             leases: wires.leases.clone(),
-            health: HashMap::new(),
+            health: wires.health,
         };
         let commands = Commands::new(sessions::command::CommandContext {
             outbox: keeper.outbox.clone(),

@@ -97,9 +97,12 @@ pub struct SessionManager {
     pub view: watch::Sender<View>,
     /// The money for turns.
     pub leases: Leases,
-    /// Whether a backend was last said to work: echo, opencode.
-    pub health: HashMap<BackendKind, Option<String>>,
+    /// Whether each backend was last said to work.
+    pub health: watch::Sender<Health>,
 }
+
+/// Why a backend does not work, `None` when it does; one that has said neither is not in it.
+pub type Health = HashMap<BackendKind, Option<String>>;
 
 /// What one batch of reports comes to.
 #[derive(Default)]
@@ -260,8 +263,8 @@ impl SessionManager {
         }
     }
 
-    fn health(&mut self, kind: BackendKind, error: Option<String>, batch: &mut Batch) {
-        if self.health.get(&kind) == Some(&error) {
+    fn health(&self, kind: BackendKind, error: Option<String>, batch: &mut Batch) {
+        if self.health.borrow().get(&kind) == Some(&error) {
             return;
         }
         let event = match &error {
@@ -276,7 +279,7 @@ impl SessionManager {
         batch.changes.push(Change::Append(NewEvent::own(event.0.as_str(), clock::now(), data)));
         let turned = self.projects.note_backend(kind, error.as_deref());
         batch.changes.extend(turned.into_iter().map(project_event));
-        self.health.insert(kind, error);
+        self.health.send_modify(|health| drop(health.insert(kind, error)));
     }
 
     /// Stores, then shows.
