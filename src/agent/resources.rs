@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sysinfo::{MemoryRefreshKind, System};
 
+use hal_base::cpu::CpuMeter;
 use hal_base::memory::{self, Memory};
 use hal_protocol::alert::Severity;
 use hal_protocol::node::Resources;
@@ -15,6 +16,7 @@ pub struct Gauge {
     system: Option<System>,
     data_dir: PathBuf,
     short_of_memory: Option<Severity>,
+    cpu: CpuMeter,
 }
 
 impl Gauge {
@@ -23,15 +25,21 @@ impl Gauge {
         let system = System::new()
             .inspect_err(|error| tracing::warn!("this machine's resources cannot be measured: {error}"))
             .ok();
-        Self { system, data_dir, short_of_memory: None }
+        Self { system, data_dir, short_of_memory: None, cpu: CpuMeter::default() }
     }
 
     /// Measures now. The processors' use is that since the last call.
     pub fn measure(&mut self) -> Resources {
         let Memory { own, used, limit } = memory::measure();
         self.tell_of_memory(used, limit);
-        let mut out =
-            Resources { agent_rss: own, limited_memory: used, memory_limit: limit, ..Resources::default() };
+        let mut out = Resources {
+            agent_rss: own,
+            limited_memory: used,
+            memory_limit: limit,
+            agent_cpu_percent: self.cpu.percent().unwrap_or(0.0) as f32,
+            oom_kills: memory::killed(),
+            ..Resources::default()
+        };
         if let Some(system) = &mut self.system {
             system.refresh_cpu_usage();
             system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

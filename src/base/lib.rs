@@ -2,7 +2,7 @@
 //!
 //! - `id`: text identities as distinct types.
 //! - `cause`: an error with all its causes as one line.
-//! - `clock`: the only place that reads the time.
+//! - `clock`: the only place that reads the time. `cpu`: how much processor time this process uses.
 //! - `backoff`: how long to wait before trying again.
 //! - `secret`: text that never prints itself.
 //! - `memory`: how much of it this process uses and may use.
@@ -30,6 +30,7 @@ pub mod cause;
 pub mod child;
 pub mod clock;
 pub mod config;
+pub mod cpu;
 pub mod daemon;
 pub mod descriptors;
 pub mod exit;

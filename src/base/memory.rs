@@ -30,6 +30,28 @@ pub fn measure_of(pid: u32) -> Memory {
     measure_in(&Path::new("/proc").join(pid.to_string()))
 }
 
+/// How many processes of this one's group, and of those below it, the kernel has ended since the group was made because
+/// memory ran out. `None`: it cannot be read.
+pub fn killed() -> Option<u64> {
+    killed_of(Path::new(GROUPS), &fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// By the lines of `/proc/PID/cgroup`. Where memory is still counted in the first version's hierarchy, that says it.
+fn killed_of(root: &Path, groups: &str) -> Option<u64> {
+    let place = |root: PathBuf, path: &str| root.join(path.trim().trim_start_matches('/'));
+    let first = groups.lines().find_map(|line| line.split_once(":memory:"));
+    if let Some((_, path)) = first {
+        return killed_in(&place(root.join("memory"), path).join("memory.oom_control"));
+    }
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    killed_in(&place(root.to_owned(), path).join("memory.events"))
+}
+
+fn killed_in(counts: &Path) -> Option<u64> {
+    let events = fs::read_to_string(counts).ok()?;
+    events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 fn measure_in(process: &Path) -> Memory {
     let own = fs::read_to_string(process.join("status")).ok().and_then(|text| resident(&text)).unwrap_or(0);
     let group = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
@@ -72,6 +94,22 @@ mod tests {
     fn a_process_uses_memory() {
         assert!(measure().own > 0);
         assert_eq!(resident("Name:\thal\nVmRSS:\t   12 kB\n"), Some(12 * 1024));
+    }
+
+    #[test]
+    fn what_the_kernel_has_ended_is_counted_and_what_cannot_be_read_is_not_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        let killed = |groups: &str| killed_of(root.path(), groups);
+        assert_eq!(killed("0::/hal.service\n"), None);
+        put("hal.service/memory.events", "max 7\noom 3\noom_kill 2\noom_group_kill 0\n");
+        assert_eq!(killed("0::/hal.service\n"), Some(2));
+        put("memory/hal.service/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n");
+        assert_eq!(killed("9:memory:/hal.service\n0::/hal.service\n"), Some(5));
     }
 
     #[test]

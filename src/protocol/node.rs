@@ -57,6 +57,12 @@ pub struct Resources {
     pub limited_memory: u64,
     /// That limit; 0: there is none.
     pub memory_limit: u64,
+    /// Use of the agent itself, in percent of one core.
+    pub agent_cpu_percent: f32,
+    /// Processes of the agent's control group that the kernel has ended because memory ran out, since that group
+    /// was made; absent: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
 }
 
 /// A directory that coding agents work in.

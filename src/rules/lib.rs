@@ -9,6 +9,7 @@
 //! - `address`: where a webhook may go.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert. `growth`: when there is no more room.
+//! - `presence`: which nodes are missed. `slow`: which commands take too long. `stalled`: which coding agents do not run.
 //! - `ledger`: what an event adds to the ledger of costs.
 //! - `provider`: what providers answer, read as bills.
 //! - `reconcile`: what we count against what they bill.
@@ -35,6 +36,7 @@ pub mod naming;
 pub mod node;
 pub mod notice;
 pub mod policy;
+pub mod presence;
 pub mod price;
 pub mod provider;
 pub mod reconcile;
@@ -42,5 +44,7 @@ pub mod report;
 pub mod right;
 pub mod route;
 pub mod session;
+pub mod slow;
+pub mod stalled;
 pub mod stop;
 pub mod watch;

@@ -139,7 +139,9 @@ pub fn fault_of_projects(projects: &[Project]) -> Option<String> {
 /// What a node measures of its machine as it is kept: a share that is no number could not be written as one.
 pub fn measured(said: Resources) -> Resources {
     let cpu_percent = if said.cpu_percent.is_finite() { said.cpu_percent.clamp(0.0, 100.0) } else { 0.0 };
-    Resources { cpu_percent, ..said }
+    let own = said.agent_cpu_percent;
+    let agent_cpu_percent = if own.is_finite() { own.max(0.0) } else { 0.0 };
+    Resources { cpu_percent, agent_cpu_percent, ..said }
 }
 
 /// The projects as they are kept: why one is in error may hold a program's output, and is cut.

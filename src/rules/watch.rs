@@ -1,5 +1,6 @@
 //! When what the supervisor sees of itself and of its nodes is worth an alert.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -36,6 +37,20 @@ pub struct WatchLimits {
     pub mirror_lag: Duration,
     /// Nothing was said of an open incident for so long: it is said again.
     pub reminder: Duration,
+    /// Nodes of the configuration, and whether each should be there; any other should since it was first seen.
+    pub nodes: BTreeMap<String, bool>,
+    /// A coding agent does not run for longer.
+    pub backend_down: Duration,
+    /// A command takes longer.
+    pub command: Duration,
+    /// A command that starts a coding agent takes longer.
+    pub command_start: Duration,
+    /// A daemon uses more of one core, in percent,
+    pub cpu_percent: u64,
+    /// for longer than this.
+    pub cpu_for: Duration,
+    /// Prometheus has not asked for longer, since it first did; zero: nobody minds.
+    pub metrics_unscraped: Duration,
 }
 
 impl Default for WatchLimits {
@@ -52,6 +67,13 @@ impl Default for WatchLimits {
             refused_per_minute: 30,
             mirror_lag: Duration::from_secs(60),
             reminder: Duration::from_secs(900),
+            nodes: BTreeMap::new(),
+            backend_down: Duration::from_secs(10),
+            command: Duration::from_secs(10),
+            command_start: Duration::from_secs(60),
+            cpu_percent: 90,
+            cpu_for: Duration::from_secs(300),
+            metrics_unscraped: Duration::from_secs(900),
         }
     }
 }
@@ -60,22 +82,6 @@ impl Default for WatchLimits {
 pub type WatchFinding = Option<(Severity, String)>;
 
 impl WatchLimits {
-    /// A node that is not connected.
-    pub fn offline(&self, node: &str, since: Duration, sessions: u64) -> WatchFinding {
-        let severity = if sessions > 0 { Severity::High } else { Severity::Medium };
-        let lost = match sessions {
-            0 => String::new(),
-            1 => "; a session on it cannot be reached".to_owned(),
-            many => format!("; {many} sessions on it cannot be reached"),
-        };
-        (since > self.node_offline).then(|| {
-            let minutes = since.as_secs_f64() / 60.0;
-            let text =
-                format!("node {node} was last seen {minutes:.1} minutes ago{lost}: check its hal-agent");
-            (severity, text)
-        })
-    }
-
     /// Memory in use, of a limit; 0: there is none.
     pub fn memory(&self, whose: impl Display, used: u64, limit: u64) -> WatchFinding {
         let percent = used.saturating_mul(100).checked_div(limit)?;
@@ -110,6 +116,31 @@ impl WatchLimits {
                 format!("the supervisor took {seconds:.1} s to answer: check its load and its disk"),
             )
         })
+    }
+
+    /// How long a daemon has used more than its part of a core, and how much it uses now.
+    pub fn cpu(&self, whose: impl Display, percent: f64, since: Duration) -> WatchFinding {
+        (since > self.cpu_for).then(|| {
+            let minutes = since.as_secs_f64() / 60.0;
+            let text = format!(
+                "{whose} uses {percent:.0} % of a core, and has used more than {} % for {minutes:.1} minutes: see `top`, its \
+                 log, and how many sessions and events there are; if it stays so, restart it and report it",
+                self.cpu_percent
+            );
+            (Severity::Medium, text)
+        })
+    }
+
+    /// For how long Prometheus has not asked, though it did before.
+    pub fn unscraped(&self, since: Option<Duration>) -> WatchFinding {
+        let since =
+            since.filter(|since| !self.metrics_unscraped.is_zero() && *since > self.metrics_unscraped)?;
+        let minutes = since.as_secs_f64() / 60.0;
+        let text = format!(
+            "Prometheus has not asked for /metrics for {minutes:.1} minutes, and did before: check its job and its token; if \
+             it is not to come again, set alerts.metrics_unscraped to 0s"
+        );
+        Some((Severity::Low, text))
     }
 
     /// How far a node's clock is from the supervisor's, in milliseconds.
@@ -151,9 +182,12 @@ mod tests {
         let limits = WatchLimits::default();
         let severity = |verdict: WatchFinding| verdict.map(|(severity, _)| severity);
         let seconds = Duration::from_secs;
-        assert_eq!(severity(limits.offline("n", seconds(120), 3)), None);
-        assert_eq!(severity(limits.offline("n", seconds(121), 0)), Some(Severity::Medium));
-        assert!(limits.offline("n", seconds(121), 3).unwrap().1.contains("3 sessions"));
+        assert_eq!(severity(limits.cpu("it", 99.0, seconds(300))), None);
+        assert_eq!(severity(limits.cpu("it", 99.0, seconds(301))), Some(Severity::Medium));
+        assert_eq!(severity(limits.unscraped(None)), None, "nobody ever asked");
+        assert_eq!(severity(limits.unscraped(Some(seconds(901)))), Some(Severity::Low));
+        let off = WatchLimits { metrics_unscraped: Duration::ZERO, ..WatchLimits::default() };
+        assert_eq!(severity(off.unscraped(Some(seconds(901)))), None);
         assert_eq!(severity(limits.memory("it", 80, 100)), None);
         assert_eq!(severity(limits.memory("it", 81, 100)), Some(Severity::High));
         assert_eq!(severity(limits.memory("it", 99, 100)), Some(Severity::Critical));

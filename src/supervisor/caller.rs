@@ -51,7 +51,7 @@ pub struct Caller {
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is said of a token that nobody has.
-const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
+pub const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
 
 /// Looks for the token in the header, else in the query as the predecessor's agents may send it.
 pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> Shown {

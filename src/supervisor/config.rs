@@ -1,5 +1,6 @@
 //! The supervisor's configuration: what the file may say, and the checked values the supervisor runs on.
 //!
+//! - `alerts`: from where on things are worth an alert, and which nodes should be there.
 //! - `tls`: the certificate is tried before anything is started.
 //! - `budget`: how much may be spent.
 //! - `channels`: the ways to people.
@@ -9,6 +10,7 @@
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
+mod alerts;
 mod approvals;
 mod budget;
 pub mod channels;
@@ -183,7 +185,7 @@ fn build(root: &Section<'_>) -> Config {
     }
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
-    let alerts = root.section("alerts", alerts);
+    let alerts = alerts::read(root);
     let channels = channels::read(root);
     let routes = routes::read(root, &channels);
     let approvals = root.section("approvals", approvals::read);
@@ -327,24 +329,4 @@ fn is_type(name: &str) -> bool {
     let words = name.strip_suffix(".*").unwrap_or(name);
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     words.split('.').all(|word| !word.is_empty() && word.chars().all(is_letter))
-}
-
-fn alerts(section: &Section<'_>) -> WatchLimits {
-    let default = WatchLimits::default();
-    let long = |key| section.value(key).and_then(|value| value.duration(Duration::from_secs(1)..=MOST_AGE));
-    WatchLimits {
-        is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
-        node_offline: long("node_offline").unwrap_or(default.node_offline),
-        memory_percent: section.whole("memory_percent", 1..=100).unwrap_or(default.memory_percent),
-        disk_free_percent: section.whole("disk_free_percent", 0..=99).unwrap_or(default.disk_free_percent),
-        disk_used_percent: section.whole("disk_used_percent", 1..=100).unwrap_or(default.disk_used_percent),
-        full_within: long("full_within").unwrap_or(default.full_within),
-        response: long("response").unwrap_or(default.response),
-        clock_skew: long("clock_skew").unwrap_or(default.clock_skew),
-        refused_per_minute: section
-            .whole("refused_per_minute", 1..=1_000_000)
-            .unwrap_or(default.refused_per_minute),
-        mirror_lag: long("mirror_lag").unwrap_or(default.mirror_lag),
-        reminder: long("reminder").unwrap_or(default.reminder),
-    }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::auth;
-use super::caller::{Pass, Shown, shown};
+use super::caller::{Pass, Shown, WRONG, shown};
 use super::entrance::OpenConnection;
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::hub::memory_budget::ConnectionBudget;
@@ -54,6 +54,15 @@ const STRANGER_FRAME: usize = 1024;
 /// Characters of why a link ended that are logged and stored: a part of it may be the agent's own words.
 const MAX_REASON: usize = 400;
 
+/// Why an agent without the right token is refused, and what to do.
+const WRONG_TOKEN: &str =
+    "its token is not this supervisor's: compare auth_token in both files, then restart it";
+const NO_TOKEN: &str = "it shows no token: put this supervisor's auth_token into its file, then restart it";
+
+/// Codes of a close: the other side broke the rules; a message was too big.
+const POLICY: u16 = 1008;
+const TOO_BIG: u16 = 1009;
+
 /// The query of the agents' door.
 #[derive(Debug, Deserialize)]
 pub struct DoorQuery {
@@ -74,11 +83,18 @@ pub async fn enter(
         .write_buffer_size(0)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
+    let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
+    let named = named.filter(|name| !name.is_empty() && name.len() <= MAX_REASON).map(NodeId::new);
     let pass = match shown(&shared, &headers, query.token.as_deref()) {
         Shown::Nothing => {
+            if let Some(node) = &named {
+                shared.refused_agents.note(source.ip(), Some(node), NO_TOKEN, clock::now());
+            }
             return upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet);
         }
         Shown::Wrong(why) => {
+            let told = if why == WRONG { WRONG_TOKEN } else { why };
+            shared.refused_agents.note(source.ip(), named.as_ref(), told, clock::now());
             return auth::refuse(&shared, "agent", source.ip(), Some(why)).await.into_response();
         }
         Shown::Good(pass) => pass,
@@ -91,14 +107,12 @@ pub async fn enter(
         Ok(own) => own,
         Err(refused) => return refused.into_response(),
     };
-    let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
-    let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
     let place = shared.entrance.is_known(source);
     upgrade.on_upgrade(move |socket| async move {
         let room = shared.hub.share_of_room();
         let address = source.to_string();
         let pulse = Arc::default();
-        Conversation { shared, address, own, named, room, place, pulse }.hold(socket).await;
+        Conversation { shared, source, address, own, named, room, place, pulse }.hold(socket).await;
     })
 }
 
@@ -169,7 +183,7 @@ impl End {
 
     /// The agent broke the rules.
     fn broken(reason: impl Into<String>) -> Self {
-        Self::of(1008, reason.into())
+        Self::of(POLICY, reason.into())
     }
 
     /// The supervisor cannot go on.
@@ -185,6 +199,7 @@ impl End {
 
 struct Conversation {
     shared: Shared,
+    source: SocketAddr,
     address: String,
     /// The token that was shown, when it is that of one node.
     own: Option<Arc<Credential>>,
@@ -215,11 +230,22 @@ impl Conversation {
             }
             Err(end) => {
                 tracing::warn!(address = self.address, reason = end.reason, "agent refused");
+                self.note_refused(&end);
                 end
             }
         };
         if end.code != 0 {
             let _ = timeout(WRITE_LIMIT, socket.send(close_frame(end.code, &end.reason))).await;
+        }
+    }
+
+    /// An agent that breaks the rules at once is never let in, however often it comes. One that only goes away, or finds
+    /// the supervisor busy, is not refused; one that claims to be another has an alert of its own.
+    fn note_refused(&self, end: &End) {
+        if end.code == POLICY || end.code == TOO_BIG {
+            let why = format!("{}: is it a hal-agent of a version that fits?", end.reason);
+            let refused = &self.shared.refused_agents;
+            refused.note(self.source.ip(), self.named.as_ref(), &why, clock::now());
         }
     }
 
@@ -255,6 +281,7 @@ impl Conversation {
         let welcome =
             greeted.await.map_err(|_| End::later("the supervisor is stopping"))?.map_err(End::later)?;
         tracing::info!(%node, address = self.address, version, epoch = welcome.epoch, "agent connected");
+        self.shared.refused_agents.welcomed(self.source.ip(), &node);
         let from = From { node, epoch: welcome.epoch };
         if let Some(heard) = early
             && let Err(end) = self.handle(&from, heard).await
@@ -350,7 +377,7 @@ impl Conversation {
         let text = error.to_string();
         if text.contains("too big") || text.contains("too long") {
             self.count_refused("too_large");
-            return End { code: 1009, reason: format!("a frame is larger than {MAX_FRAME_BYTES} bytes") };
+            return End { code: TOO_BIG, reason: format!("a frame is larger than {MAX_FRAME_BYTES} bytes") };
         }
         End::gone(text)
     }

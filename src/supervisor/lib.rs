@@ -9,7 +9,8 @@
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
-//! - `watch`: what the supervisor sees of itself and its nodes.
+//! - `watch`: what the supervisor sees of itself and its nodes. `refused_agents`: who is not let in, and since when.
+//! - `knock`: whether its own listeners answer. `scrapes`: whether anybody asks for metrics.
 //! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
 
 mod accept;
@@ -27,6 +28,7 @@ mod entrance;
 mod gate;
 mod growth;
 mod hub;
+mod knock;
 mod last_uses;
 mod live;
 mod metrics;
@@ -38,7 +40,9 @@ mod provider;
 mod quarantine;
 mod queries;
 mod refusal;
+mod refused_agents;
 pub mod run;
+mod scrapes;
 mod server;
 mod shared;
 mod throttle;
@@ -148,7 +152,7 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(growth::watch(shared.growing.clone()));
         shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
-        shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone()));
+        shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone(), listeners.clone()));
         let looking = condition_watcher::watch(shared.clone());
         shared.tasks.spawn_cuttable(async move { drop(looking.await) });
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));

@@ -20,6 +20,8 @@ use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::progress::ProgressRegistry;
 use super::provider::Providers;
+use super::refused_agents::RefusedAgents;
+use super::scrapes::Scrapes;
 use super::throttle::Throttle;
 use hal_base::clock::{self, Time};
 use hal_base::secret::SecretDigest;
@@ -86,6 +88,10 @@ pub struct Shared {
     pub auth_failures: Arc<AuthFailures>,
     /// When each token was shown last.
     pub last_uses: Arc<LastUses>,
+    /// Agents that are not let in.
+    pub refused_agents: Arc<RefusedAgents>,
+    /// When metrics were last asked for.
+    pub scrapes: Arc<Scrapes>,
     /// How often whoever is denied may try again.
     pub throttle: Arc<Throttle>,
     refusals: Arc<Mutex<HashMap<IpAddr, Time>>>,
@@ -96,6 +102,7 @@ impl Shared {
     pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         let archive = Archivist::beside(hub.store().path(), mirror.health());
         Self {
+            scrapes: Arc::new(Scrapes::beside(hub.store().path())),
             growing: Growing::of(hub.clone(), mirror.health(), mirror.backups(), archive.clone()),
             archive,
             hub,
@@ -113,6 +120,7 @@ impl Shared {
             tasks,
             auth_failures: Arc::default(),
             last_uses: Arc::default(),
+            refused_agents: Arc::default(),
             throttle: Arc::default(),
             refusals: Arc::default(),
         }

@@ -1,45 +1,69 @@
 //! Self-monitoring: looks at the supervisor and its nodes again and again, and tells the hub what is not well, and what is
 //! well again.
+//!
+//! - `own`: what is seen of the supervisor itself. `nodes`: of its nodes. `lasting`: for how long something has been so.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod lasting;
+mod nodes;
+mod own;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
 
+use self::lasting::Memory;
 use super::hub::input::{Input, Symptom};
-use super::hub::live::NodeRef;
 use super::hub::view::View;
 use super::shared::Shared;
-use hal_base::clock::{self, Stopwatch, Time};
-use hal_base::{id, memory};
-use hal_protocol::command::CommandId;
+use hal_base::clock;
+use hal_protocol::alert::Alert;
 use hal_rules::alert::is_due;
 use hal_rules::watch::{WatchFinding, WatchLimits};
 
 /// How often the supervisor and its nodes are checked.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// A question to the hub that is not answered within this is slow, whatever the configuration says.
-const LONGEST: Duration = Duration::from_secs(60);
-
-/// Connections that are turned away are counted over this.
-const MINUTE: Duration = Duration::from_secs(60);
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The supervisor, or all nodes together.
+    Own,
+    /// A node, or `NODE/..` something on it: it is over when the node is forgotten.
+    Node,
+    /// Whoever is not let in.
+    Stranger,
+}
 
 /// What is watched, by the names of the alerts. Only these are resolved from here.
-const WATCHED: [&str; 10] = [
-    "node.offline",
-    "node.memory",
-    "node.disk",
-    "node.clock",
-    "memory.high",
-    "disk.low",
-    "disk.filling",
-    "response.slow",
-    "connections.refused",
-    "mirror.behind",
+const WATCHED: [(&str, Whose); 17] = [
+    ("agent.refused", Whose::Stranger),
+    ("backend.down", Whose::Node),
+    ("command.slow", Whose::Node),
+    ("connections.refused", Whose::Own),
+    // Of the supervisor, and of the agents of nodes.
+    (CPU_HIGH, Whose::Node),
+    ("disk.filling", Whose::Own),
+    ("disk.low", Whose::Own),
+    ("memory.high", Whose::Own),
+    ("metrics.unscraped", Whose::Own),
+    ("mirror.behind", Whose::Own),
+    ("node.clock", Whose::Node),
+    ("node.disk", Whose::Node),
+    ("node.memory", Whose::Node),
+    ("node.offline", Whose::Node),
+    ("nodes.all_offline", Whose::Own),
+    ("project.down", Whose::Node),
+    ("response.slow", Whose::Own),
 ];
+
+/// The alert of a daemon that uses a whole core.
+const CPU_HIGH: &str = "cpu.high";
+
+/// The alert of a process that the kernel has ended for want of memory.
+const OOM: &str = "memory.oom";
 
 /// The limits in force.
 pub type LimitsInForce = Arc<ArcSwap<WatchLimits>>;
@@ -48,23 +72,22 @@ pub type LimitsInForce = Arc<ArcSwap<WatchLimits>>;
 type Findings = BTreeMap<(&'static str, String), WatchFinding>;
 
 /// Watches for ever.
-pub async fn watch(shared: Shared, limits: LimitsInForce) {
-    let began = clock::now();
-    let mut refused = VecDeque::from([(Stopwatch::start(), 0)]);
+pub async fn watch(shared: Shared, limits: LimitsInForce, listeners: Vec<SocketAddr>) {
+    let mut memory = Memory::begin(clock::now());
     loop {
         tokio::time::sleep(LOOK).await;
         let limits = limits.load_full();
         let mut found = Findings::new();
         if limits.is_on {
-            let took = ask_the_hub(&shared).await;
-            look_at_self(&shared, &limits, took, &mut found);
-            found.insert(
-                ("connections.refused", String::new()),
-                limits.refused(in_a_minute(&mut refused, shared.metrics.refused())),
-            );
-            look_at_nodes(&shared.hub.view(), &limits, began, clock::now(), &mut found);
+            let took = own::ask(&shared, &listeners).await;
+            own::look(&shared, &limits, took, &mut memory, &mut found);
+            let view = shared.hub.view();
+            let ended = nodes::look(&view, &limits, &mut memory, clock::now(), &mut found);
+            for (node, alert) in ended {
+                shared.hub.raise_about(node, alert);
+            }
         }
-        if tell(&shared, found).await.is_err() || remind(&shared, limits.reminder).await.is_err() {
+        if tell(&shared, &limits, found).await.is_err() || remind(&shared, limits.reminder).await.is_err() {
             return;
         }
     }
@@ -79,92 +102,9 @@ async fn remind(shared: &Shared, every: Duration) -> Result<(), super::hub::Stop
     Ok(())
 }
 
-/// How long the hub takes to answer: a question about a command that does not exist waits for all that came before.
-async fn ask_the_hub(shared: &Shared) -> Duration {
-    let asked = Stopwatch::start();
-    let (reply, answer) = oneshot::channel();
-    let question = Input::Await { id: CommandId::new(id::fresh()), reply };
-    let answered = async {
-        if shared.hub.send(question).await.is_ok() {
-            let _ = answer.await;
-        }
-    };
-    let _ = tokio::time::timeout(LONGEST, answered).await;
-    asked.elapsed()
-}
-
-fn look_at_self(shared: &Shared, limits: &WatchLimits, took: Duration, found: &mut Findings) {
-    let mut put = |name, verdict| drop(found.insert((name, String::new()), verdict));
-    let memory = memory::measure();
-    put("memory.high", limits.memory("hal-supervisor", memory.used, memory.limit));
-    let folder = shared.hub.store().path().parent().map(std::path::Path::to_owned).unwrap_or_default();
-    if let Ok(disk) = rustix::fs::statvfs(&folder) {
-        let (free, size) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-        put("disk.low", limits.disk(folder.display(), free, size));
-    }
-    let spaces = shared.growing.last();
-    let is_said = shared.hub.view().stored.open_alert("disk.filling", "").is_some();
-    if let Some(verdict) = limits.filling(&spaces, is_said, clock::now()).filter(|_| !spaces.is_empty()) {
-        put("disk.filling", verdict);
-    }
-    put("response.slow", limits.slow(took));
-    let mirror = shared.mirror.now();
-    put("mirror.behind", limits.mirror(mirror.lag, mirror.trouble.as_deref()));
-}
-
-/// How many there were in the last minute, from a count that only grows.
-fn in_a_minute(counts: &mut VecDeque<(Stopwatch, u64)>, now: u64) -> u64 {
-    counts.push_back((Stopwatch::start(), now));
-    while counts.len() > 1 && counts.front().is_some_and(|(at, _)| at.elapsed() > MINUTE) {
-        counts.pop_front();
-    }
-    counts.front().map_or(0, |(_, then)| now.saturating_sub(*then))
-}
-
-/// That a node is well is noted only where it was not: nearly all of them are, all the time.
-fn look_at_nodes(view: &View, limits: &WatchLimits, began: Time, now: Time, found: &mut Findings) {
-    let open = view.stored.alerts.values().filter(|alert| alert.is_open());
-    let known: BTreeSet<(&str, &str)> = open.map(|it| (it.name.as_str(), it.about.as_str())).collect();
-    for node in view.every_node() {
-        let sessions = view.stored.open_of_node(node.record.id.as_str());
-        look_at_node(node, sessions, limits, (began, now), &mut |name, verdict| {
-            let about = node.record.id.as_str();
-            if verdict.is_some() || known.contains(&(name, about)) {
-                found.insert((name, about.to_owned()), verdict);
-            }
-        });
-    }
-}
-
-fn look_at_node(
-    NodeRef { record, link }: NodeRef<'_>,
-    sessions: u64,
-    limits: &WatchLimits,
-    (began, now): (Time, Time),
-    put: &mut dyn FnMut(&'static str, WatchFinding),
-) {
-    let node = record.id.as_str();
-    let vitals = link.vitals();
-    if !link.online {
-        // While the supervisor was down nobody could be heard. Only being heard of ends it.
-        if let Some(verdict) = limits.offline(node, now.since(vitals.heard.max(began)), sessions) {
-            put("node.offline", Some(verdict));
-        }
-        return;
-    }
-    put("node.offline", None);
-    let used = &vitals.resources;
-    put(
-        "node.memory",
-        limits.memory(format_args!("hal-agent on {node}"), used.limited_memory, used.memory_limit),
-    );
-    put("node.disk", limits.disk(format_args!("node {node}"), used.disk_free, used.disk_total));
-    put("node.clock", limits.skew(node, vitals.clock_ahead_ms));
-}
-
 /// Tells the hub what has changed: what is bad and not known, and what is known and not bad any more. What a node that
 /// is away was known for stays, until it is heard of or forgotten.
-async fn tell(shared: &Shared, found: Findings) -> Result<(), super::hub::Stopped> {
+async fn tell(shared: &Shared, limits: &WatchLimits, found: Findings) -> Result<(), super::hub::Stopped> {
     let view = shared.hub.view();
     let mut news = Vec::new();
     for ((name, about), verdict) in &found {
@@ -178,10 +118,8 @@ async fn tell(shared: &Shared, found: Findings) -> Result<(), super::hub::Stoppe
         }
     }
     for alert in view.stored.alerts.values().filter(|alert| alert.is_open() && alert.lasting) {
-        let Some(name) = WATCHED.into_iter().find(|name| *name == alert.name) else { continue };
-        let is_gone = !alert.about.is_empty() && !view.stored.nodes.contains_key(alert.about.as_str());
-        let is_off = found.is_empty();
-        if is_gone || is_off {
+        let Some((name, whose)) = WATCHED.into_iter().find(|(name, _)| *name == alert.name) else { continue };
+        if found.is_empty() || is_forgotten(alert, whose, &view, limits) {
             news.push((name, alert.about.clone(), None));
         }
     }
@@ -191,4 +129,13 @@ async fn tell(shared: &Shared, found: Findings) -> Result<(), super::hub::Stoppe
         shared.hub.send(Input::Symptom(Symptom { name: name.to_owned(), about, severity, text })).await?;
     }
     Ok(())
+}
+
+/// True when there is no such node any more, nor should there be one.
+fn is_forgotten(alert: &Alert, whose: Whose, view: &View, limits: &WatchLimits) -> bool {
+    let node = nodes::node_of(&alert.about);
+    whose == Whose::Node
+        && !node.is_empty()
+        && !view.stored.nodes.contains_key(node)
+        && !limits.nodes.contains_key(node)
 }

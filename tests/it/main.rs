@@ -21,6 +21,7 @@
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `everything`: what `tests/run` says when something fails or is skipped.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `silence`: what does not run, is not let in, does not answer or is not asked is an alert.
 //! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
 //! - `tidy`: the house keeps its own rules.
@@ -67,6 +68,7 @@ mod route;
 mod service;
 mod session;
 mod session_rules;
+mod silence;
 mod source;
 mod stand_in;
 mod strangers;

@@ -59,11 +59,13 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 39] = [
+pub const ALERTS: [&str; 47] = [
+    "agent.refused",
     "agent.restarts",
     "approval.outside",
     "approval.overtaken",
     "approval.undelivered",
+    "backend.down",
     "backup.damaged",
     "backup.failed",
     "backup.late",
@@ -71,7 +73,9 @@ pub const ALERTS: [&str; 39] = [
     "channel.failing",
     "channel.shut_out",
     "clock.jumped",
+    "command.slow",
     "connections.refused",
+    "cpu.high",
     "disk.filling",
     "disk.full",
     "disk.low",
@@ -80,6 +84,8 @@ pub const ALERTS: [&str; 39] = [
     "journal.blocked",
     "listener.blocked",
     "memory.high",
+    "memory.oom",
+    "metrics.unscraped",
     "mirror.behind",
     "mirror.healed",
     "node.clock",
@@ -88,7 +94,9 @@ pub const ALERTS: [&str; 39] = [
     "node.memory",
     "node.offline",
     "node.renamed",
+    "nodes.all_offline",
     "notice.undelivered",
+    "project.down",
     "response.slow",
     "retention.failed",
     "retention.size",

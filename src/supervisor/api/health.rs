@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -119,7 +119,8 @@ async fn files(shared: &Shared) -> Files {
 }
 
 /// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
-pub async fn metrics(State(shared): State<Shared>) -> Response {
+pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    shared.scrapes.note(&headers);
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     let files = files(&shared).await;
     let today = Period::named("today", clock::now());

@@ -11,6 +11,7 @@ use super::view::View;
 use super::{Hub, HubHealth, Stopped, Waiting};
 use hal_base::clock;
 use hal_protocol::frame::Heartbeat;
+use hal_protocol::node::NodeId;
 use hal_store::audit::AuditRecord;
 use hal_store::hub::Store;
 
@@ -19,6 +20,15 @@ impl Hub {
     pub fn raise(&self, alert: RaisedAlert) {
         let text = alert.text.clone();
         let timed = Timed { clock: clock::read(), input: Input::Alert(alert) };
+        if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
+            tracing::error!("{text}");
+        }
+    }
+
+    /// Raises an alert about a node, in the same way.
+    pub fn raise_about(&self, node: NodeId, alert: RaisedAlert) {
+        let text = alert.text.clone();
+        let timed = Timed { clock: clock::read(), input: Input::NodeAlert(node, alert) };
         if self.inputs.try_send(Waiting { timed, room: None }).is_err() {
             tracing::error!("{text}");
         }

@@ -370,6 +370,8 @@ pub enum Input {
     Settings(Arc<Settings>, oneshot::Sender<()>),
     /// An edge has seen what a person should see.
     Alert(RaisedAlert),
+    /// The same of a node.
+    NodeAlert(NodeId, RaisedAlert),
     /// An edge writes down who did what.
     Audit(Box<AuditRecord>),
     /// An edge has looked at something that can be well or not.
@@ -452,6 +454,7 @@ impl Input {
             | Self::FirstWord { .. }
             | Self::Disconnect { .. }
             | Self::Alert(_)
+            | Self::NodeAlert(..)
             | Self::Symptom(_)
             | Self::Acknowledge { .. }
             | Self::Notice(_)

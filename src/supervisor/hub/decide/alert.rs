@@ -128,8 +128,10 @@ impl Work {
 
     pub(super) fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
         // What an alert is about may be a node, whose events are found by its name.
-        let node = match self.view.stored.nodes.contains_key(alert.about.as_str()) {
-            true => NodeId::new(&alert.about),
+        // So is what something on a node is about, as `NODE/PROJECT`.
+        let node = alert.about.split_once('/').map_or(alert.about.as_str(), |(node, _)| node);
+        let node = match self.view.stored.nodes.contains_key(node) {
+            true => NodeId::new(node),
             false => NodeId::new(""),
         };
         let data = json!({

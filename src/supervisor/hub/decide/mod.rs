@@ -128,6 +128,9 @@ impl Work {
             Input::Alert(RaisedAlert { name, severity, text }) => {
                 self.alert(&NodeId::new(""), name, severity, &text, at);
             }
+            Input::NodeAlert(node, RaisedAlert { name, severity, text }) => {
+                self.alert(&node, name, severity, &text, at);
+            }
             Input::Audit(record) => self.batch.audit.push(*record),
             Input::Symptom(symptom) => self.check_symptom(&symptom, at),
             Input::Acknowledge { id, who, reply } => self.acknowledge(id, &who, reply, at),

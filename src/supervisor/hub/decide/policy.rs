@@ -168,6 +168,16 @@ impl Work {
             "command_id": command.id, "error": command.error});
         self.note_session(&record, "policy.failed", &data, at);
         self.memorize(id, name, at, |memory| memory.failed = true);
+        let why = command.error.as_deref().unwrap_or("it came to nothing");
+        let text = format!(
+            "policy {} could not act on session {id}: {} {}: {why}. It tries again when it is due; see `halctl policies explain \
+             {id}`",
+            name.as_str(),
+            command.verb.as_str(),
+            command.state.as_str()
+        );
+        let (about, severity) = (id.as_str(), Severity::Medium);
+        self.raise(&AlertRaised { name: "policy.failed", about, severity, text: &text, lasting: false }, at);
         self.look_again(id);
     }
 
