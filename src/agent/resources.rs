@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sysinfo::{MemoryRefreshKind, System};
 
+use hal_base::clock::{self, Time};
 use hal_base::cpu::CpuMeter;
 use hal_base::memory::{self, Memory};
 use hal_protocol::alert::Severity;
@@ -17,6 +18,7 @@ pub struct Gauge {
     data_dir: PathBuf,
     short_of_memory: Option<Severity>,
     cpu: CpuMeter,
+    started: Time,
 }
 
 impl Gauge {
@@ -25,7 +27,7 @@ impl Gauge {
         let system = System::new()
             .inspect_err(|error| tracing::warn!("this machine's resources cannot be measured: {error}"))
             .ok();
-        Self { system, data_dir, short_of_memory: None, cpu: CpuMeter::default() }
+        Self { system, data_dir, short_of_memory: None, cpu: CpuMeter::default(), started: clock::now() }
     }
 
     /// Measures now. The processors' use is that since the last call.
@@ -37,6 +39,7 @@ impl Gauge {
             limited_memory: used,
             memory_limit: limit,
             agent_cpu_percent: self.cpu.percent().unwrap_or(0.0) as f32,
+            agent_started_ms: self.started.0,
             oom_kills: memory::killed(),
             ..Resources::default()
         };

@@ -15,6 +15,11 @@ pub fn raise_limit() {
     }
 }
 
+/// How many are open; `None`: it cannot be read.
+pub fn open() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
 /// How many may be open.
 pub fn limit() -> usize {
     getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)

@@ -59,6 +59,8 @@ pub struct Resources {
     pub memory_limit: u64,
     /// Use of the agent itself, in percent of one core.
     pub agent_cpu_percent: f32,
+    /// When the agent was started, in milliseconds since 1970; 0: not known.
+    pub agent_started_ms: i64,
     /// Processes of the agent's control group that the kernel has ended because memory ran out, since that group
     /// was made; absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,27 +1,34 @@
 //! What the supervisor counts, in Prometheus' words. Names are the predecessor's where it has one.
+//!
+//! - `counts`: what the hub commits. `fleet`: nodes and what waits for people. `process`: the supervisor's own.
+//! - `cost`, `bills`, `budget`: money. `classic`: the older text format.
 
 mod bills;
 mod budget;
+mod classic;
 mod cost;
+mod counts;
+mod fleet;
+mod process;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use self::bills::Bills;
 use self::budget::Budgets;
+pub use self::counts::Counts;
+use self::fleet::Fleet;
+use self::process::Process;
 use super::hub::view::View;
-use super::hub::{Hub, Tally};
+use super::hub::Hub;
 use hal_base::clock;
-use hal_protocol::command::Command;
 use hal_protocol::cost::CostReport;
 use hal_protocol::session::Status;
 use hal_store::mirror::MirrorHealth;
@@ -33,12 +40,6 @@ use hal_store::usage::Usage;
 pub struct LabelValue {
     /// The value.
     pub word: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
-    r#type: &'static str,
-    status: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -81,6 +82,8 @@ pub struct Metrics {
     costs: cost::Costs,
     bills: Bills,
     budgets: Budgets,
+    fleet: Fleet,
+    process: Process,
 }
 
 /// What files are there, for whoever asks now.
@@ -98,32 +101,6 @@ pub struct Files {
 
 /// What was used today, for whoever asks now; `None`: the store cannot be read.
 pub type Today = Option<CostReport>;
-
-/// The hub's own counters.
-#[derive(Clone, Debug)]
-pub struct Counts {
-    events: Counter,
-    commits: Counter,
-    failures: Counter,
-    commit_seconds: Histogram,
-    commit_events: Histogram,
-    commands: Family<Outcome, Counter>,
-    command_seconds: Histogram,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            events: Counter::default(),
-            commits: Counter::default(),
-            failures: Counter::default(),
-            commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
-            commit_events: Histogram::new(exponential_buckets(1.0, 4.0, 9)),
-            commands: Family::default(),
-            command_seconds: Histogram::new(exponential_buckets(0.001, 3.0, 13)),
-        }
-    }
-}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -153,6 +130,8 @@ impl Default for Metrics {
             costs: cost::Costs::default(),
             bills: Bills::default(),
             budgets: Budgets::default(),
+            fleet: Fleet::default(),
+            process: Process::default(),
             mirror_comparisons: Gauge::default(),
         };
         metrics.registry = Mutex::new(metrics.named());
@@ -163,17 +142,13 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics under their names.
     fn named(&self) -> Registry {
-        let (metrics, hub) = (self, &self.counts);
+        let metrics = self;
         let mut root = Registry::default();
         self.costs.name(&mut root);
+        self.process.name(&mut root);
         let of = root.sub_registry_with_prefix("hal_o_swarm");
-        of.register("events", "Durable events committed", hub.events.clone());
-        of.register("commits", "Transactions committed", hub.commits.clone());
-        of.register("commit_failures", "Transactions that failed", hub.failures.clone());
-        of.register("commit_seconds", "Time of a commit with its sync", hub.commit_seconds.clone());
-        of.register("commit_events", "Events in a commit", hub.commit_events.clone());
-        of.register("commands", "Commands that ended, by type and final state", hub.commands.clone());
-        of.register("command_duration_seconds", "From request to end", hub.command_seconds.clone());
+        self.counts.name(of);
+        self.fleet.name(of);
         of.register("frames_refused", "Frames refused, by reason", metrics.refused_frames.clone());
         of.register("tokens_refused", "Requests without a valid token", metrics.refused_tokens.clone());
         of.register(
@@ -235,7 +210,12 @@ impl Metrics {
         self.counts.clone()
     }
 
-    /// All metrics as Prometheus reads them.
+    /// All metrics in the older format of Prometheus.
+    pub fn classic_text(&self, hub: &Hub, mirror: &MirrorHealth, files: &Files, today: &Today) -> String {
+        classic::of(&self.text(hub, mirror, files, today))
+    }
+
+    /// All metrics as OpenMetrics.
     pub fn text(&self, hub: &Hub, mirror: &MirrorHealth, files: &Files, today: &Today) -> String {
         if let Some(today) = today {
             self.costs.set(today);
@@ -243,6 +223,8 @@ impl Metrics {
         self.look_at(&hub.view());
         self.bills.look_at(&hub.view(), clock::now());
         self.budgets.look_at(&hub.view());
+        self.fleet.look_at(&hub.view(), clock::now());
+        self.process.look();
         self.look_at_files(files);
         self.mirror_lag.set(mirror.lag.as_secs_f64());
         self.mirror_rows.set(i64::try_from(mirror.rows).unwrap_or(i64::MAX));
@@ -271,25 +253,6 @@ impl Metrics {
                 .get_or_create(&OfStatus { status: status.as_str() })
                 .set(by_status[status as usize]);
         }
-    }
-}
-
-impl Tally for Counts {
-    fn committed(&self, took: Duration, events: usize) {
-        self.commits.inc();
-        self.events.inc_by(events as u64);
-        self.commit_seconds.observe(took.as_secs_f64());
-        self.commit_events.observe(events as f64);
-    }
-
-    fn failed(&self) {
-        self.failures.inc();
-    }
-
-    fn ended(&self, command: &Command) {
-        let outcome = Outcome { r#type: command.verb.as_str(), status: command.state.as_str() };
-        self.commands.get_or_create(&outcome).inc();
-        self.command_seconds.observe(command.changed_at.since(command.created_at).as_secs_f64());
     }
 }
 

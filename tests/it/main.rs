@@ -21,6 +21,7 @@
 //! - `frames`, `session_rules`: the words, held to the files under `tests/fixtures`.
 //! - `everything`: what `tests/run` says when something fails or is skipped.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
+//! - `metrics`: what Prometheus and Grafana are given, and whether they like it.
 //! - `silence`: what does not run, is not let in, does not answer or is not asked is an alert.
 //! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
@@ -52,6 +53,7 @@ mod fuzz;
 mod gate;
 mod incident;
 mod lifecycle;
+mod metrics;
 mod mirror;
 mod names;
 mod node;

@@ -118,15 +118,23 @@ async fn files(shared: &Shared) -> Files {
     tokio::task::spawn_blocking(move || contained(look).unwrap_or_default()).await.unwrap_or_default()
 }
 
+/// What Prometheus says that reads it.
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
 /// `GET /metrics`: for Prometheus, which can send the token (`authorization: credentials_file`).
 pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     shared.scrapes.note(&headers);
-    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     let files = files(&shared).await;
     let today = Period::named("today", clock::now());
     let costs = match today {
         Some(today) => reading(&shared, |shared| add_up(shared, today)).await.ok(),
         None => None,
     };
-    (kind, shared.metrics.text(&shared.hub, &shared.mirror.now(), &files, &costs)).into_response()
+    let (hub, mirror, metrics) = (&shared.hub, shared.mirror.now(), &shared.metrics);
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (kind, text) = match accepts.contains(OPEN_METRICS) {
+        true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text(hub, &mirror, &files, &costs)),
+        false => ("text/plain; version=0.0.4; charset=utf-8", metrics.classic_text(hub, &mirror, &files, &costs)),
+    };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

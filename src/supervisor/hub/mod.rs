@@ -86,7 +86,7 @@ pub struct HubHealth {
 /// What the hub counts, for metrics.
 pub trait Tally: Send + 'static {
     /// A transaction was committed.
-    fn committed(&self, took: Duration, events: usize);
+    fn committed(&self, took: Duration, batch: &Batch);
     /// A transaction failed.
     fn failed(&self);
     /// A command has ended.
@@ -318,7 +318,7 @@ impl<T: Tally> Owner<T> {
             return Err(error);
         }
         self.backoff.reset();
-        self.tally.committed(begun.elapsed(), work.batch.events.len());
+        self.tally.committed(begun.elapsed(), &work.batch);
         Ok(())
     }
 

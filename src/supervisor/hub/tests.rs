@@ -17,7 +17,7 @@ use hal_rules::budget::Terms;
 use hal_rules::node::Liveness;
 use hal_store::disk::Disk;
 use hal_store::event::EventQuery;
-use hal_store::hub::Mark;
+use hal_store::hub::{Batch, Mark};
 use hal_store::mirror::restore::Portion;
 
 const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed: 3 };
@@ -25,7 +25,7 @@ const LIVENESS: Liveness = Liveness { interval: Duration::from_secs(10), missed:
 struct Silent;
 
 impl Tally for Silent {
-    fn committed(&self, _: Duration, _: usize) {}
+    fn committed(&self, _: Duration, _: &Batch) {}
     fn failed(&self) {}
     fn ended(&self, _: &Command) {}
 }

@@ -10,10 +10,10 @@ use prometheus_client::registry::Registry;
 use hal_protocol::cost::{Amount, CostReport};
 
 /// Models with values of their own: names come from coding agents, and a label must not grow without end.
-const MOST_MODELS: usize = 50;
+pub(super) const MOST_MODELS: usize = 50;
 
 /// What the others are called together.
-const OTHERS: &str = "other";
+pub(super) const OTHERS: &str = "other";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfModel {
