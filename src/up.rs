@@ -267,6 +267,7 @@ impl UserPaths {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            supervisor_lost: None,
             fingerprint: String::new(),
         }
     }
@@ -337,6 +338,7 @@ impl Running {
             projects,
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            supervisor_lost: None,
             fingerprint: String::new(),
         })
     }

@@ -1,8 +1,10 @@
 //! The agent's configuration: what the file may say, and the checked values the agent runs on.
 //!
 //! - `project`: where coding agents work.
+//! - `lost`: whom to tell that the supervisor is gone.
 //! - `reload`: what a running agent takes over from a changed file.
 
+mod lost;
 mod project;
 mod reload;
 
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backend::BackendKind;
+use super::lost::SupervisorLost;
 use hal_base::config::machine::{certificates, makeable_folder};
 use hal_base::config::service::{self, Looked};
 use hal_base::config::{self, ConfigReport, Purpose, Reading, Section, Source, token};
@@ -51,6 +54,8 @@ pub struct Config {
     pub opencode: OpencodeConfig,
     /// How long acknowledged events are kept.
     pub journal: JournalConfig,
+    /// Whom to tell that the supervisor is gone.
+    pub supervisor_lost: Option<SupervisorLost>,
     /// The SHA-256 of the file it was read from.
     pub fingerprint: String,
 }
@@ -124,6 +129,7 @@ fn build(root: &Section<'_>) -> Config {
             port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         },
         journal: root.section("journal", journal),
+        supervisor_lost: root.section("alerts", |alerts| alerts.section("supervisor_lost", lost::read)),
         fingerprint: String::new(),
     }
 }

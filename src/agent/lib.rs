@@ -18,6 +18,7 @@ mod backends;
 pub mod cli;
 pub mod config;
 mod link;
+mod lost;
 mod outbox;
 mod project;
 mod resources;
@@ -45,6 +46,7 @@ use hal_protocol::event::raw;
 use hal_protocol::frame::Watch;
 use hal_store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
 use link::{Link, Target};
+use lost::{LinkState, Teller};
 use outbox::Outbox;
 use project::{Projects, Turned};
 use resources::Gauge;
@@ -308,6 +310,8 @@ struct House {
     commands: JoinHandle<()>,
     link: JoinHandle<()>,
     leases: JoinHandle<()>,
+    /// Who tells that the supervisor is gone; it ends with the link.
+    teller: Option<JoinHandle<()>>,
     stop_commands: CancellationToken,
     stop_link: CancellationToken,
 }
@@ -345,6 +349,12 @@ impl House {
         });
         let keep_leases =
             wires.leases.enforce(view.clone(), Arc::clone(&keeper.backends), stop_commands.clone());
+        let state = watch::Sender::new(LinkState::at_first());
+        let teller = config.supervisor_lost.clone().and_then(|lost| {
+            let supervisor = config.supervisor_url.clone();
+            let teller = Teller::new(lost, config.node_id.clone(), supervisor, &config.data_dir)?;
+            Some(tokio::spawn(teller.run(state.subscribe())))
+        });
         let link = Link::new(link::LinkContext {
             node_id: config.node_id.clone(),
             target: keeper.target.subscribe(),
@@ -356,6 +366,7 @@ impl House {
             live,
             watched: wires.watched,
             gauge: Gauge::new(config.data_dir.clone()),
+            state,
         });
         keeper.backends.open(&config.projects, &keeper.sessions, &keeper.senders);
         let leases = tokio::spawn(keep_leases);
@@ -368,6 +379,7 @@ impl House {
             }),
             commands: tokio::spawn(commands.run(frames, stop_commands.clone())),
             link: tokio::spawn(link.run(stop_link.clone())),
+            teller,
             stop_commands,
             stop_link,
         }
@@ -382,6 +394,9 @@ impl House {
         within(STOP_STEP, "last events", self.sessions).await;
         self.stop_link.cancel();
         within(STOP_STEP, "last words", self.link).await;
+        if let Some(teller) = self.teller {
+            teller.abort();
+        }
     }
 
     fn abandon(self) {

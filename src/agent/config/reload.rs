@@ -16,6 +16,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("data_dir", old.data_dir != new.data_dir),
         ("tool_paths.opencode", old.opencode.binary != new.opencode.binary),
         ("opencode_port", old.opencode.port != new.opencode.port),
+        ("alerts.supervisor_lost", old.supervisor_lost != new.supervisor_lost),
         ("journal.keep", old.journal.keep != new.journal.keep),
         ("journal.keep_bytes", old.journal.keep_bytes != new.journal.keep_bytes),
     ];

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
+use super::lost::LinkState;
 use super::outbox::Outbox;
 use super::project::Projects;
 use super::resources::Gauge;
@@ -122,6 +123,8 @@ pub struct LinkContext {
     pub watched: watch::Sender<Watch>,
     /// The machine's state.
     pub gauge: Gauge,
+    /// Where it is shown whether there is a link.
+    pub state: watch::Sender<LinkState>,
 }
 
 impl Link {
@@ -178,6 +181,7 @@ impl Link {
 
     fn is_away(&mut self, why: &str) {
         notify::status(&format!("not connected: {why}"));
+        self.context.state.send_modify(|state| state.is_away(why));
         self.complaints.add(why);
     }
 

@@ -21,6 +21,7 @@ use super::Link;
 use super::clock_offset::ClockOffset;
 use super::dial::Socket;
 use super::{known_good, snapshot};
+use crate::lost::LinkState;
 use crate::sessions::command::SupervisorRequest;
 use hal_base::{clock, notify};
 use hal_protocol::frame::{
@@ -230,6 +231,7 @@ impl Talk<'_> {
     fn greet(&mut self, lost_at: Option<Instant>) {
         let url = &self.link.dial.target.url;
         notify::status(&format!("connected to {url}"));
+        self.link.context.state.send_replace(LinkState::Connected);
         known_good::mark_known_good(&self.link.dial.target.fingerprint);
         match lost_at {
             None => tracing::info!("connected to the supervisor at {url}"),

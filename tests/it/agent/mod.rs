@@ -45,6 +45,7 @@ impl Machine {
             projects: vec![echo_project("shop", &project)],
             opencode: OpencodeConfig::default(),
             journal: JournalConfig::default(),
+            supervisor_lost: None,
             fingerprint: String::new(),
         };
         Self { folder, config }
