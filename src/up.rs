@@ -246,6 +246,8 @@ impl UserPaths {
             retention: Retention { max_size: self.max_size, ..Retention::default() },
             channels: Vec::new(),
             routes: Vec::new(),
+            heartbeat: None,
+            escalation: Vec::new(),
             alerts: WatchLimits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),

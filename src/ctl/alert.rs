@@ -5,8 +5,9 @@ use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
+use hal_base::clock::Time;
 use hal_base::exit::Failure;
-use hal_protocol::alert::{Alert, AlertState, Severity};
+use hal_protocol::alert::{Alert, AlertState, AlertTold, AlertView, Severity};
 use hal_protocol::silence::{Silence, SilenceRequest};
 
 /// Alerts in one page of the list.
@@ -27,7 +28,7 @@ pub async fn run(verb: AlertVerb, client: &Client, screen: &mut Screen) -> Resul
             watch::list::<Alert>(client, screen, &how, none, source).await
         }
         AlertVerb::Get { id } => {
-            screen.one(&client.get::<Alert>(&["alerts", &id], &Query::new()).await?.data)
+            screen.one(&client.get::<AlertView>(&["alerts", &id], &Query::new()).await?.data)
         }
         AlertVerb::Ack { ids } => {
             for id in ids {
@@ -66,6 +67,25 @@ impl Record for Silence {
             Field::moment("created_at", self.created_at).wide(),
             Field::new("reason", &self.reason).long(),
         ]
+    }
+}
+
+impl Record for AlertView {
+    fn fields(&self) -> Vec<Field> {
+        let mut fields = self.alert.fields();
+        let told = |one: &AlertTold| {
+            let step = one.step.map(|step| format!("step {step}: ")).unwrap_or_default();
+            let at = if one.at == Time::default() { String::new() } else { format!(" at {}", one.at) };
+            let why = if one.why.is_empty() { String::new() } else { format!(" ({})", one.why) };
+            format!("{step}{}{at}{why}", one.channel)
+        };
+        let told: Vec<String> = self.told.iter().map(told).collect();
+        fields.push(Field::new("told", told.join("; ")).long());
+        if let Some(next) = &self.next {
+            let text = format!("step {}: {} at {}", next.step, next.channels.join(", "), next.at);
+            fields.push(Field::new("next", text).long());
+        }
+        fields
     }
 }
 

@@ -125,6 +125,50 @@ pub struct Alert {
     pub acknowledged_by: String,
 }
 
+/// Somebody who was told of an alert, or is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertTold {
+    /// The channel; of a step all of its channels.
+    pub channel: String,
+    /// When; of what waits or was given up nobody knows.
+    #[serde(default, with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// The step of the escalation, counted from 1; absent: by a route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// Why it waits, was given up, or went up; empty: it was told at once.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// Who is told next, unless somebody acknowledges the alert.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertNext {
+    /// The step of the escalation, counted from 1.
+    pub step: usize,
+    /// When.
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// Who.
+    pub channels: Vec<String>,
+}
+
+/// An alert with who was told of it, and who is next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertView {
+    /// The alert.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// Who was told, or is to be, while it is open.
+    #[serde(default)]
+    pub told: Vec<AlertTold>,
+    /// Who is next; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<AlertNext>,
+}
+
 impl Alert {
     /// True while it is not over.
     pub fn is_open(&self) -> bool {

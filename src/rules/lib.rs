@@ -7,6 +7,7 @@
 //! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
 //! - `route`: who is told of it, and when.
 //! - `address`: where a webhook may go.
+//! - `escalation`: who is told next of it.
 //! - `alert`: the life of what a person should see. `approval`: of what a session waits with for one.
 //! - `watch`: when what is seen is worth an alert. `growth`: when there is no more room.
 //! - `presence`: which nodes are missed. `slow`: which commands take too long. `stalled`: which coding agents do not run.
@@ -28,6 +29,7 @@ pub mod approval;
 pub mod budget;
 pub mod command;
 pub mod dependency;
+pub mod escalation;
 pub mod growth;
 pub mod handover;
 pub mod lease;

@@ -4,7 +4,7 @@
 //! - `tls`: the certificate is tried before anything is started.
 //! - `budget`: how much may be spent.
 //! - `channels`: the ways to people.
-//! - `routes`: who is told what.
+//! - `routes`: who is told what. `escalation`: who is told next.
 //! - `cost`: what tokens cost, and what the providers bill.
 //! - `provider`: whose bills are fetched.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
@@ -15,6 +15,7 @@ mod approvals;
 mod budget;
 pub mod channels;
 mod cost;
+mod escalation;
 mod later;
 pub mod provider;
 mod reload;
@@ -34,6 +35,7 @@ use hal_protocol::default;
 use hal_rules::approval;
 use hal_rules::budget::Terms;
 use hal_rules::dependency::{self, Dependencies};
+use hal_rules::escalation::EscalationStep;
 use hal_rules::node::Liveness;
 use hal_rules::policy::settings::{self as policies, Policies};
 use hal_rules::route::{Route, Routing, Way};
@@ -41,6 +43,7 @@ use hal_rules::watch::WatchLimits;
 use hal_store::mirror::backup::Rules;
 use hal_store::retain::{Retention, Types};
 
+pub use alerts::HeartbeatConfig;
 pub use cost::CostConfig;
 pub use reload::reload;
 
@@ -75,6 +78,10 @@ pub struct Config {
     pub retention: Retention,
     /// From where on things are worth an alert.
     pub alerts: WatchLimits,
+    /// Where signs of life go.
+    pub heartbeat: Option<HeartbeatConfig>,
+    /// Who is told next of an alert that nobody acknowledges.
+    pub escalation: Vec<EscalationStep>,
     /// The ways to people.
     pub channels: Vec<channels::ChannelConfig>,
     /// Who is told what.
@@ -131,8 +138,11 @@ impl Config {
 
     /// Who is told what.
     pub fn routing(&self) -> Routing {
-        let way =
-            |channel: &channels::ChannelConfig| Way { name: channel.name.clone(), group: channel.group };
+        let way = |channel: &channels::ChannelConfig| Way {
+            name: channel.name.clone(),
+            group: channel.group,
+            pages: channel.pages(),
+        };
         Routing { routes: self.routes.clone(), channels: self.channels.iter().map(way).collect() }
     }
 
@@ -147,6 +157,7 @@ impl Config {
             terms: self.budgets.clone(),
             prices: self.cost.prices.clone(),
             routing: self.routing(),
+            escalation: self.escalation.clone(),
             approvals: self.approvals,
             policies: self.policies.clone(),
             dependencies: self.dependencies.clone(),
@@ -185,9 +196,10 @@ fn build(root: &Section<'_>) -> Config {
     }
     let backup = root.section("backup", backup);
     let retention = root.section("retention", retention);
-    let alerts = alerts::read(root);
+    let (alerts, heartbeat) = alerts::read(root);
     let channels = channels::read(root);
     let routes = routes::read(root, &channels);
+    let escalation = escalation::read(root, &channels);
     let approvals = root.section("approvals", approvals::read);
     let policies = policies::read(root);
     let dependencies = dependency::read(root);
@@ -202,6 +214,8 @@ fn build(root: &Section<'_>) -> Config {
         backup,
         retention,
         alerts,
+        heartbeat,
+        escalation,
         policies,
         dependencies,
         shared_projects,

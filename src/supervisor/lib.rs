@@ -10,6 +10,7 @@
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes. `refused_agents`: who is not let in, and since when.
+//! - `heartbeat`: a sign of life to whoever waits for it outside.
 //! - `knock`: whether its own listeners answer. `scrapes`: whether anybody asks for metrics.
 //! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
 
@@ -27,6 +28,7 @@ pub mod config;
 mod entrance;
 mod gate;
 mod growth;
+mod heartbeat;
 mod hub;
 mod knock;
 mod last_uses;
@@ -88,6 +90,7 @@ pub struct Supervisor {
     config: Config,
     shared: Shared,
     limits: watch::LimitsInForce,
+    heartbeat: heartbeat::HeartbeatInForce,
     handle: Handle<SocketAddr>,
     tls: Option<RustlsConfig>,
     address: SocketAddr,
@@ -153,12 +156,15 @@ impl Supervisor {
         shared.providers.start(&shared.hub, &shared.tasks, &config.cost);
         let limits = Arc::new(ArcSwap::from_pointee(config.alerts.clone()));
         shared.tasks.spawn_cuttable(watch::watch(shared.clone(), limits.clone(), listeners.clone()));
+        let heartbeat = Arc::new(ArcSwap::from_pointee(config.heartbeat.clone()));
+        let beating = heartbeat::beat(shared.hub.clone(), heartbeat.clone());
+        shared.tasks.spawn_cuttable(async move { drop(beating.await) });
         let looking = condition_watcher::watch(shared.clone());
         shared.tasks.spawn_cuttable(async move { drop(looking.await) });
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(watchdog::keep_alive(shared.clone(), listeners));
-        Ok(Self { config, shared, limits, handle, tls, address, hub_thread, mirror })
+        Ok(Self { config, shared, limits, heartbeat, handle, tls, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
@@ -227,6 +233,7 @@ impl Supervisor {
         self.shared.archive.set_rules(config.retention.clone());
         self.shared.providers.set(&config.cost);
         self.limits.store(Arc::new(config.alerts.clone()));
+        self.heartbeat.store(Arc::new(config.heartbeat.clone()));
         self.shared.backups.set_rules(config.backup.clone());
         let (reply, is_in_force) = oneshot::channel();
         self.shared.hub.send(Input::Settings(Arc::new(config.settings()), reply)).await?;

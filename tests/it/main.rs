@@ -22,6 +22,7 @@
 //! - `everything`: what `tests/run` says when something fails or is skipped.
 //! - `fuzz`: a little of what the fuzzers under `tests/fuzz` do without end.
 //! - `metrics`: what Prometheus and Grafana are given, and whether they like it.
+//! - `escalation`: until somebody answers, and who tells that the supervisor itself is gone.
 //! - `silence`: what does not run, is not let in, does not answer or is not asked is an alert.
 //! - `route`: who is told what, through channels of `stand_in`.
 //! - `service`: a daemon as systemd sees it.
@@ -42,6 +43,7 @@ mod cost;
 mod ctl;
 mod doctor;
 mod documents;
+mod escalation;
 mod event;
 mod everything;
 #[path = "../fake_model/model/mod.rs"]

@@ -19,7 +19,8 @@ const SCRAPE: &str = include_str!("../../packaging/prometheus/scrape.yml");
 fn busy() -> World {
     let mut world = World::empty();
     let mut config = world.supervisor_config(0);
-    config["channels"] = json!({"webhooks": {"wall": {"webhook_url": "http://127.0.0.1:9/", "allow_private": true}}});
+    config["channels"] =
+        json!({"webhooks": {"wall": {"webhook_url": "http://127.0.0.1:9/", "allow_private": true}}});
     config["alerts"] = json!({"disk_free_percent": 99});
     config["budgets"] = json!({"limits": [{"name": "day", "limit_usd": 100}]});
     let path = world.write("supervisor.json", &config.to_string());
@@ -81,7 +82,8 @@ fn promtool(args: &[&str], input: &str) -> Option<Output> {
 }
 
 fn is_clean(output: &Output) {
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{}", said.trim());
     assert!(output.status.success(), "{}: {said}", output.status);
 }

@@ -20,7 +20,7 @@ use self::matcher::{Matcher, RouteScope};
 use self::words::RAISED_BY;
 use hal_base::clock::Time;
 use hal_protocol::alert::Severity;
-use hal_protocol::notice::Notice;
+use hal_protocol::notice::{Notice, NoticeKind};
 
 /// The alert of a channel that delivers nothing.
 pub const CHANNEL_FAILING: &str = "channel.failing";
@@ -28,8 +28,17 @@ pub const CHANNEL_FAILING: &str = "channel.failing";
 /// The alert of a notice that was given up.
 pub const NOTICE_UNDELIVERED: &str = "notice.undelivered";
 
-/// The route that is there when no other is: what matters much, and who waits for an answer.
+/// What is told everywhere but to a pager when no route is there: what matters much, and who waits for an answer.
 pub const DEFAULT: &str = "alert.severity >= high || alert.name == \"session.waiting\"";
+
+/// What pages when no route is there, nor any other channel.
+pub const DEFAULT_ALERTS: &str = "alert.severity >= high && alert.name != \"session.waiting\"";
+
+/// What pages when no route is there.
+pub const DEFAULT_PAGE: &str = "alert.severity >= critical";
+
+/// What is told only where people talk when no route is there.
+pub const DEFAULT_MILD: &str = "alert.severity < high && alert.name != \"session.waiting\"";
 
 /// Everything that decides who is told what.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +56,8 @@ pub struct Way {
     pub name: String,
     /// Notices of the same name within this time are one.
     pub group: Duration,
+    /// Whether it wakes people up: a question of a session never goes there unless a route names it.
+    pub pages: bool,
 }
 
 /// What one alert of a route is about: events that say the same are one alert while it is open.
@@ -192,7 +203,10 @@ impl Routing {
             {
                 continue;
             }
-            let routes = fitting.iter().filter(|route| route.reaches(&way.name));
+            let asks_to_page = way.pages && notice.kind == NoticeKind::Asked;
+            let routes = fitting
+                .iter()
+                .filter(|route| route.reaches(&way.name) && !(asks_to_page && route.channels.is_empty()));
             let hold = routes
                 .map(|route| route.hold(notice.severity, last(&way.name), at))
                 .min_by_key(|it| it.until);

@@ -21,7 +21,7 @@ fn places(
     severity: Severity,
     last: Option<Time>,
 ) -> Vec<(String, NoticeHold)> {
-    let way = |name: &str| Way { name: name.to_owned(), group: Duration::ZERO };
+    let way = |name: &str| Way { name: name.to_owned(), group: Duration::ZERO, pages: false };
     let routing = Routing { routes, channels: vec![way("ops"), way("dev")] };
     let notice = Notice { name: name.to_owned(), severity, about: "ops".to_owned(), ..Notice::default() };
     let facts = RouteFacts { alert: Some(of_alert(name, "ops", severity, "")), ..RouteFacts::default() };
@@ -61,4 +61,23 @@ fn what_was_told_is_not_told_again_at_once() {
     let calm = || vec![Route { cooldown: Duration::from_secs(10), ..route("calm", "disk.*") }];
     assert_eq!(places(calm(), "disk.low", Severity::High, Some(Time(500)))[0].1.until, Time(10_500));
     assert_eq!(places(calm(), "disk.low", Severity::High, Some(Time(-10_000)))[0].1, NoticeHold::default());
+}
+
+#[test]
+fn a_question_of_a_session_pages_only_where_a_route_names_the_pager() {
+    let asked = |channels: Vec<String>| {
+        let way = |name: &str, pages| Way { name: name.to_owned(), group: Duration::ZERO, pages };
+        let routes = vec![Route { channels, ..route("asks", "session.waiting") }];
+        let routing = Routing { routes, channels: vec![way("wall", false), way("pagerduty", true)] };
+        let (name, severity) = ("session.waiting".to_owned(), Severity::High);
+        let notice = Notice { kind: NoticeKind::Asked, name, severity, ..Notice::default() };
+        let facts = RouteFacts {
+            alert: Some(of_alert("session.waiting", "ses", severity, "")),
+            ..RouteFacts::default()
+        };
+        let places = routing.places(&notice, &facts, |_| None, Time(1_000));
+        places.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(Vec::new()), ["wall"]);
+    assert_eq!(asked(vec!["pagerduty".to_owned()]), ["pagerduty"]);
 }

@@ -59,7 +59,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 47] = [
+pub const ALERTS: [&str; 48] = [
     "agent.refused",
     "agent.restarts",
     "approval.outside",
@@ -81,6 +81,7 @@ pub const ALERTS: [&str; 47] = [
     "disk.low",
     "events.gap",
     "halt.incomplete",
+    "heartbeat.failing",
     "journal.blocked",
     "listener.blocked",
     "memory.high",

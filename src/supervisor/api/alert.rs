@@ -13,7 +13,7 @@ use crate::hub::Stopped;
 use crate::hub::input::{Input, OfIncident};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
-use hal_protocol::alert::{Alert, AlertRequest, AlertState, INCIDENT_OPEN, Severity};
+use hal_protocol::alert::{Alert, AlertRequest, AlertState, AlertView, INCIDENT_OPEN, Severity};
 use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::who::Who;
 
@@ -85,12 +85,13 @@ fn states(word: Option<&str>) -> Result<Vec<AlertState>, ApiError> {
     }
 }
 
-/// One alert.
-#[utoipa::path(get, path = "/api/v1/alerts/{id}", params(("id" = u64, Path)), responses((status = 200, body = Answer<Alert>), (status = 404, body = Refusal)))]
-pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Alert> {
+/// One alert, with who was told of it, and who is next.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}", params(("id" = u64, Path)), responses((status = 200, body = Answer<AlertView>), (status = 404, body = Refusal)))]
+pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<AlertView> {
     let id = number(&id)?;
-    match shared.hub.view().stored.alerts.get(&id) {
-        Some(alert) => one((**alert).clone()),
+    let view = shared.hub.view();
+    match view.stored.alerts.get(&id) {
+        Some(alert) => one(view.alert_view(alert)),
         None => Err(ApiError::not_found(format!("no alert {id}"))),
     }
 }

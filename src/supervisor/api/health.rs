@@ -133,8 +133,13 @@ pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Respon
     let (hub, mirror, metrics) = (&shared.hub, shared.mirror.now(), &shared.metrics);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (kind, text) = match accepts.contains(OPEN_METRICS) {
-        true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text(hub, &mirror, &files, &costs)),
-        false => ("text/plain; version=0.0.4; charset=utf-8", metrics.classic_text(hub, &mirror, &files, &costs)),
+        true => (
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            metrics.text(hub, &mirror, &files, &costs),
+        ),
+        false => {
+            ("text/plain; version=0.0.4; charset=utf-8", metrics.classic_text(hub, &mirror, &files, &costs))
+        }
     };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

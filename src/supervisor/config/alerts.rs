@@ -1,19 +1,68 @@
 //! `alerts` and `nodes`: from where on things are worth an alert, and which nodes should be there.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::MOST_AGE;
-use hal_base::config::{Section, Value};
+use hal_base::config::{Section, Value, token};
+use hal_base::secret::Secret;
+use hal_rules::address::check_host;
 use hal_rules::watch::WatchLimits;
 
 /// Nodes in a file.
 const MOST_NODES: usize = 10_000;
 
+/// Between two signs of life.
+const EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+
+/// Where signs of life go (`alerts.heartbeat`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatConfig {
+    /// Where. It may hold a key in its path, so it is shown nowhere.
+    pub url: Secret,
+    /// How often.
+    pub every: Duration,
+    /// Whether the address may be one of this machine or this network.
+    pub allow_private: bool,
+}
+
 /// Reads both.
-pub(super) fn read(root: &Section<'_>) -> WatchLimits {
+pub(super) fn read(root: &Section<'_>) -> (WatchLimits, Option<HeartbeatConfig>) {
     let nodes = nodes(root);
-    WatchLimits { nodes, ..root.section("alerts", alerts) }
+    let (limits, heartbeat) =
+        root.section("alerts", |section| (alerts(section), section.section("heartbeat", heartbeat)));
+    (WatchLimits { nodes, ..limits }, heartbeat)
+}
+
+fn heartbeat(section: &Section<'_>) -> Option<HeartbeatConfig> {
+    let every =
+        section.value("every").and_then(|value| value.duration(EVERY)).unwrap_or(Duration::from_secs(60));
+    let allow_private = section.flag("allow_private");
+    let (inline, file) = (section.secret("url"), section.path("url_file"));
+    if inline.is_some() && file.is_some() {
+        section.problem("url_file", "is given beside url; keep one of the two");
+    }
+    let url = inline.or_else(|| file.and_then(|file| token::secret_in(section, "url_file", &file)))?;
+    let parsed = Url::parse(url.reveal()).ok().filter(|it| {
+        let is_allowed = it.scheme() == "https" || (it.scheme() == "http" && allow_private);
+        is_allowed && it.has_host() && it.username().is_empty() && it.password().is_none()
+    });
+    let Some(parsed) = parsed else {
+        section.problem(
+            "url",
+            "expected an address such as https://hc.example.org/ping/ID, without a user's name in it (http:// only with \
+             \"allow_private\": true)",
+        );
+        return None;
+    };
+    if !allow_private && let Err(why) = check_host(&parsed) {
+        section.problem("url", why);
+        return None;
+    }
+    Some(HeartbeatConfig { url, every, allow_private })
 }
 
 fn alerts(section: &Section<'_>) -> WatchLimits {

@@ -55,6 +55,18 @@ pub enum ChannelKind {
     Slack(Slack),
 }
 
+impl ChannelConfig {
+    /// Whether it wakes people up.
+    pub fn pages(&self) -> bool {
+        matches!(self.kind, ChannelKind::PagerDuty(_))
+    }
+
+    /// Whether people talk there.
+    pub fn is_chat(&self) -> bool {
+        matches!(self.kind, ChannelKind::Discord(_) | ChannelKind::Slack(_))
+    }
+}
+
 impl ChannelKind {
     /// The word for it in JSON, tables and on the command line.
     pub fn as_str(&self) -> &'static str {

@@ -12,7 +12,7 @@ use hal_base::nearest::nearest;
 use hal_protocol::alert::Severity;
 use hal_rules::route::hours::Quiet;
 use hal_rules::route::matcher::Matcher;
-use hal_rules::route::{DEFAULT, Dedupe, Route};
+use hal_rules::route::{DEFAULT, DEFAULT_ALERTS, DEFAULT_MILD, DEFAULT_PAGE, Dedupe, Route};
 
 /// Of a dwell or a cooldown: what was told lately is remembered for a day.
 const SPAN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
@@ -23,7 +23,7 @@ const COOLDOWN: Duration = Duration::from_secs(600);
 /// Routes in a file: each is asked of every event or alert.
 const MOST_ROUTES: usize = 100;
 
-const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+pub(super) const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 
 /// Reads the list. Without one, what matters much goes to every channel.
 pub(super) fn read(root: &Section<'_>, channels: &[ChannelConfig]) -> Vec<Route> {
@@ -36,10 +36,34 @@ pub(super) fn read(root: &Section<'_>, channels: &[ChannelConfig]) -> Vec<Route>
         let names: Vec<String> = routes.iter().map(|route| route.name.clone()).collect();
         routes.extend(item.section(|section| route(section, nth, &names, channels)));
     }
-    if items.is_empty() && !channels.is_empty() {
-        routes.extend(Matcher::parse(DEFAULT).ok().map(|matcher| plain("default".to_owned(), matcher)));
+    if items.is_empty() {
+        routes.extend(defaults(channels));
     }
     routes
+}
+
+/// What holds without a list: what is critical goes everywhere and pages, what is high and who waits for an answer go
+/// everywhere else, and what is milder goes where people talk.
+fn defaults(channels: &[ChannelConfig]) -> Vec<Route> {
+    let names = |wanted: &dyn Fn(&ChannelConfig) -> bool| -> Vec<String> {
+        channels.iter().filter(|one| wanted(one)).map(|one| one.name.clone()).collect()
+    };
+    // Who has only a pager hears all of it there.
+    let is_all_pagers = channels.iter().all(ChannelConfig::pages);
+    let rules = [
+        ("default", DEFAULT, names(&|one| !one.pages())),
+        ("default", DEFAULT_ALERTS, if is_all_pagers { names(&ChannelConfig::pages) } else { Vec::new() }),
+        ("default-page", DEFAULT_PAGE, names(&ChannelConfig::pages)),
+        ("default-mild", DEFAULT_MILD, names(&ChannelConfig::is_chat)),
+    ];
+    // A route without channels would go to all of them.
+    let rules = rules.into_iter().filter(|(_, _, channels)| !channels.is_empty());
+    rules
+        .filter_map(|(name, rule, channels)| {
+            let matcher = Matcher::parse(rule).ok()?;
+            Some(Route { channels, ..plain(name.to_owned(), matcher) })
+        })
+        .collect()
 }
 
 fn plain(name: String, matcher: Matcher) -> Route {
@@ -103,7 +127,7 @@ fn matcher(value: &Value<'_>) -> Option<Matcher> {
     }
 }
 
-fn channel(value: &Value<'_>, channels: &[ChannelConfig]) -> Option<String> {
+pub(super) fn channel(value: &Value<'_>, channels: &[ChannelConfig]) -> Option<String> {
     let name = value.text()?;
     if channels.iter().any(|channel| channel.name == name) {
         return Some(name);

@@ -14,6 +14,7 @@ pub mod budget_status;
 mod credential;
 pub mod decide;
 pub mod effect;
+mod escalation;
 pub mod facts;
 mod family;
 mod handle;

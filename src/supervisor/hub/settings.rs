@@ -6,6 +6,7 @@ use std::time::Duration;
 use hal_rules::approval::ApprovalLimits;
 use hal_rules::budget::Terms;
 use hal_rules::dependency::Dependencies;
+use hal_rules::escalation::EscalationStep;
 use hal_rules::node::Liveness;
 use hal_rules::policy::settings::Policies;
 use hal_rules::price::Prices;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub prices: Prices,
     /// Who is told what.
     pub routing: Routing,
+    /// Who is told next of an alert that nobody acknowledges.
+    pub escalation: Vec<EscalationStep>,
     /// How long approvals wait.
     pub approvals: ApprovalLimits,
     /// The policies in force.
@@ -42,6 +45,7 @@ impl Default for Settings {
             terms: Terms::default(),
             prices: Prices::new(Vec::new(), Vec::new()),
             routing: Routing::default(),
+            escalation: Vec::new(),
             approvals: ApprovalLimits::default(),
             policies: Policies::default(),
             dependencies: Dependencies::default(),

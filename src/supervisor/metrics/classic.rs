@@ -27,8 +27,7 @@ mod tests {
     #[test]
     fn a_counter_is_named_as_its_samples_are() {
         let text = "# HELP a Apples.\n# TYPE a counter\na_total{x=\"1\"} 3\n# HELP b Bees.\n# TYPE b gauge\nb 1\n# EOF\n";
-        let expected =
-            "# HELP a_total Apples.\n# TYPE a_total counter\na_total{x=\"1\"} 3\n# HELP b Bees.\n# TYPE b gauge\nb 1\n";
+        let expected = "# HELP a_total Apples.\n# TYPE a_total counter\na_total{x=\"1\"} 3\n# HELP b Bees.\n# TYPE b gauge\nb 1\n";
         assert_eq!(super::of(text), expected);
     }
 }

@@ -167,8 +167,7 @@ impl Fleet {
         }
         self.cpu.get_or_create(&of).set(f64::from(seen.cpu_percent) / 100.0);
         self.agent_cpu.get_or_create(&of).set(f64::from(seen.agent_cpu_percent) / 100.0);
-        let sizes =
-            [seen.memory_used, seen.memory_total, seen.agent_rss, seen.disk_free, seen.disk_total];
+        let sizes = [seen.memory_used, seen.memory_total, seen.agent_rss, seen.disk_free, seen.disk_total];
         for (family, size) in self.sizes.iter().zip(sizes) {
             family.get_or_create(&of).set(size as f64);
         }

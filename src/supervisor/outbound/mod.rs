@@ -164,6 +164,18 @@ impl Outbound {
     }
 }
 
+/// A client for signs of life: as webhooks are reached, and no further.
+pub fn sign_of_life(allow_private: bool) -> Result<reqwest::Client, String> {
+    let builder = http::client();
+    let builder = if allow_private { builder } else { builder.dns_resolver(Arc::new(guard::Guarded)) };
+    builder.build().map_err(|error| http::short(&error))
+}
+
+/// What an answer to one means.
+pub async fn outcome_of(sent: reqwest::Result<reqwest::Response>) -> AttemptOutcome {
+    http::outcome(sent, |_| String::new()).await
+}
+
 async fn try_once(channel: &Channel, delivery: &Delivery) -> AttemptOutcome {
     tokio::time::timeout(LONGEST_TRY, channel.deliver(delivery)).await.unwrap_or_else(|_| {
         let why = format!("no answer within {} s", LONGEST_TRY.as_secs());

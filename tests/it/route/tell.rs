@@ -35,6 +35,7 @@ fn the_pager_and_the_mail_tell_the_whole_life_of_an_alert() {
         json!({
             "alerts": {"disk_free_percent": percent, "memory_percent": 100},
             "channels": {"pagerduty": pager(&pd), "email": email(&mail)},
+            "routes": [{"match": "alert.severity >= high"}],
         })
     };
     pd.base.will_fail([Fault::Answer(429, None), Fault::Cut]);

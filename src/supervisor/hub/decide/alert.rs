@@ -127,13 +127,7 @@ impl Work {
     }
 
     pub(super) fn tell_alert(&mut self, kind: &str, alert: &Alert, at: Time) {
-        // What an alert is about may be a node, whose events are found by its name.
-        // So is what something on a node is about, as `NODE/PROJECT`.
-        let node = alert.about.split_once('/').map_or(alert.about.as_str(), |(node, _)| node);
-        let node = match self.view.stored.nodes.contains_key(node) {
-            true => NodeId::new(node),
-            false => NodeId::new(""),
-        };
+        let node = self.node_of_alert(alert);
         let data = json!({
             "id": alert.id, "name": alert.name, "about": alert.about, "severity": alert.severity.as_str(),
             "status": alert.status.as_str(), "text": alert.text, "by": alert.acknowledged_by,
@@ -142,8 +136,17 @@ impl Work {
         self.tell_people(&self.notice_of(alert, node, at), at);
     }
 
+    /// What an alert is about may be a node, whose events are found by its name, or something on it, as `NODE/PROJECT`.
+    pub(super) fn node_of_alert(&self, alert: &Alert) -> NodeId {
+        let node = alert.about.split_once('/').map_or(alert.about.as_str(), |(node, _)| node);
+        match self.view.stored.nodes.contains_key(node) {
+            true => NodeId::new(node),
+            false => NodeId::new(""),
+        }
+    }
+
     /// What people are told of an alert.
-    fn notice_of(&self, alert: &Alert, node: NodeId, at: Time) -> Notice {
+    pub(super) fn notice_of(&self, alert: &Alert, node: NodeId, at: Time) -> Notice {
         let kind = match alert.status {
             AlertState::Firing => NoticeKind::Raised,
             AlertState::Acknowledged => NoticeKind::Acknowledged,

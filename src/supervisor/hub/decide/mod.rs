@@ -11,6 +11,7 @@ mod command;
 mod cost;
 mod dependency;
 mod edit;
+mod escalation;
 mod event;
 mod halt;
 mod handover;
@@ -158,6 +159,7 @@ impl Work {
                 self.go_on_with_handovers(at);
                 self.consider_due(at);
                 self.approvals_due(at);
+                self.escalate(at);
             }
             Input::Stop => {
                 self.merge_tail();

@@ -7,11 +7,13 @@ use serde_json::json;
 
 use super::Work;
 use crate::hub::effect::Effect;
+use crate::hub::escalation::step_key;
 use crate::hub::notice::{AttemptOutcome, DeliveryClaim, NoticeEvent, key};
 use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::node::NodeId;
 use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
+use hal_rules::escalation::MOST_STEPS;
 use hal_rules::notice::{SentNotice, join, leave};
 use hal_rules::route::{NOTICE_UNDELIVERED, NoticeHold, silence};
 use hal_store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
@@ -119,6 +121,11 @@ impl Work {
         self.put_kept(QUEUED, &place, &row, at);
         self.effects.push(Effect::Queued);
         true
+    }
+
+    /// Puts a notice into a queue, to be sent at once and by itself.
+    pub(super) fn queue_now(&mut self, channel: &str, notice: &Notice, hold: NoticeHold, at: Time) {
+        self.queue(channel, notice, hold, Duration::ZERO, at);
     }
 
     /// Puts a notice into a queue; one of the same name that waits there takes it in.
@@ -275,8 +282,11 @@ impl Work {
         }
     }
 
-    /// Forgets that anybody was told about this.
+    /// Forgets that anybody was told about this, and the steps that were taken.
     pub(super) fn forget_told(&mut self, subject: &str) {
+        for step in 1..=MOST_STEPS {
+            self.delete_kept(TOLD, &step_key(step, subject));
+        }
         for way in &self.view.settings.clone().routing.channels {
             self.delete_kept(TOLD, &format!("{}/{subject}", way.name));
         }
