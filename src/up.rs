@@ -131,10 +131,11 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let line = || announce(&url, &place.data, &before, &names, backend);
-    let end = async {
+    // Boxed, since all of a supervisor's end is a large future.
+    let end = Box::pin(async {
         drain(&tasks).await;
         supervisor.stop().await;
-    };
+    });
     ready::say_until_told(&mut signals, (backend, health), line, end).await?;
     if let Some(note) = note {
         remove_note(&note);

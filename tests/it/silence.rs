@@ -277,3 +277,46 @@ fn a_process_that_the_kernel_ended_for_want_of_memory_is_an_alert() {
     assert!(text(&alert).contains("raise MemoryMax"), "{alert}");
     world.take_agent("web-1").kill();
 }
+
+#[test]
+fn a_healthy_fleet_at_work_raises_nothing() {
+    const NODES: usize = 6;
+    const SESSIONS: usize = 4;
+    // What this machine is like is not the fleet's fault: the disk, the memory and the processors of whoever tests.
+    let limits =
+        json!({"disk_free_percent": 0, "disk_used_percent": 100, "memory_percent": 100, "cpu_for": "1h"});
+    let mut world = supervised_with(&json!({"alerts": limits}));
+    for node in 0..NODES {
+        world.start_agent(&format!("web-{node}"), &format!("shop-{node}"));
+    }
+    let sessions: Vec<String> = (0..NODES * SESSIONS)
+        .map(|nth| {
+            world.start_session(&format!("shop-{}", nth % NODES), "say hello; run 1; say done; cost 0.01")
+        })
+        .collect();
+    for session in &sessions {
+        world.wait_for_session(session, "idle");
+        world.done(
+            &json!({"type": "prompt_session", "session_id": session, "args": {"message": "say more; run 1"}}),
+        );
+    }
+    for session in &sessions {
+        world.wait_for_session(session, "idle");
+    }
+    // Looked at a few times more while it is at rest.
+    let beat =
+        |world: &World| world.data("/api/v1/nodes/web-0")["last_heartbeat"].as_str().unwrap().to_owned();
+    for _ in 0..6 {
+        let before = beat(&world);
+        wait_until("a heartbeat later", PATIENCE, || {
+            if beat(&world) > before { Ok(()) } else { Err(before.clone()) }
+        });
+    }
+    let all = world.get("/api/v1/alerts?status=all").body;
+    assert_eq!(all["meta"]["total"], 0, "{all}");
+    println!(
+        "{NODES} nodes, {} sessions, {} events, 0 alerts",
+        sessions.len(),
+        world.metric("hal_o_swarm_events_total ")
+    );
+}
