@@ -56,22 +56,26 @@ impl LinkState {
         Self::Away { since: Stopwatch::start(), at: clock::now(), why: "not connected yet".to_owned() }
     }
 
-    /// It is gone, or still is, for this reason.
-    pub fn is_away(&mut self, reason: &str) {
+    /// It is gone, or still is, for this reason. True when that is news.
+    pub fn is_away(&mut self, reason: &str) -> bool {
         match self {
+            Self::Away { why, .. } if why == reason => return false,
             Self::Away { why, .. } => reason.clone_into(why),
             Self::Connected => {
                 let (since, at) = (Stopwatch::start(), clock::now());
                 *self = Self::Away { since, at, why: reason.to_owned() };
             }
         }
+        true
     }
 }
 
-/// What was said and not taken back.
+/// What was said and not taken back. It is noted before it is said, so that whoever was told hears of the end, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Outage {
     since: Time,
+    /// Whether it was surely taken.
+    is_told: bool,
 }
 
 /// Tells what is to be told.
@@ -81,7 +85,7 @@ pub struct Teller {
     node: NodeId,
     supervisor: String,
     file: PathBuf,
-    told: Option<Outage>,
+    outage: Option<Outage>,
     client: reqwest::Client,
 }
 
@@ -89,14 +93,14 @@ impl Teller {
     /// Remembers in the data folder what it has said. `None`: no client can be made, which the log says.
     pub fn new(config: SupervisorLost, node: NodeId, supervisor: String, data_dir: &Path) -> Option<Self> {
         let file = data_dir.join("supervisor.lost");
-        let told = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let outage = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("hal-agent/", env!("CARGO_PKG_VERSION")))
             .build();
         match client {
-            Ok(client) => Some(Self { config, node, supervisor, file, told, client }),
+            Ok(client) => Some(Self { config, node, supervisor, file, outage, client }),
             Err(error) => {
                 tracing::error!(%error, "alerts.supervisor_lost cannot be used");
                 None
@@ -109,18 +113,23 @@ impl Teller {
         let mut pause = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
             let state = link.borrow_and_update().clone();
-            let wait = match (&state, &self.told) {
-                (LinkState::Connected, None) | (LinkState::Away { .. }, Some(_)) => Duration::MAX,
+            let wait = match (&state, self.outage.clone()) {
+                (LinkState::Connected, None) => Duration::MAX,
+                (LinkState::Away { .. }, Some(outage)) if outage.is_told => Duration::MAX,
                 (LinkState::Connected, Some(outage)) => {
-                    let outage = outage.clone();
-                    self.say("supervisor.back", &outage, "the supervisor can be reached again", &mut pause)
-                        .await
+                    let text = "the supervisor can be reached again";
+                    self.say("supervisor.back", &outage, text, None, &mut pause).await
                 }
-                (LinkState::Away { since, at, why }, None) => {
-                    match self.config.after.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
-                        Some(left) => left,
-                        None => self.say("supervisor.lost", &Outage { since: *at }, why, &mut pause).await,
+                (LinkState::Away { why, .. }, Some(outage)) => {
+                    let told = Outage { is_told: true, ..outage };
+                    self.say("supervisor.lost", &told, why, Some(told.clone()), &mut pause).await
+                }
+                (LinkState::Away { since, at, .. }, None) => {
+                    let left = self.config.after.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        self.remember(Some(Outage { since: *at, is_told: false }));
                     }
+                    left
                 }
             };
             tokio::select! {
@@ -130,25 +139,30 @@ impl Teller {
         }
     }
 
-    /// Tries to say it once: how long to wait before the next look.
-    async fn say(&mut self, what: &str, outage: &Outage, why: &str, pause: &mut Backoff) -> Duration {
+    /// Tries to say it once, and notes what holds then: how long to wait before the next look.
+    async fn say(
+        &mut self,
+        what: &str,
+        outage: &Outage,
+        why: &str,
+        then: Option<Outage>,
+        pause: &mut Backoff,
+    ) -> Duration {
         let body = json!({"type": what, "timestamp": clock::now().to_string(), "data": {
             "node": self.node, "supervisor_url": self.supervisor, "since": outage.since.to_string(), "text": why,
         }});
         match self.post(what, outage, &body.to_string()).await {
             Ok(()) => {
                 tracing::warn!("{what} was sent to alerts.supervisor_lost.webhook_url: {why}");
-                self.told = (what == "supervisor.lost").then(|| outage.clone());
-                self.remember();
+                self.remember(then);
                 pause.reset();
                 Duration::ZERO
             }
             Err(why) => {
-                let wait = pause.next_delay();
                 tracing::warn!(
                     "{what} cannot be sent to alerts.supervisor_lost.webhook_url: {why}; trying again"
                 );
-                wait
+                pause.next_delay()
             }
         }
     }
@@ -163,13 +177,14 @@ impl Teller {
         if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
     }
 
-    fn remember(&self) {
-        let written = match &self.told {
+    fn remember(&mut self, outage: Option<Outage>) {
+        let written = match &outage {
             Some(outage) => file::replace(&self.file, json!(outage).to_string().as_bytes(), PRIVATE),
             None => std::fs::remove_file(&self.file),
         };
         if let Err(error) = written {
             tracing::warn!(%error, "{} cannot be kept", self.file.display());
         }
+        self.outage = outage;
     }
 }

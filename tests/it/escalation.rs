@@ -197,5 +197,9 @@ fn an_agent_says_that_the_supervisor_is_gone_and_that_it_is_back() {
     let told = until("it is back", 2, &far);
     let words: Vec<&Value> = told.iter().map(|one| &one.body["type"]).collect();
     assert_eq!(words, [&json!("supervisor.lost"), &json!("supervisor.back")]);
-    assert!(!world.path().join("web-1/data/supervisor.lost").exists());
+    let note = world.path().join("web-1/data/supervisor.lost");
+    wait_until("it remembers nothing any more", PATIENCE, || match note.exists() {
+        false => Ok(()),
+        true => Err(note.display().to_string()),
+    });
 }

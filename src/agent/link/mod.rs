@@ -181,7 +181,7 @@ impl Link {
 
     fn is_away(&mut self, why: &str) {
         notify::status(&format!("not connected: {why}"));
-        self.context.state.send_modify(|state| state.is_away(why));
+        self.context.state.send_if_modified(|state| state.is_away(why));
         self.complaints.add(why);
     }
 
