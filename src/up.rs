@@ -20,7 +20,7 @@ use crate::agent::Agent;
 use crate::agent::Health;
 use crate::agent::backend::BackendKind;
 use crate::agent::backend::opencode::Opencode;
-use crate::agent::config::{self as agent_config, JournalConfig, OpencodeConfig, ProjectConfig};
+use crate::agent::config::{self as agent_config, JournalConfig, Programs, ProjectConfig};
 use crate::base::daemon::version;
 use crate::base::exit::{self, Exit, Failure};
 use crate::base::secret::Secret;
@@ -268,7 +268,8 @@ impl UserPaths {
             node_id: agent_config::host_name(),
             data_dir: self.data.clone(),
             projects,
-            opencode: OpencodeConfig::default(),
+            programs: Programs::default(),
+            opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
             fingerprint: String::new(),
@@ -339,7 +340,8 @@ impl Running {
             node_id: node.as_str().into(),
             data_dir,
             projects,
-            opencode: OpencodeConfig::default(),
+            programs: Programs::default(),
+            opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
             fingerprint: String::new(),

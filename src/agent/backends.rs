@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::task::Poll;
 
@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::backend::{Backend, BackendKind, KnownSessions, Opening, REPORT_QUEUE, Report, Reports};
-use super::config::{Config, OpencodeConfig, ProjectConfig};
+use super::config::{Config, ProjectConfig};
 use hal_base::task::Tasks;
 use hal_store::journal::SessionRecord;
 
@@ -76,17 +76,14 @@ impl Backends {
         for (kind, slot) in &self.each {
             let directories = directories_of(projects, *kind);
             let Some(reports) = senders.0.get(kind).filter(|_| !directories.is_empty()) else { continue };
-            let opening = || {
-                let OpencodeConfig { binary, port } = self.config.opencode.clone();
-                Opening {
-                    program: binary,
-                    port,
-                    data_dir: self.config.data_dir.clone(),
-                    directories: directories.clone(),
-                    memory: memory_of(sessions, *kind),
-                    reports: reports.clone(),
-                    tasks: self.tasks.clone(),
-                }
+            let opening = || Opening {
+                program: self.config.programs.get(*kind).map(Path::to_owned),
+                port: self.config.opencode_port,
+                data_dir: self.config.data_dir.clone(),
+                directories: directories.clone(),
+                memory: memory_of(sessions, *kind),
+                reports: reports.clone(),
+                tasks: self.tasks.clone(),
             };
             slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&directories);
         }

@@ -50,8 +50,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where coding agents work.
     pub projects: Vec<ProjectConfig>,
-    /// How opencode is started.
-    pub opencode: OpencodeConfig,
+    /// The programs of coding agents that are not to be looked for on PATH (`tool_paths`).
+    pub programs: Programs,
+    /// The port that opencode should listen on; 0: any free one.
+    pub opencode_port: u16,
     /// How long acknowledged events are kept.
     pub journal: JournalConfig,
     /// Whom to tell that the supervisor is gone.
@@ -71,13 +73,15 @@ pub struct ProjectConfig {
     pub backend: BackendKind,
 }
 
-/// How opencode is started.
+/// The programs of coding agents that are named; the others are looked for on PATH.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpencodeConfig {
-    /// The program (`tool_paths.opencode`); looked for on PATH when absent.
-    pub binary: Option<PathBuf>,
-    /// The port it should listen on (`opencode_port`); 0: any free one.
-    pub port: u16,
+pub struct Programs(Vec<(BackendKind, PathBuf)>);
+
+impl Programs {
+    /// The program of this kind, where one is named.
+    pub fn get(&self, kind: BackendKind) -> Option<&Path> {
+        self.0.iter().find(|(other, _)| *other == kind).map(|(_, path)| path.as_path())
+    }
 }
 
 /// How long acknowledged events are kept, so that a supervisor that comes back knowing less can have them again.
@@ -124,10 +128,8 @@ fn build(root: &Section<'_>) -> Config {
         node_id: node_id(root).unwrap_or_else(host_name),
         data_dir: data_dir(root),
         projects: project::read(root),
-        opencode: OpencodeConfig {
-            binary: root.section("tool_paths", tool_paths),
-            port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
-        },
+        programs: root.section("tool_paths", tool_paths),
+        opencode_port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         journal: root.section("journal", journal),
         supervisor_lost: root.section("alerts", |alerts| alerts.section("supervisor_lost", lost::read)),
         fingerprint: String::new(),
@@ -190,18 +192,22 @@ fn data_dir(root: &Section<'_>) -> PathBuf {
     path
 }
 
-/// The program of opencode; the other tools are accepted, but nothing starts them yet.
-fn tool_paths(section: &Section<'_>) -> Option<PathBuf> {
+/// The programs of coding agents; the others are accepted, but nothing starts them yet.
+fn tool_paths(section: &Section<'_>) -> Programs {
     for key in ["claude", "codex"] {
         if section.path(key).is_some() {
-            section.warn(key, "not used by this version: only opencode is started");
+            section.warn(key, "not used by this version");
         }
     }
-    let opencode = section.path("opencode")?;
-    if !opencode.is_file() {
-        section.absent("opencode", "there is no such program");
-    }
-    Some(opencode)
+    let kinds = BackendKind::ALL.iter().filter_map(|kind| Some((*kind, kind.program()?.name)));
+    let named = kinds.filter_map(|(kind, name)| {
+        let path = section.path(name)?;
+        if !path.is_file() {
+            section.absent(name, "there is no such program");
+        }
+        Some((kind, path))
+    });
+    Programs(named.collect())
 }
 
 fn journal(section: &Section<'_>) -> JournalConfig {

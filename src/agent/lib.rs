@@ -11,12 +11,13 @@
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `setup`: whose coding agents the service runs.
-//! - `project`: where coding agents work; `resources`: how the machine is.
+//! - `project`: where coding agents work; `found`: which of them this machine has; `resources`: how the machine is.
 
 pub mod backend;
 mod backends;
 pub mod cli;
 pub mod config;
+pub mod found;
 mod link;
 mod lost;
 mod outbox;
@@ -38,7 +39,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use backends::{Backends, ReportSenders};
-use config::Config;
+use config::{Config, Programs};
+use found::Found;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
 use hal_protocol::event::kind::Kind;
@@ -197,8 +199,18 @@ impl Agent {
         let leases = Leases::new(leases, outbox.clone(), says_in.clone());
         let wires = Wires::new(view, (says_in, says), leases, health);
         let target = watch::Sender::new(Target::of(&config));
-        let keeper =
-            Keeper { projects, backends, senders, sessions, turned: turned_in, reloads, outbox, target };
+        let programs = config.programs.clone();
+        let keeper = Keeper {
+            projects,
+            programs,
+            backends,
+            senders,
+            sessions,
+            turned: turned_in,
+            reloads,
+            outbox,
+            target,
+        };
         let house = House::start(&config, &keeper, wires, receivers, turned);
         let failed = tokio::select! {
             () = tasks.stopped() => None,
@@ -264,6 +276,7 @@ impl Wires {
 /// Looks after projects and journal while the rest works.
 struct Keeper {
     projects: Arc<Projects>,
+    programs: Programs,
     backends: Arc<Backends>,
     senders: ReportSenders,
     sessions: Vec<SessionRecord>,
@@ -277,9 +290,19 @@ impl Keeper {
     async fn keep(mut self) {
         let mut check = tokio::time::interval(CHECK_EVERY);
         let mut trim = tokio::time::interval(TRIM_EVERY);
+        let mut look: Option<BoxFuture<'static, Found>> = None;
         loop {
             tokio::select! {
-                _ = check.tick() => self.check().await,
+                _ = check.tick() => {
+                    self.check().await;
+                    // Beside everything else: a program may take its time to say its version.
+                    let programs = self.programs.clone();
+                    look.get_or_insert_with(|| Box::pin(async move { found::look(&programs).await }));
+                }
+                found = async { Some(look.as_mut()?.await) }, if look.is_some() => {
+                    look = None;
+                    self.projects.note_found(found.unwrap_or_default());
+                }
                 _ = trim.tick() => self.outbox.trim(),
                 Some(config) = self.reloads.recv() => {
                     self.projects.replace(config.projects.clone());

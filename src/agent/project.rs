@@ -8,6 +8,8 @@ use tokio::sync::watch;
 
 use super::backend::BackendKind;
 use super::config::ProjectConfig;
+use super::found::Found;
+use hal_protocol::backend::NodeBackend;
 use hal_protocol::node::{Project, ProjectName};
 
 /// Names that are offered when one is not known.
@@ -29,6 +31,7 @@ pub struct Turned {
 #[derive(Debug)]
 pub struct Projects {
     entries: RwLock<Vec<ProjectEntry>>,
+    found: RwLock<Found>,
     changes: watch::Sender<u64>,
 }
 
@@ -63,7 +66,7 @@ impl Projects {
     /// Takes the configured ones; call [`Projects::check`] next.
     pub fn new(configs: Vec<ProjectConfig>) -> Self {
         let entries = RwLock::new(configs.into_iter().map(ProjectEntry::new).collect());
-        Self { entries, changes: watch::Sender::new(0) }
+        Self { entries, found: RwLock::default(), changes: watch::Sender::new(0) }
     }
 
     /// Counts changes of the list or of a state.
@@ -80,6 +83,37 @@ impl Projects {
             error: entry.error(),
         };
         self.read().iter().map(shown).collect()
+    }
+
+    /// Which coding agents there are, as was found last, with the projects that use each. Nothing before the first look.
+    pub fn backends(&self) -> Vec<NodeBackend> {
+        let entries = self.read();
+        let users = |kind: BackendKind| {
+            let its = entries.iter().filter(move |entry| entry.config.backend == kind);
+            its.map(|entry| entry.config.name.to_string()).collect::<Vec<String>>()
+        };
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        let told = found.iter().map(|(kind, found)| NodeBackend {
+            kind: kind.as_str().to_owned(),
+            version: found.version.clone().unwrap_or_default(),
+            path: found.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            tested: kind.program().map(|spec| spec.tested.to_owned()).unwrap_or_default(),
+            fault: found.fault.clone(),
+            abilities: kind.abilities(),
+            projects: users(*kind),
+        });
+        // What is neither there nor wanted is no news.
+        told.filter(|one| one.fault.is_none() || !one.path.is_empty() || !one.projects.is_empty()).collect()
+    }
+
+    /// Notes which coding agents there are.
+    pub fn note_found(&self, found: Found) {
+        let mut known = self.found.write().unwrap_or_else(PoisonError::into_inner);
+        if *known != found {
+            *known = found;
+            drop(known);
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
     /// The project in whose directory (or below) `directory` lies; the innermost one.

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod incident;
 pub mod list;
 pub mod policy;
+pub mod project;
 pub mod route;
 pub mod session;
 pub mod store;
@@ -136,7 +137,10 @@ pub enum Noun {
     Nodes(NodeVerb),
     /// Folders that coding agents work in, with their nodes
     #[command(visible_alias = "project", subcommand)]
-    Projects(ProjectVerb),
+    Projects(project::ProjectVerb),
+    /// Coding agents that nodes have: which version, where, and what each can tell and do
+    #[command(visible_alias = "backend", subcommand)]
+    Backends(project::BackendVerb),
     /// Sessions of coding agents: list, follow, start and control them
     #[command(visible_alias = "session", subcommand)]
     Sessions(session::SessionVerb),
@@ -285,21 +289,6 @@ what was lent to it counts as spent. If an agent connects under this name again,
     Remove {
         /// The node's name.
         id: String,
-    },
-}
-
-/// What can be done with projects.
-#[derive(Debug, Subcommand)]
-pub enum ProjectVerb {
-    /// List the projects of all nodes
-    #[command(visible_alias = "ls")]
-    List {
-        /// Only those of this node
-        #[arg(long, visible_alias = "node", value_name = "NODE")]
-        node_id: Option<String>,
-        /// In which order, once or on and on.
-        #[command(flatten)]
-        how: ListArgs,
     },
 }
 

@@ -7,7 +7,7 @@
 //! - `client`, `feed`: asking the supervisor, and following what happens there.
 //! - `watch`: lists in any order, once or for as long as somebody looks.
 //! - `print`: the one writer and the shapes of output.
-//! - `node`, `project`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
+//! - `node`, `project`, `backend`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `audit`: who did what.
@@ -19,6 +19,7 @@ mod alert;
 mod approval;
 mod archive;
 mod audit;
+mod backend;
 mod backup;
 mod budget;
 mod channel;
@@ -98,6 +99,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Doctor(asked) => doctor::run(&asked, &global, around, screen).await,
         Noun::Incident(verb) => incident::run(verb, &global, around, screen).await,
         Noun::Version => screen.write(&format!("halctl {}\n", version())),
+        Noun::Backends(verb) => backend::run(verb, &client(&global, around)?, screen).await,
         Noun::Projects(verb) => project::run(verb, &client(&global, around)?, screen).await,
         Noun::Top(asked) => session::top(asked, &client(&global, around)?, screen).await,
         Noun::Nodes(verb) => node::run(verb, &client(&global, around)?, screen).await,

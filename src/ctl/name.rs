@@ -5,9 +5,10 @@ use super::cli::approval::ApprovalVerb;
 use super::cli::archive::{ArchiveVerb, BackupVerb};
 use super::cli::budget::BudgetVerb;
 use super::cli::policy::PolicyVerb;
+use super::cli::project::{BackendVerb, ProjectVerb};
 use super::cli::session::{ActVerb, LifeVerb, SessionVerb};
 use super::cli::store::StoreVerb;
-use super::cli::{CommandVerb, EventVerb, NodeVerb, Noun, ProjectVerb};
+use super::cli::{CommandVerb, EventVerb, NodeVerb, Noun};
 use super::client::{Client, Query};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::archive::Archive;
@@ -121,7 +122,8 @@ fn words(noun: &mut Noun) -> Vec<(NamedKind, &mut String)> {
         Noun::Nodes(NodeVerb::Get { id } | NodeVerb::Remove { id } | NodeVerb::ForgetEpoch { id }) => {
             found.push((Node, id))
         }
-        Noun::Projects(ProjectVerb::List { node_id, .. }) => {
+        Noun::Projects(ProjectVerb::List { node_id, .. })
+        | Noun::Backends(BackendVerb::List { node_id, .. }) => {
             found.extend(node_id.as_mut().map(|id| (Node, id)));
         }
         Noun::Top(asked) => {

@@ -84,6 +84,7 @@ impl Record for Node {
             Field::new("given_up", journal.given_up).detail(),
             Field::new("lag", format!("{} events", journal.lag)).detail(),
             Field::new("project_details", projects(self)).detail(),
+            Field::new("backend_details", backends(self)).detail(),
         ]
     }
 }
@@ -93,6 +94,15 @@ fn projects(node: &Node) -> String {
     let lines = node.projects.iter().map(|project| {
         let state = project.error.as_deref().unwrap_or("ok");
         format!("{} ({}, {}): {state}", project.name, project.backend, project.directory)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line for each kind of coding agent.
+fn backends(node: &Node) -> String {
+    let lines = node.backends.iter().map(|backend| {
+        let state = backend.fault.clone().unwrap_or_else(|| backend.abilities.sentence());
+        format!("{}: {state}", format!("{} {}", backend.kind, backend.version).trim_end())
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cli::ProjectVerb;
+use super::cli::project::ProjectVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};

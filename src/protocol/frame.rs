@@ -3,16 +3,21 @@
 //! Text frames of JSON: `{"version":1,"type","request_id","timestamp":<unix seconds>,"payload"}`. Unknown types and
 //! unknown fields are tolerated; a frame that cannot be read is refused with a [`Broken`] that says why.
 
+mod broken;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::backend::NodeBackend;
 use super::command::{CommandId, CommandState};
 use super::event::Event;
 use super::lease::{Cover, Lease, LeaseRequest};
 use super::node::{NodeId, Project, Resources};
 use super::session::{Session, SessionId};
 use hal_base::clock::Time;
+
+pub use broken::Broken;
 
 /// The envelope's version. The predecessor's is the same.
 pub const ENVELOPE_VERSION: u32 = 1;
@@ -61,6 +66,9 @@ pub struct Hello {
     /// Its projects.
     #[serde(default)]
     pub projects: Vec<Project>,
+    /// The kinds of coding agents that it has, as far as it has looked; older agents say none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<NodeBackend>,
 }
 
 /// The supervisor's answer to [`Hello`].
@@ -219,6 +227,9 @@ pub struct Snapshot {
     /// Its projects with their states.
     #[serde(default)]
     pub projects: Vec<Project>,
+    /// As in [`Hello::backends`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<NodeBackend>,
     /// Every session it knows that has not ended.
     #[serde(default)]
     pub sessions: Vec<Session>,
@@ -299,53 +310,6 @@ pub enum ToAgent {
     Lease(Lease),
     /// A type of the future.
     Other(String),
-}
-
-/// Why a frame was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// Not JSON, or not an envelope.
-    #[error("frame is not an envelope: {0}")]
-    NotAnEnvelope(String),
-    /// Another envelope version.
-    #[error("unsupported protocol version: got {0}, expected {ENVELOPE_VERSION}")]
-    Version(u32),
-    /// An empty `type`.
-    #[error("missing required field: type")]
-    NoType,
-    /// A `timestamp` of 0.
-    #[error("missing required field: timestamp")]
-    NoTimestamp,
-    /// The payload does not have the shape that its type promises.
-    #[error("payload of {kind:?} cannot be read: {why}")]
-    Payload {
-        /// The frame's type.
-        kind: String,
-        /// What the reader said.
-        why: String,
-    },
-    /// A batch of events with a hole or a step back in its numbers.
-    #[error("events are not in order: {after} follows {before}")]
-    Order {
-        /// A sequence number of the batch.
-        before: u64,
-        /// What should have been the next one.
-        after: u64,
-    },
-}
-
-impl Broken {
-    /// One short word for a metric's label.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::NotAnEnvelope(_) => "not_an_envelope",
-            Self::Version(_) => "version",
-            Self::NoType => "no_type",
-            Self::NoTimestamp => "no_timestamp",
-            Self::Payload { .. } => "payload",
-            Self::Order { .. } => "order",
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Every word that crosses a process border, and the rules of saying it. No I/O, no clock.
 //!
-//! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them.
+//! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them. `backend`: what kind of
+//!   coding agent a node runs, and what that can.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
 //! - `actor`: who is known, what each may do, and what each shows for it.
 //! - `audit`: who did what, and what came of it.
@@ -25,6 +26,7 @@ pub mod api;
 pub mod approval;
 pub mod archive;
 pub mod audit;
+pub mod backend;
 pub mod backup;
 pub mod budget;
 pub mod channel;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::backend::NodeBackend;
 use hal_base::clock::Time;
 use hal_base::text_id;
 
@@ -75,7 +76,7 @@ pub struct Project {
     pub name: ProjectName,
     /// Absolute path on the node.
     pub directory: String,
-    /// Which backend works there: `opencode` or `echo`.
+    /// Which backend works there, as the configuration calls it.
     pub backend: String,
     /// Why nothing can be started there now; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,9 @@ pub struct Node {
     /// Its projects.
     #[serde(default)]
     pub projects: Vec<Project>,
+    /// The kinds of coding agents it has, as its agent said last since this supervisor started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<NodeBackend>,
     /// As of the last heartbeat.
     #[serde(default)]
     pub resources: Resources,
@@ -143,4 +147,15 @@ pub struct Node {
     /// Sessions on it that have not ended.
     #[serde(default)]
     pub sessions: u64,
+}
+
+/// A backend with its node, as `halctl backends list` and the API show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackendView {
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub node_id: NodeId,
+    /// What its node tells of it.
+    #[serde(flatten)]
+    pub backend: NodeBackend,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hal_base::clock::Time;
 use hal_base::sabotage;
+use hal_protocol::backend::NodeBackend;
 use hal_protocol::frame::{Hello, PROTOCOL};
 use hal_protocol::node::{NodeId, Project, Resources};
 
@@ -136,6 +137,34 @@ pub fn fault_of_projects(projects: &[Project]) -> Option<String> {
         .then(|| format!("one of the node's projects has a name or directory of over {MAX_PATH} bytes"))
 }
 
+/// The kinds of coding agents of one node at most, and bytes of each of the texts that come with one.
+const MAX_BACKENDS: usize = 32;
+const MAX_BACKEND_TEXT: usize = 4096;
+
+/// The node's kinds of coding agents as they are kept: more and longer ones are not said by any agent of ours.
+pub fn kept_backends(mut backends: Vec<NodeBackend>) -> Vec<NodeBackend> {
+    let is_short = |text: &str| text.len() <= MAX_BACKEND_TEXT;
+    backends.retain(|one| {
+        [&one.kind, &one.version, &one.path, &one.tested].into_iter().all(|text| is_short(text))
+            && one.fault.as_deref().is_none_or(is_short)
+            && one.projects.len() <= MAX_PROJECTS
+            && one.projects.iter().all(|name| is_short(name))
+    });
+    backends.truncate(MAX_BACKENDS);
+    backends
+}
+
+/// Why projects of a node cannot be worked in by the coding agent that they name: a sentence for each.
+pub fn unfit(backends: &[NodeBackend]) -> Option<String> {
+    let used = backends.iter().filter(|one| !one.projects.is_empty());
+    let sentences: Vec<String> = used
+        .filter_map(|one| {
+            Some(format!("{} ({}): {}", one.kind, one.projects.join(", "), one.fault.as_ref()?))
+        })
+        .collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
 /// What a node measures of its machine as it is kept: a share that is no number could not be written as one.
 pub fn measured(said: Resources) -> Resources {
     let cpu_percent = if said.cpu_percent.is_finite() { said.cpu_percent.clamp(0.0, 100.0) } else { 0.0 };
@@ -172,6 +201,7 @@ mod tests {
             epoch: 0,
             credit_bytes: 0,
             projects: Vec::new(),
+            backends: Vec::new(),
         }
     }
 
@@ -242,5 +272,20 @@ mod tests {
         assert!(fault_of_projects(&vec![project(""); MAX_PROJECTS + 1]).is_some());
         let kept = kept(vec![project(&"ä".repeat(10_000))]);
         assert_eq!(kept[0].error.as_ref().unwrap().chars().count(), MAX_ERROR + 1);
+    }
+
+    #[test]
+    fn what_no_project_uses_is_no_alarm_and_what_is_too_long_is_not_kept() {
+        let one = |kind: &str, project: &str| NodeBackend {
+            kind: kind.into(),
+            fault: Some("it is of another version".into()),
+            projects: vec![project.to_owned()].into_iter().filter(|name| !name.is_empty()).collect(),
+            ..NodeBackend::default()
+        };
+        assert_eq!(unfit(&[one("a", "")]), None);
+        let said = unfit(&[one("a", ""), one("b", "shop")]);
+        assert_eq!(said.as_deref(), Some("b (shop): it is of another version"));
+        let long = one(&"x".repeat(MAX_BACKEND_TEXT + 1), "");
+        assert_eq!(kept_backends(vec![long, one("a", "")]), [one("a", "")]);
     }
 }

@@ -18,6 +18,7 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/approvals/{id}", Viewer),
     ("GET", "/api/v1/archives", Viewer),
     ("GET", "/api/v1/archives/search", Viewer),
+    ("GET", "/api/v1/backends", Viewer),
     ("GET", "/api/v1/backups", Viewer),
     ("GET", "/api/v1/budgets", Viewer),
     ("GET", "/api/v1/budgets/{name}", Viewer),

@@ -308,6 +308,7 @@ impl Conversation {
             epoch: 0,
             credit_bytes: 0,
             projects: Vec::new(),
+            backends: Vec::new(),
         })
     }
 

@@ -135,6 +135,7 @@ impl Idler {
             epoch,
             credit_bytes: 0,
             projects: Vec::new(),
+            backends: Vec::new(),
         };
         say(&mut socket, &FromAgent::Hello(hello)).await.ok()?;
         loop {

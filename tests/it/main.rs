@@ -9,6 +9,7 @@
 //! - `fault`: what networks, disks, clocks and bad peers do to all of it.
 //! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`, `strangers`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
+//! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
 //! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
@@ -34,6 +35,7 @@ mod actor;
 mod agent;
 mod alert;
 mod approval;
+mod backend;
 mod budget;
 mod calls;
 mod chat;

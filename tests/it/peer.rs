@@ -87,6 +87,7 @@ impl Peer {
             epoch: epochs().get(&identity).copied().unwrap_or(0),
             credit_bytes: 0,
             projects: Vec::new(),
+            backends: Vec::new(),
         };
         peer.say(&FromAgent::Hello(hello)).await.map_err(|error| error.to_string())?;
         match peer.hear().await {

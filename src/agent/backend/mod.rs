@@ -5,9 +5,12 @@
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
+//! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it.
 
 pub mod echo;
 pub mod opencode;
+mod processes;
+pub mod program;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -15,8 +18,11 @@ use std::path::PathBuf;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use program::ProgramSpec;
+
 use hal_base::clock::Time;
 use hal_base::task::Tasks;
+use hal_protocol::backend::Abilities;
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{Session, SessionId};
 
@@ -233,6 +239,20 @@ macro_rules! backends {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$kind => $word,)*
+                }
+            }
+
+            /// What it can tell and do.
+            pub fn abilities(self) -> Abilities {
+                match self {
+                    $(Self::$kind => <$backend>::ABILITIES,)*
+                }
+            }
+
+            /// The program that it needs; `None`: none.
+            pub fn program(self) -> Option<ProgramSpec> {
+                match self {
+                    $(Self::$kind => <$backend>::PROGRAM,)*
                 }
             }
 

@@ -1,6 +1,7 @@
 //! What a running agent takes over from a changed file, and what waits for a restart.
 
 use super::Config;
+use crate::backend::BackendKind;
 use hal_base::config::Reload;
 
 /// Compares the running configuration with a new one.
@@ -14,8 +15,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let left = [
         ("node_id", old.node_id != new.node_id),
         ("data_dir", old.data_dir != new.data_dir),
-        ("tool_paths.opencode", old.opencode.binary != new.opencode.binary),
-        ("opencode_port", old.opencode.port != new.opencode.port),
+        ("opencode_port", old.opencode_port != new.opencode_port),
         ("alerts.supervisor_lost", old.supervisor_lost != new.supervisor_lost),
         ("journal.keep", old.journal.keep != new.journal.keep),
         ("journal.keep_bytes", old.journal.keep_bytes != new.journal.keep_bytes),
@@ -28,6 +28,10 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         fingerprint: new.fingerprint.clone(),
         ..old.clone()
     };
+    let programs = BackendKind::ALL
+        .iter()
+        .filter_map(|kind| Some((kind.program()?.key, old.programs.get(*kind) != new.programs.get(*kind))));
+    let left: Vec<(&str, bool)> = left.into_iter().chain(programs).collect();
     Reload::of(config, &taken, &left)
 }
 

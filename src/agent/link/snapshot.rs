@@ -4,6 +4,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::sessions::View;
 use hal_base::clock;
+use hal_protocol::backend::NodeBackend;
 use hal_protocol::frame::{FromAgent, MAX_FRAME_BYTES, Snapshot};
 use hal_protocol::node::Project;
 use hal_protocol::session::{Activity, Session};
@@ -15,9 +16,14 @@ pub(super) fn open_sessions(view: &View) -> Vec<Session> {
 }
 
 /// The snapshot; when it is too large for a frame, of the sessions heard of last.
-pub(super) fn message(as_of_seq: u64, projects: Vec<Project>, mut sessions: Vec<Session>) -> Message {
+pub(super) fn message(
+    as_of_seq: u64,
+    projects: Vec<Project>,
+    backends: Vec<NodeBackend>,
+    mut sessions: Vec<Session>,
+) -> Message {
     sessions.sort_by_key(|session| std::cmp::Reverse(session.active_at));
-    let mut snapshot = Snapshot { as_of_seq, projects, sessions };
+    let mut snapshot = Snapshot { as_of_seq, projects, backends, sessions };
     loop {
         let count = snapshot.sessions.len();
         let frame = FromAgent::Snapshot(snapshot);
@@ -29,6 +35,7 @@ pub(super) fn message(as_of_seq: u64, projects: Vec<Project>, mut sessions: Vec<
         snapshot.sessions.truncate(count / 2);
         if count == 0 {
             snapshot.projects.clear();
+            snapshot.backends.clear();
         }
     }
 }

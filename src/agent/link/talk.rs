@@ -148,6 +148,7 @@ impl Link {
             epoch: span.epoch,
             credit_bytes: COMMAND_CREDIT,
             projects: self.context.projects.list(),
+            backends: self.context.projects.backends(),
         };
         let hello = Message::text(FromAgent::Hello(hello).encode(clock::now()));
         out.send(hello).await.map_err(|_| self.cut())?;
@@ -451,7 +452,8 @@ impl Talk<'_> {
     /// The snapshot of this node's sessions.
     fn snapshot(&self) -> Message {
         let sessions = snapshot::open_sessions(&self.link.context.view.borrow());
-        snapshot::message(self.as_of_seq(), self.link.context.projects.list(), sessions)
+        let projects = &self.link.context.projects;
+        snapshot::message(self.as_of_seq(), projects.list(), projects.backends(), sessions)
     }
 
     async fn close(&mut self) -> Result<(), Break> {

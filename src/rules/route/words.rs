@@ -59,13 +59,14 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 48] = [
+pub const ALERTS: [&str; 49] = [
     "agent.refused",
     "agent.restarts",
     "approval.outside",
     "approval.overtaken",
     "approval.undelivered",
     "backend.down",
+    "backend.unfit",
     "backup.damaged",
     "backup.failed",
     "backup.late",

@@ -5,6 +5,7 @@ pub mod alert;
 pub mod approval;
 pub mod archive;
 pub mod audit;
+pub mod backend;
 pub mod backup;
 pub mod budget;
 pub mod channel;
@@ -58,6 +59,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(node::get, node::remove))
         .routes(routes!(node::forget_epoch))
         .routes(routes!(name::list))
+        .routes(routes!(backend::list))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
         .routes(routes!(policy::list))

@@ -6,6 +6,7 @@ use imbl::{HashMap, OrdMap};
 
 use super::pulse::{Pulse, Vitals};
 use hal_base::clock::Time;
+use hal_protocol::backend::NodeBackend;
 use hal_protocol::node::{Journal, Node, NodeId, NodeStatus};
 use hal_protocol::session::SessionId;
 use hal_rules::policy::facts::PolicyFacts;
@@ -46,6 +47,8 @@ pub struct NodeLink {
     pub command_credit: u64,
     /// Whether its agent asks for leases.
     pub takes_leases: bool,
+    /// The kinds of coding agents it has, as it said last.
+    pub backends: Arc<[NodeBackend]>,
     /// The host of another agent that claims to be this node, as long as this one is connected.
     pub impostor: Option<String>,
 }
@@ -123,6 +126,7 @@ impl NodeRef<'_> {
             address: record.address.clone(),
             epoch: record.epoch,
             projects: record.projects.clone(),
+            backends: link.backends.to_vec(),
             resources: vitals.resources,
             clock_ahead_ms: vitals.clock_ahead_ms,
             journal: Journal {

@@ -110,6 +110,7 @@ impl Stage {
             epoch: 0,
             credit_bytes: 0,
             projects: vec![project],
+            backends: Vec::new(),
         };
         let link = Link { frames, close: Closer::default(), pulse: Arc::default() };
         self.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use hal_o_swarm::agent::backend::BackendKind;
-use hal_o_swarm::agent::config::{Config, JournalConfig, OpencodeConfig, ProjectConfig};
+use hal_o_swarm::agent::config::{Config, JournalConfig, Programs, ProjectConfig};
 use hal_o_swarm::agent::{Agent, Reload};
 use hal_o_swarm::base::secret::Secret;
 use hal_o_swarm::base::task::Tasks;
@@ -43,7 +43,8 @@ impl Machine {
             node_id: "web-1".into(),
             data_dir: folder.path().join("data"),
             projects: vec![echo_project("shop", &project)],
-            opencode: OpencodeConfig::default(),
+            programs: Programs::default(),
+            opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
             fingerprint: String::new(),

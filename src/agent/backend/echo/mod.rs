@@ -19,8 +19,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::program::ProgramSpec;
 use super::{Action, BackendError, KnownSession, KnownSessions, Opening, ReconcileOutcome, Report, Reports};
 use hal_base::clock;
+use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
 use hal_protocol::event::what::What;
 use hal_protocol::session::{Activity, Session, SessionId, Tokens};
@@ -96,6 +98,21 @@ struct OpenAsk {
 }
 
 impl Echo {
+    pub(super) const PROGRAM: Option<ProgramSpec> = None;
+
+    pub(super) const ABILITIES: Abilities = Abilities {
+        cost: true,
+        tokens: UsageTold::PerTurn,
+        context: true,
+        compaction: true,
+        todo: true,
+        permission: true,
+        question: true,
+        steer: false,
+        resume: true,
+        survives: false,
+    };
+
     pub(super) fn open_with(opening: Opening) -> Self {
         Self::open(opening.memory, opening.reports)
     }

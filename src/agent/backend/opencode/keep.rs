@@ -9,12 +9,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
-use super::processes;
 use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
-use super::{FOREIGN, Link, Shared, Up, version};
-use crate::backend::{KnownSessions, Report};
+use super::{FOREIGN, Link, Shared, Up};
+use crate::backend::{KnownSessions, Report, processes, program};
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::id::fresh_secret;
@@ -98,7 +97,7 @@ impl Keeper<'_> {
                     let program = program_of(&self.shared.config);
                     tokio::select! {
                         () = self.shared.stop.cancelled() => return,
-                        () = version::replaced(&program) => continue,
+                        () = program::replaced(&program) => continue,
                     }
                 }
                 Err(error) => chain(&error),

@@ -10,9 +10,8 @@
 //! ```
 //! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
 //! - `classify`: what its words mean, said in ours.
-//! - `version`: whether a program is one that is understood, before it is started.
 //!
-//! Everything it starts carries a mark in its environment (see `processes`), so that nothing can be left behind.
+//! Everything it starts carries a mark in its environment (see `backend::processes`), so that nothing can be left behind.
 
 mod actions;
 mod asks;
@@ -27,7 +26,6 @@ mod keep;
 mod others;
 mod outside;
 mod places;
-mod processes;
 mod prompt;
 mod reconcile;
 mod server;
@@ -38,7 +36,6 @@ mod tools;
 mod tracker;
 mod turns;
 mod verdict;
-mod version;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -53,10 +50,12 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::program::ProgramSpec;
 use crate::backend::{Action, BackendError, KnownSessions, Opening, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
 use hal_base::task::Tasks;
+use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::SessionId;
 use places::Places;
@@ -152,6 +151,21 @@ enum Note {
 }
 
 impl Opencode {
+    pub(super) const PROGRAM: Option<ProgramSpec> = Some(server::PROGRAM);
+
+    pub(super) const ABILITIES: Abilities = Abilities {
+        cost: true,
+        tokens: UsageTold::PerTurn,
+        context: true,
+        compaction: true,
+        todo: true,
+        permission: true,
+        question: true,
+        steer: true,
+        resume: true,
+        survives: false,
+    };
+
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {
         let Opening { program: binary, port, data_dir, directories, memory, reports, tasks } = opening;

@@ -17,16 +17,29 @@ use tokio::time::timeout;
 use super::OpenConfig;
 use super::causes::Causes;
 use super::client::{Call, Client};
-use super::processes::MARK;
-use super::version;
 use super::words::ServerHealth;
 use crate::backend::BackendError;
+use crate::backend::processes::MARK;
+use crate::backend::program::{ProgramSpec, is_there, version_of};
 use hal_base::child;
 use hal_base::id::fresh_secret;
 use hal_base::secret::Secret;
 
 /// How a missing or unfit opencode is put right.
-pub const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";
+const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";
+
+/// The program. A start of OpenCode 2 changes the database that both have in common, and 1.x cannot use it afterwards.
+pub const PROGRAM: ProgramSpec = ProgramSpec {
+    name: "opencode",
+    key: "tool_paths.opencode",
+    major: 1,
+    tested: "1.18.x",
+    quiet: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
+    install: INSTALL,
+    other: |version, program| {
+        StartError::Version { version: version.to_owned(), program: program.to_owned() }.to_string()
+    },
+};
 
 /// How long opencode may take until it listens; seconds on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -230,12 +243,15 @@ fn base_command(config: &OpenConfig, program: &OsString) -> Command {
 /// Refuses a program that is not there or not understood, without starting it.
 pub async fn check(config: &OpenConfig) -> Result<(), StartError> {
     let program = program_of(config);
-    if !version::is_there(&program) {
+    if !is_there(&program) {
         return Err(StartError::Missing { program });
     }
-    match version::other(&program, base_command(config, &program)).await {
-        Some((version, program)) => Err(StartError::Version { version, program }),
-        None => Ok(()),
+    // One that does not say its version is let through: that it cannot be used will be seen when it is started.
+    match version_of(&program, base_command(config, &program)).await {
+        Some((version, program)) if !PROGRAM.understands(&version) => {
+            Err(StartError::Version { version, program })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Up;
-use super::processes::{self, Process};
+use crate::backend::processes::{self, Process};
 
 /// How long they may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);

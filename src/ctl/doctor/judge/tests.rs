@@ -80,6 +80,7 @@ fn node(id: &str) -> Node {
         address: "10.0.0.1".into(),
         epoch: 1,
         projects: Vec::new(),
+        backends: Vec::new(),
         resources: Resources::default(),
         clock_ahead_ms: 0,
         journal: Journal::default(),

@@ -5,6 +5,7 @@
 mod actor;
 mod alert;
 pub mod approval;
+mod backend;
 mod budget;
 mod clock;
 mod command;

@@ -1,5 +1,7 @@
 //! Nodes come, go, and say how they are.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -103,6 +105,7 @@ impl Work {
         let state = NodeState { record, link: up(&link, hello.credit_bytes, &hello.capabilities) };
         self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
+        self.note_backends(&node, hello.backends, at);
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });
@@ -206,6 +209,7 @@ impl Work {
         } else {
             self.first_word(from);
         }
+        self.note_backends(&from.node, snapshot.backends, at);
         if committed < snapshot.as_of_seq {
             return;
         }
@@ -279,5 +283,6 @@ fn up(link: &Link, command_credit: u64, capabilities: &[String]) -> NodeLink {
         command_credit,
         takes_leases: capabilities.iter().any(|one| one == lease::CAPABILITY),
         impostor: None,
+        backends: Arc::default(),
     }
 }

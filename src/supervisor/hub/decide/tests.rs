@@ -104,6 +104,7 @@ impl Stage {
             epoch: self.view.find_node(node).map_or(0, |state| state.record.epoch),
             credit_bytes: 0,
             projects: vec![project],
+            backends: Vec::new(),
         };
         self.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         greeted.try_recv().unwrap()
@@ -143,7 +144,8 @@ impl Stage {
     fn show(&mut self, node: &str, as_of_seq: u64, sessions: Vec<Session>) {
         let from = self.link_of(node);
         let projects = self.view.find_node(node).unwrap().record.projects.clone();
-        self.play(vec![Input::Snapshot { from, snapshot: Snapshot { as_of_seq, projects, sessions } }]);
+        let snapshot = Snapshot { as_of_seq, projects, backends: Vec::new(), sessions };
+        self.play(vec![Input::Snapshot { from, snapshot }]);
     }
 
     fn send(&mut self, incarnation: &str, seqs: std::ops::RangeInclusive<u64>) {
@@ -246,7 +248,8 @@ fn what_an_older_connection_says_changes_nothing() {
     stage.connect("a", 1, 9).unwrap();
     let (before, said) = (stage.view.find_node("n").unwrap().to_state(), stage.told.len());
     let events = || Input::Events { from: old.clone(), batch: batch("a", 3..=5) };
-    let snapshot = Snapshot { as_of_seq: 9, projects: Vec::new(), sessions: Vec::new() };
+    let snapshot =
+        Snapshot { as_of_seq: 9, projects: Vec::new(), backends: Vec::new(), sessions: Vec::new() };
     let batch = stage.play(vec![
         events(),
         Input::Snapshot { from: old.clone(), snapshot },
@@ -524,6 +527,7 @@ fn hello_of_epoch(stage: &mut Stage, incarnation: &str, last_seq: u64, epoch: u6
         epoch,
         credit_bytes: 0,
         projects: Vec::new(),
+        backends: Vec::new(),
     };
     stage.play(vec![Input::Connect { hello, address: address.into(), own: None, link, reply }]);
     greeted.try_recv().unwrap()

@@ -104,6 +104,7 @@ impl Day {
             epoch: self.stage.view.find_node(node).map_or(0, |state| state.record.epoch),
             credit_bytes: 0,
             projects: projects.to_vec(),
+            backends: Vec::new(),
         };
         self.stage.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         greeted.try_recv().unwrap().unwrap();

@@ -1,0 +1,213 @@
+//! The program of a kind of coding agent: where it is, and which version it is, found out before it is started.
+
+use std::collections::HashMap;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use hal_base::child;
+
+/// How long it may take to say its version: as long as any start of it, which is seconds on a busy machine.
+const SAY_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether the program was replaced.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Bytes of what it says that are read.
+const SAID_MAX: usize = 4096;
+
+/// Programs that are remembered with what they said: more are never there, or something replaces them for ever.
+const REMEMBERED: usize = 16;
+
+/// The programs that were asked, and their versions. A restart does not ask again.
+static ASKED: Mutex<Option<HashMap<Print, String>>> = Mutex::new(None);
+
+/// What is known beforehand of the program of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramSpec {
+    /// What it is called on PATH.
+    pub name: &'static str,
+    /// The key of the configuration that names another one.
+    pub key: &'static str,
+    /// The only major version that is understood.
+    pub major: u64,
+    /// The versions that scenes are played with.
+    pub tested: &'static str,
+    /// Variables with which it does nothing but say its version.
+    pub quiet: &'static [(&'static str, &'static str)],
+    /// How one that is missing is put right.
+    pub install: &'static str,
+    /// What is said of one that is of another version, with the way out.
+    pub other: fn(version: &str, program: &Path) -> String,
+}
+
+/// What was found of the program of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundProgram {
+    /// Where it is; `None`: nowhere.
+    pub path: Option<PathBuf>,
+    /// What it says of itself; `None`: nothing that can be read.
+    pub version: Option<String>,
+    /// Why it cannot be used.
+    pub fault: Option<String>,
+}
+
+impl ProgramSpec {
+    /// Looks for it, and asks for its version. `named` is a path from the configuration.
+    pub async fn look(&self, named: Option<&Path>) -> FoundProgram {
+        let program = named.map_or_else(|| self.name.into(), |path| path.as_os_str().to_owned());
+        let Some(path) = find(&program) else {
+            return FoundProgram { fault: Some(self.missing(&program)), ..FoundProgram::default() };
+        };
+        let mut command = Command::new(&program);
+        child::keep_for_us(command.as_std_mut());
+        command.envs(self.quiet.iter().copied());
+        let version = version_of(&program, command).await.map(|(version, _)| version);
+        let fault = match &version {
+            Some(version) if self.understands(version) => None,
+            Some(version) => Some((self.other)(version, &path)),
+            None => Some(format!(
+                "{} does not say its version when it is asked with --version; {}",
+                path.display(),
+                self.install
+            )),
+        };
+        FoundProgram { path: Some(path), version, fault }
+    }
+
+    /// True for a version of the major one that is understood.
+    pub fn understands(&self, version: &str) -> bool {
+        version.split('.').next().and_then(|major| major.parse().ok()) == Some(self.major)
+    }
+
+    /// What is said of one that is not there.
+    pub fn missing(&self, program: &OsStr) -> String {
+        format!("the program {program:?} was not found; {}, or name it in {}", self.install, self.key)
+    }
+}
+
+/// What tells a program file from the one that takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Print {
+    path: PathBuf,
+    file: (u64, u64, u64, i64, i64),
+}
+
+impl Print {
+    /// Of a program as it is found now; `None` when there is none.
+    pub fn of(program: &OsStr) -> Option<Self> {
+        let path = find(program)?;
+        let file = path.metadata().ok()?;
+        let file = (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec());
+        Some(Self { path, file })
+    }
+}
+
+/// The version and the path of a program that says its version when it is started by `command`.
+pub async fn version_of(program: &OsStr, command: Command) -> Option<(String, PathBuf)> {
+    let print = Print::of(program)?;
+    let known = |asked: &mut HashMap<Print, String>| asked.get(&print).cloned();
+    let version = match remembered(known) {
+        Some(version) => version,
+        None => ask(command).await?,
+    };
+    let path = print.path.clone();
+    remembered(|asked| {
+        if asked.len() >= REMEMBERED {
+            asked.clear();
+        }
+        asked.insert(print, version.clone());
+    });
+    Some((version, path))
+}
+
+fn remembered<T>(work: impl FnOnce(&mut HashMap<Print, String>) -> T) -> T {
+    work(ASKED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
+/// True when there is a program of that name.
+pub fn is_there(program: &OsStr) -> bool {
+    find(program).is_some()
+}
+
+/// Resolves when another program is found in the place of this one.
+pub async fn replaced(program: &OsString) {
+    let before = Print::of(program);
+    while Print::of(program) == before {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn ask(mut command: Command) -> Option<String> {
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(SAY_LIMIT, command.output()).await.ok()?.ok()?;
+    let said = &output.stdout[..output.stdout.len().min(SAID_MAX)];
+    number_in(&String::from_utf8_lossy(said))
+}
+
+/// The first `1.2.3` anywhere: `1.18.33`, `opencode v2.0.18`, `2.1.330 (Claude Code)`.
+fn number_in(text: &str) -> Option<String> {
+    text.split(|one: char| !one.is_ascii_digit() && one != '.').find_map(|word| {
+        let parts: Vec<&str> = word.split('.').filter(|part| !part.is_empty()).collect();
+        (parts.len() >= 3).then(|| parts[..3].join("."))
+    })
+}
+
+/// Where a program is, by its path or on PATH.
+pub fn find(program: &OsStr) -> Option<PathBuf> {
+    let named = Path::new(program);
+    if named.components().count() > 1 {
+        return named.is_file().then(|| named.to_owned());
+    }
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(named)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_found_in_what_each_says() {
+        assert_eq!(number_in("1.18.33\n").as_deref(), Some("1.18.33"));
+        assert_eq!(number_in("opencode v2.0.18\n").as_deref(), Some("2.0.18"));
+        assert_eq!(number_in("opencode 2.1.0-beta.3 (linux)").as_deref(), Some("2.1.0"));
+        assert_eq!(number_in("2.1.330 (Claude Code)\n").as_deref(), Some("2.1.330"));
+        assert_eq!(number_in("node 22\nopencode vlocal"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_what_its_name_says_cannot_be_used() {
+        let spec = ProgramSpec {
+            name: "tool",
+            key: "tool_paths.tool",
+            major: 1,
+            tested: "1.0",
+            quiet: &[],
+            install: "install it",
+            other: |version, program| format!("{} is {version}", program.display()),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let look = async |name: &str, script: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.path().join(name);
+            std::fs::write(&path, script).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            spec.look(Some(&path)).await
+        };
+        let good = look("good", "#!/bin/sh\necho tool 1.2.3\n").await;
+        assert_eq!((good.version.as_deref(), good.fault), (Some("1.2.3"), None));
+        let newer = look("newer", "#!/bin/sh\necho tool 10.2.3\n").await;
+        assert!(newer.fault.unwrap().ends_with("newer is 10.2.3"));
+        let mute = look("mute", "#!/bin/sh\nexit 3\n").await;
+        assert!(mute.fault.unwrap().contains("does not say its version"));
+        let none = spec.look(Some(&folder.path().join("none"))).await;
+        assert!(none.fault.unwrap().contains("name it in tool_paths.tool"));
+    }
+}
