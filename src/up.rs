@@ -1,6 +1,7 @@
 //! `hal up`: a supervisor and an agent for the current folder in one process, on the embedded store.
 
 mod bound;
+mod choose;
 mod ready;
 
 use std::env;
@@ -19,7 +20,6 @@ use tokio::sync::watch;
 use crate::agent::Agent;
 use crate::agent::Health;
 use crate::agent::backend::BackendKind;
-use crate::agent::backend::opencode::Opencode;
 use crate::agent::config::{self as agent_config, JournalConfig, Programs, ProjectConfig};
 use crate::base::daemon::version;
 use crate::base::exit::{self, Exit, Failure};
@@ -37,6 +37,7 @@ use crate::store::mirror::backup::Rules;
 use crate::store::retain::Retention;
 use crate::supervisor::Supervisor;
 use crate::supervisor::config as supervisor_config;
+use choose::Chosen;
 
 /// Permissions of what holds or names the token.
 const PRIVATE: u32 = 0o600;
@@ -55,7 +56,8 @@ const DRAIN: Duration = Duration::from_secs(15);
 
 const EXAMPLES: &str = "\
 Examples:
-  hal up                                   supervise the current folder with opencode
+  hal up                                   supervise the current folder with the coding agent that is installed
+  hal up --backend claude                  with Claude Code
   hal up --backend echo                    try it without a coding agent
   hal up --project web=~/web --project api=~/api
   hal up                                   in another folder, while the first runs: adds that folder to it
@@ -78,8 +80,8 @@ pub struct Options {
     /// A folder to work in, and its name [default: the current folder, by its own name]
     #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
     projects: Vec<(String, PathBuf)>,
-    /// The backend that works there [default: opencode when it is installed, else echo]
-    #[arg(long, value_name = "opencode|echo", value_parser = backend)]
+    /// The backend that works there [default: the one that is installed, else echo]
+    #[arg(long, value_name = "opencode|claude|echo", value_parser = backend)]
     backend: Option<BackendKind>,
     /// The log level: error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -94,19 +96,11 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     log::start(options.log_format, &options.log_level).map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let data = wanted_data(&options)?;
-    let backend = options.backend.unwrap_or_else(choose_backend);
-    if backend == BackendKind::Opencode
-        && let Some(why) = Opencode::unfit(None).await
-    {
-        return Err(Failure::say(
-            Exit::Failed,
-            format!("{why}; or try hal without a coding agent: hal up --backend echo"),
-        ));
-    }
+    let Chosen { kind: backend, label } = choose::backend(options.backend, &options.projects).await?;
     let projects = projects(&options.projects, backend)?;
     let first = running();
     if let Some(first) = first.as_ref().filter(|first| first.data == data) {
-        return join(first, projects, backend, &mut signals).await;
+        return join(first, projects, (backend, &label), &mut signals).await;
     }
     let place = UserPaths::prepare(data)?;
     let supervisor = Supervisor::start(place.supervisor_config(options.port))?;
@@ -130,7 +124,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
             )
         }
     };
-    let line = || announce(&url, &place.data, &before, &names, backend);
+    let line = || announce(&url, &place.data, &before, &names, (backend, &label));
     // Boxed, since all of a supervisor's end is a large future.
     let end = Box::pin(async {
         drain(&tasks).await;
@@ -147,7 +141,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 async fn join(
     first: &Running,
     projects: Vec<ProjectConfig>,
-    backend: BackendKind,
+    backend: (BackendKind, &str),
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let pid = first.pid;
@@ -403,18 +397,6 @@ fn is_on_path(program: &str) -> bool {
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
-/// Opencode when it can be found, else echo with a sentence on how to get the real thing.
-fn choose_backend() -> BackendKind {
-    if is_on_path("opencode") {
-        return BackendKind::Opencode;
-    }
-    eprintln!(
-        "opencode is not on PATH: install it with `npm install -g opencode-ai@1.18` and run `hal up` again.\n\
-         Meanwhile the echo backend plays the coding agent; it follows words such as `say hello`."
-    );
-    BackendKind::Echo
-}
-
 fn projects(named: &[(String, PathBuf)], backend: BackendKind) -> Result<Vec<ProjectConfig>, Failure> {
     let here = env::current_dir().context("cannot tell the current folder")?;
     let default = [(folder_name(&here), here)];
@@ -433,7 +415,7 @@ fn projects(named: &[(String, PathBuf)], backend: BackendKind) -> Result<Vec<Pro
         if projects.iter().any(|other| other.name.as_str() == name) {
             return Err(Failure::say(Exit::Usage, format!("--project {name}: named twice")));
         }
-        projects.push(ProjectConfig { name: name.as_str().into(), directory, backend });
+        projects.push(ProjectConfig::new(name.as_str(), directory, backend));
     }
     Ok(projects)
 }
@@ -448,23 +430,22 @@ fn announce(
     data: &Path,
     before: &str,
     projects: &[String],
-    backend: BackendKind,
+    (backend, label): (BackendKind, &str),
 ) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "ready {url} data {}", data.display())?;
     out.flush()?;
-    let example = match backend {
-        BackendKind::Opencode => "say what to do",
-        BackendKind::Echo => "say hello; run 2; ask rm -rf build; say done",
+    let example = match backend.program() {
+        Some(_) => "say what to do",
+        None => "say hello; run 2; ask rm -rf build; say done",
     };
     let halctl = format!("{before}{}", halctl());
     // With `=`, a name may begin with a dash.
     let between = if projects[0].starts_with('-') { "=" } else { " " };
     eprintln!(
-        "watching {} with {}. In another terminal:\n  {halctl} sessions start --project{between}{} \"{example}\"\n  \
+        "watching {} with {label}. In another terminal:\n  {halctl} sessions start --project{between}{} \"{example}\"\n  \
          {halctl} sessions list",
         projects.join(", "),
-        backend.as_str(),
         quoted(&projects[0]),
     );
     Ok(())
@@ -495,7 +476,8 @@ fn project(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 fn backend(word: &str) -> Result<BackendKind, String> {
-    BackendKind::parse(word).ok_or_else(|| "expected opencode or echo".into())
+    let all: Vec<&str> = BackendKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    BackendKind::parse(word).ok_or_else(|| format!("expected one of {}", all.join(", ")))
 }
 
 #[cfg(test)]

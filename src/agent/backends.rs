@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::task::Poll;
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::backend::{Backend, BackendKind, KnownSessions, Opening, REPORT_QUEUE, Report, Reports};
+use super::backend::{Backend, BackendKind, KnownSessions, Opening, Place, REPORT_QUEUE, Report, Reports};
 use super::config::{Config, ProjectConfig};
 use hal_base::task::Tasks;
 use hal_store::journal::SessionRecord;
@@ -74,18 +74,18 @@ impl Backends {
     /// Opens what `projects` need and is not open yet. `sessions` is what the journal remembers.
     pub fn open(&self, projects: &[ProjectConfig], sessions: &[SessionRecord], senders: &ReportSenders) {
         for (kind, slot) in &self.each {
-            let directories = directories_of(projects, *kind);
-            let Some(reports) = senders.0.get(kind).filter(|_| !directories.is_empty()) else { continue };
+            let places = places_of(projects, *kind);
+            let Some(reports) = senders.0.get(kind).filter(|_| !places.is_empty()) else { continue };
             let opening = || Opening {
                 program: self.config.programs.get(*kind).map(Path::to_owned),
                 port: self.config.opencode_port,
                 data_dir: self.config.data_dir.clone(),
-                directories: directories.clone(),
+                places: places.clone(),
                 memory: memory_of(sessions, *kind),
                 reports: reports.clone(),
                 tasks: self.tasks.clone(),
             };
-            slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&directories);
+            slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&places);
         }
     }
 
@@ -105,12 +105,13 @@ fn memory_of(sessions: &[SessionRecord], kind: BackendKind) -> KnownSessions {
     of_kind.map(|record| (record.session.id.clone(), record.clone().into())).collect()
 }
 
-fn directories_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<PathBuf> {
-    projects
-        .iter()
-        .filter(|project| project.backend == kind)
-        .map(|project| project.directory.clone())
-        .collect()
+fn places_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<Place> {
+    let its = projects.iter().filter(|project| project.backend == kind);
+    let place = |project: &ProjectConfig| Place {
+        directory: project.directory.clone(),
+        permission_mode: project.permission_mode.clone(),
+    };
+    its.map(place).collect()
 }
 
 #[cfg(test)]

@@ -71,6 +71,17 @@ pub struct ProjectConfig {
     pub directory: PathBuf,
     /// Which backend works there.
     pub backend: BackendKind,
+    /// True when it is to be the one that is found there, and `backend` is what was found so far.
+    pub is_auto: bool,
+    /// One of the backend's permission modes; its usual one when absent.
+    pub permission_mode: Option<String>,
+}
+
+impl ProjectConfig {
+    /// A project with nothing but a backend.
+    pub fn new(name: impl Into<ProjectName>, directory: PathBuf, backend: BackendKind) -> Self {
+        Self { name: name.into(), directory, backend, is_auto: false, permission_mode: None }
+    }
 }
 
 /// The programs of coding agents that are named; the others are looked for on PATH.
@@ -194,10 +205,8 @@ fn data_dir(root: &Section<'_>) -> PathBuf {
 
 /// The programs of coding agents; the others are accepted, but nothing starts them yet.
 fn tool_paths(section: &Section<'_>) -> Programs {
-    for key in ["claude", "codex"] {
-        if section.path(key).is_some() {
-            section.warn(key, "not used by this version");
-        }
+    if section.path("codex").is_some() {
+        section.warn("codex", "not used by this version");
     }
     let kinds = BackendKind::ALL.iter().filter_map(|kind| Some((*kind, kind.program()?.name)));
     let named = kinds.filter_map(|(kind, name)| {

@@ -1,10 +1,12 @@
 //! Which coding agents this machine has: asked of their programs, and of nothing that runs.
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 
 use super::backend::BackendKind;
 use super::backend::program::FoundProgram;
-use super::config::Programs;
+use super::config::{Programs, ProjectConfig};
 
 /// What was found of each kind, in the order of the list of kinds.
 pub type Found = Vec<(BackendKind, FoundProgram)>;
@@ -19,4 +21,71 @@ pub async fn look(programs: &Programs) -> Found {
         (*kind, found)
     };
     join_all(BackendKind::ALL.iter().map(one)).await
+}
+
+/// Those that can be used, without the ones that need no program.
+pub fn usable(found: &Found) -> Vec<BackendKind> {
+    let is_usable =
+        |(kind, found): &&(BackendKind, FoundProgram)| kind.program().is_some() && found.fault.is_none();
+    found.iter().filter(is_usable).map(|(kind, _)| *kind).collect()
+}
+
+/// The one for a directory: the only one that can be used, else the only one whose files are there.
+pub fn choose(found: &Found, directory: &Path) -> Option<BackendKind> {
+    let usable = usable(found);
+    let is_marked = |kind: &&BackendKind| {
+        let marks = kind.program().map(|spec| spec.marks).unwrap_or_default();
+        marks.iter().any(|mark| directory.join(mark).exists())
+    };
+    let marked: Vec<BackendKind> = usable.iter().filter(is_marked).copied().collect();
+    match (usable.as_slice(), marked.as_slice()) {
+        ([only], _) | (_, [only]) => Some(*only),
+        _ => None,
+    }
+}
+
+/// Gives each project that takes what is there its backend. Where several could be meant it is the first of the list of
+/// kinds, and where there is none it stays as it is. After the `is_first` time one that works goes on, whatever else is
+/// installed. True when one has changed.
+pub fn settle(projects: &mut [ProjectConfig], found: &Found, is_first: bool) -> bool {
+    let usable = usable(found);
+    let mut has_changed = false;
+    for project in projects.iter_mut().filter(|project| project.is_auto) {
+        if !is_first && usable.contains(&project.backend) {
+            continue;
+        }
+        let kind = choose(found, &project.directory).or(usable.first().copied());
+        let Some(kind) = kind.filter(|kind| is_first || *kind != project.backend) else { continue };
+        tracing::info!("project {} is worked in by {}", project.name, kind.as_str());
+        has_changed |= kind != project.backend;
+        project.backend = kind;
+    }
+    has_changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_s_own_goes_before_the_first_and_what_works_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = FoundProgram { path: Some("/bin/x".into()), version: Some("1.0.0".into()), fault: None };
+        let bad = FoundProgram { fault: Some("it is another".into()), ..good.clone() };
+        let found = |opencode: &FoundProgram, claude: &FoundProgram| {
+            let both = [(BackendKind::Opencode, opencode.clone()), (BackendKind::Claude, claude.clone())];
+            both.into_iter().chain([(BackendKind::Echo, FoundProgram::default())]).collect::<Found>()
+        };
+        assert_eq!(choose(&found(&bad, &good), folder.path()), Some(BackendKind::Claude));
+        assert_eq!(choose(&found(&good, &good), folder.path()), None);
+        let auto = ProjectConfig::new("shop", folder.path().to_owned(), BackendKind::Opencode);
+        let mut projects = [ProjectConfig { is_auto: true, ..auto }];
+        assert!(!settle(&mut projects, &found(&good, &good), true), "the first of the list");
+        std::fs::write(folder.path().join("CLAUDE.md"), "").unwrap();
+        assert_eq!(choose(&found(&good, &good), folder.path()), Some(BackendKind::Claude));
+        assert!(!settle(&mut projects, &found(&good, &good), false), "what works goes on");
+        assert!(settle(&mut projects, &found(&bad, &good), false));
+        assert_eq!(projects[0].backend, BackendKind::Claude);
+        assert!(!settle(&mut projects, &found(&bad, &bad), false), "where there is none it stays");
+    }
 }

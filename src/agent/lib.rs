@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use backends::{Backends, ReportSenders};
-use config::{Config, Programs};
+use config::{Config, Programs, ProjectConfig};
 use found::Found;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
@@ -185,6 +185,11 @@ impl Agent {
             reloads,
             health,
         } = self;
+        let mut config = config;
+        if config.projects.iter().any(|project| project.is_auto) {
+            let found = found::look(&config.programs).await;
+            found::settle(&mut config.projects, &found, true);
+        }
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
@@ -202,6 +207,7 @@ impl Agent {
         let programs = config.programs.clone();
         let keeper = Keeper {
             projects,
+            configs: config.projects.clone(),
             programs,
             backends,
             senders,
@@ -276,6 +282,8 @@ impl Wires {
 /// Looks after projects and journal while the rest works.
 struct Keeper {
     projects: Arc<Projects>,
+    /// As they were configured, each with its backend.
+    configs: Vec<ProjectConfig>,
     programs: Programs,
     backends: Arc<Backends>,
     senders: ReportSenders,
@@ -301,18 +309,37 @@ impl Keeper {
                 }
                 found = async { Some(look.as_mut()?.await) }, if look.is_some() => {
                     look = None;
-                    self.projects.note_found(found.unwrap_or_default());
+                    self.take_found(found.unwrap_or_default()).await;
                 }
                 _ = trim.tick() => self.outbox.trim(),
                 Some(config) = self.reloads.recv() => {
-                    self.projects.replace(config.projects.clone());
-                    self.backends.open(&config.projects, &self.sessions, &self.senders);
+                    let mut configs = config.projects.clone();
+                    if configs.iter().any(|project| project.is_auto) {
+                        found::settle(&mut configs, &found::look(&self.programs).await, true);
+                    }
+                    self.work_in(configs).await;
                     let target = Target::of(&config);
                     self.target.send_if_modified(|old| std::mem::replace(old, target.clone()) != target);
-                    self.check().await;
                 }
             }
         }
+    }
+
+    /// These are the projects now.
+    async fn work_in(&mut self, configs: Vec<ProjectConfig>) {
+        self.projects.replace(configs.clone());
+        self.backends.open(&configs, &self.sessions, &self.senders);
+        self.configs = configs;
+        self.check().await;
+    }
+
+    /// These coding agents are there now. A project that takes what is there may have another one.
+    async fn take_found(&mut self, found: Found) {
+        let mut configs = self.configs.clone();
+        if found::settle(&mut configs, &found, false) {
+            self.work_in(configs).await;
+        }
+        self.projects.note_found(found);
     }
 
     async fn check(&self) {

@@ -92,6 +92,13 @@ impl Projects {
             let its = entries.iter().filter(move |entry| entry.config.backend == kind);
             its.map(|entry| entry.config.name.to_string()).collect::<Vec<String>>()
         };
+        let unguarded = |kind: BackendKind| {
+            let is_its = |entry: &&ProjectEntry| {
+                let mode = entry.config.permission_mode.as_deref();
+                entry.config.backend == kind && mode.is_some() && mode == kind.unguarded()
+            };
+            entries.iter().filter(is_its).map(|entry| entry.config.name.to_string()).collect()
+        };
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         let told = found.iter().map(|(kind, found)| NodeBackend {
             kind: kind.as_str().to_owned(),
@@ -101,6 +108,7 @@ impl Projects {
             fault: found.fault.clone(),
             abilities: kind.abilities(),
             projects: users(*kind),
+            unguarded: unguarded(*kind),
         });
         // What is neither there nor wanted is no news.
         told.filter(|one| one.fault.is_none() || !one.path.is_empty() || !one.projects.is_empty()).collect()
@@ -253,7 +261,7 @@ mod tests {
     use super::*;
 
     fn config(name: &str, directory: &Path) -> ProjectConfig {
-        ProjectConfig { name: name.into(), directory: directory.to_owned(), backend: BackendKind::Echo }
+        ProjectConfig::new(name, directory.to_owned(), BackendKind::Echo)
     }
 
     #[test]

@@ -10,9 +10,7 @@ use hal_protocol::node::BackendView;
 /// Carries out one of the verbs.
 pub async fn run(verb: BackendVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
     let BackendVerb::List { node_id, kind } = verb;
-    let mut query = Query::new();
-    query.push(("node_id", node_id.unwrap_or_default()));
-    query.push(("kind", kind.unwrap_or_default()));
+    let query: Query = vec![("node_id", node_id.unwrap_or_default()), ("kind", kind.unwrap_or_default())];
     let found = client.get::<Vec<BackendView>>(&["backends"], &query).await?.data;
     screen.list(&found, "No backends: no agent of this version has connected since the supervisor started.")
 }
@@ -33,6 +31,7 @@ impl Record for BackendView {
             Field::new("tested", &backend.tested).weight(50),
             Field::new("path", &backend.path).long().weight(40),
             Field::new("projects", backend.projects.join(", ")).long().weight(60),
+            Field::new("unguarded", backend.unguarded.join(", ")).tone(Tone::Bad).long().weight(55),
             Field::new("fault", backend.fault.as_deref().unwrap_or_default())
                 .tone(Tone::Bad)
                 .long()

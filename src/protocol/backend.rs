@@ -112,6 +112,9 @@ pub struct NodeBackend {
     /// The projects that use it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub projects: Vec<String>,
+    /// Those of them in which it asks nobody for permission.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unguarded: Vec<String>,
 }
 
 #[cfg(test)]

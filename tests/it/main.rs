@@ -10,7 +10,8 @@
 //! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`, `strangers`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
-//! - `opencode`: the true coding agent, driven offline against `fake_model`; `opencode_home` is its place.
+//! - `opencode`, `claude`: the true coding agents, driven offline against `fake_model`; `opencode_home`, `claude_home` are
+//!   their places.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
@@ -39,6 +40,8 @@ mod backend;
 mod budget;
 mod calls;
 mod chat;
+mod claude;
+mod claude_home;
 mod command;
 mod config;
 mod cost;

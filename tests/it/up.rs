@@ -178,3 +178,41 @@ fn one_with_data_of_its_own_leaves_the_way_to_the_first_as_it_is() {
     assert!(second.end_with(Signal::TERM).0.success());
     assert!(ctl(&world, &["sessions", "list", "-o", "name"]).contains(&id), "and so it does afterwards");
 }
+
+#[test]
+fn it_takes_the_coding_agent_that_is_there_and_says_which() {
+    let world = World::empty();
+    let folder = world.path().join("bin");
+    let (claude, opencode) = (folder.join("claude"), folder.join("opencode"));
+    crate::backend::write_program(&claude, "2.1.330 (Claude Code)");
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let project = world.path().join("shop");
+    std::fs::create_dir_all(&project).unwrap();
+    let data = world.path().join("up-data");
+    let project = format!("shop={}", project.display());
+    let args = ["up", "--data", &data.to_string_lossy(), "--port", "0", "--project", &project];
+    let start = |more: &[&str]| {
+        let mut command = world.hal(&[&args[..], more].concat());
+        command.env("PATH", &path).stdin(std::process::Stdio::null());
+        command
+    };
+    let up = Program::start("hal up", start(&[]));
+    let said = up.line_with("watching shop");
+    assert!(said.contains(&format!("with claude 2.1.330 ({})", claude.display())), "{said}");
+    assert!(up.end_with(Signal::TERM).0.success());
+    let calls = std::fs::read_to_string(format!("{}.calls", claude.display())).unwrap();
+    assert!(calls.lines().all(|line| line == "--version"), "it is asked and not started: {calls}");
+
+    crate::backend::write_program(&opencode, "1.18.33");
+    let output = start(&[]).output().unwrap();
+    let why = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{why}");
+    assert!(why.contains("opencode and claude are installed: say which one with --backend"), "{why}");
+    let up = Program::start("hal up", start(&["--backend", "claude"]));
+    assert!(up.line_with("watching shop").contains("with claude 2.1.330"));
+    assert!(up.end_with(Signal::TERM).0.success());
+    std::fs::write(world.path().join("shop/opencode.json"), "{}").unwrap();
+    let up = Program::start("hal up", start(&[]));
+    assert!(up.line_with("watching shop").contains("with opencode 1.18.33"), "the project's own goes first");
+    assert!(up.end_with(Signal::TERM).0.success());
+}

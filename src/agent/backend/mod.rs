@@ -4,13 +4,16 @@
 //! vocabulary of `protocol::event`. It keeps no record: the session manager does.
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
+//! - `claude`: a true Claude Code, over its JSON lines.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
-//! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it.
+//! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
 
+pub mod claude;
 pub mod echo;
 pub mod opencode;
 mod processes;
 pub mod program;
+mod tail;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -204,6 +207,15 @@ pub enum BackendError {
     },
 }
 
+/// A project as a backend sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its directory, as it is configured.
+    pub directory: PathBuf,
+    /// One of the backend's permission modes; its usual one when absent.
+    pub permission_mode: Option<String>,
+}
+
 /// What a backend is opened with.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -213,8 +225,8 @@ pub struct Opening {
     pub port: u16,
     /// The agent's own data.
     pub data_dir: PathBuf,
-    /// The directories of its projects.
-    pub directories: Vec<PathBuf>,
+    /// Its projects.
+    pub places: Vec<Place>,
     /// What the journal remembers of its sessions.
     pub memory: KnownSessions,
     /// Where it reports to.
@@ -249,6 +261,20 @@ macro_rules! backends {
                 }
             }
 
+            /// The permission modes that a project may name, the usual one first; none: it has none of its own.
+            pub fn modes(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$kind => <$backend>::MODES,)*
+                }
+            }
+
+            /// The one of them in which it asks nobody.
+            pub fn unguarded(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$kind => <$backend>::UNGUARDED,)*
+                }
+            }
+
             /// The program that it needs; `None`: none.
             pub fn program(self) -> Option<ProgramSpec> {
                 match self {
@@ -279,10 +305,10 @@ macro_rules! backends {
                 }
             }
 
-            /// These are the directories of its projects now.
-            pub fn work_in(&self, directories: &[PathBuf]) {
+            /// These are its projects now.
+            pub fn work_in(&self, places: &[Place]) {
                 match self {
-                    $(Self::$kind(backend) => backend.work_in(directories),)*
+                    $(Self::$kind(backend) => backend.work_in(places),)*
                 }
             }
 
@@ -317,6 +343,8 @@ backends! {
     /// A true opencode.
     #[default]
     Opencode(opencode::Opencode) = "opencode",
+    /// A true Claude Code.
+    Claude(claude::Claude) = "claude",
     /// The one that follows words.
     Echo(echo::Echo) = "echo",
 }

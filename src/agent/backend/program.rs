@@ -42,6 +42,8 @@ pub struct ProgramSpec {
     pub tested: &'static str,
     /// Variables with which it does nothing but say its version.
     pub quiet: &'static [(&'static str, &'static str)],
+    /// Files and folders by which a project shows that people work there with it.
+    pub marks: &'static [&'static str],
     /// How one that is missing is put right.
     pub install: &'static str,
     /// What is said of one that is of another version, with the way out.
@@ -190,6 +192,7 @@ mod tests {
             major: 1,
             tested: "1.0",
             quiet: &[],
+            marks: &[],
             install: "install it",
             other: |version, program| format!("{} is {version}", program.display()),
         };

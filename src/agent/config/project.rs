@@ -10,6 +10,9 @@ use hal_protocol::node::ProjectName;
 /// Longer names do not fit a line of a table.
 const MOST_NAME_CHARS: usize = 128;
 
+/// The backend that is found.
+const AUTO: &str = "auto";
+
 /// Reads `projects`.
 pub(super) fn read(root: &Section<'_>) -> Vec<ProjectConfig> {
     let mut projects: Vec<ProjectConfig> = Vec::new();
@@ -29,13 +32,25 @@ pub(super) fn read(root: &Section<'_>) -> Vec<ProjectConfig> {
 fn project(section: &Section<'_>) -> Option<ProjectConfig> {
     section.require("name", "a name, unique on this node");
     section.require("directory", "the absolute path of the folder to work in");
-    let backend = section.value("backend").and_then(|value| value.choice(&["opencode", "echo"]));
+    let words: Vec<&str> = BackendKind::ALL.iter().map(|kind| kind.as_str()).chain([AUTO]).collect();
+    let word = section.value("backend").and_then(|value| value.choice(&words));
+    let is_auto = word == Some(AUTO);
+    let backend = word.and_then(BackendKind::parse).unwrap_or_default();
+    let permission_mode = permission_mode(section, backend, is_auto);
     let (name, directory) = (name(section), directory(section));
-    Some(ProjectConfig {
-        name: name?,
-        directory: directory?,
-        backend: backend.and_then(BackendKind::parse).unwrap_or_default(),
-    })
+    Some(ProjectConfig { name: name?, directory: directory?, backend, is_auto, permission_mode })
+}
+
+/// One of the backend's modes; with `auto`, of any.
+fn permission_mode(section: &Section<'_>, backend: BackendKind, is_auto: bool) -> Option<String> {
+    let all = BackendKind::ALL.iter().filter(|kind| is_auto || **kind == backend);
+    let modes: Vec<&str> = all.flat_map(|kind| kind.modes()).copied().collect();
+    let value = section.value("permission_mode")?;
+    if modes.is_empty() {
+        value.problem(format!("{} has no permission modes here: leave it out", backend.as_str()));
+        return None;
+    }
+    value.choice(&modes).map(str::to_owned)
 }
 
 fn name(section: &Section<'_>) -> Option<ProjectName> {

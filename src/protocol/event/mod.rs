@@ -52,12 +52,12 @@
 //!
 //! | our word | opencode 1 | opencode 2 | Claude Code | Codex | ACP |
 //! |---|---|---|---|---|---|
-//! | `session.created` | the same | `session.created` | `system/init`, the first of a session | answer to `thread/start` | answer to `session/new` |
+//! | `session.created` | the same | `session.created` | not told: what we asked | answer to `thread/start` | answer to `session/new` |
 //! | `session.updated`: title, sums | the same | `session.renamed`, `session.usage.updated` | `result`: sums; title not told | `thread/tokenUsage/updated`: sums; title not told | `session_info_update`, `usage_update` |
 //! | `session.deleted` | the same | the same | not told | not told | not told |
 //! | `session.status` busy | the same | `session.execution.started` | `session_state_changed` running | `thread/status/changed` active | not told: a `session/prompt` is open |
 //! | `session.status` retry | the same | `session.retry.scheduled` | `system/api_retry` | `error` that will retry | not told; two agents with an extension |
-//! | turn end: `session.idle` | the same | `session.execution.succeeded`, `.failed`, `.interrupted` | `result`, `session_state_changed` idle | `turn/completed` | answer to `session/prompt` |
+//! | turn end: `session.idle` | the same | `session.execution.succeeded`, `.failed`, `.interrupted` | `session_state_changed` idle | `turn/completed` | answer to `session/prompt` |
 //! | `session.error` | the same | `session.execution.failed` | `result` with `is_error` | `turn/completed` failed | error of `session/prompt`, or an empty turn |
 //! | .. aborted | a name of its own | `session.execution.interrupted` user | `terminal_reason` aborted_streaming | `turn/completed` interrupted | `stopReason` cancelled |
 //! | .. rate_limited | the provider's sentence | `provider.rate-limit` | `rate_limit`, HTTP 429 | `usageLimitExceeded` | `errorKind` of some agents |
@@ -67,27 +67,27 @@
 //! | .. content_filter | a name of its own | `provider.content-filter` | not told | not told | `stopReason` refusal |
 //! | `session.interrupted` | not told: a look finds it | `session.execution.interrupted` shutdown | not told: the process ends | not told: the process ends | not told: the process ends |
 //! | `session.compacted` | the same | `session.compaction.ended` | `compact_boundary` | item `contextCompaction` | `compaction_update` completed |
-//! | `message.updated`, a person's | the same | `session.inbox.delivered` | not told: what we said | not told: what we said | not told: what we said |
-//! | `message.updated`, an answer | the same, several in a turn | `session.step.started`, `.ended`, `.failed` | `assistant`, then `result` | `turn/started`, `turn/completed` | not told: the turn |
+//! | `message.updated`, a person's | the same | `session.inbox.delivered` | `command_lifecycle` queued | not told: what we said | not told: what we said |
+//! | `message.updated`, an answer | the same, several in a turn | `session.step.started`, `.ended`, `.failed` | `message_start`, `message_delta` of `stream_event` | `turn/started`, `turn/completed` | not told: the turn |
 //! | usage: cost | of each message | of each step, and the sum | `model_usage_since_last_result` | not told | `usage_update`, the sum, of some agents |
-//! | usage: tokens | of each message | of each step, and the sum | `model_usage_since_last_result` | `thread/tokenUsage/updated`, the sum | answer to `session/prompt` |
-//! | usage: context | tokens of the last message, limit of the model | tokens of the last step, limit of the model | `get_context_usage` | `thread/tokenUsage/updated` | `usage_update`: used, size |
+//! | usage: tokens | of each message | of each step, and the sum | `message_delta`, `model_usage_since_last_result` | `thread/tokenUsage/updated`, the sum | answer to `session/prompt` |
+//! | usage: context | tokens of the last message, limit of the model | tokens of the last step, limit of the model | tokens of the last answer, limit of `result` | `thread/tokenUsage/updated` | `usage_update`: used, size |
 //! | part, text | the same | `session.text.ended` | text of `assistant` | item `agentMessage` | `agent_message_chunk`, gathered |
 //! | part, thought | the same | `session.reasoning.ended` | thinking of `assistant` | item `reasoning` | `agent_thought_chunk`, gathered |
-//! | `message.part.delta` | the same | `session.text.delta` | not told | `item/agentMessage/delta` | `agent_message_chunk` |
+//! | `message.part.delta` | the same | `session.text.delta` | `content_block_delta` of `stream_event` | `item/agentMessage/delta` | `agent_message_chunk` |
 //! | part, tool that runs | the same | `session.tool.called` | `tool_use` of `assistant` | `item/started` | `tool_call` |
 //! | part, tool that is over | the same | `session.tool.success`, `.failed` | `tool_result` | `item/completed` | `tool_call_update` |
 //! | .. what it does | its name | its name | its name | type of the item | `kind` |
-//! | .. exit of a command | told | told | not told | told | not told |
+//! | .. exit of a command | told | told | how the result begins | told | not told |
 //! | .. refused by a person | how the error begins | `session.tool.failed` after our answer | not told: what we answered | not told: what we answered | not told: what we answered |
-//! | .. stopped with its turn | how the error begins | `session.tool.failed` aborted | not told: the turn was stopped | not told: the turn was stopped | not told: the turn was stopped |
-//! | part, files changed; `file.edited` | the same | files of `session.step.ended` | not told | item `fileChange` | not told |
+//! | .. stopped with its turn | how the error begins | `session.tool.failed` aborted | `tool_result_meta` user-rejected | not told: the turn was stopped | not told: the turn was stopped |
+//! | part, files changed; `file.edited` | the same | files of `session.step.ended` | what its tools were given | item `fileChange` | not told |
 //! | `permission.asked` | the same | `permission.asked` | `can_use_tool` | `item/commandExecution/requestApproval` | `session/request_permission` |
 //! | `permission.replied` | the same | `permission.replied` | not told: what we answered | not told: what we answered | not told: what we answered |
-//! | `question.asked` | the same | `form.created` | not told | not told | `elicitation/create` |
-//! | `question.replied`, `question.rejected` | the same | `form.replied`, `form.cancelled` | not told | not told | not told: what we answered |
+//! | `question.asked` | the same | `form.created` | `can_use_tool` of its tool for that | not told | `elicitation/create` |
+//! | `question.replied`, `question.rejected` | the same | `form.replied`, `form.cancelled` | not told: what we answered | not told | not told: what we answered |
 //! | `todo.updated` | the same | not told | not told | not told | `plan` |
-//! | background child | `session.created` with a parent | `session.created` with a parent; wakes its parent | not told | not told | not told |
+//! | background child | `session.created` with a parent | `session.created` with a parent; wakes its parent | `task_started`, `task_notification`; wakes its parent | not told | not told |
 
 pub mod failure;
 pub mod form;

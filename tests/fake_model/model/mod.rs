@@ -1,6 +1,7 @@
-//! The fake model: an OpenAI chat-completions server that follows the words of the newest user message.
+//! The fake model: follows the words of the newest user message, by OpenAI's chat completions or Anthropic's messages.
 
 mod answer;
+mod anthropic;
 mod ledger;
 mod script;
 
@@ -15,10 +16,11 @@ use serde_json::{Value, json};
 pub use ledger::Ledger;
 use script::{Conversation, Step};
 
-/// The server's routes: `POST /v1/chat/completions` and `GET /ledger`.
+/// The server's routes: `POST /v1/chat/completions`, `POST /v1/messages` and `GET /ledger`.
 pub fn router(ledger: Ledger) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
+        .route("/v1/messages", post(anthropic::complete))
         .route("/ledger", get(|State(ledger): State<Ledger>| async move { axum::Json(ledger.read()) }))
         .with_state(ledger)
 }

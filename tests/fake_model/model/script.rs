@@ -70,6 +70,31 @@ impl Conversation {
         Self { system, newest, answered }
     }
 
+    /// Reads a request of Anthropic's Messages API. What was said and never answered is sent again with what is said
+    /// next, as parts of one message: the last part counts.
+    pub fn of_messages(request: &Value) -> Self {
+        let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let last_part = |message: &Value| match &message["content"] {
+            Value::String(text) => text.clone(),
+            Value::Array(parts) => {
+                parts.iter().rev().find_map(|part| part["text"].as_str()).unwrap_or_default().to_owned()
+            }
+            _ => String::new(),
+        };
+        let is_asked = |message: &Value| {
+            let lines = last_part(message);
+            let is_said = lines.lines().any(|line| WORDS.contains(&word(line.trim())));
+            message["role"] == "user" && (is_said || lines.contains(SUMMARY))
+        };
+        let at = messages.iter().rposition(is_asked);
+        let newest = at.map(|at| last_part(&messages[at])).unwrap_or_default();
+        let newest =
+            if newest.contains(SUMMARY) { format!("say {SUMMARY}all is well</summary>") } else { newest };
+        let after = at.map_or(messages, |at| &messages[at + 1..]);
+        let answered = after.iter().filter(|message| message["role"] == "assistant").count();
+        Self { system: String::new(), newest, answered }
+    }
+
     /// True when a title for the conversation is asked for.
     pub fn is_title(&self) -> bool {
         self.system.contains("title generator")
@@ -91,6 +116,9 @@ impl Conversation {
         }
     }
 }
+
+/// What stands in a request for a summary of the conversation.
+const SUMMARY: &str = "<summary>";
 
 const WORDS: [&str; 13] = [
     "say", "think", "slow", "bash", "write", "todo", "question", "tool", "task", "error", "overflow", "hang",

@@ -73,7 +73,7 @@ impl Running {
 }
 
 fn echo_project(name: &str, directory: &Path) -> ProjectConfig {
-    ProjectConfig { name: name.into(), directory: directory.to_owned(), backend: BackendKind::Echo }
+    ProjectConfig::new(name, directory.to_owned(), BackendKind::Echo)
 }
 
 fn shop() -> Value {

@@ -2,10 +2,10 @@
 
 mod apart;
 mod cut;
-mod desk;
+pub mod desk;
 mod life;
 mod record;
-mod stage;
+pub mod stage;
 mod steer;
 mod strange;
 mod turn;

@@ -12,7 +12,6 @@ mod script;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::program::ProgramSpec;
-use super::{Action, BackendError, KnownSession, KnownSessions, Opening, ReconcileOutcome, Report, Reports};
+use super::{
+    Action, BackendError, KnownSession, KnownSessions, Opening, Place, ReconcileOutcome, Report, Reports,
+};
 use hal_base::clock;
 use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
@@ -113,13 +114,17 @@ impl Echo {
         survives: false,
     };
 
+    pub(super) const MODES: &'static [&'static str] = &[];
+
+    pub(super) const UNGUARDED: Option<&'static str> = None;
+
     pub(super) fn open_with(opening: Opening) -> Self {
         Self::open(opening.memory, opening.reports)
     }
 
     /// Any directory will do.
     #[expect(clippy::unused_self, reason = "every backend is told where its projects are")]
-    pub(super) fn work_in(&self, _: &[PathBuf]) {}
+    pub(super) fn work_in(&self, _: &[Place]) {}
 
     /// Goes on with the sessions of `memory`, reports the snapshot, and is ready. Needs a running tokio runtime.
     pub fn open(memory: KnownSessions, reports: Reports) -> Self {

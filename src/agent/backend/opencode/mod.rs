@@ -51,7 +51,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::program::ProgramSpec;
-use crate::backend::{Action, BackendError, KnownSessions, Opening, ReconcileOutcome, Reports};
+use crate::backend::{Action, BackendError, KnownSessions, Opening, Place, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
 use hal_base::task::Tasks;
@@ -166,9 +166,14 @@ impl Opencode {
         survives: false,
     };
 
+    pub(super) const MODES: &'static [&'static str] = &[];
+
+    pub(super) const UNGUARDED: Option<&'static str> = None;
+
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {
-        let Opening { program: binary, port, data_dir, directories, memory, reports, tasks } = opening;
+        let Opening { program: binary, port, data_dir, places, memory, reports, tasks } = opening;
+        let directories = places.into_iter().map(|place| place.directory).collect();
         let config = OpenConfig { binary, port, data_dir, directories, environment: Vec::new() };
         Self::open(config, memory, reports, &tasks)
     }
@@ -198,22 +203,10 @@ impl Opencode {
     }
 
     /// Works in other directories from now on. Sessions of directories that are gone go on where they are.
-    pub(crate) fn work_in(&self, directories: &[PathBuf]) {
-        self.0.directories.replace(directories);
+    pub(crate) fn work_in(&self, places: &[Place]) {
+        let directories: Vec<PathBuf> = places.iter().map(|place| place.directory.clone()).collect();
+        self.0.directories.replace(&directories);
         self.0.places.keep_only(&self.0.directories.existing());
-    }
-
-    /// Why the program cannot be used, when that can be told without starting it: it is not there, or it is of another
-    /// version. `None` is looked for on PATH.
-    pub async fn unfit(binary: Option<PathBuf>) -> Option<String> {
-        let config = OpenConfig {
-            binary,
-            port: 0,
-            data_dir: PathBuf::new(),
-            directories: Vec::new(),
-            environment: Vec::new(),
-        };
-        server::check(&config).await.err().map(|error| error.to_string())
     }
 
     pub(crate) async fn carry_out(

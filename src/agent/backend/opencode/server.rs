@@ -1,15 +1,12 @@
 //! The process: `opencode serve` on a loopback port of its own, with a password that nobody else has.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,6 +18,7 @@ use super::words::ServerHealth;
 use crate::backend::BackendError;
 use crate::backend::processes::MARK;
 use crate::backend::program::{ProgramSpec, is_there, version_of};
+use crate::backend::tail::Tail;
 use hal_base::child;
 use hal_base::id::fresh_secret;
 use hal_base::secret::Secret;
@@ -35,6 +33,7 @@ pub const PROGRAM: ProgramSpec = ProgramSpec {
     major: 1,
     tested: "1.18.x",
     quiet: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
+    marks: &["opencode.json", "opencode.jsonc", ".opencode"],
     install: INSTALL,
     other: |version, program| {
         StartError::Version { version: version.to_owned(), program: program.to_owned() }.to_string()
@@ -46,13 +45,6 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long it may take to end after SIGTERM; it takes a fifth of a second.
 const END_LIMIT: Duration = Duration::from_secs(3);
-
-/// Bytes of a line that are read: its log puts a cause at the end.
-const LINE_MAX: usize = 16 * 1024;
-
-/// Lines of its output that are kept for errors, and characters of each.
-const TAIL_LINES: usize = 20;
-const TAIL_WIDTH: usize = 300;
 
 /// What it prints when it is ready, before the address.
 const LISTENING: &str = "opencode server listening on ";
@@ -129,10 +121,15 @@ impl Server {
         let (output, causes) = (Tail::default(), Causes::default());
         let (address, mut listening) = watch::channel(None);
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(output.clone().read(stdout, Some(address), None));
+            tokio::spawn(output.clone().read(stdout, move |line| {
+                if let Some(base) = line.trim_end().strip_prefix(LISTENING) {
+                    address.send_replace(Some(base.trim().trim_end_matches('/').to_owned()));
+                }
+            }));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(output.clone().read(stderr, None, Some(causes.clone())));
+            let causes = causes.clone();
+            tokio::spawn(output.clone().read(stderr, move |line| causes.hear(line)));
         }
         let base = match address_of(&mut child, &output, &mut listening).await {
             Ok(base) => base,
@@ -262,76 +259,4 @@ pub fn program_of(config: &OpenConfig) -> OsString {
 
 fn outcome(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
-}
-
-/// The last lines of its output. Clones share them.
-#[derive(Clone, Debug, Default)]
-struct Tail(Arc<Mutex<VecDeque<String>>>);
-
-impl Tail {
-    /// Reads to the end; tells the address it listens on when it says so.
-    async fn read(
-        self,
-        pipe: impl AsyncRead + Unpin,
-        address: Option<watch::Sender<Option<String>>>,
-        causes: Option<Causes>,
-    ) {
-        let mut pipe = BufReader::new(pipe);
-        let mut line = Vec::new();
-        // A line longer than is shown is cut while it is read, so that no output can fill the memory.
-        while let Ok(bytes) = pipe.fill_buf().await {
-            if bytes.is_empty() {
-                break;
-            }
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let piece = &bytes[..end.unwrap_or(bytes.len())];
-            let room = LINE_MAX.saturating_sub(line.len());
-            line.extend_from_slice(&piece[..piece.len().min(room)]);
-            let used = end.map_or(bytes.len(), |end| end + 1);
-            pipe.consume(used);
-            if end.is_some() {
-                let text = String::from_utf8_lossy(&line);
-                if let Some(causes) = &causes {
-                    causes.hear(&text);
-                }
-                self.take(&text, address.as_ref());
-                line.clear();
-            }
-        }
-        self.take(&String::from_utf8_lossy(&line), address.as_ref());
-    }
-
-    fn take(&self, line: &str, address: Option<&watch::Sender<Option<String>>>) {
-        let line = line.trim_end();
-        if let (Some(address), Some(base)) = (address, line.strip_prefix(LISTENING)) {
-            address.send_replace(Some(base.trim().trim_end_matches('/').to_owned()));
-        }
-        if !line.is_empty() {
-            let mut lines = self.lines();
-            if lines.len() == TAIL_LINES {
-                lines.pop_front();
-            }
-            lines.push_back(line.chars().take(TAIL_WIDTH).collect());
-        }
-    }
-
-    /// Waits until both readers have read to the end; not long, as a tool may hold the pipes open.
-    async fn settle(&self) {
-        let patience = Duration::from_millis(300);
-        let all_read = async {
-            while Arc::strong_count(&self.0) > 1 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let _ = timeout(patience, all_read).await;
-    }
-
-    /// The lines, each after a line feed.
-    fn text(&self) -> String {
-        self.lines().iter().map(|line| format!("\n{line}")).collect()
-    }
-
-    fn lines(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

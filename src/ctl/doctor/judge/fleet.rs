@@ -68,6 +68,7 @@ pub fn offline(facts: &DoctorFacts) -> Vec<Finding> {
 pub fn nodes(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(told) = &facts.told else { return Vec::new() };
     let mut found: Vec<Finding> = lost(told);
+    found.extend(told.nodes.iter().flat_map(unguarded));
     if facts.is_fleet {
         found.extend(told.nodes.iter().flat_map(|node| unwell(facts, node)));
     }
@@ -94,6 +95,20 @@ fn lost(told: &SupervisorAnswers) -> Vec<Finding> {
                 .helped([format!("halctl events list --node-id {} --type gap", node.id)])
         })
         .collect()
+}
+
+/// Projects in which a coding agent asks nobody.
+fn unguarded(node: &Node) -> Vec<Finding> {
+    let such = node.backends.iter().filter(|backend| !backend.unguarded.is_empty());
+    let told = such.map(|backend| {
+        let (id, kind, projects) = (&node.id, &backend.kind, backend.unguarded.join(", "));
+        let what =
+            format!("{kind} asks nobody for permission in {projects} on node {id}, as configured there");
+        Finding::new("node.unguarded", Severity::Low, Incident::Upkeep, what)
+            .about(id)
+            .helped([format!("halctl backends list --node-id {id}")])
+    });
+    told.collect()
 }
 
 fn unwell(facts: &DoctorFacts, node: &Node) -> Vec<Finding> {

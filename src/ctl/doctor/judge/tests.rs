@@ -104,6 +104,16 @@ fn first_node(change: impl FnOnce(&mut Node)) -> Vec<String> {
 }
 
 #[test]
+fn who_lets_a_coding_agent_ask_nobody_is_told_so() {
+    let backend = hal_protocol::backend::NodeBackend {
+        kind: "claude".into(),
+        unguarded: vec!["shop".into()],
+        ..Default::default()
+    };
+    assert_eq!(first_node(|node| node.backends = vec![backend]), ["node.unguarded low"]);
+}
+
+#[test]
 fn a_machine_that_is_well_gives_no_finding() {
     assert_eq!(found(|_| {}), [""; 0]);
     assert_eq!(judge(&DoctorFacts::default()).len(), 0, "nor does one where nothing belongs");

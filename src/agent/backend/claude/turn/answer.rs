@@ -1,0 +1,215 @@
+//! Answers as they are streamed, what tools give, and what all of it used.
+
+use std::collections::HashMap;
+
+use super::{OpenCall, Turn};
+use crate::backend::claude::account::{Answer, PROVIDER, Settled, tokens_of};
+use crate::backend::claude::classify::{self, LastError};
+use crate::backend::claude::words::{
+    AssistantSaid, BlockSaid, Decided, ResultSaid, StreamEvent, ToolResult, UsageSaid,
+};
+use hal_base::clock;
+use hal_protocol::event::part::{Content, ToolInput, ToolState, ToolUse, Words};
+use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
+use hal_protocol::session::SessionId;
+
+/// An answer that no model has given.
+const SYNTHETIC: &str = "<synthetic>";
+
+/// Calls of tools that are remembered: more are never open at once.
+const MOST_CALLS: usize = 1024;
+
+/// 10^-12 dollars in a dollar.
+const DOLLAR: f64 = 1e12;
+
+impl Turn {
+    pub(super) async fn stream(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Start { message, model, usage } => {
+                self.busy().await;
+                self.streamed = Some((message.clone(), model.clone(), usage));
+                self.tell_answer(&self.id.clone(), &message, &model, usage, "").await;
+            }
+            StreamEvent::Words { index, text } => {
+                let Some((message, ..)) = &self.streamed else { return };
+                self.voice.delta(&self.id, message, format!("{message}_{index}"), text).await;
+            }
+            StreamEvent::End { stop_reason, usage } => {
+                let Some((message, model, _)) = self.streamed.take() else { return };
+                let reason = if stop_reason.is_empty() { "end_turn" } else { &stop_reason };
+                self.tell_answer(&self.id.clone(), &message, &model, usage, reason).await;
+            }
+            StreamEvent::Other => {}
+        }
+    }
+
+    /// Tells an answer with what it has used; `finish` is empty while more comes.
+    async fn tell_answer(
+        &mut self,
+        session: &SessionId,
+        id: &str,
+        model: &str,
+        usage: UsageSaid,
+        finish: &str,
+    ) {
+        let answer = Answer {
+            session: session.clone(),
+            id: id.to_owned(),
+            model: model.to_owned(),
+            tokens: tokens_of(usage),
+            picos: None,
+            is_open: finish.is_empty() || *session != self.id,
+            created: clock::now(),
+        };
+        let answer = self.account.note(answer, clock::now());
+        self.say_answer(&answer, finish).await;
+    }
+
+    async fn say_answer(&self, answer: &Answer, finish: &str) {
+        let has_ended = !finish.is_empty();
+        let told = MessageTold {
+            id: answer.id.clone(),
+            parent_id: if answer.session == self.id { self.parent.clone() } else { String::new() },
+            role: Role::Assistant,
+            provider: PROVIDER.to_owned(),
+            model: answer.model.clone(),
+            cost: answer.picos.map(|picos| picos as f64 / DOLLAR),
+            tokens: answer.tokens,
+            context_limit: self.limits.get(&answer.model).copied(),
+            has_ended,
+            finish: finish.to_owned(),
+            created: Some(answer.created),
+            completed: has_ended.then(clock::now),
+            ..MessageTold::default()
+        };
+        self.voice.say(&answer.session, &What::Message(Box::new(told))).await;
+    }
+
+    pub(super) async fn assistant(&mut self, said: AssistantSaid) {
+        if let Some(word) = said.error {
+            self.last_error = LastError { word, status: said.api_error_status };
+        }
+        let message = said.message;
+        if message.model == SYNTHETIC || message.id.is_empty() {
+            return;
+        }
+        let session = self.owner(said.parent_tool_use_id.as_deref());
+        if session != self.id {
+            let calls = message.content.iter().any(|block| block.kind == "tool_use");
+            let finish = if calls { "tool_use" } else { "end_turn" };
+            self.tell_answer(&session, &message.id, &message.model, message.usage, finish).await;
+        }
+        for block in message.content {
+            let index = self.blocks.entry(message.id.clone()).or_default();
+            let part = format!("{}_{index}", message.id);
+            *index += 1;
+            self.block(&session, &message.id, part, block).await;
+        }
+    }
+
+    async fn block(&mut self, session: &SessionId, message: &str, part: String, block: BlockSaid) {
+        let words = |text: String| Words { text, ..Words::default() };
+        let content = match block.kind.as_str() {
+            "text" => Content::Text(words(block.text)),
+            "thinking" => Content::Thought(words(block.thinking)),
+            "tool_use" => {
+                let told = ToolUse {
+                    kind: classify::tool_kind(&block.name),
+                    tool: block.name,
+                    call: block.id.clone(),
+                    state: ToolState::Running,
+                    input: ToolInput(block.input),
+                    ..ToolUse::default()
+                };
+                if self.calls.len() >= MOST_CALLS {
+                    self.calls.clear();
+                }
+                let call = OpenCall {
+                    session: session.clone(),
+                    message: message.to_owned(),
+                    part: part.clone(),
+                    told: told.clone(),
+                    is_refused: false,
+                };
+                self.calls.insert(block.id, call);
+                Content::Tool(Box::new(told))
+            }
+            _ => return,
+        };
+        self.voice.part(session, message, part, content).await;
+    }
+
+    pub(super) async fn results(&mut self, results: Vec<ToolResult>, decided: &HashMap<String, Decided>) {
+        for result in results {
+            let Some(call) = self.calls.remove(&result.tool_use_id) else { continue };
+            let decided = decided.get(&result.tool_use_id);
+            let told = classify::ended(call.told, &result, decided, call.is_refused);
+            let file = classify::changed_file(&told.tool, &told.input.0);
+            let file = file.filter(|_| told.state == ToolState::Completed);
+            self.voice.part(&call.session, &call.message, call.part, Content::Tool(Box::new(told))).await;
+            if let Some(file) = file {
+                self.voice.say(&call.session, &What::FileEdited(file)).await;
+            }
+        }
+    }
+
+    pub(super) async fn result(&mut self, said: &ResultSaid) {
+        for (model, usage) in &said.model_usage_since_last_result {
+            if usage.context_window > 0 {
+                self.limits.insert(model.clone(), usage.context_window);
+            }
+        }
+        (self.streamed, self.is_retrying) = (None, false);
+        self.blocks.clear();
+        let settled = self.account.settle(&said.model_usage_since_last_result, clock::now());
+        self.tell_sums(said, settled).await;
+        let failure = classify::failure(said, &std::mem::take(&mut self.last_error));
+        if failure.is_some() {
+            self.voice.say(&self.id, &What::Failed(failure)).await;
+        }
+    }
+
+    /// Tells answers again whose price is known now, and what the session and its helpers have used.
+    async fn tell_sums(&mut self, said: &ResultSaid, settled: Settled) {
+        for answer in &settled.changed {
+            self.say_answer(answer, "end_turn").await;
+        }
+        self.add(settled);
+        if !said.model_usage_since_last_result.is_empty() {
+            let told = SessionTold { created: None, ..self.told_of(&self.id, &self.title, None) };
+            self.voice.say(&self.id, &What::SessionUpdated(told)).await;
+        }
+    }
+
+    /// Adds to the sums.
+    pub(super) fn add(&mut self, settled: Settled) {
+        let beyond = (self.id.clone(), settled.beyond, settled.beyond_picos);
+        for (session, tokens, picos) in settled.sums.into_iter().chain([beyond]) {
+            let sum = self.sums.entry(session).or_default();
+            sum.tokens = sum.tokens.plus(&tokens);
+            sum.picos = sum.picos.saturating_add(picos);
+        }
+    }
+
+    /// What is told of the session, or of a helper, as a whole.
+    pub(super) fn told_of(
+        &self,
+        session: &SessionId,
+        title: &str,
+        parent_id: Option<SessionId>,
+    ) -> SessionTold {
+        let is_own = *session == self.id;
+        let sum = self.sums.get(session).copied().unwrap_or_default();
+        SessionTold {
+            id: Some(session.clone()),
+            title: Some(title.to_owned()),
+            directory: Some(self.voice.directory().to_owned()),
+            parent_id,
+            cost: Some(sum.picos as f64 / DOLLAR),
+            tokens: Some(sum.tokens),
+            model: None,
+            created: Some(if is_own { self.started_at } else { clock::now() }),
+            is_repaired: false,
+        }
+    }
+}
