@@ -12,6 +12,7 @@
 //! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
 //! - `opencode`, `claude`: the true coding agents, driven offline against `fake_model`; `opencode_home`, `claude_home` are
 //!   their places.
+//! - `conformance`: what every kind of coding agent must pass, played with each.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
@@ -44,6 +45,7 @@ mod claude;
 mod claude_home;
 mod command;
 mod config;
+mod conformance;
 mod cost;
 mod ctl;
 mod doctor;
