@@ -165,7 +165,7 @@ async fn join(
         "joined the `hal up` of process {pid}, as node {node}; it ends when that one or this one is stopped"
     );
     let line = || announce(&first.url, &first.data, "", &names, backend);
-    ready::say_until_told(signals, (backend, health), line, drain(&tasks)).await?;
+    ready::say_until_told(signals, (backend.0, health), line, drain(&tasks)).await?;
     Ok(())
 }
 
