@@ -51,6 +51,9 @@ const MAX_CA_BYTES: u64 = 16 * 1024 * 1024;
 /// Characters of an answer that is not ours shown in a sentence.
 const MAX_FOREIGN_TEXT: usize = 120;
 
+/// Words of what a supervisor says of a token that it knows and does not accept.
+const KNOWN: [&str; 3] = ["revoked", "expired", "removed"];
+
 /// Parameters of a question; empty values are left out.
 pub type Query = Vec<(&'static str, String)>;
 
@@ -277,8 +280,7 @@ impl Client {
                  `halctl config set --url {url} --token-file FILE`."
             ),
         };
-        if let Some(why) =
-            why.filter(|why| token.is_some() && (why.contains("revoked") || why.contains("expired")))
+        if let Some(why) = why.filter(|why| token.is_some() && KNOWN.iter().any(|known| why.contains(known)))
         {
             sentence = format!("{url}: {why}");
         }

@@ -23,7 +23,7 @@ const LEAST_WORD: usize = 32;
 const TELLING: &str = "(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|[_-]key|credential|cookie|authorization|webhook)";
 
 /// What is secret by its look, whatever stands around it.
-const SHAPES: [&str; 19] = [
+const SHAPES: [&str; 20] = [
     // A private key, whole or cut off.
     r"(?s-u)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.{0,20000}?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
     r"(?i-u)\b(?:bearer|basic|digest)[ \t]+[A-Za-z0-9._~+/=-]{6,}",
@@ -32,6 +32,7 @@ const SHAPES: [&str; 19] = [
     r"(?i-u)(?:\s-u\s*|--user[ =])[^\s:]+:\S+",
     r"(?i-u)\blogin\s+\S+\s+password\s+\S+",
     // Keys of those who mark theirs: OpenAI, Anthropic, Stripe, Slack, GitHub, GitLab, AWS, Google, npm, PyPI, ...
+    r"(?-u)\bhal_[A-Za-z0-9]+_[A-Za-z0-9]{16,}",
     r"(?-u)\b[srp]k[-_][A-Za-z0-9_-]{8,}",
     r"(?-u)\bxox[a-z]-[A-Za-z0-9-]{8,}",
     r"(?-u)\bxapp-[A-Za-z0-9-]{8,}",
@@ -234,6 +235,10 @@ mod tests {
     fn secrets_of_every_shape_are_removed() {
         for (text, secret) in [
             ("Authorization: Bearer abc.def-ghi", "abc.def-ghi"),
+            (
+                "it says hal_0f3a9c2d41be_9f86d081884c7d659a2feaa0c55ad015 here",
+                "9f86d081884c7d659a2feaa0c55ad015",
+            ),
             ("got bearer tok_1234567 there", "tok_1234567"),
             (r#"{"auth_token":"hunter2"}"#, "hunter2"),
             (r#"said {\"auth_token\":\"hunter2\",\"a\":1}"#, "hunter2"),

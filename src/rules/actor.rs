@@ -1,7 +1,9 @@
 //! Actors: what a name may be, whose token is good, and that an administrator remains.
 
+use super::node;
 use hal_base::clock::Time;
 use hal_protocol::actor::{Actor, Credential, CredentialState, Role};
+use hal_protocol::node::NodeId;
 
 /// Characters of a name: a mail address fits.
 const MOST_NAME: usize = 64;
@@ -9,24 +11,38 @@ const MOST_NAME: usize = 64;
 /// Characters of what a token is for.
 pub const MOST_LABEL: usize = 100;
 
-/// Names by which the supervisor's record calls others.
-const TAKEN: [&str; 4] = ["token", "local", "unknown", "supervisor"];
+/// Names by which the supervisor's record calls others, and by which it knows what it has asked for itself.
+const TAKEN: [&str; 12] = [
+    "clock",
+    "dependency",
+    "halt",
+    "handover",
+    "local",
+    "policy",
+    "retention",
+    "supervisor",
+    "system",
+    "time",
+    "token",
+    "unknown",
+];
 
 /// What is wrong with the name of an actor, if anything is.
 pub fn fault_of_name(name: &str, role: Role) -> Option<String> {
+    if role == Role::Agent {
+        return node::fault_of_name(&NodeId::new(name));
+    }
     let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-@+".contains(c);
     let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-    // A node is called what it is called; that name was judged when the node came.
-    if role != Role::Agent && (!begins || !name.chars().all(is_fit) || name.len() > MOST_NAME) {
+    if !begins || !name.chars().all(is_fit) || name.len() > MOST_NAME {
         return Some(format!(
             "the name is {:?}: expected a letter or digit, and then letters, digits and . _ - @ +, at most {MOST_NAME} \
              in all",
             name.chars().take(MOST_NAME).collect::<String>()
         ));
     }
-    TAKEN
-        .contains(&name)
-        .then(|| format!("{name:?} is what the record calls something else: choose another name"))
+    let is_taken = TAKEN.contains(&name.to_ascii_lowercase().as_str());
+    is_taken.then(|| format!("{name:?} is what the record calls something else: choose another name"))
 }
 
 /// Why a credential lets nobody in, though its secret is right; `None`: it does.
@@ -61,10 +77,13 @@ mod tests {
             assert_eq!(fault_of_name(name, Role::Viewer), None, "{name}");
         }
         let long = "a".repeat(65);
-        for name in ["", "-x", "a b", "a/b", "discord:ada", "ада", "a\n", "token", "local", long.as_str()]
+        for name in
+            ["", "-x", "a b", "a/b", "discord:ada", "ада", "a\n", "token", "Local", "handover", long.as_str()]
         {
             assert!(fault_of_name(name, Role::Viewer).is_some(), "{name}");
         }
+        assert_eq!(fault_of_name("local", Role::Agent), None, "a node is called what it is called");
+        assert!(fault_of_name("web\u{1b}[2J", Role::Agent).is_some());
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub fn fault(hello: &Hello) -> Option<String> {
 }
 
 /// Names are shown on terminals, and stand behind an `@` where two nodes have a session of the same name.
-fn fault_of_name(name: &NodeId) -> Option<String> {
+pub fn fault_of_name(name: &NodeId) -> Option<String> {
     let text = name.as_str();
     if text.is_empty() || text.len() > MAX_NAME {
         return Some(format!("the node's name is empty or longer than {MAX_NAME} bytes"));

@@ -92,7 +92,7 @@ pub fn of_path(method: &str, path: &str) -> Option<Role> {
 
 /// The least role of a command. Stopping is for whoever may answer; releasing a halt is not.
 pub fn of_command(request: &CommandRequest) -> Role {
-    let releases = request.args.get("release").is_some_and(|release| *release != false);
+    let releases = request.args.get("release").is_some_and(|release| !release.is_null() && *release != false);
     match Verb::parse(&request.verb) {
         Some(Verb::HaltWork) if releases => Admin,
         Some(
@@ -147,7 +147,8 @@ mod tests {
     fn an_approver_stops_and_only_an_administrator_lets_go() {
         assert_eq!(of_command(&command("halt_work", &json!({}))), Approver);
         assert_eq!(of_command(&command("halt_work", &json!({"release": false}))), Approver);
-        for release in [json!(true), json!("yes"), json!(1), json!(null)] {
+        assert_eq!(of_command(&command("halt_work", &json!({"release": null}))), Approver, "it says nothing");
+        for release in [json!(true), json!("yes"), json!(1)] {
             assert_eq!(of_command(&command("halt_work", &json!({ "release": release }))), Admin);
         }
         assert_eq!(of_command(&command("kill_session", &json!({}))), Approver);

@@ -203,32 +203,51 @@ impl AuditQuery {
     }
 }
 
+/// Records that are read for one page: what is not found among so many is looked for from there on by the next.
+const MOST_READ: usize = 100_000;
+
+/// A page of the audit log.
+#[derive(Debug, Default)]
+pub struct AuditPage {
+    /// The records with their numbers, the newest first.
+    pub records: Vec<(u64, AuditRecord)>,
+    /// Before which number the next page begins; `None`: there is none.
+    pub next: Option<u64>,
+}
+
 impl Reader<'_> {
-    /// A page of the audit log, the newest first, with their numbers, and how many match in all.
-    pub fn audit_log(&self, query: &AuditQuery) -> Result<(Vec<(u64, AuditRecord)>, u64), StoreError> {
+    /// A page of the audit log, the newest first.
+    pub fn audit_log(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let table = self.txn().open_table(AUDIT)?;
-        let (mut page, mut total) = (Vec::new(), 0);
-        for entry in table.iter()?.rev() {
+        let mut page = AuditPage::default();
+        let end = query.before.unwrap_or(u64::MAX);
+        let mut last = None;
+        for (nth, entry) in table.range(..end)?.rev().enumerate() {
             let (seq, bytes) = entry?;
+            if page.records.len() >= query.limit || nth >= MOST_READ {
+                page.next = last;
+                break;
+            }
             let record = AuditRecord::open(bytes.value(), seq.value())?;
-            if !query.matches(&record) {
-                continue;
+            if query.matches(&record) {
+                page.records.push((seq.value(), record));
             }
-            total += 1;
-            if query.before.is_none_or(|before| seq.value() < before) && page.len() < query.limit {
-                page.push((seq.value(), record));
-            }
+            last = Some(seq.value());
         }
-        Ok((page, total))
+        Ok(page)
     }
 
-    /// The record of this id, with its number.
+    /// The record of this number or id, with its number. An id is looked for among the newest.
     pub fn audit_record(&self, id: &str) -> Result<Option<(u64, AuditRecord)>, StoreError> {
         let table = self.txn().open_table(AUDIT)?;
-        for entry in table.iter()?.rev() {
+        if let Ok(seq) = id.parse::<u64>() {
+            let row = table.get(seq)?;
+            return row.map(|bytes| Ok((seq, AuditRecord::open(bytes.value(), seq)?))).transpose();
+        }
+        for entry in table.iter()?.rev().take(MOST_READ) {
             let (seq, bytes) = entry?;
             let record = AuditRecord::open(bytes.value(), seq.value())?;
-            if record.id == id || seq.value().to_string() == id {
+            if record.id == id {
                 return Ok(Some((seq.value(), record)));
             }
         }

@@ -97,8 +97,9 @@ pub async fn require(
 fn may(caller: &Caller, method: &str, path: &str) -> Result<(), ApiError> {
     match right::of_path(method, path) {
         Some(least) => caller.demand(least),
-        // What the router does not serve by this method is answered by it.
-        None if right::PATHS.iter().any(|(_, known, _)| *known == path) => Ok(()),
+        None if right::PATHS.iter().any(|(_, known, _)| *known == path) => Err(ApiError::method_not_allowed(
+            format!("{method} means nothing here; see /api/v1/openapi.json"),
+        )),
         None => {
             Err(ApiError::internal("no role is set for this path, so nobody may use it; please report it"))
         }

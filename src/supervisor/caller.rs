@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 
 use super::shared::Shared;
 use hal_base::clock::{self, Time};
-use hal_base::secret::is_hash_of;
+use hal_base::secret::{SecretDigest, is_hash_of};
 use hal_protocol::actor::{Actor, Credential, Role, token_id};
 use hal_protocol::who::{Who, WhoKind};
 use hal_rules::actor::why_not;
@@ -30,8 +30,8 @@ pub enum Shown {
 /// By what somebody came in.
 #[derive(Clone, Debug)]
 pub enum Pass {
-    /// The one token of this supervisor's configuration.
-    Shared,
+    /// The one token of this supervisor's configuration, as it was when it was shown.
+    Shared(SecretDigest),
     /// A token of an actor.
     Token(Arc<Credential>, Arc<Actor>),
 }
@@ -60,8 +60,9 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
+    let own = shared.doors.load().token;
     match bearer.or(query_token) {
-        Some(token) if shared.doors.load().token.matches(token) => Shown::Good(Pass::Shared),
+        Some(token) if own.matches(token) => Shown::Good(Pass::Shared(own)),
         Some(token) => of_actor(shared, token),
         None if header.is_some() => Shown::Wrong(WRONG),
         None => Shown::Nothing,
@@ -82,6 +83,23 @@ fn of_actor(shared: &Shared, token: &str) -> Shown {
 }
 
 impl Pass {
+    /// True while it still lets in.
+    pub fn is_good(&self, shared: &Shared) -> bool {
+        match self {
+            Self::Shared(digest) => shared.doors.load().token.is(digest),
+            Self::Token(credential, actor) => {
+                shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now())
+            }
+        }
+    }
+
+    /// Resolves when it is good no more: streams and links live longer than the request that opened them.
+    pub async fn is_over(&self, shared: &Shared) {
+        while self.is_good(shared) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// It was shown, from this address.
     pub fn note_use(&self, shared: &Shared, from: IpAddr) {
         if let Self::Token(credential, _) = self {
@@ -94,7 +112,7 @@ impl Caller {
     /// Whoever has shown this, by this way and from this address.
     pub fn of(pass: Pass, through: &str, from: &str) -> Self {
         let (role, who) = match &pass {
-            Pass::Shared => (Role::Admin, Who::with_token(through, from)),
+            Pass::Shared(_) => (Role::Admin, Who::with_token(through, from)),
             Pass::Token(credential, actor) => {
                 let kind = match actor.role {
                     Role::Agent => WhoKind::Machine,
@@ -127,20 +145,15 @@ impl Caller {
         Err(ApiError::forbidden(right::lacks(&self.who.name, self.role, least)))
     }
 
-    /// Resolves when what was shown is good no more: a stream lives longer than the request that opened it.
-    pub async fn is_shut_out(&self, shared: &Shared) {
-        let Pass::Token(credential, actor) = &self.pass else { return std::future::pending().await };
-        let is_good =
-            || shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now());
-        while is_good() {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+    /// True while what was shown still lets in: it may be long since the head of a request came.
+    pub fn is_good(&self, shared: &Shared) -> bool {
+        self.pass.is_good(shared)
     }
 
     /// When what was shown ends by itself.
     pub fn ends_at(&self) -> Option<Time> {
         match &self.pass {
-            Pass::Shared => None,
+            Pass::Shared(_) => None,
             Pass::Token(credential, _) => credential.expires_at,
         }
     }

@@ -84,17 +84,19 @@ pub async fn enter(
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     let named = headers.get("x-node-id").and_then(|value| value.to_str().ok()).map(str::trim);
-    let named = named.filter(|name| !name.is_empty() && name.len() <= MAX_REASON).map(NodeId::new);
+    let named = named.filter(|name| !name.is_empty()).map(NodeId::new);
+    // What a stranger says of itself stands in an alert: only what a node may be called.
+    let sayable = named.as_ref().filter(|name| rules::node::fault_of_name(name).is_none());
     let pass = match shown(&shared, &headers, query.token.as_deref()) {
         Shown::Nothing => {
-            if let Some(node) = &named {
+            if let Some(node) = sayable.filter(|name| shared.hub.view().find_node(name.as_str()).is_some()) {
                 shared.refused_agents.note(source.ip(), Some(node), NO_TOKEN, clock::now());
             }
             return upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet);
         }
         Shown::Wrong(why) => {
             let told = if why == WRONG { WRONG_TOKEN } else { why };
-            shared.refused_agents.note(source.ip(), named.as_ref(), told, clock::now());
+            shared.refused_agents.note(source.ip(), sayable, told, clock::now());
             return auth::refuse(&shared, "agent", source.ip(), Some(why)).await.into_response();
         }
         Shown::Good(pass) => pass,
@@ -103,29 +105,27 @@ pub async fn enter(
         return ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response();
     }
     pass.note_use(&shared, source.ip());
-    let own = match own_token(pass) {
-        Ok(own) => own,
-        Err(refused) => return refused.into_response(),
-    };
+    if let Err(refused) = is_agents(&pass) {
+        return refused.into_response();
+    }
     let place = shared.entrance.is_known(source);
     upgrade.on_upgrade(move |socket| async move {
         let room = shared.hub.share_of_room();
         let address = source.to_string();
         let pulse = Arc::default();
-        Conversation { shared, source, address, own, named, room, place, pulse }.hold(socket).await;
+        Conversation { shared, source, address, pass, named, room, place, pulse }.hold(socket).await;
     })
 }
 
-/// The token of one node alone; `None`: any node may come in. A person's token opens another door.
-fn own_token(pass: Pass) -> Result<Option<Arc<Credential>>, ApiError> {
+/// A person's token opens another door.
+fn is_agents(pass: &Pass) -> Result<(), ApiError> {
     match pass {
-        Pass::Shared => Ok(None),
-        Pass::Token(own, actor) if actor.role == Role::Agent => Ok(Some(own)),
-        Pass::Token(_, actor) => Err(ApiError::forbidden(format!(
+        Pass::Token(_, actor) if actor.role != Role::Agent => Err(ApiError::forbidden(format!(
             "agents come in here, and {} is none: make a user with the role agent and the node's name (halctl users \
              create NODE --role agent)",
             actor.name
         ))),
+        Pass::Shared(_) | Pass::Token(..) => Ok(()),
     }
 }
 
@@ -201,8 +201,8 @@ struct Conversation {
     shared: Shared,
     source: SocketAddr,
     address: String,
-    /// The token that was shown, when it is that of one node.
-    own: Option<Arc<Credential>>,
+    /// What was shown.
+    pass: Pass,
     named: Option<NodeId>,
     room: ConnectionBudget,
     /// Where it is told that a message is whole.
@@ -219,6 +219,23 @@ struct IncomingFrame {
 }
 
 impl Conversation {
+    /// The token that was shown, when it is that of one node.
+    fn own(&self) -> Option<&Arc<Credential>> {
+        match &self.pass {
+            Pass::Token(own, _) => Some(own),
+            Pass::Shared(_) => None,
+        }
+    }
+
+    /// Resolves when the node's own token is good no more, however that came: it has expired, or its row was edited. Who
+    /// came by the shared one stays when that is replaced: the next time the new one is asked for.
+    async fn is_shut_out(&self) {
+        match &self.pass {
+            Pass::Token(..) => self.pass.is_over(&self.shared).await,
+            Pass::Shared(_) => std::future::pending().await,
+        }
+    }
+
     async fn hold(self, mut socket: WebSocket) {
         let end = match self.begin(&mut socket).await {
             Ok((from, frames, close)) => {
@@ -261,7 +278,7 @@ impl Conversation {
         if self.named.as_ref().is_some_and(|named| *named != hello.node_id) {
             return Err(End::broken("hello names another node than the header X-Node-ID"));
         }
-        if let Some(own) = self.own.as_ref().filter(|own| *own.actor != *hello.node_id.as_str()) {
+        if let Some(own) = self.own().filter(|own| *own.actor != *hello.node_id.as_str()) {
             return Err(End::broken(format!(
                 "this token is that of node {}, and hello names node {}: each node has a token of its own",
                 own.actor, hello.node_id
@@ -275,7 +292,7 @@ impl Conversation {
         let (reply, greeted) = oneshot::channel();
         let (node, version) = (hello.node_id.clone(), hello.version.clone());
         let link = Link { frames, close: close.clone(), pulse: self.pulse.clone() };
-        let (address, own) = (self.address.clone(), self.own.clone());
+        let (address, own) = (self.address.clone(), self.own().cloned());
         let connect = Input::Connect { hello, address, own, link, reply };
         self.shared.hub.send(connect).await.map_err(|stopped| End::later(stopped.to_string()))?;
         let welcome =
@@ -324,6 +341,7 @@ impl Conversation {
         loop {
             let step = tokio::select! {
                 reason = close.closed() => return End::later(reason),
+                () = self.is_shut_out() => return End::later("the token of this node is good no more"),
                 Some(frame) = frames.recv() => say(socket, Message::text(frame.encode(clock::now()))).await,
                 _ = pings.tick() => say(socket, Message::Ping(bytes::Bytes::new())).await,
                 heard = self.frame(socket) => match heard {

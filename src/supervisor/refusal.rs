@@ -38,6 +38,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Code::Forbidden, error)
     }
 
+    /// 405: the path knows no such method.
+    pub fn method_not_allowed(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, error)
+    }
+
     /// 400: it can be read but is not valid.
     pub fn validation(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::ValidationError, error)

@@ -1,5 +1,6 @@
 //! `/api/v1/actors`, `/api/v1/tokens` and `GET /api/v1/whoami`: who is known, and what they show for it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Extension;
@@ -38,7 +39,15 @@ const LONGEST: u64 = 10 * 365 * 86_400;
 #[utoipa::path(get, path = "/api/v1/actors", responses((status = 200, body = Answer<Vec<ActorView>>), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn list(State(shared): State<Shared>) -> Answered<Vec<ActorView>> {
     let view = shared.hub.view();
-    let all: Vec<ActorView> = view.all_kept(ACTOR).map(|(_, actor)| show(&shared, actor)).collect();
+    let now = clock::now();
+    let mut good: HashMap<&str, u64> = HashMap::new();
+    for (_, token) in view.all_kept(CREDENTIAL) {
+        if token.state(now) == CredentialState::Active {
+            *good.entry(&token.actor).or_default() += 1;
+        }
+    }
+    let tokens = |actor: &Actor| good.get(actor.name.as_str()).copied().unwrap_or_default();
+    let all: Vec<ActorView> = view.all_kept(ACTOR).map(|(_, actor)| show(actor, tokens(actor))).collect();
     let total = all.len() as u64;
     page(all, Meta { total, ..Meta::default() })
 }
@@ -167,7 +176,7 @@ async fn change(shared: &Shared, by: Who, change: ActorChange) -> Result<ActorAn
 
 async fn change_actor(shared: &Shared, by: Who, asked: ActorChange) -> Answered<ActorView> {
     match change(shared, by, asked).await? {
-        ActorAnswer::Actor(actor) => one(show(shared, &actor)),
+        ActorAnswer::Actor(actor) => one(show(&actor, tokens_of(shared, &actor.name))),
         ActorAnswer::Token(..) => Err(ApiError::internal("this was about a user, and a token was answered")),
     }
 }
@@ -183,11 +192,13 @@ fn said(created: Option<&Attribution>) -> (String, Time) {
     created.map(|created| (created.by.clone(), created.at)).unwrap_or_default()
 }
 
-fn show(shared: &Shared, actor: &Actor) -> ActorView {
+fn tokens_of(shared: &Shared, name: &str) -> u64 {
     let (view, now) = (shared.hub.view(), clock::now());
-    let is_good =
-        |token: &Credential| token.actor == actor.name && token.state(now) == CredentialState::Active;
-    let tokens = view.all_kept(CREDENTIAL).filter(|(_, token)| is_good(token)).count();
+    let is_good = |token: &Credential| token.actor == name && token.state(now) == CredentialState::Active;
+    view.all_kept(CREDENTIAL).filter(|(_, token)| is_good(token)).count() as u64
+}
+
+fn show(actor: &Actor, tokens: u64) -> ActorView {
     let kind = match actor.role {
         Role::Agent => "machine",
         _ if actor.is_program => "program",
@@ -198,7 +209,7 @@ fn show(shared: &Shared, actor: &Actor) -> ActorView {
         name: actor.name.clone(),
         kind: kind.to_owned(),
         role: actor.role,
-        tokens: tokens as u64,
+        tokens,
         created_by,
         created_at,
     }

@@ -32,7 +32,8 @@ pub struct AuditParams {
     cursor: Option<String>,
 }
 
-/// Audit records, newest first.
+/// Audit records, newest first. `meta.total` counts those of this page; a page can be short, or empty, and have a next
+/// one: 100,000 records are read for each.
 #[utoipa::path(get, path = "/api/v1/audit", params(AuditParams), responses((status = 200, body = Answer<Vec<AuditView>>), (status = 400, body = Refusal), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn list(
     State(shared): State<Shared>,
@@ -55,15 +56,12 @@ pub async fn list(
         target: given(params.target),
         since: since.transpose()?,
         before: before.transpose()?,
-        limit: limit + 1,
+        limit,
     };
-    let (mut found, total) =
-        reading(&shared, move |shared| shared.hub.store().read()?.audit_log(&query)).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().filter(|_| more).map(|(seq, _)| seq.to_string());
-    let meta = Meta { total, limit: Some(limit as u64), next_cursor };
-    page(found.into_iter().map(|(seq, record)| show(seq, record)).collect(), meta)
+    let found = reading(&shared, move |shared| shared.hub.store().read()?.audit_log(&query)).await?;
+    let next_cursor = found.next.map(|seq| seq.to_string());
+    let meta = Meta { total: found.records.len() as u64, limit: Some(limit as u64), next_cursor };
+    page(found.records.into_iter().map(|(seq, record)| show(seq, record)).collect(), meta)
 }
 
 /// One audit record, by its id or number.

@@ -156,7 +156,7 @@ impl StreamReader {
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return },
                 () = socket.closed() => return,
-                () = self.caller.is_shut_out(&self.shared) => return,
+                () = self.caller.pass.is_over(&self.shared) => return,
                 (event, dropped) = next_live(&mut self.live) => {
                     if dropped > 0 && !self.own_up(dropped, socket).await {
                         return;
@@ -185,9 +185,13 @@ impl StreamReader {
         }
     }
 
-    /// Sends all that is stored beyond the place. False when the reader is gone or the store cannot be read.
+    /// Sends all that is stored beyond the place. False when the reader is gone or shut out, or the store cannot be read.
     async fn catch_up(&mut self, socket: &mpsc::Sender<Event>) -> bool {
         loop {
+            // Asked at each step: whoever reads slowly, or has far to go, is not spared.
+            if !self.caller.is_good(&self.shared) {
+                return false;
+            }
             let view = self.shared.hub.view();
             if *view.stored.store_id != *self.store_id {
                 // Another store was put in place: who comes again is told so.

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
@@ -15,9 +16,12 @@ use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 use url::form_urlencoded;
 
+use crate::caller::Caller;
 use crate::refusal::ApiError;
+use crate::shared::Shared;
 use hal_base::nearest::no_such;
 use hal_protocol::actor::{ActorRequest, TokenRequest};
 use hal_protocol::alert::AlertRequest;
@@ -55,15 +59,26 @@ impl Written for CommandRequest {
     }
 }
 
+/// A body is whole within this time: 4 MiB at 35 KB/s.
+const WHOLE_WITHIN: Duration = Duration::from_secs(120);
+
 /// The body of a request.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: Written> FromRequest<S> for Body<T> {
+impl<T: Written> FromRequest<Shared> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(raw) = Json::<Box<RawValue>>::from_request(request, state).await?;
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let whole = Json::<Box<RawValue>>::from_request(request, shared);
+        let Json(raw) = timeout(WHOLE_WITHIN, whole).await.map_err(|_| {
+            ApiError::validation(format!("the body was not whole within {} s", WHOLE_WITHIN.as_secs()))
+        })??;
+        // A body can be held back for long after its head: what let the head in is asked for again.
+        if caller.is_some_and(|caller| !caller.is_good(shared)) {
+            return Err(ApiError::unauthorized("what this request was begun with is good no more"));
+        }
         if let Some(sentence) = stranger::<T>(raw.get()) {
             return Err(ApiError::validation(sentence));
         }
@@ -216,6 +231,8 @@ mod tests {
         for fields in [
             fields_of::<AlertRequest>(),
             fields_of::<AnswerRequest>(),
+            fields_of::<ActorRequest>(),
+            fields_of::<TokenRequest>(),
             fields_of::<BudgetRequest>(),
             fields_of::<CommandRequest>(),
             fields_of::<RaiseRequest>(),

@@ -12,14 +12,15 @@ impl View {
     /// The credential of this name, and whose it is. `None`: there is none that can be read.
     pub fn credential(&self, id: &str) -> Option<(&Arc<Credential>, Option<&Arc<Actor>>)> {
         let row = self.stored.state.get(&state::name(CREDENTIAL.name, id))?;
-        let credential = CREDENTIAL.of(row.value.as_ref().ok()?)?;
+        // A row that an operator has given another name than it says is nobody's.
+        let credential = CREDENTIAL.of(row.value.as_ref().ok()?).filter(|credential| credential.id == id)?;
         Some((credential, self.actor(&credential.actor)))
     }
 
     /// The actor of this name.
     pub fn actor(&self, name: &str) -> Option<&Arc<Actor>> {
         let row = self.stored.state.get(&state::name(ACTOR.name, name))?;
-        ACTOR.of(row.value.as_ref().ok()?)
+        ACTOR.of(row.value.as_ref().ok()?).filter(|actor| actor.name == name)
     }
 
     /// True while whoever came in by this credential with this hash, and with this role, still may.

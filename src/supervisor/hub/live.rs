@@ -126,7 +126,8 @@ impl NodeRef<'_> {
             address: record.address.clone(),
             epoch: record.epoch,
             projects: record.projects.clone(),
-            backends: link.backends.to_vec(),
+            // Known only while the link is up: a node that is away may have others by now.
+            backends: if link.online { link.backends.to_vec() } else { Vec::new() },
             resources: vitals.resources,
             clock_ahead_ms: vitals.clock_ahead_ms,
             journal: Journal {

@@ -10,7 +10,7 @@ use crate::hub::input::{From, NotAccepted};
 use crate::hub::live::NodeRef;
 use hal_base::clock::Time;
 use hal_base::nearest::no_such;
-use hal_protocol::actor::{Actor, Credential, Role};
+use hal_protocol::actor::{Actor, Credential, CredentialState, Role};
 use hal_protocol::mark::Attribution;
 use hal_protocol::node::NodeId;
 use hal_protocol::who::Who;
@@ -21,7 +21,7 @@ use hal_store::kept::{ACTOR, CREDENTIAL};
 /// Actors at most: every one of them is looked through when names are listed.
 const MOST_ACTORS: usize = 10_000;
 
-/// Tokens of one actor that are not forgotten yet.
+/// Good tokens of one actor, and of those that have ended as many.
 const MOST_TOKENS: usize = 100;
 
 /// Tokens that were revoked or have expired are listed for so long.
@@ -78,6 +78,13 @@ impl Work {
             return Err(Refused::Invalid(fault));
         }
         let before = self.view.kept(ACTOR, name);
+        let (is_node, was_node) = (role == Role::Agent, before.as_ref().map(|it| it.role == Role::Agent));
+        if was_node.is_some_and(|was_node| was_node != is_node) {
+            return Err(Refused::Invalid(format!(
+                "{name} is {}: its tokens would open another door; remove it first (halctl users remove {name})",
+                if is_node { "no machine" } else { "a machine" }
+            )));
+        }
         if role != Role::Admin {
             self.keep_an_admin(name)?;
         }
@@ -88,15 +95,12 @@ impl Work {
         }
         let created = before.as_ref().and_then(|actor| actor.created.clone());
         let created = created.or_else(|| Some(Attribution { by: by.name.clone(), at }));
-        let pinned_at = before.as_ref().and_then(|actor| actor.pinned_at).filter(|_| role == Role::Agent);
+        let pinned_at = before.as_ref().and_then(|actor| actor.pinned_at);
         let actor = Actor { name: name.to_owned(), role, is_program, created, pinned_at };
         self.put_kept(ACTOR, name, &actor, at);
         let args = json!({"role": role, "before": before.as_ref().map(|actor| actor.role)});
         let action = if before.is_some() { "change user" } else { "add user" };
         self.write_down(by, action, name, &args, at);
-        if before.is_some_and(|before| before.role == Role::Agent && role != Role::Agent) {
-            self.shut_out(name, "its user is no agent any more", at);
-        }
         Ok(ActorAnswer::Actor(actor))
     }
 
@@ -132,11 +136,18 @@ impl Work {
     fn add_token(&mut self, token: Credential, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
         let actor = self.find_actor(&token.actor)?;
         self.forget_tokens(at);
-        if self.tokens_of(&actor.name).len() >= MOST_TOKENS {
+        let mut its = self.tokens_of(&actor.name);
+        if its.iter().filter(|token| token.state(at) == CredentialState::Active).count() >= MOST_TOKENS {
             return Err(Refused::Invalid(format!(
-                "{} has {MOST_TOKENS} tokens already; revoked and expired ones are forgotten after 90 days",
+                "{} has {MOST_TOKENS} good tokens already; revoke some: halctl tokens revoke ID",
                 actor.name
             )));
+        }
+        // The oldest of those that have ended make room.
+        its.retain(|token| token.state(at) != CredentialState::Active);
+        its.sort_by_key(|token| token.created.as_ref().map(|created| created.at));
+        for over in its.iter().rev().skip(MOST_TOKENS) {
+            self.delete_kept(CREDENTIAL, &over.id);
         }
         let token = Credential { created: Some(Attribution { by: by.name.clone(), at }), ..token };
         self.put_kept(CREDENTIAL, &token.id, &token, at);
@@ -208,6 +219,8 @@ impl Work {
                  tokens create {name}) or let the shared one do again (halctl users remove {name})"
             )),
             (None, true) => {
+                // Whoever has come under its name by the shared token, as anybody could, is not the node from now on.
+                self.shut_out(name, "the node has come by a token of its own", at);
                 self.put_kept(ACTOR, name, &Actor { pinned_at: Some(at), ..actor }, at);
                 Ok(())
             }
