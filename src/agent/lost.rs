@@ -1,10 +1,14 @@
 //! The other half of the dead man's switch: an agent that cannot reach its supervisor for a while says so to an address of
 //! its own configuration, once, and that it is back. It says both also when it was restarted in between.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +19,7 @@ use hal_base::clock::{self, Stopwatch, Time};
 use hal_base::file;
 use hal_base::secret::Secret;
 use hal_protocol::node::NodeId;
+use hal_rules::address::{check, check_host};
 
 /// One try takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,6 +37,8 @@ pub struct SupervisorLost {
     pub webhook_url: Secret,
     /// After how long.
     pub after: Duration,
+    /// True when it may be an address of this network.
+    pub allow_private: bool,
 }
 
 /// How the link to the supervisor stands.
@@ -48,6 +55,25 @@ pub enum LinkState {
     },
     /// There is one.
     Connected,
+}
+
+/// The resolver of its client: gives no address of a name when one of them is not of the public internet, so that a name
+/// which changes its address leads nowhere else.
+#[derive(Clone, Copy, Debug)]
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let name = name.as_str();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
+            for address in &found {
+                let refused = |why| io::Error::other(format!("{name} has a forbidden address: {why}"));
+                check(address.ip()).map_err(refused)?;
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 impl LinkState {
@@ -97,9 +123,10 @@ impl Teller {
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("hal-agent/", env!("CARGO_PKG_VERSION")))
-            .build();
-        match client {
+            .no_proxy()
+            .user_agent(concat!("hal-agent/", env!("CARGO_PKG_VERSION")));
+        let client = if config.allow_private { client } else { client.dns_resolver(Arc::new(PublicOnly)) };
+        match client.build() {
             Ok(client) => Some(Self { config, node, supervisor, file, outage, client }),
             Err(error) => {
                 tracing::error!(%error, "alerts.supervisor_lost cannot be used");
@@ -132,9 +159,12 @@ impl Teller {
                     left
                 }
             };
+            let was_away = matches!(state, LinkState::Away { .. });
+            let has_turned = |now: &LinkState| matches!(now, LinkState::Away { .. }) != was_away;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                changed = link.changed() => if changed.is_err() { return },
+                // Another reason for the same is no reason to try sooner.
+                turned = link.wait_for(has_turned) => if turned.is_err() { return },
             }
         }
     }
@@ -169,6 +199,10 @@ impl Teller {
 
     async fn post(&self, what: &str, outage: &Outage, body: &str) -> Result<(), String> {
         let url = Url::parse(self.config.webhook_url.reveal()).map_err(|error| error.to_string())?;
+        // An address that is written out never comes to the resolver.
+        if !self.config.allow_private {
+            check_host(&url)?;
+        }
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         // One key for one outage and one word, by which the other side knows what it has.
         let request = request.header("webhook-id", format!("{}-{}-{what}", self.node, outage.since.0));
@@ -186,5 +220,41 @@ impl Teller {
             tracing::warn!(%error, "{} cannot be kept", self.file.display());
         }
         self.outage = outage;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_no_public_address() {
+        let found = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        let why = found.err().unwrap().to_string();
+        assert!(why.starts_with("localhost has a forbidden address"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn another_reason_is_no_reason_to_try_sooner() {
+        // The program's own start does that.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (listener, folder) =
+            (tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
+        let webhook_url = Secret::new(format!("http://{}/", listener.local_addr().unwrap()));
+        let config = SupervisorLost { webhook_url, after: Duration::ZERO, allow_private: true };
+        let teller = Teller::new(config, "n".into(), "ws://s".into(), folder.path()).unwrap();
+        let state = watch::Sender::new(LinkState::at_first());
+        let running = tokio::spawn(teller.run(state.subscribe()));
+        let began = Stopwatch::start();
+        for try_of in 0..2 {
+            // A connection that is closed without an answer is a failed try.
+            drop(listener.accept().await.unwrap());
+            for reason in 0..20 {
+                state.send_if_modified(|state| state.is_away(&format!("{try_of}, {reason}")));
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(began.elapsed() > PAUSE.0 / 2, "{:?}", began.elapsed());
+        running.abort();
     }
 }

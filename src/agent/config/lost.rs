@@ -39,5 +39,5 @@ pub(super) fn read(section: &Section<'_>) -> Option<SupervisorLost> {
         section.problem("webhook_url", why);
         return None;
     }
-    Some(SupervisorLost { webhook_url, after })
+    Some(SupervisorLost { webhook_url, after, allow_private })
 }
