@@ -75,6 +75,10 @@ impl Backends {
     pub fn open(&self, projects: &[ProjectConfig], sessions: &[SessionRecord], senders: &ReportSenders) {
         for (kind, slot) in &self.each {
             let places = places_of(projects, *kind);
+            if places.is_empty() {
+                // What was allowed in a project holds no longer than the project.
+                slot.get().into_iter().for_each(|backend| backend.work_in(&[]));
+            }
             let Some(reports) = senders.0.get(kind).filter(|_| !places.is_empty()) else { continue };
             let opening = || Opening {
                 program: self.config.programs.get(*kind).map(Path::to_owned),
