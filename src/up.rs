@@ -94,9 +94,10 @@ pub struct Options {
 /// Runs until Ctrl-C or SIGTERM; a second one ends at once.
 pub async fn run(options: Options) -> Result<(), Failure> {
     log::start(options.log_format, &options.log_level).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let mut signals = Signals::listen().context("cannot listen to signals")?;
     let data = wanted_data(&options)?;
+    // Before signals are listened to: Ctrl-C at its question ends the program.
     let Chosen { kind: backend, label } = choose::backend(options.backend, &options.projects).await?;
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
     let projects = projects(&options.projects, backend)?;
     let first = running();
     if let Some(first) = first.as_ref().filter(|first| first.data == data) {

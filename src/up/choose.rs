@@ -79,7 +79,8 @@ fn ask(usable: &[BackendKind]) -> Result<BackendKind, Failure> {
     }
     let _shown = write!(stderr, "{several}. Which one? [{}] ", words[0]);
     let mut line = String::new();
-    if stdin.lock().read_line(&mut line).is_err() {
+    // The end of the input is no answer, and no yes.
+    if matches!(stdin.lock().read_line(&mut line), Ok(0) | Err(_)) {
         return Err(Failure::say(Exit::Usage, sentence));
     }
     let word = if line.trim().is_empty() { words[0] } else { line.trim() };
