@@ -108,13 +108,17 @@ fn settle_model(
         answer.tokens = answer.tokens.plus(&share);
         answer.picos = list_price(&answer.model, &answer.tokens, at);
     }
-    let said = (used.cost.max(0.0) * DOLLAR as f64).round() as u64;
-    let known: u64 = answers.iter().filter_map(|answer| answer.picos).sum();
+    let known = answers.iter().filter_map(|answer| answer.picos).fold(0_u64, u64::saturating_add);
     let beyond = if open.is_empty() { list_price(model, &rest, at).unwrap_or(0) } else { 0 };
-    let beyond = if rest.total() > 0 && open.is_empty() { beyond.min(said) } else { 0 };
+    let beyond = if rest.total() > 0 && open.is_empty() { beyond } else { 0 };
+    // Where the sum is not known, the list prices stand.
+    let said = used.cost.map(|cost| (cost * DOLLAR as f64).round() as u64);
+    let said = said.unwrap_or_else(|| known.saturating_add(beyond));
+    let beyond = beyond.min(said);
     let differs = i128::from(said) - i128::from(known) - i128::from(beyond);
     settled.beyond_picos = settled.beyond_picos.saturating_add(beyond);
     match answers.last_mut() {
+        Some(_) if used.cost.is_none() => {}
         Some(last) => {
             let price = i128::from(last.picos.unwrap_or(0)).saturating_add(differs).max(0);
             last.picos = Some(u64::try_from(price).unwrap_or(u64::MAX));
@@ -214,7 +218,7 @@ mod tests {
             output_tokens,
             cache_read_input_tokens,
             cache_creation_input_tokens,
-            cost,
+            cost: Some(cost),
             context_window: 1_000_000,
         };
         HashMap::from([(OPUS.to_owned(), usage)])
@@ -265,5 +269,21 @@ mod tests {
         assert_eq!(account.note(unknown, now()).picos, None, "unknown is not zero");
         let usage = HashMap::from([("nonsense-9".to_owned(), used([10, 1, 0, 0], 0.002)[OPUS])]);
         assert_eq!(account.settle(&usage, now()).changed[0].picos, Some(2_000_000_000));
+    }
+
+    #[test]
+    fn where_the_sum_is_not_known_the_list_prices_stand() {
+        let mut account = Account::default();
+        account.note(answer("s", "m", [1000, 42, 300, 0], false), now());
+        let unknown = Answer { model: "nonsense-9".into(), ..answer("s", "c", [10, 1, 0, 0], false) };
+        account.note(unknown, now());
+        let no_price = |usage: ModelUsage| ModelUsage { cost: None, ..usage };
+        let usage = HashMap::from([
+            (OPUS.to_owned(), no_price(used([1000, 42, 300, 0], 0.0)[OPUS])),
+            ("nonsense-9".to_owned(), no_price(used([10, 1, 0, 0], 0.0)[OPUS])),
+        ]);
+        let settled = account.settle(&usage, now());
+        assert_eq!((settled.changed, settled.beyond_picos), (vec![], 0), "unknown is not zero");
+        assert_eq!(settled.sums.iter().map(|(.., picos)| picos).sum::<u64>(), 4_900_000_000);
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //! - `account`: what it used and cost; `classify`: what its words mean, said in ours; `voice`: how they are reported.
 //! - `names`: names that a command makes, by which its effect is found again; `transcript`: where it is looked for.
-//! - `places`: in which permission mode each project is worked in.
+//! - `words`: its language; `read`: how it is read. `places`: in which permission mode each project is worked in.
 //!
 //! Everything it starts carries a mark in its environment (see `backend::processes`), so that nothing can be left behind.
 
@@ -15,6 +15,7 @@ mod classify;
 mod names;
 mod places;
 mod process;
+mod read;
 mod session;
 mod transcript;
 mod turn;

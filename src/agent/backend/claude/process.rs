@@ -23,8 +23,8 @@ use hal_base::id::fresh_secret;
 /// Bytes of one line that are read: tools may give a lot.
 const LINE_MAX: usize = 16 * 1024 * 1024;
 
-/// Lines that may wait for the session.
-const LINES: usize = 256;
+/// Lines that may wait for the session: few, since each may be large.
+const LINES: usize = 8;
 
 /// How long it may take to read what is said to it.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
@@ -141,13 +141,23 @@ impl Process {
         self.write(&json!({"type": "control_response", "response": response})).await
     }
 
+    /// Says that one of its requests is not answered, and why.
+    pub async fn refuse(&mut self, request: &str, why: &str) -> io::Result<()> {
+        let response = json!({"subtype": "error", "request_id": request, "error": why});
+        self.write(&json!({"type": "control_response", "response": response})).await
+    }
+
     async fn write(&mut self, value: &Value) -> io::Result<()> {
         let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let line = format!("{value}\n");
-        match timeout(WRITE_LIMIT, stdin.write_all(line.as_bytes())).await {
-            Ok(written) => written,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let Ok(written) = timeout(WRITE_LIMIT, stdin.write_all(line.as_bytes())).await else {
+            // Half a line may have gone, and what would follow it could not be read.
+            self.stdin = None;
+            let _ended_already = self.child.start_kill();
+            self.heard.close();
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        written
     }
 
     /// How it ended, and the last lines of its errors below; to be asked when nothing is heard of it any more.
@@ -255,9 +265,8 @@ fn understand(line: &[u8]) -> Option<Heard> {
     }
     match serde_json::from_slice::<Line>(line) {
         Ok(Line::Other) => None,
+        Ok(Line::Unreadable(why)) => Some(Heard::Garbage(why)),
         Ok(line) => Some(Heard::Line(line)),
-        // JSON of another shape is something that this version does not know.
-        Err(_) if serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() => None,
         Err(error) => Some(Heard::Garbage(format!("a line that is no JSON ({error})"))),
     }
 }

@@ -5,7 +5,6 @@
 //!   abort: interrupt, and wait for the end of the turn    kill: the same for a while, then everything it started is ended
 //! ```
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::process::{Heard, Launch, Process};
-use super::turn::{Note, Said, Turn};
-use super::{NAME, Shared, classify, names};
+use super::turn::{MOST_GARBAGE, Note, Said, Turn};
+use super::{NAME, PROGRAM, Shared, classify, names};
 use crate::backend::BackendError;
 use hal_protocol::command::CommandId;
 use hal_protocol::session::SessionId;
@@ -94,8 +93,8 @@ pub struct Session {
     wish: Wish,
     turn: Turn,
     process: Option<Process>,
-    /// What was said and is not taken yet.
-    prompts: HashMap<String, Prompt>,
+    /// What was said and is not taken yet, in its order.
+    prompts: Vec<Prompt>,
     /// Who waits for the end of the turn.
     aborts: Vec<Reply>,
     rest_at: Instant,
@@ -111,7 +110,7 @@ impl Session {
             wish,
             turn,
             process: None,
-            prompts: HashMap::new(),
+            prompts: Vec::new(),
             aborts: Vec::new(),
             rest_at: Instant::now() + REST,
         }
@@ -197,7 +196,7 @@ impl Session {
         match spoken {
             Ok(()) => {
                 self.turn.expect(prompt.said.clone());
-                self.prompts.insert(prompt.said.name.clone(), prompt);
+                self.prompts.push(prompt);
             }
             Err(error) => {
                 let why = format!("Claude Code does not read what is said to it: {error}");
@@ -237,16 +236,40 @@ impl Session {
             Some(Heard::Line(line)) => match self.turn.hear(line).await {
                 Note::Nothing => {}
                 Note::Taken(name) => {
-                    if let Some(prompt) = self.prompts.remove(&name) {
-                        let _gone = prompt.reply.send(Ok(String::new()));
+                    if let Some(at) = self.prompts.iter().position(|prompt| prompt.said.name == name) {
+                        let _gone = self.prompts.remove(at).reply.send(Ok(String::new()));
                     }
                 }
                 Note::Over => self.is_over("the turn was stopped"),
+                Note::Refuse(request, why) => self.refuse(&request, &why).await,
             },
-            Some(Heard::Garbage(why)) => self.turn.garbage(&why).await,
+            Some(Heard::Garbage(why)) if self.turn.garbage(&why) => {}
+            Some(Heard::Garbage(_)) => self.give_up().await,
             None => self.ended().await,
         }
         self.shared.know(&self.id, self.turn.helpers());
+    }
+
+    /// It has asked what nobody here can answer. It would wait for an answer for ever.
+    async fn refuse(&mut self, request: &str, why: &str) {
+        tracing::warn!(session = %self.id, "a request of Claude Code is refused: {why}");
+        if let Some(process) = self.process.as_mut() {
+            // What does not read has ended, or is ended by that.
+            let _deaf = process.refuse(request, why).await;
+        }
+    }
+
+    /// What it says cannot be read: the process is ended, and the session has failed.
+    async fn give_up(&mut self) {
+        let why = format!("Claude Code has said {MOST_GARBAGE} lines that cannot be read, and was ended");
+        tracing::error!(session = %self.id, "{why}; is another program named in {}?", PROGRAM.key);
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
+        self.drop_prompts(&why).await;
+        self.turn.failed(&why).await;
+        self.turn.cut(&why).await;
+        self.is_over(&why);
     }
 
     /// The turn is over: whoever has waited for that is told.
@@ -266,12 +289,15 @@ impl Session {
         if self.turn.is_busy() {
             tracing::warn!(session = %self.id, "Claude Code has ended in mid-turn ({})", outcome.replace('\n', " | "));
         }
-        let prompts: Vec<Prompt> = self.prompts.drain().map(|(_, prompt)| prompt).collect();
+        let prompts = std::mem::take(&mut self.prompts);
         self.turn.cut(STOPPED).await;
         self.is_over("the coding agent has ended");
         for prompt in prompts {
             if self.shared.transcripts.has(&self.id, &prompt.said.name).await {
                 let _gone = prompt.reply.send(Ok(String::new()));
+            } else if prompt.reply.is_closed() {
+                // Its outcome was told as unknown; said now, it would come as a surprise.
+                tracing::warn!(session = %self.id, "a prompt that nobody waits for any more is not said again");
             } else if prompt.may_repeat {
                 self.speak(Prompt { may_repeat: false, ..prompt }).await;
             } else {
@@ -330,8 +356,8 @@ impl Session {
     }
 
     async fn drop_prompts(&mut self, why: &str) {
-        for (name, prompt) in self.prompts.drain() {
-            self.turn.forget(&name);
+        for prompt in std::mem::take(&mut self.prompts) {
+            self.turn.forget(&prompt.said.name);
             let _gone = prompt.reply.send(Err(BackendError::Refused(why.to_owned())));
         }
     }

@@ -13,12 +13,16 @@ use super::classify::{self, Asked, LastError};
 use super::voice::Voice;
 use super::words::{CanUseTool, Lifecycle, Line, RetrySaid, SessionState, UsageSaid};
 use hal_base::clock::{self, Time};
+use hal_protocol::event::failure::{Failure, FailureKind};
 use hal_protocol::event::part::ToolUse;
 use hal_protocol::event::what::{Replied, ReplyTold, TurnTold, What};
 use hal_protocol::session::{Retry, Session, SessionId, Tokens};
 
 /// 10^-12 dollars in a millionth of one.
 const PICOS: u64 = 1_000_000;
+
+/// So many lines of a turn that cannot be read, and it is no coding agent that speaks.
+pub const MOST_GARBAGE: u64 = 1000;
 
 /// What the session has to know of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Note {
     Taken(String),
     /// Nothing runs any more.
     Over,
+    /// It has asked what nobody here can answer: under this name, and what it is answered.
+    Refuse(String, String),
 }
 
 /// Something said that was not taken yet.
@@ -109,6 +115,8 @@ pub struct Turn {
     sums: HashMap<SessionId, Sum>,
     limits: HashMap<String, u64>,
     last_error: LastError,
+    /// Lines of this turn that could not be read.
+    garbage: u64,
 }
 
 impl Turn {
@@ -136,6 +144,7 @@ impl Turn {
             sums: HashMap::from([(session.id.clone(), sum)]),
             limits: HashMap::new(),
             last_error: LastError::default(),
+            garbage: 0,
         }
     }
 
@@ -225,6 +234,7 @@ impl Turn {
                 self.voice.say(&helper.session, &What::Idle).await;
             }
         }
+        self.end_of_garbage();
         let settled = self.account.settle(&HashMap::new(), clock::now());
         self.add(settled);
         (self.streamed, self.tells_state) = (None, false);
@@ -243,11 +253,32 @@ impl Turn {
         self.voice.say(&self.id, &What::Ended { reason: "killed".to_owned() }).await;
     }
 
-    /// Something that nobody can read was said.
-    pub async fn garbage(&self, why: &str) {
-        let reason = format!("Claude Code has said something that cannot be read: {why}");
-        tracing::warn!(session = %self.id, "{reason}");
-        self.voice.say(&self.id, &What::Gap { count: None, reason: Some(reason) }).await;
+    /// Something that nobody can read was said. It is logged once in a turn, and at its end how often. False when that
+    /// was too often.
+    pub fn garbage(&mut self, why: &str) -> bool {
+        if self.garbage == 0 {
+            tracing::warn!(session = %self.id, "Claude Code has said something that cannot be read: {why}");
+        }
+        self.garbage += 1;
+        self.garbage < MOST_GARBAGE
+    }
+
+    /// A turn is over: tells how much of it could not be read.
+    fn end_of_garbage(&mut self) {
+        let count = std::mem::take(&mut self.garbage);
+        if count > 1 {
+            tracing::warn!(session = %self.id, "{count} lines of Claude Code could not be read in this turn");
+        }
+    }
+
+    /// The session has failed for a reason of ours.
+    pub async fn failed(&self, why: &str) {
+        let (kind, name, message) = (FailureKind::Other, "unreadable".to_owned(), why.to_owned());
+        let failure = Failure { kind, name, message, http_status: None };
+        self.voice.say(&self.id, &What::Failed(Some(failure))).await;
+        if !self.is_busy {
+            self.voice.say(&self.id, &What::Idle).await;
+        }
     }
 
     /// Takes a line.
@@ -256,7 +287,7 @@ impl Turn {
             Line::State(state) => return self.state(state).await,
             Line::Lifecycle { command, state: Lifecycle::Queued } => return self.taken(command).await,
             Line::Lifecycle { command, state: Lifecycle::Started } => self.parent = command,
-            Line::Lifecycle { .. } | Line::Other => {}
+            Line::Lifecycle { .. } | Line::Other | Line::Unreadable(_) => {}
             Line::Retry(said) => self.retry(&said).await,
             Line::Compacted => self.voice.say(&self.id, &What::Compacted).await,
             Line::TaskStarted(said) => self.helper_started(said).await,
@@ -265,6 +296,7 @@ impl Turn {
             Line::Assistant(said) => self.assistant(*said).await,
             Line::Results { results, decided } => self.results(results, &decided).await,
             Line::Asks { request, asked } => self.ask(request, *asked).await,
+            Line::AsksOther { request, why } => return Note::Refuse(request, why),
             Line::AskWithdrawn(request) => self.withdrawn(&request).await,
             Line::Result(said) => {
                 self.result(&said).await;
@@ -288,6 +320,7 @@ impl Turn {
             }
             SessionState::Waiting => Note::Nothing,
             SessionState::Idle => {
+                self.end_of_garbage();
                 self.asks.clear();
                 self.is_retrying = false;
                 let open: Vec<SessionId> =
@@ -329,9 +362,6 @@ impl Turn {
     }
 
     async fn ask(&mut self, request: String, said: CanUseTool) {
-        if said.subtype != "can_use_tool" {
-            return;
-        }
         let of_agent = |agent: &String| self.helpers.values().find(|helper| helper.task == *agent);
         let helper = said.agent_id.as_ref().and_then(of_agent);
         let session = helper.map_or_else(|| self.id.clone(), |helper| helper.session.clone());

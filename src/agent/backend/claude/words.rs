@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A line.
 #[derive(Debug, Deserialize)]
-#[serde(from = "RawLine")]
+#[serde(from = "Value")]
 pub enum Line {
     /// It runs, waits for somebody, or has nothing more to do.
     State(SessionState),
@@ -49,8 +50,17 @@ pub enum Line {
     },
     /// It does not want to know any more.
     AskWithdrawn(String),
+    /// It asks something that cannot be read, or that nobody here can answer; why.
+    AsksOther {
+        /// The request's name.
+        request: String,
+        /// What is answered.
+        why: String,
+    },
     /// A turn is over.
     Result(Box<ResultSaid>),
+    /// Something that is needed, and has another shape than it should have; why.
+    Unreadable(String),
     /// Something else.
     Other,
 }
@@ -144,7 +154,7 @@ pub enum StreamEvent {
 
 /// What a call of a model used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(from = "Value")]
 pub struct UsageSaid {
     /// Tokens read, without those of the cache.
     pub input_tokens: u64,
@@ -188,10 +198,9 @@ pub struct AnswerSaid {
 
 /// A block.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(from = "Value")]
 pub struct BlockSaid {
     /// `text`, `thinking`, `tool_use` and others.
-    #[serde(rename = "type")]
     pub kind: String,
     /// Words.
     pub text: String,
@@ -207,10 +216,9 @@ pub struct BlockSaid {
 
 /// What a tool gave.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(from = "Value")]
 pub struct ToolResult {
     /// `tool_result`.
-    #[serde(rename = "type")]
     pub kind: String,
     /// The call.
     pub tool_use_id: String,
@@ -255,6 +263,7 @@ pub struct CanUseTool {
     /// What it would be given.
     pub input: Value,
     /// What an answer for good would set.
+    #[serde(deserialize_with = "or_none")]
     pub permission_suggestions: Vec<Value>,
     /// The call.
     pub tool_use_id: String,
@@ -262,11 +271,10 @@ pub struct CanUseTool {
     pub agent_id: Option<String>,
 }
 
-/// A turn is over.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A turn is over. It is read field by field: whatever is odd in it, the turn is over.
+#[derive(Debug, Default)]
 pub struct ResultSaid {
-    /// True when it has failed or was stopped.
+    /// True when it has failed or was stopped, and when that cannot be read.
     pub is_error: bool,
     /// Why it is over.
     pub terminal_reason: String,
@@ -280,11 +288,12 @@ pub struct ResultSaid {
     pub model_usage_since_last_result: HashMap<String, ModelUsage>,
     /// Turns that wait.
     pub queued_turn_count: u64,
+    /// Which of these have another shape than they should have.
+    pub odd: Vec<String>,
 }
 
 /// What was used of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ModelUsage {
     /// Tokens read, without those of the cache.
     pub input_tokens: u64,
@@ -294,149 +303,13 @@ pub struct ModelUsage {
     pub cache_read_input_tokens: u64,
     /// Written to it.
     pub cache_creation_input_tokens: u64,
-    /// US dollars.
-    #[serde(rename = "costUSD")]
-    pub cost: f64,
+    /// US dollars; `None`: that is not known.
+    pub cost: Option<f64>,
     /// Tokens that its context holds.
     pub context_window: u64,
 }
 
-/// A line as it is written.
-#[derive(Deserialize)]
-struct RawLine {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    subtype: String,
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    command_uuid: String,
-    #[serde(default)]
-    request_id: String,
-    #[serde(default)]
-    tool_result_meta: Vec<Decided>,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, Value>,
-}
-
-impl From<RawLine> for Line {
-    fn from(mut raw: RawLine) -> Self {
-        match (raw.kind.as_str(), raw.subtype.as_str()) {
-            ("system", "session_state_changed") => match raw.state.as_str() {
-                "running" => Self::State(SessionState::Running),
-                "requires_action" => Self::State(SessionState::Waiting),
-                "idle" => Self::State(SessionState::Idle),
-                _ => Self::Other,
-            },
-            ("system", "api_retry") => Self::Retry(read(raw.rest)),
-            ("system", "compact_boundary") => Self::Compacted,
-            ("system", "task_started") => Self::TaskStarted(read(raw.rest)),
-            ("system", "task_notification") => Self::TaskEnded(read(raw.rest)),
-            ("command_lifecycle", _) => {
-                let state = match raw.state.as_str() {
-                    "queued" => Lifecycle::Queued,
-                    "started" => Lifecycle::Started,
-                    _ => Lifecycle::Over,
-                };
-                Self::Lifecycle { command: raw.command_uuid, state }
-            }
-            ("stream_event", _) => match raw.rest.remove("event") {
-                // Those of a helper are told whole.
-                Some(event) if raw.rest.get("parent_tool_use_id").is_none_or(Value::is_null) => {
-                    Self::Stream { event: stream_event(&event) }
-                }
-                _ => Self::Other,
-            },
-            ("assistant", _) => Self::Assistant(Box::new(read(raw.rest))),
-            ("user", _) => {
-                let content = raw.rest.remove("message").map(|mut message| message["content"].take());
-                let Some(Value::Array(blocks)) = content else { return Self::Other };
-                let results = blocks.into_iter().filter_map(|block| serde_json::from_value(block).ok());
-                let results = results.filter(|one: &ToolResult| one.kind == "tool_result").collect();
-                let decided = raw.tool_result_meta.into_iter().map(|one| (one.id.clone(), one)).collect();
-                Self::Results { results, decided }
-            }
-            ("control_request", _) => match raw.rest.remove("request").map(serde_json::from_value) {
-                Some(Ok(asked)) => Self::Asks { request: raw.request_id, asked: Box::new(asked) },
-                _ => Self::Other,
-            },
-            ("control_cancel_request", _) => Self::AskWithdrawn(raw.request_id),
-            ("result", _) => Self::Result(Box::new(read(raw.rest))),
-            _ => Self::Other,
-        }
-    }
-}
-
-/// What has another shape than it should have is not there.
-fn read<T: serde::de::DeserializeOwned + Default>(rest: serde_json::Map<String, Value>) -> T {
-    serde_json::from_value(Value::Object(rest)).unwrap_or_default()
-}
-
-fn stream_event(event: &Value) -> StreamEvent {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let usage = |value: &Value| UsageSaid::deserialize(value).unwrap_or_default();
-    match event["type"].as_str().unwrap_or_default() {
-        "message_start" => {
-            let message = &event["message"];
-            StreamEvent::Start {
-                message: text(&message["id"]),
-                model: text(&message["model"]),
-                usage: usage(&message["usage"]),
-            }
-        }
-        "content_block_delta" if event["delta"]["type"] == "text_delta" => StreamEvent::Words {
-            index: event["index"].as_u64().unwrap_or_default(),
-            text: text(&event["delta"]["text"]),
-        },
-        "message_delta" => StreamEvent::End {
-            stop_reason: text(&event["delta"]["stop_reason"]),
-            usage: usage(&event["usage"]),
-        },
-        _ => StreamEvent::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(text: &str) -> Line {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn lines_as_2_1_330_writes_them_are_read() {
-        let asks = r#"{"type":"control_request","request_id":"r1","request":{"subtype":"can_use_tool",
-            "tool_name":"Bash","input":{"command":"touch x"},"tool_use_id":"toolu_1","agent_id":"a1"}}"#;
-        let Line::Asks { request, asked } = line(asks) else { panic!("{asks}") };
-        assert_eq!((request.as_str(), asked.tool_name.as_str()), ("r1", "Bash"));
-        assert_eq!(
-            (asked.agent_id.as_deref(), asked.input["command"].as_str()),
-            (Some("a1"), Some("touch x"))
-        );
-        let results = r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result",
-            "content":"Exit code 3","is_error":true,"tool_use_id":"toolu_1"}]},
-            "tool_result_meta":[{"id":"toolu_1","non_execution_kind":"user-rejected"}]}"#;
-        let Line::Results { results, decided } = line(results) else { panic!("{results}") };
-        assert_eq!((results[0].text().as_str(), results[0].is_error), ("Exit code 3", true));
-        assert_eq!(decided["toolu_1"].non_execution_kind, "user-rejected");
-        let result = r#"{"type":"result","subtype":"success","is_error":false,"terminal_reason":"completed",
-            "model_usage_since_last_result":{"m":{"inputTokens":1000,"outputTokens":42,"costUSD":0.0049,
-            "contextWindow":1000000}}}"#;
-        let Line::Result(result) = line(result) else { panic!("{result}") };
-        let usage = result.model_usage_since_last_result["m"];
-        assert_eq!((usage.input_tokens, usage.cost, usage.context_window), (1000, 0.0049, 1_000_000));
-    }
-
-    #[test]
-    fn what_a_newer_one_says_is_something_else_and_no_error() {
-        for text in
-            [r#"{"type":"system","subtype":"dances"}"#, r#"{"kind":1}"#, r#"{"type":"control_request"}"#]
-        {
-            assert!(matches!(line(text), Line::Other), "{text}");
-        }
-        let odd = r#"{"type":"result","is_error":"yes"}"#;
-        assert!(matches!(line(odd), Line::Result(result) if !result.is_error), "{odd}");
-    }
+/// For what is of use only where it can be read.
+fn or_none<'d, D: Deserializer<'d>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).unwrap_or_default())
 }

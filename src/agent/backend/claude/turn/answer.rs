@@ -154,6 +154,10 @@ impl Turn {
     }
 
     pub(super) async fn result(&mut self, said: &ResultSaid) {
+        if !said.odd.is_empty() {
+            let odd = said.odd.join(", ");
+            tracing::warn!(session = %self.id, "the end of a turn of Claude Code cannot be read in full: {odd}");
+        }
         for (model, usage) in &said.model_usage_since_last_result {
             if usage.context_window > 0 {
                 self.limits.insert(model.clone(), usage.context_window);
