@@ -11,11 +11,18 @@ use super::config::{Programs, ProjectConfig};
 /// What was found of each kind, in the order of the list of kinds.
 pub type Found = Vec<(BackendKind, FoundProgram)>;
 
-/// Looks for the programs of all kinds at the same time. Those that were asked before and are the same are not asked again.
-pub async fn look(programs: &Programs) -> Found {
+/// The kinds that projects use: all of them where one takes what is there.
+pub fn used(projects: &[ProjectConfig]) -> Vec<BackendKind> {
+    let is_used = |kind: &&BackendKind| projects.iter().any(|one| one.is_auto || one.backend == **kind);
+    BackendKind::ALL.iter().filter(is_used).copied().collect()
+}
+
+/// Looks for the programs of all kinds at the same time. Those that were asked before and are the same are not asked again;
+/// of those that are `used`, one that gave no answer is, after a while.
+pub async fn look(programs: &Programs, used: &[BackendKind]) -> Found {
     let one = async |kind: &BackendKind| {
         let found = match kind.program() {
-            Some(spec) => spec.look(programs.get(*kind)).await,
+            Some(spec) => spec.look(programs.get(*kind), used.contains(kind)).await,
             None => FoundProgram::default(),
         };
         (*kind, found)

@@ -187,7 +187,7 @@ impl Agent {
         } = self;
         let mut config = config;
         if config.projects.iter().any(|project| project.is_auto) {
-            let found = found::look(&config.programs).await;
+            let found = found::look(&config.programs, &found::used(&config.projects)).await;
             found::settle(&mut config.projects, &found, true);
         }
         let projects = Arc::new(Projects::new(config.projects.clone()));
@@ -304,8 +304,8 @@ impl Keeper {
                 _ = check.tick() => {
                     self.check().await;
                     // Beside everything else: a program may take its time to say its version.
-                    let programs = self.programs.clone();
-                    look.get_or_insert_with(|| Box::pin(async move { found::look(&programs).await }));
+                    let (programs, used) = (self.programs.clone(), found::used(&self.configs));
+                    look.get_or_insert_with(|| Box::pin(async move { found::look(&programs, &used).await }));
                 }
                 found = async { Some(look.as_mut()?.await) }, if look.is_some() => {
                     look = None;
@@ -315,7 +315,8 @@ impl Keeper {
                 Some(config) = self.reloads.recv() => {
                     let mut configs = config.projects.clone();
                     if configs.iter().any(|project| project.is_auto) {
-                        found::settle(&mut configs, &found::look(&self.programs).await, true);
+                        let found = found::look(&self.programs, &found::used(&configs)).await;
+                        found::settle(&mut configs, &found, true);
                     }
                     self.work_in(configs).await;
                     let target = Target::of(&config);

@@ -19,7 +19,7 @@ pub struct Chosen {
 
 /// The backend for these projects. Nothing is started but each program once, to say its version.
 pub async fn backend(said: Option<BackendKind>, named: &[(String, PathBuf)]) -> Result<Chosen, Failure> {
-    let found = found::look(&Programs::default()).await;
+    let found = found::look(&Programs::default(), BackendKind::ALL).await;
     if let Some(kind) = said {
         return chosen(&found, kind);
     }

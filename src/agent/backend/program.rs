@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::processes::{self, MARK};
+use hal_base::backoff::Backoff;
 use hal_base::child;
+use hal_base::id::fresh_secret;
 
 /// How long it may take to say its version: as long as any start of it, which is seconds on a busy machine.
 const SAY_LIMIT: Duration = Duration::from_secs(20);
@@ -21,13 +25,30 @@ const SAY_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Bytes of what it says that are read.
-const SAID_MAX: usize = 4096;
+const SAID_MAX: u64 = 4096;
+
+/// The first and the longest pause before one that did not say its version is asked again.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// Programs that are remembered with what they said: more are never there, or something replaces them for ever.
 const REMEMBERED: usize = 16;
 
-/// The programs that were asked, and their versions. A restart does not ask again.
-static ASKED: Mutex<Option<HashMap<Print, String>>> = Mutex::new(None);
+/// The programs that were asked, and what they said. A restart does not ask again.
+static ASKED: Mutex<Option<HashMap<Print, Asked>>> = Mutex::new(None);
+
+/// What a program has said.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// Its version.
+    Version(String),
+    /// Nothing that can be read.
+    Nothing {
+        /// When it may be asked again.
+        again_at: Instant,
+        /// How the pauses grow.
+        pauses: Backoff,
+    },
+}
 
 /// What is known beforehand of the program of a kind.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +83,9 @@ pub struct FoundProgram {
 }
 
 impl ProgramSpec {
-    /// Looks for it, and asks for its version. `named` is a path from the configuration.
-    pub async fn look(&self, named: Option<&Path>) -> FoundProgram {
+    /// Looks for it, and asks for its version. `named` is a path from the configuration. One that nobody uses is asked
+    /// once, whatever it said.
+    pub async fn look(&self, named: Option<&Path>, is_used: bool) -> FoundProgram {
         let program = named.map_or_else(|| self.name.into(), |path| path.as_os_str().to_owned());
         let Some(path) = find(&program) else {
             return FoundProgram { fault: Some(self.missing(&program)), ..FoundProgram::default() };
@@ -71,7 +93,10 @@ impl ProgramSpec {
         let mut command = Command::new(&program);
         child::keep_for_us(command.as_std_mut());
         command.envs(self.quiet.iter().copied());
-        let version = version_of(&program, command).await.map(|(version, _)| version);
+        let version = match is_used || !was_asked(&program) {
+            true => version_of(&program, command).await.map(|(version, _)| version),
+            false => known_version(&program),
+        };
         let fault = match &version {
             Some(version) if self.understands(version) => None,
             Some(version) => Some((self.other)(version, &path)),
@@ -112,26 +137,62 @@ impl Print {
     }
 }
 
-/// The version and the path of a program that says its version when it is started by `command`.
+/// The version and the path of a program that says its version when it is started by `command`. One that did not is not
+/// asked again for a while.
 pub async fn version_of(program: &OsStr, command: Command) -> Option<(String, PathBuf)> {
     let print = Print::of(program)?;
-    let known = |asked: &mut HashMap<Print, String>| asked.get(&print).cloned();
-    let version = match remembered(known) {
-        Some(version) => version,
-        None => ask(command).await?,
+    let known = remembered(|asked| asked.get(&print).cloned());
+    let pauses = match known {
+        Some(Asked::Version(version)) => return Some((version, print.path)),
+        Some(Asked::Nothing { again_at, .. }) if Instant::now() < again_at => return None,
+        Some(Asked::Nothing { pauses, .. }) => pauses,
+        None => Backoff::new(PAUSE.0, PAUSE.1),
     };
+    let version = ask(command).await;
     let path = print.path.clone();
     remembered(|asked| {
-        if asked.len() >= REMEMBERED {
+        if asked.len() >= REMEMBERED && !asked.contains_key(&print) {
             asked.clear();
         }
-        asked.insert(print, version.clone());
+        asked.insert(print, Asked::of(version.clone(), pauses));
     });
-    Some((version, path))
+    version.map(|version| (version, path))
 }
 
-fn remembered<T>(work: impl FnOnce(&mut HashMap<Print, String>) -> T) -> T {
+fn was_asked(program: &OsStr) -> bool {
+    Print::of(program).is_some_and(|print| remembered(|asked| asked.contains_key(&print)))
+}
+
+fn known_version(program: &OsStr) -> Option<String> {
+    let print = Print::of(program)?;
+    remembered(|asked| match asked.get(&print)? {
+        Asked::Version(version) => Some(version.clone()),
+        Asked::Nothing { .. } => None,
+    })
+}
+
+impl Asked {
+    fn of(version: Option<String>, mut pauses: Backoff) -> Self {
+        match version {
+            Some(version) => Self::Version(version),
+            None => Self::Nothing { again_at: Instant::now() + pauses.next_delay(), pauses },
+        }
+    }
+}
+
+fn remembered<T>(work: impl FnOnce(&mut HashMap<Print, Asked>) -> T) -> T {
     work(ASKED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
+/// Resolves when a program that did not say its version is worth another look: it may be asked again, or somebody has.
+/// Never for `None`.
+pub async fn askable(mute: Option<&Print>) {
+    let Some(print) = mute else { return std::future::pending().await };
+    let is_early =
+        |asked: &Asked| matches!(asked, Asked::Nothing { again_at, .. } if *again_at > Instant::now());
+    while remembered(|asked| asked.get(print).is_some_and(is_early)) {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// True when there is a program of that name.
@@ -139,19 +200,38 @@ pub fn is_there(program: &OsStr) -> bool {
     find(program).is_some()
 }
 
-/// Resolves when another program is found in the place of this one.
-pub async fn replaced(program: &OsString) {
-    let before = Print::of(program);
-    while Print::of(program) == before {
+/// Resolves when another program is found in the place of the one that was there before.
+pub async fn replaced(program: &OsStr, before: Option<&Print>) {
+    while Print::of(program).as_ref() == before {
         sleep(LOOK_EVERY).await;
     }
 }
 
+/// Asks once. One that does not answer in time is ended, with all that it has started.
 async fn ask(mut command: Command) -> Option<String> {
-    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(SAY_LIMIT, command.output()).await.ok()?.ok()?;
-    let said = &output.stdout[..output.stdout.len().min(SAID_MAX)];
-    number_in(&String::from_utf8_lossy(said))
+    let mark = format!("version.{}", &fresh_secret()[..16]);
+    command
+        .arg("--version")
+        .env(MARK, &mark)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn().ok()?;
+    let mut said = Vec::new();
+    let answer = async {
+        child.stdout.take()?.take(SAID_MAX).read_to_end(&mut said).await.ok()?;
+        // One that says more than is read ends by that.
+        child.wait().await.ok()
+    };
+    let has_ended = timeout(SAY_LIMIT, answer).await.ok().flatten().is_some();
+    if !has_ended {
+        let _ended_already = child.start_kill();
+        processes::end(move || processes::marked(&mark)).await;
+        return None;
+    }
+    number_in(&String::from_utf8_lossy(&said))
 }
 
 /// The first `1.2.3` anywhere: `1.18.33`, `opencode v2.0.18`, `2.1.330 (Claude Code)`.
@@ -202,15 +282,25 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, script).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-            spec.look(Some(&path)).await
+            spec.look(Some(&path), true).await
         };
         let good = look("good", "#!/bin/sh\necho tool 1.2.3\n").await;
         assert_eq!((good.version.as_deref(), good.fault), (Some("1.2.3"), None));
         let newer = look("newer", "#!/bin/sh\necho tool 10.2.3\n").await;
         assert!(newer.fault.unwrap().ends_with("newer is 10.2.3"));
-        let mute = look("mute", "#!/bin/sh\nexit 3\n").await;
-        assert!(mute.fault.unwrap().contains("does not say its version"));
-        let none = spec.look(Some(&folder.path().join("none"))).await;
+        let count = "echo . >> \"$0.count\"";
+        let mute = format!("#!/bin/sh\n{count}\nexit 3\n");
+        for _ in 0..3 {
+            let path = folder.path().join("mute");
+            let look =
+                if path.exists() { spec.look(Some(&path), true).await } else { look("mute", &mute).await };
+            assert!(look.fault.unwrap().contains("does not say its version"));
+        }
+        let asked = std::fs::read_to_string(folder.path().join("mute.count")).unwrap();
+        assert_eq!(asked, ".\n", "it is asked once for a while");
+        let chatty = look("chatty", "#!/bin/sh\necho tool 1.2.3\nwhile echo and more; do :; done\n").await;
+        assert_eq!(chatty.version.as_deref(), Some("1.2.3"), "more is not read");
+        let none = spec.look(Some(&folder.path().join("none")), true).await;
         assert!(none.fault.unwrap().contains("name it in tool_paths.tool"));
     }
 }

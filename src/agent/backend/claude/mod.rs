@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::program::{self, ProgramSpec};
+use crate::backend::program::{self, Print, ProgramSpec};
 use crate::backend::{
     Action, BackendError, KnownSession, KnownSessions, Opening, Place, ReconcileOutcome, Report, Reports,
 };
@@ -456,15 +456,20 @@ async fn keep(shared: Arc<Shared>) {
     let named = shared.config.binary.clone();
     let program: OsString = named.clone().map_or_else(|| PROGRAM.name.into(), PathBuf::into_os_string);
     loop {
-        let found = PROGRAM.look(named.as_deref()).await;
+        // Before it is looked at: one that takes its place meanwhile is another one.
+        let before = Print::of(&program);
+        let found = PROGRAM.look(named.as_deref(), true).await;
         if let Some(why) = &found.fault {
             tracing::warn!("Claude Code cannot be used: {why}");
         }
+        let is_mute = found.path.is_some() && found.version.is_none();
+        let mute = before.as_ref().filter(|_| is_mute);
         shared.state.send_replace(found.fault.clone().map_or(State::Ready, State::Unfit));
         let _ended = shared.reports.send(Report::Health(found.fault)).await;
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = program::replaced(&program) => {}
+            () = program::replaced(&program, before.as_ref()) => {}
+            () = program::askable(mute) => {}
         }
     }
 }

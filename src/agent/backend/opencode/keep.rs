@@ -13,7 +13,8 @@ use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
 use super::{FOREIGN, Link, Shared, Up};
-use crate::backend::{KnownSessions, Report, processes, program};
+use crate::backend::program::{self, Print};
+use crate::backend::{KnownSessions, Report, processes};
 use hal_base::backoff::Backoff;
 use hal_base::cause::chain;
 use hal_base::id::fresh_secret;
@@ -78,6 +79,8 @@ impl Keeper<'_> {
         loop {
             let mark = format!("{}.{}", self.shared.mark_prefix(), &fresh_secret()[..16]);
             let began = Instant::now();
+            let program = program_of(&self.shared.config);
+            let before = Print::of(&program);
             let started = tokio::select! {
                 () = self.shared.stop.cancelled() => return,
                 started = Server::start(&self.shared.config, mark.clone()) => started,
@@ -94,10 +97,9 @@ impl Keeper<'_> {
                 Err(error @ StartError::Version { .. }) => {
                     // No start will change that, and each would change what the right one needs.
                     self.down(chain(&error)).await;
-                    let program = program_of(&self.shared.config);
                     tokio::select! {
                         () = self.shared.stop.cancelled() => return,
-                        () = program::replaced(&program) => continue,
+                        () = program::replaced(&program, before.as_ref()) => continue,
                     }
                 }
                 Err(error) => chain(&error),
