@@ -133,6 +133,19 @@ impl Player {
         self.act(Action::AnswerPermission { session_id, request_id, reply: reply.into(), message }).await
     }
 
+    /// Waits until the turn has begun: words come, or it runs where it has none to say.
+    async fn has_begun(&self, session: &SessionId, before: usize) {
+        self.is(session, Status::Running).await;
+        if self.kind != BackendKind::Echo {
+            self.desk().wait("words", |record| (record.live.len() > before + 2).then_some(())).await;
+        }
+    }
+
+    /// Pieces of words so far.
+    fn words(&self) -> usize {
+        self.desk().look(|record| record.live.len())
+    }
+
     fn pass(&mut self, what: &'static str) {
         self.passed.push(what);
     }
@@ -209,16 +222,18 @@ async fn asks(player: &mut Player) {
 }
 
 async fn is_stopped(player: &mut Player) {
+    let before = player.words();
     let session = player.begin(player.prompts.long).await;
-    player.is(&session, Status::Running).await;
+    player.has_begun(&session, before).await;
     player.act(Action::Abort { session_id: session.clone() }).await.unwrap();
     player.over(&session, 1).await;
     player.is(&session, Status::Idle).await;
     player.say(&session, "say goes on").await;
     player.over(&session, 2).await;
     player.pass("abort");
+    let before = player.words();
     player.say(&session, player.prompts.long).await;
-    player.is(&session, Status::Running).await;
+    player.has_begun(&session, before).await;
     player.act(Action::Kill { session_id: session.clone() }).await.unwrap();
     player.is(&session, Status::Ended).await;
     player.say(&session, "say is back").await;
