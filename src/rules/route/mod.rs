@@ -174,13 +174,18 @@ impl Route {
         if let Some(last) = last {
             hold = hold.or_until(last.plus(self.cooldown), "the same was sent a short while ago (cooldown)");
         }
-        if let Some(quiet) = self.quiet.as_ref().filter(|quiet| severity < quiet.except)
-            && let Some(until) = quiet.until(at.max(hold.until))
-        {
-            hold = hold.or_until(until, "held back (quiet hours)");
-        }
+        hold = self.calm(hold, severity, at);
         // A wait that is over is none.
         if hold.until <= at { NoticeHold::default() } else { hold }
+    }
+
+    /// A wait that ends in the quiet hours lasts as long as they do.
+    fn calm(&self, hold: NoticeHold, severity: Severity, at: Time) -> NoticeHold {
+        let quiet = self.quiet.as_ref().filter(|quiet| severity < quiet.except);
+        match quiet.and_then(|quiet| quiet.until(at.max(hold.until))) {
+            Some(until) => hold.or_until(until, "held back (quiet hours)"),
+            None => hold,
+        }
     }
 }
 
@@ -213,6 +218,14 @@ impl Routing {
             places.extend(hold.map(|hold| (way.name.clone(), hold)));
         }
         places
+    }
+
+    /// How long a step of an escalation waits for the quiet hours of a channel: those of the route that would tell it first.
+    pub fn step_hold(&self, channel: &str, severity: Severity, facts: &RouteFacts, at: Time) -> NoticeHold {
+        let fitting =
+            self.routes.iter().filter(|it| it.reaches(channel) && it.carries(facts) == RouteMatch::Fits);
+        let holds = fitting.map(|route| route.calm(NoticeHold::default(), severity, at));
+        holds.min_by_key(|hold| hold.until).unwrap_or_default()
     }
 }
 

@@ -12,10 +12,19 @@ pub fn step_key(step: usize, subject: &str) -> String {
     format!("#{step}/{subject}")
 }
 
+/// In the place of a step: since when the steps of an alert are counted, where that is not when it was first raised.
+pub const COUNTED_SINCE: usize = 0;
+
 impl View {
     /// The subject of an alert's notices.
-    fn subject_of_alert(&self, id: u64) -> String {
+    pub fn subject_of_alert(&self, id: u64) -> String {
         format!("{}-alert-{id}", self.stored.store_id)
+    }
+
+    /// Since when the steps of an alert are counted.
+    pub fn counted_since(&self, alert: &Alert) -> Time {
+        let key = step_key(COUNTED_SINCE, &self.subject_of_alert(alert.id));
+        self.kept(TOLD, &key).map_or(alert.started_at, |row| row.at)
     }
 
     /// The last step that was taken for an alert, and when.
@@ -50,7 +59,8 @@ impl View {
                 told.push(AlertTold { channel, at, step: Some(step), why });
             }
         }
-        let due = next(&self.settings.escalation, alert, self.last_step(alert.id));
+        let (since, taken) = (self.counted_since(alert), self.last_step(alert.id));
+        let due = next(&self.settings.escalation, alert, since, taken);
         let next = due.map(|due| AlertNext { step: due.step, at: due.at, channels: due.channels });
         AlertView { alert: alert.clone(), told, next }
     }

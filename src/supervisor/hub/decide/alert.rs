@@ -15,6 +15,7 @@ use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::who::Who;
 use hal_rules::alert::{self, AlertRaised};
 use hal_rules::command::Refused;
+use hal_rules::escalation::begins_anew;
 use hal_rules::route::NOTICE_UNDELIVERED;
 
 /// Alerts that are kept; the oldest that is over goes first.
@@ -174,6 +175,10 @@ impl Work {
     }
 
     pub(super) fn put_alert(&mut self, alert: Alert) {
+        let before = self.view.stored.alerts.get(&alert.id);
+        if before.is_some_and(|before| begins_anew(before, &alert)) {
+            self.begin_steps_anew(&alert);
+        }
         self.batch.alerts.insert(alert.id, Some(alert.clone()));
         self.view.stored.put_alert(alert);
     }

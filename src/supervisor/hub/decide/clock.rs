@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Work;
 use crate::hub::input::Severity;
-use crate::hub::live::NodeLink;
+use crate::hub::live::{NodeLink, NodeRef};
 use crate::hub::pulse::{Pulse, Vitals};
 use hal_base::clock::{self, Reading, Time};
 use hal_protocol::node::NodeId;
@@ -26,6 +26,7 @@ impl Work {
         for (id, link) in &links {
             if link.online {
                 link.pulse.follow(began);
+                self.move_connected(id, moved);
             } else {
                 let vitals = link.vitals();
                 let pulse = Pulse::still(Vitals { heard: moved(vitals.heard), ..vitals });
@@ -34,10 +35,11 @@ impl Work {
         }
         let open: Vec<_> = self.view.stored.commands.values().map(|open| (**open).clone()).collect();
         for mut command in open {
-            command.expires_at = moved(command.expires_at);
+            (command.created_at, command.expires_at) = (moved(command.created_at), moved(command.expires_at));
             self.put_command(command);
         }
         self.move_notices(by, at);
+        self.move_steps(moved, at);
         self.move_policies(by, at);
         self.move_approvals(moved, at);
         let nowhere = NodeId::new("");
@@ -46,5 +48,12 @@ impl Work {
         let text =
             format!("the clock of the supervisor's machine was set by {seconds:+.1} s; it is {at} now");
         self.alert(&nowhere, "clock.jumped", Severity::Medium, &text, at);
+    }
+
+    /// Since when a node is there: what it has had to do since then is measured from it.
+    fn move_connected(&mut self, node: &NodeId, moved: impl Fn(Time) -> Time) {
+        let Some(mut state) = self.view.find_node(node.as_str()).map(NodeRef::to_state) else { return };
+        state.record.connected_at = moved(state.record.connected_at);
+        self.put_node(state);
     }
 }

@@ -7,13 +7,11 @@ use serde_json::json;
 
 use super::Work;
 use crate::hub::effect::Effect;
-use crate::hub::escalation::step_key;
 use crate::hub::notice::{AttemptOutcome, DeliveryClaim, NoticeEvent, key};
 use hal_base::clock::Time;
 use hal_base::id;
 use hal_protocol::node::NodeId;
 use hal_protocol::notice::{Notice, NoticeKind, NoticeState, Queued};
-use hal_rules::escalation::MOST_STEPS;
 use hal_rules::notice::{SentNotice, join, leave};
 use hal_rules::route::{NOTICE_UNDELIVERED, NoticeHold, silence};
 use hal_store::kept::{LATELY, Lately, QUEUED, THREAD, TOLD};
@@ -284,9 +282,7 @@ impl Work {
 
     /// Forgets that anybody was told about this, and the steps that were taken.
     pub(super) fn forget_told(&mut self, subject: &str) {
-        for step in 1..=MOST_STEPS {
-            self.delete_kept(TOLD, &step_key(step, subject));
-        }
+        self.forget_steps(subject);
         for way in &self.view.settings.clone().routing.channels {
             self.delete_kept(TOLD, &format!("{}/{subject}", way.name));
         }

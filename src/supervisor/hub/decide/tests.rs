@@ -760,6 +760,7 @@ fn what_is_kept_is_found_by_its_kind_and_an_operator_may_edit_it() {
 }
 
 mod day;
+mod escalation;
 mod money;
 mod stop;
 mod unreadable;
