@@ -147,22 +147,30 @@ pub fn kept_backends(mut backends: Vec<NodeBackend>) -> Vec<NodeBackend> {
     backends.retain(|one| {
         [&one.kind, &one.version, &one.path, &one.tested].into_iter().all(|text| is_short(text))
             && one.fault.as_deref().is_none_or(is_short)
-            && one.projects.len() <= MAX_PROJECTS
-            && one.projects.iter().all(|name| is_short(name))
+            && [&one.projects, &one.unguarded]
+                .into_iter()
+                .all(|names| names.len() <= MAX_PROJECTS && names.iter().all(|name| is_short(name)))
     });
     backends.truncate(MAX_BACKENDS);
     backends
 }
 
-/// Why projects of a node cannot be worked in by the coding agent that they name: a sentence for each.
+/// Why projects of a node cannot be worked in by the coding agent that they name: a sentence for each. It is not there, or of
+/// another version; a program that is there and has not said its version may only have been too slow.
 pub fn unfit(backends: &[NodeBackend]) -> Option<String> {
     let used = backends.iter().filter(|one| !one.projects.is_empty());
     let sentences: Vec<String> = used
+        .filter(|one| one.path.is_empty() || !one.version.is_empty())
         .filter_map(|one| {
             Some(format!("{} ({}): {}", one.kind, one.projects.join(", "), one.fault.as_ref()?))
         })
         .collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+/// True when nothing is wrong with any coding agent that projects of a node use.
+pub fn is_fit(backends: &[NodeBackend]) -> bool {
+    backends.iter().all(|one| one.projects.is_empty() || one.fault.is_none())
 }
 
 /// What a node measures of its machine as it is kept: a share that is no number could not be written as one.
@@ -285,6 +293,12 @@ mod tests {
         assert_eq!(unfit(&[one("a", "")]), None);
         let said = unfit(&[one("a", ""), one("b", "shop")]);
         assert_eq!(said.as_deref(), Some("b (shop): it is of another version"));
+        let mut mute = [NodeBackend { path: "/bin/b".into(), ..one("b", "shop") }];
+        assert_eq!((unfit(&mute), is_fit(&mute)), (None, false), "it did not answer");
+        mute[0].version = "9.0.0".into();
+        assert!(unfit(&mute).is_some());
+        let crowd = NodeBackend { unguarded: vec![String::new(); MAX_PROJECTS + 1], ..one("c", "") };
+        assert_eq!(kept_backends(vec![crowd, one("a", "")]), [one("a", "")]);
         let long = one(&"x".repeat(MAX_BACKEND_TEXT + 1), "");
         assert_eq!(kept_backends(vec![long, one("a", "")]), [one("a", "")]);
     }

@@ -105,7 +105,7 @@ impl Work {
         let state = NodeState { record, link: up(&link, hello.credit_bytes, &hello.capabilities) };
         self.note_since(&node, &state.record.projects, at);
         self.put_node(state);
-        self.note_backends(&node, hello.backends, at);
+        self.note_first_backends(&node, hello.backends, at);
         self.note(&node, "node.online", &data, at);
         self.waiting.push(node.clone());
         self.effects.push(Effect::Attach { node: node.clone(), link, reply, greeted: Ok(welcome), replaced });

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
+use super::backend::UNFIT;
 use crate::hub::effect::Effect;
 use crate::hub::input::{NotAccepted, Severity};
 use crate::hub::live::NodeRef;
@@ -22,7 +23,7 @@ use hal_store::change::RowKind;
 use hal_store::node::NodeRecord;
 
 /// What lasts about a node that is not there, and is over when nobody expects it any more.
-const ABOUT_A_NODE: [&str; 4] = ["node.offline", "node.clock", "node.disk", "node.memory"];
+const ABOUT_A_NODE: [&str; 5] = ["node.offline", "node.clock", "node.disk", "node.memory", UNFIT];
 
 impl Work {
     pub(super) fn remove_node(
