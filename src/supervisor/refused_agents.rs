@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::throttle::network;
 use hal_base::clock::{Stopwatch, Time};
 use hal_protocol::alert::Severity;
 use hal_protocol::node::NodeId;
@@ -20,11 +21,14 @@ const TRIES: u64 = 2;
 /// Addresses that are told by themselves; the rest are told together.
 const ADDRESSES: usize = 16;
 
-/// Addresses that are remembered because an agent came in from them: a fleet has no more.
-const WELCOMED: usize = 10_000;
+/// Addresses that are remembered because their agent was refused and came in: a fleet has no more.
+const PUT_RIGHT: usize = 10_000;
 
 /// Names of nodes that one address has used and that are remembered.
 const NAMES: usize = 4;
+
+/// What stands behind an IPv6 address, since those of one network count together.
+const V6_NETWORK: &str = "/64";
 
 /// What the rest is told under.
 pub const OTHERS: &str = "other addresses";
@@ -37,8 +41,8 @@ pub struct RefusedAgents(Mutex<Known>);
 struct Known {
     by: BTreeMap<IpAddr, Refused>,
     others: Option<Refused>,
-    /// Addresses that some agent came in from lately.
-    welcomed: BTreeSet<IpAddr>,
+    /// Addresses whose refused agent came in since.
+    put_right: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl RefusedAgents {
     /// An agent was refused.
     pub fn note(&self, source: IpAddr, node: Option<&NodeId>, why: &str, at: Time) {
         let mut known = self.known();
-        let source = source.to_canonical();
+        let source = network(source);
         let new = || Refused {
             since: at,
             last: Stopwatch::start(),
@@ -62,6 +66,7 @@ impl RefusedAgents {
             names: BTreeSet::new(),
             why: String::new(),
         };
+        known.put_right.remove(&source);
         let has_room = known.by.len() < ADDRESSES || known.by.contains_key(&source);
         let refused = match has_room {
             true => known.by.entry(source).or_insert_with(new),
@@ -78,19 +83,21 @@ impl RefusedAgents {
     /// An agent was let in: of its address, it is none of those that are refused.
     pub fn welcomed(&self, source: IpAddr, node: &NodeId) {
         let mut known = self.known();
-        let source = source.to_canonical();
-        if known.welcomed.len() < WELCOMED {
-            known.welcomed.insert(source);
-        }
+        let source = network(source);
         let Some(refused) = known.by.get_mut(&source) else { return };
         if refused.names.remove(node) && refused.names.is_empty() {
             known.by.remove(&source);
+            if known.put_right.len() < PUT_RIGHT {
+                known.put_right.insert(source);
+            }
         }
     }
 
-    /// True when an agent came in from this address since the start.
-    pub fn was_welcomed(&self, source: &str) -> bool {
-        source.parse::<IpAddr>().is_ok_and(|source| self.known().welcomed.contains(&source))
+    /// True when an agent of this address was refused since the start, and came in afterwards. That one came in is not
+    /// enough: of those that an earlier process has refused it may be another one.
+    pub fn was_put_right(&self, source: &str) -> bool {
+        let address = source.strip_suffix(V6_NETWORK).unwrap_or(source);
+        address.parse::<IpAddr>().is_ok_and(|source| self.known().put_right.contains(&network(source)))
     }
 
     /// What is to be said, by the address.
@@ -100,7 +107,7 @@ impl RefusedAgents {
         if known.others.as_ref().is_some_and(|others| others.last.elapsed() >= QUIET) {
             known.others = None;
         }
-        let named = known.by.iter().map(|(source, refused)| (source.to_string(), refused));
+        let named = known.by.iter().map(|(source, refused)| (shown(*source), refused));
         let others = known.others.iter().map(|others| (OTHERS.to_owned(), others));
         let told = named.chain(others).filter(|(_, refused)| refused.tries >= TRIES);
         told.map(|(source, refused)| {
@@ -112,6 +119,13 @@ impl RefusedAgents {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shown(source: IpAddr) -> String {
+    match source {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(network) => format!("{network}{V6_NETWORK}"),
     }
 }
 
@@ -147,8 +161,23 @@ mod tests {
         );
         refused.welcomed(from(1), &NodeId::from("web-2"));
         assert_eq!(refused.findings().len(), 1, "another one of that address came in");
+        assert!(!refused.was_put_right("10.0.0.1"), "it is not the one that was refused");
         refused.welcomed(from(1), &web);
-        assert!(refused.findings().is_empty());
+        assert!(refused.findings().is_empty() && refused.was_put_right("10.0.0.1"));
+        refused.note(from(1), Some(&web), "wrong token", Time(120_000));
+        assert!(!refused.was_put_right("10.0.0.1"), "it is refused again");
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_are_one() {
+        let refused = RefusedAgents::default();
+        let (one, other) = ("2001:db8::1".parse().unwrap(), "2001:db8::2:1".parse().unwrap());
+        refused.note(one, Some(&NodeId::from("web-1")), "wrong token", Time(0));
+        refused.note(other, None, "wrong token", Time(1));
+        let found = refused.findings();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["2001:db8::/64"]);
+        refused.welcomed(other, &NodeId::from("web-1"));
+        assert!(refused.was_put_right("2001:db8::/64") && refused.was_put_right("2001:db8::1"));
     }
 
     #[test]

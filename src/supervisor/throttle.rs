@@ -58,8 +58,8 @@ impl Throttle {
     }
 }
 
-/// What is slowed down together.
-fn network(source: IpAddr) -> IpAddr {
+/// Whose addresses count as one: what is slowed down, and told of, together.
+pub fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> NETWORK))),
         v4 => v4,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use self::lasting::Memory;
+use self::own::ResponseTime;
 use super::hub::input::{Input, Symptom};
 use super::hub::view::View;
 use super::shared::Shared;
@@ -73,21 +74,28 @@ type Findings = BTreeMap<(&'static str, String), WatchFinding>;
 
 /// Watches for ever.
 pub async fn watch(shared: Shared, limits: LimitsInForce, listeners: Vec<SocketAddr>) {
+    let response = ResponseTime::default();
+    tokio::select! {
+        () = response.keep_asking(&shared, &listeners, &limits) => {}
+        () = keep_looking(&shared, &limits, &response) => {}
+    }
+}
+
+async fn keep_looking(shared: &Shared, limits: &LimitsInForce, response: &ResponseTime) {
     let mut memory = Memory::begin(clock::now());
     loop {
         tokio::time::sleep(LOOK).await;
         let limits = limits.load_full();
         let mut found = Findings::new();
         if limits.is_on {
-            let took = own::ask(&shared, &listeners).await;
-            own::look(&shared, &limits, took, &mut memory, &mut found);
+            own::look(shared, &limits, response, &mut memory, &mut found);
             let view = shared.hub.view();
             let ended = nodes::look(&view, &limits, &mut memory, clock::now(), &mut found);
             for (node, alert) in ended {
                 shared.hub.raise_about(node, alert);
             }
         }
-        if tell(&shared, &limits, found).await.is_err() || remind(&shared, limits.reminder).await.is_err() {
+        if tell(shared, &limits, found).await.is_err() || remind(shared, limits.reminder).await.is_err() {
             return;
         }
     }

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::lasting::Memory;
-use super::{CPU_HIGH, Findings, OOM};
+use super::{CPU_HIGH, Findings, LOOK, LimitsInForce, OOM};
 use crate::hub::input::{Input, RaisedAlert, Severity};
 use crate::knock::{Knocked, knock};
 use crate::refused_agents::QUIET;
@@ -22,7 +23,7 @@ use hal_rules::watch::WatchLimits;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long the supervisor takes to answer: its hub, and whoever comes to its listeners.
-pub async fn ask(shared: &Shared, listeners: &[SocketAddr]) -> Duration {
+async fn ask(shared: &Shared, listeners: &[SocketAddr]) -> Duration {
     let doors = join_all(listeners.iter().map(|listener| knock(*listener, LONGEST)));
     let (hub, doors) = tokio::join!(ask_the_hub(shared), doors);
     let took = doors.into_iter().map(|door| match door {
@@ -31,6 +32,42 @@ pub async fn ask(shared: &Shared, listeners: &[SocketAddr]) -> Duration {
         Knocked::NoWay => Duration::ZERO,
     });
     took.fold(hub, Duration::max)
+}
+
+/// How long an answer takes, as far as is known.
+#[derive(Debug, Default)]
+pub struct ResponseTime(Mutex<Answers>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Answers {
+    /// The last answer took so long; `None`: there was none yet.
+    last: Option<Duration>,
+    /// When the question was asked that is not answered yet.
+    asked: Option<Stopwatch>,
+}
+
+impl ResponseTime {
+    /// Asks for ever, beside the looks: an answer may take longer than they wait for each other.
+    pub async fn keep_asking(&self, shared: &Shared, listeners: &[SocketAddr], limits: &LimitsInForce) {
+        loop {
+            if limits.load().is_on {
+                self.answers().asked = Some(Stopwatch::start());
+                let took = ask(shared, listeners).await;
+                *self.answers() = Answers { last: Some(took), asked: None };
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The last answer's time, or that of the one that is still to come where that is longer.
+    fn now(&self) -> Option<Duration> {
+        let Answers { last, asked } = *self.answers();
+        last.map(|last| asked.map_or(last, |asked| last.max(asked.elapsed())))
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A question about a command that does not exist waits for all that came before.
@@ -48,7 +85,13 @@ async fn ask_the_hub(shared: &Shared) -> Duration {
 }
 
 /// Looks at everything that is the supervisor's own.
-pub fn look(shared: &Shared, limits: &WatchLimits, took: Duration, seen: &mut Memory, found: &mut Findings) {
+pub fn look(
+    shared: &Shared,
+    limits: &WatchLimits,
+    response: &ResponseTime,
+    seen: &mut Memory,
+    found: &mut Findings,
+) {
     look_at_strangers(shared, seen, found);
     let mut put = |name, verdict| drop(found.insert((name, String::new()), verdict));
     put("connections.refused", limits.refused(seen.in_a_minute(shared.metrics.refused())));
@@ -69,7 +112,9 @@ pub fn look(shared: &Shared, limits: &WatchLimits, took: Duration, seen: &mut Me
     if let Some(verdict) = limits.filling(&spaces, is_said, clock::now()).filter(|_| !spaces.is_empty()) {
         put("disk.filling", verdict);
     }
-    put("response.slow", limits.slow(took));
+    if let Some(took) = response.now() {
+        put("response.slow", limits.slow(took));
+    }
     let mirror = shared.mirror.now();
     put("mirror.behind", limits.mirror(mirror.lag, mirror.trouble.as_deref()));
     put("metrics.unscraped", limits.unscraped(shared.scrapes.since()));
@@ -83,7 +128,7 @@ fn look_at_strangers(shared: &Shared, seen: &Memory, found: &mut Findings) {
     let open = view.stored.alerts.values().filter(|alert| alert.is_open() && alert.name == "agent.refused");
     let has_time_passed = seen.running.elapsed() >= QUIET;
     for alert in open {
-        let is_over = has_time_passed || shared.refused_agents.was_welcomed(&alert.about);
+        let is_over = has_time_passed || shared.refused_agents.was_put_right(&alert.about);
         if is_over && !refused.contains_key(&alert.about) {
             found.insert(("agent.refused", alert.about.clone()), None);
         }
