@@ -11,8 +11,8 @@ mod counts;
 mod fleet;
 mod process;
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -31,6 +31,7 @@ use super::hub::view::View;
 use hal_base::clock;
 use hal_protocol::cost::CostReport;
 use hal_protocol::session::Status;
+use hal_rules::watch::WatchLimits;
 use hal_store::mirror::MirrorHealth;
 use hal_store::mirror::backup::Saved;
 use hal_store::usage::Usage;
@@ -208,6 +209,11 @@ impl Metrics {
     /// The hub's own counters.
     pub fn counts(&self) -> Counts {
         self.counts.clone()
+    }
+
+    /// These limits are in force.
+    pub fn set_limits(&self, limits: Arc<WatchLimits>) {
+        self.fleet.limits.store(limits);
     }
 
     /// All metrics in the older format of Prometheus.

@@ -86,6 +86,7 @@ async fn keep_looking(shared: &Shared, limits: &LimitsInForce, response: &Respon
     loop {
         tokio::time::sleep(LOOK).await;
         let limits = limits.load_full();
+        shared.metrics.set_limits(limits.clone());
         let mut found = Findings::new();
         if limits.is_on {
             own::look(shared, &limits, response, &mut memory, &mut found);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +16,7 @@ use hal_base::clock::Time;
 use hal_protocol::alert::{AlertState, Severity};
 use hal_protocol::notice::NoticeState;
 use hal_rules::stalled::{Stalled, stalled};
+use hal_rules::watch::WatchLimits;
 
 /// Nodes with values of their own, by name; a label must not grow without end.
 const MOST_NODES: usize = 1_000;
@@ -52,6 +54,9 @@ pub(super) struct Fleet {
     queue: Family<OfChannel, Gauge>,
     undelivered: Family<OfChannel, Gauge>,
     online: Family<OfNode, Gauge>,
+    expected: Family<OfNode, Gauge>,
+    /// What the configuration says of nodes.
+    pub(super) limits: ArcSwap<WatchLimits>,
     lag: Family<OfNode, Gauge>,
     connections: Family<OfNode, Counter>,
     started: Family<OfNode, Number>,
@@ -84,6 +89,8 @@ impl Fleet {
         let undelivered = "Notifications that a channel has given up";
         of.register("channel_undelivered", undelivered, self.undelivered.clone());
         of.register("node_online", "1: the node is connected", self.online.clone());
+        let expected = "0: the configuration says that the node comes and goes";
+        of.register("node_expected", expected, self.expected.clone());
         let lag = "Events that a node has stored and that are not committed here";
         of.register("node_lag_events", lag, self.lag.clone());
         of.register("node_connections", "How often a node has connected", self.connections.clone());
@@ -136,6 +143,7 @@ impl Fleet {
     /// Nodes that were removed are not measured any more.
     fn forget_nodes(&self) {
         self.online.clear();
+        self.expected.clear();
         self.lag.clear();
         self.connections.clear();
         self.backends.clear();
@@ -148,6 +156,7 @@ impl Fleet {
         let of = OfNode { node: record.id.to_string() };
         let vitals = link.vitals();
         self.online.get_or_create(&of).set(i64::from(link.online));
+        self.expected.get_or_create(&of).set(i64::from(self.limits.load().expects(&of.node)));
         let lag = vitals.held.saturating_sub(record.committed);
         self.lag.get_or_create(&of).set(i64::try_from(lag).unwrap_or(i64::MAX));
         self.connections.get_or_create(&of).inc_by(record.epoch);
