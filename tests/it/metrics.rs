@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::fault::means::skip_part;
 use crate::patience::{PATIENCE, wait_until};
 use crate::world::{TOKEN, World};
 
@@ -74,7 +75,7 @@ fn promtool(args: &[&str], input: &str) -> Option<Output> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = started else {
-        println!("skipped: promtool is not installed; apt-get install prometheus brings it");
+        skip_part("what promtool says", "promtool is missing; the package prometheus brings it");
         return None;
     };
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
