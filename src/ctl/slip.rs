@@ -11,7 +11,7 @@ use hal_base::exit::Failure;
 use hal_base::nearest::nearest;
 
 /// Words that other programs have for what is called otherwise here, and what to type.
-const MEANT: [(&str, &str); 12] = [
+const MEANT: [(&str, &str); 10] = [
     ("status", "halctl nodes list, halctl sessions list or halctl doctor"),
     ("env", "halctl config get"),
     ("context", "halctl config get"),

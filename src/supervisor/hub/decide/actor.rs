@@ -6,11 +6,12 @@ use tokio::sync::oneshot;
 use super::Work;
 use crate::hub::actor::{ActorAnswer, ActorChange};
 use crate::hub::effect::Effect;
-use crate::hub::input::{From, NotAccepted};
+use crate::hub::input::{From, Greeted, Link, NotAccepted};
 use crate::hub::live::NodeRef;
 use hal_base::clock::Time;
 use hal_base::nearest::no_such;
 use hal_protocol::actor::{Actor, Credential, CredentialState, Role};
+use hal_protocol::frame::Hello;
 use hal_protocol::mark::Attribution;
 use hal_protocol::node::NodeId;
 use hal_protocol::who::Who;
@@ -200,8 +201,24 @@ impl Work {
         Ok(ActorAnswer::Token(role, token))
     }
 
+    /// An agent has said hello, with a token of its own or the one that all share.
+    pub(super) fn come_in(
+        &mut self,
+        hello: Hello,
+        address: String,
+        own: Option<&Credential>,
+        link: Link,
+        reply: oneshot::Sender<Greeted>,
+        at: Time,
+    ) {
+        match self.pin(&hello.node_id, own, at) {
+            Ok(()) => self.connect(hello, address, link, reply, at),
+            Err(refused) => self.effects.push(Effect::reply(reply, Err(refused))),
+        }
+    }
+
     /// A node that has come in by a token of its own once comes in by no other any more.
-    pub(super) fn pin(&mut self, node: &NodeId, own: Option<&Credential>, at: Time) -> Result<(), String> {
+    fn pin(&mut self, node: &NodeId, own: Option<&Credential>, at: Time) -> Result<(), String> {
         // Asked again here: what was good as it knocked may have been revoked by an input before this one.
         if let Some(own) = own.filter(|own| !self.view.still_admits(&own.id, &own.hash, Role::Agent, at)) {
             return Err(format!("token {} is good no more", own.id));

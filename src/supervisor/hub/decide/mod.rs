@@ -102,10 +102,7 @@ impl Work {
         let at = clock.at;
         match input {
             Input::Connect { hello, address, own, link, reply } => {
-                match self.pin(&hello.node_id, own.as_deref(), at) {
-                    Ok(()) => self.connect(hello, address, link, reply, at),
-                    Err(refused) => self.effects.push(Effect::reply(reply, Err(refused))),
-                }
+                self.come_in(hello, address, own.as_deref(), link, reply, at);
             }
             Input::Disconnect { from, reason } => self.disconnect(&from, &reason, at),
             Input::Events { from, batch } => self.events(&from, batch, at),
