@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::Work;
-use crate::hub::escalation::{COUNTED_SINCE, step_key};
+use crate::hub::escalation::step_key;
 use hal_base::clock::Time;
 use hal_protocol::alert::{Alert, AlertState};
 use hal_protocol::notice::{Notice, NoticeKind, NoticeState};
@@ -81,30 +81,14 @@ impl Work {
         }
     }
 
-    /// An alert fires again, or has grown worse: its steps begin with the first one.
-    pub(super) fn begin_steps_anew(&mut self, alert: &Alert) {
-        self.forget_steps(&self.view.subject_of_alert(alert.id));
-        self.count_steps_since(alert.id, alert.changed_at);
-    }
-
-    /// Forgets the steps that were taken, and since when they are counted.
-    pub(super) fn forget_steps(&mut self, subject: &str) {
-        for step in COUNTED_SINCE..=MOST_STEPS {
-            self.delete_kept(TOLD, &step_key(step, subject));
-        }
-    }
-
-    fn count_steps_since(&mut self, alert: u64, at: Time) {
-        let key = step_key(COUNTED_SINCE, &self.view.subject_of_alert(alert));
-        self.put_kept(TOLD, &key, &SentNotice { at, ..SentNotice::default() }, at);
-    }
-
-    /// A silence that held at `until` is over: only now are people told of its alerts.
-    pub(super) fn count_from_now(&mut self, silence: &Silence, until: Time, at: Time) {
-        let held = self.firing().filter(|alert| self.is_held_by(silence, alert, until));
-        let held: Vec<u64> = held.map(|alert| alert.id).collect();
-        for alert in held {
-            self.count_steps_since(alert, at);
+    /// Silences that have ended with this input: only now are people told of their alerts, and steps count from here.
+    pub(super) fn count_after_silences(&mut self, at: Time) {
+        for (silence, until) in std::mem::take(&mut self.unsilenced) {
+            let held = self.firing().filter(|alert| self.is_held_by(&silence, alert, until));
+            let held: Vec<u64> = held.map(|alert| alert.id).collect();
+            for alert in held {
+                self.count_steps_since(alert, at);
+            }
         }
     }
 

@@ -32,6 +32,7 @@ mod route;
 mod session;
 mod settings;
 mod silence;
+mod step;
 mod stop;
 mod transaction;
 
@@ -45,6 +46,7 @@ use hal_base::clock::Time;
 use hal_protocol::event::EventView;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::{Session, SessionId};
+use hal_protocol::silence::Silence;
 use hal_store::hub::Batch;
 use hal_store::tail::MERGE_AT;
 
@@ -71,6 +73,8 @@ pub struct Work {
     unrouted: Vec<(EventView, Option<Session>)>,
     /// Channels that have not delivered a notice, and what people are to see of it.
     undelivered: Vec<(String, String)>,
+    /// Silences that have ended with the present input, with a time at which each still held.
+    unsilenced: Vec<(Silence, Time)>,
     /// What has happened to commands, until those above have been told.
     happened: VecDeque<Happened>,
     /// A turn that was to stop has stopped, or what was to stop it has ended.
@@ -91,6 +95,7 @@ impl Work {
             told: BTreeSet::new(),
             unrouted: Vec::new(),
             undelivered: Vec::new(),
+            unsilenced: Vec::new(),
             happened: VecDeque::new(),
             stirred: false,
         }
@@ -157,6 +162,7 @@ impl Work {
                 self.go_on_with_handovers(at);
                 self.consider_due(at);
                 self.approvals_due(at);
+                self.count_after_silences(at);
                 self.escalate(at);
             }
             Input::Stop => {
@@ -177,6 +183,7 @@ impl Work {
             self.conclude_stops(at);
             self.follow_commands(at);
         }
+        self.count_after_silences(at);
         self.ask_routes(at);
         self.raise_undelivered(at);
     }

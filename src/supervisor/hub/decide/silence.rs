@@ -52,7 +52,7 @@ impl Work {
         self.delete_kept(SILENCE, id);
         let unreadable = || Silence { id: id.to_owned(), ..Silence::default() };
         let Some(silence) = is_there.then(|| known.unwrap_or_else(unreadable)) else { return false };
-        self.count_from_now(&silence, at, at);
+        self.unsilenced.push((silence.clone(), at));
         let said = why(&silence);
         for mut row in self.unsent().into_iter().filter(|row| row.why == said) {
             row.not_before = at;
@@ -68,8 +68,9 @@ impl Work {
     pub(super) fn end_silences(&mut self, at: Time) {
         let over: Vec<Silence> = self.silences().filter(|silence| silence.until <= at).collect();
         for silence in over {
-            self.count_from_now(&silence, Time(silence.until.0.saturating_sub(1)), at);
             self.delete_kept(SILENCE, &silence.id);
+            let last = Time(silence.until.0.saturating_sub(1));
+            self.unsilenced.push((silence, last));
         }
     }
 
