@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::hub::notice::NoticeEvent;
 use hal_protocol::alert::{Alert, Severity};
 use hal_protocol::notice::Queued;
 use hal_protocol::silence::Silence;
@@ -78,7 +79,9 @@ fn a_silenced_alert_goes_no_step_up_and_its_time_begins_when_the_silence_ends() 
     let silence = Silence { until: Time(stage.now + 600 * MINUTE), ..silence };
     stage.with(|work, at| work.put_kept(SILENCE, "s1", &silence, at));
     stage.wait(31);
-    stage.with(|work, at| work.unsilence("s1", &person("ada"), at));
+    let (reply, _ended) = oneshot::channel();
+    let end = NoticeEvent::Unsilence { id: "s1".into(), who: person("ada"), reply };
+    stage.play(vec![Input::Notice(end)]);
     stage.wait(29);
     assert_eq!(stage.steps(), [1], "an end before its time is one");
     stage.wait(1);
