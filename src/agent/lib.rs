@@ -13,6 +13,7 @@
 //! - `setup`: whose coding agents the service runs.
 //! - `project`: where coding agents work; `found`: which of them this machine has; `resources`: how the machine is.
 
+mod anchors;
 pub mod backend;
 mod backends;
 pub mod cli;
@@ -38,6 +39,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use anchors::Anchors;
 use backends::{Backends, ReportSenders};
 use config::{Config, Programs, ProjectConfig};
 use found::Found;
@@ -417,6 +419,7 @@ impl House {
             live,
             watched: wires.watched,
             gauge: Gauge::new(config.data_dir.clone()),
+            anchors: Anchors::in_folder(&config.data_dir),
             state,
         });
         keeper.backends.open(&config.projects, &keeper.sessions, &keeper.senders);

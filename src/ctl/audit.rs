@@ -1,13 +1,21 @@
 //! `halctl audit`.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
 use super::cli::audit::AuditVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
 use hal_base::clock;
-use hal_base::exit::Failure;
-use hal_protocol::audit::AuditView;
+use hal_base::exit::{Exit, Failure};
+use hal_protocol::audit::{AuditVerdict, AuditView, ExportEnd, Head, NumberedRecord, VerifyRequest};
+use hal_rules::audit::Walk;
 
 /// Records in one page of the list.
 const PAGE: usize = 1000;
@@ -29,7 +37,144 @@ pub async fn run(verb: AuditVerb, client: &Client, screen: &mut Screen) -> Resul
         AuditVerb::Get { id } => {
             screen.one(&client.get::<AuditView>(&["audit", &id], &Query::new()).await?.data)
         }
+        AuditVerb::Verify { file: None, anchors } => {
+            let asked = VerifyRequest { anchors: heads(&anchors)? };
+            let verdict = client.ask_patiently(&["audit", "verify"], "audit verify", &asked).await?;
+            judge(screen, &verdict)
+        }
+        AuditVerb::Verify { file: Some(file), anchors } => verify_export(screen, &file, &anchors),
+        AuditVerb::Export => export(client, screen).await,
     }
+}
+
+/// Verifies an export; nobody is asked.
+pub fn verify_export(screen: &mut Screen, file: &Path, anchors: &[PathBuf]) -> Result<(), Failure> {
+    let mut walk = Walk::with_anchors(heads(anchors)?);
+    let (mut count, mut end) = (0, None);
+    each_line(file, &mut |nth, line| {
+        if end.is_some() {
+            return Err(wrong(file, nth, "there is a line behind the last one of an export"));
+        }
+        if let Ok(last) = serde_json::from_str::<ExportEnd>(line) {
+            end = Some(last);
+            return Ok(());
+        }
+        let one: NumberedRecord = serde_json::from_str(line)
+            .map_err(|error| wrong(file, nth, &format!("no audit record: {error}")))?;
+        count += 1;
+        walk.take(one.seq, &one.record);
+        Ok(())
+    })?;
+    let end = end.ok_or_else(|| {
+        let place = file.display();
+        Failure::say(
+            Exit::Failed,
+            format!("{place} has no last line, as an export has: it was cut after {count} records"),
+        )
+    })?;
+    judge(screen, &walk.end(Some(&end.head)))
+}
+
+async fn export(client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    let (mut walk, mut cursor, mut records) = (Walk::default(), String::new(), 0);
+    loop {
+        let query = vec![("limit", PAGE.to_string()), ("cursor", cursor.clone())];
+        let answer = client.get::<Vec<NumberedRecord>>(&["audit", "export"], &query).await?;
+        for one in &answer.data {
+            walk.take(one.seq, &one.record);
+            records += 1;
+            screen.write(&line_of(one)?)?;
+        }
+        let next = answer.meta.and_then(|meta| meta.next_cursor).filter(|next| *next != cursor);
+        let Some(next) = next else { break };
+        cursor = next;
+    }
+    let head = walk.end(None).head;
+    screen.write(&line_of(&ExportEnd { head, records })?)
+}
+
+fn line_of(what: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(what).context("cannot write a record as JSON")?;
+    Ok(text + "\n")
+}
+
+/// The heads in files that nodes have kept.
+fn heads(files: &[PathBuf]) -> Result<Vec<Head>, Failure> {
+    let mut heads = Vec::new();
+    for file in files {
+        each_line(file, &mut |nth, line| {
+            let head = serde_json::from_str(line)
+                .map_err(|error| wrong(file, nth, &format!("no head of an audit record: {error}")))?;
+            heads.push(head);
+            Ok(())
+        })?;
+    }
+    Ok(heads)
+}
+
+fn each_line(file: &Path, see: &mut dyn FnMut(usize, &str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let place = file.display();
+    let open = File::open(file).with_context(|| format!("cannot open {place}"))?;
+    for (nth, line) in BufReader::new(open).lines().enumerate() {
+        let line = line.with_context(|| format!("cannot read line {} of {place}", nth + 1))?;
+        see(nth + 1, &line)?;
+    }
+    Ok(())
+}
+
+fn wrong(file: &Path, line: usize, why: &str) -> Failure {
+    Failure::say(Exit::Failed, format!("{}:{line}: {why}", file.display()))
+}
+
+/// Shows what was found; fails when something was.
+fn judge(screen: &mut Screen, verdict: &AuditVerdict) -> Result<(), Failure> {
+    if screen.is_structured() {
+        screen.structured(verdict)?;
+    } else {
+        screen.write(&told(verdict))?;
+    }
+    match verdict.is_whole {
+        true => Ok(()),
+        false => Err(Failure::say(
+            Exit::Failed,
+            format!("the audit record is not as it was written: {} findings", verdict.found),
+        )),
+    }
+}
+
+fn told(verdict: &AuditVerdict) -> String {
+    let AuditVerdict { records, links, first, head, missing, anchors, replaced_anchors, .. } = verdict;
+    let mut text =
+        format!("{records} records from number {first} on, {links} links, the last one {}", head.link);
+    if *missing > 0 {
+        text += &format!("; {missing} links are not here any more");
+    }
+    if anchors + replaced_anchors > 0 {
+        text += &format!("\n{anchors} heads that nodes have kept are in the chain");
+    }
+    if *replaced_anchors > 0 {
+        text += &format!(", {replaced_anchors} are of a store that was replaced");
+    }
+    for one in &verdict.explained {
+        text += &format!(
+            "\naccounted for by record {} at {}: {} by {} {}",
+            one.seq, one.at, one.action, one.actor, one.args
+        );
+    }
+    for one in &verdict.findings {
+        text += &match one.seq {
+            0 => format!("\nFOUND: {}", one.what),
+            seq => format!("\nFOUND at record {seq}: {}", one.what),
+        };
+    }
+    let unlisted = verdict.found.saturating_sub(verdict.findings.len() as u64);
+    if unlisted > 0 {
+        text += &format!("\nand {unlisted} more findings");
+    }
+    if verdict.is_whole {
+        text += "\nthe audit record is whole";
+    }
+    text + "\n"
 }
 
 impl Record for AuditView {

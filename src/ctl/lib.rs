@@ -51,6 +51,7 @@ mod watch;
 
 use futures_util::future::BoxFuture;
 
+use cli::audit::AuditVerb;
 use cli::{Cli, ConfigVerb, Noun};
 use client::Client;
 use discover::Surroundings;
@@ -117,6 +118,10 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Users(verb) => actor::users(verb, &client(&global, around)?, screen).await,
         Noun::Tokens(verb) => actor::tokens(verb, &client(&global, around)?, screen).await,
+        // Nobody needs to be asked, and nobody may be there.
+        Noun::Audit(AuditVerb::Verify { file: Some(file), anchors }) => {
+            audit::verify_export(screen, &file, &anchors)
+        }
         Noun::Audit(verb) => audit::run(verb, &client(&global, around)?, screen).await,
         Noun::Whoami => actor::whoami(&client(&global, around)?, screen).await,
         Noun::Login => login::login(&global, around, screen).await,

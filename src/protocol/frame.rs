@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::audit::Head;
 use super::backend::NodeBackend;
 use super::command::{CommandId, CommandState};
 use super::event::Event;
@@ -48,7 +49,7 @@ pub struct Hello {
     pub hostname: String,
     /// Version of the agent.
     pub version: String,
-    /// What it can do beyond the base protocol: [`super::lease::CAPABILITY`].
+    /// What it can do beyond the base protocol: [`super::lease::CAPABILITY`], [`super::audit::KEEPS_ANCHORS`].
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// The incarnation of its journal.
@@ -308,6 +309,8 @@ pub enum ToAgent {
     Cover(Cover),
     /// The answer to a request for money.
     Lease(Lease),
+    /// The last link of the audit record's chain, to be kept. Only for agents that say so.
+    Anchor(Head),
     /// A type of the future.
     Other(String),
 }
@@ -391,6 +394,7 @@ impl ToAgent {
             "watch" => Self::Watch(body(&kind, payload)?),
             "cover" => Self::Cover(body(&kind, payload)?),
             "lease" => Self::Lease(body(&kind, payload)?),
+            "anchor" => Self::Anchor(body(&kind, payload)?),
             _ => Self::Other(kind),
         })
     }
@@ -405,6 +409,7 @@ impl ToAgent {
             Self::Watch(body) => seal("watch", "", now, body),
             Self::Cover(body) => seal("cover", "", now, body),
             Self::Lease(body) => seal("lease", "", now, body),
+            Self::Anchor(body) => seal("anchor", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
     }

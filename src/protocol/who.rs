@@ -17,6 +17,18 @@ pub enum WhoKind {
     Policy,
 }
 
+impl WhoKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Program => "program",
+            Self::Machine => "machine",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 /// Who does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {

@@ -20,12 +20,14 @@
 //! - `price`: what tokens cost, from which day on.
 //! - `stop`: how a turn is stopped that does not want to.
 //! - `actor`: whose token is good; `right`: the least role of each path and command.
+//! - `audit`: the chain of who did what, and what a walk along it finds.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod actor;
 pub mod address;
 pub mod alert;
 pub mod approval;
+pub mod audit;
 pub mod budget;
 pub mod command;
 pub mod dependency;

@@ -65,10 +65,12 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     // People, machines, money and the store.
     ("GET", "/api/v1/actors", Admin),
     ("GET", "/api/v1/audit", Admin),
+    ("GET", "/api/v1/audit/export", Admin),
     ("GET", "/api/v1/audit/{id}", Admin),
     ("GET", "/api/v1/tokens", Admin),
     ("POST", "/api/v1/actors/{name}/tokens", Admin),
     ("POST", "/api/v1/archives/{name}/restore", Admin),
+    ("POST", "/api/v1/audit/verify", Admin),
     ("POST", "/api/v1/backups", Admin),
     ("POST", "/api/v1/backups/{name}/verify", Admin),
     ("POST", "/api/v1/budgets/{name}/raise", Admin),

@@ -15,7 +15,7 @@ use rusqlite::types::Value as Cell;
 use serde_json::{Map, Value};
 
 use super::StoreError;
-use super::audit::AuditRecord;
+use super::audit::{self, AuditRecord};
 use super::change::RowKind;
 use super::event;
 use super::reader::Reader;
@@ -122,14 +122,14 @@ impl Reader<'_> {
     /// The first number of rows that are to come back which stands for another row here, or for none yet: after an
     /// older backup was restored numbers are given again.
     pub fn taken_by_another(&self, kind: RowKind, rows: &[Edit]) -> Result<Option<u64>, StoreError> {
-        let (events, audit) = (self.txn().open_table(EVENTS)?, self.txn().open_table(AUDIT)?);
+        let (events, records) = (self.txn().open_table(EVENTS)?, self.txn().open_table(AUDIT)?);
         let last = self.meta(if kind == RowKind::Event { "last_seq" } else { "last_audit" })?;
         for (seq, row) in rows.iter().filter_map(|row| Some((row.key.parse::<u64>().ok()?, row))) {
             let known = match kind {
                 RowKind::Event => {
                     events.get(seq)?.map(|row| event::view(row.value(), seq).map(|view| view.id))
                 }
-                _ => audit.get(seq)?.map(|row| AuditRecord::open(row.value(), seq).map(|record| record.id)),
+                _ => records.get(seq)?.map(|row| audit::open(row.value(), seq).map(|record| record.id)),
             };
             let is_other = match (known.transpose(), &row.action) {
                 (Ok(Some(known)), EditAction::Put(columns)) => {

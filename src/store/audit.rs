@@ -1,51 +1,21 @@
 //! The rows of the audit log: who did what, and what came of it.
 
+use std::ops::ControlFlow;
+
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::reader::Reader;
 use super::row::Row;
-use super::tables::AUDIT;
+use super::tables::{AUDIT, AUDIT_HASH, AUDIT_LINK};
 use super::{StoreError, row};
+use hal_base::cause::chain;
 use hal_base::clock::Time;
-use hal_base::id;
-use hal_protocol::command::Command;
-use hal_protocol::who::{Who, WhoKind};
-
-/// One record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditRecord {
-    /// The record's id; that of a command for a command.
-    pub id: String,
-    /// When it was asked for.
-    pub at: Time,
-    /// Who: the name.
-    pub actor: String,
-    /// Who: what acts.
-    #[serde(default)]
-    pub actor_kind: WhoKind,
-    /// What was shown for it.
-    #[serde(default)]
-    pub credential: String,
-    /// The way in: `halctl`, `api`, `discord`, `supervisor.db`.
-    #[serde(default)]
-    pub through: String,
-    /// Did what.
-    pub action: String,
-    /// To what.
-    pub target: String,
-    /// The particulars, as JSON text.
-    pub args: String,
-    /// What came of it.
-    pub result: String,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// How long it took, where that is known.
-    pub duration_ms: Option<u64>,
-    /// From where; empty when that is not known.
-    pub ip: String,
-}
+pub use hal_protocol::audit::AuditRecord;
+use hal_protocol::audit::{AuditVerdict, Chained, Head};
+use hal_protocol::who::WhoKind;
+use hal_rules::audit::{Tip, Walk};
 
 /// A record as it is stored. Version 1: what it has no field for travels in `args`, under [`WHO`], so that the release
 /// before this one can read it.
@@ -73,6 +43,11 @@ struct More {
     kind: WhoKind,
     credential: String,
     through: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<Chained>,
+    /// Particulars that are not what this program writes of an object: byte for byte, since they are in the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
 }
 
 impl Row for AuditRow {
@@ -80,77 +55,82 @@ impl Row for AuditRow {
     const VERSION: u8 = 1;
 }
 
-impl AuditRecord {
-    /// That somebody has done something, to what, with which particulars.
-    pub fn new(who: &Who, action: &str, target: impl Into<String>, args: &Value, at: Time) -> Self {
-        Self {
-            id: id::fresh(),
-            at,
-            actor: who.name.clone(),
-            actor_kind: who.kind,
-            credential: who.credential.clone(),
-            through: who.through.clone(),
-            action: action.to_owned(),
-            target: target.into(),
-            args: args.to_string(),
-            result: "done".to_owned(),
-            error: None,
-            duration_ms: None,
-            ip: who.from.clone(),
-        }
-    }
-
-    /// Opens a stored record.
-    pub(super) fn open(bytes: &[u8], seq: u64) -> Result<Self, StoreError> {
-        let AuditRow { id, at, actor, action, target, args, result, error, duration_ms, ip } =
-            row::open(bytes, seq)?;
-        let (args, More { kind: actor_kind, credential, through }) = apart(args);
-        Ok(Self {
-            id,
-            at,
-            actor,
-            actor_kind,
-            credential,
-            through,
-            action,
-            target,
-            args,
-            result,
-            error,
-            duration_ms,
-            ip,
-        })
-    }
-
-    /// Seals it for the store.
-    pub(super) fn seal(&self, seq: u64) -> Vec<u8> {
-        let one = self.clone();
-        let more = More { kind: one.actor_kind, credential: one.credential, through: one.through };
-        let row = AuditRow {
-            id: one.id,
-            at: one.at,
-            actor: one.actor,
-            action: one.action,
-            target: one.target,
-            args: together(one.args, &more),
-            result: one.result,
-            error: one.error,
-            duration_ms: one.duration_ms,
-            ip: one.ip,
-        };
-        row::seal(&row, seq)
-    }
+/// Opens a stored record.
+pub(super) fn open(bytes: &[u8], seq: u64) -> Result<AuditRecord, StoreError> {
+    let AuditRow { id, at, actor, action, target, args, result, error, duration_ms, ip } =
+        row::open(bytes, seq)?;
+    let (args, More { kind: actor_kind, credential, through, chain, .. }) = apart(args);
+    Ok(AuditRecord {
+        id,
+        at,
+        actor,
+        actor_kind,
+        credential,
+        through,
+        action,
+        target,
+        args,
+        result,
+        error,
+        duration_ms,
+        ip,
+        chain,
+    })
 }
 
-/// The particulars with what else is stored among them, where there is such a thing and they are an object.
-fn together(args: String, more: &More) -> String {
-    match serde_json::from_str(&args) {
-        Ok(Value::Object(mut object)) if *more != More::default() => {
-            object.insert(WHO.to_owned(), serde_json::to_value(more).unwrap_or_default());
-            Value::Object(object).to_string()
-        }
-        _ => args,
+/// Seals a record for the store.
+pub(super) fn seal(record: &AuditRecord, seq: u64) -> Vec<u8> {
+    let one = record.clone();
+    let more = More {
+        kind: one.actor_kind,
+        credential: one.credential,
+        through: one.through,
+        chain: one.chain,
+        text: None,
+    };
+    let row = AuditRow {
+        id: one.id,
+        at: one.at,
+        actor: one.actor,
+        action: one.action,
+        target: one.target,
+        args: together(one.args, more),
+        result: one.result,
+        error: one.error,
+        duration_ms: one.duration_ms,
+        ip: one.ip,
+    };
+    row::seal(&row, seq)
+}
+
+/// The last link of the chain as numbers of the store, with their names.
+pub(super) fn tip_numbers(tip: &Tip) -> [(&'static str, u64); 5] {
+    let part =
+        |at: usize| tip.hash[8 * at..8 * at + 8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let [one, two, three, four] = AUDIT_HASH;
+    [(AUDIT_LINK, tip.no), (one, part(0)), (two, part(1)), (three, part(2)), (four, part(3))]
+}
+
+/// The particulars with what else is stored among them, where there is such a thing.
+fn together(args: String, mut more: More) -> String {
+    if more == More::default() {
+        return args;
     }
+    let parsed = serde_json::from_str(&args).ok();
+    let mut object = match parsed {
+        Some(Value::Object(object)) if !object.contains_key(WHO) && is_ours(&object, &args) => object,
+        _ => {
+            more.text = Some(args);
+            Map::new()
+        }
+    };
+    object.insert(WHO.to_owned(), serde_json::to_value(more).unwrap_or_default());
+    Value::Object(object).to_string()
+}
+
+/// True when this is how the object is written here.
+fn is_ours(object: &Map<String, Value>, text: &str) -> bool {
+    serde_json::to_string(object).is_ok_and(|ours| ours == text)
 }
 
 fn apart(args: String) -> (String, More) {
@@ -158,22 +138,9 @@ fn apart(args: String) -> (String, More) {
         return (args, More::default());
     }
     let Ok(Value::Object(mut object)) = serde_json::from_str(&args) else { return (args, More::default()) };
-    match object.remove(WHO).map(serde_json::from_value) {
-        Some(Ok(more)) => (Value::Object(object).to_string(), more),
+    match object.remove(WHO).map(serde_json::from_value::<More>) {
+        Some(Ok(mut more)) => (more.text.take().unwrap_or_else(|| Value::Object(object).to_string()), more),
         _ => (args, More::default()),
-    }
-}
-
-impl AuditRecord {
-    /// The same, with what came of its command.
-    pub(super) fn ended_as(self, command: &Command) -> Self {
-        let took = command.changed_at.since(command.created_at).as_millis();
-        Self {
-            result: command.state.as_str().to_owned(),
-            error: command.error.clone(),
-            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
-            ..self
-        }
     }
 }
 
@@ -216,6 +183,44 @@ pub struct AuditPage {
 }
 
 impl Reader<'_> {
+    /// The last link of the chain.
+    pub fn audit_tip(&self) -> Result<Tip, StoreError> {
+        let mut tip = Tip { no: self.meta(AUDIT_LINK)?, ..Tip::default() };
+        for (key, bytes) in AUDIT_HASH.iter().zip(tip.hash.chunks_mut(8)) {
+            bytes.copy_from_slice(&self.meta(key)?.to_be_bytes());
+        }
+        Ok(tip)
+    }
+
+    /// Shows all records from this number on, in their order, until one of them is enough. One that is damaged is shown as
+    /// what is wrong with it.
+    pub fn audit_records(
+        &self,
+        from: u64,
+        see: &mut dyn FnMut(u64, Result<AuditRecord, StoreError>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        for entry in self.txn().open_table(AUDIT)?.range(from..)? {
+            let (seq, bytes) = entry?;
+            if see(seq.value(), open(bytes.value(), seq.value())).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks along the whole chain, and looks for these heads in it.
+    pub fn audit_verdict(&self, anchors: Vec<Head>) -> Result<AuditVerdict, StoreError> {
+        let mut walk = Walk::with_anchors(anchors);
+        self.audit_records(0, &mut |seq, record| {
+            match record {
+                Ok(record) => walk.take(seq, &record),
+                Err(damage) => walk.cannot_read(seq, &chain(&damage)),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(walk.end(Some(&self.audit_tip()?.head())))
+    }
+
     /// A page of the audit log, the newest first.
     pub fn audit_log(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let table = self.txn().open_table(AUDIT)?;
@@ -228,7 +233,7 @@ impl Reader<'_> {
                 page.next = last;
                 break;
             }
-            let record = AuditRecord::open(bytes.value(), seq.value())?;
+            let record = open(bytes.value(), seq.value())?;
             if query.matches(&record) {
                 page.records.push((seq.value(), record));
             }
@@ -242,11 +247,11 @@ impl Reader<'_> {
         let table = self.txn().open_table(AUDIT)?;
         if let Ok(seq) = id.parse::<u64>() {
             let row = table.get(seq)?;
-            return row.map(|bytes| Ok((seq, AuditRecord::open(bytes.value(), seq)?))).transpose();
+            return row.map(|bytes| Ok((seq, open(bytes.value(), seq)?))).transpose();
         }
         for entry in table.iter()?.rev().take(MOST_READ) {
             let (seq, bytes) = entry?;
-            let record = AuditRecord::open(bytes.value(), seq.value())?;
+            let record = open(bytes.value(), seq.value())?;
             if record.id == id {
                 return Ok(Some((seq.value(), record)));
             }
@@ -260,6 +265,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use hal_protocol::audit::Link;
+    use hal_protocol::who::Who;
 
     #[test]
     fn who_it_was_is_stored_whole_in_a_shape_that_the_release_before_reads() {
@@ -273,8 +280,8 @@ mod tests {
         ];
         for who in all {
             let record = AuditRecord::new(&who, "kill_session", "ses_1", &json!({"why": "x"}), Time(5));
-            let bytes = record.seal(7);
-            assert_eq!(AuditRecord::open(&bytes, 7).unwrap(), record);
+            let bytes = seal(&record, 7);
+            assert_eq!(open(&bytes, 7).unwrap(), record);
             let before: AuditRow = row::open(&bytes, 7).unwrap();
             assert_eq!((before.actor, before.ip), (who.name, who.from));
         }
@@ -283,8 +290,11 @@ mod tests {
     #[test]
     fn particulars_that_are_no_object_or_speak_of_who_themselves_stay_as_they_are() {
         for args in ["", "17", "no JSON", r#"{"_who":7}"#, r#"{"a": 1}"#] {
-            let record = AuditRecord { args: args.to_owned(), ..AuditRecord::default() };
-            assert_eq!(AuditRecord::open(&record.seal(1), 1).unwrap(), record, "{args}");
+            let chain = Chained { asked: Link { no: 3, before: "00".into() }, ended: None };
+            for chain in [None, Some(chain)] {
+                let record = AuditRecord { args: args.to_owned(), chain, ..AuditRecord::default() };
+                assert_eq!(open(&seal(&record, 1), 1).unwrap(), record, "{args}");
+            }
         }
     }
 }

@@ -37,6 +37,10 @@ pub struct Batch {
     pub state: BTreeMap<String, Option<Arc<Kept>>>,
     /// Who did what.
     pub audit: Vec<AuditRecord>,
+    /// Records of the audit log, by their numbers, that no link of the chain has yet.
+    pub unlinked: Vec<(u64, AuditRecord)>,
+    /// From here on every one of them has a link.
+    pub is_chained: bool,
     /// Events that came back from a store that was set aside, as `returned::name` names them.
     pub returned: Vec<String>,
     /// What operators changed with SQL.
@@ -60,6 +64,8 @@ impl Batch {
             && self.alerts.is_empty()
             && self.state.is_empty()
             && self.audit.is_empty()
+            && self.unlinked.is_empty()
+            && !self.is_chained
             && self.returned.is_empty()
             && self.edits.is_empty()
             && self.moved.is_empty()

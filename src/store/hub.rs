@@ -29,7 +29,9 @@ use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_base::panic::contained;
 use hal_base::{file, id};
+use hal_rules::audit::Tip;
 
+mod chain;
 mod close;
 mod commit;
 mod now;
@@ -48,6 +50,8 @@ pub struct Store {
     shared: Arc<Shared>,
     /// Of the one who commits.
     committer: Mutex<Committer>,
+    /// The last link of the chain of audit records, for those who must not wait for a commit.
+    tip: Mutex<Tip>,
     /// What the store is made anew from when it is sick.
     mirror: Option<PathBuf>,
     /// Who may have that open.
@@ -171,6 +175,7 @@ impl Store {
             ballast: Ballast::of(path),
             shared: Arc::default(),
             committer: Mutex::default(),
+            tip: Mutex::default(),
             mirror: None,
             turn: Turn::default(),
             replaced: AtomicU64::new(0),
@@ -408,6 +413,7 @@ impl Store {
             }
         }
         self.shared.begin(known.position);
+        *self.tip.lock().unwrap_or_else(PoisonError::into_inner) = known.tip();
         *committer = Committer { known, ..Committer::default() };
         Ok(loaded)
     }

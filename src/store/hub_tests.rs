@@ -7,7 +7,7 @@ use redb::ReadableTable;
 
 use super::*;
 use crate::alert::AlertRow;
-use crate::audit::AuditRecord;
+use crate::audit::{self, AuditRecord};
 use crate::change::Change;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
@@ -189,7 +189,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("supervisor-command.1", row::seal(&CommandRow::from(&command), "c1")),
         ("supervisor-key.1", row::seal(&key, "token\0k")),
         ("supervisor-cost.2", row::seal(&cost(), cost().key())),
-        ("supervisor-audit.1", audit().seal(3)),
+        ("supervisor-audit.1", audit::seal(&audit(), 3)),
         ("supervisor-alert.1", row::seal(&AlertRow::from(&alert()), 4)),
         ("supervisor-state.1", row::seal(&kept(), "halt/shop")),
         ("supervisor-change.1", row::seal(&Change::Events(1, 9), 5)),
@@ -272,7 +272,7 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.2"), cost().key()).unwrap(), cost());
     let first = CostRecord { estimated: 0, equivalent: 0, unpriced: 0, unreported: 0, ..cost() };
     assert_eq!(row::open::<CostRecord>(&read("supervisor-cost.1"), cost().key()).unwrap(), first);
-    assert_eq!(AuditRecord::open(&read("supervisor-audit.1"), 3).unwrap(), audit());
+    assert_eq!(audit::open(&read("supervisor-audit.1"), 3).unwrap(), audit());
     assert_eq!(row::open::<StateRecord>(&read("supervisor-state.1"), "halt/shop").unwrap(), kept());
     let read = row::open::<AlertRow>(&read("supervisor-alert.1"), 4).unwrap();
     assert_eq!(read.into_alert(4).unwrap(), alert());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::StoreError;
 use super::alert::AlertRow;
-use super::audit::AuditRecord;
+use super::audit::{self, AuditRecord};
 use super::batch::Batch;
 use super::command::CommandRow;
 use super::cost::CostRecord;
@@ -15,8 +15,8 @@ use super::node::NodeRow;
 use super::reader::Reader;
 use super::row;
 use super::session::SessionRow;
-use super::tables::{AUDIT, COSTS, META, POSITION};
-use hal_protocol::command::Command;
+use super::tables::{AUDIT, AUDIT_CHAINED, COSTS, META, POSITION};
+use hal_rules::audit::Tip;
 use redb::ReadableTable;
 
 /// Audit records that are looked through at a start for those of open commands, from the newest back. One that was
@@ -33,6 +33,8 @@ pub struct Committed {
     pub position: u64,
     last_time: u64,
     last_audit: u64,
+    /// The last link of the chain of audit records.
+    tip: Tip,
     /// Rows of costs, `None` where one was removed, and the position of the record that they were last written in.
     sums: HashMap<String, (u64, Option<CostRecord>)>,
     /// The audit records of commands that have not ended, by the commands' names.
@@ -48,6 +50,7 @@ impl Committed {
             last_audit: reader.meta("last_audit")?,
             ..Self::default()
         };
+        known.tip = reader.audit_tip()?;
         known.find_asked(reader)?;
         Ok(known)
     }
@@ -61,7 +64,7 @@ impl Committed {
             }
             let (seq, bytes) = entry?;
             // One that is damaged is for the scrub to find.
-            let Ok(record) = AuditRecord::open(bytes.value(), seq.value()) else { continue };
+            let Ok(record) = audit::open(bytes.value(), seq.value()) else { continue };
             if open.remove(&record.id).is_some() {
                 self.asked.insert(record.id.clone(), (seq.value(), record));
             }
@@ -78,30 +81,51 @@ impl Committed {
         Ok(())
     }
 
-    /// The next number of an audit record, and the record's row.
-    pub fn audit(&mut self, record: &AuditRecord) -> LogRow {
+    /// The last link of the chain.
+    pub fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// Gives an audit record the next number and the next link.
+    pub fn audit(&mut self, record: &AuditRecord) -> AuditRecord {
         self.last_audit += 1;
-        let sealed = Sealed(record.seal(self.last_audit));
-        LogRow::Numbered(NumberedTable::Audit, self.last_audit, Some(sealed))
+        self.tip.ask(self.last_audit, record)
     }
 
-    /// The last number of an audit record, as a row.
-    pub fn last_audit(&self) -> LogRow {
-        number("last_audit", self.last_audit)
+    /// The row of the audit record that was numbered last.
+    pub fn audit_row(&mut self, record: &AuditRecord) -> LogRow {
+        let record = self.audit(record);
+        audit_row(self.last_audit, &record)
     }
 
-    /// An operator has written these rows: what is remembered of an audit record is not what is there.
+    /// Gives a record that has a number the next link; the row of it.
+    fn link(&mut self, seq: u64, record: &AuditRecord) -> LogRow {
+        let record = self.tip.ask(seq, record);
+        let row = audit_row(seq, &record);
+        if let Some(asked) = self.asked.get_mut(&record.id).filter(|(known, _)| *known == seq) {
+            asked.1 = record;
+        }
+        row
+    }
+
+    /// The last number of an audit record, and the last link of the chain, as rows.
+    pub fn audit_numbers(&self) -> impl Iterator<Item = LogRow> {
+        let tip = audit::tip_numbers(&self.tip).map(|(key, value)| number(key, value));
+        tip.into_iter().chain([number("last_audit", self.last_audit)])
+    }
+
+    /// These rows were written besides: an audit record that was removed is not written again when its command ends.
     pub fn saw(&mut self, rows: &[LogRow]) {
         for row in rows {
-            let LogRow::Numbered(NumberedTable::Audit, seq, sealed) = row else { continue };
-            let Some((id, _)) = self.asked.iter().find(|(_, (known, _))| known == seq) else { continue };
-            let id = id.clone();
-            match sealed.as_ref().map(|sealed| AuditRecord::open(&sealed.0, *seq)) {
-                Some(Ok(record)) => drop(self.asked.insert(id, (*seq, record))),
-                _ => drop(self.asked.remove(&id)),
+            if let LogRow::Numbered(NumberedTable::Audit, seq, None) = row {
+                self.asked.retain(|_, (known, _)| known != seq);
             }
         }
     }
+}
+
+fn audit_row(seq: u64, record: &AuditRecord) -> LogRow {
+    LogRow::Numbered(NumberedTable::Audit, seq, Some(Sealed(audit::seal(record, seq))))
 }
 
 /// A row for one of the store's numbers.
@@ -145,7 +169,7 @@ pub fn rows(
     for (name, kept) in &batch.state {
         rows.push(named(NamedTable::State, name, kept.as_ref().map(|kept| kept.seal(name))));
     }
-    audit(batch, known, &mut rows);
+    audit_rows(batch, known, &mut rows);
     Ok(rows)
 }
 
@@ -201,25 +225,29 @@ fn costs(
 }
 
 /// Who did what, and what came of the commands that have ended. A record has its command's identity.
-fn audit(batch: &Batch, known: &mut Committed, rows: &mut Vec<LogRow>) {
+fn audit_rows(batch: &Batch, known: &mut Committed, rows: &mut Vec<LogRow>) {
+    let before = known.tip.no;
+    for (seq, record) in &batch.unlinked {
+        rows.push(known.link(*seq, record));
+    }
     for record in &batch.audit {
-        rows.push(known.audit(record));
+        let linked = known.audit(record);
+        rows.push(audit_row(known.last_audit, &linked));
         if batch.commands.contains_key(&record.id) {
-            known.asked.insert(record.id.clone(), (known.last_audit, record.clone()));
+            known.asked.insert(record.id.clone(), (known.last_audit, linked));
         }
     }
-    if !batch.audit.is_empty() {
-        rows.push(known.last_audit());
-    }
     for command in batch.commands.values().filter(|command| command.state.is_final()) {
-        rows.extend(outcome(known, command));
+        let Some((seq, record)) = known.asked.remove(command.id.as_str()) else { continue };
+        let ended = known.tip.end(seq, &record, record.clone().ended_as(command));
+        rows.push(audit_row(seq, &ended));
     }
-}
-
-fn outcome(known: &mut Committed, command: &Command) -> Option<LogRow> {
-    let (seq, record) = known.asked.remove(command.id.as_str())?;
-    let sealed = Sealed(record.ended_as(command).seal(seq));
-    Some(LogRow::Numbered(NumberedTable::Audit, seq, Some(sealed)))
+    if known.tip.no > before {
+        rows.extend(known.audit_numbers());
+    }
+    if batch.is_chained {
+        rows.push(number(AUDIT_CHAINED, 1));
+    }
 }
 
 /// A sum of costs as redb has it.

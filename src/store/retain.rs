@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::archive::Old;
-use super::audit::AuditRecord;
+use super::audit;
 use super::change::RowKind;
 use super::event::{self, KindFilter};
 use super::reader::Reader;
@@ -151,7 +151,7 @@ impl Reader<'_> {
         let mut look = ExpiredRows { last: span.1, is_over: true, ..ExpiredRows::default() };
         for (nth, entry) in self.txn().open_table(AUDIT)?.range(span.0..=span.1)?.enumerate() {
             let (seq, bytes) = entry?;
-            let record = AuditRecord::open(bytes.value(), seq.value())?;
+            let record = audit::open(bytes.value(), seq.value())?;
             if is_old("", record.at) {
                 look.rows.push(Old::audit(seq.value(), &record));
             }

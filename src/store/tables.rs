@@ -8,6 +8,19 @@ pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Among those: the position of the last record of the log whose rows are here.
 pub const POSITION: &str = "log_position";
 
+/// The number of the last link in the chain of audit records.
+pub const AUDIT_LINK: &str = "audit_link";
+
+/// Its hash, eight bytes in each.
+pub const AUDIT_HASH: [&str; 4] = ["audit_hash_0", "audit_hash_1", "audit_hash_2", "audit_hash_3"];
+
+/// 1 once every audit record has a link.
+pub const AUDIT_CHAINED: &str = "audit_chained";
+
+/// The position of the last record of the log when a clean stop left the chain whole: where the store has another one at
+/// the next start, a release without a chain was here.
+pub const AUDIT_LEFT_AT: &str = "audit_left_at";
+
 /// The store's name: 16 random bytes under the key `store_id`.
 pub const NAME: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("name");
 

@@ -25,6 +25,7 @@ use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::actor::{Credential, Role};
+use hal_protocol::audit::{Head, KEEPS_ANCHORS};
 use hal_protocol::command::CommandId;
 use hal_protocol::event::{raw, readable_data};
 use hal_protocol::frame::{FromAgent, Greeting, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
@@ -211,6 +212,14 @@ struct Conversation {
     pulse: Arc<Pulse>,
 }
 
+/// A link that is open: what is to be said, and when it ends.
+struct OpenLink {
+    frames: mpsc::Receiver<ToAgent>,
+    close: Closer,
+    /// Of an agent that keeps heads of the audit record: the one it was told last.
+    anchor: Option<Head>,
+}
+
 /// A frame that came in.
 struct IncomingFrame {
     request_id: String,
@@ -238,8 +247,8 @@ impl Conversation {
 
     async fn hold(self, mut socket: WebSocket) {
         let end = match self.begin(&mut socket).await {
-            Ok((from, frames, close)) => {
-                let end = self.go_on(&mut socket, &from, frames, &close).await;
+            Ok((from, open)) => {
+                let end = self.go_on(&mut socket, &from, open).await;
                 tracing::info!(node = %from.node, address = self.address, reason = end.reason, "agent disconnected");
                 let gone = Input::Disconnect { from, reason: end.reason.clone() };
                 let _ = self.shared.hub.send(gone).await;
@@ -267,7 +276,7 @@ impl Conversation {
     }
 
     /// Hello and welcome.
-    async fn begin(&self, socket: &mut WebSocket) -> Result<(From, mpsc::Receiver<ToAgent>, Closer), End> {
+    async fn begin(&self, socket: &mut WebSocket) -> Result<(From, OpenLink), End> {
         let first = timeout(HELLO_LIMIT, self.frame(socket))
             .await
             .map_err(|_| End::broken("no hello within 10 s"))??;
@@ -287,6 +296,8 @@ impl Conversation {
         if let Some(fault) = rules::node::fault(&hello) {
             return Err(End::broken(fault));
         }
+        let keeps = hello.capabilities.iter().any(|one| one == KEEPS_ANCHORS);
+        let anchor = keeps.then(Head::default);
         let (frames, queue) = mpsc::channel(LINK_QUEUE);
         let close = Closer::default();
         let (reply, greeted) = oneshot::channel();
@@ -307,7 +318,7 @@ impl Conversation {
             let _ = self.shared.hub.send(gone).await;
             return Err(end);
         }
-        Ok((from, queue, close))
+        Ok((from, OpenLink { frames: queue, close, anchor }))
     }
 
     /// The predecessor's agents say no hello: the header names them, and they hold no journal.
@@ -329,13 +340,8 @@ impl Conversation {
         })
     }
 
-    async fn go_on(
-        &self,
-        socket: &mut WebSocket,
-        from: &From,
-        mut frames: mpsc::Receiver<ToAgent>,
-        close: &Closer,
-    ) -> End {
+    async fn go_on(&self, socket: &mut WebSocket, from: &From, open: OpenLink) -> End {
+        let OpenLink { mut frames, close, mut anchor } = open;
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -343,7 +349,7 @@ impl Conversation {
                 reason = close.closed() => return End::later(reason),
                 () = self.is_shut_out() => return End::later("the token of this node is good no more"),
                 Some(frame) = frames.recv() => say(socket, Message::text(frame.encode(clock::now()))).await,
-                _ = pings.tick() => say(socket, Message::Ping(bytes::Bytes::new())).await,
+                _ = pings.tick() => self.tick(socket, anchor.as_mut()).await,
                 heard = self.frame(socket) => match heard {
                     Ok(heard) => self.handle(from, heard).await,
                     Err(end) => Err(end),
@@ -353,6 +359,18 @@ impl Conversation {
                 return end;
             }
         }
+    }
+
+    /// A ping; and the last link of the audit record's chain, when it is another one than was told.
+    async fn tick(&self, socket: &mut WebSocket, told: Option<&mut Head>) -> Result<(), End> {
+        if let Some(told) = told {
+            let head = self.shared.hub.store().audit_head();
+            if *told != head {
+                say(socket, Message::text(ToAgent::Anchor(head.clone()).encode(clock::now()))).await?;
+                *told = head;
+            }
+        }
+        say(socket, Message::Ping(bytes::Bytes::new())).await
     }
 
     /// The next frame that means something. Cutting it loses nothing: it awaits only the socket.

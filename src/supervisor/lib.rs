@@ -98,6 +98,19 @@ pub struct Supervisor {
     mirror: Mirror,
 }
 
+/// Opens the store, and brings every audit record into the chain.
+fn open_store(config: &Config) -> anyhow::Result<Opened> {
+    let path = config.store_path();
+    let mut opened = store::mirror::open(&path, &config.database, &config.backup, clock::now())
+        .with_context(|| format!("cannot use the store; is another supervisor using {}?", path.display()))?;
+    let before = opened.audit_before.take();
+    let taken_in = opened.store.chain_audit(before, opened.lost.is_some(), clock::now())?;
+    if taken_in > 0 {
+        tracing::info!(records = taken_in, "audit records that were written without the chain are in it now");
+    }
+    Ok(opened)
+}
+
 impl Supervisor {
     /// Opens the store, takes the ports, and serves. Whatever cannot be honoured is an error here, never a silent
     /// fallback.
@@ -108,11 +121,7 @@ impl Supervisor {
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let mut listeners = vec![address];
-        let path = config.store_path();
-        let Opened { store, loaded, first, set_aside, healed, lost } =
-            store::mirror::open(&path, &config.database, &config.backup, clock::now()).with_context(
-                || format!("cannot use the store; is another supervisor using {}?", path.display()),
-            )?;
+        let Opened { store, loaded, first, set_aside, healed, lost, .. } = open_store(&config)?;
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
         view.take_settings(Arc::new(config.settings()));

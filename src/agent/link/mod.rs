@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::anchors::Anchors;
 use super::config::Config;
 use super::lost::LinkState;
 use super::outbox::Outbox;
@@ -123,6 +124,8 @@ pub struct LinkContext {
     pub watched: watch::Sender<Watch>,
     /// The machine's state.
     pub gauge: Gauge,
+    /// Where heads of the supervisor's audit record are kept.
+    pub anchors: Anchors,
     /// Where it is shown whether there is a link.
     pub state: watch::Sender<LinkState>,
 }

@@ -24,6 +24,7 @@ use super::{known_good, snapshot};
 use crate::lost::LinkState;
 use crate::sessions::command::SupervisorRequest;
 use hal_base::{clock, notify};
+use hal_protocol::audit::KEEPS_ANCHORS;
 use hal_protocol::frame::{
     Ack, Events, FromAgent, Heartbeat, Hello, Live, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PROTOCOL, ToAgent,
     Welcome,
@@ -141,7 +142,7 @@ impl Link {
             node_id: self.context.node_id.clone(),
             hostname: sysinfo::System::host_name().unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: vec![CAPABILITY.to_owned()],
+            capabilities: vec![CAPABILITY.to_owned(), KEEPS_ANCHORS.to_owned()],
             incarnation: span.incarnation.clone(),
             first_seq: span.first,
             last_seq: span.last,
@@ -337,6 +338,10 @@ impl Talk<'_> {
             }
             ToAgent::Cover(cover) => self.hand_on(SupervisorRequest::Cover(cover)).await,
             ToAgent::Lease(lease) => self.hand_on(SupervisorRequest::Lease(lease)).await,
+            ToAgent::Anchor(head) => {
+                let supervisor = self.link.context.target.borrow().url.clone();
+                self.link.context.anchors.keep(head, &supervisor);
+            }
             ToAgent::Welcome(_) | ToAgent::Other(_) => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Command line of `halctl audit`: what may be typed.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::list::ListArgs;
@@ -43,4 +45,26 @@ Examples:
         /// The record's id or number; for a command, the command's id.
         id: String,
     },
+    /// Verify that no record was changed, removed or added since it was written
+    #[command(after_help = "\
+Each record holds the hash of the one before it. What retention, a restored backup or an older release has cut is named by
+records of its own; whatever no record accounts for is found, and the command fails. Nodes keep the last hash, as it was
+told to them, in audit-anchors.jsonl of their data folder: with such a file a chain that was written anew as a whole is
+found, too.
+
+Examples:
+  halctl audit verify
+  halctl audit verify --anchors audit-anchors.jsonl
+  halctl audit verify --file audit.jsonl --anchors audit-anchors.jsonl")]
+    Verify {
+        /// Verify this export, without asking a supervisor
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Heads that a node has kept; may be given more than once
+        #[arg(long, value_name = "FILE")]
+        anchors: Vec<PathBuf>,
+    },
+    /// Write all records, one line of JSON each, as they can be verified elsewhere
+    #[command(after_help = "Example:\n  halctl audit export > audit.jsonl")]
+    Export,
 }

@@ -1,5 +1,7 @@
 //! Committing: a batch becomes a record, the record is appended to the log, and that is the commit.
 
+use std::sync::PoisonError;
+
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
 use super::{Batch, Committer, Store};
@@ -14,7 +16,7 @@ use crate::resolve;
 use crate::row;
 use crate::schema::{self, SCHEMA_BEFORE};
 use crate::sqlite::edit;
-use crate::tables::{CHANGES, META, POSITION, STATE};
+use crate::tables::{AUDIT_LEFT_AT, CHANGES, META, POSITION, STATE};
 use hal_base::sabotage;
 
 impl Store {
@@ -61,6 +63,7 @@ impl Store {
             self.shared.hand_over(position, record);
         }
         committer.known.position = position;
+        *self.tip.lock().unwrap_or_else(PoisonError::into_inner) = committer.known.tip();
         Ok(())
     }
 
@@ -83,11 +86,12 @@ impl Store {
         edited.extend(edit::write(&recorder, &batch.moved)?);
         known.read_again(&txn.open_table(META)?)?;
         if !edited.is_empty() {
-            edited.iter().try_for_each(|record| recorder.write(known.audit(record)))?;
-            recorder.write(known.last_audit())?;
+            edited.iter().try_for_each(|record| recorder.write(known.audit_row(record)))?;
+            known.audit_numbers().try_for_each(|row| recorder.write(row))?;
         }
         if batch.is_last {
             as_before(&recorder)?;
+            recorder.number(AUDIT_LEFT_AT, position)?;
         }
         let record = Record { rows: recorder.into_rows() };
         known.saw(&record.rows);

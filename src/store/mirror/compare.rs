@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::quarantine::Source;
 use super::salvage::fields_of;
-use crate::audit::AuditRecord;
+use crate::audit;
 use crate::change::RowKind;
 use crate::reader::Reader;
 use crate::sqlite::schema::Table;
@@ -250,7 +250,7 @@ fn plain(fields: &Fields) -> Fields {
 /// Whether two rows of the same thing say the same, but for when they were stored.
 fn says_the_same(kind: RowKind, one: (u64, &[u8]), other: (u64, &[u8])) -> Result<bool, StoreError> {
     if kind == RowKind::Audit {
-        let said = |(seq, bytes): (u64, &[u8])| AuditRecord::open(bytes, seq);
+        let said = |(seq, bytes): (u64, &[u8])| audit::open(bytes, seq);
         return Ok(said(one)? == said(other)?);
     }
     let (one, other) = (event::view(one.1, one.0)?, event::view(other.1, other.0)?);
@@ -264,7 +264,7 @@ fn says_the_same(kind: RowKind, one: (u64, &[u8]), other: (u64, &[u8])) -> Resul
 fn identity(kind: RowKind, seq: u64, bytes: &[u8]) -> Result<Identity, StoreError> {
     match kind {
         RowKind::Audit => {
-            let record = AuditRecord::open(bytes, seq)?;
+            let record = audit::open(bytes, seq)?;
             let said = format!("{}\0{}\0{}\0{}", record.at.0, record.actor, record.action, record.target);
             Ok(digest(&[if record.id.is_empty() { &said } else { &record.id }]))
         }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use redb::ReadableTable;
 
 use crate::alert::AlertRow;
-use crate::audit::AuditRecord;
+use crate::audit;
 use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 let Ok(seq) = key.parse::<u64>() else { return Ok(None) };
                 let table = self.txn().open_table(AUDIT)?;
                 let Some(bytes) = table.get(seq)? else { return Ok(None) };
-                Ok(Some(sql_row::of(kind, key, &AuditRecord::open(bytes.value(), seq)?)))
+                Ok(Some(sql_row::of(kind, key, &audit::open(bytes.value(), seq)?)))
             }
             RowKind::Alert => {
                 let Ok(id) = key.parse::<u64>() else { return Ok(None) };

@@ -11,7 +11,7 @@ use super::apply::Standing;
 use super::ops;
 use super::reconcile::LastEvents;
 use crate::alert::AlertRow;
-use crate::audit::AuditRecord;
+use crate::audit::{self, AuditRecord};
 use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord};
 use crate::cost::CostRecord;
@@ -23,12 +23,13 @@ use crate::sqlite::schema::Table;
 use crate::sqlite::sql_row::{self, Fields, SqlRow};
 use crate::state::StateRecord;
 use crate::tables::{
-    ALERTS, AUDIT, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES, OPEN_COMMANDS,
-    SESSIONS, STATE,
+    ALERTS, AUDIT, AUDIT_LINK, COMMANDS, COSTS, EVENTS, EVENTS_BY_SESSION, GONE, KEYS, META, NAME, NODES,
+    OPEN_COMMANDS, SESSIONS, STATE,
 };
 use crate::{StoreError, event, returned, row};
 use hal_base::clock::Time;
 use hal_base::progress::Progress;
+use hal_rules::audit::{Tip, last_link};
 
 /// Events written in one transaction.
 const STEP: usize = 20_000;
@@ -254,7 +255,13 @@ fn small(
             Ok(record) => record,
             Err(why) => return Ok(Err(why)),
         };
-        txn.open_table(AUDIT)?.insert(seq, record.seal(seq).as_slice())?;
+        let tip = meta.get(AUDIT_LINK)?.map_or(0, |tip| tip.value());
+        let last = last_link(&record).filter(|link| *link > tip);
+        for (key, value) in last.and_then(|no| Tip::of(&record, seq, no)).iter().flat_map(audit::tip_numbers)
+        {
+            meta.insert(key, value)?;
+        }
+        txn.open_table(AUDIT)?.insert(seq, audit::seal(&record, seq).as_slice())?;
         Ok(Ok(()))
     })?;
     each(connection, RowKind::Alert, adopted, |key, fields| {

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use super::compare::{Comparison, Identity, Lacking, Selection, time_of};
 use super::quarantine::Source;
 use super::salvage::fields_of;
-use crate::audit::AuditRecord;
+use crate::audit::{self, AuditRecord};
 use crate::change::RowKind;
 use crate::command::{CommandRow, KeyRecord, scoped_key};
 use crate::cost::CostRecord;
@@ -231,7 +231,7 @@ impl Restorer<'_> {
             let Some(bytes) = look.txn().open_table(AUDIT)?.get(seq)?.map(|row| row.value().to_vec()) else {
                 continue;
             };
-            let record = AuditRecord::open(&bytes, seq)?;
+            let record = audit::open(&bytes, seq)?;
             if self.selection.takes(RowKind::Audit, &seq.to_string(), &sql_row::fields(&record)) {
                 self.portion.bytes += bytes.len();
                 self.portion.audit.push(record);

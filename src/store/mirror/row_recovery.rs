@@ -12,7 +12,7 @@ use super::classify::immutable;
 use super::feed::Todo;
 use super::salvage::is_newer;
 use crate::alert::AlertRow;
-use crate::audit::AuditRecord;
+use crate::audit::{self, AuditRecord};
 use crate::change::RowKind;
 use crate::command::CommandRow;
 use crate::cost::CostRecord;
@@ -72,9 +72,7 @@ fn damaged(reader: &Reader<'_>) -> Result<Vec<Name>, StoreError> {
         row::open::<CostRecord>(bytes, key).map(drop)
     })?;
     named(reader, RowKind::State, STATE, &mut found, |bytes, key| Kept::open(bytes, key).map(drop))?;
-    numbered(reader, RowKind::Audit, AUDIT, &mut found, |bytes, seq| {
-        AuditRecord::open(bytes, seq).map(drop)
-    })?;
+    numbered(reader, RowKind::Audit, AUDIT, &mut found, |bytes, seq| audit::open(bytes, seq).map(drop))?;
     numbered(reader, RowKind::Alert, ALERTS, &mut found, |bytes, id| {
         row::open::<AlertRow>(bytes, id)?.into_alert(id).map(drop)
     })?;
@@ -171,7 +169,7 @@ fn write(txn: &WriteTransaction, (kind, key): &Name, fields: Fields) -> Result<(
         RowKind::State => by_name(STATE, sealed::<StateRecord>(fields, key)),
         RowKind::Alert => by_number(ALERTS, sealed::<AlertRow>(fields, key)),
         RowKind::Audit => {
-            by_number(AUDIT, sql_row::row::<AuditRecord>(fields).map(|record| record.seal(number)))
+            by_number(AUDIT, sql_row::row::<AuditRecord>(fields).map(|record| audit::seal(&record, number)))
         }
         RowKind::Event => by_number(EVENTS, sql_row::event(number, fields).map(|event| event::seal(&event))),
         _ => by_name(COMMANDS, sealed::<CommandRow>(fields, key)),

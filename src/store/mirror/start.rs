@@ -22,6 +22,7 @@ use hal_base::cause::chain;
 use hal_base::clock::Time;
 use hal_base::file;
 use hal_base::progress::Progress;
+use hal_protocol::audit::Head;
 
 /// Rows of the log's rest in one transaction.
 const ROWS: usize = 20_000;
@@ -50,11 +51,13 @@ pub struct Opened {
     pub healed: Vec<String>,
     /// What was committed and is not there any more, if something is.
     pub lost: Option<String>,
+    /// The last link of the audit record in the store whose place this one has taken, where that could be read.
+    pub audit_before: Option<Head>,
 }
 
 impl Opened {
     fn of((store, loaded): (Store, Loaded), first: First) -> Self {
-        Self { store, loaded, first, set_aside: None, healed: Vec::new(), lost: None }
+        Self { store, loaded, first, set_aside: None, healed: Vec::new(), lost: None, audit_before: None }
     }
 }
 
@@ -165,6 +168,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: FoundMirror) ->
         return Ok(Opened::of((open, loaded), First::Build));
     }
     let newer = newer_events(&open, standing.last.0.max(standing.event))?;
+    let audit_before = Some(open.audit_head());
     open.leave()?;
     drop(open);
     let (fresh, _) = draft(&path, mirror, &standing, Rest::Leave, &Progress::default())?;
@@ -175,7 +179,7 @@ fn with_store(open: Store, loaded: Loaded, mirror: &Path, found: FoundMirror) ->
         aside = %aside.display(),
         "supervisor.db was restored: the store is rebuilt from it; the store before is set aside"
     );
-    Ok(Opened::of(Store::open(&path)?, First::Build))
+    Ok(Opened { audit_before, ..Opened::of(Store::open(&path)?, First::Build) })
 }
 
 /// The store is sick: its mirror takes its place.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use redb::ReadableTable;
 
-use super::edit_audit::EditAudit;
 pub use super::edit_audit::Outcome;
+use super::edit_audit::{EditAudit, MovedLinks};
 use super::schema::Table;
 use super::sql_row::{self, Columns, Fields};
 use crate::alert::AlertRow;
-use crate::audit::AuditRecord;
+use crate::audit::{self, AuditRecord};
 use crate::change::RowKind;
 use crate::command::CommandRow;
 use crate::cost::CostRecord;
@@ -26,6 +26,10 @@ use hal_protocol::alert::Alert;
 use hal_protocol::command::Command;
 use hal_protocol::event::EventView;
 use hal_protocol::who::Who;
+
+/// What an operator is told who changes the audit log.
+const RECORD: &str =
+    "is a record of what was done, and stays as it is; retention.audit says how long it is kept";
 
 /// Who is named in the audit log.
 pub const OPERATOR: &str = "operator via supervisor.db";
@@ -241,6 +245,9 @@ pub(crate) fn write(recorder: &Recorder<'_>, decided: &Decided) -> Result<Vec<Au
     for edit in &decided.list {
         let result = match edit.kind {
             RowKind::Event => events.edit(edit)?,
+            RowKind::Audit => {
+                audit(recorder, edit, decided.by)?.map(|moved| told.add_links(edit.action.word(), moved))
+            }
             _ => other(recorder, edit)?,
         };
         if result.is_err() {
@@ -276,7 +283,7 @@ fn number(recorder: &Recorder<'_>, key: &str) -> Result<u64, StoreError> {
     Ok(recorder.txn().open_table(META)?.get(key)?.map_or(0, |value| value.value()))
 }
 
-/// Edits rows of costs, audit records and commands.
+/// Edits rows of costs and commands.
 fn other(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, StoreError> {
     recorder.look(edit.kind, edit.key.clone());
     match edit.kind {
@@ -292,28 +299,36 @@ fn other(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, Sto
                 Err(why) => Ok(Err(why)),
             }
         }
-        RowKind::Audit => audit(recorder, edit),
         _ => command(recorder, edit),
     }
 }
 
-fn audit(recorder: &Recorder<'_>, edit: &Edit) -> Result<Result<(), String>, StoreError> {
-    let last = number(recorder, "last_audit")?;
-    let seq = match (&edit.action, edit.key.parse::<u64>()) {
-        (EditAction::Add(_), _) => last + 1,
-        (_, Ok(seq)) => seq,
-        _ => return Ok(Err("its number is not valid".into())),
-    };
-    recorder.look(edit.kind, seq.to_string());
+/// Removes an audit record that is old enough, or puts back one that had left; gives what of the chain came or went.
+/// Nobody else writes there: what a person has changed in supervisor.db is a record, and never another past.
+fn audit(
+    recorder: &Recorder<'_>,
+    edit: &Edit,
+    by: Option<&str>,
+) -> Result<Result<MovedLinks, String>, StoreError> {
+    recorder.look(edit.kind, edit.key.clone());
+    let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
+    if by.is_none() {
+        return Ok(Err(RECORD.into()));
+    }
     let known = stored_at(recorder, NumberedTable::Audit, seq)?;
-    let known = known.map(|bytes| AuditRecord::open(&bytes, seq));
+    let was_there = known.is_some();
+    let known = known.map(|bytes| audit::open(&bytes, seq));
+    let gone = known.as_ref().and_then(|known| known.as_ref().ok()).map(MovedLinks::of);
     let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
     match fields_after(edit, fields, sql_row::row::<AuditRecord>) {
         Ok(fresh) => {
-            if fresh.is_some() {
-                recorder.number("last_audit", last.max(seq))?;
-            }
-            recorder.numbered(NumberedTable::Audit, seq, fresh.map(|row| row.seal(seq))).map(Ok)
+            let moved = match &fresh {
+                Some(record) if !was_there => MovedLinks::of(record),
+                Some(_) => MovedLinks::default(),
+                None => gone.unwrap_or_default(),
+            };
+            let bytes = fresh.map(|record| audit::seal(&record, seq));
+            recorder.numbered(NumberedTable::Audit, seq, bytes).map(|()| Ok(moved))
         }
         Err(why) => Ok(Err(why)),
     }

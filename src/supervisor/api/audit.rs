@@ -1,18 +1,23 @@
 //! `GET /api/v1/audit`: who did what.
 
+use std::ops::ControlFlow;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::strict::Body;
 use super::{Answered, bounded, given, one, page, reading};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::clock::Time;
 use hal_protocol::api::{Answer, Meta, Refusal};
-use hal_protocol::audit::AuditView;
-use hal_protocol::who::WhoKind;
+use hal_protocol::audit::{AuditVerdict, AuditView, NumberedRecord, VerifyRequest};
 use hal_store::audit::{AuditQuery, AuditRecord};
+
+/// Heads that one walk looks for.
+const MOST_ANCHORS: usize = 50_000;
 
 /// Which records.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,11 +50,7 @@ pub async fn list(
         let wrong = || ApiError::validation(format!("since is {text:?}: expected an RFC 3339 time"));
         Time::parse(&text).ok_or_else(wrong)
     });
-    let before = given(params.cursor).map(|text| {
-        let wrong =
-            |_| ApiError::validation(format!("cursor is {text:?}: expected one that this list has given"));
-        text.parse::<u64>().map_err(wrong)
-    });
+    let before = given(params.cursor).map(|text| number(&text));
     let query = AuditQuery {
         actor: given(params.actor),
         action: given(params.action),
@@ -64,6 +65,63 @@ pub async fn list(
     page(found.records.into_iter().map(|(seq, record)| show(seq, record)).collect(), meta)
 }
 
+/// Which records are exported.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExportParams {
+    /// At most so many; default 100, at most 1000.
+    limit: Option<usize>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Audit records as they are stored, oldest first, with their links of the chain. `meta.total` counts those of this page.
+#[utoipa::path(get, path = "/api/v1/audit/export", params(ExportParams), responses((status = 200, body = Answer<Vec<NumberedRecord>>), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
+pub async fn export(
+    State(shared): State<Shared>,
+    query: Result<Query<ExportParams>, QueryRejection>,
+) -> Answered<Vec<NumberedRecord>> {
+    let params = query?.0;
+    let limit = bounded(params.limit);
+    let from = given(params.cursor).map(|text| number(&text)).transpose()?.unwrap_or(0);
+    let (found, next) = reading(&shared, move |shared| {
+        let (mut found, mut next, mut damage) = (Vec::new(), None, None);
+        shared.hub.store().read()?.audit_records(from, &mut |seq, record| {
+            if found.len() == limit {
+                next = Some(seq.to_string());
+                return ControlFlow::Break(());
+            }
+            match record {
+                Ok(record) => found.push(NumberedRecord { seq, record }),
+                Err(error) => damage = Some(error),
+            }
+            if damage.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        damage.map_or(Ok((found, next)), Err)
+    })
+    .await?;
+    let meta = Meta { total: found.len() as u64, limit: Some(limit as u64), next_cursor: next };
+    page(found, meta)
+}
+
+/// Walks along the chain of all audit records and says what is not as it was written, and what records account for.
+#[utoipa::path(post, path = "/api/v1/audit/verify", request_body = VerifyRequest, responses((status = 200, body = Answer<AuditVerdict>), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
+pub async fn verify(
+    State(shared): State<Shared>,
+    Body(asked): Body<VerifyRequest>,
+) -> Answered<AuditVerdict> {
+    if asked.anchors.len() > MOST_ANCHORS {
+        return Err(ApiError::validation(format!("anchors has more than {MOST_ANCHORS} heads")));
+    }
+    one(reading(&shared, move |shared| shared.hub.store().read()?.audit_verdict(asked.anchors)).await?)
+}
+
+fn number(text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::validation(format!("cursor is {text:?}: expected one that this list has given"))
+    })
+}
+
 /// One audit record, by its id or number.
 #[utoipa::path(get, path = "/api/v1/audit/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<AuditView>), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<AuditView> {
@@ -74,18 +132,12 @@ pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 }
 
 fn show(seq: u64, record: AuditRecord) -> AuditView {
-    let kind = match record.actor_kind {
-        WhoKind::Person => "person",
-        WhoKind::Program => "program",
-        WhoKind::Machine => "machine",
-        WhoKind::Policy => "policy",
-    };
     AuditView {
         seq,
         id: record.id,
         at: record.at,
         actor: record.actor,
-        kind: kind.to_owned(),
+        kind: record.actor_kind.as_str().to_owned(),
         credential: record.credential,
         through: record.through,
         from: record.ip,

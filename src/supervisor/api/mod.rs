@@ -106,6 +106,8 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(store::progress))
         .routes(routes!(stream::open))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::verify))
         .routes(routes!(audit::get))
         .routes(routes!(actor::whoami))
         .routes(routes!(actor::list))

@@ -26,6 +26,7 @@ use hal_base::nearest::no_such;
 use hal_protocol::actor::{ActorRequest, TokenRequest};
 use hal_protocol::alert::AlertRequest;
 use hal_protocol::approval::{AnswerRequest, SnoozeRequest};
+use hal_protocol::audit::VerifyRequest;
 use hal_protocol::budget::{BudgetRequest, RaiseRequest};
 use hal_protocol::command::CommandRequest;
 use hal_protocol::silence::SilenceRequest;
@@ -53,6 +54,7 @@ impl Written for SilenceRequest {}
 impl Written for SnoozeRequest {}
 impl Written for StoreRequest {}
 impl Written for TokenRequest {}
+impl Written for VerifyRequest {}
 impl Written for CommandRequest {
     fn elsewhere(field: &str) -> Option<String> {
         is_argument(field).then(|| format!("{field:?} belongs in args: {{\"args\": {{{field:?}: ..}}}}"))

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::{Owner, Tally};
 use hal_base::cause::chain;
+use hal_base::clock;
 use hal_store::StoreError;
 
 impl<T: Tally> Owner<T> {
     /// Puts a store in place that was made from what an operator has restored. The view is made anew from it, and
     /// every agent says hello again: what it still holds and the new store does not know comes back.
     pub(super) fn replace(&mut self, fresh: &Path) -> Result<(), StoreError> {
+        let before = self.store.audit_head();
         let (aside, loaded) = match self.store.replace(fresh) {
             Ok(replaced) => replaced,
             Err(error) => {
@@ -17,6 +19,7 @@ impl<T: Tally> Owner<T> {
                 return Err(error);
             }
         };
+        self.store.chain_audit(Some(before), false, clock::now())?;
         let view = self.view.load().again(loaded);
         tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
         self.refused.clear();

@@ -17,6 +17,7 @@ mod archive;
 mod aside;
 mod audit;
 mod backup;
+mod chain;
 mod copies;
 mod damage;
 mod desk;
