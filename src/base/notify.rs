@@ -1,9 +1,21 @@
 //! What systemd is told when it has started us: ready, reloading, stopping, one line for `systemctl status`, and that
 //! we live. Without systemd all of this says nothing to nobody.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+/// The folder below `/run` that systemd has made for this service; `None`: there is none.
+pub fn runtime_folder() -> Option<PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    // There may be several, with colons between them.
+    let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
+    let first = PathBuf::from(OsStr::from_bytes(first));
+    first.is_absolute().then_some(first)
+}
 
 /// Work is taken from now on.
 pub fn ready(status: &str) {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -23,6 +24,7 @@ use hal_base::exit::{Exit, Failure};
 use hal_base::{file, tls};
 use hal_protocol::api::{Answer, Code};
 use hal_protocol::command::{CommandRequest, CommandView};
+use hal_protocol::ctl_file::LOGIN_HEADER;
 
 /// A connection that is not there after this long will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +56,9 @@ const MAX_FOREIGN_TEXT: usize = 120;
 /// Words of what a supervisor says of a token that it knows and does not accept.
 const KNOWN: [&str; 3] = ["revoked", "expired", "removed"];
 
+/// Whom root acts for, at the socket of this machine.
+const LOGIN: HeaderName = HeaderName::from_static(LOGIN_HEADER);
+
 /// Parameters of a question; empty values are left out.
 pub type Query = Vec<(&'static str, String)>;
 
@@ -68,6 +73,7 @@ pub struct Client {
 impl Client {
     /// Prepares to talk; connects to nothing yet.
     pub fn new(target: Target) -> Result<Self, Failure> {
+        let target = through_socket(target);
         let http = builder(&target)?.build().map_err(|error| unprepared(&error))?;
         let streams =
             builder(&target)?.read_timeout(STREAM_SILENCE).build().map_err(|error| unprepared(&error))?;
@@ -384,6 +390,16 @@ enum Broken {
     TooLarge,
 }
 
+/// By the socket nothing is encrypted, and no token is shown: nobody but the supervisor of this machine is there.
+fn through_socket(mut target: Target) -> Target {
+    if target.socket.is_some() {
+        // What has a host can have the scheme http.
+        let _ = target.url.set_scheme("http");
+        (target.token, target.ca_file) = (None, None);
+    }
+    target
+}
+
 async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Broken> {
     let response = request.send().await.map_err(Broken::Connection)?;
     Ok((response.status(), body(response).await?))
@@ -419,6 +435,13 @@ fn builder(target: &Target) -> Result<reqwest::ClientBuilder, Failure> {
         .user_agent(concat!("halctl/", env!("CARGO_PKG_VERSION")));
     if is_loopback(&target.url) {
         builder = builder.no_proxy();
+    }
+    if let Some(socket) = &target.socket {
+        builder = builder.unix_socket(socket.path.as_path()).no_proxy();
+        let login = socket.login.as_deref().and_then(|login| HeaderValue::from_str(login).ok());
+        if let Some(login) = login {
+            builder = builder.default_headers(HeaderMap::from_iter([(LOGIN, login)]));
+        }
     }
     match &target.ca_file {
         Some((path, from)) => {

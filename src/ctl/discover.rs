@@ -11,7 +11,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
@@ -61,8 +62,19 @@ pub struct Target {
     pub token: Option<(Secret, Origin)>,
     /// The authority of its certificate and where that was said.
     pub ca_file: Option<(PathBuf, Origin)>,
+    /// A socket of that supervisor on this machine, where no token is shown; `None`: it is reached by the URL.
+    pub socket: Option<LocalSocket>,
     /// What was found and could not be used, as sentences: shown when the supervisor does not let us in.
     pub notes: Vec<String>,
+}
+
+/// The supervisor's socket on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSocket {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Whom root acts for, as sudo says.
+    pub login: Option<String>,
 }
 
 /// The machine as seen by discovery; tests make their own.
@@ -142,7 +154,9 @@ pub fn find(global: &Global, around: &Surroundings) -> Result<Target, Failure> {
         let found = files.iter().find(|found| found.file.ca_file.is_some() && may_send(&found.url, &url))?;
         Some((beside(&found.path, found.file.ca_file.as_ref()?), Origin::File(found.path.clone())))
     });
-    Ok(Target { url, url_from, token, ca_file, notes })
+    let login = around.variable("SUDO_USER").and_then(|login| login.into_string().ok());
+    let socket = socket_of(&files, &url, token.as_ref()).map(|path| LocalSocket { path, login });
+    Ok(Target { url, url_from, token, ca_file, socket, notes })
 }
 
 /// Reads a URL as people type it: four schemes for two, and a missing one means http.
@@ -248,6 +262,24 @@ fn found_token(
         }
     }
     Ok(None)
+}
+
+/// The socket of the file that the token was found in: whoever gives a token, or has one of their own, is known by that.
+fn socket_of(files: &[FoundCtlFile], url: &Url, token: Option<&(Secret, Origin)>) -> Option<PathBuf> {
+    let found = files.iter().find(|found| found.file.socket.is_some() && may_send(&found.url, url))?;
+    let path = beside(&found.path, found.file.socket.as_ref()?);
+    let is_theirs = match token {
+        None => true,
+        Some((_, Origin::File(from))) => {
+            *from == found.path
+                || Some(from)
+                    == found.file.token_file.as_ref().map(|named| beside(&found.path, named)).as_ref()
+        }
+        Some(_) => false,
+    };
+    // It belongs to whoever has written the file, and somebody listens.
+    let owner = std::fs::symlink_metadata(&path).ok().filter(|is| is.file_type().is_socket())?.uid();
+    (is_theirs && owner == found.owner && UnixStream::connect(&path).is_ok()).then_some(path)
 }
 
 /// Reads the three files, in their order. `spare`: nothing is needed from them, so problems do not matter.

@@ -21,6 +21,12 @@ pub const MACHINE_FILE: &str = "/var/lib/hal-o-swarm/ctl.json";
 /// The group whose members may read [`MACHINE_FILE`].
 pub const MACHINE_GROUP: &str = "hal-o-swarm";
 
+/// The name of the supervisor's socket.
+pub const SOCKET: &str = "ctl.sock";
+
+/// The header in which root says at that socket whom it acts for.
+pub const LOGIN_HEADER: &str = "x-hal-login";
+
 /// Where a supervisor is and how to be let in. Unknown keys are tolerated.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,6 +43,9 @@ pub struct CtlFile {
     /// A PEM file with the authority that signed the supervisor's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// A socket of the supervisor on this machine, where no token has to be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
     /// The process that wrote the file; the file means nothing once that process is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

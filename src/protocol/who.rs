@@ -56,6 +56,17 @@ impl Who {
         }
     }
 
+    /// A user of the supervisor's own machine, by their login name and what the kernel says of them.
+    pub fn on_this_machine(login: &str, credential: &str, through: &str) -> Self {
+        Self {
+            kind: WhoKind::Person,
+            name: login.into(),
+            credential: credential.into(),
+            through: through.into(),
+            from: "this machine".into(),
+        }
+    }
+
     /// Somebody in a chat, by the name and the account there.
     pub fn in_chat(name: &str, chat: &str, account: &str) -> Self {
         Self {

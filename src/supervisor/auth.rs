@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::caller::{Caller, Shown, shown};
+use super::caller::{Caller, LocalPeer, Pass, Shown, shown};
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
@@ -67,10 +67,15 @@ pub async fn require(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let pass = match shown(&shared, request.headers(), None) {
-        Shown::Good(pass) => pass,
-        Shown::Wrong(why) => return refuse(&shared, "api", source.ip(), Some(why)).await.into_response(),
-        Shown::Nothing => return refuse(&shared, "api", source.ip(), None).await.into_response(),
+    let local = request.extensions().get::<LocalPeer>().cloned();
+    let pass = match (shown(&shared, request.headers(), None), local) {
+        (Shown::Good(pass), _) => pass,
+        // Whoever shows a token wants to be known by it.
+        (Shown::Nothing, Some(peer)) => Pass::Local(peer),
+        (Shown::Wrong(why), _) => {
+            return refuse(&shared, "api", source.ip(), Some(why)).await.into_response();
+        }
+        (Shown::Nothing, None) => return refuse(&shared, "api", source.ip(), None).await.into_response(),
     };
     pass.note_use(&shared, source.ip());
     let place = shared.entrance.is_known(source);

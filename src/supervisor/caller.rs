@@ -27,6 +27,15 @@ pub enum Shown {
     Good(Pass),
 }
 
+/// Somebody of this machine, as they stand on the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// Their login name, or their number where they have none.
+    pub login: String,
+    /// By what they are known.
+    pub credential: String,
+}
+
 /// By what somebody came in.
 #[derive(Clone, Debug)]
 pub enum Pass {
@@ -34,6 +43,8 @@ pub enum Pass {
     Shared(SecretDigest),
     /// A token of an actor.
     Token(Arc<Credential>, Arc<Actor>),
+    /// No token: the kernel says which user of this machine it is.
+    Local(LocalPeer),
 }
 
 /// Who came in. Handlers get it beside the [`Who`] that stands on the record.
@@ -87,6 +98,8 @@ impl Pass {
     pub fn is_good(&self, shared: &Shared) -> bool {
         match self {
             Self::Shared(digest) => shared.doors.load().token.is(digest),
+            // As long as the connection is there, it is theirs.
+            Self::Local(_) => true,
             Self::Token(credential, actor) => {
                 shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now())
             }
@@ -113,6 +126,7 @@ impl Caller {
     pub fn of(pass: Pass, through: &str, from: &str) -> Self {
         let (role, who) = match &pass {
             Pass::Shared(_) => (Role::Admin, Who::with_token(through, from)),
+            Pass::Local(peer) => (Role::Admin, Who::on_this_machine(&peer.login, &peer.credential, through)),
             Pass::Token(credential, actor) => {
                 let kind = match actor.role {
                     Role::Agent => WhoKind::Machine,
@@ -153,7 +167,7 @@ impl Caller {
     /// When what was shown ends by itself.
     pub fn ends_at(&self) -> Option<Time> {
         match &self.pass {
-            Pass::Shared(_) => None,
+            Pass::Shared(_) | Pass::Local(_) => None,
             Pass::Token(credential, _) => credential.expires_at,
         }
     }

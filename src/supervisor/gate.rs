@@ -126,7 +126,7 @@ fn is_agents(pass: &Pass) -> Result<(), ApiError> {
              create NODE --role agent)",
             actor.name
         ))),
-        Pass::Shared(_) | Pass::Token(..) => Ok(()),
+        Pass::Shared(_) | Pass::Token(..) | Pass::Local(_) => Ok(()),
     }
 }
 
@@ -232,7 +232,7 @@ impl Conversation {
     fn own(&self) -> Option<&Arc<Credential>> {
         match &self.pass {
             Pass::Token(own, _) => Some(own),
-            Pass::Shared(_) => None,
+            Pass::Shared(_) | Pass::Local(_) => None,
         }
     }
 
@@ -241,7 +241,7 @@ impl Conversation {
     async fn is_shut_out(&self) {
         match &self.pass {
             Pass::Token(..) => self.pass.is_over(&self.shared).await,
-            Pass::Shared(_) => std::future::pending().await,
+            Pass::Shared(_) | Pass::Local(_) => std::future::pending().await,
         }
     }
 

@@ -33,6 +33,7 @@ mod hub;
 mod knock;
 mod last_uses;
 mod live;
+mod local;
 mod metrics;
 mod mirror;
 pub mod offline;
@@ -53,7 +54,7 @@ mod watch;
 mod watchdog;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -185,6 +186,22 @@ impl Supervisor {
             (true, false) => format!("{scheme}://127.0.0.1:{}", self.address.port()),
             (false, _) => format!("{scheme}://{}", self.address),
         }
+    }
+
+    /// Lets people of this machine in without a token. Where that cannot be, they need one as everywhere.
+    pub fn listen_locally(&self) {
+        let Some(path) = self.socket() else {
+            return tracing::info!("no local socket: the path of the data folder is too long for one");
+        };
+        if let Err(error) = local::serve(&path, &self.shared, &self.shared.tasks) {
+            tracing::warn!(error = format!("{error:#}"), "no local socket: halctl shows a token here");
+        }
+    }
+
+    /// Where the local socket lies.
+    pub fn socket(&self) -> Option<PathBuf> {
+        let data = self.config.database.parent().unwrap_or(Path::new("."));
+        local::path(hal_base::notify::runtime_folder().as_deref(), data)
     }
 
     /// Waits until a node is connected. False when it is not within the limit.

@@ -22,6 +22,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     notify::status("opening the store");
     let mut supervisor = Supervisor::start(start.config)?;
     supervisor.count_start();
+    supervisor.listen_locally();
     let starts = supervisor.starts_file();
     let note =
         leave_note(&supervisor).context("cannot write the file by which halctl finds this supervisor")?;
@@ -82,6 +83,7 @@ fn leave_note(supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
         .with_context(|| token.display().to_string())?;
     let note = CtlFile {
         url: Some(supervisor.local_url()),
+        socket: supervisor.socket().filter(|path| path.exists()),
         token_file: Some("ctl.token".into()),
         ca_file: config.tls.as_ref().map(|tls| tls.cert_path.clone()),
         pid: Some(std::process::id()),

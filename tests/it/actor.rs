@@ -229,7 +229,9 @@ fn a_token_that_was_revoked_replaced_or_is_too_old_opens_nothing_and_is_named() 
 /// Every file in a folder and in those below.
 fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    let files = entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] });
+    // The socket holds nothing.
+    files.filter(|path| path.is_file()).collect()
 }
 
 #[test]
@@ -341,4 +343,57 @@ fn a_person_logs_in_once_and_out_again() {
     assert!(!kept.exists());
     let refused = world.request(Method::GET, "/api/v1/nodes", Some(&ada), &[], None);
     assert!(refused.body["error"].as_str().unwrap().contains("revoked"), "{}", refused.body);
+}
+
+#[test]
+fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
+    let mut world = World::supervised();
+    let folder = world.path().join("supervisor");
+    let mut note: Value = serde_json::from_slice(&std::fs::read(folder.join("ctl.json")).unwrap()).unwrap();
+    note["token_file"] = json!(folder.join("ctl.token"));
+    let home = world.path().join("home-of-ada");
+    std::fs::create_dir_all(home.join(".config/hal-o-swarm")).unwrap();
+    std::fs::write(home.join(".config/hal-o-swarm/ctl.json"), note.to_string()).unwrap();
+    let say = |world: &World, args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = world.hal(&["ctl"]);
+        command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("SUDO_USER");
+        command.args(args).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let user = rustix::process::getuid().as_raw();
+    let (code, said) = say(&world, &["-o", "json", "whoami"], &[]);
+    let me: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{code} {said}: {error}"));
+    assert_eq!(me["credential"], format!("user {user} of this machine"), "{me}");
+    assert_eq!(me["role"], "admin");
+    // Only root is believed whom it acts for.
+    let (_, said) = say(&world, &["whoami"], &[("SUDO_USER", "ada")]);
+    assert_eq!(said.contains("ada"), user == 0, "{said}");
+    let name = if user == 0 { "ada".to_owned() } else { me["name"].as_str().unwrap().to_owned() };
+    assert_eq!(say(&world, &["sessions", "halt", "--all"], &[("SUDO_USER", "ada")]).0, 0);
+    let record = world.data("/api/v1/audit?action=halt_work")[0].clone();
+    assert_eq!(
+        (&record["actor"], &record["kind"], &record["from"]),
+        (&json!(name), &json!("person"), &json!("this machine"))
+    );
+    // Whoever gives a token is known by that.
+    let (_, said) = say(&world, &["whoami"], &[("HALCTL_AUTH_TOKEN", TOKEN)]);
+    assert!(said.contains("shared token"), "{said}");
+    assert_eq!(say(&world, &["whoami"], &[("HALCTL_AUTH_TOKEN", "wrong")]).0, 77);
+    // Nobody else comes in.
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let socket = folder.join("ctl.sock");
+    let file = std::fs::metadata(&socket).unwrap();
+    assert_eq!((file.permissions().mode() & 0o777, file.uid()), (0o660, user));
+    // One that somebody else has put there is not trusted, and one that nobody listens at is not waited for.
+    world.kill_supervisor();
+    assert_eq!(say(&world, &["whoami"], &[]).0, 69);
+    world.start_supervisor();
+    assert!(say(&world, &["whoami"], &[]).1.contains("of this machine"));
+    std::fs::remove_file(&socket).unwrap();
+    let (code, said) = say(&world, &["whoami"], &[]);
+    assert!(
+        code == 0 && said.contains("shared token"),
+        "by the network, with the token beside it: {code} {said}"
+    );
 }

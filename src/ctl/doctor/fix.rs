@@ -127,10 +127,19 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
     read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
+/// Gives a file to its folder's owner; the folder of the log with all that lies in it.
+fn own(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() {
+        return file::give_to_owner_of(path.parent().unwrap_or(Path::new("/")), path);
+    }
+    file::give(path, user, group)
+}
+
 async fn carry_out(place: &DoctorContext<'_>, facts: &DoctorFacts, remedy: &Remedy) -> anyhow::Result<()> {
     match remedy {
-        Remedy::Own(path, (user, group)) => file::give(path, *user, *group)
-            .with_context(|| format!("cannot change the owner of {}", path.display())),
+        Remedy::Own(path, owner) => {
+            own(path, *owner).with_context(|| format!("cannot change the owner of {}", path.display()))
+        }
         Remedy::RestoreConfig(path) => restore_config(path),
         Remedy::RestoreStore(config) => restore_store(place, facts, config).await,
         Remedy::BackUp => {

@@ -118,7 +118,13 @@ fn strangers(mirror: &Path, beside: &[PathBuf]) -> Vec<(PathBuf, u32, (u32, u32)
         .iter()
         .filter(is_used)
         .filter_map(|path| {
-            Some((path.clone(), fs::symlink_metadata(path).ok()?.uid(), (folder.uid(), folder.gid())))
+            let owner = fs::symlink_metadata(path).ok()?;
+            // A folder is a stranger's when something in it is.
+            let inside = if owner.is_dir() { fs::read_dir(path).ok() } else { None };
+            let inside =
+                inside.into_iter().flatten().flatten().filter_map(|one| Some(one.metadata().ok()?.uid()));
+            let stranger = inside.chain([owner.uid()]).find(|user| *user != folder.uid());
+            Some((path.clone(), stranger.unwrap_or(folder.uid()), (folder.uid(), folder.gid())))
         })
         .filter(|(_, owner, (user, _))| owner != user)
         .collect();

@@ -69,12 +69,16 @@ pub async fn go(place: &DoctorContext<'_>, facts: &mut DoctorFacts) {
 pub fn operator_target(place: &DoctorContext<'_>, config: Option<&Config>) -> Result<Target, Failure> {
     let (global, around) = (place.global, place.around);
     let is_named = global.supervisor_url.is_some() || around.variable("HALCTL_SUPERVISOR_URL").is_some();
-    let Some(config) = config.filter(|_| !is_named) else { return discover::find(global, around) };
+    // Doctor goes the way that agents and other machines go.
+    let by_network = |target: Target| Target { socket: None, ..target };
+    let Some(config) = config.filter(|_| !is_named) else {
+        return discover::find(global, around).map(by_network);
+    };
     let mut here = around.clone();
     here.machine_file = database(config).parent().unwrap_or(Path::new("/")).join("ctl.json");
     // The user's own files may name another supervisor, and this is about the one here.
     here.variables.retain(|(name, _)| name.starts_with("HALCTL_"));
-    let mut target = discover::find(global, &here)?;
+    let mut target = by_network(discover::find(global, &here)?);
     if target.url_from == Origin::Default {
         let from = Origin::File(config.path.clone());
         let is_tls = config.values["security"]["tls"]["enabled"].as_bool() == Some(true);
@@ -97,6 +101,7 @@ pub fn agent_target(config: &Config) -> Result<Target, Failure> {
         url_from: from.clone(),
         token: token(config).map(|token| (token, from)),
         ca_file,
+        socket: None,
         notes: Vec::new(),
     })
 }
