@@ -1,4 +1,4 @@
-//! How many files and connections this process may have open.
+//! How many files and connections this process may have open, and that it leaves no core.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -12,6 +12,14 @@ pub fn raise_limit() {
     // Whoever may not is told, and serves as many as it may.
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now }) {
         tracing::warn!(%error, limit = now.current, "the limit of open files cannot be raised");
+    }
+}
+
+/// Keeps what is in memory off the disk: a core has every token in it. Not for a process that starts others, either.
+pub fn leave_no_core() {
+    let now = getrlimit(Resource::Core);
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), ..now }) {
+        tracing::warn!(%error, "core dumps cannot be turned off");
     }
 }
 

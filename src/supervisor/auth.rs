@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::caller::{Caller, LocalPeer, Pass, Shown, shown};
+use super::caller::{Caller, LocalPeer, Pass, Shown, WrongToken, shown};
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
@@ -17,6 +17,13 @@ use hal_base::clock;
 use hal_protocol::who::Who;
 use hal_rules::right;
 use hal_store::audit::AuditRecord;
+
+/// What is said to a browser on a page that has no business here.
+pub const FOREIGN_PAGE: &str =
+    "a web page of this origin, or under this host's name, is not allowed: list it in server.allowed_origins";
+
+/// What browsers say of where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The record of something that somebody has done, to which thing, or why it was not done.
 pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
@@ -37,22 +44,22 @@ pub async fn refuse(
     shared: &Shared,
     door: &'static str,
     source: IpAddr,
-    wrong: Option<&'static str>,
+    wrong: Option<&WrongToken>,
 ) -> ApiError {
-    note_refusal(shared, door, source, wrong.is_some());
-    if wrong.is_some() {
-        shared.throttle.wait(source).await;
-    }
-    ApiError::unauthorized(wrong.unwrap_or("a token is required: send it as `Authorization: Bearer TOKEN`"))
+    note_refusal(shared, door, source, wrong);
+    let Some(wrong) = wrong else {
+        return ApiError::unauthorized("a token is required: send it as `Authorization: Bearer TOKEN`");
+    };
+    shared.throttle.wait(source, wrong.id.as_deref()).await;
+    ApiError::unauthorized(wrong.why)
 }
 
 /// Counts a refusal and mentions its source in the log, once in a while.
-fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, is_wrong: bool) {
+fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, wrong: Option<&WrongToken>) {
     shared.metrics.refused_tokens.get_or_create(&LabelValue { word: door }).inc();
-    if !is_wrong {
-        return;
-    }
-    if let Some(record) = shared.auth_failures.note(door, source, clock::now()) {
+    let Some(wrong) = wrong else { return };
+    let was_of = wrong.was_of.as_deref();
+    if let Some(record) = shared.auth_failures.note(door, source, was_of, clock::now()) {
         shared.hub.audit(record);
     }
     if shared.mention_refusal(source) {
@@ -72,16 +79,15 @@ pub async fn require(
         (Shown::Good(pass), _) => pass,
         // Whoever shows a token wants to be known by it.
         (Shown::Nothing, Some(peer)) => Pass::Local(peer),
-        (Shown::Wrong(why), _) => {
-            return refuse(&shared, "api", source.ip(), Some(why)).await.into_response();
+        (Shown::Wrong(wrong), _) => {
+            return refuse(&shared, "api", source.ip(), Some(&wrong)).await.into_response();
         }
         (Shown::Nothing, None) => return refuse(&shared, "api", source.ip(), None).await.into_response(),
     };
     pass.note_use(&shared, source.ip());
     let place = shared.entrance.is_known(source);
     if !origin_is_allowed(&shared, request.headers()) {
-        return ApiError::validation("this web page's origin is not allowed (server.allowed_origins)")
-            .into_response();
+        return ApiError::validation(FOREIGN_PAGE).into_response();
     }
     // What a proxy says of others in a header can be made up: the other end of the connection it is.
     let through = way(request.headers());
@@ -117,13 +123,41 @@ fn way(headers: &HeaderMap) -> &'static str {
     if agent.starts_with("halctl/") { "halctl" } else { "api" }
 }
 
-/// Requests without an `Origin` come from no web page; others must be of our own host or listed.
+/// Requests that no browser has sent may come under any name. A page must be of our own host or listed; and our own host
+/// is one whose name is known here, since anybody's name can be made to lead to this machine.
 pub fn origin_is_allowed(shared: &Shared, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let own = origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
-    own || shared.doors.load().origins.iter().any(|allowed| matches_origin(allowed, origin))
+    let said = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let is_of_browser = said(header::ORIGIN).or(said(header::COOKIE)).or(said(SEC_FETCH_SITE)).is_some();
+    if !is_of_browser {
+        return true;
+    }
+    let (doors, host) = (shared.doors.load(), said(header::HOST).unwrap_or_default());
+    let is_known = host_is_known(host, &doors.host, &doors.origins);
+    match said(header::ORIGIN) {
+        None => is_known,
+        Some(origin) => {
+            let own = origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
+            (own && is_known) || doors.origins.iter().any(|allowed| matches_origin(allowed, origin))
+        }
+    }
+}
+
+/// True for an address, this machine's own names, and what `server.allowed_origins` lists.
+fn host_is_known(host: &str, machine: &str, origins: &[String]) -> bool {
+    let Ok(url) = url::Url::parse(&format!("http://{host}/")) else { return false };
+    let is_listed = ["http", "https"]
+        .iter()
+        .any(|scheme| origins.iter().any(|allowed| matches_origin(allowed, &format!("{scheme}://{host}"))));
+    match url.host() {
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
+        Some(url::Host::Domain(name)) => {
+            is_listed
+                || name == "localhost"
+                || name.ends_with(".localhost")
+                || name.eq_ignore_ascii_case(machine)
+        }
+        None => false,
+    }
 }
 
 /// `*`, an exact origin, `https://host:*` (any port) or `https://*.example.com` (any name below).
@@ -149,7 +183,32 @@ fn matches_origin(allowed: &str, origin: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches_origin;
+    use super::{host_is_known, matches_origin};
+
+    #[test]
+    fn a_name_that_somebody_else_has_made_to_lead_here_is_not_known() {
+        let origins = ["https://hal.example.org".to_owned(), "https://*.corp.example".to_owned()];
+        for host in [
+            "localhost:8420",
+            "127.0.0.1:8420",
+            "[::1]:8420",
+            "10.0.0.7",
+            "hub-1:8420",
+            "hal.example.org",
+            "a.corp.example",
+        ] {
+            assert!(host_is_known(host, "hub-1", &origins), "{host}");
+        }
+        for host in [
+            "evil.example:8420",
+            "hub-1.evil.example",
+            "localhost.evil.example",
+            "",
+            "hal.example.org.evil.example",
+        ] {
+            assert!(!host_is_known(host, "hub-1", &origins), "{host}");
+        }
+    }
 
     #[test]
     fn origins_match_exactly_by_port_or_below_a_domain() {

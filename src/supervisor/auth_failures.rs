@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::hub::Hub;
 use hal_base::clock::{self, Time};
+use hal_protocol::actor::Credential;
 use hal_protocol::who::Who;
 use hal_store::audit::AuditRecord;
 
@@ -23,40 +24,57 @@ const ADDRESSES: usize = 8;
 #[derive(Debug, Default)]
 pub struct AuthFailures(Mutex<Counts>);
 
+/// Refusals of one address that are not written down yet.
+#[derive(Debug, Default)]
+struct Counted {
+    more: u64,
+    /// A token that was good once, if one of them was.
+    was_of: Option<Credential>,
+}
+
 #[derive(Debug, Default)]
 struct Counts {
-    by: HashMap<(&'static str, IpAddr), u64>,
+    by: HashMap<(&'static str, IpAddr), Counted>,
     others: u64,
 }
 
 impl AuthFailures {
-    /// Counts one. The first of an address is to be written down at once.
-    pub fn note(&self, door: &'static str, source: IpAddr, at: Time) -> Option<AuditRecord> {
+    /// Counts one. The first of an address is to be written down at once. `was_of`: a token that is good no more, when all
+    /// of it was shown.
+    pub fn note(
+        &self,
+        door: &'static str,
+        source: IpAddr,
+        was_of: Option<&Credential>,
+        at: Time,
+    ) -> Option<AuditRecord> {
         let source = source.to_canonical();
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.by.get_mut(&(door, source)) {
-            *count += 1;
+        if let Some(counted) = counts.by.get_mut(&(door, source)) {
+            counted.more += 1;
+            counted.was_of = was_of.cloned().or(counted.was_of.take());
             return None;
         }
         if counts.by.len() >= ADDRESSES {
             counts.others += 1;
             return None;
         }
-        counts.by.insert((door, source), 0);
-        Some(record(door, source.to_string(), 1, at))
+        counts.by.insert((door, source), Counted::default());
+        Some(record(door, source.to_string(), was_of, 1, at))
     }
 
     /// What was counted since. Whoever still knocks is known from before, and gets one record each time.
     fn take(&self, at: Time) -> Vec<AuditRecord> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.by.retain(|_, count| *count > 0);
+        counts.by.retain(|_, counted| counted.more > 0);
         let mut records: Vec<AuditRecord> = Vec::new();
-        for ((door, source), count) in &mut counts.by {
-            records.push(record(door, source.to_string(), std::mem::take(count), at));
+        for ((door, source), counted) in &mut counts.by {
+            let Counted { more, was_of } = std::mem::take(counted);
+            records.push(record(door, source.to_string(), was_of.as_ref(), more, at));
         }
         let others = std::mem::take(&mut counts.others);
         if others > 0 {
-            records.push(record("any", String::new(), others, at));
+            records.push(record("any", String::new(), None, others, at));
         }
         records
     }
@@ -69,11 +87,16 @@ impl AuthFailures {
     }
 }
 
-fn record(door: &str, ip: String, count: u64, at: Time) -> AuditRecord {
-    let (who, args) = (Who::unknown(ip), json!({ "count": count }));
+fn record(door: &str, ip: String, was_of: Option<&Credential>, count: u64, at: Time) -> AuditRecord {
+    let (mut who, args) = (Who::unknown(ip), json!({ "count": count }));
+    let mut why = "a wrong token";
+    if let Some(credential) = was_of {
+        (who.name, who.credential) = (credential.actor.clone(), format!("token {}", credential.id));
+        why = "a token that is good no more";
+    }
     AuditRecord {
         result: "denied".to_owned(),
-        error: Some("a wrong token".to_owned()),
+        error: Some(why.to_owned()),
         ..AuditRecord::new(&who, "log in", format!("{door} door"), &args, at)
     }
 }
@@ -102,15 +125,16 @@ mod tests {
     fn an_address_is_told_at_once_and_then_counted_and_many_are_told_together() {
         let failures = AuthFailures::default();
         let from = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-        let first = failures.note("api", from(1), Time(1)).unwrap();
+        let first = failures.note("api", from(1), None, Time(1)).unwrap();
         assert_eq!((first.ip.as_str(), first.args.as_str()), ("10.0.0.1", r#"{"count":1}"#));
-        assert!((0..5).all(|_| failures.note("api", from(1), Time(1)).is_none()));
-        let written = (2..=200).filter(|last| failures.note("api", from(*last), Time(1)).is_some()).count();
+        assert!((0..5).all(|_| failures.note("api", from(1), None, Time(1)).is_none()));
+        let written =
+            (2..=200).filter(|last| failures.note("api", from(*last), None, Time(1)).is_some()).count();
         assert_eq!(written, ADDRESSES - 1);
         let expected = [("", r#"{"count":192}"#), ("10.0.0.1", r#"{"count":5}"#)];
         assert_eq!(told(&failures), expected.map(|(ip, args)| (ip.to_owned(), args.to_owned())));
-        assert!(failures.note("api", from(1), Time(1)).is_none(), "it knocks on");
+        assert!(failures.note("api", from(1), None, Time(1)).is_none(), "it knocks on");
         assert_eq!(told(&failures).len(), 1);
-        assert!(told(&failures).is_empty() && failures.note("api", from(1), Time(1)).is_some());
+        assert!(told(&failures).is_empty() && failures.note("api", from(1), None, Time(1)).is_some());
     }
 }

@@ -21,8 +21,8 @@ use super::refusal::ApiError;
 pub enum Shown {
     /// No token.
     Nothing,
-    /// A token that lets nobody in, with a sentence for whoever shows it.
-    Wrong(&'static str),
+    /// A token that lets nobody in.
+    Wrong(WrongToken),
     /// A token that does.
     Good(Pass),
 }
@@ -45,6 +45,23 @@ pub enum Pass {
     Token(Arc<Credential>, Arc<Actor>),
     /// No token: the kernel says which user of this machine it is.
     Local(LocalPeer),
+}
+
+/// A token that lets nobody in.
+#[derive(Clone, Debug)]
+pub struct WrongToken {
+    /// A sentence for whoever shows it.
+    pub why: &'static str,
+    /// The part that names it, where there is such a token.
+    pub id: Option<String>,
+    /// Whose it was, when all of it was shown.
+    pub was_of: Option<Arc<Credential>>,
+}
+
+impl WrongToken {
+    fn of_nobody() -> Self {
+        Self { why: WRONG, id: None, was_of: None }
+    }
 }
 
 /// Who came in. Handlers get it beside the [`Who`] that stands on the record.
@@ -75,7 +92,7 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
     match bearer.or(query_token) {
         Some(token) if own.matches(token) => Shown::Good(Pass::Shared(own)),
         Some(token) => of_actor(shared, token),
-        None if header.is_some() => Shown::Wrong(WRONG),
+        None if header.is_some() => Shown::Wrong(WrongToken::of_nobody()),
         None => Shown::Nothing,
     }
 }
@@ -83,13 +100,18 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
 /// Whose token it is. Whoever cannot show all of one learns nothing of whether there is such a one.
 fn of_actor(shared: &Shared, token: &str) -> Shown {
     let view = shared.hub.view();
-    let known = token_id(token).and_then(|id| view.credential(id));
-    let Some((credential, actor)) = known.filter(|(known, _)| is_hash_of(&known.hash, token)) else {
-        return Shown::Wrong(WRONG);
+    let Some((credential, actor)) = token_id(token).and_then(|id| view.credential(id)) else {
+        return Shown::Wrong(WrongToken::of_nobody());
     };
+    let id = Some(credential.id.clone());
+    if !is_hash_of(&credential.hash, token) {
+        return Shown::Wrong(WrongToken { id, ..WrongToken::of_nobody() });
+    }
     match (why_not(credential, actor.map(|actor| &**actor), clock::now()), actor) {
         (None, Some(actor)) => Shown::Good(Pass::Token(credential.clone(), actor.clone())),
-        (why, _) => Shown::Wrong(why.unwrap_or(WRONG)),
+        (why, _) => {
+            Shown::Wrong(WrongToken { why: why.unwrap_or(WRONG), id, was_of: Some(credential.clone()) })
+        }
     }
 }
 

@@ -95,15 +95,15 @@ pub async fn enter(
             }
             return upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet);
         }
-        Shown::Wrong(why) => {
-            let told = if why == WRONG { WRONG_TOKEN } else { why };
+        Shown::Wrong(wrong) => {
+            let told = if wrong.why == WRONG { WRONG_TOKEN } else { wrong.why };
             shared.refused_agents.note(source.ip(), sayable, told, clock::now());
-            return auth::refuse(&shared, "agent", source.ip(), Some(why)).await.into_response();
+            return auth::refuse(&shared, "agent", source.ip(), Some(&wrong)).await.into_response();
         }
         Shown::Good(pass) => pass,
     };
     if !auth::origin_is_allowed(&shared, &headers) {
-        return ApiError::validation("this origin is not allowed (server.allowed_origins)").into_response();
+        return ApiError::validation(auth::FOREIGN_PAGE).into_response();
     }
     pass.note_use(&shared, source.ip());
     if let Err(refused) = is_agents(&pass) {

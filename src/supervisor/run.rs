@@ -18,6 +18,7 @@ const GROUP_READS: u32 = 0o640;
 /// Runs until told to stop. A second request to stop ends at once.
 pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     descriptors::raise_limit();
+    descriptors::leave_no_core();
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     notify::status("opening the store");
     let mut supervisor = Supervisor::start(start.config)?;

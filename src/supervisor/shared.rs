@@ -42,12 +42,20 @@ pub struct Doors {
     pub token: SecretDigest,
     /// Browser origins beside the supervisor's own.
     pub origins: Vec<String>,
+    /// What this machine calls itself.
+    pub host: String,
 }
 
 impl Doors {
     /// The limits that the configuration sets.
     pub fn of(config: &ServerConfig) -> Self {
-        Self { token: config.auth_token.digest(), origins: config.allowed_origins.clone() }
+        // Without a name it is known by its addresses.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            token: config.auth_token.digest(),
+            origins: config.allowed_origins.clone(),
+            host: host.trim().to_owned(),
+        }
     }
 }
 
