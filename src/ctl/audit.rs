@@ -1,5 +1,6 @@
 //! `halctl audit`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,14 @@ use super::print::record::{Field, Record, Tone};
 use super::watch::{self, Source};
 use hal_base::clock;
 use hal_base::exit::{Exit, Failure};
-use hal_protocol::audit::{AuditVerdict, AuditView, ExportEnd, Head, NumberedRecord, VerifyRequest};
+use hal_protocol::audit::{Anchor, AuditVerdict, AuditView, ExportEnd, NumberedRecord, VerifyRequest};
 use hal_rules::audit::Walk;
 
 /// Records in one page of the list.
 const PAGE: usize = 1000;
+
+/// Heads that one walk of the supervisor looks for.
+const MOST_HEADS: usize = 20_000;
 
 /// Carries out one of the verbs.
 pub async fn run(verb: AuditVerb, client: &Client, screen: &mut Screen) -> Result<(), Failure> {
@@ -65,6 +69,11 @@ pub fn verify_export(screen: &mut Screen, file: &Path, anchors: &[PathBuf]) -> R
         walk.take(one.seq, &one.record);
         Ok(())
     })?;
+    if let Some(end) = end.as_ref().filter(|end| end.records != count) {
+        let place = file.display();
+        let said = format!("{place} has {count} records, and its last line says {}", end.records);
+        return Err(Failure::say(Exit::Failed, said));
+    }
     let end = end.ok_or_else(|| {
         let place = file.display();
         Failure::say(
@@ -89,8 +98,16 @@ async fn export(client: &Client, screen: &mut Screen) -> Result<(), Failure> {
         let Some(next) = next else { break };
         cursor = next;
     }
-    let head = walk.end(None).head;
-    screen.write(&line_of(&ExportEnd { head, records })?)
+    let verdict = walk.end(None);
+    screen.write(&line_of(&ExportEnd { head: verdict.head, records })?)?;
+    match verdict.is_whole {
+        true => Ok(()),
+        false => Err(Failure::say(
+            Exit::Failed,
+            "what was exported does not verify: see `halctl audit verify`; where that finds nothing, retention has cut \
+             records meanwhile: export again",
+        )),
+    }
 }
 
 fn line_of(what: &impl Serialize) -> Result<String, Failure> {
@@ -99,17 +116,26 @@ fn line_of(what: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// The heads in files that nodes have kept.
-fn heads(files: &[PathBuf]) -> Result<Vec<Head>, Failure> {
-    let mut heads = Vec::new();
+fn heads(files: &[PathBuf]) -> Result<Vec<Anchor>, Failure> {
+    let mut heads = BTreeMap::new();
     for file in files {
+        let mut unread = Vec::new();
         each_line(file, &mut |nth, line| {
-            let head = serde_json::from_str(line)
-                .map_err(|error| wrong(file, nth, &format!("no head of an audit record: {error}")))?;
-            heads.push(head);
+            match serde_json::from_str::<Anchor>(line) {
+                Ok(head) => drop(heads.insert((head.link, head.hash.clone()), head)),
+                Err(_) => unread.push(nth),
+            }
             Ok(())
         })?;
+        // A node may have lost its power in the middle of a line.
+        if let Some(first) = unread.first() {
+            let (place, count) = (file.display(), unread.len());
+            eprintln!("{place}:{first}: not a head of an audit record; {count} such lines are left out");
+        }
     }
-    Ok(heads)
+    // The newest, where there are more than a supervisor looks for.
+    let beyond = heads.len().saturating_sub(MOST_HEADS);
+    Ok(heads.into_values().skip(beyond).collect())
 }
 
 fn each_line(file: &Path, see: &mut dyn FnMut(usize, &str) -> Result<(), Failure>) -> Result<(), Failure> {
@@ -143,17 +169,21 @@ fn judge(screen: &mut Screen, verdict: &AuditVerdict) -> Result<(), Failure> {
 }
 
 fn told(verdict: &AuditVerdict) -> String {
-    let AuditVerdict { records, links, first, head, missing, anchors, replaced_anchors, .. } = verdict;
+    let AuditVerdict { records, links, first, head, missing, anchors, replaced_anchors, cut_anchors, .. } =
+        verdict;
     let mut text =
         format!("{records} records from number {first} on, {links} links, the last one {}", head.link);
     if *missing > 0 {
         text += &format!("; {missing} links are not here any more");
     }
-    if anchors + replaced_anchors > 0 {
+    if anchors + replaced_anchors + cut_anchors > 0 {
         text += &format!("\n{anchors} heads that nodes have kept are in the chain");
     }
     if *replaced_anchors > 0 {
         text += &format!(", {replaced_anchors} are of a store that was replaced");
+    }
+    if *cut_anchors > 0 {
+        text += &format!(", {cut_anchors} are of links that are not here any more");
     }
     for one in &verdict.explained {
         text += &format!(
@@ -172,7 +202,12 @@ fn told(verdict: &AuditVerdict) -> String {
         text += &format!("\nand {unlisted} more findings");
     }
     if verdict.is_whole {
-        text += "\nthe audit record is whole";
+        text += match replaced_anchors {
+            0 => "\nthe audit record is whole",
+            _ => {
+                "\nthe audit record is whole, but for what the replaced store had: is it known why it was replaced?"
+            }
+        };
     }
     text + "\n"
 }

@@ -110,6 +110,19 @@ pub struct NumberedRecord {
     pub record: AuditRecord,
 }
 
+/// A head that a node has kept, and when it was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Anchor {
+    /// The number of the link.
+    pub link: u64,
+    /// Its hash, in hexadecimal digits.
+    pub hash: String,
+    /// When (RFC 3339); left out: nobody knows.
+    #[serde(default, with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+}
+
 /// What an agent says in its hello when it keeps heads of the chain.
 pub const KEEPS_ANCHORS: &str = "audit_anchors";
 
@@ -117,8 +130,8 @@ pub const KEEPS_ANCHORS: &str = "audit_anchors";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct VerifyRequest {
-    /// Heads that nodes have kept, to be found in the chain; at most 50,000.
-    pub anchors: Vec<Head>,
+    /// Heads that nodes have kept, to be found in the chain; at most 20,000.
+    pub anchors: Vec<Anchor>,
 }
 
 /// Action of the record that says which records were taken into the chain that were written without it.
@@ -159,6 +172,18 @@ impl AuditRecord {
         }
     }
 
+    /// The record as it was when this was the last link; `None`: it was not there, or it is in no chain.
+    pub fn as_of(self, last: u64) -> Option<Self> {
+        let chain = self.chain.as_ref().filter(|chain| chain.asked.no <= last)?;
+        match &chain.ended {
+            Some(ended) if ended.link.no > last => {
+                let asked = chain.asked.clone();
+                Some(Self { chain: Some(Chained { asked, ended: None }), ..self.as_asked() })
+            }
+            _ => Some(self),
+        }
+    }
+
     /// The record as its first link has it.
     pub fn as_asked(&self) -> Self {
         let Some(ended) = self.chain.as_ref().and_then(|chain| chain.ended.as_ref()) else {
@@ -191,6 +216,8 @@ pub struct AuditVerdict {
     pub anchors: u64,
     /// Heads that nodes have kept of a store that another one has replaced, as a record says.
     pub replaced_anchors: u64,
+    /// Heads that nodes have kept of links that are not there any more, and that records account for.
+    pub cut_anchors: u64,
     /// Records that say what is not there any more: retention, restored backups, older releases; at most 100.
     pub explained: Vec<Explained>,
     /// How much was found.

@@ -14,12 +14,21 @@ use std::collections::{BTreeMap, BinaryHeap};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use hal_base::clock::Time;
 use hal_protocol::audit::{
-    AuditFinding, AuditRecord, AuditVerdict, Chained, Ended, Explained, Head, Link, STORE_REPLACED, TAKEN_IN,
+    Anchor, AuditFinding, AuditRecord, AuditVerdict, Chained, Ended, Explained, Head, Link, STORE_REPLACED,
+    TAKEN_IN,
 };
+
+/// Actions of the records by which rows leave and come back.
+const REMOVED: &str = "delete audit_log";
+const RETURNED: &str = "insert audit_log";
 
 /// Findings that are listed; all are counted.
 const LISTED: usize = 100;
+
+/// Hashes that one record of removal keeps.
+const HOLDS: usize = 200;
 
 /// What stands before the first link, and where the hash before cannot be known.
 pub const NOTHING: [u8; 32] = [0; 32];
@@ -84,6 +93,23 @@ pub fn link_count(record: &AuditRecord) -> u64 {
     record.chain.as_ref().map_or(0, |chain| 1 + u64::from(chain.ended.is_some()))
 }
 
+/// Of links that are cut together, the hash before each whose own predecessor stays: by the number of the link.
+pub fn held_by<'a>(gone: impl IntoIterator<Item = &'a AuditRecord>) -> BTreeMap<String, String> {
+    let mut cut = BTreeMap::new();
+    for chain in gone.into_iter().filter_map(|record| record.chain.as_ref()) {
+        let ended = chain.ended.as_ref().map(|ended| &ended.link);
+        for link in [Some(&chain.asked), ended].into_iter().flatten() {
+            cut.insert(link.no, link.before.clone());
+        }
+    }
+    let stays = |no: &u64| *no > 1 && !cut.contains_key(&(no - 1));
+    cut.iter()
+        .filter(|(no, _)| stays(no))
+        .take(HOLDS)
+        .map(|(no, before)| (no.to_string(), before.clone()))
+        .collect()
+}
+
 fn links(record: &AuditRecord, seq: u64) -> Vec<(&Link, [u8; 32])> {
     let Some(chain) = &record.chain else { return Vec::new() };
     let mut found = vec![(&chain.asked, hash(&chain.asked, seq, &record.as_asked()))];
@@ -128,13 +154,50 @@ fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Links that a record says are not there any more.
-#[derive(Clone, Debug, Default)]
-struct Cut {
+/// Links that are not there any more, all together: each record that says so says it anew, since those before leave, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
     /// How many of those up to `through`.
-    links: u64,
+    pub links: u64,
     /// The last of them.
-    through: u64,
+    pub through: u64,
+}
+
+impl Account {
+    /// What a record says that only the supervisor itself writes.
+    pub fn of(record: &AuditRecord) -> Option<Self> {
+        let args = own_words(record)?;
+        let number = |key: &str| args.get(key).and_then(Value::as_u64);
+        Some(Self { links: number("all_links")?, through: number("all_through")? })
+    }
+
+    /// The same with more that is not there any more.
+    pub fn and(self, links: u64, through: u64) -> Self {
+        let through = if links > 0 { self.through.max(through) } else { self.through };
+        Self { links: self.links.saturating_add(links), through }
+    }
+
+    /// The same with what has come back.
+    pub fn but(self, links: u64) -> Self {
+        Self { links: self.links.saturating_sub(links), ..self }
+    }
+
+    /// Says it among the particulars of a record.
+    pub fn say(&self, args: &mut Value) {
+        args["all_links"] = self.links.into();
+        args["all_through"] = self.through.into();
+    }
+}
+
+/// The particulars of a record by which the supervisor itself says something of the chain. It has no credential and comes by
+/// no door.
+fn own_words(record: &AuditRecord) -> Option<Value> {
+    let is_own = record.through == "supervisor" && record.credential.is_empty();
+    let is_of_chain = [REMOVED, RETURNED, TAKEN_IN, STORE_REPLACED].contains(&record.action.as_str());
+    if !is_own || !is_of_chain {
+        return None;
+    }
+    serde_json::from_str(&record.args).ok()
 }
 
 /// Links that were in a store which another one has replaced.
@@ -144,6 +207,25 @@ struct Fork {
     kept: u64,
     /// The last link of the store before, when that could be read.
     lost: Option<u64>,
+    at: Time,
+}
+
+impl Fork {
+    /// True for a head of the store before.
+    fn excuses(&self, anchor: &Anchor) -> bool {
+        anchor.link > self.kept && self.lost.map_or(anchor.at < self.at, |lost| anchor.link <= lost)
+    }
+}
+
+/// A gap in the chain.
+#[derive(Debug)]
+struct Gap {
+    /// The last link before it, and its hash.
+    after: Tip,
+    /// The first one behind it.
+    before: u64,
+    /// The record where it was seen.
+    seq: u64,
 }
 
 /// A link that waits for those before it: number, record, hash before it, its own.
@@ -158,21 +240,25 @@ pub struct Walk {
     verdict: AuditVerdict,
     waiting: BinaryHeap<Waiting>,
     tip: Tip,
-    has_jumped: bool,
     last_seq: u64,
-    /// Gaps: after which link, up to before which, and where that was seen.
-    gaps: Vec<(u64, u64, u64)>,
-    cuts: Vec<Cut>,
-    returned: u64,
+    gaps: Vec<Gap>,
+    account: Account,
+    /// Of links that were cut: the hash of the link before, where that was left.
+    held: BTreeMap<u64, String>,
     forks: Vec<Fork>,
-    anchors: BTreeMap<u64, String>,
+    /// By their links: all that nodes say of each.
+    anchors: BTreeMap<u64, Vec<Anchor>>,
+    contradicted: Vec<Anchor>,
 }
 
 impl Walk {
     /// A walk that looks for the heads of these links besides.
-    pub fn with_anchors(anchors: impl IntoIterator<Item = Head>) -> Self {
-        let anchors = anchors.into_iter().filter(|head| head.link > 0);
-        Self { anchors: anchors.map(|head| (head.link, head.hash)).collect(), ..Self::default() }
+    pub fn with_anchors(all: impl IntoIterator<Item = Anchor>) -> Self {
+        let mut anchors: BTreeMap<u64, Vec<Anchor>> = BTreeMap::new();
+        for one in all.into_iter().filter(|anchor| anchor.link > 0) {
+            anchors.entry(one.link).or_default().push(one);
+        }
+        Self { anchors, ..Self::default() }
     }
 
     /// Takes the next record.
@@ -182,13 +268,11 @@ impl Walk {
             self.find(seq, "it stands behind one with a higher number".to_owned());
         }
         self.last_seq = self.last_seq.max(seq);
-        let Some(chain) = &record.chain else {
+        if record.chain.is_none() {
             return self.find(seq, "it is not in the chain".to_owned());
-        };
+        }
         if self.verdict.first == 0 {
             self.verdict.first = seq;
-            // What has a lower link was asked for earlier, and is not here.
-            self.jump(chain.asked.no, seq);
         }
         for (link, hash) in links(record, seq) {
             self.waiting.push(Reverse((link.no, seq, link.before.clone(), hash)));
@@ -224,72 +308,60 @@ impl Walk {
         self.verdict
     }
 
-    /// Goes on at this link, whatever came before it.
-    fn jump(&mut self, no: u64, seq: u64) {
-        if no > self.tip.no + 1 {
-            self.gaps.push((self.tip.no, no, seq));
-            self.tip = Tip { no: no - 1, hash: NOTHING };
-            self.has_jumped = true;
-        }
-    }
-
     /// Follows the chain as far as it goes without a gap; over gaps while more links than these wait behind them.
     fn follow(&mut self, most: usize) {
         loop {
             let Some(Reverse((no, ..))) = self.waiting.peek() else { return };
-            if *no > self.tip.no + 1 && self.waiting.len() <= most {
+            let is_gap = *no > self.tip.no + 1;
+            if is_gap && self.waiting.len() <= most {
                 return;
             }
             let Some(Reverse((no, seq, before, hash))) = self.waiting.pop() else { return };
             self.verdict.links += 1;
-            self.jump(no, seq);
-            if no <= self.tip.no {
-                self.find(seq, format!("another record has its link {no}"));
-            } else if std::mem::take(&mut self.has_jumped) {
+            if is_gap {
                 // What stood before it is not here to be compared.
+                self.gaps.push(Gap { after: self.tip, before: no, seq });
+            } else if no <= self.tip.no {
+                self.find(seq, format!("another record has its link {no}"));
             } else if before != hex(&self.tip.hash) {
                 self.find(seq, format!("what stands before its link {no} is not what was there"));
             }
             self.tip = Tip { no, hash };
-            if self.anchors.get(&no) == Some(&hex(&hash)) {
-                self.anchors.remove(&no);
+            self.compare(no, &hex(&hash));
+        }
+    }
+
+    /// Compares a link with what nodes know of it.
+    fn compare(&mut self, no: u64, hash: &str) {
+        for anchor in self.anchors.remove(&no).unwrap_or_default() {
+            if anchor.hash == hash {
                 self.verdict.anchors += 1;
+            } else {
+                self.contradicted.push(anchor);
             }
         }
     }
 
     /// What a record says of the chain itself.
     fn note(&mut self, seq: u64, record: &AuditRecord) {
-        let args: Value = serde_json::from_str(&record.args).unwrap_or_default();
-        let number = |key: &str| args.get(key).and_then(Value::as_u64);
-        // Only the supervisor itself has no credential and comes by no door.
-        if record.through != "supervisor" || !record.credential.is_empty() {
+        let Some(args) = own_words(record) else { return };
+        if let Some(account) = Account::of(record) {
+            self.account = account;
+        }
+        let held = args.get("held").and_then(Value::as_object);
+        for (no, before) in held.into_iter().flatten() {
+            if let (Ok(no), Some(before)) = (no.parse(), before.as_str()) {
+                self.held.insert(no, before.to_owned());
+            }
+        }
+        if record.action == STORE_REPLACED {
+            let number = |key: &str| args.get(key).and_then(Value::as_u64);
+            let kept = number("kept_link").unwrap_or(u64::MAX);
+            self.forks.push(Fork { kept, lost: number("lost_link"), at: record.at });
+        }
+        if [REMOVED, RETURNED].contains(&record.action.as_str()) && args.get("links").is_none() {
             return;
         }
-        match record.action.as_str() {
-            "delete audit_log" | TAKEN_IN => {
-                let cut =
-                    Cut { links: number("links").unwrap_or(0), through: number("through").unwrap_or(0) };
-                if cut.links > 0 {
-                    self.cuts.push(cut);
-                }
-                self.explain(seq, record);
-            }
-            "insert audit_log" => {
-                self.returned += number("links").unwrap_or(0);
-                self.explain(seq, record);
-            }
-            STORE_REPLACED => {
-                let kept = number("kept_link").unwrap_or(0);
-                self.forks.push(Fork { kept, lost: number("lost_link") });
-                self.cuts.push(Cut { links: number("links").unwrap_or(0), through: kept });
-                self.explain(seq, record);
-            }
-            _ => {}
-        }
-    }
-
-    fn explain(&mut self, seq: u64, record: &AuditRecord) {
         if self.verdict.explained.len() < LISTED {
             self.verdict.explained.push(Explained {
                 seq,
@@ -303,43 +375,54 @@ impl Walk {
 
     /// Links may be missing as far as records say so: up to that link, and not more than so many.
     fn weigh_gaps(&mut self) {
-        let through = self.cuts.iter().map(|cut| cut.through).max().unwrap_or(0);
-        let cut: u64 = self.cuts.iter().map(|cut| cut.links).sum();
-        let may_miss = cut.saturating_sub(self.returned);
-        self.verdict.accounted = may_miss;
-        let mut missing = 0;
-        for (after, before, seq) in std::mem::take(&mut self.gaps) {
-            if before - 1 > through {
-                self.verdict.missing += before - after - 1;
-                self.find(seq, format!("links {} to {} before it are missing", after + 1, before - 1));
-                continue;
-            }
-            missing += before - after - 1;
-            self.verdict.missing += before - after - 1;
-            if missing > may_miss {
-                let said = format!(
-                    "{missing} links up to {} are missing; records account for {may_miss} of them",
-                    before - 1
-                );
+        let Account { links, through } = self.account;
+        self.verdict.accounted = links;
+        for Gap { after, before, seq } in std::mem::take(&mut self.gaps) {
+            self.verdict.missing += before - after.no - 1;
+            let last = before - 1;
+            if last > through {
+                self.find(seq, format!("links {} to {last} before it are missing", after.no + 1));
+            } else if self.verdict.missing > links {
+                let missing = self.verdict.missing;
+                let said =
+                    format!("{missing} links up to {last} are missing; records account for {links} of them");
                 self.find(seq, said);
+            }
+            let held = self.held.get(&(after.no + 1));
+            if held.is_some_and(|held| *held != hex(&after.hash)) {
+                self.find(
+                    seq,
+                    format!("link {} is not what was there when the one behind it was cut", after.no),
+                );
             }
         }
     }
 
-    /// Whatever is left of the anchors is in no link.
+    /// What nodes know and the chain does not say.
     fn weigh_anchors(&mut self) {
-        let through = self.cuts.iter().map(|cut| cut.through).max().unwrap_or(0);
-        for (link, _) in std::mem::take(&mut self.anchors) {
-            let is_replaced = |fork: &Fork| link > fork.kept && fork.lost.is_none_or(|lost| link <= lost);
-            if self.forks.iter().any(is_replaced) {
-                self.verdict.replaced_anchors += 1;
-            } else if link > self.tip.no {
-                let last = self.tip.no;
-                self.find(0, format!("a node knows of link {link}, and the chain ends with {last}"));
-            } else if link > through {
-                self.find(0, format!("link {link} is not the one that a node knows of"));
+        let absent: Vec<Anchor> = std::mem::take(&mut self.anchors).into_values().flatten().collect();
+        for anchor in std::mem::take(&mut self.contradicted) {
+            if !self.is_of_another_store(&anchor) {
+                self.find(0, format!("link {} is not the one that a node knows of", anchor.link));
             }
         }
+        for anchor in absent {
+            let (link, last) = (anchor.link, self.tip.no);
+            if link <= self.account.through {
+                self.verdict.cut_anchors += 1;
+            } else if !self.is_of_another_store(&anchor) {
+                self.find(
+                    0,
+                    format!("a node knows of link {link}, which is not in the chain; its last one is {last}"),
+                );
+            }
+        }
+    }
+
+    fn is_of_another_store(&mut self, anchor: &Anchor) -> bool {
+        let is_replaced = self.forks.iter().any(|fork| fork.excuses(anchor));
+        self.verdict.replaced_anchors += u64::from(is_replaced);
+        is_replaced
     }
 
     fn find(&mut self, seq: u64, what: String) {
@@ -375,7 +458,12 @@ mod tests {
         (all, tip)
     }
 
-    fn walk(all: &[(u64, AuditRecord)], head: &Tip, anchors: &[Head]) -> AuditVerdict {
+    fn anchor(tip: &Tip) -> Anchor {
+        let Head { link, hash } = tip.head();
+        Anchor { link, hash, at: Time(1) }
+    }
+
+    fn walk(all: &[(u64, AuditRecord)], head: &Tip, anchors: &[Anchor]) -> AuditVerdict {
         let mut walk = Walk::with_anchors(anchors.iter().cloned());
         all.iter().for_each(|(seq, record)| walk.take(*seq, record));
         walk.end(Some(&head.head()))
@@ -385,7 +473,7 @@ mod tests {
     fn an_honest_record_is_whole() {
         for count in [0, 1, 2, 3, 4, 100] {
             let (all, tip) = chain(count);
-            let verdict = walk(&all, &tip, &[tip.head()]);
+            let verdict = walk(&all, &tip, &[anchor(&tip)]);
             assert!(verdict.is_whole, "{count}: {:?}", verdict.findings);
             assert_eq!((verdict.records, verdict.links), (count, tip.no));
         }
@@ -435,7 +523,7 @@ mod tests {
     #[test]
     fn another_chain_that_is_whole_is_found_by_what_a_node_knows() {
         let (all, tip) = chain(30);
-        let anchor = tip.head();
+        let anchor = anchor(&tip);
         let mut forged = Tip::default();
         let rewritten: Vec<(u64, AuditRecord)> = all
             .iter()
@@ -447,23 +535,89 @@ mod tests {
         assert!(!verdict.is_whole && verdict.findings[0].what.contains("a node knows"), "{verdict:?}");
     }
 
+    /// What retention says of the records that it removes.
+    fn removal(gone: &[(u64, AuditRecord)], account: &mut Account) -> Value {
+        let links: u64 = gone.iter().map(|(_, record)| link_count(record)).sum();
+        let through = gone.iter().filter_map(|(_, record)| last_link(record)).max().unwrap_or(0);
+        *account = account.and(links, through);
+        let mut said = json!({ "rows": gone.len(), "links": links, "held": held_by(gone.iter().map(|(_, record)| record)) });
+        account.say(&mut said);
+        said
+    }
+
     #[test]
-    fn what_retention_has_cut_is_accounted_for_and_not_one_more() {
+    fn what_retention_has_cut_is_accounted_for_and_not_one_more_however_often_it_cuts() {
         let (mut all, mut tip) = chain(30);
-        let cut = |all: &[(u64, AuditRecord)]| {
-            let links: u64 = all.iter().map(|(_, record)| link_count(record)).sum();
-            let through = all.iter().filter_map(|(_, record)| last_link(record)).max();
-            json!({ "rows": all.len(), "links": links, "through": through })
-        };
-        let said = cut(&all[..10]);
-        let anchor = Tip::of(&all[4].1, 5, last_link(&all[4].1).unwrap()).unwrap().head();
-        let record =
-            AuditRecord::new(&Who::itself("retention"), "delete audit_log", "1 .. 10", &said, Time(99));
-        all.push((31, tip.ask(31, &record)));
-        let verdict = walk(&all[10..], &tip, std::slice::from_ref(&anchor));
+        let mut account = Account::default();
+        let first = anchor(&Tip::of(&all[4].1, 5, last_link(&all[4].1).unwrap()).unwrap());
+        for round in 0..5 {
+            let cut = all.split_off(10);
+            let gone = std::mem::replace(&mut all, cut);
+            let said = removal(&gone, &mut account);
+            let seq = all.last().unwrap().0 + 1;
+            let record =
+                AuditRecord::new(&Who::itself("retention"), "delete audit_log", "rows", &said, Time(99));
+            all.push((seq, tip.ask(seq, &record)));
+            for more in 0..9 {
+                let record =
+                    AuditRecord::new(&Who::unknown("10.0.0.1"), "log in", "api door", &json!({}), Time(99));
+                all.push((seq + 1 + more, tip.ask(seq + 1 + more, &record)));
+            }
+            let verdict = walk(&all, &tip, std::slice::from_ref(&first));
+            assert!(verdict.is_whole, "round {round}: {:?}", verdict.findings);
+            assert_eq!((verdict.cut_anchors, verdict.replaced_anchors), (1, 0));
+            assert!(!walk(&all[1..], &tip, &[]).is_whole, "one more is found");
+            let mut both = gone.clone();
+            both.extend(all.iter().cloned());
+            assert!(walk(&both, &tip, &[]).found == 0, "what was archived may come back");
+        }
+    }
+
+    #[test]
+    fn a_record_before_a_link_that_was_cut_is_held_by_what_was_kept_of_it() {
+        let (all, mut tip) = chain(30);
+        // The fourth record ends behind the sixth: its second link is cut from the midst of those that stay.
+        let (gone, stays) = (all[..4].to_vec(), all[4..].to_vec());
+        let mut account = Account::default();
+        let said = removal(&gone, &mut account);
+        assert!(!said["held"].as_object().unwrap().is_empty(), "{said}");
+        let record = AuditRecord::new(&Who::itself("retention"), "delete audit_log", "rows", &said, Time(99));
+        let mut stays: Vec<_> = stays;
+        stays.push((31, tip.ask(31, &record)));
+        assert!(walk(&stays, &tip, &[]).is_whole);
+        for at in 0..stays.len() - 1 {
+            let mut edited = stays.clone();
+            edited[at].1.actor.push('x');
+            assert!(!walk(&edited, &tip, &[]).is_whole, "edited {at}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_took_the_place_of_another_excuses_what_was_told_before_and_nothing_else() {
+        let known = chain(30).1;
+        let (mut all, kept) = chain(10);
+        let mut tip = kept;
+        let args = json!({ "kept_link": kept.no, "lost_link": known.no });
+        let record = AuditRecord::new(&Who::itself("supervisor"), STORE_REPLACED, "made", &args, Time(50));
+        for seq in 11..60 {
+            all.push((seq, tip.ask(seq, &record)));
+        }
+        let verdict = walk(&all, &tip, &[anchor(&known), anchor(&kept)]);
         assert!(verdict.is_whole, "{:?}", verdict.findings);
-        assert!(verdict.missing >= 10 && verdict.explained.len() == 1, "{verdict:?}");
-        assert!(!walk(&all[11..], &tip, &[]).is_whole, "one more is found");
-        assert!(walk(&all, &tip, &[anchor]).is_whole, "what was archived may come back");
+        assert_eq!((verdict.anchors, verdict.replaced_anchors), (1, 1));
+        let late = Anchor { link: known.no + 1, hash: "00".repeat(32), at: Time(99) };
+        assert!(!walk(&all, &tip, &[late.clone()]).is_whole, "it was told by the new one");
+        let early = Anchor { link: kept.no - 1, ..late };
+        assert!(!walk(&all, &tip, &[early]).is_whole, "both have that one");
+    }
+
+    #[test]
+    fn two_nodes_that_know_different_things_of_one_link_are_heard_both() {
+        let (all, tip) = chain(30);
+        let other = Anchor { hash: "00".repeat(32), ..anchor(&tip) };
+        for anchors in [[anchor(&tip), other.clone()], [other, anchor(&tip)]] {
+            let verdict = walk(&all, &tip, &anchors);
+            assert_eq!((verdict.is_whole, verdict.anchors, verdict.found), (false, 1, 1));
+        }
     }
 }

@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use super::reader::Reader;
 use super::row::Row;
-use super::tables::{AUDIT, AUDIT_HASH, AUDIT_LINK};
+use super::tables::{AUDIT, AUDIT_CUT, AUDIT_HASH, AUDIT_LINK};
 use super::{StoreError, row};
 use hal_base::cause::chain;
 use hal_base::clock::Time;
 pub use hal_protocol::audit::AuditRecord;
-use hal_protocol::audit::{AuditVerdict, Chained, Head};
+use hal_protocol::audit::{Anchor, AuditVerdict, Chained};
 use hal_protocol::who::WhoKind;
-use hal_rules::audit::{Tip, Walk};
+use hal_rules::audit::{Account, Tip, Walk};
 
 /// A record as it is stored. Version 1: what it has no field for travels in `args`, under [`WHO`], so that the release
 /// before this one can read it.
@@ -111,6 +111,12 @@ pub(super) fn tip_numbers(tip: &Tip) -> [(&'static str, u64); 5] {
     [(AUDIT_LINK, tip.no), (one, part(0)), (two, part(1)), (three, part(2)), (four, part(3))]
 }
 
+/// What of it is not there any more, as numbers of the store.
+pub(super) fn account_numbers(account: &Account) -> [(&'static str, u64); 2] {
+    let [links, through] = AUDIT_CUT;
+    [(links, account.links), (through, account.through)]
+}
+
 /// The particulars with what else is stored among them, where there is such a thing.
 fn together(args: String, mut more: More) -> String {
     if more == More::default() {
@@ -192,6 +198,12 @@ impl Reader<'_> {
         Ok(tip)
     }
 
+    /// What of the chain is not there any more.
+    pub fn audit_account(&self) -> Result<Account, StoreError> {
+        let [links, through] = AUDIT_CUT;
+        Ok(Account { links: self.meta(links)?, through: self.meta(through)? })
+    }
+
     /// Shows all records from this number on, in their order, until one of them is enough. One that is damaged is shown as
     /// what is wrong with it.
     pub fn audit_records(
@@ -209,7 +221,7 @@ impl Reader<'_> {
     }
 
     /// Walks along the whole chain, and looks for these heads in it.
-    pub fn audit_verdict(&self, anchors: Vec<Head>) -> Result<AuditVerdict, StoreError> {
+    pub fn audit_verdict(&self, anchors: Vec<Anchor>) -> Result<AuditVerdict, StoreError> {
         let mut walk = Walk::with_anchors(anchors);
         self.audit_records(0, &mut |seq, record| {
             match record {

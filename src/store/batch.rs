@@ -13,6 +13,16 @@ use super::sqlite::edit;
 use hal_protocol::alert::Alert;
 use hal_protocol::command::Command;
 use hal_protocol::event::EventView;
+use hal_rules::audit::Account;
+
+/// How far audit records are linked.
+#[derive(Clone, Copy, Debug)]
+pub struct Chaining {
+    /// True when every one of them has a link.
+    pub is_done: bool,
+    /// What of the chain is not there any more.
+    pub account: Account,
+}
 
 /// What is to be written in one commit.
 #[derive(Debug, Default)]
@@ -39,8 +49,8 @@ pub struct Batch {
     pub audit: Vec<AuditRecord>,
     /// Records of the audit log, by their numbers, that no link of the chain has yet.
     pub unlinked: Vec<(u64, AuditRecord)>,
-    /// From here on every one of them has a link.
-    pub is_chained: bool,
+    /// How far they are linked, and how much of the chain is found to be missing.
+    pub chained: Option<Chaining>,
     /// Events that came back from a store that was set aside, as `returned::name` names them.
     pub returned: Vec<String>,
     /// What operators changed with SQL.
@@ -65,7 +75,7 @@ impl Batch {
             && self.state.is_empty()
             && self.audit.is_empty()
             && self.unlinked.is_empty()
-            && !self.is_chained
+            && self.chained.is_none()
             && self.returned.is_empty()
             && self.edits.is_empty()
             && self.moved.is_empty()

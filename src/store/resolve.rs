@@ -16,7 +16,7 @@ use super::reader::Reader;
 use super::row;
 use super::session::SessionRow;
 use super::tables::{AUDIT, AUDIT_CHAINED, COSTS, META, POSITION};
-use hal_rules::audit::Tip;
+use hal_rules::audit::{Account, Tip};
 use redb::ReadableTable;
 
 /// Audit records that are looked through at a start for those of open commands, from the newest back. One that was
@@ -35,6 +35,8 @@ pub struct Committed {
     last_audit: u64,
     /// The last link of the chain of audit records.
     tip: Tip,
+    /// What of it is not there any more.
+    account: Account,
     /// Rows of costs, `None` where one was removed, and the position of the record that they were last written in.
     sums: HashMap<String, (u64, Option<CostRecord>)>,
     /// The audit records of commands that have not ended, by the commands' names.
@@ -51,6 +53,7 @@ impl Committed {
             ..Self::default()
         };
         known.tip = reader.audit_tip()?;
+        known.account = reader.audit_account()?;
         known.find_asked(reader)?;
         Ok(known)
     }
@@ -81,6 +84,11 @@ impl Committed {
         Ok(())
     }
 
+    /// What of the chain is not there any more.
+    pub fn account(&mut self) -> &mut Account {
+        &mut self.account
+    }
+
     /// The last link of the chain.
     pub fn tip(&self) -> Tip {
         self.tip
@@ -92,7 +100,7 @@ impl Committed {
         self.tip.ask(self.last_audit, record)
     }
 
-    /// The row of the audit record that was numbered last.
+    /// The same, as a row.
     pub fn audit_row(&mut self, record: &AuditRecord) -> LogRow {
         let record = self.audit(record);
         audit_row(self.last_audit, &record)
@@ -111,7 +119,8 @@ impl Committed {
     /// The last number of an audit record, and the last link of the chain, as rows.
     pub fn audit_numbers(&self) -> impl Iterator<Item = LogRow> {
         let tip = audit::tip_numbers(&self.tip).map(|(key, value)| number(key, value));
-        tip.into_iter().chain([number("last_audit", self.last_audit)])
+        let cut = audit::account_numbers(&self.account).map(|(key, value)| number(key, value));
+        tip.into_iter().chain(cut).chain([number("last_audit", self.last_audit)])
     }
 
     /// These rows were written besides: an audit record that was removed is not written again when its command ends.
@@ -227,6 +236,10 @@ fn costs(
 /// Who did what, and what came of the commands that have ended. A record has its command's identity.
 fn audit_rows(batch: &Batch, known: &mut Committed, rows: &mut Vec<LogRow>) {
     let before = known.tip.no;
+    if let Some(chaining) = batch.chained {
+        known.account = chaining.account;
+        rows.push(number(AUDIT_CHAINED, if chaining.is_done { 1 } else { 2 }));
+    }
     for (seq, record) in &batch.unlinked {
         rows.push(known.link(*seq, record));
     }
@@ -242,11 +255,8 @@ fn audit_rows(batch: &Batch, known: &mut Committed, rows: &mut Vec<LogRow>) {
         let ended = known.tip.end(seq, &record, record.clone().ended_as(command));
         rows.push(audit_row(seq, &ended));
     }
-    if known.tip.no > before {
+    if known.tip.no > before || batch.chained.is_some() {
         rows.extend(known.audit_numbers());
-    }
-    if batch.is_chained {
-        rows.push(number(AUDIT_CHAINED, 1));
     }
 }
 

@@ -14,7 +14,10 @@ pub const AUDIT_LINK: &str = "audit_link";
 /// Its hash, eight bytes in each.
 pub const AUDIT_HASH: [&str; 4] = ["audit_hash_0", "audit_hash_1", "audit_hash_2", "audit_hash_3"];
 
-/// 1 once every audit record has a link.
+/// How much of the chain is not there any more, as `rules::audit::Account` counts it.
+pub const AUDIT_CUT: [&str; 2] = ["audit_cut_links", "audit_cut_through"];
+
+/// 1 once every audit record has a link; 2 while they are being linked, or where one of them cannot be read.
 pub const AUDIT_CHAINED: &str = "audit_chained";
 
 /// The position of the last record of the log when a clean stop left the chain whole: where the store has another one at

@@ -105,9 +105,16 @@ fn open_store(config: &Config) -> anyhow::Result<Opened> {
     let mut opened = store::mirror::open(&path, &config.database, &config.backup, clock::now())
         .with_context(|| format!("cannot use the store; is another supervisor using {}?", path.display()))?;
     let before = opened.audit_before.take();
-    let taken_in = opened.store.chain_audit(before, opened.lost.is_some(), clock::now())?;
-    if taken_in > 0 {
-        tracing::info!(records = taken_in, "audit records that were written without the chain are in it now");
+    match opened.store.chain_audit(before, opened.lost.is_some(), clock::now()) {
+        Ok(0) => {}
+        Ok(records) => {
+            tracing::info!(records, "audit records that were written without the chain are in it now")
+        }
+        // What is stored can be read, and the hub opens it again: a full disk keeps nobody from starting.
+        Err(error) => tracing::error!(
+            error = hal_base::cause::chain(&error),
+            "the chain of the audit record cannot be brought up to now; the next start tries again"
+        ),
     }
     Ok(opened)
 }

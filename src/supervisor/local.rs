@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -21,10 +22,12 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use tokio::net::UnixListener;
+use tokio::time::timeout;
 
 use super::caller::LocalPeer;
 use super::server;
 use super::shared::Shared;
+use hal_base::clock::Stopwatch;
 use hal_base::task::Tasks;
 use hal_protocol::ctl_file::{LOGIN_HEADER, SOCKET};
 
@@ -36,6 +39,12 @@ const MAX_PATH: usize = 107;
 
 /// Bytes of a login name that are believed.
 const MAX_LOGIN: usize = 64;
+
+/// A directory of users that does not answer in this time is not waited for.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+/// A login name is good for this long: a user may be removed, and the number given to another.
+const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// Login names that are remembered.
 const MAX_LOGINS: usize = 1024;
@@ -51,7 +60,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for PeerUser {
 }
 
 /// Login names that were looked up.
-type Logins = Arc<Mutex<HashMap<u32, String>>>;
+type Logins = Arc<Mutex<HashMap<u32, (Stopwatch, String)>>>;
 
 /// Where the socket lies: in the service's folder below `/run`, else beside the store. `None`: its path would be too long.
 pub fn path(runtime: Option<&Path>, data: &Path) -> Option<PathBuf> {
@@ -115,16 +124,17 @@ fn known_as(user: u32, login: String, said: Option<&str>) -> LocalPeer {
 
 /// The login name of a user, by whatever source of users this machine has.
 async fn login_of(logins: &Logins, user: u32) -> String {
-    if let Some(known) = logins.lock().unwrap_or_else(PoisonError::into_inner).get(&user) {
-        return known.clone();
+    let known = logins.lock().unwrap_or_else(PoisonError::into_inner).get(&user).cloned();
+    if let Some((_, login)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
+        return login;
     }
-    let found = tokio::task::spawn_blocking(move || look_up(user)).await.ok().flatten();
-    let Some(login) = found else { return format!("uid {user}") };
+    let found = timeout(LOOK_UP, tokio::task::spawn_blocking(move || look_up(user))).await;
+    let login = found.ok().and_then(Result::ok).flatten().unwrap_or_else(|| format!("uid {user}"));
     let mut known = logins.lock().unwrap_or_else(PoisonError::into_inner);
     if known.len() >= MAX_LOGINS {
         known.clear();
     }
-    known.insert(user, login.clone());
+    known.insert(user, (Stopwatch::start(), login.clone()));
     login
 }
 

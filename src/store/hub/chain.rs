@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Batch, Store};
 use crate::StoreError;
 use crate::audit::AuditRecord;
+use crate::batch::Chaining;
 use crate::schema::SCHEMA;
 use crate::tables::{AUDIT_CHAINED, AUDIT_LEFT_AT, AUDIT_LINK, POSITION};
 use hal_base::clock::Time;
@@ -15,13 +16,37 @@ use hal_protocol::audit::{Head, STORE_REPLACED, TAKEN_IN};
 use hal_protocol::who::Who;
 use hal_rules::audit::last_link;
 
-/// Records taken in with one commit.
-const PORTION: usize = 5_000;
+/// Records taken in with one commit, and bytes of their particulars: a prompt may be large.
+const PORTION: (usize, usize) = (5_000, 8 * 1024 * 1024);
 
-/// Records without a link.
+/// Records behind linked ones that are named when they are taken in.
+const NAMED: usize = 100;
+
+/// What a look at all records has found.
+#[derive(Default)]
+struct Survey {
+    /// The number of the last record that has a link.
+    last_linked: u64,
+    /// Whether one of them cannot be read: it may have no link either.
+    is_damaged: bool,
+}
+
+/// Records that were taken in.
+#[derive(Default)]
+struct TakenIn {
+    rows: u64,
+    /// The first and the last.
+    span: (u64, u64),
+    /// Those that stood among linked ones: a release before the chain has written how their commands ended, or somebody has
+    /// put them there.
+    among: Vec<u64>,
+}
+
+/// Some records without a link.
 #[derive(Default)]
 struct Unlinked {
     found: Vec<(u64, AuditRecord)>,
+    bytes: usize,
     /// From where the next look goes on.
     next: Option<u64>,
 }
@@ -36,54 +61,43 @@ impl Store {
             let reader = self.read()?;
             let was_left = reader.meta("schema")? != SCHEMA;
             let is_another = was_left && reader.meta(AUDIT_LEFT_AT)? != reader.meta(POSITION)?;
-            let is_chained = reader.meta(AUDIT_CHAINED)? == 1;
-            (is_another || !is_chained, !is_chained && reader.meta(AUDIT_LINK)? > 0)
+            let chained = reader.meta(AUDIT_CHAINED)?;
+            (is_another || chained != 1, chained == 0 && reader.meta(AUDIT_LINK)? > 0)
         };
         if !needs_look && !is_lost && before.is_none() {
             return Ok(0);
         }
-        let tip = self.committer().known.tip();
-        let mut end = Batch { is_chained: true, ..Batch::default() };
         let verdict = self.read()?.audit_verdict(Vec::new())?;
         // A release before the chain ends a command without a word of the link that its record had.
-        let mut links = verdict.missing.saturating_sub(verdict.accounted);
+        let missing = verdict.missing.saturating_sub(verdict.accounted);
+        let (tip, account) = {
+            let known = &mut self.committer().known;
+            (known.tip(), known.account().and(missing, known.tip().no))
+        };
+        let survey = self.survey()?;
+        self.commit(&Batch { chained: Some(Chaining { is_done: false, account }), ..Batch::default() })?;
+        let chained = Some(Chaining { is_done: !survey.is_damaged, account });
+        let mut end = Batch { chained, ..Batch::default() };
+        let mut say = |action: &str, target: &str, mut args: serde_json::Value| {
+            account.say(&mut args);
+            end.audit.push(AuditRecord::new(&Who::itself("supervisor"), action, target, &args, at));
+        };
         if is_made_anew || is_lost || before.is_some() {
-            let mut args = json!({ "kept_link": tip.no, "kept_hash": tip.head().hash, "links": links });
-            links = 0;
+            let mut args = json!({ "kept_link": tip.no, "kept_hash": tip.head().hash, "links": missing });
             if let Some(before) = before {
                 args["lost_link"] = before.link.into();
                 args["lost_hash"] = before.hash.into();
             }
             let why = if is_lost { "records of the log are lost" } else { "made from supervisor.db" };
-            end.audit.push(AuditRecord::new(&Who::itself("supervisor"), STORE_REPLACED, why, &args, at));
+            say(STORE_REPLACED, why, args);
         }
-        let (rows, span) = self.link_all()?;
-        if rows + links > 0 {
-            let args = json!({ "rows": rows, "links": links, "through": tip.no });
-            let target = format!("{} .. {}", span.0, span.1);
-            end.audit.push(AuditRecord::new(&Who::itself("supervisor"), TAKEN_IN, target, &args, at));
+        let TakenIn { rows, span, among } = self.link_all(survey.last_linked)?;
+        if rows > 0 || (missing > 0 && !is_made_anew) {
+            let args = json!({ "rows": rows, "among": among, "links": missing });
+            say(TAKEN_IN, &format!("{} .. {}", span.0, span.1), args);
         }
         self.commit(&end)?;
         Ok(rows)
-    }
-
-    /// Links what has no link. Gives how many records that were, the first and the last.
-    fn link_all(&self) -> Result<(u64, (u64, u64)), StoreError> {
-        let (mut rows, mut span) = (0, (0, 0));
-        let mut from = Some(0);
-        while let Some(next) = from {
-            let look = self.unlinked_from(next)?;
-            let (first, last) = (look.found.first(), look.found.last());
-            if let (Some((first, _)), Some((last, _))) = (first, last) {
-                span = (if rows == 0 { *first } else { span.0 }, *last);
-            }
-            rows += look.found.len() as u64;
-            from = look.next;
-            if !look.found.is_empty() {
-                self.commit(&Batch { unlinked: look.found, ..Batch::default() })?;
-            }
-        }
-        Ok((rows, span))
     }
 
     /// The last link of the chain.
@@ -91,19 +105,51 @@ impl Store {
         self.tip.lock().unwrap_or_else(PoisonError::into_inner).head()
     }
 
+    fn survey(&self) -> Result<Survey, StoreError> {
+        let mut survey = Survey::default();
+        self.read()?.audit_records(0, &mut |seq, record| {
+            match record {
+                Ok(record) if last_link(&record).is_some() => survey.last_linked = seq,
+                Ok(_) => {}
+                Err(_) => survey.is_damaged = true,
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(survey)
+    }
+
+    /// Links what has no link.
+    fn link_all(&self, last_linked: u64) -> Result<TakenIn, StoreError> {
+        let (mut all, mut from) = (TakenIn::default(), Some(0));
+        while let Some(next) = from {
+            let look = self.unlinked_from(next)?;
+            if let (Some((first, _)), Some((last, _))) = (look.found.first(), look.found.last()) {
+                all.span = (if all.rows == 0 { *first } else { all.span.0 }, *last);
+            }
+            let among = look.found.iter().map(|(seq, _)| *seq).take_while(|seq| *seq < last_linked);
+            all.among.extend(among.take(NAMED - all.among.len()));
+            all.rows += look.found.len() as u64;
+            from = look.next;
+            if !look.found.is_empty() {
+                self.commit(&Batch { unlinked: look.found, ..Batch::default() })?;
+            }
+        }
+        Ok(all)
+    }
+
     fn unlinked_from(&self, from: u64) -> Result<Unlinked, StoreError> {
         let mut look = Unlinked::default();
         self.read()?.audit_records(from, &mut |seq, record| {
-            match record {
-                Ok(record) if last_link(&record).is_some() => {}
-                Ok(_) if look.found.len() == PORTION => {
-                    look.next = Some(seq);
-                    return ControlFlow::Break(());
-                }
-                Ok(record) => look.found.push((seq, record)),
-                // One that is damaged is for the scrub to mend.
-                Err(_) => {}
+            // One that is damaged is for the scrub to mend.
+            let Some(record) = record.ok().filter(|record| last_link(record).is_none()) else {
+                return ControlFlow::Continue(());
+            };
+            if look.found.len() >= PORTION.0 || look.bytes >= PORTION.1 {
+                look.next = Some(seq);
+                return ControlFlow::Break(());
             }
+            look.bytes += record.args.len();
+            look.found.push((seq, record));
             ControlFlow::Continue(())
         })?;
         Ok(look)
@@ -133,7 +179,7 @@ mod tests {
     }
 
     /// As a release without a chain writes them: sealed rows in the same shape, and no numbers of a chain.
-    fn unlink(store: &Store, which: impl Fn(u64) -> bool) {
+    fn unlink(store: &Store, chained: u64, which: impl Fn(u64) -> bool) {
         drop(store.read().unwrap());
         let rows: Vec<(u64, AuditRecord)> = {
             let (reader, mut rows) = (store.read().unwrap(), Vec::new());
@@ -150,7 +196,7 @@ mod tests {
                     let bytes = audit::seal(&AuditRecord { chain: None, ..row.clone() }, *seq);
                     txn.open_table(AUDIT)?.insert(*seq, bytes.as_slice())?;
                 }
-                txn.open_table(META)?.remove(AUDIT_CHAINED)?;
+                txn.open_table(META)?.insert(AUDIT_CHAINED, chained)?;
                 Ok(())
             })
             .unwrap();
@@ -160,7 +206,7 @@ mod tests {
     fn what_a_release_before_the_chain_has_written_is_taken_in_and_said() {
         let folder = tempfile::tempdir().unwrap();
         let store = store_with(folder.path(), 40);
-        unlink(&store, |_| true);
+        unlink(&store, 0, |_| true);
         store
             .transaction(|txn| {
                 let mut meta = txn.open_table(META)?;
@@ -183,11 +229,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store_with(folder.path(), 40);
         let anchor = store.audit_head();
-        unlink(&store, |seq| seq == 7 || seq > 38);
+        unlink(&store, 2, |seq| seq == 7 || seq > 38);
         store.reopen(false).unwrap();
         assert_eq!(store.chain_audit(None, false, Time(99)).unwrap(), 3);
         let verdict = store.read().unwrap().audit_verdict(Vec::new()).unwrap();
         assert!(verdict.is_whole, "{verdict:?}");
+        assert_eq!(verdict.explained.len(), 1, "{verdict:?}");
+        assert!(verdict.explained[0].args.contains("\"among\":[7]"), "{verdict:?}");
         assert!(store.audit_head().link > anchor.link);
     }
 

@@ -82,8 +82,8 @@ impl Store {
         let known = &mut committer.known;
         let sum = |key: &str| resolve::stored_sum(&open.db.begin_read()?, key);
         let recorder = Recorder::new(&txn, resolve::rows(batch, known, position, sum)?)?;
-        let mut edited = edit::write(&recorder, &batch.edits)?;
-        edited.extend(edit::write(&recorder, &batch.moved)?);
+        let mut edited = edit::write(&recorder, &batch.edits, known.account())?;
+        edited.extend(edit::write(&recorder, &batch.moved, known.account())?);
         known.read_again(&txn.open_table(META)?)?;
         if !edited.is_empty() {
             edited.iter().try_for_each(|record| recorder.write(known.audit_row(record)))?;

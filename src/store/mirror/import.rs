@@ -29,7 +29,7 @@ use crate::tables::{
 use crate::{StoreError, event, returned, row};
 use hal_base::clock::Time;
 use hal_base::progress::Progress;
-use hal_rules::audit::{Tip, last_link};
+use hal_rules::audit::{Account, Tip, last_link};
 
 /// Events written in one transaction.
 const STEP: usize = 20_000;
@@ -232,6 +232,29 @@ fn lines(
     Ok(())
 }
 
+/// An audit record, with its place in the chain.
+fn audit_record(txn: &WriteTransaction, key: &str, fields: Fields) -> Result<Result<(), String>, StoreError> {
+    let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
+    let mut meta = txn.open_table(META)?;
+    let last = meta.get("last_audit")?.map_or(0, |last| last.value());
+    meta.insert("last_audit", last.max(seq))?;
+    let record = match sql_row::row::<AuditRecord>(fields) {
+        Ok(record) => record,
+        Err(why) => return Ok(Err(why)),
+    };
+    let tip = meta.get(AUDIT_LINK)?.map_or(0, |tip| tip.value());
+    let last = last_link(&record).filter(|link| *link > tip);
+    for (key, value) in last.and_then(|no| Tip::of(&record, seq, no)).iter().flat_map(audit::tip_numbers) {
+        meta.insert(key, value)?;
+    }
+    // Each says it anew: the last one counts.
+    for (key, value) in Account::of(&record).iter().flat_map(audit::account_numbers) {
+        meta.insert(key, value)?;
+    }
+    txn.open_table(AUDIT)?.insert(seq, audit::seal(&record, seq).as_slice())?;
+    Ok(Ok(()))
+}
+
 /// All tables but the events.
 fn small(
     connection: &Connection,
@@ -246,24 +269,7 @@ fn small(
     each(connection, RowKind::Cost, adopted, |key, fields| {
         sealed::<CostRecord>(key, fields, |bytes| put(txn, COSTS, key, bytes))
     })?;
-    each(connection, RowKind::Audit, adopted, |key, fields| {
-        let Ok(seq) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
-        let mut meta = txn.open_table(META)?;
-        let last = meta.get("last_audit")?.map_or(0, |last| last.value());
-        meta.insert("last_audit", last.max(seq))?;
-        let record = match sql_row::row::<AuditRecord>(fields) {
-            Ok(record) => record,
-            Err(why) => return Ok(Err(why)),
-        };
-        let tip = meta.get(AUDIT_LINK)?.map_or(0, |tip| tip.value());
-        let last = last_link(&record).filter(|link| *link > tip);
-        for (key, value) in last.and_then(|no| Tip::of(&record, seq, no)).iter().flat_map(audit::tip_numbers)
-        {
-            meta.insert(key, value)?;
-        }
-        txn.open_table(AUDIT)?.insert(seq, audit::seal(&record, seq).as_slice())?;
-        Ok(Ok(()))
-    })?;
+    each(connection, RowKind::Audit, adopted, |key, fields| audit_record(txn, key, fields))?;
     each(connection, RowKind::Alert, adopted, |key, fields| {
         let Ok(id) = key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
         let alert = match sql_row::row::<AlertRow>(fields) {

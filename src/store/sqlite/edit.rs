@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redb::ReadableTable;
 
 pub use super::edit_audit::Outcome;
-use super::edit_audit::{EditAudit, MovedLinks};
+use super::edit_audit::{EditAudit, Moved};
 use super::schema::Table;
 use super::sql_row::{self, Columns, Fields};
 use crate::alert::AlertRow;
@@ -26,6 +26,7 @@ use hal_protocol::alert::Alert;
 use hal_protocol::command::Command;
 use hal_protocol::event::EventView;
 use hal_protocol::who::Who;
+use hal_rules::audit::Account;
 
 /// What an operator is told who changes the audit log.
 const RECORD: &str =
@@ -225,7 +226,11 @@ fn whole(columns: &Columns) -> Vec<rusqlite::types::Value> {
 }
 
 /// Carries out what is decided; gives what the audit log has to say of it.
-pub(crate) fn write(recorder: &Recorder<'_>, decided: &Decided) -> Result<Vec<AuditRecord>, StoreError> {
+pub(crate) fn write(
+    recorder: &Recorder<'_>,
+    decided: &Decided,
+    account: &mut Account,
+) -> Result<Vec<AuditRecord>, StoreError> {
     if decided.is_empty() {
         return Ok(Vec::new());
     }
@@ -245,9 +250,7 @@ pub(crate) fn write(recorder: &Recorder<'_>, decided: &Decided) -> Result<Vec<Au
     for edit in &decided.list {
         let result = match edit.kind {
             RowKind::Event => events.edit(edit)?,
-            RowKind::Audit => {
-                audit(recorder, edit, decided.by)?.map(|moved| told.add_links(edit.action.word(), moved))
-            }
+            RowKind::Audit => audit(recorder, edit, decided.by)?.map(|moved| told.moved.add(moved)),
             _ => other(recorder, edit)?,
         };
         if result.is_err() {
@@ -266,7 +269,7 @@ pub(crate) fn write(recorder: &Recorder<'_>, decided: &Decided) -> Result<Vec<Au
         recorder.number("mirror_oplog", decided.upto)?;
     }
     let who = decided.by.map_or_else(|| Who::with_sql(OPERATOR), Who::itself);
-    Ok(told.records(&who, decided.at))
+    Ok(told.records(&who, account, decided.at))
 }
 
 fn stored(recorder: &Recorder<'_>, table: NamedTable, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -309,7 +312,7 @@ fn audit(
     recorder: &Recorder<'_>,
     edit: &Edit,
     by: Option<&str>,
-) -> Result<Result<MovedLinks, String>, StoreError> {
+) -> Result<Result<Option<Moved>, String>, StoreError> {
     recorder.look(edit.kind, edit.key.clone());
     let Ok(seq) = edit.key.parse::<u64>() else { return Ok(Err("its number is not valid".into())) };
     if by.is_none() {
@@ -318,14 +321,14 @@ fn audit(
     let known = stored_at(recorder, NumberedTable::Audit, seq)?;
     let was_there = known.is_some();
     let known = known.map(|bytes| audit::open(&bytes, seq));
-    let gone = known.as_ref().and_then(|known| known.as_ref().ok()).map(MovedLinks::of);
+    let gone = known.as_ref().and_then(|known| known.as_ref().ok()).cloned();
     let fields = readable(edit, known)?.map(|row| sql_row::fields(&row));
     match fields_after(edit, fields, sql_row::row::<AuditRecord>) {
         Ok(fresh) => {
             let moved = match &fresh {
-                Some(record) if !was_there => MovedLinks::of(record),
-                Some(_) => MovedLinks::default(),
-                None => gone.unwrap_or_default(),
+                Some(record) if !was_there => Some(Moved::Back(record.clone())),
+                Some(_) => None,
+                None => gone.map(Moved::Gone),
             };
             let bytes = fresh.map(|record| audit::seal(&record, seq));
             recorder.numbered(NumberedTable::Audit, seq, bytes).map(|()| Ok(moved))

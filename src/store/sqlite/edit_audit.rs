@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::schema::Table;
 use crate::audit::AuditRecord;
 use crate::change::RowKind;
 use hal_base::clock::Time;
 use hal_protocol::who::Who;
-use hal_rules::audit;
+use hal_rules::audit::{self, Account};
 
 /// What came of one edit.
 #[derive(Debug)]
@@ -20,23 +20,44 @@ pub struct Outcome {
     pub(super) refused: Option<String>,
 }
 
-/// What of the chain of audit records came or went with rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct MovedLinks {
-    /// How many links.
-    links: u64,
-    /// The last one of them.
-    through: u64,
+/// An audit record that came or went.
+#[derive(Debug)]
+pub(super) enum Moved {
+    /// It is not there any more.
+    Gone(AuditRecord),
+    /// It is there again.
+    Back(AuditRecord),
 }
 
-impl MovedLinks {
-    /// The links of a record.
-    pub(super) fn of(record: &AuditRecord) -> Self {
-        Self { links: audit::link_count(record), through: audit::last_link(record).unwrap_or(0) }
+/// Audit records that came and went.
+#[derive(Debug, Default)]
+pub(super) struct MovedRecords {
+    gone: Vec<AuditRecord>,
+    back: Vec<AuditRecord>,
+}
+
+impl MovedRecords {
+    /// Adds one.
+    pub(super) fn add(&mut self, moved: Option<Moved>) {
+        match moved {
+            Some(Moved::Gone(record)) => self.gone.push(record),
+            Some(Moved::Back(record)) => self.back.push(record),
+            None => {}
+        }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self { links: self.links + other.links, through: self.through.max(other.through) }
+    /// Says in the particulars of the record what of the chain came or went, and what is not there any more all together.
+    fn say(&self, word: &str, args: &mut Value, account: &mut Account) {
+        let is_gone = word == "delete";
+        let moved = if is_gone { &self.gone } else { &self.back };
+        let links = moved.iter().map(audit::link_count).sum();
+        let through = moved.iter().filter_map(audit::last_link).max().unwrap_or(0);
+        *account = if is_gone { account.and(links, through) } else { account.but(links) };
+        args["links"] = links.into();
+        if is_gone {
+            args["held"] = json!(audit::held_by(moved));
+        }
+        account.say(args);
     }
 }
 
@@ -44,8 +65,8 @@ impl MovedLinks {
 #[derive(Default)]
 pub(super) struct EditAudit {
     rows: BTreeMap<Alike, Rows>,
-    /// By what was done.
-    links: BTreeMap<&'static str, MovedLinks>,
+    /// What of the audit log came and went.
+    pub(super) moved: MovedRecords,
 }
 
 /// Table, what was done, why not.
@@ -63,28 +84,21 @@ impl EditAudit {
         *count += 1;
     }
 
-    /// Adds what of the chain came or went with such an edit.
-    pub(super) fn add_links(&mut self, word: &'static str, moved: MovedLinks) {
-        let sum = self.links.entry(word).or_default();
-        *sum = sum.and(moved);
-    }
-
     /// The audit records, and a line of the log for each.
-    pub(super) fn records(mut self, who: &Who, at: Time) -> Vec<AuditRecord> {
-        let mut links = std::mem::take(&mut self.links);
+    pub(super) fn records(self, who: &Who, account: &mut Account, at: Time) -> Vec<AuditRecord> {
+        let Self { rows, moved } = self;
         let record = |((kind, word, refused), (first, last, count)): (Alike, Rows)| {
             let table = Table::of(kind).name;
             let target = if first == last { first } else { format!("{first} .. {last}") };
             let result = if refused.is_some() { "refused" } else { "done" };
             tracing::info!(table, what = word, rows = count, %target, result, why = refused, "{}", who.name);
             let mut args = json!({ "rows": count });
-            if let Some(moved) = links.remove(word).filter(|_| kind == RowKind::Audit && refused.is_none()) {
-                args["links"] = moved.links.into();
-                args["through"] = moved.through.into();
+            if kind == RowKind::Audit && refused.is_none() {
+                moved.say(word, &mut args, account);
             }
             let record = AuditRecord::new(who, &format!("{word} {table}"), target, &args, at);
             AuditRecord { result: result.to_owned(), error: refused, ..record }
         };
-        self.rows.into_iter().map(record).collect()
+        rows.into_iter().map(record).collect()
     }
 }

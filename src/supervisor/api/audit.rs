@@ -17,7 +17,7 @@ use hal_protocol::audit::{AuditVerdict, AuditView, NumberedRecord, VerifyRequest
 use hal_store::audit::{AuditQuery, AuditRecord};
 
 /// Heads that one walk looks for.
-const MOST_ANCHORS: usize = 50_000;
+const MOST_ANCHORS: usize = 20_000;
 
 /// Which records.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -83,16 +83,24 @@ pub async fn export(
 ) -> Answered<Vec<NumberedRecord>> {
     let params = query?.0;
     let limit = bounded(params.limit);
-    let from = given(params.cursor).map(|text| number(&text)).transpose()?.unwrap_or(0);
+    let place = given(params.cursor).map(|text| place(&text)).transpose()?;
     let (found, next) = reading(&shared, move |shared| {
         let (mut found, mut next, mut damage) = (Vec::new(), None, None);
-        shared.hub.store().read()?.audit_records(from, &mut |seq, record| {
+        let reader = shared.hub.store().read()?;
+        // All pages show the chain as it was when the first one was asked for.
+        let (from, last) = match place {
+            Some(place) => place,
+            None => (0, reader.audit_tip()?.no),
+        };
+        reader.audit_records(from, &mut |seq, record| {
             if found.len() == limit {
-                next = Some(seq.to_string());
+                next = Some(format!("{seq}.{last}"));
                 return ControlFlow::Break(());
             }
             match record {
-                Ok(record) => found.push(NumberedRecord { seq, record }),
+                Ok(record) => {
+                    found.extend(record.as_of(last).map(|record| NumberedRecord { seq, record }));
+                }
                 Err(error) => damage = Some(error),
             }
             if damage.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -114,6 +122,12 @@ pub async fn verify(
         return Err(ApiError::validation(format!("anchors has more than {MOST_ANCHORS} heads")));
     }
     one(reading(&shared, move |shared| shared.hub.store().read()?.audit_verdict(asked.anchors)).await?)
+}
+
+/// From which record on, and up to which link.
+fn place(text: &str) -> Result<(u64, u64), ApiError> {
+    let (seq, last) = text.split_once('.').unwrap_or((text, ""));
+    Ok((number(seq)?, number(last)?))
 }
 
 fn number(text: &str) -> Result<u64, ApiError> {

@@ -107,12 +107,12 @@ impl<T: Tally> Owner<T> {
             // The file itself is well: it is not given up for a mirror that may have less.
             Err(gap @ StoreError::LogGap { .. }) => {
                 let loaded = self.store.reopen_over_gaps()?;
-                self.store.chain_audit(None, true, at)?;
+                self.chain_audit(None, true, at);
                 Ok((loaded, Some(RaisedAlert::store_lost(&chain(&gap)))))
             }
             Err(damage) if damage.is_damage() => {
                 let (loaded, aside) = mirror::begin_anew(&self.store, &damage, at)?;
-                self.store.chain_audit(None, false, at)?;
+                self.chain_audit(None, false, at);
                 Ok((loaded, Some(RaisedAlert::store_replaced(&aside))))
             }
             opened => {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Owner, Tally};
 use hal_base::cause::chain;
-use hal_base::clock;
+use hal_base::clock::{self, Time};
+use hal_protocol::audit::Head;
 use hal_store::StoreError;
 
 impl<T: Tally> Owner<T> {
@@ -19,8 +20,8 @@ impl<T: Tally> Owner<T> {
                 return Err(error);
             }
         };
-        self.store.chain_audit(Some(before), false, clock::now())?;
         let view = self.view.load().again(loaded);
+        self.chain_audit(Some(before), false, clock::now());
         tracing::warn!(aside = %aside.display(), "another store is in place; the one before is set aside");
         self.refused.clear();
         self.waiters.clear();
@@ -29,5 +30,16 @@ impl<T: Tally> Owner<T> {
             link.close.close("the supervisor has another store now; say hello again");
         }
         Ok(())
+    }
+
+    /// Says in the audit record what of its chain this store does not have. Where that cannot be written now, the next
+    /// start says it.
+    pub(super) fn chain_audit(&self, before: Option<Head>, is_lost: bool, at: Time) {
+        if let Err(error) = self.store.chain_audit(before, is_lost, at) {
+            tracing::error!(
+                error = chain(&error),
+                "the audit record does not say yet that another store is in place"
+            );
+        }
     }
 }

@@ -9,6 +9,7 @@ use hal_base::clock::Time;
 use hal_protocol::event::EventView;
 use hal_protocol::session::SessionId;
 use hal_protocol::who::Who;
+use hal_store::audit::AuditRecord;
 use hal_store::change::RowKind;
 use hal_store::cost::CostChange;
 use hal_store::mirror::restore::Portion;
@@ -55,7 +56,13 @@ impl Work {
             self.enter(CostChange::of(more));
         }
         self.batch.keys.extend(portion.keys);
-        self.batch.audit.extend(portion.audit);
+        // What the other store has said of its own chain does not speak for this one.
+        let credential = format!("store merge {file}");
+        let marked = |record: AuditRecord| match record.credential.is_empty() {
+            true => AuditRecord { credential: credential.clone(), ..record },
+            false => record,
+        };
+        self.batch.audit.extend(portion.audit.into_iter().map(marked));
         if counts.is_empty() {
             // All of it came by itself meanwhile.
             return self.effects.push(Effect::reply(reply, Ok(())));
