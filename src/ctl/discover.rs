@@ -155,7 +155,10 @@ pub fn find(global: &Global, around: &Surroundings) -> Result<Target, Failure> {
         Some((beside(&found.path, found.file.ca_file.as_ref()?), Origin::File(found.path.clone())))
     });
     let login = around.variable("SUDO_USER").and_then(|login| login.into_string().ok());
-    let socket = socket_of(&files, &url, token.as_ref()).map(|path| LocalSocket { path, login });
+    // A person's own file says who they want to be.
+    let own = around.user_file();
+    let programs = files.iter().filter(|found| Some(&found.path) != own.as_ref());
+    let socket = socket_of(programs, &url, token.as_ref()).map(|path| LocalSocket { path, login });
     Ok(Target { url, url_from, token, ca_file, socket, notes })
 }
 
@@ -265,8 +268,12 @@ fn found_token(
 }
 
 /// The socket of the file that the token was found in: whoever gives a token, or has one of their own, is known by that.
-fn socket_of(files: &[FoundCtlFile], url: &Url, token: Option<&(Secret, Origin)>) -> Option<PathBuf> {
-    let found = files.iter().find(|found| found.file.socket.is_some() && may_send(&found.url, url))?;
+fn socket_of<'a>(
+    mut files: impl Iterator<Item = &'a FoundCtlFile>,
+    url: &Url,
+    token: Option<&(Secret, Origin)>,
+) -> Option<PathBuf> {
+    let found = files.find(|found| found.file.socket.is_some() && may_send(&found.url, url))?;
     let path = beside(&found.path, found.file.socket.as_ref()?);
     let is_theirs = match token {
         None => true,

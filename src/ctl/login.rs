@@ -4,24 +4,28 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use reqwest::Method;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use super::cli::{Global, Remembered};
 use super::client::{Client, Query};
 use super::config;
-use super::discover::{self, Origin, Surroundings};
+use super::discover::{self, Origin, Surroundings, Target};
 use super::print::Screen;
 use hal_base::exit::{Exit, Failure};
 use hal_base::file;
 use hal_base::secret::Secret;
 use hal_protocol::actor::{TokenView, WhoAmI, token_id};
 
+/// What Ctrl-C types.
+const INTERRUPT: u8 = 3;
+
 /// Only this user reads it.
 const OWN: u32 = 0o600;
 
 /// Reads a token, asks the supervisor whose it is, and remembers both.
 pub async fn login(global: &Global, around: &Surroundings, screen: &mut Screen) -> Result<(), Failure> {
-    let mut target = discover::find(global, around)?;
+    // The token is to be tried, and not who asks.
+    let mut target = Target { socket: None, ..discover::find(global, around)? };
     let path = token_file(around)?;
     let token = read_token(target.url.as_ref(), screen)?;
     let url = target.url.to_string();
@@ -94,6 +98,9 @@ fn read_token(url: &str, screen: &mut Screen) -> Result<Secret, Failure> {
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     drop(quiet);
+    if line.contains(char::from(INTERRUPT)) {
+        return Err(Failure::say(Exit::Failed, "interrupted: nothing was remembered"));
+    }
     let token = line.trim();
     if let Err(error) = read {
         return Err(cannot("read", "the token from standard input".into(), error));
@@ -114,7 +121,9 @@ impl Quiet {
         let input = std::io::stdin();
         let Ok(before) = tcgetattr(&input) else { return Self(None) };
         let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        // An interrupt ends the line and not the process, which would leave the terminal as it is.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        quiet.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
         Self(tcsetattr(&input, OptionalActions::Flush, &quiet).is_ok().then_some(before))
     }
 }

@@ -479,11 +479,22 @@ mod tests {
         }
     }
 
+    /// Records of the chain that is changed, unless `HAL_SOAK` names more: `HAL_SOAK=tampered=600` makes 10,200 changes.
+    const TAMPERED: u64 = 30;
+
+    fn tampered() -> u64 {
+        let asked = std::env::var("HAL_SOAK").unwrap_or_default();
+        let named = asked.split(',').find_map(|word| word.strip_prefix("tampered=")?.parse().ok());
+        named.unwrap_or(TAMPERED)
+    }
+
     #[test]
     fn each_change_of_one_thing_is_found() {
-        let (all, tip) = chain(30);
-        let fails = |what: &str, all: &[(u64, AuditRecord)]| {
+        let (all, tip) = chain(tampered());
+        let mut changes = 0;
+        let mut fails = |what: &str, all: &[(u64, AuditRecord)]| {
             assert!(!walk(all, &tip, &[]).is_whole, "{what}");
+            changes += 1;
         };
         for at in 0..all.len() {
             let mut deleted = all.clone();
@@ -518,6 +529,7 @@ mod tests {
                 fails(&format!("edit {nth} of {at}"), &edited);
             }
         }
+        println!("{changes} changes, each found");
     }
 
     #[test]
@@ -606,7 +618,7 @@ mod tests {
         assert!(verdict.is_whole, "{:?}", verdict.findings);
         assert_eq!((verdict.anchors, verdict.replaced_anchors), (1, 1));
         let late = Anchor { link: known.no + 1, hash: "00".repeat(32), at: Time(99) };
-        assert!(!walk(&all, &tip, &[late.clone()]).is_whole, "it was told by the new one");
+        assert!(!walk(&all, &tip, std::slice::from_ref(&late)).is_whole, "it was told by the new one");
         let early = Anchor { link: kept.no - 1, ..late };
         assert!(!walk(&all, &tip, &[early]).is_whole, "both have that one");
     }

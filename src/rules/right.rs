@@ -85,11 +85,37 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("DELETE", "/api/v1/nodes/{id}", Admin),
 ];
 
-/// The least role of a path. `None`: the table has no row for it, and nobody may.
-pub fn of_path(method: &str, path: &str) -> Option<Role> {
+/// Whose a path is by a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Whoever has this role, or a greater one.
+    Of(Role),
+    /// The path has other methods.
+    OtherMethods,
+    /// The table has no row for it: nobody may.
+    Nobodys,
+}
+
+/// Whose a path is.
+pub fn of_path(method: &str, path: &str) -> Right {
     // A HEAD is a GET without the body.
     let method = if method == "HEAD" { "GET" } else { method };
-    PATHS.iter().find(|(its, place, _)| *its == method && *place == path).map(|(_, _, role)| *role)
+    let mut found = Right::Nobodys;
+    for (its, _, role) in PATHS.iter().filter(|(_, place, _)| *place == path) {
+        if *its == method {
+            return Right::Of(*role);
+        }
+        found = Right::OtherMethods;
+    }
+    found
+}
+
+/// The least role for cancelling a command of somebody else: what stops is called off by nobody who could not start it again.
+pub fn of_cancelling(verb: Verb) -> Role {
+    match verb {
+        Verb::HaltWork | Verb::AbortSession | Verb::KillSession | Verb::PauseSession => Admin,
+        _ => Operator,
+    }
 }
 
 /// The least role of a command. Stopping is for whoever may answer; releasing a halt is not.
@@ -141,8 +167,9 @@ mod tests {
             let first = PATHS.iter().position(|(its, place, _)| its == method && place == path);
             assert_eq!(first, Some(index), "{method} {path}");
         }
-        assert_eq!(of_path("HEAD", "/api/v1/nodes"), Some(Viewer));
-        assert_eq!(of_path("GET", "/api/v1/nowhere"), None);
+        assert_eq!(of_path("HEAD", "/api/v1/nodes"), Right::Of(Viewer));
+        assert_eq!(of_path("PATCH", "/api/v1/nodes"), Right::OtherMethods);
+        assert_eq!(of_path("GET", "/api/v1/nowhere"), Right::Nobodys);
     }
 
     #[test]

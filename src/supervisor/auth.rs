@@ -15,7 +15,7 @@ use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::who::Who;
-use hal_rules::right;
+use hal_rules::right::{self, Right};
 use hal_store::audit::AuditRecord;
 
 /// What is said to a browser on a page that has no business here.
@@ -98,7 +98,9 @@ pub async fn require(
     }
     request.extensions_mut().insert(caller.who.clone());
     request.extensions_mut().insert(caller);
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    // What is answered here is true now, and may hold a token.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // Its body was read, or will not be.
     place.inspect(|place| place.is_whole());
     response
@@ -107,11 +109,11 @@ pub async fn require(
 /// Whether a caller's role does for a path. A path that the table of rights does not know is nobody's.
 fn may(caller: &Caller, method: &str, path: &str) -> Result<(), ApiError> {
     match right::of_path(method, path) {
-        Some(least) => caller.demand(least),
-        None if right::PATHS.iter().any(|(_, known, _)| *known == path) => Err(ApiError::method_not_allowed(
-            format!("{method} means nothing here; see /api/v1/openapi.json"),
-        )),
-        None => {
+        Right::Of(least) => caller.demand(least),
+        Right::OtherMethods => Err(ApiError::method_not_allowed(format!(
+            "{method} means nothing here; see /api/v1/openapi.json"
+        ))),
+        Right::Nobodys => {
             Err(ApiError::internal("no role is set for this path, so nobody may use it; please report it"))
         }
     }

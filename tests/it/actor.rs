@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use hal_o_swarm::protocol::actor::Role;
 use hal_o_swarm::protocol::command::{CommandRequest, Verb};
-use hal_o_swarm::rules::right;
+use hal_o_swarm::rules::right::{self, Right};
 
 use crate::patience::{PATIENCE, wait_until};
 use crate::peer::Peer;
@@ -67,8 +67,10 @@ fn every_pair_of_role_and_path_is_as_the_table_says() {
     for path in ["/metrics", "/api/v1/openapi.json"] {
         served.insert(("GET".into(), path.into()));
     }
-    let without: Vec<_> =
-        served.iter().filter(|(method, path)| right::of_path(method, path).is_none()).collect();
+    let without: Vec<_> = served
+        .iter()
+        .filter(|(method, path)| !matches!(right::of_path(method, path), Right::Of(_)))
+        .collect();
     assert!(without.is_empty(), "paths that have no role: {without:?}");
     for (method, path, _) in right::PATHS {
         assert!(
@@ -80,7 +82,7 @@ fn every_pair_of_role_and_path_is_as_the_table_says() {
         Role::ALL.map(|role| (role, admit(&world, &format!("the-{role}"), role))).into();
     let mut pairs = 0;
     for (method, path) in &served {
-        let least = right::of_path(method, path).unwrap();
+        let Right::Of(least) = right::of_path(method, path) else { panic!("{method} {path} has no row") };
         let place = about_nothing(path);
         let body = (method != "GET").then(|| json!({}));
         assert_eq!(status(&world, method, &place, None, body.as_ref()), StatusCode::UNAUTHORIZED, "{path}");
@@ -349,14 +351,24 @@ fn a_person_logs_in_once_and_out_again() {
 fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
     let mut world = World::supervised();
     let folder = world.path().join("supervisor");
-    let mut note: Value = serde_json::from_slice(&std::fs::read(folder.join("ctl.json")).unwrap()).unwrap();
-    note["token_file"] = json!(folder.join("ctl.token"));
     let home = world.path().join("home-of-ada");
-    std::fs::create_dir_all(home.join(".config/hal-o-swarm")).unwrap();
-    std::fs::write(home.join(".config/hal-o-swarm/ctl.json"), note.to_string()).unwrap();
+    let state = home.join(".local/state/hal-o-swarm");
+    std::fs::create_dir_all(&state).unwrap();
+    // As a program leaves it.
+    let leave_note = || {
+        let note = std::fs::read(folder.join("ctl.json")).unwrap();
+        let mut note: Value = serde_json::from_slice(&note).unwrap();
+        note["token_file"] = json!(folder.join("ctl.token"));
+        std::fs::write(state.join("up.json"), note.to_string()).unwrap();
+    };
+    leave_note();
     let say = |world: &World, args: &[&str], variables: &[(&str, &str)]| {
         let mut command = world.hal(&["ctl"]);
-        command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("SUDO_USER");
+        command
+            .env("HOME", &home)
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME")
+            .env_remove("SUDO_USER");
         command.args(args).envs(variables.iter().copied());
         let output = command.output().unwrap();
         (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
@@ -380,6 +392,17 @@ fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
     let (_, said) = say(&world, &["whoami"], &[("HALCTL_AUTH_TOKEN", TOKEN)]);
     assert!(said.contains("shared token"), "{said}");
     assert_eq!(say(&world, &["whoami"], &[("HALCTL_AUTH_TOKEN", "wrong")]).0, 77);
+    // Whoever logs in is known by their own token from then on.
+    let ada = admit(&world, "ada", Role::Viewer);
+    let mut command = world.hal(&["ctl"]);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+    command.args(["login"]).stdin(Stdio::piped());
+    let mut login = command.stdout(Stdio::piped()).spawn().unwrap();
+    login.stdin.take().unwrap().write_all(ada.as_bytes()).unwrap();
+    let output = login.wait_with_output().unwrap();
+    assert!(output.status.success() && text(&output.stdout).contains("viewer"), "{}", text(&output.stdout));
+    assert!(say(&world, &["whoami"], &[]).1.contains("viewer"));
+    std::fs::remove_dir_all(home.join(".config")).unwrap();
     // Nobody else comes in.
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let socket = folder.join("ctl.sock");
@@ -389,6 +412,7 @@ fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
     world.kill_supervisor();
     assert_eq!(say(&world, &["whoami"], &[]).0, 69);
     world.start_supervisor();
+    leave_note();
     assert!(say(&world, &["whoami"], &[]).1.contains("of this machine"));
     std::fs::remove_file(&socket).unwrap();
     let (code, said) = say(&world, &["whoami"], &[]);
@@ -396,4 +420,31 @@ fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
         code == 0 && said.contains("shared token"),
         "by the network, with the token beside it: {code} {said}"
     );
+}
+
+#[test]
+fn what_stops_is_called_off_by_who_asked_for_it_or_an_administrator() {
+    let mut world = World::with_node();
+    let (approver, operator) = (admit(&world, "ann", Role::Approver), admit(&world, "olga", Role::Operator));
+    let id = world.start_session("shop", "ask rm -rf build");
+    world.wait_for_session(&id, "waiting");
+    drop(world.take_agent("web-1").end_with(rustix::process::Signal::TERM));
+    world.wait_for_node("web-1", "offline");
+    let ask = |token: &str, kind: &str| {
+        let args = if kind == "prompt_session" { json!({"message": "go on"}) } else { json!({}) };
+        let body = json!({"type": kind, "session_id": id, "timeout": 0, "args": args});
+        let reply = world.request(Method::POST, "/api/v1/commands", Some(token), &[], Some(&body));
+        reply.body["data"]["command_id"].as_str().unwrap_or_else(|| panic!("{}", reply.body)).to_owned()
+    };
+    let cancel = |token: &str, command: &str| {
+        status(&world, "POST", &format!("/api/v1/commands/{command}/cancel"), Some(token), None)
+    };
+    let stop = ask(&approver, "kill_session");
+    assert_eq!(cancel(&operator, &stop), StatusCode::FORBIDDEN);
+    assert_eq!(world.data(&format!("/api/v1/commands/{stop}"))["status"], "pending");
+    assert_eq!(cancel(TOKEN, &stop), StatusCode::OK);
+    let own = ask(&operator, "abort_session");
+    assert_eq!(cancel(&operator, &own), StatusCode::OK, "it is their own");
+    let other = ask(TOKEN, "prompt_session");
+    assert_eq!(cancel(&operator, &other), StatusCode::OK, "nothing was to stop");
 }

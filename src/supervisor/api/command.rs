@@ -22,7 +22,6 @@ use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, CommandView};
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
-use hal_protocol::who::Who;
 use hal_rules::right;
 use hal_store::command::CommandQuery;
 
@@ -109,12 +108,16 @@ pub async fn ask(
 #[utoipa::path(post, path = "/api/v1/commands/{id}/cancel", params(("id" = String, Path)), responses((status = 200, body = Answer<CommandView>), (status = 404, body = Refusal), (status = 409, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn cancel(
     State(shared): State<Shared>,
-    Extension(who): Extension<Who>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answered<CommandView> {
     let id = CommandId::from(id);
     let found = queries::find(&shared.hub, id.clone()).await?;
-    found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
+    let command = found.ok_or_else(|| ApiError::not_found(format!("no command {id}")))?;
+    if command.actor != caller.who.name {
+        caller.demand(right::of_cancelling(command.verb))?;
+    }
+    let who = caller.who;
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Cancel { id, who, reply }).await?;
     let command = answer.await.map_err(|_| crate::hub::Stopped)??;

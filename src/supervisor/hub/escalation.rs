@@ -18,7 +18,12 @@ pub const COUNTED_SINCE: usize = 0;
 impl View {
     /// The subject of an alert's notices.
     pub fn subject_of_alert(&self, id: u64) -> String {
-        format!("{}-alert-{id}", self.stored.store_id)
+        self.subject_of("alert", &id.to_string())
+    }
+
+    /// What belongs together at a far side that many supervisors may tell things.
+    pub fn subject_of(&self, kind: &str, id: &str) -> String {
+        format!("{}-{kind}-{id}", self.stored.store_id)
     }
 
     /// Since when the steps of an alert are counted.

@@ -165,7 +165,7 @@ impl Work {
             node: session.map_or(node.to_string(), |it| it.node_id.to_string()),
             session: session.map(|it| it.id.to_string()).unwrap_or_default(),
             project: session.map(|it| it.project.to_string()).unwrap_or_default(),
-            subject: self.subject("alert", &alert.id.to_string()),
+            subject: self.view.subject_of_alert(alert.id),
             alert: Some(alert.id),
             by: alert.acknowledged_by.clone(),
             count: alert.count,
@@ -184,7 +184,7 @@ impl Work {
     }
 
     pub(super) fn drop_alert(&mut self, id: u64) {
-        self.forget_told(&self.subject("alert", &id.to_string()));
+        self.forget_told(&self.view.subject_of_alert(id));
         self.batch.alerts.insert(id, None);
         self.view.stored.remove_alert(id);
     }

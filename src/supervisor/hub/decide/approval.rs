@@ -198,7 +198,7 @@ impl Work {
             node: approval.node_id.to_string(),
             session: approval.session_id.to_string(),
             project: approval.project.to_string(),
-            subject: self.subject("question", approval.id.as_str()),
+            subject: self.view.subject_of("question", approval.id.as_str()),
             question: Some(approval.id.to_string()),
             by: approval.answer.as_ref().map(|given| given.by.clone()).unwrap_or_default(),
             count: 1,

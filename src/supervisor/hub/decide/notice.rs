@@ -74,11 +74,6 @@ impl Work {
         }
     }
 
-    /// What belongs together at a far side that many supervisors may tell things.
-    pub(super) fn subject(&self, kind: &str, id: &str) -> String {
-        format!("{}-{kind}-{id}", self.view.stored.store_id)
-    }
-
     /// Whoever was told that it began is told how it went on; whoever was not yet is not told at all.
     fn tell_the_end(&mut self, channel: &str, notice: &Notice, group: Duration, at: Time) {
         let mut begun = self.view.told(channel, &notice.subject).is_some();
