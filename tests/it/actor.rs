@@ -403,23 +403,27 @@ fn people_of_this_machine_are_known_by_their_login_and_show_no_token() {
     assert!(output.status.success() && text(&output.stdout).contains("viewer"), "{}", text(&output.stdout));
     assert!(say(&world, &["whoami"], &[]).1.contains("viewer"));
     std::fs::remove_dir_all(home.join(".config")).unwrap();
-    // Nobody else comes in.
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let socket = folder.join("ctl.sock");
-    let file = std::fs::metadata(&socket).unwrap();
-    assert_eq!((file.permissions().mode() & 0o777, file.uid()), (0o660, user));
     // One that somebody else has put there is not trusted, and one that nobody listens at is not waited for.
     world.kill_supervisor();
     assert_eq!(say(&world, &["whoami"], &[]).0, 69);
     world.start_supervisor();
     leave_note();
     assert!(say(&world, &["whoami"], &[]).1.contains("of this machine"));
-    std::fs::remove_file(&socket).unwrap();
+    std::fs::remove_file(folder.join("ctl.sock")).unwrap();
     let (code, said) = say(&world, &["whoami"], &[]);
     assert!(
         code == 0 && said.contains("shared token"),
         "by the network, with the token beside it: {code} {said}"
     );
+}
+
+#[test]
+fn nobody_but_the_service_and_its_group_may_connect_to_the_local_socket() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let world = World::supervised();
+    let file = std::fs::metadata(world.path().join("supervisor/ctl.sock")).unwrap();
+    let user = rustix::process::getuid().as_raw();
+    assert_eq!((file.permissions().mode() & 0o777, file.uid()), (0o660, user));
 }
 
 #[test]
