@@ -1,14 +1,13 @@
 //! A true Claude Code for a scene: a home of its own, a fake model behind it, and projects to work in.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use crate::fault::means::skip;
-use crate::opencode_home::{FakeModel, all_processes};
+use crate::opencode_home::FakeModel;
+use crate::tool::{npm, processes_at};
 
 /// A home for Claude Code. It is removed when dropped, so drop what runs in it first.
 pub struct ClaudeHome {
@@ -19,8 +18,8 @@ pub struct ClaudeHome {
 impl ClaudeHome {
     /// A home whose models are all the fake one. `None`, and said, where there is no Claude Code to be had.
     pub fn new(scene: &str, model: &FakeModel) -> Option<Self> {
-        if let Err(why) = binary() {
-            skip(scene, why);
+        if let Err(why) = npm("claude") {
+            skip(scene, &why);
             return None;
         }
         let root = tempfile::Builder::new().prefix("hal-claude-").tempdir().unwrap();
@@ -41,8 +40,8 @@ impl ClaudeHome {
     }
 
     /// The true program.
-    pub fn binary(&self) -> &'static Path {
-        binary().expect("a home is made only where there is one")
+    pub fn binary(&self) -> PathBuf {
+        npm("claude").expect("a home is made only where there is one")
     }
 
     /// A new project. Its path is the real one.
@@ -54,30 +53,11 @@ impl ClaudeHome {
 
     /// Processes of this home whose command line is what is looked for.
     pub fn processes(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
-        let home = format!("HOME={}", self.path("").display());
-        let is_ours = |environ: &[u8]| environ.split(|byte| *byte == 0).any(|one| one == home.as_bytes());
-        let all = all_processes().filter(|(pid, command)| {
-            is_it(command) && is_ours(&fs::read(format!("/proc/{pid}/environ")).unwrap_or_default())
-        });
-        all.map(|(pid, _)| pid).collect()
+        processes_at(self.root.path(), is_it)
     }
 
     /// A place under this home.
     pub fn path(&self, under: &str) -> PathBuf {
         self.root.path().join(under)
     }
-}
-
-/// The true program, installed once for all scenes, or why there is none.
-pub fn binary() -> Result<&'static Path, &'static str> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = BINARY.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/claude.sh");
-        let output = Command::new(&script).output().unwrap();
-        match output.status.success() {
-            true => Ok(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
-    });
-    found.as_deref().map_err(String::as_str)
 }

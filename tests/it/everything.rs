@@ -32,8 +32,7 @@ fn played(broken: &str) -> (bool, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let script = std::fs::read_to_string(root().join("tests/run")).unwrap();
     program(&folder.path().join("tests/run"), &script);
-    program(&folder.path().join("tests/tools/opencode.sh"), "exit 0\n");
-    program(&folder.path().join("tests/tools/claude.sh"), "exit 0\n");
+    program(&folder.path().join("tests/tools/npm.sh"), "exit 0\n");
     program(&folder.path().join("tests/host/runbook"), RUNBOOK);
     program(&folder.path().join("bin/cargo"), CARGO);
     let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());

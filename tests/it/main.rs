@@ -10,8 +10,8 @@
 //! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`, `strangers`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
-//! - `opencode`, `claude`: the true coding agents, driven offline against `fake_model`; `opencode_home`, `claude_home` are
-//!   their places.
+//! - `opencode`, `claude`, `codex`: the true coding agents, driven offline against `fake_model`; `opencode_home`,
+//!   `claude_home`, `codex_home` are their places, `play` is what their stages share, `tool` installs them.
 //! - `conformance`: what every kind of coding agent must pass, played with each.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
@@ -66,11 +66,11 @@ mod metrics;
 mod mirror;
 mod names;
 mod node;
-
 mod opencode;
 mod opencode_home;
 mod patience;
 mod peer;
+mod play;
 mod policy;
 mod program;
 mod provider;
@@ -87,6 +87,7 @@ mod stream;
 mod survive;
 mod thrift;
 mod tidy;
+mod tool;
 mod up;
 mod whole;
 mod world;

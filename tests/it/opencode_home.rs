@@ -10,9 +10,8 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -21,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::fake_model;
+use crate::tool::{npm, processes_at};
 
 /// Tokens that the fake model can hold.
 pub const CONTEXT_LIMIT: u64 = 100_000;
@@ -159,19 +159,8 @@ impl OpencodeHome {
     ///
     /// # Panics
     /// When it cannot be installed, with what to do about it.
-    pub fn binary(&self) -> &'static Path {
-        static BINARY: OnceLock<PathBuf> = OnceLock::new();
-        BINARY.get_or_init(|| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/opencode.sh");
-            let output = Command::new(&script).output().unwrap();
-            assert!(
-                output.status.success(),
-                "these scenes need the true opencode, and {} could not install it:\n{}",
-                script.display(),
-                String::from_utf8_lossy(&output.stderr)
-            );
-            PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-        })
+    pub fn binary(&self) -> PathBuf {
+        npm("opencode").unwrap_or_else(|why| panic!("these scenes need the true opencode:\n{why}"))
     }
 
     /// A new project: a folder that is a git repository. Its path is the real one.
@@ -195,14 +184,7 @@ impl OpencodeHome {
 
     /// Processes of this home whose command line is what is looked for.
     pub fn processes(&self, is_it: impl Fn(&str) -> bool) -> Vec<i32> {
-        let home = format!("HOME={}", self.path("").display());
-        let is_ours = |environ: &[u8]| environ.split(|byte| *byte == 0).any(|one| one == home.as_bytes());
-        all_processes()
-            .filter(|(pid, command)| {
-                is_it(command) && is_ours(&fs::read(format!("/proc/{pid}/environ")).unwrap_or_default())
-            })
-            .map(|(pid, _)| pid)
-            .collect()
+        processes_at(self.root.path(), is_it)
     }
 
     /// The process numbers of all opencode servers of this home.
@@ -224,16 +206,6 @@ impl OpencodeHome {
     pub fn path(&self, under: &str) -> PathBuf {
         self.root.path().join(under)
     }
-}
-
-/// All processes of the machine with their command lines.
-pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
-    let numbers =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers.map(|pid: i32| {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        (pid, String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned())
-    })
 }
 
 fn config(model: &FakeModel, permission: Value) -> Value {

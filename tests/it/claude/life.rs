@@ -5,11 +5,12 @@ use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 
-use super::stage::{Stage, kill, open};
+use super::stage::{Stage, open};
 use crate::backend::write_program;
 use crate::claude_home::ClaudeHome;
 use crate::opencode::desk::Desk;
 use crate::opencode_home::FakeModel;
+use crate::play::kill;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_mid_turn_the_turn_is_known_to_be_cut_off_and_the_next_prompt_resumes() {
@@ -39,7 +40,7 @@ async fn killed_in_mid_turn_the_turn_is_known_to_be_cut_off_and_the_next_prompt_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_agent_that_died_has_left_is_ended_by_the_next_one_and_no_prompt_is_said_twice() {
-    if crate::claude_home::binary().is_err() {
+    if crate::tool::npm("claude").is_err() {
         return drop(Stage::set("kill -9 of the agent of Claude Code").await);
     }
     let first = tokio::runtime::Runtime::new().unwrap();

@@ -64,8 +64,8 @@ async fn tools_a_helper_an_error_and_a_resume_are_billed_as_they_are_told() {
     stage.wait_turns(&session, 3).await;
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
     agree("a helper");
-    super::stage::kill(stage.programs()[0]);
-    crate::claude::stage::wait_until("its end", || stage.programs().is_empty()).await;
+    crate::play::kill(stage.programs()[0]);
+    crate::play::wait_until("its end", || stage.programs().is_empty()).await;
     stage.say(&session, "usage 11 12 13 14").await;
     stage.wait_turns(&session, 4).await;
     agree("a resume after kill -9");

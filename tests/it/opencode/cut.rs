@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::record::kept;
-use super::stage::{Stage, wait_until};
+use super::stage::Stage;
+use crate::play::wait_until;
 use crate::recording::Recording;
 
 /// A way to opencode that can be cut.

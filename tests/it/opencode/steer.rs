@@ -6,8 +6,9 @@ use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{AskKind, SessionId, Status};
 use serde_json::json;
 
-use super::stage::{Stage, wait_until};
-use crate::opencode_home::all_processes;
+use super::stage::Stage;
+use crate::play::wait_until;
+use crate::tool::all_processes;
 
 fn answer(session: &SessionId, reply: &str) -> Action {
     Action::AnswerPermission {
