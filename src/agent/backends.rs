@@ -114,6 +114,7 @@ fn places_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<Place> {
     let place = |project: &ProjectConfig| Place {
         directory: project.directory.clone(),
         permission_mode: project.permission_mode.clone(),
+        sandbox: project.sandbox.clone(),
     };
     its.map(place).collect()
 }

@@ -75,12 +75,21 @@ pub struct ProjectConfig {
     pub is_auto: bool,
     /// One of the backend's permission modes; its usual one when absent.
     pub permission_mode: Option<String>,
+    /// One of the backend's sandboxes; its usual one when absent.
+    pub sandbox: Option<String>,
 }
 
 impl ProjectConfig {
+    /// True when the coding agent asks nobody here, or nothing holds its commands.
+    pub fn is_unguarded(&self) -> bool {
+        let said = [&self.permission_mode, &self.sandbox];
+        let words = self.backend.modes().unguarded;
+        said.into_iter().flatten().any(|word| words.contains(&word.as_str()))
+    }
+
     /// A project with nothing but a backend.
     pub fn new(name: impl Into<ProjectName>, directory: PathBuf, backend: BackendKind) -> Self {
-        Self { name: name.into(), directory, backend, is_auto: false, permission_mode: None }
+        Self { name: name.into(), directory, backend, is_auto: false, permission_mode: None, sandbox: None }
     }
 }
 

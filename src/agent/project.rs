@@ -93,10 +93,7 @@ impl Projects {
             its.map(|entry| entry.config.name.to_string()).collect::<Vec<String>>()
         };
         let unguarded = |kind: BackendKind| {
-            let is_its = |entry: &&ProjectEntry| {
-                let mode = entry.config.permission_mode.as_deref();
-                entry.config.backend == kind && mode.is_some() && mode == kind.unguarded()
-            };
+            let is_its = |entry: &&ProjectEntry| entry.config.backend == kind && entry.config.is_unguarded();
             entries.iter().filter(is_its).map(|entry| entry.config.name.to_string()).collect()
         };
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);

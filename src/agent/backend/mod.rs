@@ -4,13 +4,15 @@
 //! vocabulary of `protocol::event`. It keeps no record: the session manager does.
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
-//! - `claude`: a true Claude Code, over its JSON lines.
+//! - `claude`: a true Claude Code, over its JSON lines. `codex`: a true Codex, over those of its app server.
+//! - `piped`: what those have in common that are spoken to over the pipes of one process for each session.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
 //! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
 
 pub mod claude;
 pub mod echo;
 pub mod opencode;
+pub mod piped;
 mod processes;
 pub mod program;
 mod tail;
@@ -214,6 +216,19 @@ pub struct Place {
     pub directory: PathBuf,
     /// One of the backend's permission modes; its usual one when absent.
     pub permission_mode: Option<String>,
+    /// One of the backend's sandboxes; its usual one when absent.
+    pub sandbox: Option<String>,
+}
+
+/// What a project may say about how freely a kind works, the word that holds otherwise first in each list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Modes {
+    /// Permission modes; none: it has none of its own.
+    pub permission: &'static [&'static str],
+    /// Sandboxes; none: it has none of its own.
+    pub sandbox: &'static [&'static str],
+    /// The words among both with which it works unguarded: it asks nobody, or nothing holds its commands.
+    pub unguarded: &'static [&'static str],
 }
 
 /// What a backend is opened with.
@@ -261,17 +276,10 @@ macro_rules! backends {
                 }
             }
 
-            /// The permission modes that a project may name, the usual one first; none: it has none of its own.
-            pub fn modes(self) -> &'static [&'static str] {
+            /// What a project may say about how freely it works.
+            pub fn modes(self) -> Modes {
                 match self {
                     $(Self::$kind => <$backend>::MODES,)*
-                }
-            }
-
-            /// The one of them in which it asks nobody.
-            pub fn unguarded(self) -> Option<&'static str> {
-                match self {
-                    $(Self::$kind => <$backend>::UNGUARDED,)*
                 }
             }
 

@@ -53,8 +53,10 @@ enum Asked {
 /// What is known beforehand of the program of a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgramSpec {
-    /// What it is called on PATH.
+    /// What it is called on PATH, and its kind in the configuration.
     pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
     /// The key of the configuration that names another one.
     pub key: &'static str,
     /// The only major version that is understood.
@@ -268,6 +270,7 @@ mod tests {
     async fn what_is_not_what_its_name_says_cannot_be_used() {
         let spec = ProgramSpec {
             name: "tool",
+            title: "Tool",
             key: "tool_paths.tool",
             major: 1,
             tested: "1.0",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::ProjectConfig;
-use crate::backend::BackendKind;
+use crate::backend::{BackendKind, Modes};
 use hal_base::config::{Section, service};
 use hal_protocol::node::ProjectName;
 
@@ -36,21 +36,45 @@ fn project(section: &Section<'_>) -> Option<ProjectConfig> {
     let word = section.value("backend").and_then(|value| value.choice(&words));
     let is_auto = word == Some(AUTO);
     let backend = word.and_then(BackendKind::parse).unwrap_or_default();
-    let permission_mode = permission_mode(section, backend, is_auto);
+    let of = |words: fn(Modes) -> &'static [&'static str]| kinds_words(backend, is_auto, words);
+    let permission_mode = setting(section, "permission_mode", backend, &of(|modes| modes.permission));
+    let sandbox = setting(section, "sandbox", backend, &of(|modes| modes.sandbox));
+    for (key, said) in [("permission_mode", &permission_mode), ("sandbox", &sandbox)] {
+        let Some(word) = said.as_ref().filter(|word| of(|modes| modes.unguarded).contains(&word.as_str()))
+        else {
+            continue;
+        };
+        section
+            .warn(key, format!("with {word:?} the coding agent does what it likes without asking anybody"));
+    }
     let (name, directory) = (name(section), directory(section));
-    Some(ProjectConfig { name: name?, directory: directory?, backend, is_auto, permission_mode })
+    Some(ProjectConfig { name: name?, directory: directory?, backend, is_auto, permission_mode, sandbox })
 }
 
-/// One of the backend's modes; with `auto`, of any.
-fn permission_mode(section: &Section<'_>, backend: BackendKind, is_auto: bool) -> Option<String> {
+/// The words of a setting: those of the backend; with `auto`, of any.
+fn kinds_words(
+    backend: BackendKind,
+    is_auto: bool,
+    words: fn(Modes) -> &'static [&'static str],
+) -> Vec<&'static str> {
     let all = BackendKind::ALL.iter().filter(|kind| is_auto || **kind == backend);
-    let modes: Vec<&str> = all.flat_map(|kind| kind.modes()).copied().collect();
-    let value = section.value("permission_mode")?;
-    if modes.is_empty() {
-        value.problem(format!("{} has no permission modes here: leave it out", backend.as_str()));
+    all.flat_map(|kind| words(kind.modes())).copied().collect()
+}
+
+/// One of these words, where the backend knows any.
+fn setting(
+    section: &Section<'_>,
+    key: &'static str,
+    backend: BackendKind,
+    words: &[&'static str],
+) -> Option<String> {
+    let value = section.value(key)?;
+    if words.is_empty() {
+        let what = if key == "sandbox" { "sandbox" } else { "permission modes" };
+        value.problem(format!("{} has no {what} here: leave it out", backend.as_str()));
         return None;
     }
-    value.choice(&modes).map(str::to_owned)
+    value.choice(words).map(str::to_owned)
 }
 
 fn name(section: &Section<'_>) -> Option<ProjectName> {

@@ -3,7 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
-use hal_o_swarm::agent::backend::claude::{Claude, OpenConfig};
+use hal_o_swarm::agent::backend::claude::Claude;
+use hal_o_swarm::agent::backend::piped::host::OpenConfig;
 use hal_o_swarm::agent::backend::{Backend, KnownSessions, Place, Reports};
 
 use crate::claude_home::ClaudeHome;
@@ -66,7 +67,7 @@ pub fn open(
     memory: KnownSessions,
     reports: Reports,
 ) -> Backend {
-    let place = Place { directory: project.to_owned(), permission_mode: None };
+    let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None };
     let config = OpenConfig {
         binary: Some(binary),
         data_dir: home.path("agent"),

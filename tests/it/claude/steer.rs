@@ -111,14 +111,20 @@ async fn a_turn_is_aborted_and_what_was_said_to_a_running_one_has_its_own() {
     let asks = stage.desk.look(|record| record.sessions[session.as_str()].asks.clone());
     assert_eq!(asks, [], "what it asked is not asked any more");
 
+    stage.say(&session, "slow 1000 50").await;
+    stage.say(&session, "say never this").await;
+    stage.act(Action::Abort { session_id: session.clone() }).await.unwrap();
+    stage.wait_turns(&session, 3).await;
     stage.say(&session, "slow 20 50").await;
     stage.say(&session, "say and this").await;
-    stage.wait_turns(&session, 3).await;
+    stage.wait_turns(&session, 4).await;
     let said = stage.texts(&session);
     assert!(
         said.iter().any(|text| text.contains("word20")) && said.contains(&"and this".to_owned()),
         "{said:?}"
     );
+    let answers = said.iter().filter(|text| text.as_str() == "never this").count();
+    assert_eq!(answers, 0, "what waited is not worked on after a stop: {said:?}");
     stage.strike().await;
 }
 

@@ -95,7 +95,7 @@ fn settle_model(
     at: Time,
 ) {
     let told = answers.iter().fold(Tokens::default(), |sum, answer| sum.plus(&answer.tokens));
-    let rest = minus(tokens_of_usage(used), told);
+    let rest = minus(tokens_of(used.usage), told);
     let before: Vec<Answer> = answers.iter().map(|answer| (**answer).clone()).collect();
     // Only the last ones can still be told again.
     let recent = answers.len().saturating_sub(RECENT);
@@ -156,16 +156,6 @@ pub fn tokens_of(said: UsageSaid) -> Tokens {
     }
 }
 
-fn tokens_of_usage(said: &ModelUsage) -> Tokens {
-    Tokens {
-        input: said.input_tokens,
-        output: said.output_tokens,
-        reasoning: 0,
-        cache_read: said.cache_read_input_tokens,
-        cache_write: said.cache_creation_input_tokens,
-    }
-}
-
 fn minus(one: Tokens, other: Tokens) -> Tokens {
     Tokens {
         input: one.input.saturating_sub(other.input),
@@ -213,14 +203,9 @@ mod tests {
 
     fn used(tokens: [u64; 4], cost: f64) -> HashMap<String, ModelUsage> {
         let [input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens] = tokens;
-        let usage = ModelUsage {
-            input_tokens,
-            output_tokens,
-            cache_read_input_tokens,
-            cache_creation_input_tokens,
-            cost: Some(cost),
-            context_window: 1_000_000,
-        };
+        let usage =
+            UsageSaid { input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens };
+        let usage = ModelUsage { usage, cost: Some(cost), context_window: 1_000_000 };
         HashMap::from([(OPUS.to_owned(), usage)])
     }
 

@@ -9,9 +9,20 @@ use super::words::{
     BlockSaid, Decided, Lifecycle, Line, ModelUsage, ResultSaid, SessionState, StreamEvent, ToolResult,
     UsageSaid,
 };
+use crate::backend::piped::process::{Heard, Spoken};
 
 /// More than a turn can cost: a sum beyond it is a mistake.
 const MOST_DOLLARS: f64 = 1e5;
+
+impl Spoken for Line {
+    fn heard(self) -> Option<Heard<Self>> {
+        match self {
+            Self::Other => None,
+            Self::Unreadable(why) => Some(Heard::Garbage(why)),
+            line => Some(Heard::Line(line)),
+        }
+    }
+}
 
 impl From<Value> for Line {
     fn from(line: Value) -> Self {
@@ -194,10 +205,12 @@ fn usage_by_model(line: &mut Map<String, Value>, odd: &mut Vec<String>) -> HashM
             }),
         };
         let usage = ModelUsage {
-            input_tokens: count("inputTokens"),
-            output_tokens: count("outputTokens"),
-            cache_read_input_tokens: count("cacheReadInputTokens"),
-            cache_creation_input_tokens: count("cacheCreationInputTokens"),
+            usage: UsageSaid {
+                input_tokens: count("inputTokens"),
+                output_tokens: count("outputTokens"),
+                cache_read_input_tokens: count("cacheReadInputTokens"),
+                cache_creation_input_tokens: count("cacheCreationInputTokens"),
+            },
             cost: said["costUSD"].as_f64().filter(|cost| is_price(*cost)),
             context_window: count("contextWindow"),
         };
@@ -267,7 +280,10 @@ mod tests {
             "contextWindow":1000000}}}"#;
         let Line::Result(result) = line(result) else { panic!("{result}") };
         let usage = result.model_usage_since_last_result["m"];
-        assert_eq!((usage.input_tokens, usage.cost, usage.context_window), (1000, Some(0.0049), 1_000_000));
+        assert_eq!(
+            (usage.usage.input_tokens, usage.cost, usage.context_window),
+            (1000, Some(0.0049), 1_000_000)
+        );
     }
 
     #[test]
@@ -294,7 +310,7 @@ mod tests {
             {"inputTokens":"9","outputTokens":42,"costUSD":0.5},"n":{"outputTokens":1,"costUSD":1e300}}}"#;
         let Line::Result(said) = line(odd) else { panic!("{odd}") };
         let usage = &said.model_usage_since_last_result;
-        assert_eq!((usage["m"].output_tokens, usage["m"].cost, usage["n"].cost), (42, Some(0.5), None));
+        assert_eq!((usage["m"].usage.output_tokens, usage["m"].cost, usage["n"].cost), (42, Some(0.5), None));
         assert_eq!(
             (said.is_error, said.odd),
             (false, ["result", "inputTokens of m", "costUSD of n"].map(str::to_owned).to_vec())

@@ -295,14 +295,8 @@ pub struct ResultSaid {
 /// What was used of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ModelUsage {
-    /// Tokens read, without those of the cache.
-    pub input_tokens: u64,
-    /// Written, with what was thought.
-    pub output_tokens: u64,
-    /// Read from the cache.
-    pub cache_read_input_tokens: u64,
-    /// Written to it.
-    pub cache_creation_input_tokens: u64,
+    /// Tokens.
+    pub usage: UsageSaid,
     /// US dollars; `None`: that is not known.
     pub cost: Option<f64>,
     /// Tokens that its context holds.

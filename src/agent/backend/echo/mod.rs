@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use super::program::ProgramSpec;
 use super::{
-    Action, BackendError, KnownSession, KnownSessions, Opening, Place, ReconcileOutcome, Report, Reports,
+    Action, BackendError, KnownSession, KnownSessions, Modes, Opening, Place, ReconcileOutcome, Report,
+    Reports,
 };
 use hal_base::clock;
 use hal_protocol::backend::{Abilities, UsageTold};
@@ -114,9 +115,7 @@ impl Echo {
         survives: false,
     };
 
-    pub(super) const MODES: &'static [&'static str] = &[];
-
-    pub(super) const UNGUARDED: Option<&'static str> = None;
+    pub(super) const MODES: Modes = Modes { permission: &[], sandbox: &[], unguarded: &[] };
 
     pub(super) fn open_with(opening: Opening) -> Self {
         Self::open(opening.memory, opening.reports)

@@ -51,7 +51,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::program::ProgramSpec;
-use crate::backend::{Action, BackendError, KnownSessions, Opening, Place, ReconcileOutcome, Reports};
+use crate::backend::{Action, BackendError, KnownSessions, Modes, Opening, Place, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
 use hal_base::task::Tasks;
@@ -166,9 +166,7 @@ impl Opencode {
         survives: false,
     };
 
-    pub(super) const MODES: &'static [&'static str] = &[];
-
-    pub(super) const UNGUARDED: Option<&'static str> = None;
+    pub(super) const MODES: Modes = Modes { permission: &[], sandbox: &[], unguarded: &[] };
 
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {

@@ -29,6 +29,7 @@ const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";
 /// The program. A start of OpenCode 2 changes the database that both have in common, and 1.x cannot use it afterwards.
 pub const PROGRAM: ProgramSpec = ProgramSpec {
     name: "opencode",
+    title: "opencode",
     key: "tool_paths.opencode",
     major: 1,
     tested: "1.18.x",

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{OpenCall, Turn};
+use super::ClaudeTurn;
 use crate::backend::claude::account::{Answer, PROVIDER, Settled, tokens_of};
 use crate::backend::claude::classify::{self, LastError};
 use crate::backend::claude::words::{
     AssistantSaid, BlockSaid, Decided, ResultSaid, StreamEvent, ToolResult, UsageSaid,
 };
+use crate::backend::piped::turn::OpenCall;
 use hal_base::clock;
 use hal_protocol::event::part::{Content, ToolInput, ToolState, ToolUse, Words};
 use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
@@ -16,28 +17,25 @@ use hal_protocol::session::SessionId;
 /// An answer that no model has given.
 const SYNTHETIC: &str = "<synthetic>";
 
-/// Calls of tools that are remembered: more are never open at once.
-const MOST_CALLS: usize = 1024;
-
 /// 10^-12 dollars in a dollar.
 const DOLLAR: f64 = 1e12;
 
-impl Turn {
+impl ClaudeTurn {
     pub(super) async fn stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Start { message, model, usage } => {
-                self.busy().await;
+                self.base.busy().await;
                 self.streamed = Some((message.clone(), model.clone(), usage));
-                self.tell_answer(&self.id.clone(), &message, &model, usage, "").await;
+                self.tell_answer(&self.base.id.clone(), &message, &model, usage, "").await;
             }
             StreamEvent::Words { index, text } => {
                 let Some((message, ..)) = &self.streamed else { return };
-                self.voice.delta(&self.id, message, format!("{message}_{index}"), text).await;
+                self.base.voice.delta(&self.base.id, message, format!("{message}_{index}"), text).await;
             }
             StreamEvent::End { stop_reason, usage } => {
                 let Some((message, model, _)) = self.streamed.take() else { return };
                 let reason = if stop_reason.is_empty() { "end_turn" } else { &stop_reason };
-                self.tell_answer(&self.id.clone(), &message, &model, usage, reason).await;
+                self.tell_answer(&self.base.id.clone(), &message, &model, usage, reason).await;
             }
             StreamEvent::Other => {}
         }
@@ -58,7 +56,7 @@ impl Turn {
             model: model.to_owned(),
             tokens: tokens_of(usage),
             picos: None,
-            is_open: finish.is_empty() || *session != self.id,
+            is_open: finish.is_empty() || *session != self.base.id,
             created: clock::now(),
         };
         let answer = self.account.note(answer, clock::now());
@@ -69,7 +67,7 @@ impl Turn {
         let has_ended = !finish.is_empty();
         let told = MessageTold {
             id: answer.id.clone(),
-            parent_id: if answer.session == self.id { self.parent.clone() } else { String::new() },
+            parent_id: if answer.session == self.base.id { self.base.parent.clone() } else { String::new() },
             role: Role::Assistant,
             provider: PROVIDER.to_owned(),
             model: answer.model.clone(),
@@ -82,7 +80,7 @@ impl Turn {
             completed: has_ended.then(clock::now),
             ..MessageTold::default()
         };
-        self.voice.say(&answer.session, &What::Message(Box::new(told))).await;
+        self.base.voice.say(&answer.session, &What::Message(Box::new(told))).await;
     }
 
     pub(super) async fn assistant(&mut self, said: AssistantSaid) {
@@ -94,7 +92,7 @@ impl Turn {
             return;
         }
         let session = self.owner(said.parent_tool_use_id.as_deref());
-        if session != self.id {
+        if session != self.base.id {
             let calls = message.content.iter().any(|block| block.kind == "tool_use");
             let finish = if calls { "tool_use" } else { "end_turn" };
             self.tell_answer(&session, &message.id, &message.model, message.usage, finish).await;
@@ -121,9 +119,6 @@ impl Turn {
                     input: ToolInput(block.input),
                     ..ToolUse::default()
                 };
-                if self.calls.len() >= MOST_CALLS {
-                    self.calls.clear();
-                }
                 let call = OpenCall {
                     session: session.clone(),
                     message: message.to_owned(),
@@ -131,24 +126,27 @@ impl Turn {
                     told: told.clone(),
                     is_refused: false,
                 };
-                self.calls.insert(block.id, call);
+                self.base.open_call(call);
                 Content::Tool(Box::new(told))
             }
             _ => return,
         };
-        self.voice.part(session, message, part, content).await;
+        self.base.voice.part(session, message, part, content).await;
     }
 
     pub(super) async fn results(&mut self, results: Vec<ToolResult>, decided: &HashMap<String, Decided>) {
         for result in results {
-            let Some(call) = self.calls.remove(&result.tool_use_id) else { continue };
+            let Some(call) = self.base.calls.remove(&result.tool_use_id) else { continue };
             let decided = decided.get(&result.tool_use_id);
             let told = classify::ended(call.told, &result, decided, call.is_refused);
             let file = classify::changed_file(&told.tool, &told.input.0);
             let file = file.filter(|_| told.state == ToolState::Completed);
-            self.voice.part(&call.session, &call.message, call.part, Content::Tool(Box::new(told))).await;
+            self.base
+                .voice
+                .part(&call.session, &call.message, call.part, Content::Tool(Box::new(told)))
+                .await;
             if let Some(file) = file {
-                self.voice.say(&call.session, &What::FileEdited(file)).await;
+                self.base.voice.say(&call.session, &What::FileEdited(file)).await;
             }
         }
     }
@@ -156,20 +154,21 @@ impl Turn {
     pub(super) async fn result(&mut self, said: &ResultSaid) {
         if !said.odd.is_empty() {
             let odd = said.odd.join(", ");
-            tracing::warn!(session = %self.id, "the end of a turn of Claude Code cannot be read in full: {odd}");
+            tracing::warn!(session = %self.base.id, "the end of a turn of Claude Code cannot be read in full: {odd}");
         }
         for (model, usage) in &said.model_usage_since_last_result {
             if usage.context_window > 0 {
                 self.limits.insert(model.clone(), usage.context_window);
             }
         }
-        (self.streamed, self.is_retrying) = (None, false);
+        self.streamed = None;
+        self.base.goes_on();
         self.blocks.clear();
         let settled = self.account.settle(&said.model_usage_since_last_result, clock::now());
         self.tell_sums(said, settled).await;
         let failure = classify::failure(said, &std::mem::take(&mut self.last_error));
         if failure.is_some() {
-            self.voice.say(&self.id, &What::Failed(failure)).await;
+            self.base.voice.say(&self.base.id, &What::Failed(failure)).await;
         }
     }
 
@@ -180,14 +179,14 @@ impl Turn {
         }
         self.add(settled);
         if !said.model_usage_since_last_result.is_empty() {
-            let told = SessionTold { created: None, ..self.told_of(&self.id, &self.title, None) };
-            self.voice.say(&self.id, &What::SessionUpdated(told)).await;
+            let told = SessionTold { created: None, ..self.told_of(&self.base.id, None) };
+            self.base.voice.say(&self.base.id, &What::SessionUpdated(told)).await;
         }
     }
 
     /// Adds to the sums.
     pub(super) fn add(&mut self, settled: Settled) {
-        let beyond = (self.id.clone(), settled.beyond, settled.beyond_picos);
+        let beyond = (self.base.id.clone(), settled.beyond, settled.beyond_picos);
         for (session, tokens, picos) in settled.sums.into_iter().chain([beyond]) {
             let sum = self.sums.entry(session).or_default();
             sum.tokens = sum.tokens.plus(&tokens);
@@ -195,25 +194,14 @@ impl Turn {
         }
     }
 
-    /// What is told of the session, or of a helper, as a whole.
-    pub(super) fn told_of(
-        &self,
-        session: &SessionId,
-        title: &str,
-        parent_id: Option<SessionId>,
-    ) -> SessionTold {
-        let is_own = *session == self.id;
+    /// What is told of the session as a whole, or of a helper of this title.
+    pub(super) fn told_of(&self, session: &SessionId, helper: Option<(&str, SessionId)>) -> SessionTold {
         let sum = self.sums.get(session).copied().unwrap_or_default();
         SessionTold {
-            id: Some(session.clone()),
-            title: Some(title.to_owned()),
-            directory: Some(self.voice.directory().to_owned()),
-            parent_id,
             cost: Some(sum.picos as f64 / DOLLAR),
             tokens: Some(sum.tokens),
-            model: None,
-            created: Some(if is_own { self.started_at } else { clock::now() }),
-            is_repaired: false,
+            parent_id: helper.as_ref().map(|(_, parent)| parent.clone()),
+            ..self.base.told_of(session, helper.map(|(title, _)| title))
         }
     }
 }

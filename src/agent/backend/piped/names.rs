@@ -13,7 +13,7 @@ pub fn session_of(command: &CommandId) -> SessionId {
     SessionId::new(uuid_of("session", command))
 }
 
-/// The message that a command brings, as Claude Code's own record names it.
+/// The message that a command brings, as the coding agent's own record names it.
 pub fn message_of(command: &CommandId) -> String {
     uuid_of("message", command)
 }
@@ -24,7 +24,7 @@ pub fn mark_of(command: &CommandId) -> u64 {
     u64::from_be_bytes(std::array::from_fn(|at| hash[at]))
 }
 
-/// A UUID, which is what Claude Code takes for a name.
+/// A UUID, which is what coding agents take for a name.
 fn uuid_of(what: &str, command: &CommandId) -> String {
     let mut bytes = digest(what, command);
     // Version 8, which says that whoever made it knows how.
@@ -38,7 +38,7 @@ fn digest(what: &str, command: &CommandId) -> [u8; 32] {
     Sha256::digest(format!("{what} {}", command.as_str())).into()
 }
 
-/// The model without its provider: Claude Code knows one only.
+/// The model without its provider.
 pub fn plain_model(model: &str) -> String {
     model.rsplit('/').next().unwrap_or_default().to_owned()
 }

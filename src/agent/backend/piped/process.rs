@@ -1,23 +1,19 @@
-//! The process: one `claude` for each session at work, spoken to over its pipes.
+//! The process: one for each session at work, spoken to in JSON lines over its pipes.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::words::Line;
-use super::{OpenConfig, PROGRAM};
 use crate::backend::processes::{self, MARK};
 use crate::backend::tail::Tail;
-use hal_base::child;
 use hal_base::id::fresh_secret;
 
 /// Bytes of one line that are read: tools may give a lot.
@@ -32,81 +28,44 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may take to end by itself when nobody speaks to it any more, and after SIGTERM.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// What another Claude Code has set for what it starts: it would take itself for a part of that one.
-const OF_ANOTHER: [&str; 5] = [
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_SSE_PORT",
-    "CLAUDE_CODE_EXECPATH",
-    "CLAUDE_CODE_SESSION_ID",
-];
-
-/// How a process is to be started.
-#[derive(Clone, Debug)]
-pub struct Launch<'a> {
-    /// The session.
-    pub session: &'a str,
-    /// True when it has a record to go on from.
-    pub is_known: bool,
-    /// Where it works.
-    pub directory: &'a Path,
-    /// Its permission mode.
-    pub mode: &'a str,
-    /// The model; its own choice when empty.
-    pub model: &'a str,
-    /// The kind of agent; its own choice when empty.
-    pub agent: &'a str,
-    /// The beginning of the mark.
-    pub mark: &'a str,
-}
-
 /// What comes from a process.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Heard<L> {
     /// A line.
-    Line(Line),
+    Line(L),
     /// Something that is no line of its language; why.
     Garbage(String),
 }
 
+/// A line of a language.
+pub trait Spoken: DeserializeOwned + Send + 'static {
+    /// What is to be heard of it; `None`: it means nothing here.
+    fn heard(self) -> Option<Heard<Self>>;
+}
+
 /// A running process.
 #[derive(Debug)]
-pub struct Process {
+pub struct LineProcess<L> {
     child: Child,
     stdin: Option<ChildStdin>,
     /// What it says; it ends with the process.
-    pub heard: mpsc::Receiver<Heard>,
+    pub heard: mpsc::Receiver<Heard<L>>,
     errors: Tail,
     mark: String,
-    requests: u64,
 }
 
-impl Process {
-    /// Starts it.
-    pub fn start(config: &OpenConfig, launch: &Launch<'_>) -> io::Result<Self> {
-        let mark = format!("{}.{}", launch.mark, &fresh_secret()[..16]);
-        let mut command = base_command(
-            config,
-            config.binary.as_ref().map_or(OsStr::new(PROGRAM.name), |path| path.as_os_str()),
-        );
+impl<L: Spoken> LineProcess<L> {
+    /// Starts it, with a mark that begins like this.
+    pub fn start(mut command: Command, mark: &str) -> io::Result<Self> {
+        let mark = format!("{mark}.{}", &fresh_secret()[..16]);
         command
-            .args(["-p", "--verbose", "--input-format", "stream-json", "--output-format", "stream-json"])
-            .args(["--include-partial-messages", "--permission-prompt-tool", "stdio"])
-            .args(["--permission-mode", launch.mode])
-            .args([if launch.is_known { "--resume" } else { "--session-id" }, launch.session]);
-        for (flag, value) in [("--model", launch.model), ("--agent", launch.agent)] {
-            if !value.is_empty() {
-                command.args([flag, value]);
-            }
-        }
-        command
-            .current_dir(launch.directory)
             .env(MARK, &mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C on a terminal is for us: we end it in the right order.
-            .process_group(0);
+            .process_group(0)
+            .kill_on_drop(true);
         let mut child = command.spawn()?;
         let (lines, heard) = mpsc::channel(LINES);
         let errors = Tail::default();
@@ -117,37 +76,11 @@ impl Process {
             tokio::spawn(errors.clone().read(stderr, |_| {}));
         }
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, heard, errors, mark, requests: 0 })
+        Ok(Self { child, stdin, heard, errors, mark })
     }
 
-    /// Gives it a message of a person.
-    pub async fn prompt(&mut self, name: &str, text: &str) -> io::Result<()> {
-        self.write(&json!({"type": "user", "uuid": name, "message": {"role": "user", "content": text}})).await
-    }
-
-    /// Asks it to stop the turn.
-    pub async fn interrupt(&mut self) -> io::Result<()> {
-        self.requests += 1;
-        let name = format!("hal-{}", self.requests);
-        self.write(
-            &json!({"type": "control_request", "request_id": name, "request": {"subtype": "interrupt"}}),
-        )
-        .await
-    }
-
-    /// Answers one of its requests.
-    pub async fn answer(&mut self, request: &str, response: &Value) -> io::Result<()> {
-        let response = json!({"subtype": "success", "request_id": request, "response": response});
-        self.write(&json!({"type": "control_response", "response": response})).await
-    }
-
-    /// Says that one of its requests is not answered, and why.
-    pub async fn refuse(&mut self, request: &str, why: &str) -> io::Result<()> {
-        let response = json!({"subtype": "error", "request_id": request, "error": why});
-        self.write(&json!({"type": "control_response", "response": response})).await
-    }
-
-    async fn write(&mut self, value: &Value) -> io::Result<()> {
+    /// Says something to it.
+    pub async fn write(&mut self, value: &Value) -> io::Result<()> {
         let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let line = format!("{value}\n");
         let Ok(written) = timeout(WRITE_LIMIT, stdin.write_all(line.as_bytes())).await else {
@@ -197,35 +130,18 @@ impl Process {
     }
 }
 
-/// A command with what every start of it has in common.
-pub fn base_command(config: &OpenConfig, program: &OsStr) -> Command {
-    let mut command = Command::new(program);
-    child::keep_for_us(command.as_std_mut());
-    for name in OF_ANOTHER {
-        command.env_remove(name);
-    }
-    let environment: Vec<(OsString, OsString)> =
-        config.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    command
-        .envs(PROGRAM.quiet.iter().copied())
-        .env("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1")
-        .envs(environment)
-        .kill_on_drop(true);
-    command
-}
-
 /// Ends everything whose mark begins like this; tells how many processes there were.
 pub async fn sweep(mark: &str) -> usize {
-    let mark = mark.to_owned();
-    let (found, left) = processes::end(move || processes::marked(&mark)).await;
+    let wanted = mark.to_owned();
+    let (found, left) = processes::end(move || processes::marked(&wanted)).await;
     if left > 0 {
-        tracing::warn!("{left} processes of Claude Code could not be ended");
+        tracing::warn!("{left} processes of the coding agent with the mark {mark} could not be ended");
     }
     found
 }
 
 /// Reads lines to the end. One that is too long is thrown away while it is read.
-async fn read(pipe: impl AsyncRead + Unpin, lines: mpsc::Sender<Heard>) {
+async fn read<L: Spoken>(pipe: impl AsyncRead + Unpin, lines: mpsc::Sender<Heard<L>>) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
     let mut is_too_long = false;
@@ -259,14 +175,12 @@ async fn read(pipe: impl AsyncRead + Unpin, lines: mpsc::Sender<Heard>) {
     }
 }
 
-fn understand(line: &[u8]) -> Option<Heard> {
+fn understand<L: Spoken>(line: &[u8]) -> Option<Heard<L>> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return None;
     }
-    match serde_json::from_slice::<Line>(line) {
-        Ok(Line::Other) => None,
-        Ok(Line::Unreadable(why)) => Some(Heard::Garbage(why)),
-        Ok(line) => Some(Heard::Line(line)),
+    match serde_json::from_slice::<L>(line) {
+        Ok(line) => line.heard(),
         Err(error) => Some(Heard::Garbage(format!("a line that is no JSON ({error})"))),
     }
 }
@@ -275,22 +189,29 @@ fn understand(line: &[u8]) -> Option<Heard> {
 mod tests {
     use super::*;
 
+    impl Spoken for Value {
+        fn heard(self) -> Option<Heard<Self>> {
+            self.is_object().then_some(Heard::Line(self))
+        }
+    }
+
     #[tokio::test]
     async fn garbage_and_a_line_that_is_too_long_are_named_and_what_follows_is_read() {
         let mut said = b"hello\n\n[1, 2]\n".to_vec();
         said.extend(std::iter::repeat_n(b'x', LINE_MAX + 1));
-        said.extend_from_slice(b"\n{\"type\":\"system\",\"subtype\":\"compact_boundary\"}\n");
-        let (lines, mut heard) = mpsc::channel(8);
+        said.extend_from_slice(b"\n{\"type\":\"compacted\"}\n");
+        let (lines, mut heard) = mpsc::channel::<Heard<Value>>(8);
         tokio::spawn(async move { read(said.as_slice(), lines).await });
         let mut told = Vec::new();
         while let Some(one) = heard.recv().await {
             told.push(match one {
-                Heard::Line(Line::Compacted) => "compacted".to_owned(),
-                Heard::Line(_) => "another".to_owned(),
+                Heard::Line(line) => line["type"].to_string(),
                 Heard::Garbage(why) => why,
             });
         }
         let [garbage, long, line] = told.as_slice() else { panic!("{told:?}") };
-        assert!(garbage.contains("no JSON") && long == "a line of more than 16 MiB" && line == "compacted");
+        assert!(
+            garbage.contains("no JSON") && long == "a line of more than 16 MiB" && line == "\"compacted\""
+        );
     }
 }
