@@ -51,18 +51,27 @@ pub fn choose(found: &Found, directory: &Path) -> Option<BackendKind> {
     }
 }
 
+/// True when it was found out that the program is not there, or of a version that is not supported: one that gave no
+/// answer may give it the next time.
+fn is_gone(found: &Found, kind: BackendKind) -> bool {
+    let its = found.iter().find(|(other, _)| *other == kind).map(|(_, found)| found);
+    its.is_some_and(|found| found.fault.is_some() && (found.path.is_none() || found.version.is_some()))
+}
+
 /// Gives each project that takes what is there its backend. Where several could be meant it is the first of the list of
-/// kinds, and where there is none it stays as it is. After the `is_first` time one that works goes on, whatever else is
-/// installed. True when one has changed.
-pub fn settle(projects: &mut [ProjectConfig], found: &Found, is_first: bool) -> bool {
+/// kinds, and where there is none it stays as it is. `before` is what was found the last time, `None` at the first: after
+/// that the one that a project has goes on, whatever else is installed, until it was gone in two looks. A program that
+/// is being replaced is gone in one. True when one has changed.
+pub fn settle(projects: &mut [ProjectConfig], found: &Found, before: Option<&Found>) -> bool {
     let usable = usable(found);
     let mut has_changed = false;
     for project in projects.iter_mut().filter(|project| project.is_auto) {
-        if !is_first && usable.contains(&project.backend) {
+        let is_gone = |before| is_gone(found, project.backend) && is_gone(before, project.backend);
+        if before.is_some_and(|before| !is_gone(before)) {
             continue;
         }
         let kind = choose(found, &project.directory).or(usable.first().copied());
-        let Some(kind) = kind.filter(|kind| is_first || *kind != project.backend) else { continue };
+        let Some(kind) = kind.filter(|kind| before.is_none() || *kind != project.backend) else { continue };
         tracing::info!("project {} is worked in by {}", project.name, kind.as_str());
         has_changed |= kind != project.backend;
         project.backend = kind;
@@ -87,12 +96,19 @@ mod tests {
         assert_eq!(choose(&found(&good, &good), folder.path()), None);
         let auto = ProjectConfig::new("shop", folder.path().to_owned(), BackendKind::Opencode);
         let mut projects = [ProjectConfig { is_auto: true, ..auto }];
-        assert!(!settle(&mut projects, &found(&good, &good), true), "the first of the list");
+        let both = found(&good, &good);
+        assert!(!settle(&mut projects, &both, None), "the first of the list");
         std::fs::write(folder.path().join("CLAUDE.md"), "").unwrap();
         assert_eq!(choose(&found(&good, &good), folder.path()), Some(BackendKind::Claude));
-        assert!(!settle(&mut projects, &found(&good, &good), false), "what works goes on");
-        assert!(settle(&mut projects, &found(&bad, &good), false));
+        assert!(!settle(&mut projects, &both, Some(&both)), "what works goes on");
+        let mute = FoundProgram { version: None, ..bad.clone() };
+        let mute = found(&mute, &good);
+        assert!(!settle(&mut projects, &mute, Some(&mute)), "it may answer the next time");
+        let other = found(&bad, &good);
+        assert!(!settle(&mut projects, &other, Some(&both)), "it may be about to be replaced");
+        assert!(settle(&mut projects, &other, Some(&other)));
         assert_eq!(projects[0].backend, BackendKind::Claude);
-        assert!(!settle(&mut projects, &found(&bad, &bad), false), "where there is none it stays");
+        let none = found(&bad, &bad);
+        assert!(!settle(&mut projects, &none, Some(&none)), "where there is none it stays");
     }
 }

@@ -190,7 +190,7 @@ impl Agent {
         let mut config = config;
         if config.projects.iter().any(|project| project.is_auto) {
             let found = found::look(&config.programs, &found::used(&config.projects)).await;
-            found::settle(&mut config.projects, &found, true);
+            found::settle(&mut config.projects, &found, None);
         }
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
@@ -211,6 +211,7 @@ impl Agent {
             projects,
             configs: config.projects.clone(),
             programs,
+            found: Found::new(),
             backends,
             senders,
             sessions,
@@ -287,6 +288,8 @@ struct Keeper {
     /// As they were configured, each with its backend.
     configs: Vec<ProjectConfig>,
     programs: Programs,
+    /// The coding agents that were found the last time.
+    found: Found,
     backends: Arc<Backends>,
     senders: ReportSenders,
     sessions: Vec<SessionRecord>,
@@ -318,7 +321,7 @@ impl Keeper {
                     let mut configs = config.projects.clone();
                     if configs.iter().any(|project| project.is_auto) {
                         let found = found::look(&self.programs, &found::used(&configs)).await;
-                        found::settle(&mut configs, &found, true);
+                        found::settle(&mut configs, &found, None);
                     }
                     self.work_in(configs).await;
                     let target = Target::of(&config);
@@ -339,9 +342,10 @@ impl Keeper {
     /// These coding agents are there now. A project that takes what is there may have another one.
     async fn take_found(&mut self, found: Found) {
         let mut configs = self.configs.clone();
-        if found::settle(&mut configs, &found, false) {
+        if found::settle(&mut configs, &found, Some(&self.found)) {
             self.work_in(configs).await;
         }
+        self.found.clone_from(&found);
         self.projects.note_found(found);
     }
 
