@@ -57,7 +57,7 @@ const DRAIN: Duration = Duration::from_secs(15);
 const EXAMPLES: &str = "\
 Examples:
   hal up                                   supervise the current folder with the coding agent that is installed
-  hal up --backend claude                  with Claude Code
+  hal up --backend claude                  with Claude Code; --backend codex: with Codex
   hal up --backend echo                    try it without a coding agent
   hal up --project web=~/web --project api=~/api
   hal up                                   in another folder, while the first runs: adds that folder to it
@@ -81,7 +81,7 @@ pub struct Options {
     #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
     projects: Vec<(String, PathBuf)>,
     /// The backend that works there [default: the one that is installed, else echo]
-    #[arg(long, value_name = "opencode|claude|echo", value_parser = backend)]
+    #[arg(long, value_name = "opencode|claude|codex|echo", value_parser = backend)]
     backend: Option<BackendKind>,
     /// The log level: error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", default_value = "warn")]

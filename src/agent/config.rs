@@ -212,11 +212,8 @@ fn data_dir(root: &Section<'_>) -> PathBuf {
     path
 }
 
-/// The programs of coding agents; the others are accepted, but nothing starts them yet.
+/// The programs of coding agents.
 fn tool_paths(section: &Section<'_>) -> Programs {
-    if section.path("codex").is_some() {
-        section.warn("codex", "not used by this version");
-    }
     let kinds = BackendKind::ALL.iter().filter_map(|kind| Some((*kind, kind.program()?.name)));
     let named = kinds.filter_map(|(kind, name)| {
         let path = section.path(name)?;

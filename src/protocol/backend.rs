@@ -112,7 +112,7 @@ pub struct NodeBackend {
     /// The projects that use it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub projects: Vec<String>,
-    /// Those of them in which it asks nobody for permission.
+    /// Those of them in which it asks nobody for permission, or nothing holds its commands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unguarded: Vec<String>,
 }

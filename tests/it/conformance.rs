@@ -10,8 +10,10 @@ use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::json;
 
 use crate::claude::stage::Stage as ClaudeStage;
+use crate::codex::stage::Stage as CodexStage;
 use crate::opencode::desk::{Desk, Record};
 use crate::opencode::stage::Stage as OpencodeStage;
+use crate::play::kill;
 
 /// What is said to a kind so that it does something.
 struct Prompts {
@@ -23,22 +25,45 @@ struct Prompts {
     long: &'static str,
     /// Fails.
     fail: &'static str,
+    /// Has its conversation summarised.
+    compact: &'static str,
+    /// What only a model behind it can bring about.
+    of_model: Option<OfModel>,
 }
 
-const OF_THE_MODEL: Prompts =
-    Prompts { tool: "bash touch made", question: "question", long: "slow 2000 50", fail: "error 400" };
+/// What a provider says to a kind.
+struct OfModel {
+    /// That there were too many requests.
+    limit: &'static str,
+    /// That the conversation does not fit.
+    overflow: &'static str,
+}
+
+const OF_THE_MODEL: Prompts = Prompts {
+    tool: "bash touch made",
+    question: "question",
+    long: "slow 2000 50",
+    fail: "error 400",
+    compact: "/compact",
+    of_model: Some(OfModel { limit: "error 429", overflow: "overflow 1" }),
+};
 const OF_ECHO: Prompts = Prompts {
     tool: "ask touch made",
     question: "question Which colour?",
     long: "run 600",
     fail: "fail boom",
+    compact: "compact",
+    of_model: None,
 };
+/// It summarises by itself what does not fit.
+const OF_OPENCODE: Prompts = Prompts { compact: "overflow", ..OF_THE_MODEL };
 
 /// One of the kinds on its stage.
 enum Scene {
     Echo(Desk, Backend),
     Opencode(Box<OpencodeStage>),
     Claude(Box<ClaudeStage>),
+    Codex(Box<CodexStage>),
 }
 
 /// A kind at play.
@@ -47,6 +72,8 @@ struct Player {
     scene: Scene,
     prompts: Prompts,
     passed: Vec<&'static str>,
+    /// What it cannot do, and why.
+    lacks: Vec<&'static str>,
 }
 
 impl Player {
@@ -60,13 +87,16 @@ impl Player {
             }
             BackendKind::Opencode => {
                 let stage = OpencodeStage::set_with(json!({"*": "allow", "bash": "ask"})).await;
-                (Scene::Opencode(Box::new(stage)), OF_THE_MODEL)
+                (Scene::Opencode(Box::new(stage)), OF_OPENCODE)
             }
             BackendKind::Claude => {
                 (Scene::Claude(Box::new(ClaudeStage::set("what every kind must pass").await?)), OF_THE_MODEL)
             }
+            BackendKind::Codex => {
+                (Scene::Codex(Box::new(CodexStage::set("what every kind must pass").await?)), OF_THE_MODEL)
+            }
         };
-        Some(Self { kind, scene, prompts, passed: Vec::new() })
+        Some(Self { kind, scene, prompts, passed: Vec::new(), lacks: Vec::new() })
     }
 
     fn desk(&self) -> &Desk {
@@ -74,6 +104,7 @@ impl Player {
             Scene::Echo(desk, _) => desk,
             Scene::Opencode(stage) => &stage.desk,
             Scene::Claude(stage) => &stage.desk,
+            Scene::Codex(stage) => &stage.desk,
         }
     }
 
@@ -82,6 +113,7 @@ impl Player {
             Scene::Echo(_, backend) => backend,
             Scene::Opencode(stage) => &stage.backend,
             Scene::Claude(stage) => &stage.backend,
+            Scene::Codex(stage) => &stage.backend,
         }
     }
 
@@ -90,6 +122,7 @@ impl Player {
             Scene::Echo(..) => "/anywhere".into(),
             Scene::Opencode(stage) => stage.project.clone(),
             Scene::Claude(stage) => stage.project.clone(),
+            Scene::Codex(stage) => stage.project.clone(),
         }
     }
 
@@ -150,15 +183,38 @@ impl Player {
         self.passed.push(what);
     }
 
+    fn lack(&mut self, what: &'static str) {
+        self.lacks.push(what);
+    }
+
     /// Opens the backend again with what is recorded, as an agent does that was started again.
-    async fn open_again(&mut self) {
+    fn open_again(&mut self) {
         let memory = self.desk().look(Record::memory);
-        self.backend().stop().await;
         match &mut self.scene {
             Scene::Echo(desk, backend) => *backend = Backend::Echo(Echo::open(memory, desk.more_reports())),
             Scene::Opencode(stage) => stage.open_again(memory),
             Scene::Claude(stage) => stage.open_again(memory),
+            Scene::Codex(stage) => stage.open_again(memory),
         }
+    }
+
+    /// Its programs; none where it has none.
+    fn programs(&self) -> Vec<i32> {
+        match &self.scene {
+            Scene::Echo(..) => Vec::new(),
+            Scene::Opencode(stage) => stage.servers(),
+            Scene::Claude(stage) => stage.programs(),
+            Scene::Codex(stage) => stage.home.servers(),
+        }
+    }
+
+    /// Waits until a turn of a session is known to be cut off.
+    async fn is_cut(&self, session: &SessionId) {
+        let is_over = |record: &Record| {
+            (!matches!(record.status(session.as_str()), Some(Status::Running | Status::Retrying)))
+                .then_some(())
+        };
+        self.desk().wait("the turn to be cut", is_over).await;
     }
 
     async fn strike(self) {
@@ -166,6 +222,7 @@ impl Player {
             Scene::Echo(_, backend) => backend.stop().await,
             Scene::Opencode(stage) => stage.strike().await,
             Scene::Claude(stage) => stage.strike().await,
+            Scene::Codex(stage) => stage.strike().await,
         }
     }
 }
@@ -250,16 +307,106 @@ async fn fails_and_comes_back(player: &mut Player) {
     player.pass("error");
     let cut = player.begin(player.prompts.long).await;
     player.is(&cut, Status::Running).await;
-    player.open_again().await;
-    player
-        .desk()
-        .wait("the turn to be cut", |record| {
-            (!matches!(record.status(cut.as_str()), Some(Status::Running))).then_some(())
-        })
-        .await;
+    player.backend().stop().await;
+    player.open_again();
+    player.is_cut(&cut).await;
+    let is_listed = |record: &Record| {
+        let listed = record.pictures.iter().skip(1).flatten().any(|seen| seen.id == session);
+        listed.then_some(())
+    };
+    player.desk().wait("the session to be listed", is_listed).await;
+    player.pass("listing");
     player.say(&session, "say after a restart").await;
     player.over(&session, 3).await;
     player.pass("resume");
+}
+
+/// The provider has enough, or the conversation does not fit: it is said of which kind that is, and the session goes on.
+async fn is_refused(player: &mut Player) {
+    let Some(OfModel { limit, overflow }) = &player.prompts.of_model else {
+        return player.lack("rate limit, context overflow: no model answers");
+    };
+    let fails = |record: &Record, session: &SessionId, kind: &str| {
+        let failed = record.of(session.as_str(), "session.error");
+        failed.iter().any(|event| event.data["error"]["kind"] == kind)
+    };
+    let session = player.begin(limit).await;
+    let is_told = |record: &Record| {
+        let told = record.of(session.as_str(), "session.status");
+        let is_retried = told.iter().any(|event| event.data["status"]["type"] == "retry");
+        (is_retried || fails(record, &session, "rate_limited")).then_some(())
+    };
+    player.desk().wait("the limit", is_told).await;
+    player.act(Action::Abort { session_id: session.clone() }).await.unwrap();
+    player.over(&session, 1).await;
+    player.say(&session, "say goes on").await;
+    player.over(&session, 2).await;
+    player.is(&session, Status::Idle).await;
+    let long = player.begin("say a lot").await;
+    player.over(&long, 1).await;
+    player.say(&long, overflow).await;
+    let is_told = |record: &Record| {
+        let is_compacted = record.sessions[long.as_str()].compactions > 0;
+        (is_compacted || fails(record, &long, "overflow")).then_some(())
+    };
+    player.desk().wait("the overflow", is_told).await;
+    player.is_cut(&long).await;
+    player.say(&long, "say it fits").await;
+    player.is(&long, Status::Idle).await;
+    player.pass("rate limit");
+    player.pass("context overflow");
+}
+
+async fn is_compacted(player: &mut Player) {
+    if !player.kind.abilities().compaction {
+        return player.lack("compaction");
+    }
+    let session = player.begin("say a lot").await;
+    player.over(&session, 1).await;
+    player.say(&session, player.prompts.compact).await;
+    let is_told = |record: &Record| (record.sessions[session.as_str()].compactions > 0).then_some(());
+    player.desk().wait("the summary", is_told).await;
+    player.is(&session, Status::Idle).await;
+    player.pass("compaction");
+}
+
+/// Killed from outside in mid-turn: the turn is known to be cut off, and the session goes on.
+async fn its_program_is_killed(player: &mut Player) {
+    let before = player.words();
+    let session = player.begin(player.prompts.long).await;
+    player.has_begun(&session, before).await;
+    let programs = player.programs();
+    if programs.is_empty() {
+        player.act(Action::Kill { session_id: session }).await.unwrap();
+        return player.lack("kill -9 of it: it has no program");
+    }
+    programs.into_iter().for_each(kill);
+    player.is_cut(&session).await;
+    player.say(&session, "say is back").await;
+    player.is(&session, Status::Idle).await;
+    player.pass("kill -9 of it");
+}
+
+/// The agent dies in mid-turn: all its tasks are dropped where they are. So does what it runs, or it does not.
+async fn its_agent_is_killed(kind: BackendKind, with_program: bool) {
+    let first = tokio::runtime::Runtime::new().unwrap();
+    let begin = first.spawn(async move {
+        let player = Player::new(kind).await.unwrap();
+        let before = player.words();
+        let session = player.begin(player.prompts.long).await;
+        player.has_begun(&session, before).await;
+        (player, session)
+    });
+    let (mut player, session) = begin.await.unwrap();
+    if with_program {
+        player.programs().into_iter().for_each(kill);
+    }
+    first.shutdown_background();
+    player.open_again();
+    player.is_cut(&session).await;
+    player.say(&session, "say here again").await;
+    player.is(&session, Status::Idle).await;
+    player.strike().await;
 }
 
 /// Plays all of it with one kind, and prints its row.
@@ -269,7 +416,17 @@ async fn conforms(kind: BackendKind) {
     asks(&mut player).await;
     is_stopped(&mut player).await;
     fails_and_comes_back(&mut player).await;
+    is_refused(&mut player).await;
+    is_compacted(&mut player).await;
+    its_program_is_killed(&mut player).await;
+    its_agent_is_killed(kind, false).await;
+    player.pass("kill -9 of its agent");
+    if kind.program().is_some() {
+        its_agent_is_killed(kind, true).await;
+        player.pass("kill -9 of both");
+    }
     eprintln!("| {} | {} |", kind.as_str(), player.passed.join(" | "));
+    player.lacks.iter().for_each(|lack| eprintln!("  not played: {lack}"));
     eprintln!("  {}", kind.abilities().sentence());
     player.strike().await;
 }
@@ -287,4 +444,9 @@ async fn opencode_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn claude_code_passes() {
     conforms(BackendKind::Claude).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codex_passes() {
+    conforms(BackendKind::Codex).await;
 }

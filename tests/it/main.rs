@@ -43,6 +43,8 @@ mod calls;
 mod chat;
 mod claude;
 mod claude_home;
+mod codex;
+mod codex_home;
 mod command;
 mod config;
 mod conformance;

@@ -10,6 +10,7 @@
 //! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
 
 pub mod claude;
+pub mod codex;
 pub mod echo;
 pub mod opencode;
 pub mod piped;
@@ -353,6 +354,8 @@ backends! {
     Opencode(opencode::Opencode) = "opencode",
     /// A true Claude Code.
     Claude(claude::Claude) = "claude",
+    /// A true Codex.
+    Codex(codex::Codex) = "codex",
     /// The one that follows words.
     Echo(echo::Echo) = "echo",
 }

@@ -39,13 +39,15 @@ fn project(section: &Section<'_>) -> Option<ProjectConfig> {
     let of = |words: fn(Modes) -> &'static [&'static str]| kinds_words(backend, is_auto, words);
     let permission_mode = setting(section, "permission_mode", backend, &of(|modes| modes.permission));
     let sandbox = setting(section, "sandbox", backend, &of(|modes| modes.sandbox));
-    for (key, said) in [("permission_mode", &permission_mode), ("sandbox", &sandbox)] {
-        let Some(word) = said.as_ref().filter(|word| of(|modes| modes.unguarded).contains(&word.as_str()))
-        else {
-            continue;
-        };
-        section
-            .warn(key, format!("with {word:?} the coding agent does what it likes without asking anybody"));
+    let settings = [
+        ("permission_mode", &permission_mode, "the coding agent asks nobody for permission"),
+        ("sandbox", &sandbox, "nothing holds the coding agent's commands: they may write anywhere"),
+    ];
+    for (key, said, warning) in settings {
+        let words = of(|modes| modes.unguarded);
+        if said.as_ref().is_some_and(|word| words.contains(&word.as_str())) {
+            section.warn(key, warning);
+        }
     }
     let (name, directory) = (name(section), directory(section));
     Some(ProjectConfig { name: name?, directory: directory?, backend, is_auto, permission_mode, sandbox })

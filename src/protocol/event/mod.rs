@@ -60,15 +60,15 @@
 //! | turn end: `session.idle` | the same | `session.execution.succeeded`, `.failed`, `.interrupted` | `session_state_changed` idle | `turn/completed` | answer to `session/prompt` |
 //! | `session.error` | the same | `session.execution.failed` | `result` with `is_error` | `turn/completed` failed | error of `session/prompt`, or an empty turn |
 //! | .. aborted | a name of its own | `session.execution.interrupted` user | `terminal_reason` aborted_streaming | `turn/completed` interrupted | `stopReason` cancelled |
-//! | .. rate_limited | the provider's sentence | `provider.rate-limit` | `rate_limit`, HTTP 429 | `usageLimitExceeded` | `errorKind` of some agents |
+//! | .. rate_limited | the provider's sentence | `provider.rate-limit` | `rate_limit`, HTTP 429 | `usageLimitExceeded`, HTTP 429 | `errorKind` of some agents |
 //! | .. overflow | a name of its own | not told: an invalid request | `terminal_reason` prompt_too_long | `contextWindowExceeded` | not told |
 //! | .. auth | a name of its own, HTTP 401 | `provider.auth` | `authentication_failed` | `httpConnectionFailed` 401 | code -32000 |
 //! | .. output_limit | a name of its own | not told: `finish` length | not told | not told | `stopReason` max_tokens |
 //! | .. content_filter | a name of its own | `provider.content-filter` | not told | not told | `stopReason` refusal |
 //! | `session.interrupted` | not told: a look finds it | `session.execution.interrupted` shutdown | not told: the process ends | not told: the process ends | not told: the process ends |
 //! | `session.compacted` | the same | `session.compaction.ended` | `compact_boundary` | item `contextCompaction` | `compaction_update` completed |
-//! | `message.updated`, a person's | the same | `session.inbox.delivered` | `command_lifecycle` queued | not told: what we said | not told: what we said |
-//! | `message.updated`, an answer | the same, several in a turn | `session.step.started`, `.ended`, `.failed` | `message_start`, `message_delta` of `stream_event` | `turn/started`, `turn/completed` | not told: the turn |
+//! | `message.updated`, a person's | the same | `session.inbox.delivered` | `command_lifecycle` queued | answer to `turn/start` | not told: what we said |
+//! | `message.updated`, an answer | the same, several in a turn | `session.step.started`, `.ended`, `.failed` | `message_start`, `message_delta` of `stream_event` | its first item; `thread/tokenUsage/updated` ends it | not told: the turn |
 //! | usage: cost | of each message | of each step, and the sum | `model_usage_since_last_result` | not told | `usage_update`, the sum, of some agents |
 //! | usage: tokens | of each message | of each step, and the sum | `message_delta`, `model_usage_since_last_result` | `thread/tokenUsage/updated`, the sum | answer to `session/prompt` |
 //! | usage: context | tokens of the last message, limit of the model | tokens of the last step, limit of the model | tokens of the last answer, limit of `result` | `thread/tokenUsage/updated` | `usage_update`: used, size |
@@ -79,13 +79,13 @@
 //! | part, tool that is over | the same | `session.tool.success`, `.failed` | `tool_result` | `item/completed` | `tool_call_update` |
 //! | .. what it does | its name | its name | its name | type of the item | `kind` |
 //! | .. exit of a command | told | told | how the result begins | told | not told |
-//! | .. refused by a person | how the error begins | `session.tool.failed` after our answer | not told: what we answered | not told: what we answered | not told: what we answered |
+//! | .. refused by a person | how the error begins | `session.tool.failed` after our answer | not told: what we answered | `status` declined | not told: what we answered |
 //! | .. stopped with its turn | how the error begins | `session.tool.failed` aborted | `tool_result_meta` user-rejected | not told: the turn was stopped | not told: the turn was stopped |
 //! | part, files changed; `file.edited` | the same | files of `session.step.ended` | what its tools were given | item `fileChange` | not told |
 //! | `permission.asked` | the same | `permission.asked` | `can_use_tool` | `item/commandExecution/requestApproval` | `session/request_permission` |
 //! | `permission.replied` | the same | `permission.replied` | not told: what we answered | not told: what we answered | not told: what we answered |
-//! | `question.asked` | the same | `form.created` | `can_use_tool` of its tool for that | not told | `elicitation/create` |
-//! | `question.replied`, `question.rejected` | the same | `form.replied`, `form.cancelled` | not told: what we answered | not told | not told: what we answered |
+//! | `question.asked` | the same | `form.created` | `can_use_tool` of its tool for that | `item/tool/requestUserInput` | `elicitation/create` |
+//! | `question.replied`, `question.rejected` | the same | `form.replied`, `form.cancelled` | not told: what we answered | not told: what we answered | not told: what we answered |
 //! | `todo.updated` | the same | not told | not told | not told | `plan` |
 //! | background child | `session.created` with a parent | `session.created` with a parent; wakes its parent | `task_started`, `task_notification`; wakes its parent | not told | not told |
 

@@ -3,21 +3,15 @@
 //! What the script calls by opencode's names of tools is called by Claude Code's. Of `usage INPUT OUTPUT CACHED WRITTEN`
 //! the fourth number is written to the cache here.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
-use futures_util::stream::unfold;
 use serde_json::{Value, json};
-use tokio::time::interval;
 
 use super::ledger::{Account, Ledger, Usage};
 use super::script::{Answer, Conversation, Step};
+use super::sse;
 
 /// `POST /v1/messages`.
 pub async fn complete(State(ledger): State<Ledger>, headers: HeaderMap, body: Bytes) -> Response {
@@ -56,29 +50,14 @@ fn refuse(status: StatusCode, kind: &str, message: &str) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// Streams the answer, and bills it before its usage is told.
-fn respond(answer: Answer, model: &str, size: u64, mut account: Account) -> Response {
+fn respond(answer: Answer, model: &str, size: u64, account: Account) -> Response {
     let written = u64::try_from(answer.pieces.len()).unwrap_or(u64::MAX) + 5;
     let usage = answer.usage.unwrap_or(Usage { input: size, output: written, cached: 0, reasoning: 0 });
-    let beat = (answer.delay > Duration::ZERO).then(|| interval(answer.delay));
-    let stop = if answer.call.is_some() { "tool_use" } else { "end_turn" };
-    let begun = pieces(answer, model, usage);
-    let stream = unfold((begun.into_iter(), beat), |(mut pieces, mut beat)| async move {
-        let (event, is_slow) = pieces.next()?;
-        if let Some(beat) = beat.as_mut().filter(|_| is_slow) {
-            beat.tick().await;
-        }
-        Some((Ok::<_, Infallible>(line(&event)), (pieces, beat)))
-    });
-    let last = futures_util::stream::once(async move {
-        account.charge(usage);
-        let delta = json!({"stop_reason": stop, "stop_sequence": null});
-        let ended = json!({"type": "message_delta", "delta": delta, "usage": told(usage, usage.output)});
-        let mut text = line(&ended).to_vec();
-        text.extend_from_slice(&line(&json!({"type": "message_stop"})));
-        Ok(Bytes::from(text))
-    });
-    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream.chain(last))).into_response()
+    let (delay, stop) = (answer.delay, if answer.call.is_some() { "tool_use" } else { "end_turn" });
+    let delta = json!({"stop_reason": stop, "stop_sequence": null});
+    let ended = json!({"type": "message_delta", "delta": delta, "usage": told(usage, usage.output)});
+    let last = vec![ended, json!({"type": "message_stop"})];
+    sse::stream(pieces(answer, model, usage), delay, usage, account, last)
 }
 
 /// The events up to the end, each with whether it is waited for.
@@ -139,8 +118,4 @@ fn as_claude_code_calls_it(name: &str, mut arguments: Value) -> (String, Value) 
 fn told(usage: Usage, output: u64) -> Value {
     json!({"input_tokens": usage.input, "output_tokens": output, "cache_read_input_tokens": usage.cached,
         "cache_creation_input_tokens": usage.reasoning})
-}
-
-fn line(event: &Value) -> Bytes {
-    format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()).into()
 }

@@ -1,9 +1,12 @@
-//! The fake model: follows the words of the newest user message, by OpenAI's chat completions or Anthropic's messages.
+//! The fake model: follows the words of the newest user message, by OpenAI's chat completions or responses, or Anthropic's
+//! messages.
 
 mod answer;
 mod anthropic;
 mod ledger;
+mod responses;
 mod script;
+mod sse;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,10 +19,11 @@ use serde_json::{Value, json};
 pub use ledger::Ledger;
 use script::{Conversation, Step};
 
-/// The server's routes: `POST /v1/chat/completions`, `POST /v1/messages` and `GET /ledger`.
+/// The server's routes: `POST` to `/v1/chat/completions`, `/v1/responses` and `/v1/messages`, and `GET /ledger`.
 pub fn router(ledger: Ledger) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
+        .route("/v1/responses", post(responses::complete))
         .route("/v1/messages", post(anthropic::complete))
         .route("/ledger", get(|State(ledger): State<Ledger>| async move { axum::Json(ledger.read()) }))
         .with_state(ledger)

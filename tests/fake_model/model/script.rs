@@ -95,6 +95,30 @@ impl Conversation {
         Self { system: String::new(), newest, answered }
     }
 
+    /// Reads a request of OpenAI's Responses API. An answer is some words, a call of a tool, or words and then a call.
+    pub fn of_responses(request: &Value) -> Self {
+        let items = request["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_said = |item: &Value| {
+            let lines = text_of(item);
+            item["role"] == "user" && lines.lines().any(|line| WORDS.contains(&word(line.trim())))
+        };
+        // What is summarised is not done again.
+        if items.last().is_some_and(|last| text_of(last).contains(CHECKPOINT)) {
+            return Self { system: String::new(), newest: "say all is well".into(), answered: 0 };
+        }
+        let at = items.iter().rposition(is_said);
+        let newest = at.map(|at| text_of(&items[at])).unwrap_or_default();
+        let after: Vec<&Value> = at.map_or(items, |at| &items[at + 1..]).iter().collect();
+        let is_call =
+            |item: &Value| matches!(item["type"].as_str(), Some("function_call" | "custom_tool_call"));
+        let ends = |(at, item): (usize, &&Value)| {
+            let is_followed = after.get(at + 1).is_some_and(|next| is_call(next));
+            is_call(item) || (item["role"] == "assistant" && !is_followed)
+        };
+        let answered = after.iter().enumerate().filter(|one| ends(*one)).count();
+        Self { system: String::new(), newest, answered }
+    }
+
     /// True when a title for the conversation is asked for.
     pub fn is_title(&self) -> bool {
         self.system.contains("title generator")
@@ -119,6 +143,9 @@ impl Conversation {
 
 /// What stands in a request for a summary of the conversation.
 const SUMMARY: &str = "<summary>";
+
+/// What stands in Codex's request for one.
+const CHECKPOINT: &str = "CHECKPOINT COMPACTION";
 
 const WORDS: [&str; 13] = [
     "say", "think", "slow", "bash", "write", "todo", "question", "tool", "task", "error", "overflow", "hang",

@@ -111,7 +111,9 @@ async fn a_turn_is_aborted_and_what_was_said_to_a_running_one_has_its_own() {
     let asks = stage.desk.look(|record| record.sessions[session.as_str()].asks.clone());
     assert_eq!(asks, [], "what it asked is not asked any more");
 
+    let before = stage.desk.look(|record| record.live.len());
     stage.say(&session, "slow 1000 50").await;
+    stage.desk.wait("words", |record| (record.live.len() > before + 2).then_some(())).await;
     stage.say(&session, "say never this").await;
     stage.act(Action::Abort { session_id: session.clone() }).await.unwrap();
     stage.wait_turns(&session, 3).await;

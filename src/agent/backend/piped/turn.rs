@@ -236,6 +236,11 @@ impl<A: Clone> Turn<A> {
         self.asks.iter().find(is_its).cloned()
     }
 
+    /// The name of the request that says this.
+    pub fn name_of(&self, is_it: impl Fn(&A) -> bool) -> Option<String> {
+        self.asks.iter().find(|ask| is_it(&ask.said)).map(|ask| ask.request.clone())
+    }
+
     /// A request was answered.
     pub async fn answered(&mut self, ask: &OpenAsk<A>, reply: &str, answers: Vec<Vec<String>>) {
         self.asks.retain(|other| other.request != ask.request);

@@ -97,13 +97,14 @@ fn lost(told: &SupervisorAnswers) -> Vec<Finding> {
         .collect()
 }
 
-/// Projects in which a coding agent asks nobody.
+/// Projects in which a coding agent asks nobody, or nothing holds its commands.
 fn unguarded(node: &Node) -> Vec<Finding> {
     let such = node.backends.iter().filter(|backend| !backend.unguarded.is_empty());
     let told = such.map(|backend| {
         let (id, kind, projects) = (&node.id, &backend.kind, backend.unguarded.join(", "));
-        let what =
-            format!("{kind} asks nobody for permission in {projects} on node {id}, as configured there");
+        let what = format!(
+            "{kind} asks nobody, or nothing holds its commands, in {projects} on node {id}, as configured there"
+        );
         Finding::new("node.unguarded", Severity::Low, Incident::Upkeep, what)
             .about(id)
             .helped([format!("halctl backends list --node-id {id}")])

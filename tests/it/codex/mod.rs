@@ -1,0 +1,8 @@
+//! A true Codex behind the backend, with the fake model behind it.
+
+mod life;
+mod money;
+pub mod stage;
+mod steer;
+mod turn;
+mod whole;

@@ -1,0 +1,79 @@
+//! The stage: a fake model, a home, a desk and a backend that runs a true Codex.
+
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use hal_o_swarm::agent::backend::codex::Codex;
+use hal_o_swarm::agent::backend::piped::host::OpenConfig;
+use hal_o_swarm::agent::backend::{Backend, KnownSessions, Place, Reports};
+
+use crate::codex_home::CodexHome;
+use crate::opencode::desk::{Desk, Record};
+use crate::opencode_home::FakeModel;
+use crate::play::Play;
+
+pub struct Stage {
+    play: Play,
+    pub model: FakeModel,
+    pub home: CodexHome,
+}
+
+impl Stage {
+    /// Codex is ready; what changes anything is asked for. `None`, and said, where there is none.
+    pub async fn set(scene: &str) -> Option<Self> {
+        let model = FakeModel::start();
+        let home = CodexHome::new(scene, &model)?;
+        let project = home.project("web");
+        std::fs::create_dir_all(home.path("agent")).unwrap();
+        let (desk, reports) = Desk::start();
+        let backend = open(&home, home.binary(), &project, KnownSessions::new(), reports);
+        let play = Play { backend, desk, project, root: home.path("") };
+        let ready = |record: &Record| record.health.contains(&None).then_some(());
+        play.desk.wait("Codex to be found", ready).await;
+        Some(Self { play, model, home })
+    }
+
+    /// Opens another backend on the same home, as an agent that was started again does.
+    pub fn open_again(&mut self, memory: KnownSessions) {
+        let reports = self.desk.more_reports();
+        self.play.backend = open(&self.home, self.home.binary(), &self.project, memory, reports);
+    }
+
+    /// Waits until a session asks something, and gives the name of the request.
+    pub async fn asked(&self, session: &hal_o_swarm::protocol::session::SessionId) -> String {
+        let asks = |record: &Record| Some(record.sessions.get(session)?.asks.first()?.id.clone());
+        self.desk.wait("a request", asks).await
+    }
+}
+
+impl Deref for Stage {
+    type Target = Play;
+
+    fn deref(&self) -> &Play {
+        &self.play
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut Play {
+        &mut self.play
+    }
+}
+
+/// Opens a backend.
+pub fn open(
+    home: &CodexHome,
+    binary: PathBuf,
+    project: &Path,
+    memory: KnownSessions,
+    reports: Reports,
+) -> Backend {
+    let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None };
+    let config = OpenConfig {
+        binary: Some(binary),
+        data_dir: home.path("agent"),
+        places: vec![place],
+        environment: home.environment(),
+    };
+    Backend::Codex(Codex::open(config, memory, reports))
+}
