@@ -174,6 +174,12 @@ impl Player {
         }
     }
 
+    /// Waits until a session has said this.
+    async fn is_answered(&self, session: &SessionId, words: &str) {
+        let said = |record: &Record| has_said(record, session, words).then_some(());
+        self.desk().wait(words, said).await;
+    }
+
     /// Pieces of words so far.
     fn words(&self) -> usize {
         self.desk().look(|record| record.live.len())
@@ -288,6 +294,20 @@ async fn is_stopped(player: &mut Player) {
     player.say(&session, "say goes on").await;
     player.over(&session, 2).await;
     player.pass("abort");
+    let before = player.words();
+    let queued = player.begin(player.prompts.long).await;
+    player.has_begun(&queued, before).await;
+    player.say(&queued, "say never this").await;
+    player.act(Action::Abort { session_id: queued.clone() }).await.unwrap();
+    player.over(&queued, 1).await;
+    player.say(&queued, "say but this").await;
+    player.is_answered(&queued, "but this").await;
+    player.is(&queued, Status::Idle).await;
+    assert!(
+        !player.desk().look(|record| has_said(record, &queued, "never this")),
+        "it was said before the stop"
+    );
+    player.pass("abort of what waits");
     let before = player.words();
     player.say(&session, player.prompts.long).await;
     player.has_begun(&session, before).await;
@@ -407,6 +427,12 @@ async fn its_agent_is_killed(kind: BackendKind, with_program: bool) {
     player.say(&session, "say here again").await;
     player.is(&session, Status::Idle).await;
     player.strike().await;
+}
+
+/// True when a session has said just these words.
+fn has_said(record: &Record, session: &SessionId, words: &str) -> bool {
+    let parts = record.of(session.as_str(), "message.part.updated");
+    parts.iter().any(|event| event.data["part"]["text"] == words)
 }
 
 /// Plays all of it with one kind, and prints its row.

@@ -88,6 +88,8 @@ struct Message {
 #[derive(Debug, Default)]
 struct Running {
     end: CancellationToken,
+    /// False while its message still waits.
+    has_begun: bool,
     asks: Vec<OpenAsk>,
 }
 
@@ -266,10 +268,12 @@ impl Echo {
         Ok(String::new())
     }
 
+    /// What was said before is not worked on after it.
     fn abort(&self, id: &SessionId) -> Result<String, BackendError> {
         self.with(id, |slot| match &slot.turn {
             Some(turn) => {
                 turn.end.cancel();
+                slot.waiting.truncate(usize::from(!turn.has_begun));
                 String::new()
             }
             None => "no turn was running".to_owned(),
@@ -389,7 +393,11 @@ async fn run_turns(shared: Arc<Shared>, id: SessionId) {
             if ran || next.is_none() {
                 slot.turn = None;
             }
-            let next = next.map(|message| (message, slot.turn.get_or_insert_default().end.clone()));
+            let next = next.map(|message| {
+                let turn = slot.turn.get_or_insert_default();
+                turn.has_begun = true;
+                (message, turn.end.clone())
+            });
             (next, slot.directory.clone(), slot.ended)
         };
         let voice = Voice::new(&shared.reports, &id, &directory);
