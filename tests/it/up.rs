@@ -211,6 +211,10 @@ fn it_takes_the_coding_agent_that_is_there_and_says_which() {
     let up = Program::start("hal up", start(&["--backend", "claude"]));
     assert!(up.line_with("watching shop").contains("with claude 2.1.330"));
     assert!(up.end_with(Signal::TERM).0.success());
+    crate::backend::write_program(&folder.join("codex"), "codex-cli 0.169.0");
+    let up = Program::start("hal up", start(&["--backend", "codex"]));
+    assert!(up.line_with("watching shop").contains("with codex 0.169.0"));
+    assert!(up.end_with(Signal::TERM).0.success());
     std::fs::write(world.path().join("shop/opencode.json"), "{}").unwrap();
     let up = Program::start("hal up", start(&[]));
     // The project's own goes first. That the stand-in is none that can be driven is said, too.

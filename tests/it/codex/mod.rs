@@ -1,6 +1,7 @@
 //! A true Codex behind the backend, with the fake model behind it.
 
 mod life;
+mod modes;
 mod money;
 pub mod stage;
 mod steer;

@@ -21,12 +21,20 @@ pub struct Stage {
 impl Stage {
     /// Codex is ready; what changes anything is asked for. `None`, and said, where there is none.
     pub async fn set(scene: &str) -> Option<Self> {
+        Self::set_with(scene, None, None).await
+    }
+
+    /// With this permission mode and this sandbox.
+    pub async fn set_with(scene: &str, mode: Option<&str>, sandbox: Option<&str>) -> Option<Self> {
         let model = FakeModel::start();
         let home = CodexHome::new(scene, &model)?;
-        let project = home.project("web");
+        let directory = home.project("web");
         std::fs::create_dir_all(home.path("agent")).unwrap();
         let (desk, reports) = Desk::start();
-        let backend = open(&home, home.binary(), &project, KnownSessions::new(), reports);
+        let (permission_mode, sandbox) = (mode.map(str::to_owned), sandbox.map(str::to_owned));
+        let place = Place { directory: directory.clone(), permission_mode, sandbox };
+        let backend = open_at(&home, home.binary(), place, KnownSessions::new(), reports);
+        let project = directory;
         let play = Play { backend, desk, project, root: home.path("") };
         let ready = |record: &Record| record.health.contains(&None).then_some(());
         play.desk.wait("Codex to be found", ready).await;
@@ -37,6 +45,18 @@ impl Stage {
     pub fn open_again(&mut self, memory: KnownSessions) {
         let reports = self.desk.more_reports();
         self.play.backend = open(&self.home, self.home.binary(), &self.project, memory, reports);
+    }
+
+    /// Another agent's backend, with its data at another place.
+    pub fn open_elsewhere(&self, data_dir: &Path, memory: KnownSessions) -> Backend {
+        let place = Place { directory: self.project.clone(), permission_mode: None, sandbox: None };
+        let config = OpenConfig {
+            binary: Some(self.home.binary()),
+            data_dir: data_dir.to_owned(),
+            places: vec![place],
+            environment: self.home.environment(),
+        };
+        Backend::Codex(Codex::open(config, memory, self.desk.more_reports()))
     }
 
     /// Waits until a session asks something, and gives the name of the request.
@@ -60,7 +80,7 @@ impl DerefMut for Stage {
     }
 }
 
-/// Opens a backend.
+/// Opens a backend that asks for what changes anything.
 pub fn open(
     home: &CodexHome,
     binary: PathBuf,
@@ -69,6 +89,16 @@ pub fn open(
     reports: Reports,
 ) -> Backend {
     let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None };
+    open_at(home, binary, place, memory, reports)
+}
+
+fn open_at(
+    home: &CodexHome,
+    binary: PathBuf,
+    place: Place,
+    memory: KnownSessions,
+    reports: Reports,
+) -> Backend {
     let config = OpenConfig {
         binary: Some(binary),
         data_dir: home.path("agent"),
