@@ -24,7 +24,7 @@ pub fn known_keys<T>(build: impl Fn(&Section<'_>) -> T) -> BTreeSet<String> {
     reader.asked.into_inner()
 }
 
-/// See [`super::parse`].
+/// See [`super::parse()`].
 pub(super) fn parse<T>(file: &Source<'_>, purpose: Purpose, build: impl Fn(&Section<'_>) -> T) -> Reading<T> {
     let path = file.path;
     let source = text_of(path, file.bytes)?;
