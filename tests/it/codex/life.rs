@@ -127,6 +127,25 @@ async fn stopping_ends_the_turn_in_order_and_its_last_words_are_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_wrapper_that_npm_puts_on_the_path_will_do() {
+    let Some(mut stage) = Stage::set("the wrapper of Codex").await else { return };
+    stage.backend.stop().await;
+    let binary = stage.home.binary();
+    let modules = binary.ancestors().find(|folder| folder.ends_with("node_modules")).unwrap();
+    let reports = stage.desk.more_reports();
+    let wrapper = modules.join(".bin/codex");
+    stage.backend = open(&stage.home, wrapper, &stage.project, KnownSessions::new(), reports);
+    let session = stage.begin("bash touch begun; setsid sleep 3013 & sleep 3014").await;
+    stage.allow(&session).await;
+    stage.wait_processes("sleep 3014", 1).await;
+    stage.act(Action::Kill { session_id: session.clone() }).await.unwrap();
+    assert_eq!((stage.processes_of("sleep 3013").len(), stage.home.servers().len()), (0, 0));
+    stage.say(&session, "say back again").await;
+    stage.desk.wait_status(session.as_str(), Status::Idle).await;
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_something_else_is_one_sentence() {
     let model = FakeModel::start();
     let Some(home) = CodexHome::new("another version of Codex", &model) else { return };

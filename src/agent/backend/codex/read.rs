@@ -50,6 +50,9 @@ fn answered(mut line: Map<String, Value>, id: &Value) -> Line {
 }
 
 fn told(method: &str, mut params: Value) -> Line {
+    if !params.is_object() {
+        return if params.is_null() { Line::Other } else { of_another_shape(method) };
+    }
     let thread = text_of(&params["threadId"]);
     let turn = text_of(&params["turnId"]);
     let told = match method {
@@ -62,10 +65,7 @@ fn told(method: &str, mut params: Value) -> Line {
         }
         "thread/tokenUsage/updated" => match usage(turn, &params["tokenUsage"]) {
             Some(told) => told,
-            None => {
-                let odd = &params["tokenUsage"];
-                return Line::Unreadable(format!("a line {method:?} of another shape ({odd})"));
-            }
+            None => return of_another_shape(method),
         },
         "error" if params["willRetry"] == Value::Bool(true) => Told::Retry(failure(&params["error"])),
         "model/rerouted" => Told::Rerouted(text_of(&params["toModel"])),
@@ -76,6 +76,10 @@ fn told(method: &str, mut params: Value) -> Line {
         true => Line::Unreadable(format!("a line {method:?} without a thread")),
         false => Line::Told { thread, told },
     }
+}
+
+fn of_another_shape(method: &str) -> Line {
+    Line::Unreadable(format!("a line {method:?} of another shape"))
 }
 
 /// However odd it is: the turn is over, and what cannot be read is no success.
@@ -205,7 +209,11 @@ mod tests {
         let odd = r#"{"method":"turn/completed","params":{"threadId":"t","turn":{"status":7}}}"#;
         let Line::Told { told: Told::TurnOver(said), .. } = line(odd) else { panic!("{odd}") };
         assert_eq!((said.end, said.failure), (TurnEnd::Failed, None), "an odd end is an end and no success");
+        let odd = r#"{"method":"item/completed","params":{"threadId":"t","item":["x"]}}"#;
+        assert!(matches!(line(odd), Line::Told { told: Told::Done { item: Item::Other, .. }, .. }));
         let odd = r#"{"id":3,"method":"mcpServer/elicitation/request","params":{}}"#;
+        assert!(matches!(line(odd), Line::AsksOther { .. }));
+        let odd = r#"{"id":3,"method":"item/tool/requestUserInput","params":[1]}"#;
         assert!(matches!(line(odd), Line::AsksOther { .. }));
         let odd = r#"{"id":3,"method":"item/fileChange/requestApproval","params":{"threadId":"t"}}"#;
         assert!(matches!(line(odd), Line::AsksOther { .. }));
@@ -214,6 +222,8 @@ mod tests {
             "{}",
             r#"{"id":"x","result":{}}"#,
             r#"{"method":"turn/started","params":{"turn":{"id":"u"}}}"#,
+            r#"{"method":"item/started","params":[1]}"#,
+            r#"{"method":"serverRequest/resolved","params":"x"}"#,
             r#"{"method":"thread/tokenUsage/updated","params":{"threadId":"t","tokenUsage":{"total":{}}}}"#,
         ] {
             assert!(matches!(line(odd), Line::Unreadable(_)), "{odd}");
