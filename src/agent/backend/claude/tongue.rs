@@ -1,12 +1,10 @@
 //! Speaks with one session of Claude Code: how it is started, and what is said to it.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::SPEC;
 use super::classify::{permission_answer, question_answer};
 use super::transcript::Transcripts;
 use super::turn::ClaudeTurn;
@@ -84,11 +82,7 @@ impl Tongue for ClaudeTongue {
 
     async fn start(&mut self) -> Result<Process, BackendError> {
         self.host.up().await?;
-        let directory = Path::new(&self.directory);
-        if !directory.is_dir() {
-            let why = format!("the project's directory {:?} does not exist", self.directory);
-            return Err(BackendError::NoSuch(why));
-        }
+        let directory = self.host.folder(&self.directory)?;
         let id = &self.turn.base.id;
         let is_known = self.transcripts.find(id).await.is_some();
         let mode = self.host.places.mode_of(&self.directory, PERMISSION_MODES);
@@ -106,8 +100,7 @@ impl Tongue for ClaudeTongue {
                 command.args([flag, value]);
             }
         }
-        LineProcess::start(command, &self.host.mark)
-            .map_err(|error| BackendError::Refused(format!("{} cannot be started: {error}", SPEC.title)))
+        self.host.start(command)
     }
 
     async fn prompt(&mut self, process: &mut Process, said: &Said) -> io::Result<()> {

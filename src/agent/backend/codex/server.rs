@@ -1,6 +1,5 @@
 //! The program as a server: how it is started, asked, and looked into for what it has taken.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,14 +49,9 @@ impl Server {
         let mut command = host.command(&OF_ANOTHER);
         command.arg("app-server");
         if let Some(directory) = directory {
-            if !Path::new(directory).is_dir() {
-                let why = format!("the project's directory {directory:?} does not exist");
-                return Err(BackendError::NoSuch(why));
-            }
-            command.current_dir(directory);
+            command.current_dir(host.folder(directory)?);
         }
-        let process = LineProcess::start(command, &host.mark)
-            .map_err(|error| BackendError::Refused(format!("Codex cannot be started: {error}")))?;
+        let process = host.start(command)?;
         let mut server = Self { process, calls: 0 };
         let client =
             json!({"name": "hal-agent", "title": "HAL-O-SWARM", "version": env!("CARGO_PKG_VERSION")});

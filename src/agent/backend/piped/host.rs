@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::places::Places;
-use super::process;
+use super::process::{self, LineProcess, Spoken};
 use crate::backend::program::{self, Print, ProgramSpec};
 use crate::backend::{BackendError, KnownSession, KnownSessions, Place, Report, Reports};
 use hal_base::child;
@@ -105,7 +105,7 @@ pub struct Host {
     /// Where it is reported to.
     pub reports: Reports,
     /// The beginning of the marks of everything that agents with this data directory start.
-    pub mark: String,
+    mark: String,
     /// What was remembered at the start.
     pub memory: KnownSessions,
     config: OpenConfig,
@@ -149,6 +149,21 @@ impl Host {
         command.envs(self.spec.quiet.iter().copied());
         command.envs(self.config.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// A project's directory, which must be there.
+    pub fn folder<'d>(&self, directory: &'d str) -> Result<&'d Path, BackendError> {
+        let folder = Path::new(directory);
+        let missing =
+            || BackendError::NoSuch(format!("the project's directory {directory:?} does not exist"));
+        folder.is_dir().then_some(folder).ok_or_else(missing)
+    }
+
+    /// Starts a process of it.
+    pub fn start<L: Spoken>(&self, command: Command) -> Result<LineProcess<L>, BackendError> {
+        let started = LineProcess::start(command, &self.mark);
+        started
+            .map_err(|error| BackendError::Refused(format!("{} cannot be started: {error}", self.spec.title)))
     }
 
     /// Why nothing can be done any more.
