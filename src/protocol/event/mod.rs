@@ -87,7 +87,7 @@
 //! | `question.asked` | the same | `form.created` | `can_use_tool` of its tool for that | `item/tool/requestUserInput` | `elicitation/create` |
 //! | `question.replied`, `question.rejected` | the same | `form.replied`, `form.cancelled` | not told: what we answered | not told: what we answered | not told: what we answered |
 //! | `todo.updated` | the same | not told | not told | not told | `plan` |
-//! | background child | `session.created` with a parent | `session.created` with a parent; wakes its parent | `task_started`, `task_notification`; wakes its parent | not told | not told |
+//! | background child | `session.created` with a parent | `session.created` with a parent; wakes its parent | `task_started`, `task_notification`; wakes its parent | item `subAgentActivity`: what it asks and uses is the session's | not told |
 
 pub mod failure;
 pub mod form;

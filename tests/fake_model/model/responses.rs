@@ -1,6 +1,7 @@
 //! The same model behind OpenAI's Responses API, as Codex asks it.
 //!
-//! What the script calls by opencode's names of tools is called by Codex's.
+//! What the script calls by opencode's names of tools is called by Codex's. Newer models call them out of a script of their
+//! own, which is told by the tools that come with the conversation.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -37,7 +38,11 @@ pub async fn complete(State(ledger): State<Ledger>, headers: HeaderMap, body: By
             sse::stream(Vec::new(), std::time::Duration::ZERO, Usage::default(), account(), vec![failed])
         }
         Step::Hang => std::future::pending().await,
-        Step::Answer(answer) => respond(answer, size, account()),
+        Step::Answer(answer) => {
+            let items = request["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let by_script = items.iter().any(|item| item["type"] == "additional_tools");
+            respond(answer, size, account(), by_script)
+        }
     }
 }
 
@@ -46,13 +51,13 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-fn respond(answer: Answer, size: u64, account: Account) -> Response {
+fn respond(answer: Answer, size: u64, account: Account, by_script: bool) -> Response {
     let written = u64::try_from(answer.pieces.len()).unwrap_or(u64::MAX) + 5;
     let usage = answer.usage.unwrap_or(Usage { input: size, output: written, cached: 0, reasoning: 0 });
     let delay = answer.delay;
     let response = json!({"id": name("resp"), "status": "completed", "usage": told(usage)});
     let completed = json!({"type": "response.completed", "response": response});
-    sse::stream(pieces(answer), delay, usage, account, vec![completed])
+    sse::stream(pieces(answer, by_script), delay, usage, account, vec![completed])
 }
 
 fn told(usage: Usage) -> Value {
@@ -66,7 +71,7 @@ fn name(kind: &str) -> String {
 }
 
 /// The events up to the end, each with whether it is waited for.
-fn pieces(answer: Answer) -> Vec<(Value, bool)> {
+fn pieces(answer: Answer, by_script: bool) -> Vec<(Value, bool)> {
     let mut out = vec![(json!({"type": "response.created", "response": {"id": "resp_fake"}}), false)];
     let mut index = 0;
     let mut item = |blank: Value, deltas: Vec<Value>, whole: Value| {
@@ -99,7 +104,10 @@ fn pieces(answer: Answer) -> Vec<(Value, bool)> {
         item(message(json!([])), answer.pieces.iter().map(delta).collect(), message(whole));
     }
     if let Some((tool, arguments)) = answer.call {
-        let call = as_codex_calls_it(&tool, &arguments);
+        let call = match by_script {
+            true => by_a_script(&tool, &arguments),
+            false => as_codex_calls_it(&tool, &arguments),
+        };
         item(call.clone(), Vec::new(), call);
     }
     out
@@ -123,4 +131,21 @@ fn as_codex_calls_it(tool: &str, arguments: &Value) -> Value {
         }
         other => function(other, arguments.clone()),
     }
+}
+
+fn by_a_script(tool: &str, arguments: &Value) -> Value {
+    let (id, call) = (name("fc"), name("call"));
+    if tool == "task" {
+        let task = json!({"task_name": name("part"), "message": arguments["prompt"], "fork_turns": "none"});
+        return json!({"type": "function_call", "id": id, "call_id": call, "namespace": "collaboration",
+            "name": "spawn_agent", "arguments": task.to_string()});
+    }
+    let plain = as_codex_calls_it(tool, arguments);
+    let (method, given) = match plain["input"].as_str() {
+        Some(patch) => ("apply_patch", json!(patch).to_string()),
+        None => ("exec_command", plain["arguments"].as_str().unwrap_or_default().to_owned()),
+    };
+    let script = format!("text(await tools.{method}({given}))");
+    json!({"type": "custom_tool_call", "id": id, "call_id": call, "namespace": "functions", "name": "exec",
+        "input": script})
 }

@@ -98,9 +98,14 @@ impl Conversation {
     /// Reads a request of OpenAI's Responses API. An answer is some words, a call of a tool, or words and then a call.
     pub fn of_responses(request: &Value) -> Self {
         let items = request["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text_of = |item: &Value| match item["type"] == "agent_message" {
+            true => item["content"][1]["encrypted_content"].as_str().unwrap_or_default().to_owned(),
+            false => text_of(item),
+        };
         let is_said = |item: &Value| {
             let lines = text_of(item);
-            item["role"] == "user" && lines.lines().any(|line| WORDS.contains(&word(line.trim())))
+            (item["role"] == "user" || item["type"] == "agent_message")
+                && lines.lines().any(|line| WORDS.contains(&word(line.trim())))
         };
         // What is summarised is not done again.
         if items.last().is_some_and(|last| text_of(last).contains(CHECKPOINT)) {

@@ -39,7 +39,7 @@ async fn a_sandbox_holds_what_is_not_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_named_with_its_provider_and_one_that_is_not_there_is_refused() {
-    let Some(stage) = Stage::set("models of Codex").await else { return };
+    let Some(mut stage) = Stage::set("models of Codex").await else { return };
     let create = |name: &str| {
         let mut create = stage.create("say hello");
         if let Action::Create { model, .. } = &mut create {
@@ -47,14 +47,26 @@ async fn a_model_is_named_with_its_provider_and_one_that_is_not_there_is_refused
         }
         create
     };
-    let session = SessionId::new(stage.act(create(&format!("fake/{MODEL}"))).await.unwrap());
+    assert_ne!(MODEL, "gpt-5.6-sol", "it is another one than the user's");
+    let session = SessionId::new(stage.act(create("fake/gpt-5.6-sol")).await.unwrap());
     stage.wait_turns(&session, 1).await;
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
+    let model = |stage: &Stage| {
+        let model = stage.desk.look(|record| record.sessions[session.as_str()].model.clone());
+        model.map(|model| format!("{}/{}", model.provider, model.id))
+    };
+    assert_eq!(model(&stage).as_deref(), Some("fake/gpt-5.6-sol"));
     let error = stage.act(create("nowhere/none")).await.unwrap_err();
     assert!(
         matches!(&error, BackendError::Refused(why) if why.starts_with("Codex refuses thread/start: ")),
         "{error}"
     );
+    let memory = stage.desk.look(crate::opencode::desk::Record::memory);
+    stage.backend.stop().await;
+    stage.open_again(memory);
+    stage.say(&session, "say goes on").await;
+    stage.wait_turns(&session, 2).await;
+    assert_eq!(model(&stage).as_deref(), Some("fake/gpt-5.6-sol"), "it goes on with it");
     stage.strike().await;
 }
 

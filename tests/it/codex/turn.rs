@@ -1,6 +1,7 @@
 //! A turn: what is said, streamed, done, and what goes wrong.
 
-use hal_o_swarm::protocol::session::Status;
+use hal_o_swarm::agent::backend::Action;
+use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::json;
 
 use super::stage::Stage;
@@ -102,5 +103,39 @@ async fn a_conversation_is_compacted_and_what_is_said_meanwhile_waits() {
     stage.wait_turns(&session, 3).await;
     stage.desk.look(|record| assert_eq!(record.sessions[session.as_str()].compactions, 1));
     assert!(stage.texts(&session).contains(&"still here".to_owned()), "{:?}", stage.texts(&session));
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_model_calls_by_a_script_and_its_helper_belongs_to_the_turn() {
+    let Some(stage) = Stage::set("a helper of Codex").await else { return };
+    let mut create = stage.create("bash touch byscript");
+    if let Action::Create { model, .. } = &mut create {
+        *model = "fake/gpt-6.1-sol".into();
+    }
+    let session = SessionId::new(stage.act(create).await.unwrap());
+    assert_eq!(stage.allow(&session).await, "once: touch byscript");
+    stage.wait_turns(&session, 1).await;
+    assert!(stage.project.join("byscript").exists());
+    let made = stage.project.join("byhelper.txt");
+    stage.say(&session, &format!("task write {} words\nsay the helper works", made.display())).await;
+    stage.asked(&session).await;
+    let turns = stage.desk.look(|record| record.of(session.as_str(), "session.idle").len());
+    assert_eq!(turns, 1, "a turn is not over before its helpers are");
+    assert_eq!(stage.allow(&session).await, format!("once: {}", made.display()));
+    stage.wait_turns(&session, 2).await;
+    assert_eq!(std::fs::read_to_string(&made).unwrap(), "words\n");
+    let bill = stage.model.bill(session.as_str());
+    let used = stage.desk.look(|record| record.sessions[session.as_str()].tokens);
+    assert_eq!(used.total(), bill.input + bill.output + bill.reasoning + bill.cached, "the helper's too");
+
+    stage.say(&session, "task bash touch never\nsay it waits").await;
+    stage.asked(&session).await;
+    stage.act(Action::Abort { session_id: session.clone() }).await.unwrap();
+    stage.wait_turns(&session, 3).await;
+    assert!(!stage.project.join("never").exists());
+    stage.say(&session, "say goes on").await;
+    stage.wait_turns(&session, 4).await;
+    stage.desk.wait_status(session.as_str(), Status::Idle).await;
     stage.strike().await;
 }

@@ -49,6 +49,17 @@ pub fn read(item: &mut Value) -> Item {
             let name = text_of(&item["tool"]);
             tool(id, item, &name, ToolKind::Other, |item| json!({"prompt": item["prompt"].take()}))
         }
+        // It tells that a helper was started, heard something, or is at its end.
+        "subAgentActivity" => {
+            item["status"] = json!("completed");
+            tool(
+                id,
+                item,
+                "helper",
+                ToolKind::Other,
+                |item| json!({"activity": item["kind"], "helper": item["agentPath"]}),
+            )
+        }
         "webSearch" => {
             tool(id, item, "web search", ToolKind::Other, |item| json!({"query": item["query"].take()}))
         }

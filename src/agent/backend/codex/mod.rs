@@ -1,7 +1,7 @@
 //! Codex, spoken to natively: `codex app-server`, JSON-RPC in lines over pipes (see `backend::piped`).
 //!
 //! ```text
-//!   begin: thread/start -> its id is the session's     prompt: thread/resume -> turn/start, which a running turn hears too
+//!   begin: thread/start -> its id is the session's    prompt: (thread/resume) -> turn/start, which a running turn hears too
 //! ```
 //! - `tongue`: how one session is spoken with; `server`: how the program is started and called.
 //! - `turn`: what it says, as events. `usage`: what it used, out of sums that may be repeated and begin anew.
@@ -119,30 +119,29 @@ impl Kind for CodexKind {
             return Err(BackendError::Refused(why));
         }
         let mut server = Server::open(host, Some(&new.directory)).await?;
-        let mut settings = tongue::settings(host, &new.directory);
+        let mut settings = tongue::settings(host, &new.directory, &new.wish.model);
         settings["threadSource"] = json!(source_of(command));
-        match new.wish.model.split_once('/') {
-            Some((provider, model)) => {
-                settings["modelProvider"] = json!(provider);
-                settings["model"] = json!(model);
-            }
-            None if new.wish.model.is_empty() => {}
-            None => settings["model"] = json!(new.wish.model),
-        }
         let begun = server.ask("thread/start", settings).await?;
         let id = begun["thread"]["id"].as_str().unwrap_or_default().to_owned();
         if id.is_empty() {
             return Err(BackendError::Refused("Codex has begun a thread without a name".into()));
         }
         server.ask("thread/name/set", json!({"threadId": id, "name": new.title})).await?;
-        server.end().await;
         let known = fresh(&SessionId::new(id), &new.directory, new.title);
-        let tongue = CodexTongue::new(host, &known, false);
+        let mut tongue = CodexTongue::new(host, &known, false, new.wish.model);
+        match new.is_spoken_to {
+            // A thread that nothing was said in has fewer tools when it is resumed.
+            true => tongue.is_open(server, &begun),
+            false => server.end().await,
+        }
         Ok((known, tongue))
     }
 
     fn again(&self, host: &Arc<Host>, known: &Known, is_told: bool) -> CodexTongue {
-        CodexTongue::new(host, known, is_told)
+        // It goes on with the model that it has had, whatever the user's is by now.
+        let named = known.model.as_ref().filter(|model| !model.id.is_empty());
+        let model = named.map(|model| format!("{}/{}", model.provider, model.id)).unwrap_or_default();
+        CodexTongue::new(host, known, is_told, model)
     }
 
     async fn find(

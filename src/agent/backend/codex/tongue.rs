@@ -34,6 +34,9 @@ type Process = LineProcess<Line>;
 pub struct CodexTongue {
     host: Arc<Host>,
     directory: String,
+    model: String,
+    /// The process that has begun the thread, until something is said in it.
+    opened: Option<Process>,
     turn: CodexTurn,
     /// The last number of a call.
     calls: u64,
@@ -44,8 +47,15 @@ pub struct CodexTongue {
 }
 
 /// What holds for a thread in a directory. It is said with the thread, and nothing is written into the user's settings.
-pub fn settings(host: &Host, directory: &str) -> Value {
+/// `model` is `provider/model`, or a model of the user's provider; empty: the user's.
+pub fn settings(host: &Host, directory: &str, model: &str) -> Value {
+    let (provider, model) = match model.split_once('/') {
+        Some((provider, model)) => (Some(provider), Some(model)),
+        None => (None, Some(model).filter(|model| !model.is_empty())),
+    };
     json!({
+        "modelProvider": provider.filter(|provider| !provider.is_empty()),
+        "model": model,
         "cwd": directory,
         "approvalPolicy": host.places.mode_of(directory, POLICIES),
         "approvalsReviewer": "user",
@@ -57,16 +67,25 @@ pub fn settings(host: &Host, directory: &str) -> Value {
 
 impl CodexTongue {
     /// Of a session as it is known, or as it is made.
-    pub fn new(host: &Arc<Host>, known: &Known, is_told: bool) -> Self {
+    pub fn new(host: &Arc<Host>, known: &Known, is_told: bool, model: String) -> Self {
         let voice = Voice::new(host.reports.clone(), &known.directory);
         Self {
             host: Arc::clone(host),
             directory: known.directory.clone(),
+            model,
+            opened: None,
             turn: CodexTurn::new(voice, known, is_told),
             calls: 0,
             said: HashMap::new(),
             is_to_stop: false,
         }
+    }
+
+    /// This one has begun the thread, and has said this of it.
+    pub fn is_open(&mut self, server: Server, begun: &Value) {
+        self.turn.is_back(begun);
+        let (process, calls) = server.into_process();
+        (self.opened, self.calls) = (Some(process), calls);
     }
 
     async fn call(&mut self, process: &mut Process, method: &str, params: Value) -> io::Result<u64> {
@@ -118,8 +137,11 @@ impl Tongue for CodexTongue {
     }
 
     async fn start(&mut self) -> Result<Process, BackendError> {
+        if let Some(process) = self.opened.take() {
+            return Ok(process);
+        }
         let mut server = Server::open(&self.host, Some(&self.directory)).await?;
-        let mut settings = settings(&self.host, &self.directory);
+        let mut settings = settings(&self.host, &self.directory, &self.model);
         settings["threadId"] = json!(self.turn.base.id.as_str());
         settings["excludeTurns"] = json!(true);
         let resumed = server.ask("thread/resume", settings).await?;
@@ -143,15 +165,14 @@ impl Tongue for CodexTongue {
         Ok(())
     }
 
-    /// What a running turn was told and has not read yet goes with it.
+    /// What a running turn was told and has not read yet goes with it. So do its helpers.
     async fn interrupt(&mut self, process: &mut Process) -> io::Result<()> {
-        let Some(turn) = self.turn.running() else {
-            self.is_to_stop = true;
-            return Ok(());
-        };
-        let params = json!({"threadId": self.turn.base.id.as_str(), "turnId": turn});
-        self.is_to_stop = false;
-        self.call(process, "turn/interrupt", params).await.map(drop)
+        let running = self.turn.all_running();
+        self.is_to_stop = running.is_empty();
+        for (thread, turn) in running {
+            self.call(process, "turn/interrupt", json!({"threadId": thread, "turnId": turn})).await?;
+        }
+        Ok(())
     }
 
     async fn answer(
@@ -201,6 +222,7 @@ impl Tongue for CodexTongue {
     async fn cut(&mut self, reason: &str) {
         self.said.clear();
         self.is_to_stop = false;
+        self.opened = None;
         self.turn.cut(reason).await;
     }
 

@@ -20,6 +20,9 @@ use hal_protocol::session::{Session, Tokens};
 /// What ran with a turn that was stopped.
 const STOPPED: &str = "the turn was stopped";
 
+/// Calls of helpers that are remembered: more are never open at once.
+const MOST_CALLS: usize = 1024;
+
 /// Bytes of words that are gathered in case their end is never told; a piece that is longer is told at its end only.
 const MOST_WRITTEN: usize = 256 * 1024;
 
@@ -42,6 +45,10 @@ pub struct CodexTurn {
     model: String,
     /// The turn that runs.
     running: Option<String>,
+    /// Turns of helpers that run, by thread: the session's turn is not over before them.
+    helpers: HashMap<String, String>,
+    /// What helpers call, for what they ask.
+    helpers_calls: HashMap<String, OpenCall>,
     /// Answers of that turn so far.
     answers: u64,
     open: Option<Answer>,
@@ -64,6 +71,8 @@ impl CodexTurn {
             provider: String::new(),
             model: String::new(),
             running: None,
+            helpers: HashMap::new(),
+            helpers_calls: HashMap::new(),
             answers: 0,
             open: None,
             meters: HashMap::from([(own, meter)]),
@@ -87,6 +96,12 @@ impl CodexTurn {
         self.running.as_deref()
     }
 
+    /// What runs, each turn with its thread.
+    pub fn all_running(&self) -> Vec<(String, String)> {
+        let own = self.running.iter().map(|turn| (self.base.id.to_string(), turn.clone()));
+        own.chain(self.helpers.iter().map(|(thread, turn)| (thread.clone(), turn.clone()))).collect()
+    }
+
     /// Takes what is told of a thread.
     pub async fn hear(&mut self, thread: &str, told: Told) -> Note {
         let is_own = thread == self.base.id.as_str();
@@ -94,8 +109,7 @@ impl CodexTurn {
             Told::Usage { turn, sum, last, window } => {
                 self.usage(thread, &turn, sum, last, window).await;
             }
-            // Helpers are not told apart.
-            _ if !is_own => {}
+            _ if !is_own => return self.of_helper(thread, told).await,
             Told::TurnStarted(turn) => {
                 self.running = Some(turn);
                 self.answers = 0;
@@ -106,10 +120,17 @@ impl CodexTurn {
             }
             Told::TurnOver(said) => {
                 self.over(&said).await;
-                return Note::Over;
+                return self.all_over().await;
             }
-            Told::Begun { turn, item } => self.begun(&turn, item).await,
-            Told::Done { turn, item } => self.done(&turn, item).await,
+            Told::Begun { turn, item } if self.is_running(&turn) => self.begun(&turn, item).await,
+            Told::Done { turn, item } if self.is_running(&turn) => self.done(&turn, item).await,
+            // A command may run on when its turn is over.
+            Told::Done { item: Item::Tool { told, files, is_declined }, .. } => {
+                if self.base.calls.contains_key(&told.call) {
+                    self.tool_done("", *told, files, is_declined).await;
+                }
+            }
+            Told::Begun { .. } | Told::Done { .. } => {}
             Told::Words { item, text } => self.growing(item, text).await,
             Told::Retry(said) => {
                 let (attempt, why) = classify::retry(&said);
@@ -120,9 +141,39 @@ impl CodexTurn {
         Note::Nothing
     }
 
-    /// It asks a person.
+    fn is_running(&self, turn: &str) -> bool {
+        self.running.as_deref() == Some(turn)
+    }
+
+    /// Helpers are threads of their own, which are told as a part of the session that has started them.
+    async fn of_helper(&mut self, thread: &str, told: Told) -> Note {
+        match told {
+            Told::TurnStarted(turn) => {
+                self.helpers.insert(thread.to_owned(), turn);
+                self.base.busy().await;
+            }
+            Told::TurnOver(_) => {
+                self.helpers.remove(thread);
+                return self.all_over().await;
+            }
+            Told::Begun { item: Item::Tool { told, .. }, .. } if self.helpers_calls.len() < MOST_CALLS => {
+                let session = self.base.id.clone();
+                let (message, part) = (String::new(), String::new());
+                let call = OpenCall { session, message, part, told: *told, is_refused: false };
+                self.helpers_calls.insert(call.told.call.clone(), call);
+            }
+            Told::Done { item: Item::Tool { told, .. }, .. } => {
+                self.helpers_calls.remove(&told.call);
+            }
+            _ => {}
+        }
+        Note::Nothing
+    }
+
+    /// It asks a person, or one of its helpers does.
     pub async fn ask(&mut self, said: Asked) {
-        let (told, is_permission, what) = classify::asked(&said, self.base.calls.get(&said.item));
+        let call = self.base.calls.get(&said.item).or_else(|| self.helpers_calls.get(&said.item));
+        let (told, is_permission, what) = classify::asked(&said, call);
         let ask = OpenAsk {
             request: said.name.clone(),
             session: self.base.id.clone(),
@@ -148,6 +199,8 @@ impl CodexTurn {
             self.tell_written(&answer).await;
         }
         self.running = None;
+        self.helpers.clear();
+        self.helpers_calls.clear();
         self.base.cut(reason).await;
     }
 
@@ -335,8 +388,32 @@ impl CodexTurn {
         self.base.voice.say(&self.base.id, &What::SessionUpdated(told)).await;
     }
 
-    /// A turn is over.
+    /// The session's own turn is over.
     async fn over(&mut self, said: &TurnSaid) {
+        // What runs on after a turn that is done is told when it ends.
+        if said.end != TurnEnd::Completed {
+            self.stop_calls().await;
+        }
+        self.close(said.end, Tokens::default(), 0, None).await;
+        self.running = None;
+        let failure = classify::failure(said);
+        if failure.is_some() {
+            self.base.voice.say(&self.base.id, &What::Failed(failure)).await;
+        }
+    }
+
+    /// Nothing runs any more, once no helper does.
+    async fn all_over(&mut self) -> Note {
+        if self.running.is_some() || !self.helpers.is_empty() {
+            return Note::Nothing;
+        }
+        self.helpers_calls.clear();
+        self.tell_sum().await;
+        self.base.over().await;
+        Note::Over
+    }
+
+    async fn stop_calls(&mut self) {
         let open: Vec<OpenCall> = self.base.calls.drain().map(|(_, call)| call).collect();
         for call in open {
             let cause = if call.is_refused { ToolCause::Refused } else { ToolCause::Stopped };
@@ -348,14 +425,6 @@ impl CodexTurn {
             };
             self.tell_call(&OpenCall { told, ..call }).await;
         }
-        self.close(said.end, Tokens::default(), 0, None).await;
-        self.running = None;
-        self.tell_sum().await;
-        let failure = classify::failure(said);
-        if failure.is_some() {
-            self.base.voice.say(&self.base.id, &What::Failed(failure)).await;
-        }
-        self.base.over().await;
     }
 }
 

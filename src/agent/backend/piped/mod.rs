@@ -54,6 +54,8 @@ pub struct NewSession {
     pub directory: String,
     /// Its title.
     pub title: String,
+    /// True when something is said to it at once.
+    pub is_spoken_to: bool,
     /// What it is started with.
     pub wish: Wish,
 }
@@ -160,7 +162,8 @@ impl<K: Kind> Piped<K> {
         match action {
             Action::Create { directory, prompt, title, model, agent } => {
                 let title = if title.is_empty() { names::title_of(&prompt) } else { title };
-                let new = NewSession { directory, title, wish: Wish { model, agent } };
+                let is_spoken_to = !prompt.is_empty();
+                let new = NewSession { directory, title, is_spoken_to, wish: Wish { model, agent } };
                 let (known, tongue) = shared.kind.begin(&shared.host, command, new).await?;
                 shared.add(&known.id, || tongue);
                 shared.prompt(&known.id, command, prompt).await?;
