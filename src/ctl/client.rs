@@ -53,6 +53,10 @@ const MAX_CA_BYTES: u64 = 16 * 1024 * 1024;
 /// Characters of an answer that is not ours shown in a sentence.
 const MAX_FOREIGN_TEXT: usize = 120;
 
+/// What is said of a supervisor that does not know a path by a method.
+const OLDER: &str =
+    concat!("is it of an earlier release than this halctl (", env!("CARGO_PKG_VERSION"), ")?");
+
 /// Words of what a supervisor says of a token that it knows and does not accept.
 const KNOWN: [&str; 3] = ["revoked", "expired", "removed"];
 
@@ -250,6 +254,13 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let url = &self.target.url;
+            return Failure::say(
+                Exit::Failed,
+                format!("the supervisor at {url} does not know this yet: {OLDER}"),
+            );
+        }
         let refused = serde_json::from_slice(body);
         if status == StatusCode::UNAUTHORIZED {
             return self.not_allowed(refused.ok().map(|refused: Refused| refused.error).as_deref());

@@ -96,7 +96,11 @@ fn what_of(asked: &PermissionAsked) -> Option<String> {
         (Some(command), _, _) => Some(command.clone()),
         (None, Some(path), Some(diff)) => Some(format!("{path}\n{diff}")),
         (None, Some(path), None) => Some(path.clone()),
-        (None, None, _) if !asked.patterns.is_empty() => Some(asked.patterns.join(" ")),
+        // Of several files, each is named in the change.
+        (None, None, Some(diff)) if !asked.patterns.is_empty() => {
+            Some(format!("{}\n{diff}", asked.patterns.join(" ")))
+        }
+        (None, None, None) if !asked.patterns.is_empty() => Some(asked.patterns.join(" ")),
         _ => None,
     }
 }

@@ -284,6 +284,10 @@ impl Supervisor {
     /// Ends in the right order: no new connections, requests under way, agents, the hub with its last commit, and the
     /// mirror with that.
     pub async fn stop(self) {
+        // Whoever looks for it finds that nobody is there.
+        if let Some(socket) = self.socket() {
+            let _none_was_there = std::fs::remove_file(socket);
+        }
         self.shared.auth_failures.flush(&self.shared.hub);
         self.shared.hub.stop().await;
         self.handle.graceful_shutdown(Some(DRAIN));

@@ -3,9 +3,10 @@
 mod stand;
 mod width;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 
+use crate::world::{World, text};
 use clap::Parser;
 use hal_o_swarm::base::exit::{Exit, Failure};
 use hal_o_swarm::ctl::cli::Cli;
@@ -359,4 +360,24 @@ async fn the_latest_events_are_listed_oldest_first() {
 async fn completions_need_no_supervisor() {
     let script = halctl_with(&[], &["completions", "bash"]).await;
     assert!(script.exit == Exit::Done && script.out.contains("halctl"), "{}", script.sentence);
+}
+
+#[test]
+fn a_supervisor_of_an_earlier_release_is_named_where_it_does_not_know_something() {
+    let world = World::empty();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let older = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 1024];
+        let _ = stream.read(&mut head).unwrap();
+        let body = r#"{"error":"POST means nothing here","code":"BAD_REQUEST"}"#;
+        let length = body.len();
+        write!(stream, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    });
+    let mut command = world.hal(&["ctl", "--supervisor-url", &url, "audit", "verify"]);
+    let output = command.env("HALCTL_AUTH_TOKEN", "a-token-of-somebody").output().unwrap();
+    older.join().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("is it of an earlier release"), "{said}");
 }

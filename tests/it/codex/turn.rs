@@ -139,3 +139,27 @@ async fn a_newer_model_calls_by_a_script_and_its_helper_belongs_to_the_turn() {
     stage.desk.wait_status(session.as_str(), Status::Idle).await;
     stage.strike().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_checkout_brings_along_runs_only_where_the_user_trusts_it() {
+    for is_trusted in [false, true] {
+        let Some(stage) = Stage::set("a checkout with settings of its own").await else { return };
+        let (project, made) = (stage.home.project("web"), stage.home.path("made-by-the-checkout"));
+        std::fs::create_dir_all(project.join(".codex")).unwrap();
+        let server = format!("[mcp_servers.its_own]\ncommand = \"touch\"\nargs = [\"{}\"]\n", made.display());
+        std::fs::write(project.join(".codex/config.toml"), server).unwrap();
+        let settings = stage.home.path(".codex/config.toml");
+        if is_trusted {
+            let said = std::fs::read_to_string(&settings).unwrap();
+            let trust = format!("\n[projects.\"{}\"]\ntrust_level = \"trusted\"\n", project.display());
+            std::fs::write(&settings, said + &trust).unwrap();
+        }
+        let before = std::fs::read(&settings).unwrap();
+        let session = stage.play("say hello").await;
+        assert!(!stage.texts(&session).is_empty());
+        assert_eq!(made.exists(), is_trusted, "trusted: {is_trusted}");
+        let after = std::fs::read(&settings).unwrap();
+        assert_eq!(String::from_utf8_lossy(&after), String::from_utf8_lossy(&before), "it is the user's");
+        stage.strike().await;
+    }
+}

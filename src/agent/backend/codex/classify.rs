@@ -75,22 +75,35 @@ pub fn asked(said: &Asked, call: Option<&OpenCall>) -> (What, bool, String) {
             let each = |key: &str| {
                 changes.iter().filter_map(|one| Some(one[key].as_str()?.to_owned())).collect::<Vec<_>>()
             };
+            let (paths, diffs) = (each("path"), each("diff"));
+            // Whoever decides sees each file, and which change is whose.
+            let diff = match paths.as_slice() {
+                [_] => diffs.join("\n"),
+                _ => changes.iter().map(named_diff).collect::<Vec<_>>().join("\n"),
+            };
             PermissionAsked {
                 tool: "edit".to_owned(),
-                file: each("path").first().cloned(),
-                patterns: each("path"),
-                diff: Some(each("diff").join("\n")),
+                file: Some(&paths).filter(|paths| paths.len() == 1).and_then(|paths| paths.first()).cloned(),
+                patterns: paths,
+                diff: Some(diff),
                 ..blank
             }
         }
         AskedWhat::Permissions(wanted, why) => PermissionAsked {
             tool: "more permissions".to_owned(),
-            patterns: vec![if why.is_empty() { wanted.to_string() } else { format!("{why}: {wanted}") }],
+            // What is asked comes first: the reason is the model's, and may be long.
+            patterns: vec![if why.is_empty() { wanted.to_string() } else { format!("{wanted} ({why})") }],
             ..blank
         },
     };
     let what = told.what();
     (What::PermissionAsked(told), true, what)
+}
+
+/// A change under the name of its file.
+fn named_diff(change: &Value) -> String {
+    let said = |key: &str| change[key].as_str().unwrap_or_default();
+    format!("{}:\n{}", said("path"), said("diff"))
 }
 
 /// What it is answered, and the word for that. Nothing here lasts longer than the process: `always` writes no rule.
@@ -127,6 +140,7 @@ pub fn answer(said: &Asked, given: &Given) -> (Value, String) {
 mod tests {
     use super::*;
     use hal_protocol::approval::Question;
+    use hal_protocol::event::part::ToolUse;
 
     fn said(word: &str, status: Option<u64>) -> TurnSaid {
         let failure =
@@ -158,8 +172,39 @@ mod tests {
     }
 
     #[test]
+    fn every_file_of_a_change_is_shown_with_what_is_changed_in_it() {
+        let ask = Asked {
+            id: json!(0),
+            name: "u.0".into(),
+            item: "c".into(),
+            is_secret: false,
+            what: AskedWhat::Files,
+        };
+        let call = |changes: Value| {
+            let (session, message, part) = ("s".into(), "m".into(), "p".into());
+            let mut call = OpenCall { session, message, part, told: ToolUse::default(), is_refused: false };
+            call.told.input.0 = json!({ "changes": changes });
+            call
+        };
+        let two =
+            json!([{"path": "README.md", "diff": "+ hello"}, {"path": ".envrc", "diff": "+ curl evil"}]);
+        let (What::PermissionAsked(told), true, what) = asked(&ask, Some(&call(two))) else { panic!() };
+        assert_eq!((told.file, what.as_str()), (None, "README.md .envrc"));
+        assert_eq!(told.diff.unwrap(), "README.md:\n+ hello\n.envrc:\n+ curl evil");
+        let one = json!([{"path": "README.md", "diff": "+ hello"}]);
+        let (What::PermissionAsked(told), true, _) = asked(&ask, Some(&call(one))) else { panic!() };
+        assert_eq!((told.file.unwrap().as_str(), told.diff.unwrap().as_str()), ("README.md", "+ hello"));
+    }
+
+    #[test]
     fn answers_last_no_longer_than_the_process() {
-        let asked = |what: AskedWhat| Asked { id: json!(0), name: "u.0".into(), item: "c".into(), what };
+        let asked = |what: AskedWhat| Asked {
+            id: json!(0),
+            name: "u.0".into(),
+            item: "c".into(),
+            is_secret: false,
+            what,
+        };
         let reply = |word: &str| Given::Permission(word.into(), String::new());
         let command = asked(AskedWhat::Command("touch x".into()));
         let decisions =

@@ -5,6 +5,20 @@ use serde_json::{Value, json};
 use super::words::Item;
 use hal_protocol::event::part::{ToolCause, ToolInput, ToolKind, ToolState, ToolUse};
 
+/// Shells that a command is given to: one of another name or place may do anything with it.
+const SHELLS: [&str; 10] = [
+    "bash",
+    "sh",
+    "zsh",
+    "dash",
+    "/bin/bash",
+    "/bin/sh",
+    "/bin/zsh",
+    "/usr/bin/bash",
+    "/usr/bin/sh",
+    "/usr/bin/zsh",
+];
+
 /// What a shell is told by before its command.
 const BY_SHELL: [&str; 2] = [" -lc ", " -c "];
 
@@ -132,7 +146,7 @@ fn output(item: &Value) -> String {
 /// A command without the shell that it is given to: `/bin/bash -lc 'touch made'` is `touch made`.
 pub fn plain_command(command: &str) -> String {
     let by_shell = BY_SHELL.iter().find_map(|by| command.split_once(by));
-    let Some((_, said)) = by_shell.filter(|(shell, _)| shell.ends_with("sh") && !shell.contains(' ')) else {
+    let Some((_, said)) = by_shell.filter(|(shell, _)| SHELLS.contains(shell)) else {
         return command.to_owned();
     };
     let within = |quote: char| said.strip_prefix(quote)?.strip_suffix(quote);

@@ -9,7 +9,7 @@
 //! - `words`: its language; `read`: how it is read.
 //!
 //! Its configuration and its record, under `CODEX_HOME`, are the user's: nothing here writes there. What is set for a
-//! session is told with the session.
+//! session is told with the session, and so is that the project is not trusted, since Codex would note the contrary there.
 
 mod classify;
 mod items;
@@ -64,6 +64,9 @@ const SANDBOXES: &[&str] = &["workspace-write", "read-only", UNHELD];
 
 /// What holds nothing: only who says so has it.
 const UNHELD: &str = "danger-full-access";
+
+/// Bytes of the name of a thread: a UUID has 36.
+const MAX_NAME: usize = 64;
 
 /// Threads of a directory that are looked through for the one that a command has begun: it is among the newest.
 const SEARCHED: usize = 100;
@@ -123,15 +126,21 @@ impl Kind for CodexKind {
         settings["threadSource"] = json!(source_of(command));
         let begun = server.ask("thread/start", settings).await?;
         let id = begun["thread"]["id"].as_str().unwrap_or_default().to_owned();
-        if id.is_empty() {
-            return Err(BackendError::Refused("Codex has begun a thread without a name".into()));
+        // It becomes the session's: other sessions have names that we make, with a line below in them.
+        if id.is_empty()
+            || id.len() > MAX_NAME
+            || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(BackendError::Refused(format!(
+                "Codex has begun a thread of the name {id:?}, which is none"
+            )));
         }
         server.ask("thread/name/set", json!({"threadId": id, "name": new.title})).await?;
         let known = fresh(&SessionId::new(id), &new.directory, new.title);
         let mut tongue = CodexTongue::new(host, &known, false, new.wish.model);
         match new.is_spoken_to {
             // A thread that nothing was said in has fewer tools when it is resumed.
-            true => tongue.is_open(server, &begun),
+            true => tongue.adopt(server, &begun),
             false => server.end().await,
         }
         Ok((known, tongue))
@@ -150,6 +159,7 @@ impl Kind for CodexKind {
         command: &CommandId,
         directory: &str,
     ) -> Result<Option<SessionId>, Unknowable> {
+        let _held = server::leave_to_look().await?;
         let mut server = Server::open(host, None).await.map_err(|_| Unknowable)?;
         let query =
             json!({"cwd": directory, "limit": SEARCHED, "sortKey": "created_at", "modelProviders": []});

@@ -136,17 +136,29 @@ fn asks(method: &str, id: Value, params: &Value) -> Line {
         "item/tool/requestUserInput" => AskedWhat::Questions(questions(params)),
         _ => return Line::AsksOther { id, why: format!("{method:?} is not supported by hal-agent") },
     };
+    if matches!(&what, AskedWhat::Command(command) if command.is_empty()) {
+        return Line::AsksOther {
+            id,
+            why: "hal-agent cannot show what would be run, so nobody is asked".to_owned(),
+        };
+    }
     if item.is_empty() {
         return Line::AsksOther { id, why: format!("hal-agent cannot read a {method:?} without an item") };
     }
-    Line::Asks(Box::new(Asked { id, name, item, what }))
+    let asked = params.get("questions").and_then(Value::as_array);
+    let is_secret = asked.is_some_and(|all| all.iter().any(|one| one["isSecret"] == Value::Bool(true)));
+    Line::Asks(Box::new(Asked { id, name, item, is_secret, what }))
 }
 
 /// What it would run, or reach.
 fn command(params: &Value) -> String {
     let host = text_of(&params["networkApprovalContext"]["host"]);
+    // Not every one is a command of its own: what is typed into one that runs is asked for the same way.
+    let kind = text_of(&params["kind"]);
+    let command = items::plain_command(&text_of(&params["command"]));
     match host.is_empty() {
-        true => items::plain_command(&text_of(&params["command"])),
+        true if !["", "command"].contains(&kind.as_str()) => format!("({kind}) {command}"),
+        true => command,
         false => format!("{}://{host}", text_of(&params["networkApprovalContext"]["protocol"])),
     }
 }
@@ -196,6 +208,14 @@ mod tests {
         let Line::Asks(asked) = line(asks) else { panic!("{asks}") };
         let AskedWhat::Command(command) = asked.what else { panic!("{asks}") };
         assert_eq!((asked.name.as_str(), command.as_str()), ("u.0", "touch made"));
+        let typed = asks.replace("\"cwd\"", "\"kind\":\"writeStdin\",\"cwd\"");
+        let Line::Asks(asked) = line(&typed) else { panic!("{typed}") };
+        assert!(matches!(asked.what, AskedWhat::Command(text) if text == "(writeStdin) touch made"));
+        let nothing = asks.replace("\"command\":", "\"other\":");
+        assert!(matches!(line(&nothing), Line::AsksOther { .. }), "{nothing}");
+        let elsewhere = asks.replace("/bin/bash -lc", "./bash -lc");
+        let Line::Asks(asked) = line(&elsewhere) else { panic!("{elsewhere}") };
+        assert!(matches!(asked.what, AskedWhat::Command(text) if text.starts_with("./bash")), "{elsewhere}");
         let no = r#"{"error":{"code":-32600,"message":"no active turn to interrupt"},"id":12}"#;
         let Line::Answered { id: 12, outcome: Err(refusal) } = line(no) else { panic!("{no}") };
         assert_eq!(refusal.message, "no active turn to interrupt");

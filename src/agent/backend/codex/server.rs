@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::SPEC;
@@ -35,6 +36,16 @@ const NO_RECORD: &str = "no rollout found";
 
 /// What is said of a thread that another Codex works on.
 const HAS_WRITER: &str = "already has an active writer";
+
+/// Programs that look something up at once: each takes 150 MB, and after a crash all prompts that were open are looked up.
+const LOOKERS: usize = 2;
+
+static LOOKING: Semaphore = Semaphore::const_new(LOOKERS);
+
+/// Leave to start a program that looks something up, held as long as it runs.
+pub async fn leave_to_look() -> Result<SemaphorePermit<'static>, Unknowable> {
+    LOOKING.acquire().await.map_err(|_| Unknowable)
+}
 
 /// A running program that is asked one thing after the other.
 pub struct Server {
@@ -121,6 +132,7 @@ fn said_no(method: &str, refusal: &Refusal) -> BackendError {
 
 /// Whether a message of this name is in the record of a session.
 pub async fn has_taken(host: &Arc<Host>, id: &SessionId, message: &str) -> Result<bool, Unknowable> {
+    let _held = leave_to_look().await?;
     let mut server = Server::open(host, None).await.map_err(|_| Unknowable)?;
     let found = look_for(&mut server, id, message).await;
     server.end().await;

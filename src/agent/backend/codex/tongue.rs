@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::server::Server;
 use super::turn::CodexTurn;
@@ -53,6 +54,11 @@ pub fn settings(host: &Host, directory: &str, model: &str) -> Value {
         Some((provider, model)) => (Some(provider), Some(model)),
         None => (None, Some(model).filter(|model| !model.is_empty())),
     };
+    let mut config = json!({"features.default_mode_request_user_input": true});
+    let untrusted = untrusted(host, directory);
+    if !untrusted.is_empty() {
+        config["projects"] = Value::Object(untrusted);
+    }
     json!({
         "modelProvider": provider.filter(|provider| !provider.is_empty()),
         "model": model,
@@ -60,9 +66,21 @@ pub fn settings(host: &Host, directory: &str, model: &str) -> Value {
         "approvalPolicy": host.places.mode_of(directory, POLICIES),
         "approvalsReviewer": "user",
         "sandbox": host.places.sandbox_of(directory, SANDBOXES),
-        // Without it, it may ask a person nothing but whether it may.
-        "config": {"features.default_mode_request_user_input": true},
+        // Without the feature it may ask a person nothing but whether it may.
+        "config": config,
     })
+}
+
+/// What a project brings along runs nothing: Codex would take one that it is to write in for trusted, note that in the user's
+/// settings, and start the servers that the checkout names. Where the user has said of a project what to trust, that holds.
+fn untrusted(host: &Host, directory: &str) -> Map<String, Value> {
+    let settings = host.home("CODEX_HOME", ".codex").map(|home| home.join("config.toml"));
+    let said = settings.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let root = Path::new(directory).ancestors().find(|folder| folder.join(".git").exists());
+    let root = root.map(|folder| folder.to_string_lossy().into_owned());
+    let folders = [Some(directory.to_owned()), root].into_iter().flatten();
+    let unsaid = folders.filter(|folder| !said.contains(&format!("[projects.\"{folder}\"]")));
+    unsaid.map(|folder| (folder, json!({"trust_level": "untrusted"}))).collect()
 }
 
 impl CodexTongue {
@@ -82,8 +100,8 @@ impl CodexTongue {
     }
 
     /// This one has begun the thread, and has said this of it.
-    pub fn is_open(&mut self, server: Server, begun: &Value) {
-        self.turn.is_back(begun);
+    pub fn adopt(&mut self, server: Server, begun: &Value) {
+        self.turn.note_thread(begun);
         let (process, calls) = server.into_process();
         (self.opened, self.calls) = (Some(process), calls);
     }
@@ -110,7 +128,7 @@ impl CodexTongue {
             Err(refusal) => Note::Refused(name, refusal.message),
             Ok(answer) => {
                 if let Some(turn) = answer["turn"]["id"].as_str() {
-                    self.turn.runs(turn);
+                    self.turn.set_running(turn);
                 }
                 match self.turn.base.taken(&name).await {
                     true if self.is_to_stop => Note::Unwanted,
@@ -126,6 +144,10 @@ impl CodexTongue {
 impl Tongue for CodexTongue {
     type Line = Line;
     type Asked = Asked;
+
+    fn is_secret(asked: &Asked) -> bool {
+        asked.is_secret
+    }
 
     fn turn(&mut self) -> &mut Turn<Asked> {
         &mut self.turn.base
@@ -145,7 +167,7 @@ impl Tongue for CodexTongue {
         settings["threadId"] = json!(self.turn.base.id.as_str());
         settings["excludeTurns"] = json!(true);
         let resumed = server.ask("thread/resume", settings).await?;
-        self.turn.is_back(&resumed);
+        self.turn.note_thread(&resumed);
         let (process, calls) = server.into_process();
         self.calls = calls;
         self.said.clear();

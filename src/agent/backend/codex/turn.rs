@@ -81,13 +81,13 @@ impl CodexTurn {
     }
 
     /// A process has the session; this is what it says of it.
-    pub fn is_back(&mut self, said: &Value) {
+    pub fn note_thread(&mut self, said: &Value) {
         self.provider = text_of(&said["modelProvider"]);
         self.model = text_of(&said["model"]);
     }
 
     /// A turn of this name runs.
-    pub fn runs(&mut self, turn: &str) {
+    pub fn set_running(&mut self, turn: &str) {
         self.running = Some(turn.to_owned());
     }
 

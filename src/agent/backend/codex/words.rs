@@ -194,6 +194,8 @@ pub struct Asked {
     pub name: String,
     /// The piece of the turn that asks.
     pub item: String,
+    /// Whether what is answered is nobody's business.
+    pub is_secret: bool,
     /// What it asks.
     pub what: AskedWhat,
 }

@@ -151,6 +151,12 @@ impl Host {
         command
     }
 
+    /// The folder with what is the user's of its program: the one that a variable names, else this one in the home.
+    pub fn home(&self, variable: &str, folder: &str) -> Option<PathBuf> {
+        let named = self.config.variable(variable);
+        named.or_else(|| Some(self.config.variable("HOME")?.join(folder)))
+    }
+
     /// A project's directory, which must be there.
     pub fn folder<'d>(&self, directory: &'d str) -> Result<&'d Path, BackendError> {
         let folder = Path::new(directory);

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -52,6 +53,19 @@ pub struct LineProcess<L> {
     pub heard: mpsc::Receiver<Heard<L>>,
     errors: Tail,
     mark: String,
+    /// False until nothing that it has started is left.
+    is_swept: bool,
+}
+
+/// One that is let go without being ended, since it was silent or said nonsense, leaves nothing behind either: it may be a
+/// wrapper around the program that hangs.
+impl<L> Drop for LineProcess<L> {
+    fn drop(&mut self) {
+        let (mark, is_swept) = (std::mem::take(&mut self.mark), self.is_swept);
+        if let (false, Ok(runtime)) = (is_swept, Handle::try_current()) {
+            runtime.spawn(async move { sweep(&mark).await });
+        }
+    }
 }
 
 impl<L: Spoken> LineProcess<L> {
@@ -76,7 +90,7 @@ impl<L: Spoken> LineProcess<L> {
             tokio::spawn(errors.clone().read(stderr, |_| {}));
         }
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, heard, errors, mark })
+        Ok(Self { child, stdin, heard, errors, mark, is_swept: false })
     }
 
     /// Says something to it.
@@ -118,13 +132,16 @@ impl<L: Spoken> LineProcess<L> {
                 let _ = self.child.kill().await;
             }
         }
-        sweep(&self.mark).await
+        let ended = sweep(&self.mark).await;
+        self.is_swept = true;
+        ended
     }
 
     /// Ends it at once, with all that it has started.
     pub async fn kill(mut self) -> usize {
         drop(self.stdin.take());
         let ended = sweep(&self.mark).await;
+        self.is_swept = true;
         let _ = self.child.kill().await;
         ended
     }

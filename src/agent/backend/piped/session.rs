@@ -20,6 +20,9 @@ use crate::backend::BackendError;
 use hal_protocol::command::CommandId;
 use hal_protocol::session::SessionId;
 
+/// What is told of an answer that is nobody's business.
+const SECRET: &str = "***";
+
 /// How long a process without a turn is kept: it may take some 200 MB, and a second to be started again.
 const REST: Duration = Duration::from_secs(600);
 
@@ -41,6 +44,12 @@ pub trait Tongue: Send + 'static {
     type Line: Spoken;
     /// What a request says.
     type Asked: Clone + Send + Sync + 'static;
+
+    /// Whether what is answered to a request is nobody's business.
+    fn is_secret(asked: &Self::Asked) -> bool {
+        let _ = asked;
+        false
+    }
 
     /// Its turns.
     fn turn(&mut self) -> &mut Turn<Self::Asked>;
@@ -247,7 +256,7 @@ impl<T: Tongue> Session<T> {
                 }
             }
             Note::Over => {
-                self.is_over("the turn was stopped");
+                self.tell_over("the turn was stopped");
                 self.speak_held().await;
             }
             Note::Unwanted => {
@@ -294,11 +303,11 @@ impl<T: Tongue> Session<T> {
         self.drop_prompts(&why);
         self.tongue.turn().failed(&why).await;
         self.tongue.cut(&why).await;
-        self.is_over(&why);
+        self.tell_over(&why);
     }
 
     /// The turn is over: whoever has waited for that is told.
-    fn is_over(&mut self, outcome: &str) {
+    fn tell_over(&mut self, outcome: &str) {
         self.rest_at = Instant::now() + REST;
         for reply in self.aborts.drain(..) {
             let _gone = reply.send(Ok(outcome.to_owned()));
@@ -317,7 +326,7 @@ impl<T: Tongue> Session<T> {
         }
         let prompts = std::mem::take(&mut self.prompts);
         self.tongue.cut(STOPPED).await;
-        self.is_over("the coding agent has ended");
+        self.tell_over("the coding agent has ended");
         for prompt in prompts {
             self.said_to_the_dead(prompt, &outcome).await;
         }
@@ -382,7 +391,7 @@ impl<T: Tongue> Session<T> {
         };
         self.drop_prompts("the session was killed");
         self.tongue.cut("it was killed").await;
-        self.is_over("the session was killed");
+        self.tell_over("the session was killed");
         self.tongue.turn().killed().await;
         format!("{ended} processes were ended")
     }
@@ -432,6 +441,9 @@ impl<T: Tongue> Session<T> {
             why: format!("it does not read the answer: {error}"),
         })?;
         let answers = match given {
+            Given::Question(answers) if word != "reject" && T::is_secret(&ask.said) => {
+                vec![vec![SECRET.to_owned()]; answers.len()]
+            }
             Given::Question(answers) if word != "reject" => answers,
             Given::Question(_) | Given::Permission(..) => Vec::new(),
         };
@@ -458,7 +470,7 @@ impl<T: Tongue> Session<T> {
             };
         }
         self.tongue.cut("the agent was stopped").await;
-        self.is_over("the agent was stopped");
+        self.tell_over("the agent was stopped");
     }
 }
 

@@ -146,11 +146,6 @@ impl<A: Clone> Turn<A> {
         self.said.push(said);
     }
 
-    /// True when that was not taken yet.
-    pub fn is_expected(&self, name: &str) -> bool {
-        self.said.iter().any(|said| said.name == name)
-    }
-
     /// True when anything was not taken yet.
     pub fn expects(&self) -> bool {
         !self.said.is_empty()
