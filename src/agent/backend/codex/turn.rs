@@ -56,6 +56,8 @@ pub struct CodexTurn {
     meters: HashMap<String, Meter>,
     /// What the session has used so far.
     used: Tokens,
+    /// And what of that was told.
+    told: Tokens,
 }
 
 impl CodexTurn {
@@ -77,6 +79,7 @@ impl CodexTurn {
             open: None,
             meters: HashMap::from([(own, meter)]),
             used: session.tokens,
+            told: session.tokens,
         }
     }
 
@@ -201,6 +204,12 @@ impl CodexTurn {
         self.running = None;
         self.helpers.clear();
         self.helpers_calls.clear();
+        // What helpers and summaries have used would be told with the end of a turn that does not come.
+        if self.told != self.used {
+            self.tell_sum().await;
+        }
+        // The next process says what the thread comes with, which may be less than the last one has said.
+        self.meters.clear();
         self.base.cut(reason).await;
     }
 
@@ -382,7 +391,8 @@ impl CodexTurn {
     }
 
     /// Tells what the session has used, with what no answer shows: a summary, a helper.
-    async fn tell_sum(&self) {
+    async fn tell_sum(&mut self) {
+        self.told = self.used;
         let told =
             SessionTold { created: None, tokens: Some(self.used), ..self.base.told_of(&self.base.id, None) };
         self.base.voice.say(&self.base.id, &What::SessionUpdated(told)).await;
