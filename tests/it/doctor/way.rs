@@ -171,3 +171,19 @@ fn an_agent_that_has_ended_is_found() {
     let down = said.found("agent.down", "high", "Agent Process Crashed");
     assert_eq!(down["fix"], "restart hal-agent", "{down:#}");
 }
+
+#[test]
+fn a_token_of_the_nodes_own_is_no_difference_and_opens_the_agents_door() {
+    let machine = with_agent(|_| {});
+    machine.world.ctl_says(&["users", "create", "web-1", "--role", "agent"]);
+    let made = machine.world.ctl_says(&["-o", "json", "tokens", "create", "web-1"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let mut config = machine.world.agent_config("web-1", "shop");
+    config["auth_token"] = made["token"].clone();
+    machine.world.write("web-1.json", &config.to_string());
+    let said = machine.doctor(&[]);
+    let findings: Vec<_> =
+        said.report["findings"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(!findings.iter().any(|name| name.as_str().unwrap().contains("reach.")), "{}", said.all);
+    assert!(!said.has("token.differs"), "{}", said.all);
+}
