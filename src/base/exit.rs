@@ -24,7 +24,7 @@ pub enum Exit {
     Unreachable = 69,
     /// A running supervisor uses the files: stop it first.
     InUse = 75,
-    /// The supervisor does not accept the token.
+    /// The supervisor does not accept the token, or the role of whoever asks is not enough.
     NotAllowed = 77,
     /// The configuration has problems; all of them were printed.
     BadConfig = 78,
@@ -34,7 +34,7 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes: 0 done; 1 failed; 2 wrong command line; 3 doctor found something wrong; 4 not found; 5 the awaited \
 state can no longer be reached; 6 timed out; 69 supervisor unreachable; 75 a running supervisor uses the files; 77 \
-token refused; 78 configuration has problems.";
+token refused, or the role is not enough; 78 configuration has problems.";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
