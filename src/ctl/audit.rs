@@ -42,7 +42,7 @@ pub async fn run(verb: AuditVerb, client: &Client, screen: &mut Screen) -> Resul
             screen.one(&client.get::<AuditView>(&["audit", &id], &Query::new()).await?.data)
         }
         AuditVerb::Verify { file: None, anchors } => {
-            let asked = VerifyRequest { anchors: heads(&anchors)? };
+            let asked = VerifyRequest { anchors: heads(&anchors, screen)? };
             let verdict = client.ask_patiently(&["audit", "verify"], "audit verify", &asked).await?;
             judge(screen, &verdict)
         }
@@ -53,7 +53,7 @@ pub async fn run(verb: AuditVerb, client: &Client, screen: &mut Screen) -> Resul
 
 /// Verifies an export; nobody is asked.
 pub fn verify_export(screen: &mut Screen, file: &Path, anchors: &[PathBuf]) -> Result<(), Failure> {
-    let mut walk = Walk::with_anchors(heads(anchors)?);
+    let mut walk = Walk::with_anchors(heads(anchors, screen)?);
     let (mut count, mut end) = (0, None);
     each_line(file, &mut |nth, line| {
         if end.is_some() {
@@ -69,19 +69,13 @@ pub fn verify_export(screen: &mut Screen, file: &Path, anchors: &[PathBuf]) -> R
         walk.take(one.seq, &one.record);
         Ok(())
     })?;
-    if let Some(end) = end.as_ref().filter(|end| end.records != count) {
-        let place = file.display();
-        let said = format!("{place} has {count} records, and its last line says {}", end.records);
-        return Err(Failure::say(Exit::Failed, said));
-    }
-    let end = end.ok_or_else(|| {
-        let place = file.display();
-        Failure::say(
-            Exit::Failed,
-            format!("{place} has no last line, as an export has: it was cut after {count} records"),
-        )
-    })?;
-    judge(screen, &walk.end(Some(&end.head)))
+    let place = file.display();
+    let why = match end {
+        Some(end) if end.records == count => return judge(screen, &walk.end(Some(&end.head))),
+        Some(end) => format!("{place} has {count} records, and its last line says {}", end.records),
+        None => format!("{place} has no last line, as an export has: it was cut after {count} records"),
+    };
+    Err(Failure::say(Exit::Failed, why))
 }
 
 async fn export(client: &Client, screen: &mut Screen) -> Result<(), Failure> {
@@ -116,7 +110,7 @@ fn line_of(what: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// The heads in files that nodes have kept.
-fn heads(files: &[PathBuf]) -> Result<Vec<Anchor>, Failure> {
+fn heads(files: &[PathBuf], screen: &mut Screen) -> Result<Vec<Anchor>, Failure> {
     let mut heads = BTreeMap::new();
     for file in files {
         let mut unread = Vec::new();
@@ -130,7 +124,9 @@ fn heads(files: &[PathBuf]) -> Result<Vec<Anchor>, Failure> {
         // A node may have lost its power in the middle of a line.
         if let Some(first) = unread.first() {
             let (place, count) = (file.display(), unread.len());
-            eprintln!("{place}:{first}: not a head of an audit record; {count} such lines are left out");
+            screen.say(&format!(
+                "{place}:{first}: not a head of an audit record; {count} such lines are left out"
+            ));
         }
     }
     // The newest, where there are more than a supervisor looks for.

@@ -10,6 +10,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::iter::once;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -56,24 +57,28 @@ impl Tip {
 
     /// A record as it was asked for, linked; the tip is its link then.
     pub fn ask(&mut self, seq: u64, record: &AuditRecord) -> AuditRecord {
-        let link = Link { no: self.no + 1, before: hex(&self.hash) };
-        *self = Self { no: link.no, hash: hash(&link, seq, record) };
-        AuditRecord { chain: Some(Chained { asked: link, ended: None }), ..record.clone() }
+        let asked = self.go_on(seq, record);
+        AuditRecord { chain: Some(Chained { asked, ended: None }), ..record.clone() }
     }
 
     /// A record that says how its command has ended, with what it said before; the tip is its link then. One that was
     /// never linked is linked as it is now.
     pub fn end(&mut self, seq: u64, before: &AuditRecord, now: AuditRecord) -> AuditRecord {
         let Some(chain) = &before.chain else { return self.ask(seq, &now) };
-        let link = Link { no: self.no + 1, before: hex(&self.hash) };
-        *self = Self { no: link.no, hash: hash(&link, seq, &now) };
         let ended = Ended {
-            link,
+            link: self.go_on(seq, &now),
             result: before.result.clone(),
             error: before.error.clone(),
             duration_ms: before.duration_ms,
         };
         AuditRecord { chain: Some(Chained { asked: chain.asked.clone(), ended: Some(ended) }), ..now }
+    }
+
+    /// The next link, for a record as it is now; the tip is that then.
+    fn go_on(&mut self, seq: u64, record: &AuditRecord) -> Link {
+        let link = Link { no: self.no + 1, before: hex(&self.hash) };
+        *self = Self { no: link.no, hash: hash(&link, seq, record) };
+        link
     }
 
     /// The tip that a record's links say; `None` where none of them has this number.
@@ -82,31 +87,31 @@ impl Tip {
     }
 }
 
+/// The links of a record, in their order.
+fn links_of(record: &AuditRecord) -> impl Iterator<Item = &Link> {
+    let chain = record.chain.iter();
+    chain.flat_map(|chain| once(&chain.asked).chain(chain.ended.iter().map(|ended| &ended.link)))
+}
+
 /// The last link of a record, if it has one.
 pub fn last_link(record: &AuditRecord) -> Option<u64> {
-    let chain = record.chain.as_ref()?;
-    Some(chain.ended.as_ref().map_or(chain.asked.no, |ended| ended.link.no))
+    links_of(record).last().map(|link| link.no)
 }
 
 /// How many links a record has.
 pub fn link_count(record: &AuditRecord) -> u64 {
-    record.chain.as_ref().map_or(0, |chain| 1 + u64::from(chain.ended.is_some()))
+    links_of(record).count() as u64
 }
 
 /// Of links that are cut together, the hash before each whose own predecessor stays: by the number of the link.
 pub fn held_by<'a>(gone: impl IntoIterator<Item = &'a AuditRecord>) -> BTreeMap<String, String> {
-    let mut cut = BTreeMap::new();
-    for chain in gone.into_iter().filter_map(|record| record.chain.as_ref()) {
-        let ended = chain.ended.as_ref().map(|ended| &ended.link);
-        for link in [Some(&chain.asked), ended].into_iter().flatten() {
-            cut.insert(link.no, link.before.clone());
-        }
-    }
+    let cut: BTreeMap<u64, &String> =
+        gone.into_iter().flat_map(links_of).map(|link| (link.no, &link.before)).collect();
     let stays = |no: &u64| *no > 1 && !cut.contains_key(&(no - 1));
     cut.iter()
         .filter(|(no, _)| stays(no))
         .take(HOLDS)
-        .map(|(no, before)| (no.to_string(), before.clone()))
+        .map(|(no, before)| (no.to_string(), (*before).clone()))
         .collect()
 }
 
@@ -166,7 +171,10 @@ pub struct Account {
 impl Account {
     /// What a record says that only the supervisor itself writes.
     pub fn of(record: &AuditRecord) -> Option<Self> {
-        let args = own_words(record)?;
+        Self::said(&own_words(record)?)
+    }
+
+    fn said(args: &Value) -> Option<Self> {
         let number = |key: &str| args.get(key).and_then(Value::as_u64);
         Some(Self { links: number("all_links")?, through: number("all_through")? })
     }
@@ -327,14 +335,14 @@ impl Walk {
                 self.find(seq, format!("what stands before its link {no} is not what was there"));
             }
             self.tip = Tip { no, hash };
-            self.compare(no, &hex(&hash));
+            self.compare(no, &hash);
         }
     }
 
     /// Compares a link with what nodes know of it.
-    fn compare(&mut self, no: u64, hash: &str) {
+    fn compare(&mut self, no: u64, hash: &[u8; 32]) {
         for anchor in self.anchors.remove(&no).unwrap_or_default() {
-            if anchor.hash == hash {
+            if anchor.hash == hex(hash) {
                 self.verdict.anchors += 1;
             } else {
                 self.contradicted.push(anchor);
@@ -345,7 +353,7 @@ impl Walk {
     /// What a record says of the chain itself.
     fn note(&mut self, seq: u64, record: &AuditRecord) {
         let Some(args) = own_words(record) else { return };
-        if let Some(account) = Account::of(record) {
+        if let Some(account) = Account::said(&args) {
             self.account = account;
         }
         let held = args.get("held").and_then(Value::as_object);
