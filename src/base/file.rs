@@ -145,8 +145,17 @@ pub fn give_to_owner_of(folder: &Path, inner: &Path) -> io::Result<()> {
         return Ok(());
     }
     let give = |path: &Path| std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()));
-    std::fs::read_dir(inner)?.try_for_each(|entry| give(&entry?.path()))?;
+    // Whoever uses the folder may have done with a file meanwhile; what is gone needs no owner.
+    std::fs::read_dir(inner)?.try_for_each(|entry| unless_gone(give(&entry?.path())))?;
     give(inner)
+}
+
+/// The same, where a file that is not there any more is no failure.
+pub fn unless_gone(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Makes an empty file with these permissions where there is none, for a library that would leave them to chance.

@@ -127,12 +127,13 @@ fn is_wanted(what: &str, screen: &mut Screen) -> bool {
     read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-/// Gives a file to its folder's owner; the folder of the log with all that lies in it.
+/// Gives a file to its folder's owner; the folder of the log with all that lies in it. A running supervisor may have done
+/// with the file meanwhile.
 fn own(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() {
+    if path.is_dir() && !path.is_symlink() {
         return file::give_to_owner_of(path.parent().unwrap_or(Path::new("/")), path);
     }
-    file::give(path, user, group)
+    file::unless_gone(file::give(path, user, group))
 }
 
 async fn carry_out(place: &DoctorContext<'_>, facts: &DoctorFacts, remedy: &Remedy) -> anyhow::Result<()> {
