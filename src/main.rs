@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use hal_o_swarm::agent::cli::{Machine, MachineOrder};
 use hal_o_swarm::base::daemon::{self, DaemonOrder, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::harmless::clean;
@@ -61,14 +62,22 @@ fn run(call: Call) -> Result<(), Failure> {
                 Ok(options) => print(&supervisor::offline::run(options)?),
             }
         }
+        // Whoever sets up a fleet looks for it here; the running supervisor is asked, as by halctl.
+        Role::Supervisor if call.args.first().is_some_and(|word| word == "join-token") => {
+            match ctl::slip::read(&call.called, call.args) {
+                Err(text) => print(&text?),
+                Ok(cli) => runtime()?.block_on(ctl::run(cli)),
+            }
+        }
         Role::Supervisor => match supervisor::cli::DAEMON.order(&call.called, call.args)? {
             DaemonOrder::Print(text) => print(&text),
             DaemonOrder::Start(start) => runtime()?.block_on(supervisor::run::run(start)),
         },
-        Role::Agent if call.args.first().is_some_and(|word| word == "setup") => {
-            match typed::<agent::cli::Machine>(&call.called, call.args) {
+        Role::Agent if call.args.first().is_some_and(|word| Machine::is_asked(word)) => {
+            match typed::<Machine>(&call.called, call.args).map(Machine::order) {
                 Err(text) => print(&text?),
-                Ok(machine) => print(&agent::setup::run(&machine.user())?),
+                Ok(MachineOrder::Setup(setup)) => print(&agent::setup::run(&setup.user)?),
+                Ok(MachineOrder::Join(join)) => print(&one_thread()?.block_on(agent::join::run(join))?),
             }
         }
         Role::Agent => match agent::cli::DAEMON.order(&call.called, call.args)? {

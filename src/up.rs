@@ -259,6 +259,8 @@ impl UserPaths {
         agent_config::Config {
             supervisor_url: supervisor.local_url(),
             auth_token: self.token.clone(),
+            key_file: None,
+            supervisor_pin: None,
             ca_file: None,
             node_id: agent_config::host_name(),
             data_dir: self.data.clone(),
@@ -331,6 +333,8 @@ impl Running {
         Ok(agent_config::Config {
             supervisor_url: self.url.clone(),
             auth_token: self.token.clone(),
+            key_file: None,
+            supervisor_pin: None,
             ca_file: None,
             node_id: node.as_str().into(),
             data_dir,

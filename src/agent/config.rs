@@ -17,7 +17,9 @@ use super::lost::SupervisorLost;
 use hal_base::config::machine::{certificates, makeable_folder};
 use hal_base::config::service::{self, Looked};
 use hal_base::config::{self, ConfigReport, Purpose, Reading, Section, Source, token};
+use hal_base::proof::MachineKey;
 use hal_base::secret::Secret;
+use hal_base::tls::Pin;
 use hal_protocol::default;
 use hal_protocol::node::{NodeId, ProjectName};
 
@@ -40,8 +42,12 @@ const MOST_REPORT_SECONDS: u32 = 24 * 3600;
 pub struct Config {
     /// The supervisor's address as configured: `ws`, `wss`, `http` or `https`.
     pub supervisor_url: String,
-    /// What the supervisor asks for.
+    /// What the supervisor asks for; empty when the machine has joined with a key.
     pub auth_token: Secret,
+    /// The key by which this machine is known, when it has joined with one.
+    pub key_file: Option<PathBuf>,
+    /// The supervisor's key, when it is named.
+    pub supervisor_pin: Option<Pin>,
     /// A PEM file of certificates to trust for `wss`, beside the system's own.
     pub ca_file: Option<PathBuf>,
     /// This node's name.
@@ -141,9 +147,16 @@ pub fn known_keys() -> BTreeSet<String> {
 fn build(root: &Section<'_>) -> Config {
     // Coding agents are not asked for their log-ins yet; the interval alone asks for nothing.
     let _ = root.whole("auth_report_interval_sec", 0..=MOST_REPORT_SECONDS);
+    let key_file = root.path("key_file");
+    let auth_token = match &key_file {
+        Some(path) => by_key(root, path),
+        None => token::read(root),
+    };
     Config {
         supervisor_url: supervisor_url(root).unwrap_or_default(),
-        auth_token: token::read(root),
+        auth_token,
+        key_file,
+        supervisor_pin: supervisor_pin(root),
         ca_file: ca_file(root),
         node_id: node_id(root).unwrap_or_else(host_name),
         data_dir: data_dir(root),
@@ -176,6 +189,34 @@ fn supervisor_url(root: &Section<'_>) -> Option<String> {
         value.problem(format!("expected {EXPECTED}"));
     }
     url.map(|_| text)
+}
+
+/// A machine that has joined with a key shows no token.
+fn by_key(root: &Section<'_>, path: &Path) -> Secret {
+    for key in ["auth_token", "auth_token_file"] {
+        if root.value(key).is_some() {
+            root.problem(
+                key,
+                "is given beside key_file: this machine is known by its key; keep one of the two",
+            );
+        }
+    }
+    let read = |path: &Path| match MachineKey::read(path) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("names no file: this machine joins with hal-agent join, which makes it".to_owned()),
+        Err(error) => Err(format!("names a file that cannot be used: {error}")),
+    };
+    match service::look_into(path, read) {
+        Looked::Read(()) => {}
+        Looked::Unseen(sentence) => root.warn("key_file", sentence),
+        Looked::Wrong(sentence) => root.problem("key_file", sentence),
+    }
+    Secret::default()
+}
+
+fn supervisor_pin(root: &Section<'_>) -> Option<Pin> {
+    let text = root.text("supervisor_pin").filter(|text| !text.is_empty())?;
+    text.parse().map_err(|why: String| root.problem("supervisor_pin", why)).ok()
 }
 
 fn ca_file(root: &Section<'_>) -> Option<PathBuf> {

@@ -10,7 +10,7 @@
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `setup`: whose coding agents the service runs.
+//! - `setup`: whose coding agents the service runs. `join`: how this machine becomes a node.
 //! - `project`: where coding agents work; `found`: which of them this machine has; `resources`: how the machine is.
 
 mod anchors;
@@ -19,6 +19,7 @@ mod backends;
 pub mod cli;
 pub mod config;
 pub mod found;
+pub mod join;
 mod link;
 mod lost;
 mod outbox;

@@ -5,6 +5,7 @@
 //!
 //! - `section`, `value`: what a program asks of the file.
 //! - `backup`: the last file a daemon has started with.
+//! - `edit`: changing such a file as a person would.
 //! - `machine`: what the values name on this machine: folders, certificates.
 //! - `service`: for which user they are judged.
 //! - `token`: the shared token, in the file or beside it.
@@ -14,6 +15,7 @@
 //! - `excerpt`: the line it is about, with everything that may be secret left out.
 
 pub mod backup;
+pub mod edit;
 mod excerpt;
 mod finding;
 pub mod machine;

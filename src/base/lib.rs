@@ -21,7 +21,7 @@
 //! - `starts`: how often a daemon was started lately.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
-//! - `tls`: whose certificates are trusted.
+//! - `tls`: whose certificates are trusted. `proof`: proving what one has without saying it. `hex`: bytes as digits.
 //! - `log`: where log lines go.
 //! - `exit`: the exit codes that are documented.
 
@@ -36,6 +36,7 @@ pub mod descriptors;
 pub mod exit;
 pub mod file;
 pub mod harmless;
+pub mod hex;
 pub mod id;
 pub mod log;
 pub mod memory;
@@ -45,6 +46,7 @@ pub mod notify;
 pub mod os;
 pub mod panic;
 pub mod progress;
+pub mod proof;
 pub mod sabotage;
 pub mod secret;
 pub mod signals;

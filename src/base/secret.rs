@@ -1,10 +1,12 @@
 //! Text that never prints itself: tokens, keys, passwords.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::hex;
 
 /// A secret. `Debug` shows nothing and there is no `Display` and no `Serialize`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -63,11 +65,7 @@ impl SecretDigest {
 
 /// The hash of a secret as 64 hexadecimal digits, as it is stored.
 pub fn hash_of(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::write(&Sha256::digest(secret.as_bytes()))
 }
 
 /// True when `hash` is that of what is offered; compared in constant time.

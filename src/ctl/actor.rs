@@ -103,6 +103,7 @@ impl Record for TokenView {
             Field::new("id", &self.id),
             Field::new("user", &self.actor).weight(90),
             Field::new("role", self.role).weight(70),
+            Field::new("kind", &self.kind).weight(45),
             Field::new("state", self.state.as_str()).tone(tone).weight(85),
             Field::new("label", &self.label).weight(60),
             Field::moment("used_at", self.used_at).weight(65),

@@ -200,6 +200,9 @@ Examples:
     /// Tokens of users: make, list, rotate and revoke them
     #[command(visible_alias = "token", subcommand)]
     Tokens(actor::TokenVerb),
+    /// Tokens by which new machines join: make the line to paste there, list and revoke them
+    #[command(visible_alias = "join-tokens", subcommand)]
+    JoinToken(actor::JoinTokenVerb),
     /// The audit log: who did what, by which credential, from where, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditVerb),
@@ -276,6 +279,11 @@ pub enum NodeVerb {
     /// Reset a node's epochs when its agent is refused as a copy or as outdated: the next agent that
     /// connects under its name becomes the node
     ForgetEpoch {
+        /// The node's name.
+        id: String,
+    },
+    /// Let a node in no more, by whatever key or token it has: it is out at once, and may join again by another key
+    Revoke {
         /// The node's name.
         id: String,
     },

@@ -11,7 +11,7 @@
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `audit`: who did what.
-//! - `actor`: who is known and with which tokens; `login`: whose token this user has.
+//! - `actor`: who is known and with which tokens; `join`: the line by which a machine becomes a node; `login`: whose token this user has.
 //! - `config`, `completions`: halctl itself.
 
 mod actor;
@@ -35,6 +35,7 @@ mod doctor;
 mod event;
 mod feed;
 mod incident;
+mod join;
 mod login;
 mod name;
 mod node;
@@ -118,6 +119,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Users(verb) => actor::users(verb, &client(&global, around)?, screen).await,
         Noun::Tokens(verb) => actor::tokens(verb, &client(&global, around)?, screen).await,
+        Noun::JoinToken(verb) => join::run(verb, &client(&global, around)?, screen).await,
         // Nobody needs to be asked, and nobody may be there.
         Noun::Audit(AuditVerb::Verify { file: Some(file), anchors }) => {
             audit::verify_export(screen, &file, &anchors)

@@ -9,6 +9,7 @@ use super::print::record::{Field, Record, Tone};
 use super::print::text::bytes;
 use super::watch::{self, Source};
 use hal_base::exit::Failure;
+use hal_protocol::actor::ActorView;
 use hal_protocol::node::{Node, NodeStatus};
 
 /// Nodes in one page of the list.
@@ -35,6 +36,17 @@ pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result
                     Ok(())
                 }
             }
+        }
+        NodeVerb::Revoke { id } => {
+            let node = client.post::<ActorView>(&["nodes", &id, "revoke"]).await?.data;
+            if screen.is_structured() {
+                return screen.one(&node);
+            }
+            screen.say(&format!(
+                "Node {id} is let in no more. It may join again: halctl join-token create --once. Its history: halctl nodes \
+                 get {id}; to end it: halctl nodes remove {id}"
+            ));
+            Ok(())
         }
         NodeVerb::ForgetEpoch { id } => {
             let node = client.post::<Node>(&["nodes", &id, "forget-epoch"]).await?.data;

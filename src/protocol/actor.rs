@@ -100,7 +100,8 @@ pub struct Credential {
     pub actor: String,
     /// What it is for, in their words.
     pub label: String,
-    /// SHA-256 of the whole token, in hexadecimal digits.
+    /// What it is compared with, as [`CredentialKind`] reads it: SHA-256 of the whole token, in hexadecimal digits, or
+    /// one of the kinds that begin with their word and a colon. A release that does not know a kind lets nobody in by it.
     pub hash: String,
     /// Who has made it, and when.
     #[serde(deserialize_with = "Option::deserialize")]
@@ -111,6 +112,41 @@ pub struct Credential {
     /// Who has ended it, and when.
     #[serde(deserialize_with = "Option::deserialize")]
     pub revoked: Option<Attribution>,
+}
+
+/// The kinds of credentials, by the beginning of their hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind<'a> {
+    /// A token: SHA-256 of it.
+    Token(&'a str),
+    /// The key of a node's machine: its public half (Ed25519).
+    Key(&'a str),
+    /// A token by which machines join: SHA-256 of it.
+    Join {
+        /// Whether the first one that joins ends it.
+        is_once: bool,
+        /// Of the whole token.
+        hash: &'a str,
+    },
+    /// Of a later release.
+    Other,
+}
+
+/// How the hash of a kind begins.
+const KEY: &str = "ed25519:";
+const JOIN: &str = "join:";
+const JOIN_ONCE: &str = "join-once:";
+
+/// How the name of a machine's key begins.
+const KEY_ID: &str = "k";
+
+/// Digits of a key that name it.
+const KEY_DIGITS: usize = 20;
+
+/// The name of the credential for a machine's key, by its public half.
+pub fn key_id(public: &str) -> String {
+    let digits = public.chars().filter(char::is_ascii_hexdigit).take(KEY_DIGITS);
+    format!("{KEY_ID}{}", digits.collect::<String>())
 }
 
 /// How a credential stands.
@@ -138,6 +174,49 @@ impl CredentialState {
 }
 
 impl Credential {
+    /// The hash of a machine's key.
+    pub fn hash_of_key(public: &str) -> String {
+        format!("{KEY}{public}")
+    }
+
+    /// The hash of a token by which machines join.
+    pub fn hash_of_join(hash: &str, is_once: bool) -> String {
+        format!("{}{hash}", if is_once { JOIN_ONCE } else { JOIN })
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> CredentialKind<'_> {
+        let hash = self.hash.as_str();
+        if let Some(public) = hash.strip_prefix(KEY) {
+            return CredentialKind::Key(public);
+        }
+        for (word, is_once) in [(JOIN, false), (JOIN_ONCE, true)] {
+            if let Some(hash) = hash.strip_prefix(word) {
+                return CredentialKind::Join { is_once, hash };
+            }
+        }
+        if hash.contains(':') { CredentialKind::Other } else { CredentialKind::Token(hash) }
+    }
+
+    /// The word for what it is.
+    pub fn kind_word(&self) -> &'static str {
+        match self.kind() {
+            CredentialKind::Token(_) => "token",
+            CredentialKind::Key(_) => "key",
+            CredentialKind::Join { is_once: false, .. } => "join",
+            CredentialKind::Join { is_once: true, .. } => "join-once",
+            CredentialKind::Other => "other",
+        }
+    }
+
+    /// The public half of a machine's key, when it is one.
+    pub fn key(&self) -> Option<&str> {
+        match self.kind() {
+            CredentialKind::Key(public) => Some(public),
+            CredentialKind::Token(_) | CredentialKind::Join { .. } | CredentialKind::Other => None,
+        }
+    }
+
     /// How it stands at a time.
     pub fn state(&self, at: Time) -> CredentialState {
         match (&self.revoked, self.expires_at) {
@@ -188,6 +267,9 @@ pub struct TokenView {
     pub actor: String,
     /// What they may do.
     pub role: Role,
+    /// What it is: `token`, `key` (of a node's machine), `join` or `join-once` (by which machines join), or `other` (of a
+    /// later release).
+    pub kind: String,
     /// How it stands.
     pub state: CredentialState,
     /// What it is for.

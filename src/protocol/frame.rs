@@ -15,6 +15,7 @@ use super::command::{CommandId, CommandState};
 use super::event::Event;
 use super::lease::{Cover, Lease, LeaseRequest};
 use super::node::{NodeId, Project, Resources};
+use super::proof::{Challenge, Proof, Proved};
 use super::session::{Session, SessionId};
 use hal_base::clock::Time;
 
@@ -288,6 +289,8 @@ pub enum FromAgent {
     Live(Live),
     /// Money is needed for a turn.
     LeaseRequest(LeaseRequest),
+    /// Before hello: who it is, by a key or the token.
+    Proof(Proof),
     /// A type of the predecessor or of the future.
     Other(String),
 }
@@ -311,6 +314,10 @@ pub enum ToAgent {
     Lease(Lease),
     /// The last link of the audit record's chain, to be kept. Only for agents that say so.
     Anchor(Head),
+    /// Before hello: what is to be proved.
+    Challenge(Challenge),
+    /// Before hello: it is proved.
+    Proved(Proved),
     /// A type of the future.
     Other(String),
 }
@@ -359,6 +366,7 @@ impl FromAgent {
             "snapshot" => Self::Snapshot(body(&kind, payload)?),
             "live" => Self::Live(body(&kind, payload)?),
             "lease_request" => Self::LeaseRequest(body(&kind, payload)?),
+            "proof" => Self::Proof(body(&kind, payload)?),
             _ => Self::Other(kind),
         };
         Ok((request_id, frame))
@@ -377,6 +385,7 @@ impl FromAgent {
             Self::Snapshot(body) => seal("snapshot", "", now, body),
             Self::Live(body) => seal("live", "", now, body),
             Self::LeaseRequest(body) => seal("lease_request", "", now, body),
+            Self::Proof(body) => seal("proof", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
     }
@@ -395,6 +404,8 @@ impl ToAgent {
             "cover" => Self::Cover(body(&kind, payload)?),
             "lease" => Self::Lease(body(&kind, payload)?),
             "anchor" => Self::Anchor(body(&kind, payload)?),
+            "challenge" => Self::Challenge(body(&kind, payload)?),
+            "proved" => Self::Proved(body(&kind, payload)?),
             _ => Self::Other(kind),
         })
     }
@@ -410,6 +421,8 @@ impl ToAgent {
             Self::Cover(body) => seal("cover", "", now, body),
             Self::Lease(body) => seal("lease", "", now, body),
             Self::Anchor(body) => seal("anchor", "", now, body),
+            Self::Challenge(body) => seal("challenge", "", now, body),
+            Self::Proved(body) => seal("proved", "", now, body),
             Self::Other(kind) => seal(kind, "", now, &()),
         }
     }

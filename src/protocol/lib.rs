@@ -3,7 +3,8 @@
 //! - `node`, `session`, `event`, `command`: the nouns, as both the wire and the HTTP API say them. `backend`: what kind of
 //!   coding agent a node runs, and what that can.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
-//! - `actor`: who is known, what each may do, and what each shows for it.
+//! - `actor`: who is known, what each may do, and what each shows for it. `proof`: how an agent proves who it is;
+//!   `join`: how a new machine becomes one.
 //! - `audit`: who did what, and what came of it.
 //! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `alert`: what a person should see. `notice`: how it is told, by way of a `channel`. `silence`: what nobody is told.
@@ -36,12 +37,14 @@ pub mod ctl_file;
 pub mod default;
 pub mod event;
 pub mod frame;
+pub mod join;
 pub mod lease;
 pub mod mark;
 pub mod name;
 pub mod node;
 pub mod notice;
 pub mod policy;
+pub mod proof;
 pub mod provider;
 pub mod session;
 pub mod silence;

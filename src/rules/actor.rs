@@ -55,6 +55,16 @@ pub fn why_not(credential: &Credential, actor: Option<&Actor>, at: Time) -> Opti
     }
 }
 
+/// Who has ended a token for joining that was good once: the node that it has let in.
+pub fn joined_by(node: &str) -> String {
+    format!("node {node}")
+}
+
+/// The node that such a token has let in, by who has ended it.
+pub fn joined_as(revoked_by: &str) -> Option<&str> {
+    revoked_by.strip_prefix("node ")
+}
+
 /// True when nobody would be an administrator any more without this one, or with another role for this one.
 pub fn is_last_admin<'a>(all: impl Iterator<Item = &'a Actor>, name: &str) -> bool {
     let mut is_admin = false;

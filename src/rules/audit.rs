@@ -16,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use hal_base::clock::Time;
+use hal_base::hex;
 use hal_protocol::audit::{
     Anchor, AuditFinding, AuditRecord, AuditVerdict, Chained, Ended, Explained, Head, Link, STORE_REPLACED,
     TAKEN_IN,
@@ -52,7 +53,7 @@ impl Default for Tip {
 impl Tip {
     /// For others to keep.
     pub fn head(&self) -> Head {
-        Head { link: self.no, hash: hex(&self.hash) }
+        Head { link: self.no, hash: hex::write(&self.hash) }
     }
 
     /// A record as it was asked for, linked; the tip is its link then.
@@ -76,7 +77,7 @@ impl Tip {
 
     /// The next link, for a record as it is now; the tip is that then.
     fn go_on(&mut self, seq: u64, record: &AuditRecord) -> Link {
-        let link = Link { no: self.no + 1, before: hex(&self.hash) };
+        let link = Link { no: self.no + 1, before: hex::write(&self.hash) };
         *self = Self { no: link.no, hash: hash(&link, seq, record) };
         link
     }
@@ -153,10 +154,6 @@ fn hash(link: &Link, seq: u64, record: &AuditRecord) -> [u8; 32] {
     text(record.error.as_deref().unwrap_or_default());
     text(&record.duration_ms.map_or_else(String::new, |took| took.to_string()));
     sum.finalize().into()
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Links that are not there any more, all together: each record that says so says it anew, since those before leave, too.
@@ -331,7 +328,7 @@ impl Walk {
                 self.gaps.push(Gap { after: self.tip, before: no, seq });
             } else if no <= self.tip.no {
                 self.find(seq, format!("another record has its link {no}"));
-            } else if before != hex(&self.tip.hash) {
+            } else if before != hex::write(&self.tip.hash) {
                 self.find(seq, format!("what stands before its link {no} is not what was there"));
             }
             self.tip = Tip { no, hash };
@@ -342,7 +339,7 @@ impl Walk {
     /// Compares a link with what nodes know of it.
     fn compare(&mut self, no: u64, hash: &[u8; 32]) {
         for anchor in self.anchors.remove(&no).unwrap_or_default() {
-            if anchor.hash == hex(hash) {
+            if anchor.hash == hex::write(hash) {
                 self.verdict.anchors += 1;
             } else {
                 self.contradicted.push(anchor);
@@ -397,7 +394,7 @@ impl Walk {
                 self.find(seq, said);
             }
             let held = self.held.get(&(after.no + 1));
-            if held.is_some_and(|held| *held != hex(&after.hash)) {
+            if held.is_some_and(|held| *held != hex::write(&after.hash)) {
                 self.find(
                     seq,
                     format!("link {} is not what was there when the one behind it was cut", after.no),

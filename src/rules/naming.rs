@@ -93,7 +93,7 @@ pub fn shorten(frame: &mut FromAgent) {
             ask.session_id.shorten(LONGEST);
             ask.project.shorten(LONGEST_PATH);
         }
-        FromAgent::Hello(_) | FromAgent::Heartbeat(_) | FromAgent::Other(_) => {}
+        FromAgent::Hello(_) | FromAgent::Heartbeat(_) | FromAgent::Proof(_) | FromAgent::Other(_) => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rights: the least role of each path of the API and of each command. What is not in the table nobody may.
 
-use hal_protocol::actor::Role::{self, Admin, Approver, Metrics, Operator, Viewer};
+use hal_protocol::actor::Role::{self, Admin, Agent, Approver, Metrics, Operator, Viewer};
 use hal_protocol::command::{CommandRequest, Verb};
 
 /// The least role of each method and path, as the API's document writes them.
@@ -11,6 +11,8 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/openapi.json", Metrics),
     // Everybody may revoke what they show; another's token takes an administrator.
     ("DELETE", "/api/v1/tokens/{id}", Metrics),
+    // A machine, by a token for joining.
+    ("POST", "/api/v1/join", Agent),
     // What goes on.
     ("GET", "/api/v1/alerts", Viewer),
     ("GET", "/api/v1/alerts/{id}", Viewer),
@@ -74,7 +76,9 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("POST", "/api/v1/backups", Admin),
     ("POST", "/api/v1/backups/{name}/verify", Admin),
     ("POST", "/api/v1/budgets/{name}/raise", Admin),
+    ("POST", "/api/v1/join-tokens", Admin),
     ("POST", "/api/v1/nodes/{id}/forget-epoch", Admin),
+    ("POST", "/api/v1/nodes/{id}/revoke", Admin),
     ("POST", "/api/v1/store/diff", Admin),
     ("POST", "/api/v1/store/merge", Admin),
     ("POST", "/api/v1/tokens/{id}/rotate", Admin),
@@ -147,6 +151,11 @@ pub fn of_command(request: &CommandRequest) -> Role {
 
 /// The sentence for somebody whose role does not do.
 pub fn lacks(name: &str, role: Role, least: Role) -> String {
+    if least == Agent {
+        return format!(
+            "machines join by a token made for that (halctl join-token create), and {name} is no machine"
+        );
+    }
     format!("this takes the role {least}, and {name} has the role {role}; an administrator can change that")
 }
 

@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, header};
 use super::shared::Shared;
 use hal_base::clock::{self, Time};
 use hal_base::secret::{SecretDigest, is_hash_of};
-use hal_protocol::actor::{Actor, Credential, Role, token_id};
+use hal_protocol::actor::{Actor, Credential, CredentialKind, CredentialState, Role, token_id};
 use hal_protocol::who::{Who, WhoKind};
-use hal_rules::actor::why_not;
+use hal_rules::actor::{joined_as, why_not};
 use hal_rules::right;
 
 use super::refusal::ApiError;
@@ -43,6 +43,8 @@ pub enum Pass {
     Shared(SecretDigest),
     /// A token of an actor.
     Token(Arc<Credential>, Arc<Actor>),
+    /// A token by which machines join: good for that and nothing else.
+    Join(Arc<Credential>),
     /// No token: the kernel says which user of this machine it is.
     Local(LocalPeer),
 }
@@ -104,6 +106,11 @@ fn of_actor(shared: &Shared, token: &str) -> Shown {
         return Shown::Wrong(WrongToken::of_nobody());
     };
     let id = Some(credential.id.clone());
+    if let CredentialKind::Join { hash, .. } = credential.kind()
+        && is_hash_of(hash, token)
+    {
+        return by_join_token(credential);
+    }
     if !is_hash_of(&credential.hash, token) {
         return Shown::Wrong(WrongToken { id, ..WrongToken::of_nobody() });
     }
@@ -115,11 +122,27 @@ fn of_actor(shared: &Shared, token: &str) -> Shown {
     }
 }
 
+/// A token for joining is whoever's has made it, and good without them. One that has done its work is known to whoever it
+/// has let in: the answer may have been lost.
+fn by_join_token(credential: &Arc<Credential>) -> Shown {
+    let is_used = credential.revoked.as_ref().is_some_and(|revoked| joined_as(&revoked.by).is_some());
+    match credential.state(clock::now()) {
+        CredentialState::Active => Shown::Good(Pass::Join(credential.clone())),
+        CredentialState::Revoked if is_used => Shown::Good(Pass::Join(credential.clone())),
+        CredentialState::Revoked | CredentialState::Expired => Shown::Wrong(WrongToken {
+            why: "this token for joining was revoked or has expired: make another one (halctl join-token create)",
+            id: Some(credential.id.clone()),
+            was_of: Some(credential.clone()),
+        }),
+    }
+}
+
 impl Pass {
     /// True while it still lets in.
     pub fn is_good(&self, shared: &Shared) -> bool {
         match self {
             Self::Shared(digest) => shared.doors.load().token.is(digest),
+            Self::Join(credential) => shared.hub.view().credential(&credential.id).is_some(),
             // As long as the connection is there, it is theirs.
             Self::Local(_) => true,
             Self::Token(credential, actor) => {
@@ -137,7 +160,7 @@ impl Pass {
 
     /// It was shown, from this address.
     pub fn note_use(&self, shared: &Shared, from: IpAddr) {
-        if let Self::Token(credential, _) = self {
+        if let Self::Token(credential, _) | Self::Join(credential) = self {
             shared.last_uses.note(&credential.id, from.to_canonical());
         }
     }
@@ -158,11 +181,21 @@ impl Caller {
                 let who = Who {
                     kind,
                     name: actor.name.clone(),
-                    credential: format!("token {}", credential.id),
+                    credential: format!("{} {}", credential.kind_word(), credential.id),
                     through: through.to_owned(),
                     from: from.to_owned(),
                 };
                 (actor.role, who)
+            }
+            Pass::Join(credential) => {
+                let who = Who {
+                    kind: WhoKind::Machine,
+                    name: "unknown".to_owned(),
+                    credential: format!("join token {}", credential.id),
+                    through: through.to_owned(),
+                    from: from.to_owned(),
+                };
+                (Role::Agent, who)
             }
         };
         Self { pass, role, who }
@@ -190,7 +223,7 @@ impl Caller {
     pub fn ends_at(&self) -> Option<Time> {
         match &self.pass {
             Pass::Shared(_) | Pass::Local(_) => None,
-            Pass::Token(credential, _) => credential.expires_at,
+            Pass::Token(credential, _) | Pass::Join(credential) => credential.expires_at,
         }
     }
 }

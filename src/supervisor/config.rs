@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::hub::settings::Settings;
+use super::own_certificate;
 use hal_base::config::machine::{folder_of, writable_folder};
 use hal_base::config::{self, Purpose, Reading, Section, Source, Value, token};
 use hal_base::secret::Secret;
@@ -128,6 +129,8 @@ pub struct TlsConfig {
     pub cert_path: PathBuf,
     /// PEM file: the private key.
     pub key_path: PathBuf,
+    /// True when the supervisor makes both for itself.
+    pub is_own: bool,
 }
 
 impl Config {
@@ -181,6 +184,12 @@ pub fn known_keys() -> BTreeSet<String> {
     config::known_keys(build)
 }
 
+/// The certificate that the supervisor makes for itself.
+fn own_tls(database: &Path) -> TlsConfig {
+    let (cert_path, key_path) = own_certificate::files(&folder_of(database));
+    TlsConfig { cert_path, key_path, is_own: true }
+}
+
 fn build(root: &Section<'_>) -> Config {
     let ((tls, is_clear), more_origins) = root.section("security", |security| {
         later::security(security);
@@ -189,6 +198,7 @@ fn build(root: &Section<'_>) -> Config {
     });
     let mut server = root.section("server", |section| server(section, is_clear));
     let database = root.section("database", database);
+    let tls = tls.map(|tls| if tls.is_own { own_tls(&database) } else { tls });
     for origin in more_origins {
         if !server.allowed_origins.contains(&origin) {
             server.allowed_origins.push(origin);

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::either::Encrypted;
 use hal_base::clock::Stopwatch;
 use hal_base::descriptors;
 
@@ -76,6 +77,8 @@ pub struct OpenConnection {
     came: Stopwatch,
     /// Bytes that came in since a message was whole.
     partial: AtomicUsize,
+    /// Whether it speaks TLS.
+    is_encrypted: AtomicBool,
     leave: CancellationToken,
 }
 
@@ -112,6 +115,11 @@ impl Entrance {
         Some(place)
     }
 
+    /// True when nobody can read along on the connection from there.
+    pub fn is_encrypted(&self, source: SocketAddr) -> bool {
+        self.lock().places.get(&source).is_some_and(|place| place.is_encrypted.load(Ordering::Relaxed))
+    }
+
     /// Somebody comes. When there are too many guests then, the oldest of those who have most goes.
     fn enter(&self, source: SocketAddr) -> (Arc<OpenConnection>, Arc<Semaphore>) {
         let mut inside = self.lock();
@@ -121,6 +129,7 @@ impl Entrance {
             source,
             came: Stopwatch::start(),
             partial: AtomicUsize::new(0),
+            is_encrypted: AtomicBool::new(false),
             leave: CancellationToken::new(),
         });
         let address = place.address();
@@ -199,7 +208,7 @@ impl<A, S> Accept<TcpStream, S> for Door<A>
 where
     A: Accept<TcpStream, S>,
     A::Future: Send + 'static,
-    A::Stream: Send + 'static,
+    A::Stream: Encrypted + Send + 'static,
     A::Service: Send + 'static,
 {
     type Stream = Counted<A::Stream>;
@@ -219,6 +228,7 @@ where
                 accepted = accepted => accepted?,
                 () = stay.place.leave.cancelled() => return Err(sent_away()),
             };
+            stay.place.is_encrypted.store(stream.is_encrypted(), Ordering::Relaxed);
             Ok((Counted::new(stream, stay, own), service))
         })
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
@@ -16,29 +16,28 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::auth;
 use super::caller::{Pass, Shown, WRONG, shown};
 use super::entrance::OpenConnection;
+use super::greeting::{close_frame, greet, no_upgrade};
 use super::hub::input::{Closer, From, Input, LINK_QUEUE, Link};
 use super::hub::memory_budget::ConnectionBudget;
 use super::hub::pulse::Pulse;
 use super::live::LiveView;
 use super::metrics::LabelValue;
+use super::proof::{self, Unproved};
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
 use hal_protocol::actor::{Credential, Role};
 use hal_protocol::audit::{Head, KEEPS_ANCHORS};
 use hal_protocol::command::CommandId;
-use hal_protocol::event::{raw, readable_data};
-use hal_protocol::frame::{FromAgent, Greeting, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
+use hal_protocol::event::readable_data;
+use hal_protocol::frame::{FromAgent, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
 use hal_protocol::node::NodeId;
+use hal_protocol::proof::ProofBy;
 use hal_rules as rules;
 use hal_rules::command::public_id;
 
 /// An agent says who it is within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
-
-/// Whoever only looks whether the way is open answers a close within this time, or not at all, as curl does not: it shall
-/// not wait longer than a person likes to.
-const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A frame is taken by the network within this time, else the link is dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
@@ -90,6 +89,9 @@ pub async fn enter(
     let sayable = named.as_ref().filter(|name| rules::node::fault_of_name(name).is_none());
     let pass = match shown(&shared, &headers, query.token.as_deref()) {
         Shown::Nothing => {
+            if let Some(by) = proof::asked_for(&headers) {
+                return upgrade.on_upgrade(move |socket| prove(shared, socket, source, named, by));
+            }
             if let Some(node) = sayable.filter(|name| shared.hub.view().find_node(name.as_str()).is_some()) {
                 shared.refused_agents.note(source.ip(), Some(node), NO_TOKEN, clock::now());
             }
@@ -109,13 +111,43 @@ pub async fn enter(
     if let Err(refused) = is_agents(&pass) {
         return refused.into_response();
     }
+    upgrade.on_upgrade(move |socket| converse(shared, socket, source, named, pass))
+}
+
+async fn converse(shared: Shared, socket: WebSocket, source: SocketAddr, named: Option<NodeId>, pass: Pass) {
     let place = shared.entrance.is_known(source);
-    upgrade.on_upgrade(move |socket| async move {
-        let room = shared.hub.share_of_room();
-        let address = source.to_string();
-        let pulse = Arc::default();
-        Conversation { shared, source, address, pass, named, room, place, pulse }.hold(socket).await;
-    })
+    let room = shared.hub.share_of_room();
+    let address = source.to_string();
+    let pulse = Arc::default();
+    Conversation { shared, source, address, pass, named, room, place, pulse }.hold(socket).await;
+}
+
+/// Lets in whoever proves who it is.
+async fn prove(
+    shared: Shared,
+    mut socket: WebSocket,
+    source: SocketAddr,
+    named: Option<NodeId>,
+    by: ProofBy,
+) {
+    let unproved = match proof::take(&shared, &mut socket, source, by).await {
+        Ok(pass) => {
+            pass.note_use(&shared, source.ip());
+            return converse(shared, socket, source, named, pass).await;
+        }
+        Err(unproved) => unproved,
+    };
+    let sayable = named.as_ref().filter(|name| rules::node::fault_of_name(name).is_none());
+    let why = match &unproved {
+        Unproved::Gone => return,
+        Unproved::Broken(why) => why.clone(),
+        Unproved::Wrong(wrong) => {
+            shared.refused_agents.note(source.ip(), sayable, wrong.why, clock::now());
+            let _counted = auth::refuse(&shared, "agent", source.ip(), Some(wrong)).await;
+            wrong.why.to_owned()
+        }
+    };
+    let _ = timeout(WRITE_LIMIT, socket.send(close_frame(POLICY, &why))).await;
 }
 
 /// A person's token opens another door.
@@ -126,44 +158,10 @@ fn is_agents(pass: &Pass) -> Result<(), ApiError> {
              create NODE --role agent)",
             actor.name
         ))),
+        Pass::Join(_) => Err(ApiError::forbidden(
+            "this token lets a machine join, and opens no door: hal-agent join URL --token TOKEN",
+        )),
         Pass::Shared(_) | Pass::Token(..) | Pass::Local(_) => Ok(()),
-    }
-}
-
-/// Who asks for no WebSocket is told what this is; one that looks as if it had asked, until somebody in between took the
-/// header away, is told that.
-fn no_upgrade(headers: &HeaderMap) -> Response {
-    let is_agent = headers.contains_key("x-node-id") || headers.contains_key(header::SEC_WEBSOCKET_KEY);
-    if !is_agent {
-        let text =
-            concat!("hal-o-swarm ", env!("CARGO_PKG_VERSION"), ": agents connect here, the API is /api/v1\n");
-        return text.into_response();
-    }
-    let text = concat!(
-        "hal-o-swarm ",
-        env!("CARGO_PKG_VERSION"),
-        ": this request came without the headers Upgrade and Connection that ask for a WebSocket; a proxy in between \
-         must pass them on\n"
-    );
-    let asks = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
-    (StatusCode::UPGRADE_REQUIRED, asks, text).into_response()
-}
-
-/// Whoever shows no token learns that the way is open, and nothing else.
-async fn greet(mut socket: WebSocket) {
-    let greeting = Greeting {
-        service: "hal-o-swarm".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        auth: "required".into(),
-    };
-    let said = async {
-        socket.send(Message::text(raw(&greeting).get())).await?;
-        socket.send(close_frame(1000, "a token is required beyond this point")).await
-    };
-    if let Ok(Ok(())) = timeout(WRITE_LIMIT, said).await {
-        // The other side answers the close; without reading it the connection would end in a reset.
-        let answered = async { while socket.recv().await.is_some_and(|message| message.is_ok()) {} };
-        let _ = timeout(PROBE_LIMIT, answered).await;
     }
 }
 
@@ -232,7 +230,7 @@ impl Conversation {
     fn own(&self) -> Option<&Arc<Credential>> {
         match &self.pass {
             Pass::Token(own, _) => Some(own),
-            Pass::Shared(_) | Pass::Local(_) => None,
+            Pass::Shared(_) | Pass::Join(_) | Pass::Local(_) => None,
         }
     }
 
@@ -241,7 +239,7 @@ impl Conversation {
     async fn is_shut_out(&self) {
         match &self.pass {
             Pass::Token(..) => self.pass.is_over(&self.shared).await,
-            Pass::Shared(_) | Pass::Local(_) => std::future::pending().await,
+            Pass::Shared(_) | Pass::Join(_) | Pass::Local(_) => std::future::pending().await,
         }
     }
 
@@ -428,7 +426,7 @@ impl Conversation {
         let is_word = matches!(frame, FromAgent::Events(_) | FromAgent::Snapshot(_));
         let from = from.clone();
         let input = match frame {
-            FromAgent::Hello(_) => return Err(End::broken("hello a second time")),
+            FromAgent::Hello(_) | FromAgent::Proof(_) => return Err(End::broken("hello a second time")),
             FromAgent::Events(batch) => Input::Events { from, batch },
             FromAgent::CommandAck(ack) => Input::CommandAck { from, ack },
             FromAgent::CommandResult(result) => {
@@ -475,13 +473,4 @@ async fn say(socket: &mut WebSocket, message: Message) -> Result<(), End> {
         Ok(Err(error)) => Err(End::gone(error.to_string())),
         Err(_) => Err(End::gone("timeout: the agent takes nothing in")),
     }
-}
-
-/// A close frame; its reason may have 123 bytes.
-fn close_frame(code: u16, reason: &str) -> Message {
-    let mut end = reason.len().min(123);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    Message::Close(Some(CloseFrame { code, reason: reason[..end].into() }))
 }

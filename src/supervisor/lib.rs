@@ -2,7 +2,7 @@
 //!
 //! - `hub`: input, decide, commit, effect, view: the one writer.
 //! - `approvals`: what sessions wait with for a person, as people read it. `queries`: the hub and the store, asked.
-//! - `gate`: the agents' door. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
+//! - `gate`: the agents' door; `proof`: how an agent shows who it is without a token; `greeting`: what is said to others. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
@@ -12,7 +12,7 @@
 //! - `watch`: what the supervisor sees of itself and its nodes. `refused_agents`: who is not let in, and since when.
 //! - `heartbeat`: a sign of life to whoever waits for it outside.
 //! - `knock`: whether its own listeners answer. `scrapes`: whether anybody asks for metrics.
-//! - `tls`, `server`: the listeners; `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
+//! - `tls`, `server`: the listeners; `own_certificate`: what a supervisor makes for itself; `either`: connections with TLS and without, on one port; `plain`: what the latter may. `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
 
 mod accept;
 mod api;
@@ -25,8 +25,10 @@ mod caller;
 pub mod cli;
 mod condition_watcher;
 pub mod config;
+mod either;
 mod entrance;
 mod gate;
+mod greeting;
 mod growth;
 mod heartbeat;
 mod hub;
@@ -38,7 +40,10 @@ mod metrics;
 mod mirror;
 pub mod offline;
 mod outbound;
+mod own_certificate;
+mod plain;
 mod progress;
+mod proof;
 mod provider;
 mod quarantine;
 mod queries;
@@ -62,7 +67,6 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -73,6 +77,7 @@ use self::hub::view::View;
 use self::metrics::Metrics;
 use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
+use hal_base::config::machine::folder_of;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
 use hal_protocol::node::NodeId;
@@ -93,7 +98,6 @@ pub struct Supervisor {
     limits: watch::LimitsInForce,
     heartbeat: heartbeat::HeartbeatInForce,
     handle: Handle<SocketAddr>,
-    tls: Option<RustlsConfig>,
     address: SocketAddr,
     hub_thread: JoinHandle<()>,
     mirror: Mirror,
@@ -119,11 +123,19 @@ fn open_store(config: &Config) -> anyhow::Result<Opened> {
     Ok(opened)
 }
 
+/// The certificate that the listeners show; made when it is one of the supervisor's own and not there yet.
+fn certificate(config: &Config, tls: &config::TlsConfig) -> anyhow::Result<tls::Certificate> {
+    if tls.is_own {
+        own_certificate::make_missing(&folder_of(&config.database), &[])?;
+    }
+    tls::Certificate::read(tls)
+}
+
 impl Supervisor {
     /// Opens the store, takes the ports, and serves. Whatever cannot be honoured is an error here, never a silent
     /// fallback.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let certificate = config.tls.as_ref().map(|tls| certificate(&config, tls)).transpose()?;
         let listener = server::bind(config.server.bind, config.server.port)?;
         let address = listener.local_addr()?;
         let people =
@@ -151,16 +163,17 @@ impl Supervisor {
             config.backup.clone(),
             OfHub(hub.clone()),
         )?;
-        let shared = Shared::new(hub, &mirror, Doors::of(&config.server), metrics, Tasks::new());
+        let doors = Doors::of(&config.server);
+        let shared = Shared::new(hub, &mirror, doors, certificate, metrics, Tasks::new());
         shared.archive.set_rules(config.retention.clone());
         let handle = Handle::new();
-        server::serve(listener, tls.clone(), server::whole, handle.clone(), &shared)?;
+        server::serve(listener, server::whole, handle.clone(), &shared)?;
         if let Some(people) = people {
             listeners.push(people.local_addr()?);
-            server::serve(people, tls.clone(), server::people_only, handle.clone(), &shared)?;
+            server::serve(people, server::people_only, handle.clone(), &shared)?;
         }
-        if let (Some(acceptor), Some(files)) = (&tls, &config.tls) {
-            tls::watch(acceptor.clone(), files.clone(), &shared.tasks);
+        if let (Some(certificate), Some(files)) = (&shared.certificate, &config.tls) {
+            tls::watch(certificate.clone(), files.clone(), &shared.tasks);
         }
         shared.outbound.set(&config.channels, &shared.hub, &shared.tasks);
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
@@ -181,14 +194,15 @@ impl Supervisor {
         shared.tasks.spawn_cuttable(tick(shared.hub.clone()));
         shared.tasks.spawn_cuttable(tell_who_is_watched(shared.clone()));
         shared.tasks.spawn_cuttable(watchdog::keep_alive(shared.clone(), listeners));
-        Ok(Self { config, shared, limits, heartbeat, handle, tls, address, hub_thread, mirror })
+        Ok(Self { config, shared, limits, heartbeat, handle, address, hub_thread, mirror })
     }
 
     /// The address that programs on this machine use.
     pub fn local_url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let is_encrypted = self.shared.certificate.is_some();
+        let scheme = if is_encrypted { "https" } else { "http" };
         let ip = self.address.ip();
-        match (ip.is_unspecified(), self.tls.is_some()) {
+        match (ip.is_unspecified(), is_encrypted) {
             (true, true) => format!("{scheme}://localhost:{}", self.address.port()),
             (true, false) => format!("{scheme}://127.0.0.1:{}", self.address.port()),
             (false, _) => format!("{scheme}://{}", self.address),
@@ -259,8 +273,8 @@ impl Supervisor {
 
     /// Takes over what can change while running. The caller has said what cannot.
     pub async fn reload(&mut self, config: Config) -> anyhow::Result<()> {
-        if let (Some(acceptor), Some(files)) = (&self.tls, &config.tls) {
-            tls::reload(acceptor, files)?;
+        if let (Some(certificate), Some(files)) = (&self.shared.certificate, &config.tls) {
+            certificate.reload(files)?;
         }
         self.shared.doors.store(Arc::new(Doors::of(&config.server)));
         self.shared.archive.set_rules(config.retention.clone());

@@ -38,6 +38,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Code::Forbidden, error)
     }
 
+    /// 426: it is said where others can read along.
+    pub fn plain(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, Code::Forbidden, error)
+    }
+
     /// 405: the path knows no such method.
     pub fn method_not_allowed(error: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, error)

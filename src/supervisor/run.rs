@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Supervisor;
-use super::config::{self, Config};
+use super::config::{self, Config, TlsConfig};
+use super::own_certificate;
+use hal_base::config::machine::folder_of;
 use hal_base::daemon::{Start, reread};
 use hal_base::exit::Failure;
 use hal_base::signals::{Signal, Signals};
@@ -75,6 +77,11 @@ async fn reload(supervisor: &mut Supervisor, path: &Path) {
     }
 }
 
+/// What vouches for the certificate on this machine: the authority where it is our own, which outlives it.
+fn trusted(config: &Config, tls: &TlsConfig) -> PathBuf {
+    if tls.is_own { own_certificate::authority(&folder_of(&config.database)) } else { tls.cert_path.clone() }
+}
+
 /// Writes `ctl.json` and the token beside the store, so that halctl works on this machine as it stands.
 fn leave_note(supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
     let config = supervisor.config();
@@ -86,7 +93,7 @@ fn leave_note(supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
         url: Some(supervisor.local_url()),
         socket: supervisor.socket().filter(|path| path.exists()),
         token_file: Some("ctl.token".into()),
-        ca_file: config.tls.as_ref().map(|tls| tls.cert_path.clone()),
+        ca_file: config.tls.as_ref().map(|tls| trusted(config, tls)),
         pid: Some(std::process::id()),
         ..CtlFile::default()
     };

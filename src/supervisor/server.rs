@@ -10,12 +10,12 @@ use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::RustlsConfig;
 
+use super::either::EitherAcceptor;
 use super::entrance::{Door, Entrance};
 use super::refusal::ApiError;
 use super::shared::Shared;
-use super::{api, auth, gate};
+use super::{api, auth, gate, plain};
 
 /// The largest body of a request, in bytes: a prompt with a few files pasted in.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -67,14 +67,15 @@ fn people(shared: &Shared) -> Router<Shared> {
 
 fn finish(router: Router<Shared>, shared: &Shared) -> Router {
     let nothing = || async { ApiError::not_found("not found; the API is under /api/v1") };
-    router.fallback(nothing).with_state(shared.clone())
+    let router = router.fallback(nothing);
+    let encrypted = middleware::from_fn_with_state(shared.clone(), plain::turn_away);
+    router.layer(encrypted).with_state(shared.clone())
 }
 
 /// Serves until the handle is shut down. Frames and answers are small and somebody waits for each: none is held back
 /// until the other side has acknowledged the one before, which takes it 40 ms when it has nothing to say itself.
 pub fn serve(
     listener: TcpListener,
-    tls: Option<RustlsConfig>,
     router: fn(&Shared) -> Router,
     handle: Handle<SocketAddr>,
     shared: &Shared,
@@ -92,10 +93,10 @@ pub fn serve(
             accepting.note(error, &hub);
         }
     };
-    match tls {
-        Some(tls) => {
-            let mut server = axum_server::from_tcp_rustls(listener, tls)?
-                .map(|acceptor| Door::new(acceptor.acceptor(NoDelayAcceptor::new()), entrance))
+    match &shared.certificate {
+        Some(certificate) => {
+            let mut server = axum_server::from_tcp(listener)?
+                .acceptor(Door::new(EitherAcceptor::new(certificate.acceptor()), entrance))
                 .handle(handle)
                 .accept_error_handler(note)
                 .first_request_timeout(FIRST_REQUEST);

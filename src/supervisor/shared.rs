@@ -23,8 +23,9 @@ use super::provider::Providers;
 use super::refused_agents::RefusedAgents;
 use super::scrapes::Scrapes;
 use super::throttle::Throttle;
+use super::tls::Certificate;
 use hal_base::clock::{self, Time};
-use hal_base::secret::SecretDigest;
+use hal_base::secret::{Secret, SecretDigest};
 use hal_base::task::Tasks;
 use hal_store::mirror::backup::Backups;
 use hal_store::mirror::{HealthOf, Mirror};
@@ -38,8 +39,10 @@ const MENTION_AGAIN: Duration = Duration::from_secs(600);
 /// Who may come in: replaced as a whole when the configuration is reloaded.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    /// The token.
+    /// The token that all share, to compare others with.
     pub token: SecretDigest,
+    /// And as it is: what is proved by it is proved without saying it.
+    pub secret: Secret,
     /// Browser origins beside the supervisor's own.
     pub origins: Vec<String>,
     /// What this machine calls itself.
@@ -53,6 +56,7 @@ impl Doors {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             token: config.auth_token.digest(),
+            secret: config.auth_token.clone(),
             origins: config.allowed_origins.clone(),
             host: host.trim().to_owned(),
         }
@@ -82,6 +86,8 @@ pub struct Shared {
     pub progress: ProgressRegistry,
     /// Who fetches what providers bill.
     pub providers: Providers,
+    /// The certificate of the listeners; `None`: nothing is encrypted.
+    pub certificate: Option<Certificate>,
     /// Live events.
     pub live: Switchboard,
     /// Who came in by this listener.
@@ -107,7 +113,14 @@ pub struct Shared {
 
 impl Shared {
     /// Puts it together.
-    pub fn new(hub: Hub, mirror: &Mirror, doors: Doors, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
+    pub fn new(
+        hub: Hub,
+        mirror: &Mirror,
+        doors: Doors,
+        certificate: Option<Certificate>,
+        metrics: Arc<Metrics>,
+        tasks: Tasks,
+    ) -> Self {
         let archive = Archivist::beside(hub.store().path(), mirror.health());
         Self {
             scrapes: Arc::new(Scrapes::beside(hub.store().path())),
@@ -121,6 +134,7 @@ impl Shared {
             merging: Arc::default(),
             progress: ProgressRegistry::default(),
             providers: Providers::default(),
+            certificate,
             live: Switchboard::default(),
             entrance: Entrance::default(),
             accepting: Accepting::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use axum_server::tls_rustls::RustlsConfig;
 use notify::{RecursiveMode, Watcher};
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::config::TlsConfig;
 use hal_base::task::Tasks;
+use hal_base::tls::Pin;
 
 /// Whoever renews a certificate writes several files; they are read once these have been quiet for this long.
 const QUIET: Duration = Duration::from_millis(500);
@@ -40,19 +42,69 @@ pub fn server_config(tls: &TlsConfig) -> anyhow::Result<rustls::ServerConfig> {
     Ok(config)
 }
 
-/// What the listeners use; replaced in place when the files change.
-pub fn acceptor(tls: &TlsConfig) -> anyhow::Result<RustlsConfig> {
-    Ok(RustlsConfig::from_config(Arc::new(server_config(tls)?)))
+/// What the listeners use; replaced in place when the files change. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    acceptor: RustlsConfig,
+    /// Keys that were shown to whoever is still connected: the present one, and the one before.
+    shown: Arc<ArcSwap<[Pin; 2]>>,
+    /// The key to know this supervisor by: that of the authority which comes with the certificate, else its own.
+    anchor: Arc<ArcSwap<Pin>>,
 }
 
-/// Reads the files again. The old certificate stays in use when the new one is no good.
-pub fn reload(acceptor: &RustlsConfig, tls: &TlsConfig) -> anyhow::Result<()> {
-    acceptor.reload_from_config(Arc::new(server_config(tls)?));
-    Ok(())
+impl Certificate {
+    /// Reads the files.
+    pub fn read(tls: &TlsConfig) -> anyhow::Result<Self> {
+        let config = server_config(tls)?;
+        let (pin, anchor) = pins_of(tls)?;
+        Ok(Self {
+            acceptor: RustlsConfig::from_config(Arc::new(config)),
+            shown: Arc::new(ArcSwap::from_pointee([pin, pin])),
+            anchor: Arc::new(ArcSwap::from_pointee(anchor)),
+        })
+    }
+
+    /// Reads the files again. The old certificate stays in use when the new one is no good.
+    pub fn reload(&self, tls: &TlsConfig) -> anyhow::Result<()> {
+        let (config, (pin, anchor)) = (server_config(tls)?, pins_of(tls)?);
+        self.acceptor.reload_from_config(Arc::new(config));
+        let [before, _] = **self.shown.load();
+        if before != pin {
+            self.shown.store(Arc::new([pin, before]));
+        }
+        self.anchor.store(Arc::new(anchor));
+        Ok(())
+    }
+
+    /// For a listener.
+    pub fn acceptor(&self) -> RustlsConfig {
+        self.acceptor.clone()
+    }
+
+    /// The key to know this supervisor by.
+    pub fn anchor(&self) -> Pin {
+        **self.anchor.load()
+    }
+
+    /// True for the key that this supervisor shows, or has shown until just now.
+    pub fn is_own(&self, seen: &str) -> bool {
+        seen.parse::<Pin>().is_ok_and(|seen| self.shown.load().contains(&seen))
+    }
+}
+
+/// The certificate's own key, and the one to know it by. Others' authorities sign for many: by those nobody is known.
+fn pins_of(tls: &TlsConfig) -> anyhow::Result<(Pin, Pin)> {
+    let place = || format!("{} holds no key that can be read", tls.cert_path.display());
+    let chain =
+        CertificateDer::pem_file_iter(&tls.cert_path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.with_context(place)?;
+    let pin = Pin::of(chain.first().with_context(place)?).with_context(place)?;
+    let last = chain.last().filter(|_| tls.is_own).map(Pin::of).transpose().with_context(place)?;
+    Ok((pin, last.unwrap_or(pin)))
 }
 
 /// Reloads whenever the files' folders change. Folders are watched, since renewals replace files.
-pub fn watch(acceptor: RustlsConfig, tls: TlsConfig, tasks: &Tasks) {
+pub fn watch(certificate: Certificate, tls: TlsConfig, tasks: &Tasks) {
     let (changed, changes) = mpsc::channel(1);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| event.kind.is_modify() || event.kind.is_create()) {
@@ -69,7 +121,7 @@ pub fn watch(acceptor: RustlsConfig, tls: TlsConfig, tasks: &Tasks) {
         Ok(watcher)
     });
     match watcher {
-        Ok(watcher) => tasks.spawn_cuttable(follow(watcher, changes, acceptor, tls)),
+        Ok(watcher) => tasks.spawn_cuttable(follow(watcher, changes, certificate, tls)),
         Err(error) => tracing::warn!(%error, "a renewed certificate will only be noticed on SIGHUP"),
     }
 }
@@ -77,7 +129,7 @@ pub fn watch(acceptor: RustlsConfig, tls: TlsConfig, tasks: &Tasks) {
 async fn follow(
     _watcher: notify::RecommendedWatcher,
     mut changes: mpsc::Receiver<()>,
-    acceptor: RustlsConfig,
+    certificate: Certificate,
     tls: TlsConfig,
 ) {
     let mut last = fingerprint(&tls);
@@ -88,7 +140,7 @@ async fn follow(
             continue;
         }
         last = now;
-        match reload(&acceptor, &tls) {
+        match certificate.reload(&tls) {
             Ok(()) => tracing::info!("the certificate was renewed"),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),

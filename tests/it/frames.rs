@@ -8,10 +8,11 @@ use hal_o_swarm::protocol::frame::{Broken, FromAgent, Greeting, ToAgent};
 use crate::fixture;
 
 /// Frames that a supervisor sends; all others come from an agent.
-const FROM_SUPERVISOR: [&str; 7] = ["welcome", "ack", "command", "cancel", "watch", "cover", "lease"];
+const FROM_SUPERVISOR: [&str; 10] =
+    ["welcome", "ack", "command", "cancel", "watch", "cover", "lease", "anchor", "challenge", "proved"];
 
 /// Each type that this version speaks must have a file.
-const OUR_TYPES: [&str; 16] = [
+const OUR_TYPES: [&str; 20] = [
     "hello",
     "welcome",
     "events",
@@ -28,6 +29,10 @@ const OUR_TYPES: [&str; 16] = [
     "lease_request",
     "lease",
     "greeting",
+    "anchor",
+    "challenge",
+    "proof",
+    "proved",
 ];
 
 /// Reads a frame and writes it again at the same moment.

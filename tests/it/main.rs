@@ -43,6 +43,7 @@ mod calls;
 mod chat;
 mod claude;
 mod claude_home;
+mod closed;
 mod codex;
 mod codex_home;
 mod command;

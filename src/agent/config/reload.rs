@@ -10,6 +10,8 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("supervisor_url", old.supervisor_url != new.supervisor_url),
         ("auth_token", old.auth_token != new.auth_token),
         ("ca_file", old.ca_file != new.ca_file),
+        ("key_file", old.key_file != new.key_file),
+        ("supervisor_pin", old.supervisor_pin != new.supervisor_pin),
         ("projects", old.projects != new.projects),
     ];
     let left = [
@@ -24,6 +26,8 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         supervisor_url: new.supervisor_url.clone(),
         auth_token: new.auth_token.clone(),
         ca_file: new.ca_file.clone(),
+        key_file: new.key_file.clone(),
+        supervisor_pin: new.supervisor_pin,
         projects: new.projects.clone(),
         fingerprint: new.fingerprint.clone(),
         ..old.clone()

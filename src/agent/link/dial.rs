@@ -1,27 +1,38 @@
 //! Reaching the supervisor: its address, TLS, the handshake, and why it did not work in words for a log.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::Target;
-use hal_base::tls;
+use super::prove::{Means, Socket, Unproved, prove};
+use super::{Target, pins};
+use hal_base::proof::MachineKey;
+use hal_base::tls::{self, Pin, Shown, Trust};
 use hal_protocol::frame::MAX_FRAME_BYTES;
 use hal_protocol::node::NodeId;
+use hal_protocol::proof::PROOF_HEADER;
 
 /// How long connecting and the handshakes may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A supervisor that speaks no TLS is asked again after this, or when it could not be reached.
+const PLAIN_FOR: Duration = Duration::from_secs(600);
 
 /// How long connecting to one address may take of that: a network that was healed is to be noticed soon, and TCP tries ever less often.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -36,14 +47,13 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// The path of the agents' door.
 const DOOR: &str = "/ws/agent";
 
-/// An open link.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// Whom to reach, and as whom.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
     pub target: Target,
     pub node_id: NodeId,
+    /// A supervisor that was found to speak no TLS is not asked again before this.
+    pub plain_until: Option<Instant>,
 }
 
 /// Why there is no link.
@@ -60,6 +70,27 @@ pub(super) enum DialError {
          the agent here and server.auth_token in that of the supervisor"
     )]
     Token { url: String },
+    #[error("the supervisor at {url} does not let this agent in: {why}")]
+    NotAdmitted { url: String, why: String },
+    #[error(
+        "the supervisor at {url} cannot prove that it has this agent's auth_token: it is another one, or somebody \
+         stands in between; nothing was said to it"
+    )]
+    Impostor { url: String },
+    #[error(
+        "the supervisor at {url} shows another key than {known}: if it was replaced on purpose, remove that (its files \
+         belong to a backup: DEPLOYMENT.md, section TLS); else somebody stands in between"
+    )]
+    OtherKey { url: String, known: String },
+    #[error(
+        "the supervisor at {url} has shown a key before (see {known}), and speaks no TLS now: if it was replaced on \
+         purpose, remove that; else somebody stands in between"
+    )]
+    NoKey { url: String, known: String },
+    #[error("{} cannot be used: {why}", path.display())]
+    File { path: PathBuf, why: String },
+    #[error("the supervisor at {url} knows no keys of machines: it is of an earlier release")]
+    KeyUnknown { url: String },
     #[error("the server at {url} is not a supervisor: it answered {status}")]
     Answer { url: String, status: String },
     #[error("{url} redirects to {to}: if the supervisor is there, name it in supervisor_url")]
@@ -85,12 +116,143 @@ pub(super) enum DialError {
     Other { url: String, why: String },
 }
 
+impl DialError {
+    /// True when nothing changes until a person does something.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Token { .. }
+                | Self::NotAdmitted { .. }
+                | Self::Impostor { .. }
+                | Self::OtherKey { .. }
+                | Self::NoKey { .. }
+        )
+    }
+}
+
+/// What is known of whom is to be reached, before anything is said to it.
+struct Known {
+    pin: Option<Pin>,
+    /// Where it is known from.
+    by: String,
+    key: Option<MachineKey>,
+    address: String,
+}
+
 impl Dial {
-    /// Connects and shakes hands.
-    pub(super) async fn connect(&self) -> Result<Socket, DialError> {
+    /// Whom to reach for the first time.
+    pub(super) fn new(target: Target, node_id: NodeId) -> Self {
+        Self { target, node_id, plain_until: None }
+    }
+
+    /// Connects and shakes hands. Where nothing else was said, TLS is tried first with everybody on another machine, so
+    /// that nothing secret goes there in plain text.
+    pub(super) async fn connect(&mut self) -> Result<Socket, DialError> {
         let url = address(&self.target.url)
             .map_err(|why| DialError::Address { url: self.target.url.clone(), why })?;
-        let mut request = url.as_str().into_client_request().map_err(|error| self.failed(error))?;
+        let known = self.known(&url)?;
+        if let Some(rest) = url.strip_prefix("ws:")
+            && !is_loopback(&url)
+            && self.plain_until.is_none_or(|until| until <= Instant::now())
+        {
+            match self.open(&format!("wss:{rest}"), &known).await {
+                Err(DialError::SpeaksPlain { .. }) if known.pin.is_none() => {}
+                Err(DialError::SpeaksPlain { url }) => return Err(DialError::NoKey { url, known: known.by }),
+                opened => return opened,
+            }
+            self.plain_until = Some(Instant::now() + PLAIN_FOR);
+        }
+        match self.open(&url, &known).await {
+            Err(error) if url.starts_with("ws:") => {
+                // It may have been given a certificate meanwhile.
+                self.plain_until = None;
+                Err(error)
+            }
+            opened => opened,
+        }
+    }
+
+    fn known(&self, url: &str) -> Result<Known, DialError> {
+        let target = &self.target;
+        let uri: Uri = url.parse().unwrap_or_default();
+        let address = format!("{}:{}", uri.host().unwrap_or_default(), port_of(&uri));
+        let broken = |path: &Path, why: String| DialError::File { path: path.to_owned(), why };
+        let key = target.key_file.as_ref().map(|path| {
+            let missing = || "there is no such file: let this machine join again (hal-agent join)".to_owned();
+            let read = MachineKey::read(path).map_err(|error| broken(path, error.to_string()))?;
+            read.ok_or_else(|| broken(path, missing()))
+        });
+        let kept = pins::read(&target.pins, &address).map_err(|why| broken(&target.pins, why))?;
+        let by = match target.pin {
+            Some(_) => "supervisor_pin".to_owned(),
+            None => format!("the line of {address} in {}", target.pins.display()),
+        };
+        Ok(Known { pin: target.pin.or(kept), by, key: key.transpose()?, address })
+    }
+
+    /// Opens a link at this very address, and proves what is to be proved.
+    async fn open(&self, url: &str, known: &Known) -> Result<Socket, DialError> {
+        let late = |_| DialError::Timeout { url: self.target.url.clone() };
+        let shaken = tokio::time::timeout(DIAL_TIMEOUT, self.shake_hands(url, known)).await.map_err(late)?;
+        let (mut socket, shown) = shaken?;
+        let doubt = shown.as_ref().and_then(|shown| shown.doubt.as_deref());
+        let Some(means) = self.means(known, doubt) else { return Ok(socket) };
+        let seen = shown.as_ref().map(|shown| shown.leaf.to_string()).unwrap_or_default();
+        let proved = prove(&mut socket, &means, &self.node_id, seen).await;
+        let proved = proved.map_err(|unproved| self.unproved(unproved, doubt))?;
+        let pin = proved.pin.parse::<Pin>().ok();
+        // It may name no other key than one that it has: the next time it is known by that alone.
+        if let (Some(pin), Some(shown), Some(_)) = (pin, &shown, doubt)
+            && shown.has(pin)
+        {
+            pins::keep(&self.target.pins, &known.address, pin)
+                .map_err(|why| DialError::File { path: self.target.pins.clone(), why })?;
+            let url = &self.target.url;
+            tracing::info!(
+                "the supervisor at {url} has proved itself; it is known by its key from now on: {pin}"
+            );
+        }
+        Ok(socket)
+    }
+
+    /// By what this node proves who it is; `None`: it shows its token.
+    fn means<'a>(&'a self, known: &'a Known, doubt: Option<&str>) -> Option<Means<'a>> {
+        match &known.key {
+            Some(key) => Some(Means::Key(key)),
+            None => doubt.map(|_| Means::Token(&self.target.token)),
+        }
+    }
+
+    /// Connects, with TLS where the address says so, and asks for a WebSocket.
+    async fn shake_hands(&self, url: &str, known: &Known) -> Result<(Socket, Option<Shown>), DialError> {
+        let mut request = url.into_client_request().map_err(|error| self.failed(error))?;
+        let uri = request.uri().clone();
+        let stream = reach(&uri).await.map_err(|error| self.failed(WsError::Io(error)))?;
+        let (stream, shown) = if url.starts_with("wss:") {
+            let (stream, shown) = self.encrypt(stream, &uri, known).await?;
+            (MaybeTlsStream::Rustls(stream), Some(shown))
+        } else {
+            (MaybeTlsStream::Plain(stream), None)
+        };
+        let doubt = shown.as_ref().and_then(|shown| shown.doubt.clone());
+        self.introduce(&mut request, self.means(known, doubt.as_deref()).as_ref())?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES))
+            .read_buffer_size(BUFFER_BYTES)
+            .write_buffer_size(BUFFER_BYTES);
+        let dialled = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        match dialled {
+            Ok((socket, _)) => Ok((socket, shown)),
+            Err(WsError::Protocol(ProtocolError::HttparseError(_))) if self.speaks_tls(&uri).await => {
+                Err(DialError::SpeaksTls { url: self.target.url.clone() })
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Says who this is: by the token, unless something is to be proved.
+    fn introduce(&self, request: &mut Request, means: Option<&Means<'_>>) -> Result<(), DialError> {
         let bearer = HeaderValue::try_from(format!("Bearer {}", self.target.token.reveal()));
         let node = HeaderValue::try_from(self.node_id.as_str());
         let (Ok(mut bearer), Ok(node)) = (bearer, node) else {
@@ -98,27 +260,23 @@ impl Dial {
             return Err(DialError::Other { url: self.target.url.clone(), why });
         };
         bearer.set_sensitive(true);
-        request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        request.headers_mut().insert("X-Node-ID", node);
-        let connector = if url.starts_with("wss:") { self.tls()? } else { Connector::Plain };
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES))
-            .read_buffer_size(BUFFER_BYTES)
-            .write_buffer_size(BUFFER_BYTES);
-        let uri = request.uri().clone();
-        let dialled = async {
-            let stream = reach(&uri).await?;
-            tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), Some(connector))
-                .await
+        let headers = request.headers_mut();
+        match means {
+            Some(means) => headers.insert(PROOF_HEADER, HeaderValue::from_static(means.by().as_str())),
+            None => headers.insert(header::AUTHORIZATION, bearer),
         };
-        match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(WsError::Protocol(ProtocolError::HttparseError(_)))) if self.speaks_tls(&uri).await => {
-                Err(DialError::SpeaksTls { url: self.target.url.clone() })
-            }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(DialError::Timeout { url: self.target.url.clone() }),
+        headers.insert("X-Node-ID", node);
+        Ok(())
+    }
+
+    fn unproved(&self, unproved: Unproved, doubt: Option<&str>) -> DialError {
+        let url = self.target.url.clone();
+        match (unproved, doubt) {
+            (Unproved::NotAsked, Some(doubt)) => DialError::Untrusted { url, why: last_words(doubt) },
+            (Unproved::NotAsked, None) => DialError::KeyUnknown { url },
+            (Unproved::Refused(why), _) => DialError::NotAdmitted { url, why },
+            (Unproved::Impostor, _) => DialError::Impostor { url },
+            (Unproved::Broken(why), _) => DialError::Other { url, why },
         }
     }
 
@@ -127,6 +285,10 @@ impl Dial {
         match error {
             WsError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => DialError::Refused { url },
             WsError::Io(error) if error.kind() == ErrorKind::TimedOut => DialError::Timeout { url },
+            // Whoever knows no TLS answers its first words with a complaint of its own, or goes away.
+            WsError::Io(error) if error.to_string().contains("tls handshake eof") => {
+                DialError::SpeaksPlain { url }
+            }
             WsError::Http(answer) if matches!(answer.status().as_u16(), 401 | 403) => {
                 DialError::Token { url }
             }
@@ -147,8 +309,7 @@ impl Dial {
             other => match other.to_string() {
                 why if why.contains("InvalidContentType") => DialError::SpeaksPlain { url },
                 why if why.contains("invalid peer certificate") => {
-                    let why = why.rsplit(": ").next().unwrap_or_default().to_owned();
-                    DialError::Untrusted { url, why }
+                    DialError::Untrusted { url, why: last_words(&why) }
                 }
                 why => DialError::Other { url, why },
             },
@@ -162,20 +323,44 @@ impl Dial {
         }
     }
 
-    /// The system's certificates and those of `ca_file`.
-    fn tls(&self) -> Result<Connector, DialError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    /// Agrees upon keys. What nobody vouches for is let through only where the token will prove it.
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        uri: &Uri,
+        known: &Known,
+    ) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
+        let target = &self.target;
+        let mut system = RootCertStore::empty();
+        system.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let mut named = Vec::new();
-        if let Some(path) = &self.target.ca_file {
+        if let Some(path) = &target.ca_file {
             let failed = |why: String| DialError::CaFile { path: path.clone(), why };
             let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             named = all.map_err(|error| failed(error.to_string()))?;
         }
-        let config = tls::client(named, roots);
-        let config = config.map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?;
-        Ok(Connector::Rustls(Arc::new(config)))
+        let is_lenient = known.pin.is_none() && target.ca_file.is_none() && known.key.is_none();
+        let judging = tls::judging(Trust { named, system, pin: known.pin, is_lenient });
+        let (config, judged) = judging.map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host)
+            .map_err(|error| DialError::Address { url: target.url.clone(), why: error.to_string() })?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let stream = stream.map_err(|error| match self.failed(WsError::Io(error)) {
+            DialError::Untrusted { url, .. } if known.pin.is_some() => {
+                DialError::OtherKey { url, known: known.by.clone() }
+            }
+            other => other,
+        })?;
+        let nothing =
+            || DialError::Other { url: target.url.clone(), why: "it has shown no certificate".to_owned() };
+        Ok((stream, judged.shown().ok_or_else(nothing)?))
     }
+}
+
+/// What was said at the end of a chain of causes.
+fn last_words(why: &str) -> String {
+    why.rsplit(": ").next().unwrap_or_default().to_owned()
 }
 
 /// What an answer that came by way of others tells of them. A supervisor sends neither header.
@@ -184,9 +369,20 @@ fn between(headers: &HeaderMap) -> String {
     named.into_iter().flatten().next().map(|name| format!(" (it calls itself {name:?})")).unwrap_or_default()
 }
 
+fn port_of(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 })
+}
+
+/// True for an address that never leaves this machine.
+fn is_loopback(url: &str) -> bool {
+    let uri: Uri = url.parse().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 /// A connection to the host of an address.
 async fn reach(uri: &Uri) -> io::Result<TcpStream> {
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
+    let port = port_of(uri);
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in tokio::net::lookup_host((host, port)).await? {
@@ -226,8 +422,10 @@ mod tests {
 
     fn dial(url: &str) -> Dial {
         let (token, fingerprint) = (hal_base::secret::Secret::new("t"), String::new());
-        let target = Target { url: url.to_owned(), token, ca_file: None, fingerprint };
-        Dial { target, node_id: NodeId::from("n") }
+        let pins = PathBuf::from("/nowhere");
+        let url = url.to_owned();
+        let target = Target { url, token, ca_file: None, key_file: None, pin: None, pins, fingerprint };
+        Dial::new(target, NodeId::from("n"))
     }
 
     fn answered(head: &str, body: &str) -> String {

@@ -1,6 +1,7 @@
 //! The link to the supervisor: dials, tells what is stored, and dials again for ever.
 //!
-//! - `dial`: address, TLS, handshake, and why it did not work.
+//! - `dial`: address, TLS, handshake, and why it did not work. `prove`: who this is, and whether it is the right supervisor;
+//!   `pins`: those that are known by their keys.
 //! - `clock_offset`: how long commands were on their way.
 //! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number. `snapshot`: all sessions in one
 //!   frame.
@@ -10,6 +11,8 @@ mod clock_offset;
 mod dial;
 mod identity;
 mod known_good;
+mod pins;
+mod prove;
 mod snapshot;
 mod talk;
 
@@ -30,10 +33,11 @@ use super::project::Projects;
 use super::resources::Gauge;
 use super::sessions::command::SupervisorRequest;
 use super::sessions::{OutgoingFrame, View};
-use dial::{Dial, DialError};
+use dial::Dial;
 use hal_base::backoff::Backoff;
 use hal_base::notify;
 use hal_base::secret::Secret;
+use hal_base::tls::Pin;
 use hal_protocol::frame::{FromAgent, Live, Watch};
 use hal_protocol::node::NodeId;
 use talk::Parting;
@@ -85,6 +89,12 @@ pub struct Target {
     pub token: Secret,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// The key of this machine, when it has joined with one.
+    pub key_file: Option<PathBuf>,
+    /// The supervisor's key, when it is named.
+    pub pin: Option<Pin>,
+    /// The file of those that have proved themselves.
+    pub pins: PathBuf,
     /// The SHA-256 of the configuration that says so.
     pub fingerprint: String,
 }
@@ -96,6 +106,9 @@ impl Target {
             url: config.supervisor_url.clone(),
             token: config.auth_token.clone(),
             ca_file: config.ca_file.clone(),
+            key_file: config.key_file.clone(),
+            pin: config.supervisor_pin,
+            pins: pins::path(&config.data_dir),
             fingerprint: config.fingerprint.clone(),
         }
     }
@@ -133,7 +146,7 @@ pub struct LinkContext {
 impl Link {
     /// Ready to dial.
     pub fn new(context: LinkContext) -> Self {
-        let dial = Dial { target: context.target.borrow().clone(), node_id: context.node_id.clone() };
+        let dial = Dial::new(context.target.borrow().clone(), context.node_id.clone());
         Self {
             dial,
             context,
@@ -148,7 +161,10 @@ impl Link {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut lost_at: Option<Instant> = None;
         while !finish.is_cancelled() {
-            self.dial.target = self.context.target.borrow_and_update().clone();
+            let target = self.context.target.borrow_and_update().clone();
+            if self.dial.target != target {
+                self.dial = Dial::new(target, self.context.node_id.clone());
+            }
             let dialled = tokio::select! {
                 () = finish.cancelled() => return,
                 dialled = self.dial.connect() => dialled,
@@ -156,7 +172,7 @@ impl Link {
             let mut delay = Duration::ZERO;
             match dialled {
                 Err(error) => {
-                    delay = if matches!(error, DialError::Token { .. }) { RETRY_TOKEN } else { delay };
+                    delay = if error.is_lasting() { RETRY_TOKEN } else { delay };
                     self.is_away(&error.to_string());
                 }
                 Ok(socket) => {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Link;
 use super::clock_offset::ClockOffset;
-use super::dial::Socket;
+use super::prove::Socket;
 use super::{known_good, snapshot};
 use crate::lost::LinkState;
 use crate::sessions::command::SupervisorRequest;
@@ -342,7 +342,7 @@ impl Talk<'_> {
                 let supervisor = self.link.context.target.borrow().url.clone();
                 self.link.context.anchors.keep(head, &supervisor);
             }
-            ToAgent::Welcome(_) | ToAgent::Other(_) => {}
+            ToAgent::Welcome(_) | ToAgent::Challenge(_) | ToAgent::Proved(_) | ToAgent::Other(_) => {}
         }
     }
 

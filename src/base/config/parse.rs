@@ -69,7 +69,7 @@ pub fn loose(text: &str) -> Option<serde_json::Value> {
 }
 
 /// JSON with comments and trailing commas, nothing looser: what we accept, other tools should understand too.
-fn dialect() -> ParseOptions {
+pub(super) fn dialect() -> ParseOptions {
     ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,

@@ -82,6 +82,40 @@ Examples:
     },
 }
 
+/// What can be done with tokens by which machines join.
+#[derive(Debug, Subcommand)]
+pub enum JoinTokenVerb {
+    /// List tokens for joining: until when each is good, and which node has joined by one that is good once
+    #[command(visible_alias = "ls")]
+    List,
+    /// Print the line by which a new machine joins: hal-agent join URL --token TOKEN
+    #[command(after_help = "\
+Examples:
+  halctl join-token create --once
+  halctl join-token create --expires 7d --label 'rack 4'")]
+    Create {
+        /// The first machine that joins ends it
+        #[arg(long)]
+        once: bool,
+        /// For how long it is good
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+        expires: Duration,
+        /// What it is for
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+        label: String,
+        /// The address by which the new machine reaches the supervisor, such as https://hal.example.org:8420; by default
+        /// this machine's name
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Revoke tokens for joining; nodes that have joined stay
+    Revoke {
+        /// The tokens' ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+}
+
 fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| format!("expected {}", Role::ALL.map(Role::as_str).join(", ")))
 }

@@ -19,6 +19,11 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
 const ASK: Duration = Duration::from_millis(500);
 
 impl Client {
+    /// Where the supervisor is.
+    pub fn url(&self) -> &reqwest::Url {
+        &self.target.url
+    }
+
     /// Asks for a change that may take long and does no harm when it is asked for twice.
     pub async fn post_patiently<T: DeserializeOwned>(
         &self,

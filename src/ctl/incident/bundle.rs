@@ -16,6 +16,7 @@ use crate::scrub::Scrubber;
 use hal_base::clock::now;
 use hal_base::daemon::version;
 use hal_base::exit::Failure;
+use hal_base::hex;
 
 /// Bytes of one file; of longer ones the end is kept, where the newest lines are.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -127,7 +128,7 @@ impl Bundle {
             .iter()
             .map(|part| {
                 json!({"name": part.name, "source": part.source, "bytes": part.bytes.len(),
-                    "sha256": hex(&Sha256::digest(&part.bytes)), "only_the_end": part.is_cut})
+                    "sha256": hex::write(&Sha256::digest(&part.bytes)), "only_the_end": part.is_cut})
             })
             .collect();
         let manifest = json!({"incident": self.incident, "made_at": now().to_string(), "halctl": version(),
@@ -141,15 +142,11 @@ fn checksum(path: &Path) -> std::io::Result<(u64, String)> {
     let (mut sha, mut buffer, mut size) = (Sha256::new(), vec![0; 64 * 1024], 0);
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok((size, hex(&sha.finalize()))),
+            0 => return Ok((size, hex::write(&sha.finalize()))),
             many => {
                 sha.update(&buffer[..many]);
                 size += many as u64;
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -20,8 +20,8 @@ use hal_base::id;
 use hal_base::nearest::nearest;
 use hal_base::secret::hash_of;
 use hal_protocol::actor::{
-    Actor, ActorRequest, ActorView, Credential, CredentialState, NewToken, Role, TOKEN_PREFIX, TokenRequest,
-    TokenView, WhoAmI,
+    Actor, ActorRequest, ActorView, Credential, CredentialKind, CredentialState, NewToken, Role,
+    TOKEN_PREFIX, TokenRequest, TokenView, WhoAmI,
 };
 use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::mark::Attribution;
@@ -79,7 +79,10 @@ pub async fn remove(
 pub async fn tokens(State(shared): State<Shared>) -> Answered<Vec<TokenView>> {
     let view = shared.hub.view();
     shared.last_uses.keep(|id| view.is_kept(CREDENTIAL, id));
-    let role = |token: &Credential| view.actor(&token.actor).map(|actor| actor.role).unwrap_or_default();
+    let role = |token: &Credential| match token.kind() {
+        CredentialKind::Join { .. } => Role::Agent,
+        _ => view.actor(&token.actor).map(|actor| actor.role).unwrap_or_default(),
+    };
     let all = view.all_kept(CREDENTIAL).map(|(_, token)| show_token(&shared, role(token), token));
     let all: Vec<TokenView> = all.collect();
     let total = all.len() as u64;
@@ -94,27 +97,27 @@ pub async fn new_token(
     Path(name): Path<String>,
     Body(body): Body<TokenRequest>,
 ) -> Answered<NewToken> {
-    if body.label.chars().count() > MOST_LABEL || body.label.chars().any(char::is_control) {
+    let (token, made) = make_token(body.label, body.seconds)?;
+    let made = Credential { actor: name, ..made };
+    let about = change_token(&shared, by, ActorChange::NewToken(made)).await?;
+    one(NewToken { token, about })
+}
+
+/// A new token, and what is kept of it. It is nobody's yet.
+pub fn make_token(label: String, seconds: u64) -> Result<(String, Credential), ApiError> {
+    if label.chars().count() > MOST_LABEL || label.chars().any(char::is_control) {
         return Err(ApiError::validation(format!(
             "label: expected at most {MOST_LABEL} characters on one line"
         )));
     }
-    if body.seconds > LONGEST {
-        return Err(ApiError::validation(format!("seconds is {}: expected at most {LONGEST}", body.seconds)));
+    if seconds > LONGEST {
+        return Err(ApiError::validation(format!("seconds is {seconds}: expected at most {LONGEST}")));
     }
     let id = id::fresh_secret()[..ID_DIGITS].to_owned();
     let token = fresh(&id);
-    let expires_at = (body.seconds > 0).then(|| clock::now().plus(Duration::from_secs(body.seconds)));
-    let made = Credential {
-        hash: hash_of(&token),
-        id,
-        actor: name,
-        label: body.label,
-        expires_at,
-        ..Credential::default()
-    };
-    let about = change_token(&shared, by, ActorChange::NewToken(made)).await?;
-    one(NewToken { token, about })
+    let expires_at = (seconds > 0).then(|| clock::now().plus(Duration::from_secs(seconds)));
+    let made = Credential { hash: hash_of(&token), id, label, expires_at, ..Credential::default() };
+    Ok((token, made))
 }
 
 /// Gives a token another secret; the one before is good no more. Only this answer holds it.
@@ -174,14 +177,14 @@ async fn change(shared: &Shared, by: Who, change: ActorChange) -> Result<ActorAn
     Ok(answer.await.map_err(|_| Stopped)??)
 }
 
-async fn change_actor(shared: &Shared, by: Who, asked: ActorChange) -> Answered<ActorView> {
+pub async fn change_actor(shared: &Shared, by: Who, asked: ActorChange) -> Answered<ActorView> {
     match change(shared, by, asked).await? {
         ActorAnswer::Actor(actor) => one(show(&actor, tokens_of(shared, &actor.name))),
         ActorAnswer::Token(..) => Err(ApiError::internal("this was about a user, and a token was answered")),
     }
 }
 
-async fn change_token(shared: &Shared, by: Who, asked: ActorChange) -> Result<TokenView, ApiError> {
+pub async fn change_token(shared: &Shared, by: Who, asked: ActorChange) -> Result<TokenView, ApiError> {
     match change(shared, by, asked).await? {
         ActorAnswer::Token(role, token) => Ok(show_token(shared, role, &token)),
         ActorAnswer::Actor(_) => Err(ApiError::internal("this was about a token, and a user was answered")),
@@ -222,6 +225,7 @@ fn show_token(shared: &Shared, role: Role, token: &Credential) -> TokenView {
         id: token.id.clone(),
         actor: token.actor.clone(),
         role,
+        kind: token.kind_word().to_owned(),
         state: token.state(clock::now()),
         label: token.label.clone(),
         created_by,

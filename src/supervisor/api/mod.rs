@@ -13,7 +13,8 @@ pub mod command;
 pub mod cost;
 pub mod event;
 pub mod health;
-pub mod name;
+pub mod join;
+mod name;
 pub mod node;
 pub mod policy;
 pub mod provider;
@@ -116,6 +117,9 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(actor::tokens))
         .routes(routes!(actor::rotate))
         .routes(routes!(actor::revoke))
+        .routes(routes!(join::new_token))
+        .routes(routes!(join::join))
+        .routes(routes!(join::revoke))
         .routes(routes!(health::api))
         .split_for_parts()
 }

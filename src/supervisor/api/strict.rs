@@ -29,6 +29,7 @@ use hal_protocol::approval::{AnswerRequest, SnoozeRequest};
 use hal_protocol::audit::VerifyRequest;
 use hal_protocol::budget::{BudgetRequest, RaiseRequest};
 use hal_protocol::command::CommandRequest;
+use hal_protocol::join::{JoinRequest, JoinTokenRequest};
 use hal_protocol::silence::SilenceRequest;
 use hal_protocol::store::StoreRequest;
 use hal_rules::command::is_argument;
@@ -47,6 +48,8 @@ pub trait Written: DeserializeOwned {
 
 impl Written for ActorRequest {}
 impl Written for AlertRequest {}
+impl Written for JoinRequest {}
+impl Written for JoinTokenRequest {}
 impl Written for AnswerRequest {}
 impl Written for BudgetRequest {}
 impl Written for RaiseRequest {}
@@ -235,6 +238,8 @@ mod tests {
             fields_of::<AnswerRequest>(),
             fields_of::<ActorRequest>(),
             fields_of::<TokenRequest>(),
+            fields_of::<JoinRequest>(),
+            fields_of::<JoinTokenRequest>(),
             fields_of::<BudgetRequest>(),
             fields_of::<CommandRequest>(),
             fields_of::<RaiseRequest>(),

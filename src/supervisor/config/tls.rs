@@ -1,7 +1,7 @@
 //! The certificate is tried before anything is started: a setting that cannot be honoured is a problem, never a
 //! silent fallback to plain text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
@@ -13,22 +13,27 @@ use hal_base::config::Section;
 use hal_base::config::machine::{certificates, pem_sentence};
 use hal_base::config::service::{self, Looked};
 
-/// Reads `security.tls`. `None`: TLS is off, or a problem was noted.
+/// Reads `security.tls`. `None`: TLS is off, or a problem was noted. Without paths the supervisor makes a certificate for
+/// itself; they are filled in when it is known where.
 pub(super) fn read(section: &Section<'_>) -> Option<TlsConfig> {
     let is_enabled = section.flag("enabled");
     let (cert_path, key_path) = (section.path("cert_path"), section.path("key_path"));
     if !is_enabled {
         return None;
     }
+    let is_left_out = |key, path: &Option<PathBuf>| path.is_none() && !section.text_is_empty(key);
+    if is_left_out("cert_path", &cert_path) && is_left_out("key_path", &key_path) {
+        return Some(TlsConfig { cert_path: PathBuf::new(), key_path: PathBuf::new(), is_own: true });
+    }
     for (key, path) in [("cert_path", &cert_path), ("key_path", &key_path)] {
         if path.is_none() && !section.text_is_empty(key) {
-            section.require(key, "the path of a PEM file, as security.tls.enabled is true");
+            section.require(key, "the path of a PEM file, as the other one is given");
         } else if path.is_none() {
             section
-                .problem(key, "is empty: expected the path of a PEM file, as security.tls.enabled is true");
+                .problem(key, "is empty: expected the path of a PEM file, or neither of the two for a certificate of its own");
         }
     }
-    let tls = TlsConfig { cert_path: cert_path?, key_path: key_path? };
+    let tls = TlsConfig { cert_path: cert_path?, key_path: key_path?, is_own: false };
     try_pair(section, &tls);
     Some(tls)
 }

@@ -1,5 +1,7 @@
 //! Actors: what the hub is asked to change of who is known, and what it came to.
 
+use std::net::IpAddr;
+
 use hal_protocol::actor::{Actor, Credential, Role};
 
 /// What becomes of those who are known.
@@ -21,6 +23,24 @@ pub enum ActorChange {
     },
     /// One gets a token.
     NewToken(Credential),
+    /// Somebody makes a token by which machines join.
+    NewJoinToken(Credential),
+    /// A machine becomes a node.
+    Join {
+        /// The token that it has shown.
+        token: String,
+        /// What the node is to be called.
+        node: String,
+        /// The public half of the machine's key.
+        key: String,
+        /// From which address it comes.
+        address: IpAddr,
+    },
+    /// A node is let in no more, by whatever it has.
+    ShutOut {
+        /// The node.
+        node: String,
+    },
     /// A token gets another secret.
     Rotate {
         /// The part of the token that names it.

@@ -221,7 +221,7 @@ impl Link {
                 book.snapshots.push(snapshot);
             }
             FromAgent::Live(live) => book.live.push(live),
-            FromAgent::Hello(_) | FromAgent::LeaseRequest(_) | FromAgent::Other(_) => {
+            FromAgent::Hello(_) | FromAgent::Proof(_) | FromAgent::LeaseRequest(_) | FromAgent::Other(_) => {
                 panic!("not expected: {frame:?}")
             }
         }

@@ -39,6 +39,8 @@ impl Machine {
         let config = Config {
             supervisor_url: hub.url.clone(),
             auth_token: Secret::new(TOKEN),
+            key_file: None,
+            supervisor_pin: None,
             ca_file: None,
             node_id: "web-1".into(),
             data_dir: folder.path().join("data"),

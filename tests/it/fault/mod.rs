@@ -24,7 +24,7 @@ mod ledger;
 mod load;
 pub mod means;
 pub mod moment;
-mod network;
+pub mod network;
 mod oracle;
 mod order;
 mod proxy;

@@ -13,7 +13,7 @@ use crate::patience::{PATIENCE, wait_until};
 use crate::world::World;
 
 /// Where the two are, on a wire that nobody else can see.
-const SUPERVISOR: &str = "10.99.0.1";
+pub const SUPERVISOR: &str = "10.99.0.1";
 const AGENT: &str = "10.99.0.2";
 
 /// Events in a second.
@@ -38,7 +38,7 @@ enum Cut {
 }
 
 /// Two namespaces and a wire. They are gone when this is.
-struct Wire {
+pub struct Wire {
     supervisor: String,
     agent: String,
 }
@@ -85,10 +85,29 @@ impl Wire {
 
     /// Goes into the supervisor's namespace, with all that this thread starts.
     fn enter(&self) {
-        let place = File::open(format!("/run/netns/{}", self.supervisor)).expect("ip made it");
-        let entered = move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network));
-        entered.expect("root may enter it");
+        enter(&self.supervisor);
     }
+
+    /// Does something at the agent's end.
+    pub fn at_the_agent<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        // The thread stays in the namespace for good, so it is one of its own.
+        let elsewhere = || {
+            enter(&self.agent);
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(elsewhere).join().expect("it does not panic"))
+    }
+
+    /// What starts a program at the agent's end.
+    pub fn under(&self) -> Vec<String> {
+        ["ip", "netns", "exec", &self.agent].map(str::to_owned).to_vec()
+    }
+}
+
+fn enter(namespace: &str) {
+    let place = File::open(format!("/run/netns/{namespace}")).expect("ip made it");
+    let entered = move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network));
+    entered.expect("root may enter it");
 }
 
 impl Drop for Wire {
@@ -118,7 +137,7 @@ fn stand(wire: &Wire) -> World {
     let mut config = world.agent_config("web-1", "shop");
     config["supervisor_url"] = json!(world.url("ws"));
     std::fs::create_dir_all(world.path().join("web-1/shop")).expect("the folder is ours");
-    world.under = ["ip", "netns", "exec", &wire.agent].map(str::to_owned).to_vec();
+    world.under = wire.under();
     world.start_agent_with("web-1", &config);
     world.under.clear();
     world.wait_for_node("web-1", "online");
@@ -131,7 +150,7 @@ fn partition(scene: &str, cut: Cut, length: Duration) {
 }
 
 /// Plays a scene within the supervisor's namespace.
-fn on_a_wire(scene: &str, play: impl Fn(&Wire) + Sync) {
+pub fn on_a_wire(scene: &str, play: impl Fn(&Wire) + Sync) {
     if !can(scene, &["ip"]) {
         return;
     }

@@ -4,13 +4,13 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Work;
-use crate::hub::actor::{ActorAnswer, ActorChange};
+use crate::hub::actor::ActorAnswer;
 use crate::hub::effect::Effect;
-use crate::hub::input::{From, Greeted, Link, NotAccepted};
+use crate::hub::input::{From, Greeted, Link};
 use crate::hub::live::NodeRef;
 use hal_base::clock::Time;
 use hal_base::nearest::no_such;
-use hal_protocol::actor::{Actor, Credential, CredentialState, Role};
+use hal_protocol::actor::{Actor, Credential, CredentialKind, CredentialState, Role};
 use hal_protocol::frame::Hello;
 use hal_protocol::mark::Attribution;
 use hal_protocol::node::NodeId;
@@ -20,39 +20,21 @@ use hal_rules::command::Refused;
 use hal_store::kept::{ACTOR, CREDENTIAL};
 
 /// Actors at most: every one of them is looked through when names are listed.
-const MOST_ACTORS: usize = 10_000;
+pub(super) const MOST_ACTORS: usize = 10_000;
 
 /// Good tokens of one actor, and of those that have ended as many.
-const MOST_TOKENS: usize = 100;
+pub(super) const MOST_TOKENS: usize = 100;
 
 /// Tokens that were revoked or have expired are listed for so long.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
 
 impl Work {
-    /// Somebody changes who is known.
-    pub(super) fn change_actors(
-        &mut self,
-        change: ActorChange,
-        by: &Who,
-        reply: oneshot::Sender<Result<ActorAnswer, NotAccepted>>,
-        at: Time,
-    ) {
-        let answer = match change {
-            ActorChange::Set { name, role, is_program } => self.set_actor(&name, role, is_program, by, at),
-            ActorChange::Remove { name } => self.remove_actor(&name, by, at),
-            ActorChange::NewToken(credential) => self.add_token(credential, by, at),
-            ActorChange::Rotate { id, hash } => self.rotate_token(&id, hash, by, at),
-            ActorChange::Revoke { id } => self.revoke_token(&id, by, at),
-        };
-        self.effects.push(Effect::reply(reply, answer.map_err(NotAccepted::Refused)));
-    }
-
-    fn find_actor(&self, name: &str) -> Result<Actor, Refused> {
+    pub(super) fn find_actor(&self, name: &str) -> Result<Actor, Refused> {
         let known = || self.view.all_kept(ACTOR).map(|(name, _)| name);
         self.view.kept(ACTOR, name).ok_or_else(|| Refused::NoSuch(no_such("user", name, known())))
     }
 
-    fn find_token(&self, id: &str) -> Result<Credential, Refused> {
+    pub(super) fn find_token(&self, id: &str) -> Result<Credential, Refused> {
         let known = || self.view.all_kept(CREDENTIAL).map(|(id, _)| id);
         self.view.kept(CREDENTIAL, id).ok_or_else(|| Refused::NoSuch(no_such("token", id, known())))
     }
@@ -67,7 +49,7 @@ impl Work {
         )))
     }
 
-    fn set_actor(
+    pub(super) fn set_actor(
         &mut self,
         name: &str,
         role: Role,
@@ -105,7 +87,7 @@ impl Work {
         Ok(ActorAnswer::Actor(actor))
     }
 
-    fn remove_actor(&mut self, name: &str, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+    pub(super) fn remove_actor(&mut self, name: &str, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
         let actor = match self.find_actor(name) {
             Ok(actor) => actor,
             // Nobody gets in by a row that cannot be read; this is the way to be rid of it.
@@ -129,12 +111,17 @@ impl Work {
         Ok(ActorAnswer::Actor(actor))
     }
 
-    fn tokens_of(&self, name: &str) -> Vec<Credential> {
+    pub(super) fn tokens_of(&self, name: &str) -> Vec<Credential> {
         let all = self.view.all_kept(CREDENTIAL).filter(|(_, token)| token.actor == name);
         all.map(|(_, token)| Credential::clone(token)).collect()
     }
 
-    fn add_token(&mut self, token: Credential, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+    pub(super) fn add_token(
+        &mut self,
+        token: Credential,
+        by: &Who,
+        at: Time,
+    ) -> Result<ActorAnswer, Refused> {
         let actor = self.find_actor(&token.actor)?;
         self.forget_tokens(at);
         let mut its = self.tokens_of(&actor.name);
@@ -161,7 +148,13 @@ impl Work {
         Ok(ActorAnswer::Token(actor.role, token))
     }
 
-    fn rotate_token(&mut self, id: &str, hash: String, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+    pub(super) fn rotate_token(
+        &mut self,
+        id: &str,
+        hash: String,
+        by: &Who,
+        at: Time,
+    ) -> Result<ActorAnswer, Refused> {
         let token = self.find_token(id)?;
         let actor = self.find_actor(&token.actor)?;
         if token.revoked.is_some() {
@@ -169,6 +162,9 @@ impl Work {
                 "token {id} was revoked; make another one: halctl tokens create {}",
                 token.actor
             )));
+        }
+        if !matches!(token.kind(), CredentialKind::Token(_)) {
+            return Err(Refused::Invalid(format!("{id} is no token whose secret can be replaced")));
         }
         let token = Credential { hash, ..token };
         self.put_kept(CREDENTIAL, id, &token, at);
@@ -179,7 +175,7 @@ impl Work {
         Ok(ActorAnswer::Token(actor.role, token))
     }
 
-    fn revoke_token(&mut self, id: &str, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+    pub(super) fn revoke_token(&mut self, id: &str, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
         let token = match self.find_token(id) {
             Ok(token) => token,
             Err(_) if self.view.is_unreadable(CREDENTIAL, id) => {
@@ -246,7 +242,7 @@ impl Work {
     }
 
     /// The connection of a node ends: what it came in by is good no more. What it has said and is not yet taken is void.
-    fn shut_out(&mut self, node: &str, why: &str, at: Time) {
+    pub(super) fn shut_out(&mut self, node: &str, why: &str, at: Time) {
         let known = self.view.find_node(node).map(NodeRef::to_state);
         if let Some(known) = known.filter(|known| known.link.online) {
             let from = From { node: NodeId::new(node), epoch: known.record.epoch };
@@ -255,7 +251,7 @@ impl Work {
     }
 
     /// Drops what has ended long ago.
-    fn forget_tokens(&mut self, at: Time) {
+    pub(super) fn forget_tokens(&mut self, at: Time) {
         let over = self.view.all_kept(CREDENTIAL).filter(|(_, token)| {
             let ended = token.revoked.as_ref().map(|revoked| revoked.at).or(token.expires_at);
             ended.is_some_and(|ended| at.since(ended) > REMEMBERED)

@@ -17,6 +17,7 @@ mod event;
 mod halt;
 mod handover;
 mod incident;
+mod join;
 mod kept;
 mod lease;
 mod mark;

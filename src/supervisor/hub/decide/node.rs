@@ -271,7 +271,7 @@ fn replacing(record: &NodeRecord, address: &str) -> String {
 }
 
 /// The host of an address with a port.
-fn host_of(address: &str) -> &str {
+pub(super) fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
