@@ -9,6 +9,7 @@ use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::harmless::clean;
 use hal_o_swarm::base::{log, panic};
 use hal_o_swarm::role::{Call, Named, Role, named};
+use hal_o_swarm::supervisor::cli::Offline;
 use hal_o_swarm::{agent, ctl, manual, supervisor, up};
 use tokio::runtime::{Builder, Runtime};
 
@@ -56,7 +57,7 @@ fn run(call: Call) -> Result<(), Failure> {
     // Fails only when a provider is there already, and this is the only place that installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match call.role {
-        Role::Supervisor if call.args.first().is_some_and(|word| word == "store") => {
+        Role::Supervisor if call.args.first().is_some_and(|word| Offline::is_asked(word)) => {
             match typed(&call.called, call.args) {
                 Err(text) => print(&text?),
                 Ok(options) => print(&supervisor::offline::run(options)?),

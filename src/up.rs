@@ -233,6 +233,7 @@ impl UserPaths {
                 port,
                 http_port: None,
                 auth_token: self.token.clone(),
+                auth_token_opens: supervisor_config::Opens::Everything,
                 heartbeat_interval: Duration::from_secs(default::HEARTBEAT_SECONDS),
                 heartbeat_timeout_count: default::HEARTBEAT_TIMEOUTS,
                 allowed_origins: Vec::new(),

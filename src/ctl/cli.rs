@@ -25,6 +25,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use hal_base::clock::Time;
 use hal_base::daemon::version;
 use hal_base::exit;
+use hal_base::tls::Pin;
 use hal_protocol::alert::Severity;
 use hal_protocol::node::NodeStatus;
 use list::ListArgs;
@@ -75,6 +76,9 @@ pub struct Global {
     /// A PEM file with the authority (CA) of the supervisor's certificate [env: HALCTL_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// The key by which the supervisor is known, as `hal-supervisor tls show` prints it [env: HALCTL_SUPERVISOR_PIN]
+    #[arg(long, global = true, value_name = "PIN")]
+    pub supervisor_pin: Option<Pin>,
     /// The token itself; other users of this machine can see it.
     #[arg(long, global = true, value_name = "TOKEN", hide = true)]
     pub auth_token: Option<String>,

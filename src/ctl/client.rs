@@ -2,26 +2,20 @@
 
 mod failure;
 mod patient;
+pub mod tls;
 
-use std::fs::File;
-use std::io::Read;
 use std::marker::PhantomData;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::discover::{Origin, Target, is_loopback};
 use hal_base::exit::{Exit, Failure};
-use hal_base::{file, tls};
 use hal_protocol::api::{Answer, Code};
 use hal_protocol::command::{CommandRequest, CommandView};
 use hal_protocol::ctl_file::LOGIN_HEADER;
@@ -46,9 +40,6 @@ const STREAM_SILENCE: Duration = Duration::from_secs(45);
 
 /// The largest answer, in bytes: a page of a thousand events, most of them small.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-
-/// Bytes read of a file of authorities; all that a system trusts are 250 KB.
-const MAX_CA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Characters of an answer that is not ours shown in a sentence.
 const MAX_FOREIGN_TEXT: usize = 120;
@@ -77,7 +68,7 @@ pub struct Client {
 impl Client {
     /// Prepares to talk; connects to nothing yet.
     pub fn new(target: Target) -> Result<Self, Failure> {
-        let target = through_socket(target);
+        let target = tls::tried_first(through_socket(target));
         let http = builder(&target)?.build().map_err(|error| unprepared(&error))?;
         let streams =
             builder(&target)?.read_timeout(STREAM_SILENCE).build().map_err(|error| unprepared(&error))?;
@@ -406,7 +397,7 @@ fn through_socket(mut target: Target) -> Target {
     if target.socket.is_some() {
         // What has a host can have the scheme http.
         let _ = target.url.set_scheme("http");
-        (target.token, target.ca_file) = (None, None);
+        (target.token, target.ca_file, target.pin) = (None, None, None);
     }
     target
 }
@@ -454,37 +445,13 @@ fn builder(target: &Target) -> Result<reqwest::ClientBuilder, Failure> {
             builder = builder.default_headers(HeaderMap::from_iter([(LOGIN, login)]));
         }
     }
-    match &target.ca_file {
-        Some((path, from)) => {
-            let failed = |error: anyhow::Error| {
-                let place = format!("cannot use the certificate authority {} (from {from})", path.display());
-                Failure::new(Exit::BadConfig, error.context(place))
-            };
-            let pem = authorities(path, from).map_err(|error| failed(error.into()))?;
-            let named = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-            let named = named.map_err(|error| failed(error.into()))?;
-            if named.is_empty() {
-                return Err(failed(anyhow::anyhow!("there is no certificate in it")));
-            }
-            let config = tls::client(named, RootCertStore::empty()).map_err(|error| failed(error.into()))?;
-            builder = builder.tls_backend_preconfigured(config);
-        }
+    match tls::trust(target)? {
+        Some(config) => builder = builder.tls_backend_preconfigured(config),
         // Without TLS no authorities are needed, and a small machine may have none.
         None if target.url.scheme() == "http" => builder = builder.tls_certs_only([]),
         None => {}
     }
     Ok(builder)
-}
-
-/// What is in the file of an authority. A file that a file names may be anything; one that the caller names may be a pipe.
-fn authorities(path: &Path, from: &Origin) -> std::io::Result<Vec<u8>> {
-    let file = match from {
-        Origin::File(_) => file::open_regular(path)?,
-        _ => File::open(path)?,
-    };
-    let mut pem = Vec::new();
-    file.take(MAX_CA_BYTES).read_to_end(&mut pem)?;
-    Ok(pem)
 }
 
 fn unprepared(error: &reqwest::Error) -> Failure {

@@ -32,6 +32,7 @@ pub fn run(
                 token: if token.is_some() { "found" } else { "none" },
                 token_from: token.map(|(_, from)| from.to_string()).unwrap_or_default(),
                 ca_file: target.ca_file.as_ref().map(|(path, _)| path.display().to_string()),
+                pin: target.pin.as_ref().map(|(pin, _)| pin.to_string()),
                 ca_from: target.ca_file.as_ref().map(|(_, from)| from.to_string()).unwrap_or_default(),
                 notes: target.notes,
             })
@@ -50,6 +51,7 @@ struct EffectiveConfig {
     token_from: String,
     ca_file: Option<String>,
     ca_from: String,
+    pin: Option<String>,
     notes: Vec<String>,
 }
 
@@ -62,6 +64,7 @@ impl Record for EffectiveConfig {
             Field::new("token_from", &self.token_from),
             Field::new("ca_file", self.ca_file.clone().unwrap_or_default()),
             Field::new("ca_from", &self.ca_from),
+            Field::new("pin", self.pin.clone().unwrap_or_default()),
             Field::new("notes", self.notes.join("\n")),
         ]
     }
@@ -84,12 +87,18 @@ pub fn set(url: &str, global: &Global, around: &Surroundings, screen: &mut Scree
     let old = keys.get("url").and_then(Value::as_str).and_then(|old| read_url(old, &Origin::Default).ok());
     // The old token belongs to the old supervisor and must not be sent to the new one.
     let forgets = global.token_file.is_some() || !old.is_some_and(|old| may_send(&old, &new));
+    if forgets {
+        keys.remove("pin");
+    }
     let forgot = forgets && (keys.remove("token").is_some() | keys.remove("token_file").is_some());
     keys.insert("url".into(), url.trim().into());
     for (key, file) in [("token_file", &global.token_file), ("ca_file", &global.ca_file)] {
         if let Some(file) = file {
             keys.insert(key.into(), absolute(file)?.to_string_lossy().into());
         }
+    }
+    if let Some(pin) = global.supervisor_pin {
+        keys.insert("pin".into(), pin.to_string().into());
     }
     write(&path, &keys).map_err(|error| cannot_write(&path, error))?;
     screen.say(&format!("Remembered in {}.", path.display()));
@@ -104,7 +113,7 @@ pub fn unset(what: &[Remembered], around: &Surroundings, screen: &mut Screen) ->
     let path = user_file(around)?;
     let mut keys = read(&path)?;
     let names = |one: &Remembered| match one {
-        Remembered::Url => vec!["url", "token", "token_file"],
+        Remembered::Url => vec!["url", "token", "token_file", "pin"],
         Remembered::TokenFile => vec!["token", "token_file"],
         Remembered::CaFile => vec!["ca_file"],
     };

@@ -21,6 +21,7 @@ use super::cli::Global;
 use hal_base::exit::{Exit, Failure};
 use hal_base::file;
 use hal_base::secret::Secret;
+use hal_base::tls::Pin;
 use hal_protocol::ctl_file::{self, CtlFile, MACHINE_FILE, MACHINE_GROUP};
 use hal_protocol::default;
 
@@ -62,6 +63,8 @@ pub struct Target {
     pub token: Option<(Secret, Origin)>,
     /// The authority of its certificate and where that was said.
     pub ca_file: Option<(PathBuf, Origin)>,
+    /// The key by which it is known and where that was said.
+    pub pin: Option<(Pin, Origin)>,
     /// A socket of that supervisor on this machine, where no token is shown; `None`: it is reached by the URL.
     pub socket: Option<LocalSocket>,
     /// What was found and could not be used, as sentences: shown when the supervisor does not let us in.
@@ -89,7 +92,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub fn of_process() -> Self {
-        const CONCERN_US: [&str; 10] = [
+        const CONCERN_US: [&str; 11] = [
             "HOME",
             "USER",
             "SUDO_USER",
@@ -100,6 +103,7 @@ impl Surroundings {
             "HALCTL_TOKEN_FILE",
             "HALCTL_AUTH_TOKEN",
             "HALCTL_CA_FILE",
+            "HALCTL_SUPERVISOR_PIN",
         ];
         let variables = CONCERN_US
             .iter()
@@ -154,12 +158,13 @@ pub fn find(global: &Global, around: &Surroundings) -> Result<Target, Failure> {
         let found = files.iter().find(|found| found.file.ca_file.is_some() && may_send(&found.url, &url))?;
         Some((beside(&found.path, found.file.ca_file.as_ref()?), Origin::File(found.path.clone())))
     });
+    let pin = pin(global, around, &files, &url)?;
     let login = around.variable("SUDO_USER").and_then(|login| login.into_string().ok());
     // A person's own file says who they want to be.
     let own = around.user_file();
     let programs = files.iter().filter(|found| Some(&found.path) != own.as_ref());
     let socket = socket_of(programs, &url, token.as_ref()).map(|path| LocalSocket { path, login });
-    Ok(Target { url, url_from, token, ca_file, socket, notes })
+    Ok(Target { url, url_from, token, ca_file, pin, socket, notes })
 }
 
 /// Reads a URL as people type it: four schemes for two, and a missing one means http.
@@ -207,6 +212,30 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
         None => false,
     }
+}
+
+/// The key of the supervisor at this URL: as it is given, else as the first file that is about it says.
+fn pin(
+    global: &Global,
+    around: &Surroundings,
+    files: &[FoundCtlFile],
+    url: &Url,
+) -> Result<Option<(Pin, Origin)>, Failure> {
+    if let Some(pin) = global.supervisor_pin {
+        return Ok(Some((pin, Origin::Flag("--supervisor-pin"))));
+    }
+    let (text, from) = match around.variable("HALCTL_SUPERVISOR_PIN") {
+        Some(text) => (text.to_string_lossy().into_owned(), Origin::Variable("HALCTL_SUPERVISOR_PIN")),
+        None => {
+            let is_its = |found: &&FoundCtlFile| found.url.host() == url.host() && found.file.pin.is_some();
+            let Some(found) = files.iter().find(is_its) else { return Ok(None) };
+            (found.file.pin.clone().unwrap_or_default(), Origin::File(found.path.clone()))
+        }
+    };
+    let read = text.parse::<Pin>();
+    read.map(|pin| Some((pin, from.clone()))).map_err(|why| {
+        Failure::say(Exit::BadConfig, format!("the supervisor's key from {from} cannot be read: {why}"))
+    })
 }
 
 fn given_url(global: &Global, around: &Surroundings) -> Result<Option<(Url, Origin)>, Failure> {

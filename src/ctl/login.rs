@@ -7,13 +7,14 @@ use reqwest::Method;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use super::cli::{Global, Remembered};
-use super::client::{Client, Query};
+use super::client::{Client, Query, tls};
 use super::config;
 use super::discover::{self, Origin, Surroundings, Target};
 use super::print::Screen;
 use hal_base::exit::{Exit, Failure};
 use hal_base::file;
 use hal_base::secret::Secret;
+use hal_base::tls::Pin;
 use hal_protocol::actor::{TokenView, WhoAmI, token_id};
 
 /// What Ctrl-C types.
@@ -27,6 +28,7 @@ pub async fn login(global: &Global, around: &Surroundings, screen: &mut Screen) 
     // The token is to be tried, and not who asks.
     let mut target = Target { socket: None, ..discover::find(global, around)? };
     let path = token_file(around)?;
+    let pin = known(&mut target, screen)?;
     let token = read_token(target.url.as_ref(), screen)?;
     let url = target.url.to_string();
     target.token = Some((token.clone(), Origin::Default));
@@ -40,9 +42,39 @@ pub async fn login(global: &Global, around: &Surroundings, screen: &mut Screen) 
             anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
         )
     })?;
-    let global = Global { token_file: Some(path), ..global.clone() };
+    let global = Global { token_file: Some(path), supervisor_pin: pin, ..global.clone() };
     config::set(&url, &global, around, screen)?;
     screen.one(&who)
+}
+
+/// The key by which the supervisor is to be known from now on, when nobody vouches for it. A token is said to it only then.
+fn known(target: &mut Target, screen: &mut Screen) -> Result<Option<Pin>, Failure> {
+    if target.pin.is_some() || target.ca_file.is_some() {
+        return Ok(target.pin.as_ref().map(|(pin, _)| *pin));
+    }
+    let place = tls::tried_first(target.clone()).url;
+    if place.scheme() != "https" {
+        return Ok(None);
+    }
+    let Some(shown) = tls::shown(&place).filter(|shown| shown.doubt.is_some()) else { return Ok(None) };
+    let pin = shown.anchor.unwrap_or(shown.leaf);
+    let what = format!(
+        "Nobody vouches for the certificate of the supervisor at {place}. It is known by its key {pin}"
+    );
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        let help =
+            "if that is what `hal-supervisor tls show` prints on its machine, give it with --supervisor-pin";
+        return Err(Failure::say(Exit::NotAllowed, format!("{what}; {help}")));
+    }
+    screen.say(&format!("{what}\nIs that what `hal-supervisor tls show` prints on its machine? [y/N]"));
+    let mut answer = String::new();
+    let read = input.lock().read_line(&mut answer);
+    if read.is_err() || !["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Err(Failure::say(Exit::NotAllowed, "nothing was said to it, and nothing remembered"));
+    }
+    target.pin = Some((pin, Origin::Default));
+    Ok(Some(pin))
 }
 
 /// Revokes the token that was remembered, and forgets it and the supervisor.

@@ -43,6 +43,9 @@ pub struct CtlFile {
     /// A PEM file with the authority that signed the supervisor's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// The key by which the supervisor is known, as `sha256:DIGITS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     /// A socket of the supervisor on this machine, where no token has to be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,

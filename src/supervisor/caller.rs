@@ -39,8 +39,8 @@ pub struct LocalPeer {
 /// By what somebody came in.
 #[derive(Clone, Debug)]
 pub enum Pass {
-    /// The one token of this supervisor's configuration, as it was when it was shown.
-    Shared(SecretDigest),
+    /// The one token of this supervisor's configuration, as it was when it was shown, and what it then let do.
+    Shared(SecretDigest, Role),
     /// A token of an actor.
     Token(Arc<Credential>, Arc<Actor>),
     /// A token by which machines join: good for that and nothing else.
@@ -80,6 +80,13 @@ pub struct Caller {
 /// Whoever is shut out is out within this time, also where nothing happens that would wake a stream.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// As whoever shows the token of that file stands on the record.
+const CTL_TOKEN: &str = "ctl.token";
+
+/// What is said of the shared token where it does not do.
+const SHARED: &str = "the shared auth_token opens the agents' door alone (server.auth_token_opens): on the supervisor's machine \
+                      halctl needs no token, elsewhere a person has one (halctl users create, halctl tokens create)";
+
 /// What is said of a token that nobody has.
 pub const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
 
@@ -90,9 +97,13 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let own = shared.doors.load().token;
+    let doors = shared.doors.load();
     match bearer.or(query_token) {
-        Some(token) if own.matches(token) => Shown::Good(Pass::Shared(own)),
+        Some(token) if doors.token.matches(token) => Shown::Good(Pass::Shared(doors.token, doors.token_role)),
+        Some(token) if shared.ctl_token.digest().matches(token) => Shown::Good(Pass::Local(LocalPeer {
+            login: CTL_TOKEN.to_owned(),
+            credential: CTL_TOKEN.to_owned(),
+        })),
         Some(token) => of_actor(shared, token),
         None if header.is_some() => Shown::Wrong(WrongToken::of_nobody()),
         None => Shown::Nothing,
@@ -141,7 +152,10 @@ impl Pass {
     /// True while it still lets in.
     pub fn is_good(&self, shared: &Shared) -> bool {
         match self {
-            Self::Shared(digest) => shared.doors.load().token.is(digest),
+            Self::Shared(digest, role) => {
+                let doors = shared.doors.load();
+                doors.token.is(digest) && doors.token_role == *role
+            }
             Self::Join(credential) => shared.hub.view().credential(&credential.id).is_some(),
             // As long as the connection is there, it is theirs.
             Self::Local(_) => true,
@@ -170,7 +184,7 @@ impl Caller {
     /// Whoever has shown this, by this way and from this address.
     pub fn of(pass: Pass, through: &str, from: &str) -> Self {
         let (role, who) = match &pass {
-            Pass::Shared(_) => (Role::Admin, Who::with_token(through, from)),
+            Pass::Shared(_, role) => (*role, Who::with_token(through, from)),
             Pass::Local(peer) => (Role::Admin, Who::on_this_machine(&peer.login, &peer.credential, through)),
             Pass::Token(credential, actor) => {
                 let kind = match actor.role {
@@ -211,6 +225,9 @@ impl Caller {
         if self.role.may(least) {
             return Ok(());
         }
+        if matches!(self.pass, Pass::Shared(_, Role::Agent)) {
+            return Err(ApiError::forbidden(SHARED));
+        }
         Err(ApiError::forbidden(right::lacks(&self.who.name, self.role, least)))
     }
 
@@ -222,7 +239,7 @@ impl Caller {
     /// When what was shown ends by itself.
     pub fn ends_at(&self) -> Option<Time> {
         match &self.pass {
-            Pass::Shared(_) | Pass::Local(_) => None,
+            Pass::Shared(..) | Pass::Local(_) => None,
             Pass::Token(credential, _) | Pass::Join(credential) => credential.expires_at,
         }
     }

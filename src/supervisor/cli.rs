@@ -22,14 +22,58 @@ pub struct Offline {
 enum Maintenance {
     /// Maintain supervisor.redb and supervisor.db while no supervisor runs
     Store(StoreOptions),
+    /// The certificate that the supervisor makes for itself (security.tls without paths)
+    Tls(TlsOptions),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum OfflineOrder {
+    /// With the store.
+    Store(StoreOptions),
+    /// With the certificate.
+    Tls(TlsOptions),
 }
 
 impl Offline {
-    /// What is to be done, and with which files.
-    pub fn options(self) -> StoreOptions {
-        let Maintenance::Store(options) = self.part;
-        options
+    /// True for a first word that is one of these.
+    pub fn is_asked(word: &std::ffi::OsStr) -> bool {
+        word == "store" || word == "tls"
     }
+
+    /// What is to be done, and with which files.
+    pub fn order(self) -> OfflineOrder {
+        match self.part {
+            Maintenance::Store(options) => OfflineOrder::Store(options),
+            Maintenance::Tls(options) => OfflineOrder::Tls(options),
+        }
+    }
+}
+
+/// What is to be done with the certificate.
+#[derive(Debug, Args)]
+pub struct TlsOptions {
+    /// The supervisor's configuration file, which names the store that the certificate lies beside
+    #[arg(long, global = true, value_name = "PATH", default_value = default::SUPERVISOR_CONFIG)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: TlsVerb,
+}
+
+/// What can be done with the certificate.
+#[derive(Debug, Subcommand)]
+pub enum TlsVerb {
+    /// Make authority and certificate, where the first start has not; what is there stays
+    Init,
+    /// Print the key by which agents and halctl know this supervisor, and where its files are
+    Show,
+    /// Make the certificate anew, under the same authority; a running supervisor takes it over at once
+    Renew {
+        /// A further name or address that it is for, beside those of this machine; may be given more than once
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// What is to be done, and with which files.
@@ -119,7 +163,7 @@ pub enum OneOfTwo {
 /// How `hal-supervisor` is called.
 pub const DAEMON: Daemon<Config> = Daemon {
     name: "hal-supervisor",
-    about: "Watches and steers the coding agents of all nodes; agents and people connect to it. For maintenance of its files while it is stopped: hal-supervisor store --help",
+    about: "Watches and steers the coding agents of all nodes; agents and people connect to it. For maintenance of its files while it is stopped: hal-supervisor store --help; for its certificate: hal-supervisor tls --help; to let a machine join: hal-supervisor join-token --help",
     default_config: default::SUPERVISOR_CONFIG,
     sample: SAMPLE,
     read,

@@ -114,12 +114,24 @@ pub struct ServerConfig {
     pub http_port: Option<u16>,
     /// What agents and people must show.
     pub auth_token: Secret,
+    /// What that token opens (`server.auth_token_opens`).
+    pub auth_token_opens: Opens,
     /// How often an agent should send a heartbeat.
     pub heartbeat_interval: Duration,
     /// After how many missed heartbeats a node counts as gone.
     pub heartbeat_timeout_count: u32,
     /// Browser origins that may connect; empty: only requests without an `Origin` and from the same host.
     pub allowed_origins: Vec<String>,
+}
+
+/// What the token that all share opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opens {
+    /// Everything, as in installations of earlier releases.
+    #[default]
+    Everything,
+    /// The agents' door, for nodes without a key or token of their own.
+    Agents,
 }
 
 /// The supervisor's certificate.
@@ -263,11 +275,19 @@ fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
         port,
         http_port,
         auth_token: token::read(section),
+        auth_token_opens: opens(section),
         heartbeat_interval: Duration::from_secs(heartbeat_seconds),
         heartbeat_timeout_count: section
             .whole("heartbeat_timeout_count", 1..=MOST_HEARTBEAT_TIMEOUTS)
             .unwrap_or(default::HEARTBEAT_TIMEOUTS),
         allowed_origins: origins(section, "allowed_origins"),
+    }
+}
+
+fn opens(section: &Section<'_>) -> Opens {
+    match section.value("auth_token_opens").and_then(|value| value.choice(&["everything", "agents"])) {
+        Some("agents") => Opens::Agents,
+        _ => Opens::Everything,
     }
 }
 

@@ -70,7 +70,7 @@ use axum_server::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::config::Config;
+use self::config::{Config, Opens};
 use self::hub::Hub;
 use self::hub::input::{Input, RaisedAlert, Severity};
 use self::hub::view::View;
@@ -78,6 +78,7 @@ use self::metrics::Metrics;
 use self::mirror::OfHub;
 use self::shared::{Doors, Shared};
 use hal_base::config::machine::folder_of;
+use hal_base::secret::Secret;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
 use hal_protocol::node::NodeId;
@@ -288,6 +289,14 @@ impl Supervisor {
         self.shared.outbound.set(&config.channels, &self.shared.hub, &self.shared.tasks);
         self.config = config;
         Ok(())
+    }
+
+    /// What halctl shows on this machine where it cannot come in by the socket.
+    pub fn ctl_token(&self) -> &Secret {
+        match self.config.server.auth_token_opens {
+            Opens::Everything => &self.config.server.auth_token,
+            Opens::Agents => &self.shared.ctl_token,
+        }
     }
 
     /// The configuration in force.

@@ -1,10 +1,11 @@
-//! `hal-supervisor store`: work on the two files while no supervisor runs.
+//! `hal-supervisor store`: work on the two files while no supervisor runs. `tls`: the certificate beside them.
 
 mod quarantine;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
-use super::cli::{Offline, OneOfTwo, StoreVerb};
+use super::cli::{Offline, OfflineOrder, OneOfTwo, StoreOptions, StoreVerb};
 use super::config;
 use hal_base::cause::chain;
 use hal_base::clock::Time;
@@ -24,7 +25,13 @@ use hal_store::sqlite::edit::{Edit, Edits};
 
 /// Carries out a command line; gives what to print.
 pub fn run(line: Offline) -> Result<String, Failure> {
-    let options = line.options();
+    match line.order() {
+        OfflineOrder::Store(options) => store(options),
+        OfflineOrder::Tls(options) => tls::run(options),
+    }
+}
+
+fn store(options: StoreOptions) -> Result<String, Failure> {
     let _only_the_first_counts = log::start(log::Format::default(), "warn");
     let (config, _) = config::read(&options.config, Purpose::Run)
         .map_err(|report| Failure::say(Exit::BadConfig, report.text().trim_end()))?;

@@ -94,7 +94,7 @@ fn judge(
         ProofBy::Token => {
             let doors = shared.doors.load();
             if proof::is_sealed(&doors.secret, &text, &proof.value) {
-                return Ok(Pass::Shared(doors.token));
+                return Ok(Pass::Shared(doors.token, doors.token_role));
             }
             Err(wrong(NOT_THE_TOKEN, None))
         }

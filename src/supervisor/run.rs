@@ -87,7 +87,7 @@ fn leave_note(supervisor: &Supervisor) -> anyhow::Result<PathBuf> {
     let config = supervisor.config();
     let folder = config.database.parent().unwrap_or(Path::new("."));
     let token = folder.join("ctl.token");
-    file::replace(&token, config.server.auth_token.reveal().as_bytes(), GROUP_READS)
+    file::replace(&token, supervisor.ctl_token().reveal().as_bytes(), GROUP_READS)
         .with_context(|| token.display().to_string())?;
     let note = CtlFile {
         url: Some(supervisor.local_url()),

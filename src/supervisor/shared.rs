@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use super::accept::Accepting;
 use super::archive::Archivist;
 use super::auth_failures::AuthFailures;
-use super::config::ServerConfig;
+use super::config::{Opens, ServerConfig};
 use super::entrance::Entrance;
 use super::growth::Growing;
 use super::hub::Hub;
@@ -25,8 +25,10 @@ use super::scrapes::Scrapes;
 use super::throttle::Throttle;
 use super::tls::Certificate;
 use hal_base::clock::{self, Time};
+use hal_base::id;
 use hal_base::secret::{Secret, SecretDigest};
 use hal_base::task::Tasks;
+use hal_protocol::actor::Role;
 use hal_store::mirror::backup::Backups;
 use hal_store::mirror::{HealthOf, Mirror};
 
@@ -43,6 +45,8 @@ pub struct Doors {
     pub token: SecretDigest,
     /// And as it is: what is proved by it is proved without saying it.
     pub secret: Secret,
+    /// The role of whoever shows it to the API.
+    pub token_role: Role,
     /// Browser origins beside the supervisor's own.
     pub origins: Vec<String>,
     /// What this machine calls itself.
@@ -57,6 +61,10 @@ impl Doors {
         Self {
             token: config.auth_token.digest(),
             secret: config.auth_token.clone(),
+            token_role: match config.auth_token_opens {
+                Opens::Everything => Role::Admin,
+                Opens::Agents => Role::Agent,
+            },
             origins: config.allowed_origins.clone(),
             host: host.trim().to_owned(),
         }
@@ -86,6 +94,8 @@ pub struct Shared {
     pub progress: ProgressRegistry,
     /// Who fetches what providers bill.
     pub providers: Providers,
+    /// The token in `ctl.token` where the shared one opens the agents' door alone; another one at each start.
+    pub ctl_token: Arc<Secret>,
     /// The certificate of the listeners; `None`: nothing is encrypted.
     pub certificate: Option<Certificate>,
     /// Live events.
@@ -134,6 +144,7 @@ impl Shared {
             merging: Arc::default(),
             progress: ProgressRegistry::default(),
             providers: Providers::default(),
+            ctl_token: Arc::new(Secret::new(id::fresh_secret())),
             certificate,
             live: Switchboard::default(),
             entrance: Entrance::default(),

@@ -286,3 +286,89 @@ fn a_line_that_is_wrong_is_one_sentence() {
         }
     });
 }
+
+#[test]
+fn the_shared_token_opens_the_agents_door_alone_where_that_is_said() {
+    let mut world = World::empty();
+    start(&mut world, |config| config["server"]["auth_token_opens"] = json!("agents"));
+    let mut config = world.agent_config("web-1", "shop");
+    config["supervisor_url"] = json!(format!("ws://127.0.0.1:{}", world.port()));
+    fs::create_dir_all(world.path().join("web-1/shop")).unwrap();
+    world.start_agent_with("web-1", &config);
+    world.agent("web-1").line_with("connected to the supervisor");
+    for path in ["/api/v1/nodes", "/api/v1/whoami", "/metrics"] {
+        let reply = world.get(path);
+        assert_eq!(reply.status, 403, "{path}: {}", reply.body);
+        assert!(reply.body.to_string().contains("auth_token opens the agents' door alone"), "{}", reply.body);
+    }
+    let file = world.path().join("supervisor/ctl.token");
+    let own = fs::read_to_string(&file).unwrap();
+    assert_ne!(own, TOKEN);
+    let reply = world.request(reqwest::Method::GET, "/api/v1/whoami", Some(&own), &[], None);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.body["data"]["name"], "ctl.token", "{}", reply.body);
+    // A reload opens it, and shuts it again while streams are open.
+    let mut open = world.supervisor_config(world.port());
+    open["security"]["tls"] = json!({"enabled": true});
+    world.write("supervisor.json", &open.to_string());
+    world.supervisor().signal(rustix::process::Signal::HUP);
+    wait_until("the token opens everything", PATIENCE, || {
+        let reply = world.get("/api/v1/nodes");
+        if reply.status == 200 { Ok(()) } else { Err(reply.body.to_string()) }
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap(), TOKEN);
+}
+
+#[test]
+fn halctl_elsewhere_knows_the_supervisor_by_its_key() {
+    on_a_wire("halctl elsewhere", |wire| {
+        let mut world = closed();
+        world.ctl_says(&["users", "create", "ada", "--role", "operator"]);
+        let made: Value =
+            serde_json::from_str(&world.ctl_says(&["-o", "json", "tokens", "create", "ada"])).unwrap();
+        let token = made["token"].as_str().unwrap().to_owned();
+        let config = world.path().join("supervisor.json").to_string_lossy().into_owned();
+        let shown = world.hal(&["supervisor", "tls", "show", "--config", &config]).output().unwrap();
+        let shown = text(&shown.stdout);
+        let pin = shown.lines().next().and_then(|line| line.strip_prefix("key:")).unwrap().trim().to_owned();
+        let there = format!("ws://{SUPERVISOR}:{}", world.port());
+        let elsewhere = |world: &mut World, words: &[&str], input: &str| {
+            world.under = wire.under();
+            let mut command = world.hal(words);
+            world.under.clear();
+            command.env("HOME", world.path().join("ada")).stdin(std::process::Stdio::piped());
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let _not_read = child.stdin.take().unwrap().write_all(input.as_bytes());
+            let output = child.wait_with_output().unwrap();
+            (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+        };
+        let login = ["ctl", "login", "--supervisor-url", &there];
+        let (code, said) = elsewhere(&mut world, &login, &token);
+        assert_eq!(code, 77, "{said}");
+        assert!(said.contains(&pin) && said.contains("--supervisor-pin"), "{said}");
+        let wrong = format!("sha256:{}", "1".repeat(64));
+        let (code, said) =
+            elsewhere(&mut world, &[&login[..], &["--supervisor-pin", &wrong]].concat(), &token);
+        assert!(code == 69 && !said.contains(&token), "{code} {said}");
+        let (code, said) = elsewhere(&mut world, &[&login[..], &["--supervisor-pin", &pin]].concat(), &token);
+        assert!(code == 0 && said.contains("ada"), "{code} {said}");
+        // Remembered: the next call finds its way, by TLS, though it was told ws.
+        let (code, said) = elsewhere(&mut world, &["ctl", "whoami"], "");
+        assert!(code == 0 && said.contains("ada"), "{code} {said}");
+        // The certificate is made anew while it runs, and nobody has to know.
+        let renew = ["supervisor", "tls", "renew", "--name", "hal.example.org", "--config", &config];
+        let renewed = world.hal(&renew).output().unwrap();
+        assert!(renewed.status.success(), "{}", text(&renewed.stderr));
+        assert!(text(&renewed.stdout).contains(&pin), "the key stays");
+        world.supervisor().line_with("the certificate was renewed");
+        let (code, said) = elsewhere(&mut world, &["ctl", "whoami"], "");
+        assert!(code == 0 && said.contains("ada"), "{code} {said}");
+        // Another supervisor at that place is told nothing.
+        world.end_supervisor();
+        fs::remove_dir_all(world.path().join("supervisor/tls")).unwrap();
+        start(&mut world, |_| {});
+        let (code, said) = elsewhere(&mut world, &["ctl", "whoami"], "");
+        assert_eq!(code, 69, "{said}");
+    });
+}

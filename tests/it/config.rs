@@ -207,9 +207,9 @@ fn what_only_the_service_can_read_is_no_problem() {
 #[test]
 fn the_samples_are_good() {
     let room = room();
-    for (program, names, warnings) in [
-        ("hal-supervisor", vec!["/var/lib/hal-o-swarm/supervisor.db"], "2 warnings"),
-        ("hal-agent", vec!["/var/lib/hal-o-swarm"], "1 warning"),
+    for (program, names) in [
+        ("hal-supervisor", vec!["/var/lib/hal-o-swarm/supervisor.db"]),
+        ("hal-agent", vec!["/var/lib/hal-o-swarm"]),
     ] {
         let mut sample = String::from_utf8(run(&room, program, &["--print-sample-config"]).stdout).unwrap();
         for name in names {
@@ -218,9 +218,8 @@ fn the_samples_are_good() {
         }
         write(&room.path().join("sample.json"), &sample);
         let said = said(&run(&room, program, &["--validate", "--config", "sample.json"]));
-        let first = format!("sample.json: ok, {warnings}\n");
-        assert!(said.starts_with(&first) && said.ends_with("exit 0\n"), "{said}");
-        assert_eq!(said.contains("without TLS"), program == "hal-supervisor", "{said}");
+        // A new supervisor is closed: it has nothing to warn of but the token.
+        assert!(said.starts_with("sample.json: ok, 1 warning\n") && said.ends_with("exit 0\n"), "{said}");
         assert!(said.contains("looks like the one of a sample"), "{said}");
     }
 }

@@ -32,7 +32,8 @@ pub fn diagnose(error: &reqwest::Error, url: &Url) -> (String, String) {
         let why = chain.last().cloned().unwrap_or_default();
         return (
             why,
-            "Name the authority that signed its certificate, or the certificate itself, with --ca-file FILE."
+            "Let this user know its key with `halctl login`, or name the authority that signed its certificate, or the certificate \
+             itself, with --ca-file FILE."
                 .into(),
         );
     }

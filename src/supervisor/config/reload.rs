@@ -12,6 +12,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let both_tls = old.tls.as_ref().zip(new.tls.as_ref());
     let taken = [
         ("server.auth_token", was.auth_token != is.auth_token),
+        ("server.auth_token_opens", was.auth_token_opens != is.auth_token_opens),
         ("server.heartbeat_interval_sec", was.heartbeat_interval != is.heartbeat_interval),
         ("server.heartbeat_timeout_count", was.heartbeat_timeout_count != is.heartbeat_timeout_count),
         ("server.allowed_origins", was.allowed_origins != is.allowed_origins),

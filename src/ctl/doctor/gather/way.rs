@@ -16,7 +16,7 @@ use crate::discover::{self, Origin, Target, read_url};
 use crate::doctor::facts::{Config, DaemonKind, DoctorFacts, End, Reach, SupervisorAnswers, Whose};
 use hal_base::clock::{Stopwatch, Time, now};
 use hal_base::exit::Failure;
-use hal_base::tls;
+use hal_base::tls::{self, Pin};
 use hal_protocol::alert::Alert;
 use hal_protocol::default;
 use hal_protocol::node::Node;
@@ -46,7 +46,9 @@ pub async fn go(place: &DoctorContext<'_>, facts: &mut DoctorFacts) {
     let node = agent.map(node_id);
     let is_agent_only = supervisor.is_none() && !place.is_fleet;
     for (whose, target) in ways {
-        let (reach, client, lag) = walk(whose, target).await;
+        let has_key =
+            whose == Whose::Agent && agent.is_some_and(|config| config.values["key_file"].is_string());
+        let (reach, client, lag) = walk(whose, target, has_key).await;
         if let (None, Some(client)) = (&facts.told, client) {
             match ask(&client, lag).await {
                 Ok(mut told) => {
@@ -96,14 +98,26 @@ pub fn agent_target(config: &Config) -> Result<Target, Failure> {
     let from = Origin::File(config.path.clone());
     let folder = config.path.parent().unwrap_or(Path::new("/"));
     let ca_file = config.values["ca_file"].as_str().map(|path| (folder.join(path), from.clone()));
+    let pin = config.values["supervisor_pin"].as_str().and_then(|text| text.parse().ok());
+    let url = read_url(config.values["supervisor_url"].as_str().unwrap_or_default(), &from)?;
+    let pin = pin.or_else(|| proved_before(config, &url));
     Ok(Target {
-        url: read_url(config.values["supervisor_url"].as_str().unwrap_or_default(), &from)?,
+        url,
+        pin: pin.map(|pin| (pin, from.clone())),
         url_from: from.clone(),
         token: token(config).map(|token| (token, from)),
         ca_file,
         socket: None,
         notes: Vec::new(),
     })
+}
+
+/// The key of a supervisor that has proved itself to the agent, as that has written it down.
+fn proved_before(config: &Config, url: &Url) -> Option<Pin> {
+    let data = config.values["data_dir"].as_str().unwrap_or(default::DATA_DIR);
+    let text = machine::read(&Path::new(data).join("supervisor.pins")).ok()?;
+    let address = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+    text.lines().find_map(|line| line.strip_prefix(&address)?.trim().parse().ok())
 }
 
 fn node_id(config: &Config) -> String {
@@ -130,7 +144,7 @@ struct Component {
 }
 
 /// Goes one way as far as it leads; gives whom to ask when it leads in, and how far the mirror is behind.
-async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<Client>, f64) {
+async fn walk(whose: Whose, target: Result<Target, Failure>, has_key: bool) -> (Reach, Option<Client>, f64) {
     let nowhere = |url: &str, end| Reach {
         whose,
         url: url.to_owned(),
@@ -154,7 +168,6 @@ async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<C
         return (reach, None, 0.0);
     }
     let token_from = target.token.as_ref().map(|(_, from)| from.to_string());
-    let is_tls = target.url.scheme() == "https";
     let client = match Client::new(target) {
         Ok(client) => client,
         Err(failure) => {
@@ -162,6 +175,7 @@ async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<C
             return (reach, None, 0.0);
         }
     };
+    let is_tls = client.url().scheme() == "https";
     let ready = match look(&client, &mut reach).await {
         Ok(ready) => ready,
         Err(why) => {
@@ -173,6 +187,10 @@ async fn walk(whose: Whose, target: Result<Target, Failure>) -> (Reach, Option<C
             return (reach, None, 0.0);
         }
     };
+    if has_key {
+        // It is proved to the agents' door alone, and only the agent can.
+        return (reach, None, 0.0);
+    }
     reach.end = match token_from {
         None => End::NoToken,
         Some(from) => match client.outside("api/v1/health", true, ANSWER).await {
