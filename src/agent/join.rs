@@ -1,5 +1,6 @@
 //! `hal-agent join`: this machine becomes a node, by a key that it makes for itself and that never leaves it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use rustls::RootCertStore;
 use serde_json::Value;
 
 use super::cli::Join;
-use super::config::host_name;
+use super::config::{host_name, parse};
 use hal_base::config::edit::{NewValue, edited, replace};
-use hal_base::config::{load, loose};
+use hal_base::config::{Purpose, Source, load, loose};
 use hal_base::exit::{Exit, Failure};
 use hal_base::file;
 use hal_base::proof::MachineKey;
@@ -39,6 +40,11 @@ struct Present {
 pub async fn run(asked: Join) -> Result<String, Failure> {
     let present = read(&asked.config)?;
     let url = address(&asked.url)?;
+    if url.scheme() == "http" && asked.pin.is_some() {
+        let sentence = "the line names the supervisor's key (--pin): its address begins with https://, so that the token goes to \
+                        nobody else";
+        return Err(Failure::say(Exit::Usage, sentence));
+    }
     let node = asked.node_id.clone().map_or(present.node, NodeId::new);
     let key_file = present.data.join(KEY);
     let key = key(&present.data, &key_file)?;
@@ -47,24 +53,29 @@ pub async fn run(asked: Join) -> Result<String, Failure> {
         key: key.public(),
         signature: key.sign(&said_to_join(&node, &key.public())),
     };
+    let there = url.as_str().trim_end_matches('/');
     // Before anything is asked: whoever has joined and cannot write it down has lost a token that is good once.
     let mut changes = vec![
-        (&["supervisor_url"] as &[&str], NewValue::Text(url.as_str().trim_end_matches('/').to_owned())),
+        (&["supervisor_url"] as &[&str], NewValue::Text(there.to_owned())),
         (&["key_file"], NewValue::Text(key_file.display().to_string())),
         (&["auth_token"], NewValue::Gone),
         (&["auth_token_file"], NewValue::Gone),
     ];
-    changes
-        .push((&["supervisor_pin"], asked.pin.map_or(NewValue::Gone, |pin| NewValue::Text(pin.to_string()))));
-    if let Some(name) = &asked.node_id {
-        changes.push((&["node_id"], NewValue::Text(name.clone())));
-    }
+    // The key belongs to this name, whatever the machine is called later.
+    changes.push((&["node_id"], NewValue::Text(node.to_string())));
+    let pin = asked.pin.map_or(NewValue::Gone, |pin| NewValue::Text(pin.to_string()));
+    changes.push((&["supervisor_pin"], pin));
     let place = asked.config.display();
     let text = edited(&present.text, &changes).ok_or_else(|| {
         Failure::say(
             Exit::BadConfig,
             format!("{place} has not the form of a configuration: hal-agent --config {place} --validate"),
         )
+    })?;
+    // What the agent would not start with is found now, and not when the token has been used up.
+    let file = Source { path: &asked.config, bytes: text.as_bytes(), is_open_to_all: false };
+    parse(&file, Purpose::Run).map_err(|report| {
+        Failure::say(Exit::BadConfig, format!("nothing was asked yet:\n{}", report.text().trim_end()))
     })?;
     let joined = ask(&url, &asked, &request).await?;
     replace(&asked.config, &text).with_context(|| {
@@ -74,7 +85,7 @@ pub async fn run(asked: Join) -> Result<String, Failure> {
         )
     })?;
     Ok(format!(
-        "This machine has joined {url} as node {}, known by the key {}.\n{place} says so now. Next: sudo systemctl restart \
+        "This machine has joined {there} as node {}, known by the key {}.\n{place} says so now. Next: sudo systemctl restart \
          hal-agent\n",
         joined.node_id,
         key_file.display()
@@ -91,7 +102,9 @@ fn read(config: &Path) -> Result<Present, Failure> {
         || wrong(format!("has not the form of a configuration: hal-agent --config {place} --validate"));
     let values = loose(&text).ok_or_else(form)?;
     let said = |key: &str| values.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let data = PathBuf::from(said("data_dir").unwrap_or(default::DATA_DIR));
+    // As the agent reads it: from the folder of the file.
+    let folder = std::path::absolute(config).ok().and_then(|path| Some(path.parent()?.to_owned()));
+    let data = folder.unwrap_or_default().join(said("data_dir").unwrap_or(default::DATA_DIR));
     let node = said("node_id").map_or_else(host_name, NodeId::new);
     Ok(Present { text, data, node })
 }
@@ -121,10 +134,26 @@ fn key(data: &Path, path: &Path) -> Result<MachineKey, Failure> {
     if let Some(key) = MachineKey::read(path).with_context(place)? {
         return Ok(key);
     }
-    std::fs::create_dir_all(data).with_context(place)?;
+    make_folder(data).with_context(place)?;
     let key = MachineKey::make(path).with_context(place)?;
     file::give_to_owner(data, KEY).with_context(place)?;
     Ok(key)
+}
+
+/// The agent's data folder, where there is none yet. It belongs to whoever has the folder around it; systemd gives its own to the
+/// service at the start.
+fn make_folder(data: &Path) -> std::io::Result<()> {
+    if data.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(data)?;
+    match data.parent() {
+        Some(around) if rustix::process::geteuid().is_root() => {
+            let owner = std::fs::metadata(around)?;
+            std::os::unix::fs::lchown(data, Some(owner.uid()), Some(owner.gid()))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn ask(url: &Url, asked: &Join, request: &JoinRequest) -> Result<Joined, Failure> {

@@ -1,9 +1,9 @@
 //! Writing small files whole: whoever reads one sees the old content or the new, never a part. Opening files that others
 //! may have put there: never waiting for anybody, and never with rights that they do not have.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::clock::{self, Time};
@@ -175,6 +175,8 @@ fn write_new(
     // A leftover of an earlier process with this id would keep its own permissions.
     let _ = std::fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    // Whatever the umask of whoever calls leaves of it.
+    file.set_permissions(Permissions::from_mode(mode))?;
     finish(&file)?;
     file.write_all(content)?;
     file.sync_all()

@@ -22,6 +22,12 @@ use crate::hex;
 /// How long somebody who is spoken to in the wrong language may take to say so.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// Bytes of an answer that tell what it is.
+const MOST_HEAD: u64 = 1024;
+
+/// Certificates of ours begin to be good in 1975; a machine without a clock starts before that.
+const FIRST_DAY: Duration = Duration::from_secs(6 * 365 * 86_400);
+
 /// How a message of TLS begins that refuses another: the kind `alert`.
 const ALERT: u8 = 0x15;
 
@@ -36,8 +42,12 @@ pub struct Pin([u8; 32]);
 impl Pin {
     /// That of a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
-        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-        Ok(Self(Sha256::digest(&*key).into()))
+        Ok(Self::of_key(&ParsedCertificate::try_from(certificate)?.subject_public_key_info()))
+    }
+
+    /// That of a public key, in the form in which a certificate holds it.
+    pub fn of_key(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
     }
 }
 
@@ -163,6 +173,7 @@ impl Judge {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> bool {
+        let now = now.max(UnixTime::since_unix_epoch(FIRST_DAY));
         let mut roots = RootCertStore::empty();
         let algorithms = self.provider.signature_verification_algorithms.all;
         roots.add(anchor.clone().into_owned()).is_ok()
@@ -235,6 +246,20 @@ impl ServerCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// True when the other side of a new connection answers a plain question that holds nothing, and does not send elsewhere
+/// for TLS.
+pub async fn answers_plainly(mut stream: TcpStream, host: &str) -> bool {
+    let asked = async {
+        let question = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(question.as_bytes()).await?;
+        let mut head = Vec::new();
+        stream.take(MOST_HEAD).read_to_end(&mut head).await?;
+        let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        Ok::<_, io::Error>(text.starts_with("http/") && !text.contains("location: https://"))
+    };
+    matches!(timeout(ANSWER, asked).await, Ok(Ok(true)))
 }
 
 /// True when the other side of a new connection answers plain text in TLS.

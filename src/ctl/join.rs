@@ -25,15 +25,18 @@ pub async fn run(verb: JoinTokenVerb, client: &Client, screen: &mut Screen) -> R
             if screen.is_structured() {
                 return screen.one(&new);
             }
-            let there = url.unwrap_or_else(|| outside(client.url(), !new.pin.is_empty()));
+            let there = url.unwrap_or_else(|| outside(client.url(), new.is_encrypted));
             screen.write(&format!("{}\n", line(&there, &new)))?;
             screen.say(&format!(
                 "Give this line to the new machine, as root, within {}{}. It is not shown again; whoever has it can join.",
                 super::print::text::span(expires),
                 if once { ", once" } else { "" }
             ));
-            if new.pin.is_empty() {
+            if !new.is_encrypted {
                 screen.say("Warning: this supervisor speaks no TLS; the token goes there as it is.");
+            }
+            if new.is_encrypted && new.pin.is_empty() {
+                screen.say("The new machine must trust the authority of this supervisor's certificate (ca-certificates).");
             }
             Ok(())
         }

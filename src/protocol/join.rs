@@ -23,9 +23,12 @@ pub struct JoinTokenRequest {
 pub struct NewJoinToken {
     /// The token itself.
     pub token: String,
-    /// The key by which this supervisor is known, as `sha256:DIGITS`; empty: it speaks no TLS.
+    /// The key by which this supervisor is known, as `sha256:DIGITS`; empty: it has no lasting one.
     #[serde(default)]
     pub pin: String,
+    /// Whether it speaks TLS.
+    #[serde(default)]
+    pub is_encrypted: bool,
     /// What is known of the token.
     pub about: TokenView,
 }

@@ -68,16 +68,20 @@ pub struct Proof {
 }
 
 /// The supervisor's answer to a proof that is good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proved {
     /// The hash of [`said_by_supervisor`] under the token; empty: the agent proved itself by its key, and knows the
     /// supervisor by the one that it has seen.
     #[serde(default)]
     pub value: String,
-    /// The key to know the supervisor by from now on, as `sha256:DIGITS`: its own, or that of the authority which it shows
-    /// with its certificate. Empty: the connection is not encrypted.
+    /// The supervisor's key, as `sha256:DIGITS`: its own, or that of the authority which it shows with its certificate.
+    /// Empty: it speaks no TLS.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pin: String,
+    /// True when the supervisor will be known by that key from now on. Else somebody renews its certificate, perhaps with
+    /// another key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_lasting: bool,
 }
 
 /// What the agent puts its name to.
@@ -86,15 +90,16 @@ pub fn said_by_agent(challenge: &Challenge, proof: &Proof) -> String {
 }
 
 /// What the supervisor puts its name to.
-pub fn said_by_supervisor(challenge: &Challenge, proof: &Proof, pin: &str) -> String {
-    said("supervisor", challenge, proof, pin)
+pub fn said_by_supervisor(challenge: &Challenge, proof: &Proof, proved: &Proved) -> String {
+    let lasting = if proved.is_lasting { "lasting" } else { "" };
+    said("supervisor", challenge, proof, &format!("{} {lasting}", proved.pin))
 }
 
-fn said(side: &str, challenge: &Challenge, proof: &Proof, pin: &str) -> String {
+fn said(side: &str, challenge: &Challenge, proof: &Proof, known_by: &str) -> String {
     let Proof { by, node_id, nonce, seen, key, .. } = proof;
     let by = by.as_str();
     // A line each, and none of them can hold a line's end: what is signed cannot be read as anything else.
-    let lines = [side, by, node_id.as_str(), &challenge.nonce, nonce, seen, key, pin];
+    let lines = [side, by, node_id.as_str(), &challenge.nonce, nonce, seen, key, known_by];
     let lines = lines.map(|line| line.replace(['\n', '\r'], " "));
     format!("hal-o-swarm proof 1\n{}\n", lines.join("\n"))
 }
@@ -119,8 +124,11 @@ mod tests {
             key: "44".into(),
             value: String::new(),
         };
-        let mut all = vec![said_by_agent(&challenge, &proof), said_by_supervisor(&challenge, &proof, "")];
-        all.push(said_by_supervisor(&challenge, &proof, "sha256:55"));
+        let mut all = vec![said_by_agent(&challenge, &proof)];
+        for (pin, is_lasting) in [("", false), ("", true), ("sha256:55", false), ("sha256:55", true)] {
+            let proved = Proved { value: String::new(), pin: pin.into(), is_lasting };
+            all.push(said_by_supervisor(&challenge, &proof, &proved));
+        }
         all.push(said_by_agent(&Challenge { nonce: "1".into() }, &proof));
         for changed in [
             Proof { by: ProofBy::Token, ..proof.clone() },

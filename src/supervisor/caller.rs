@@ -87,6 +87,9 @@ const CTL_TOKEN: &str = "ctl.token";
 const SHARED: &str = "the shared auth_token opens the agents' door alone (server.auth_token_opens): on the supervisor's machine \
                       halctl needs no token, elsewhere a person has one (halctl users create, halctl tokens create)";
 
+/// Whoever has joined by a token that was good once may ask again for so long.
+const ASKED_AGAIN: Duration = Duration::from_secs(3600);
+
 /// What is said of a token that nobody has.
 pub const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
 
@@ -136,10 +139,12 @@ fn of_actor(shared: &Shared, token: &str) -> Shown {
 /// A token for joining is whoever's has made it, and good without them. One that has done its work is known to whoever it
 /// has let in: the answer may have been lost.
 fn by_join_token(credential: &Arc<Credential>) -> Shown {
-    let is_used = credential.revoked.as_ref().is_some_and(|revoked| joined_as(&revoked.by).is_some());
+    let used = credential.revoked.as_ref().filter(|revoked| joined_as(&revoked.by).is_some());
+    let is_used = used.is_some();
+    let is_long_ago = used.is_some_and(|used| clock::now().since(used.at) > ASKED_AGAIN);
     match credential.state(clock::now()) {
         CredentialState::Active => Shown::Good(Pass::Join(credential.clone())),
-        CredentialState::Revoked if is_used => Shown::Good(Pass::Join(credential.clone())),
+        CredentialState::Revoked if is_used && !is_long_ago => Shown::Good(Pass::Join(credential.clone())),
         CredentialState::Revoked | CredentialState::Expired => Shown::Wrong(WrongToken {
             why: "this token for joining was revoked or has expired: make another one (halctl join-token create)",
             id: Some(credential.id.clone()),

@@ -37,6 +37,9 @@ const GUESTS_OF_ADDRESS: usize = 2;
 /// one address come at once.
 const SETTLING: Duration = Duration::from_secs(2);
 
+/// Bytes that a guest may send before it shows who it is: the head of a request, or a proof.
+const GUESTS_SMALL: usize = 64 * 1024;
+
 /// Bytes of a message that any connection may have sent before it is whole.
 const SMALL: usize = 256 * 1024;
 
@@ -79,6 +82,8 @@ pub struct OpenConnection {
     partial: AtomicUsize,
     /// Whether it speaks TLS.
     is_encrypted: AtomicBool,
+    /// Whether it has shown nothing yet.
+    is_guest: AtomicBool,
     leave: CancellationToken,
 }
 
@@ -111,6 +116,7 @@ impl Entrance {
         let mut inside = self.lock();
         let place = inside.places.get(&source)?.clone();
         inside.is_no_guest(&place);
+        place.is_guest.store(false, Ordering::Relaxed);
         place.is_whole();
         Some(place)
     }
@@ -121,8 +127,13 @@ impl Entrance {
     }
 
     /// Somebody comes. When there are too many guests then, the oldest of those who have most goes.
-    fn enter(&self, source: SocketAddr) -> (Arc<OpenConnection>, Arc<Semaphore>) {
+    /// `None`: a connection from there is inside already, by another address of this machine; what is known of the one must not
+    /// be taken for the other's.
+    fn enter(&self, source: SocketAddr) -> Option<(Arc<OpenConnection>, Arc<Semaphore>)> {
         let mut inside = self.lock();
+        if inside.places.contains_key(&source) {
+            return None;
+        }
         inside.count += 1;
         let place = Arc::new(OpenConnection {
             number: inside.count,
@@ -130,6 +141,7 @@ impl Entrance {
             came: Stopwatch::start(),
             partial: AtomicUsize::new(0),
             is_encrypted: AtomicBool::new(false),
+            is_guest: AtomicBool::new(true),
             leave: CancellationToken::new(),
         });
         let address = place.address();
@@ -145,7 +157,7 @@ impl Entrance {
         let large = inside.large_of.get(&address).and_then(Weak::upgrade);
         let large = large.unwrap_or_else(|| Arc::new(Semaphore::new(LARGE_OF_ADDRESS)));
         inside.large_of.insert(address, Arc::downgrade(&large));
-        (place, large)
+        Some((place, large))
     }
 
     fn leave(&self, place: &Arc<OpenConnection>) {
@@ -220,7 +232,10 @@ where
             Ok(source) => source,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        let (place, own) = self.entrance.enter(source);
+        let Some((place, own)) = self.entrance.enter(source) else {
+            let why = "a connection from the same address and port is open";
+            return Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::AddrInUse, why))));
+        };
         let stay = Stay { place, entrance: self.entrance.clone() };
         let accepted = self.inner.accept(stream, service);
         Box::pin(async move {
@@ -275,7 +290,12 @@ impl<S> Counted<S> {
 
     /// Ready when more of a message may be read.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.stay.place.partial.load(Ordering::Relaxed) < SMALL {
+        let partial = self.stay.place.partial.load(Ordering::Relaxed);
+        if partial > GUESTS_SMALL && self.stay.place.is_guest.load(Ordering::Relaxed) {
+            let why = format!("more than {GUESTS_SMALL} bytes came before a token");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+        }
+        if partial < SMALL {
             (self.large, self.asking) = (None, None);
             return Poll::Ready(Ok(()));
         }
@@ -369,7 +389,7 @@ mod tests {
 
     fn connect(entrance: &Entrance, source: SocketAddr) -> (DuplexStream, Counted<DuplexStream>) {
         let (theirs, ours) = duplex(64 * 1024);
-        let (place, own) = entrance.enter(source);
+        let (place, own) = entrance.enter(source).unwrap();
         (theirs, Counted::new(ours, Stay { place, entrance: entrance.clone() }, own))
     }
 
@@ -404,6 +424,7 @@ mod tests {
     /// Says a lot and never an end; gives how much of it was taken.
     async fn flood(entrance: &Entrance, source: SocketAddr) -> usize {
         let (mut theirs, mut ours) = connect(entrance, source);
+        entrance.is_known(source).unwrap();
         let taken = Arc::new(AtomicUsize::new(0));
         let count = taken.clone();
         tokio::spawn(async move {
@@ -424,6 +445,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_guest_says_little_and_each_source_is_one_connection() {
+        let entrance = Entrance::of(1024);
+        let (mut theirs, mut ours) = connect(&entrance, from(1, 1));
+        assert!(entrance.enter(from(1, 1)).is_none());
+        let reading = tokio::spawn(async move {
+            let mut bytes = vec![0; 16 * 1024];
+            loop {
+                if let Err(error) = ours.read(&mut bytes).await {
+                    return error;
+                }
+            }
+        });
+        let _cut = theirs.write_all(&vec![0; SMALL]).await;
+        assert_eq!(reading.await.unwrap().kind(), io::ErrorKind::InvalidData);
+        assert!(entrance.enter(from(1, 1)).is_some());
+    }
+
+    #[tokio::test]
     async fn few_large_messages_are_on_their_way_and_fewer_of_one_address() {
         let entrance = Entrance::of(1024);
         let mut large = Vec::new();
@@ -441,6 +480,7 @@ mod tests {
     async fn a_message_that_is_never_whole_is_cut_and_others_get_its_place() {
         let entrance = Entrance { limit: Duration::from_millis(50), ..Entrance::of(1024) };
         let (mut theirs, mut ours) = connect(&entrance, from(1, 1));
+        entrance.is_known(from(1, 1)).unwrap();
         let reading = tokio::spawn(async move {
             let mut bytes = vec![0; 16 * 1024];
             loop {
@@ -458,6 +498,7 @@ mod tests {
     async fn whole_messages_never_wait() {
         let entrance = Entrance::of(1024);
         let (mut theirs, mut ours) = connect(&entrance, from(1, 1));
+        entrance.is_known(from(1, 1)).unwrap();
         let place = ours.stay.place.clone();
         let saying = tokio::spawn(async move {
             for _ in 0..20 {

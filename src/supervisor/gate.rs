@@ -131,9 +131,10 @@ async fn prove(
     by: ProofBy,
 ) {
     let unproved = match proof::take(&shared, &mut socket, source, by).await {
-        Ok(pass) => {
+        // Whoever it has proved to be it is in hello, too.
+        Ok((pass, node)) => {
             pass.note_use(&shared, source.ip());
-            return converse(shared, socket, source, named, pass).await;
+            return converse(shared, socket, source, Some(node), pass).await;
         }
         Err(unproved) => unproved,
     };

@@ -127,7 +127,9 @@ fn open_store(config: &Config) -> anyhow::Result<Opened> {
 /// The certificate that the listeners show; made when it is one of the supervisor's own and not there yet.
 fn certificate(config: &Config, tls: &config::TlsConfig) -> anyhow::Result<tls::Certificate> {
     if tls.is_own {
-        own_certificate::make_missing(&folder_of(&config.database), &[])?;
+        let bind = config.server.bind;
+        let names = if bind.is_unspecified() { Vec::new() } else { vec![bind.to_string()] };
+        own_certificate::make_missing(&folder_of(&config.database), &names)?;
     }
     tls::Certificate::read(tls)
 }

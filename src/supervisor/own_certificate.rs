@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, PublicKeyData,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use hal_base::file;
+use hal_base::tls::Pin;
 
 /// The folder beside the store.
 const FOLDER: &str = "tls";
@@ -46,10 +49,18 @@ pub fn authority(data: &Path) -> PathBuf {
 /// `names` are beside those of this machine.
 pub fn make_missing(data: &Path, names: &[String]) -> anyhow::Result<()> {
     let (certificate, key) = files(data);
-    if is_there(&certificate)? && is_there(&key)? && is_there(&authority(data))? {
+    let is_whole = is_there(&certificate)? && is_there(&key)? && is_there(&authority(data))?;
+    if is_whole && pin_of_last(&certificate)? == pin_of_last(&authority(data))? {
         return Ok(());
     }
     make(data, names)
+}
+
+/// The key of the last certificate in a file: of our own, that of the authority.
+fn pin_of_last(path: &Path) -> anyhow::Result<Option<Pin>> {
+    let place = || format!("{} holds no certificate that can be read", path.display());
+    let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    all.with_context(place)?.last().map(Pin::of).transpose().with_context(place)
 }
 
 /// Makes the certificate anew, signed by the authority, which is made when there is none.
@@ -94,6 +105,12 @@ fn issuer(data: &Path) -> anyhow::Result<Issuer<'static, KeyPair>> {
             )
         })?;
         let pair = KeyPair::from_pem(&text).with_context(|| format!("{} is no key", key.display()))?;
+        anyhow::ensure!(
+            pin_of_last(&certificate)? == Some(Pin::of_key(&pair.subject_public_key_info())),
+            "{} is not the key of {}: bring back both from one backup",
+            key.display(),
+            certificate.display()
+        );
         return Ok(Issuer::new(params, pair));
     }
     let pair = KeyPair::generate()?;
@@ -152,11 +169,7 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-
     use super::*;
-    use hal_base::tls::Pin;
 
     fn pins(data: &Path) -> Vec<Pin> {
         let all = CertificateDer::pem_file_iter(files(data).0).unwrap();
@@ -181,10 +194,28 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_of_another_authority_is_made_anew() {
+        let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        make_missing(data.path(), &[]).unwrap();
+        make_missing(other.path(), &[]).unwrap();
+        let own = pins(data.path())[1];
+        let (theirs, ours) = (files(other.path()), files(data.path()));
+        fs::copy(theirs.0, ours.0).unwrap();
+        fs::copy(theirs.1, ours.1).unwrap();
+        assert_ne!(pins(data.path())[1], own, "the fault is there");
+        make_missing(data.path(), &[]).unwrap();
+        assert_eq!(pins(data.path())[1], own);
+    }
+
+    #[test]
     fn an_authority_whose_key_is_lost_is_not_replaced_in_silence() {
         let data = tempfile::tempdir().unwrap();
         make_missing(data.path(), &[]).unwrap();
-        fs::remove_file(data.path().join(FOLDER).join(AUTHORITY_KEY)).unwrap();
+        let key = data.path().join(FOLDER).join(AUTHORITY_KEY);
+        fs::copy(files(data.path()).1, &key).unwrap();
+        let said = format!("{:#}", make(data.path(), &[]).unwrap_err());
+        assert!(said.contains("is not the key of"), "{said}");
+        fs::remove_file(key).unwrap();
         make_missing(data.path(), &[]).unwrap();
         let said = format!("{:#}", make(data.path(), &[]).unwrap_err());
         assert!(said.contains("cannot be read: bring it back"), "{said}");

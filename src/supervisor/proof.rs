@@ -9,10 +9,11 @@ use axum::http::HeaderMap;
 use tokio::time::timeout;
 
 use super::caller::{Pass, WrongToken};
-use super::shared::Shared;
+use super::shared::{Doors, Shared};
 use hal_base::{clock, id, proof};
 use hal_protocol::actor::key_id;
 use hal_protocol::frame::{FromAgent, ToAgent};
+use hal_protocol::node::NodeId;
 use hal_protocol::proof::{
     Challenge, PROOF_HEADER, Proof, ProofBy, Proved, said_by_agent, said_by_supervisor,
 };
@@ -20,6 +21,9 @@ use hal_rules::actor::why_not;
 
 /// The whole exchange is over within this time.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a proof at most; ours have 700.
+const MOST_PROOF: usize = 8 * 1024;
 
 /// What is said of a proof that is none.
 const NOT_THE_TOKEN: &str =
@@ -52,7 +56,9 @@ pub async fn take(
     socket: &mut WebSocket,
     source: SocketAddr,
     by: ProofBy,
-) -> Result<Pass, Unproved> {
+) -> Result<(Pass, NodeId), Unproved> {
+    // As it is now, for all of it: a reload in between changes the token.
+    let doors = shared.doors.load_full();
     let taken = async {
         let challenge = Challenge { nonce: id::fresh_secret() };
         say(socket, ToAgent::Challenge(challenge.clone())).await?;
@@ -60,39 +66,43 @@ pub async fn take(
         if proof.by != by {
             return Err(Unproved::Broken("the proof is of another kind than was announced".into()));
         }
-        let pass = judge(shared, source, &challenge, &proof)?;
-        let pin = shared.certificate.as_ref().map(|own| own.anchor().to_string()).unwrap_or_default();
-        let value = match by {
-            ProofBy::Key => String::new(),
-            ProofBy::Token => {
-                let text = said_by_supervisor(&challenge, &proof, &pin);
-                proof::sealed(&shared.doors.load().secret, &text)
-            }
-        };
-        say(socket, ToAgent::Proved(Proved { value, pin })).await?;
-        Ok(pass)
+        let pass = judge(shared, &doors, source, &challenge, &proof)?;
+        let mut proved = known_by(shared);
+        if by == ProofBy::Token {
+            proved.value = proof::sealed(&doors.secret, &said_by_supervisor(&challenge, &proof, &proved));
+        }
+        say(socket, ToAgent::Proved(proved)).await?;
+        Ok((pass, proof.node_id))
     };
     timeout(LIMIT, taken).await.unwrap_or(Err(Unproved::Gone))
+}
+
+/// The key by which this supervisor is known. What others sign they may sign anew for another key.
+fn known_by(shared: &Shared) -> Proved {
+    let Some(own) = &shared.certificate else { return Proved::default() };
+    Proved { value: String::new(), pin: own.anchor().to_string(), is_lasting: own.is_lasting() }
 }
 
 /// Whose proof it is.
 fn judge(
     shared: &Shared,
+    doors: &Doors,
     source: SocketAddr,
     challenge: &Challenge,
     proof: &Proof,
 ) -> Result<Pass, Unproved> {
     let wrong = |why, id: Option<String>| Unproved::Wrong(WrongToken { why, id, was_of: None });
-    // Without TLS here a proxy may have ended it: what it has shown is not known, and the connection from there is its own.
-    let is_encrypted = shared.entrance.is_encrypted(source);
-    let is_seen = |seen: &str| shared.certificate.as_ref().is_some_and(|own| own.is_own(seen));
-    if is_encrypted && !is_seen(&proof.seen) {
+    // Without TLS here a proxy of this machine may have ended it: what that has shown is not known. Whoever is not to be
+    // deceived by one knows the key that is shown with the answer.
+    let may_be_proxy = source.ip().to_canonical().is_loopback() && !shared.entrance.is_encrypted(source);
+    if let Some(own) = shared.certificate.as_ref().filter(|_| !may_be_proxy)
+        && !own.is_own(&proof.seen)
+    {
         return Err(wrong(NOT_OUR_KEY, None));
     }
     let text = said_by_agent(challenge, proof);
     match proof.by {
         ProofBy::Token => {
-            let doors = shared.doors.load();
             if proof::is_sealed(&doors.secret, &text, &proof.value) {
                 return Ok(Pass::Shared(doors.token, doors.token_role));
             }
@@ -128,6 +138,9 @@ async fn hear(socket: &mut WebSocket) -> Result<Proof, Unproved> {
     loop {
         match socket.recv().await {
             None | Some(Ok(Message::Close(_)) | Err(_)) => return Err(Unproved::Gone),
+            Some(Ok(Message::Text(text))) if text.len() > MOST_PROOF => {
+                return Err(Unproved::Broken(format!("a proof has at most {MOST_PROOF} bytes")));
+            }
             Some(Ok(Message::Text(text))) => {
                 return match FromAgent::decode(&text) {
                     Ok((_, FromAgent::Proof(proof))) => Ok(proof),

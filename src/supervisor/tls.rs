@@ -13,23 +13,28 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::mpsc;
 
 use super::config::TlsConfig;
+use hal_base::clock::Stopwatch;
 use hal_base::task::Tasks;
 use hal_base::tls::Pin;
 
 /// Whoever renews a certificate writes several files; they are read once these have been quiet for this long.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Reads certificate and key and checks that they belong together.
-pub fn server_config(tls: &TlsConfig) -> anyhow::Result<rustls::ServerConfig> {
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(&tls.cert_path).and_then(Iterator::collect).with_context(|| {
-            format!("security.tls.cert_path {}: expected a readable PEM certificate", tls.cert_path.display())
-        })?;
-    anyhow::ensure!(
-        !chain.is_empty(),
-        "security.tls.cert_path {}: expected a PEM certificate, found none",
-        tls.cert_path.display()
-    );
+/// How long the key before a renewal is still taken for this supervisor's: proofs that have begun by it end sooner.
+const BEFORE: Duration = Duration::from_secs(60);
+
+/// Reads certificate and key and checks that they belong together. The certificate's own key comes with it, and the one to
+/// know this supervisor by. Others' authorities sign for many: by those nobody is known.
+fn read(tls: &TlsConfig) -> anyhow::Result<(rustls::ServerConfig, Pin, Pin)> {
+    let place = || format!("security.tls.cert_path {}", tls.cert_path.display());
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.cert_path)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("{}: expected a readable PEM certificate", place()))?;
+    let leaf =
+        chain.first().with_context(|| format!("{}: expected a PEM certificate, found none", place()))?;
+    let no_key = || format!("{}: holds no key that can be read", place());
+    let pin = Pin::of(leaf).with_context(no_key)?;
+    let last = chain.last().filter(|_| tls.is_own).map(Pin::of).transpose().with_context(no_key)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key_path).with_context(|| {
         format!("security.tls.key_path {}: expected a readable PEM private key", tls.key_path.display())
     })?;
@@ -39,40 +44,46 @@ pub fn server_config(tls: &TlsConfig) -> anyhow::Result<rustls::ServerConfig> {
         )?;
     // WebSockets need HTTP/1.1, and nothing here gains from HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, pin, last.unwrap_or(pin)))
 }
 
 /// What the listeners use; replaced in place when the files change. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     acceptor: RustlsConfig,
-    /// Keys that were shown to whoever is still connected: the present one, and the one before.
-    shown: Arc<ArcSwap<[Pin; 2]>>,
-    /// The key to know this supervisor by: that of the authority which comes with the certificate, else its own.
-    anchor: Arc<ArcSwap<Pin>>,
+    known: Arc<ArcSwap<KnownBy>>,
+}
+
+/// Keys by which others know this supervisor.
+#[derive(Clone, Debug)]
+struct KnownBy {
+    /// The certificate's own.
+    leaf: Pin,
+    /// The one before, and since when it is not shown any more.
+    before: Option<(Pin, Stopwatch)>,
+    /// The one that lasts: that of its own authority, else the certificate's.
+    anchor: Pin,
+    is_lasting: bool,
 }
 
 impl Certificate {
     /// Reads the files.
     pub fn read(tls: &TlsConfig) -> anyhow::Result<Self> {
-        let config = server_config(tls)?;
-        let (pin, anchor) = pins_of(tls)?;
+        let (config, leaf, anchor) = read(tls)?;
+        let known = KnownBy { leaf, before: None, anchor, is_lasting: tls.is_own };
         Ok(Self {
             acceptor: RustlsConfig::from_config(Arc::new(config)),
-            shown: Arc::new(ArcSwap::from_pointee([pin, pin])),
-            anchor: Arc::new(ArcSwap::from_pointee(anchor)),
+            known: Arc::new(ArcSwap::from_pointee(known)),
         })
     }
 
     /// Reads the files again. The old certificate stays in use when the new one is no good.
     pub fn reload(&self, tls: &TlsConfig) -> anyhow::Result<()> {
-        let (config, (pin, anchor)) = (server_config(tls)?, pins_of(tls)?);
+        let (config, leaf, anchor) = read(tls)?;
         self.acceptor.reload_from_config(Arc::new(config));
-        let [before, _] = **self.shown.load();
-        if before != pin {
-            self.shown.store(Arc::new([pin, before]));
-        }
-        self.anchor.store(Arc::new(anchor));
+        let known = self.known.load();
+        let before = if known.leaf == leaf { known.before } else { Some((known.leaf, Stopwatch::start())) };
+        self.known.store(Arc::new(KnownBy { leaf, before, anchor, is_lasting: tls.is_own }));
         Ok(())
     }
 
@@ -83,24 +94,20 @@ impl Certificate {
 
     /// The key to know this supervisor by.
     pub fn anchor(&self) -> Pin {
-        **self.anchor.load()
+        self.known.load().anchor
+    }
+
+    /// True when that stays, whatever certificate is made anew.
+    pub fn is_lasting(&self) -> bool {
+        self.known.load().is_lasting
     }
 
     /// True for the key that this supervisor shows, or has shown until just now.
     pub fn is_own(&self, seen: &str) -> bool {
-        seen.parse::<Pin>().is_ok_and(|seen| self.shown.load().contains(&seen))
+        let known = self.known.load();
+        let before = known.before.as_ref().filter(|(_, since)| since.elapsed() < BEFORE).map(|(pin, _)| *pin);
+        seen.parse::<Pin>().is_ok_and(|seen| seen == known.leaf || Some(seen) == before)
     }
-}
-
-/// The certificate's own key, and the one to know it by. Others' authorities sign for many: by those nobody is known.
-fn pins_of(tls: &TlsConfig) -> anyhow::Result<(Pin, Pin)> {
-    let place = || format!("{} holds no key that can be read", tls.cert_path.display());
-    let chain =
-        CertificateDer::pem_file_iter(&tls.cert_path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.with_context(place)?;
-    let pin = Pin::of(chain.first().with_context(place)?).with_context(place)?;
-    let last = chain.last().filter(|_| tls.is_own).map(Pin::of).transpose().with_context(place)?;
-    Ok((pin, last.unwrap_or(pin)))
 }
 
 /// Reloads whenever the files' folders change. Folders are watched, since renewals replace files.

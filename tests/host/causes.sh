@@ -69,7 +69,7 @@ stays_dead() {
 
 dies_and_comes_back() {
     must "systemctl show $1 -p MainPID >/root/pid; kill -9 \$(systemctl show $1 -p MainPID --value)"
-    within 60 "systemctl is-active -q $1; ! systemctl show $1 -p MainPID | cmp -s - /root/pid"
+    within 60 "systemctl is-active -q $1; ! systemctl show $1 -p MainPID | cmp -s - /root/pid; ! systemctl show $1 -p NRestarts | grep -qx NRestarts=0"
 }
 
 configuration_is_spoilt() {

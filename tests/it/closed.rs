@@ -237,6 +237,9 @@ fn machines_join_by_one_line_and_are_known_by_their_keys() {
         assert!(!went_well && said.contains("this key was revoked"), "{said}");
         fs::remove_file(world.path().join("web-1/data/node.key")).unwrap();
         let (went_well, said) = join(&mut world, wire, &more, "web-1", &[]);
+        assert!(!went_well && said.contains("is older than what node web-1 was let in by"), "{said}");
+        let newer = line(&world, &[]);
+        let (went_well, said) = join(&mut world, wire, &newer, "web-1", &[]);
         assert!(went_well, "{said}");
         world.wait_for_node("web-1", "online");
         let audit = world.ctl_says(&["-o", "json", "audit", "list"]);
@@ -269,14 +272,14 @@ fn a_line_that_is_wrong_is_one_sentence() {
             (with(4, &unknown), "the token is not this supervisor's"),
             (with(4, TOKEN), "machines join by a token made for that"),
             (with(2, "ftp://hub"), "is no address of a supervisor"),
-            (with(2, &format!("http://{SUPERVISOR}:{}", world.port())), "speaks TLS"),
+            (with(2, &format!("http://{SUPERVISOR}:{}", world.port())), "its address begins with https://"),
         ] {
             let (went_well, said) = join(&mut world, wire, &words, "web-1", &[]);
             assert!(!went_well && said.contains(expected), "{expected}: {words:?}\n{said}");
             assert_eq!(written(&world, "web-1"), config, "{words:?}");
         }
         let (went_well, said) = join(&mut world, wire, &good, "web-1", &["--node-id", "a b"]);
-        assert!(!went_well && said.contains("does not let this machine join"), "{said}");
+        assert!(!went_well && said.contains("nothing was asked yet") && said.contains("node_id"), "{said}");
         let (went_well, said) = join(&mut world, wire, &good, "web-9", &[]);
         assert!(!went_well && said.contains("--print-sample-config"), "{said}");
         // The token of a line opens no other door.
@@ -370,5 +373,56 @@ fn halctl_elsewhere_knows_the_supervisor_by_its_key() {
         start(&mut world, |_| {});
         let (code, said) = elsewhere(&mut world, &["ctl", "whoami"], "");
         assert_eq!(code, 69, "{said}");
+    });
+}
+
+/// What three kinds of agents make of a supervisor that is open at first.
+#[test]
+fn an_open_supervisor_that_is_closed_keeps_its_agents() {
+    on_a_wire("an open supervisor that is closed", |wire| {
+        let mut world = World::empty();
+        world.bind = "0.0.0.0".to_owned();
+        let off = |config: &mut Value| config["security"]["tls"] = json!({"enabled": false});
+        start(&mut world, off);
+        for node in ["web-1", "web-2", "web-3"] {
+            let config = far(&world, node);
+            world.write(&format!("{node}.json"), &config.to_string());
+        }
+        // One by the shared token, one by a key, one by a token of its own; each was told ws.
+        let there = format!("http://{SUPERVISOR}:{}", world.port());
+        let line = world.ctl_says(&["join-token", "create", "--once", "--url", &there]);
+        let words: Vec<String> =
+            line.lines().next().unwrap()["hal-".len()..].split(' ').map(str::to_owned).collect();
+        let (went_well, said) = join(&mut world, wire, &words, "web-2", &[]);
+        assert!(went_well, "{said}");
+        world.ctl_says(&["users", "create", "web-3", "--role", "agent"]);
+        let made: Value =
+            serde_json::from_str(&world.ctl_says(&["-o", "json", "tokens", "create", "web-3"])).unwrap();
+        let mut own = written(&world, "web-3");
+        own["auth_token"] = made["token"].clone();
+        for node in ["web-1", "web-2", "web-3"] {
+            let config = if node == "web-3" { own.clone() } else { written(&world, node) };
+            start_far(&mut world, wire, node, &config);
+            world.wait_for_node(node, "online");
+        }
+        world.end_supervisor();
+        start(&mut world, |_| {});
+        for node in ["web-1", "web-2"] {
+            world.agent(node).line_with("has proved itself; it is known by its key");
+            world.wait_for_node(node, "online");
+        }
+        let said = world.agent("web-3").line_with("is said to nobody unknown");
+        assert!(said.contains("supervisor_pin") && !said.contains(made["token"].as_str().unwrap()), "{said}");
+        let known = fs::read_to_string(pins(&world, "web-1")).unwrap();
+        own["supervisor_pin"] = json!(known.trim().split(' ').next_back().unwrap());
+        world.write("web-3.json", &own.to_string());
+        world.agent("web-3").signal(rustix::process::Signal::HUP);
+        world.wait_for_node("web-3", "online");
+        // Nobody goes back to plain text.
+        world.end_supervisor();
+        start(&mut world, off);
+        for node in ["web-1", "web-2"] {
+            world.agent(node).line_with("and speaks no TLS now");
+        }
     });
 }

@@ -1,8 +1,8 @@
-//! Reaching the supervisor: its address, TLS, the handshake, and why it did not work in words for a log.
+//! Reaching the supervisor: its address, TLS, the handshake.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,16 +20,21 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use super::failure::{DialError, last_words};
 use super::prove::{Means, Socket, Unproved, prove};
 use super::{Target, pins};
 use hal_base::proof::MachineKey;
 use hal_base::tls::{self, Pin, Shown, Trust};
+use hal_protocol::actor::token_id;
 use hal_protocol::frame::MAX_FRAME_BYTES;
 use hal_protocol::node::NodeId;
-use hal_protocol::proof::PROOF_HEADER;
+use hal_protocol::proof::{PROOF_HEADER, Proved};
 
 /// How long connecting and the handshakes may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long agreeing upon keys may take of that.
+const AGREE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A supervisor that speaks no TLS is asked again after this, or when it could not be reached.
 const PLAIN_FOR: Duration = Duration::from_secs(600);
@@ -56,86 +61,16 @@ pub(super) struct Dial {
     pub plain_until: Option<Instant>,
 }
 
-/// Why there is no link.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
-    #[error("supervisor_url {url:?} is not an address: {why}")]
-    Address { url: String, why: String },
-    #[error("cannot reach the supervisor at {url}: connection refused; is it running there?")]
-    Refused { url: String },
-    #[error("cannot reach the supervisor at {url}: timeout")]
-    Timeout { url: String },
-    #[error(
-        "the supervisor at {url} does not accept this agent's token: check auth_token in the configuration of \
-         the agent here and server.auth_token in that of the supervisor"
-    )]
-    Token { url: String },
-    #[error("the supervisor at {url} does not let this agent in: {why}")]
-    NotAdmitted { url: String, why: String },
-    #[error(
-        "the supervisor at {url} cannot prove that it has this agent's auth_token: it is another one, or somebody \
-         stands in between; nothing was said to it"
-    )]
-    Impostor { url: String },
-    #[error(
-        "the supervisor at {url} shows another key than {known}: if it was replaced on purpose, remove that (its files \
-         belong to a backup: DEPLOYMENT.md, section TLS); else somebody stands in between"
-    )]
-    OtherKey { url: String, known: String },
-    #[error(
-        "the supervisor at {url} has shown a key before (see {known}), and speaks no TLS now: if it was replaced on \
-         purpose, remove that; else somebody stands in between"
-    )]
-    NoKey { url: String, known: String },
-    #[error("{} cannot be used: {why}", path.display())]
-    File { path: PathBuf, why: String },
-    #[error("the supervisor at {url} knows no keys of machines: it is of an earlier release")]
-    KeyUnknown { url: String },
-    #[error("the server at {url} is not a supervisor: it answered {status}")]
-    Answer { url: String, status: String },
-    #[error("{url} redirects to {to}: if the supervisor is there, name it in supervisor_url")]
-    Elsewhere { url: String, to: String },
-    #[error(
-        "something between this agent and the supervisor at {url} drops the header Upgrade{between}: it must pass \
-         Upgrade and Connection on (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
-         proxy_set_header Connection \"upgrade\";)"
-    )]
-    NoUpgrade { url: String, between: String },
-    #[error("the supervisor at {url} speaks TLS: use wss:// in supervisor_url")]
-    SpeaksTls { url: String },
-    #[error("the server at {url} does not speak TLS: use ws:// in supervisor_url if that is what it serves")]
-    SpeaksPlain { url: String },
-    #[error(
-        "the certificate of the supervisor at {url} is not trusted ({why}): name the authority that signed it, or \
-         the certificate itself, in ca_file"
-    )]
-    Untrusted { url: String, why: String },
-    #[error("certificates of ca_file {} cannot be read: {why}", path.display())]
-    CaFile { path: PathBuf, why: String },
-    #[error("cannot reach the supervisor at {url}: {why}")]
-    Other { url: String, why: String },
-}
-
-impl DialError {
-    /// True when nothing changes until a person does something.
-    pub(super) fn is_lasting(&self) -> bool {
-        matches!(
-            self,
-            Self::Token { .. }
-                | Self::NotAdmitted { .. }
-                | Self::Impostor { .. }
-                | Self::OtherKey { .. }
-                | Self::NoKey { .. }
-        )
-    }
-}
-
 /// What is known of whom is to be reached, before anything is said to it.
 struct Known {
     pin: Option<Pin>,
-    /// Where it is known from.
+    /// True for one that is not talked to without TLS.
+    speaks_tls: bool,
+    /// Where that is known from.
     by: String,
     key: Option<MachineKey>,
+    /// True where the first key that is shown is taken, when it is proved: nothing was said of whom to trust.
+    is_lenient: bool,
     address: String,
 }
 
@@ -145,31 +80,44 @@ impl Dial {
         Self { target, node_id, plain_until: None }
     }
 
+    fn url(&self) -> String {
+        self.target.url.clone()
+    }
+
     /// Connects and shakes hands. Where nothing else was said, TLS is tried first with everybody on another machine, so
     /// that nothing secret goes there in plain text.
     pub(super) async fn connect(&mut self) -> Result<Socket, DialError> {
-        let url = address(&self.target.url)
-            .map_err(|why| DialError::Address { url: self.target.url.clone(), why })?;
+        let url = address(&self.target.url).map_err(|why| DialError::Address { url: self.url(), why })?;
         let known = self.known(&url)?;
-        if let Some(rest) = url.strip_prefix("ws:")
-            && !is_loopback(&url)
-            && self.plain_until.is_none_or(|until| until <= Instant::now())
-        {
-            match self.open(&format!("wss:{rest}"), &known).await {
-                Err(DialError::SpeaksPlain { .. }) if known.pin.is_none() => {}
-                Err(DialError::SpeaksPlain { url }) => return Err(DialError::NoKey { url, known: known.by }),
+        let is_tried = self.plain_until.is_some_and(|until| until > Instant::now());
+        if let Some(secure) = encrypted(&url).filter(|_| !is_tried) {
+            match self.open(&secure, &known).await {
+                Err(error) if error.may_be_plain() => self.speaks_plain(&url, &known, error).await?,
                 opened => return opened,
             }
             self.plain_until = Some(Instant::now() + PLAIN_FOR);
         }
-        match self.open(&url, &known).await {
-            Err(error) if url.starts_with("ws:") => {
-                // It may have been given a certificate meanwhile.
-                self.plain_until = None;
-                Err(error)
-            }
-            opened => opened,
+        let opened = self.open(&url, &known).await;
+        if opened.is_err() {
+            // It may have been given a certificate meanwhile.
+            self.plain_until = None;
         }
+        opened
+    }
+
+    /// Whether one with whom TLS could not be agreed upon really knows none: it answers a plain question that holds nothing,
+    /// and was never seen otherwise.
+    async fn speaks_plain(&self, url: &str, known: &Known, error: DialError) -> Result<(), DialError> {
+        if known.pin.is_some() || known.speaks_tls {
+            return Err(DialError::NoKey { url: self.url(), known: known.by.clone() });
+        }
+        let uri: Uri = url.parse().unwrap_or_default();
+        let is_plain = self.target.ca_file.is_none()
+            && match reach(&uri).await {
+                Ok(stream) => tls::answers_plainly(stream, uri.host().unwrap_or_default()).await,
+                Err(_) => false,
+            };
+        if is_plain { Ok(()) } else { Err(error) }
     }
 
     fn known(&self, url: &str) -> Result<Known, DialError> {
@@ -182,44 +130,79 @@ impl Dial {
             let read = MachineKey::read(path).map_err(|error| broken(path, error.to_string()))?;
             read.ok_or_else(|| broken(path, missing()))
         });
+        let key = key.transpose()?;
         let kept = pins::read(&target.pins, &address).map_err(|why| broken(&target.pins, why))?;
         let by = match target.pin {
             Some(_) => "supervisor_pin".to_owned(),
             None => format!("the line of {address} in {}", target.pins.display()),
         };
-        Ok(Known { pin: target.pin.or(kept), by, key: key.transpose()?, address })
+        let kept_pin = match kept {
+            Some(pins::Known::Key(pin)) => Some(pin),
+            Some(pins::Known::SpeaksTls) | None => None,
+        };
+        let pin = target.pin.or(kept_pin);
+        // With a key there is no token that both could prove; where the address asked for TLS, somebody has to vouch.
+        let is_asked =
+            target.url.trim_start().starts_with("ws:") || target.url.trim_start().starts_with("http:");
+        let is_lenient = pin.is_none() && target.ca_file.is_none() && (key.is_none() || is_asked);
+        let speaks_tls = kept.is_some() && kept_pin.is_none();
+        Ok(Known { pin, speaks_tls, by, key, is_lenient, address })
     }
 
     /// Opens a link at this very address, and proves what is to be proved.
     async fn open(&self, url: &str, known: &Known) -> Result<Socket, DialError> {
-        let late = |_| DialError::Timeout { url: self.target.url.clone() };
+        let late = |_| DialError::Timeout { url: self.url() };
         let shaken = tokio::time::timeout(DIAL_TIMEOUT, self.shake_hands(url, known)).await.map_err(late)?;
         let (mut socket, shown) = shaken?;
         let doubt = shown.as_ref().and_then(|shown| shown.doubt.as_deref());
-        let Some(means) = self.means(known, doubt) else { return Ok(socket) };
+        let Some(means) = self.means(known, doubt)? else {
+            shown.map_or(Ok(()), |_| self.keep(known, pins::Known::SpeaksTls))?;
+            return Ok(socket);
+        };
         let seen = shown.as_ref().map(|shown| shown.leaf.to_string()).unwrap_or_default();
         let proved = prove(&mut socket, &means, &self.node_id, seen).await;
         let proved = proved.map_err(|unproved| self.unproved(unproved, doubt))?;
-        let pin = proved.pin.parse::<Pin>().ok();
-        // It may name no other key than one that it has: the next time it is known by that alone.
-        if let (Some(pin), Some(shown), Some(_)) = (pin, &shown, doubt)
-            && shown.has(pin)
-        {
-            pins::keep(&self.target.pins, &known.address, pin)
-                .map_err(|why| DialError::File { path: self.target.pins.clone(), why })?;
-            let url = &self.target.url;
-            tracing::info!(
-                "the supervisor at {url} has proved itself; it is known by its key from now on: {pin}"
-            );
+        match (&shown, doubt) {
+            (Some(shown), Some(_)) => self.believe(known, shown, &proved)?,
+            (Some(_), None) => self.keep(known, pins::Known::SpeaksTls)?,
+            (None, _) => {}
         }
         Ok(socket)
     }
 
+    /// Nobody has vouched for the certificate that was shown: it counts when the supervisor says that it is its own.
+    fn believe(&self, known: &Known, shown: &Shown, proved: &Proved) -> Result<(), DialError> {
+        let pin = proved.pin.parse::<Pin>().ok().filter(|pin| shown.has(*pin));
+        let Some(pin) = pin else { return Err(DialError::Impostor { url: self.url() }) };
+        if !proved.is_lasting {
+            return self.keep(known, pins::Known::SpeaksTls);
+        }
+        self.keep(known, pins::Known::Key(pin))?;
+        let url = &self.target.url;
+        tracing::info!(
+            "the supervisor at {url} has proved itself; it is known by its key from now on: {pin}"
+        );
+        Ok(())
+    }
+
+    fn keep(&self, known: &Known, what: pins::Known) -> Result<(), DialError> {
+        if what == pins::Known::SpeaksTls && (known.speaks_tls || known.pin.is_some()) {
+            return Ok(());
+        }
+        let pins = &self.target.pins;
+        pins::keep(pins, &known.address, what).map_err(|why| DialError::File { path: pins.clone(), why })
+    }
+
     /// By what this node proves who it is; `None`: it shows its token.
-    fn means<'a>(&'a self, known: &'a Known, doubt: Option<&str>) -> Option<Means<'a>> {
-        match &known.key {
-            Some(key) => Some(Means::Key(key)),
-            None => doubt.map(|_| Means::Token(&self.target.token)),
+    fn means<'a>(&'a self, known: &'a Known, doubt: Option<&str>) -> Result<Option<Means<'a>>, DialError> {
+        match (&known.key, doubt) {
+            (Some(key), _) => Ok(Some(Means::Key(key))),
+            // Of a token of the node's own the supervisor has a hash alone, and cannot prove that it knows it.
+            (None, Some(doubt)) if token_id(self.target.token.reveal()).is_some() => {
+                Err(DialError::Unknown { url: self.url(), why: last_words(doubt) })
+            }
+            (None, Some(_)) => Ok(Some(Means::Token(&self.target.token))),
+            (None, None) => Ok(None),
         }
     }
 
@@ -235,7 +218,7 @@ impl Dial {
             (MaybeTlsStream::Plain(stream), None)
         };
         let doubt = shown.as_ref().and_then(|shown| shown.doubt.clone());
-        self.introduce(&mut request, self.means(known, doubt.as_deref()).as_ref())?;
+        self.introduce(&mut request, self.means(known, doubt.as_deref())?.as_ref())?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES))
@@ -285,10 +268,6 @@ impl Dial {
         match error {
             WsError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => DialError::Refused { url },
             WsError::Io(error) if error.kind() == ErrorKind::TimedOut => DialError::Timeout { url },
-            // Whoever knows no TLS answers its first words with a complaint of its own, or goes away.
-            WsError::Io(error) if error.to_string().contains("tls handshake eof") => {
-                DialError::SpeaksPlain { url }
-            }
             WsError::Http(answer) if matches!(answer.status().as_u16(), 401 | 403) => {
                 DialError::Token { url }
             }
@@ -339,28 +318,28 @@ impl Dial {
             let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             named = all.map_err(|error| failed(error.to_string()))?;
         }
-        let is_lenient = known.pin.is_none() && target.ca_file.is_none() && known.key.is_none();
-        let judging = tls::judging(Trust { named, system, pin: known.pin, is_lenient });
+        // Where the key is known, an authority that has signed another for that name says nothing.
+        let system = if known.pin.is_some() { RootCertStore::empty() } else { system };
+        let trust = Trust { named, system, pin: known.pin, is_lenient: known.is_lenient };
+        let judging = tls::judging(trust);
         let (config, judged) = judging.map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host)
             .map_err(|error| DialError::Address { url: target.url.clone(), why: error.to_string() })?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let late = |_| DialError::NotAgreed { url: self.url(), why: "timeout".to_owned() };
+        let stream = tokio::time::timeout(AGREE_TIMEOUT, connecting).await.map_err(late)?;
         let stream = stream.map_err(|error| match self.failed(WsError::Io(error)) {
             DialError::Untrusted { url, .. } if known.pin.is_some() => {
                 DialError::OtherKey { url, known: known.by.clone() }
             }
+            DialError::Other { url, why } => DialError::NotAgreed { url, why },
             other => other,
         })?;
         let nothing =
             || DialError::Other { url: target.url.clone(), why: "it has shown no certificate".to_owned() };
         Ok((stream, judged.shown().ok_or_else(nothing)?))
     }
-}
-
-/// What was said at the end of a chain of causes.
-fn last_words(why: &str) -> String {
-    why.rsplit(": ").next().unwrap_or_default().to_owned()
 }
 
 /// What an answer that came by way of others tells of them. A supervisor sends neither header.
@@ -371,6 +350,18 @@ fn between(headers: &HeaderMap) -> String {
 
 fn port_of(uri: &Uri) -> u16 {
     uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 })
+}
+
+/// The same place with TLS, where it is said without and on another machine.
+fn encrypted(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("ws:").filter(|_| !is_loopback(url))?;
+    let uri: Uri = url.parse().ok()?;
+    if uri.port_u16().is_some() {
+        return Some(format!("wss:{rest}"));
+    }
+    // Without a port the schemes mean different ones, and whoever is at the other was not meant.
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Some(format!("wss://{}:{}{path}", uri.host()?, port_of(&uri)))
 }
 
 /// True for an address that never leaves this machine.
@@ -418,6 +409,8 @@ fn address(url: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn dial(url: &str) -> Dial {
@@ -449,6 +442,23 @@ mod tests {
         let said = answered("308 location=https://hub/", "");
         assert!(said.contains("redirects to https://hub/"), "{said}");
         assert!(answered("502", "").contains("502 Bad Gateway"));
+    }
+
+    #[test]
+    fn tls_is_tried_at_the_very_port_that_was_meant() {
+        let tried = |url: &str| encrypted(&address(url).unwrap());
+        assert_eq!(tried("ws://hub:8420").as_deref(), Some("wss://hub:8420/ws/agent"));
+        assert_eq!(tried("http://hub").as_deref(), Some("wss://hub:80/ws/agent"));
+        assert_eq!(tried("ws://[fd00::1]/x").as_deref(), Some("wss://[fd00::1]:80/x"));
+        for url in [
+            "wss://hub",
+            "ws://localhost:8420",
+            "ws://127.0.0.1",
+            "ws://[::1]:1",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert_eq!(tried(url), None, "{url}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The link to the supervisor: dials, tells what is stored, and dials again for ever.
 //!
-//! - `dial`: address, TLS, handshake, and why it did not work. `prove`: who this is, and whether it is the right supervisor;
+//! - `dial`: address, TLS, handshake; `failure`: why it did not work. `prove`: who this is, and whether it is the right supervisor;
 //!   `pins`: those that are known by their keys.
 //! - `clock_offset`: how long commands were on their way.
 //! - `talk`: one conversation, from hello to its end. `identity`: whether both sides mean the same by a number. `snapshot`: all sessions in one
@@ -9,6 +9,7 @@
 
 mod clock_offset;
 mod dial;
+mod failure;
 mod identity;
 mod known_good;
 mod pins;
@@ -178,6 +179,8 @@ impl Link {
                 Ok(socket) => {
                     let began = Instant::now();
                     let parting = self.talk(socket, &finish, lost_at).await;
+                    // Whoever comes back may have been given a certificate.
+                    self.dial.plain_until = None;
                     self.context.watched.send_replace(Watch::default());
                     match parting {
                         Parting::Finished => return,

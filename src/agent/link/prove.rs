@@ -104,7 +104,7 @@ fn is_proved(means: &Means<'_>, challenge: &Challenge, proof: &Proof, proved: &P
     match means {
         Means::Key(_) => true,
         Means::Token(token) => {
-            proof::is_sealed(token, &said_by_supervisor(challenge, proof, &proved.pin), &proved.value)
+            proof::is_sealed(token, &said_by_supervisor(challenge, proof, proved), &proved.value)
         }
     }
 }
@@ -174,8 +174,9 @@ mod tests {
 
     fn has_it(proof: &Proof) -> Option<Proved> {
         let pin = format!("sha256:{}", "a".repeat(64)).parse::<Pin>().unwrap().to_string();
-        let value = proof::sealed(&Secret::new(TOKEN), &said_by_supervisor(&challenge(), proof, &pin));
-        Some(Proved { value, pin })
+        let mut proved = Proved { pin, is_lasting: true, ..Proved::default() };
+        proved.value = proof::sealed(&Secret::new(TOKEN), &said_by_supervisor(&challenge(), proof, &proved));
+        Some(proved)
     }
 
     #[tokio::test]
@@ -183,12 +184,13 @@ mod tests {
         let (came, heard) = meets(asks(), has_it).await;
         assert!(came.is_ok() && !heard.contains(TOKEN), "{came:?} {heard}");
         for impostor in [
-            |_: &Proof| Some(Proved { value: String::new(), pin: String::new() }),
-            |proof: &Proof| Some(Proved { value: proof.value.clone(), pin: String::new() }),
+            |_: &Proof| Some(Proved::default()),
+            |proof: &Proof| Some(Proved { value: proof.value.clone(), ..Proved::default() }),
             |proof: &Proof| has_it(proof).map(|proved| Proved { pin: String::new(), ..proved }),
+            |proof: &Proof| has_it(proof).map(|proved| Proved { is_lasting: false, ..proved }),
             |proof: &Proof| {
-                let text = said_by_supervisor(&challenge(), proof, "");
-                Some(Proved { value: proof::sealed(&Secret::new("another"), &text), pin: String::new() })
+                let text = said_by_supervisor(&challenge(), proof, &Proved::default());
+                Some(Proved { value: proof::sealed(&Secret::new("another"), &text), ..Proved::default() })
             },
         ] {
             let (came, heard) = meets(asks(), impostor).await;

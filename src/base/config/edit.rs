@@ -13,6 +13,9 @@ use crate::file;
 /// Permission bits of a file.
 const PERMISSIONS: u32 = 0o7777;
 
+/// What some editors begin a file with.
+const MARK: char = '\u{feff}';
+
 /// What becomes of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewValue {
@@ -27,11 +30,12 @@ pub enum NewValue {
 /// The text with other values; each key is a path such as `["security", "tls", "enabled"]`, whose sections are made where
 /// there are none. `None`: the text has not the form of a configuration.
 pub fn edited(text: &str, changes: &[(&[&str], NewValue)]) -> Option<String> {
-    let root = CstRootNode::parse(text, &dialect()).ok()?;
+    let bare = text.strip_prefix(MARK).unwrap_or(text);
+    let root = CstRootNode::parse(bare, &dialect()).ok()?;
     for (path, value) in changes {
         change(&root.object_value_or_create()?, path, value)?;
     }
-    Some(root.to_string())
+    Some(if bare.len() < text.len() { format!("{MARK}{root}") } else { root.to_string() })
 }
 
 fn change(object: &CstObject, path: &[&str], value: &NewValue) -> Option<()> {
@@ -62,8 +66,9 @@ fn change(object: &CstObject, path: &[&str], value: &NewValue) -> Option<()> {
     Some(())
 }
 
-/// Replaces a file by another text, with its permissions and its owner.
+/// Replaces a file by another text, with its permissions and its owner. One that is named by a link stays where it lies.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = &path.canonicalize()?;
     let of = path.metadata()?;
     let give = |fresh: &File| std::os::unix::fs::fchown(fresh, Some(of.uid()), Some(of.gid()));
     file::replace_as(path, text.as_bytes(), of.mode() & PERMISSIONS, give)
@@ -106,6 +111,19 @@ mod tests {
         let expected = serde_json::json!({"supervisor_url": "https://hub:8420", "key_file": "/k", "projects": [],
             "security": {"tls": {"enabled": true}}});
         assert_eq!(value, expected, "{said}");
+    }
+
+    #[test]
+    fn a_mark_line_ends_and_links_stay() {
+        let said = edited("\u{feff}{\r\n  \"a\": 1,\r\n}\r\n", &[(&["b"], NewValue::Flag(true))]).unwrap();
+        assert!(said.starts_with("\u{feff}{\r\n  \"a\": 1,\r\n  \"b\": true"), "{said:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "{}").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, "{ }").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{ }");
     }
 
     #[test]

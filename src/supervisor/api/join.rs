@@ -31,8 +31,9 @@ pub async fn new_token(
     let (token, made) = make_token(body.label, body.seconds)?;
     let made = Credential { hash: Credential::hash_of_join(&made.hash, body.is_once), ..made };
     let about = change_token(&shared, by, ActorChange::NewJoinToken(made)).await?;
-    let pin = shared.certificate.as_ref().map(|own| own.anchor().to_string()).unwrap_or_default();
-    one(NewJoinToken { token, pin, about })
+    let lasting = shared.certificate.as_ref().filter(|own| own.is_lasting());
+    let pin = lasting.map(|own| own.anchor().to_string()).unwrap_or_default();
+    one(NewJoinToken { token, pin, is_encrypted: shared.certificate.is_some(), about })
 }
 
 /// Makes the machine that asks a node, known by its key. Asked again with the same key it is answered the same.

@@ -112,7 +112,10 @@ impl Work {
     }
 
     pub(super) fn tokens_of(&self, name: &str) -> Vec<Credential> {
-        let all = self.view.all_kept(CREDENTIAL).filter(|(_, token)| token.actor == name);
+        // Lines by which machines join are nobody's: they are good without whoever has made them.
+        let is_its =
+            |token: &Credential| token.actor == name && !matches!(token.kind(), CredentialKind::Join { .. });
+        let all = self.view.all_kept(CREDENTIAL).filter(|(_, token)| is_its(token));
         all.map(|(_, token)| Credential::clone(token)).collect()
     }
 
@@ -191,7 +194,7 @@ impl Work {
         let token = Credential { revoked: Some(Attribution { by: by.name.clone(), at }), ..token };
         self.put_kept(CREDENTIAL, id, &token, at);
         self.write_down(by, "revoke token", id, &json!({"user": token.actor}), at);
-        if role == Role::Agent {
+        if role == Role::Agent && !matches!(token.kind(), CredentialKind::Join { .. }) {
             self.shut_out(&token.actor, "its token was revoked", at);
         }
         Ok(ActorAnswer::Token(role, token))

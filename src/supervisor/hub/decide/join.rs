@@ -109,7 +109,7 @@ impl Work {
                 )));
             }
         }
-        let actor = self.name_for(node, address, at)?;
+        let actor = self.name_for(node, &token, address, at)?;
         let credential = Credential {
             id: key_id(key),
             actor: node.to_owned(),
@@ -149,11 +149,11 @@ impl Work {
     }
 
     /// The actor that a machine may become by this name, which must be nobody else's.
-    fn name_for(&self, node: &str, address: IpAddr, at: Time) -> Result<Actor, Refused> {
+    fn name_for(&self, node: &str, token: &Credential, address: IpAddr, at: Time) -> Result<Actor, Refused> {
         let taken = |why: String| {
             Err(Refused::Invalid(format!(
                 "{why}: choose another name (hal-agent join --node-id NAME), or let an administrator end that one first \
-                 (halctl nodes revoke {node})"
+                 (halctl nodes revoke {node}) and make another line"
             )))
         };
         if self.view.is_unreadable(ACTOR, node) {
@@ -168,15 +168,22 @@ impl Work {
         if self.tokens_of(node).iter().any(|token| token.state(at) == CredentialState::Active) {
             return taken(format!("node {node} is known by a key or token of its own"));
         }
-        let there = self.view.find_node(node).map(NodeRef::to_state).filter(|known| known.link.online);
+        let let_go = known.as_ref().and_then(|known| known.pinned_at);
+        let made = token.created.as_ref().map(|created| created.at);
+        if let_go.is_some_and(|let_go| made.is_none_or(|made| made <= let_go)) {
+            return Err(Refused::Invalid(format!(
+                "this token for joining is older than what node {node} was let in by and is no more: ask for another line \
+                 (halctl join-token create)"
+            )));
+        }
+        // Its history and its open commands go on from there: to whoever has that address, or the one that an
+        // administrator has made room for.
+        let there = self.view.find_node(node).map(NodeRef::to_state).filter(|_| let_go.is_none());
         if let Some(there) = there {
-            let host = super::node::host_of(&there.record.address);
-            if host
-                .trim_matches(['[', ']'])
-                .parse::<IpAddr>()
-                .is_ok_and(|host| host.to_canonical() != address.to_canonical())
-            {
-                return taken(format!("node {node} is connected from {host}"));
+            let host = super::node::host_of(&there.record.address).trim_matches(['[', ']']);
+            if host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical() != address.to_canonical()) {
+                let word = if there.link.online { "is connected from" } else { "was last connected from" };
+                return taken(format!("node {node} {word} {host}"));
             }
         }
         if known.is_none() && self.view.keys_of(ACTOR).count() >= MOST_ACTORS {
