@@ -64,7 +64,9 @@ fn run(call: Call) -> Result<(), Failure> {
             }
         }
         // Whoever sets up a fleet looks for it here; the running supervisor is asked, as by halctl.
-        Role::Supervisor if call.args.first().is_some_and(|word| word == "join-token") => {
+        Role::Supervisor
+            if call.args.first().is_some_and(|word| word == "join-token" || word == "secure") =>
+        {
             match ctl::slip::read(&call.called, call.args) {
                 Err(text) => print(&text?),
                 Ok(cli) => runtime()?.block_on(ctl::run(cli)),

@@ -48,7 +48,7 @@ pub struct Setup {
 /// Which supervisor to join, and as what.
 #[derive(Debug, Args)]
 pub struct Join {
-    /// The supervisor's address, such as https://hal.example.org:8420
+    /// The supervisor's address, such as `https://hal.example.org:8420`
     #[arg(value_name = "URL")]
     pub url: String,
     /// The token for joining; with `-` it is read from standard input

@@ -14,6 +14,7 @@ pub mod list;
 pub mod policy;
 pub mod project;
 pub mod route;
+pub mod secure;
 pub mod session;
 pub mod store;
 
@@ -210,6 +211,9 @@ Examples:
     /// The audit log: who did what, by which credential, from where, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// Close a supervisor that was set up open, on its own machine: TLS, and a shared token that opens the agents' door alone;
+    /// says before who would be cut off
+    Secure(secure::Secure),
     /// Print who the supervisor says you are, and what you may do
     Whoami,
     /// Remember a supervisor and your token for it; the token is read from standard input

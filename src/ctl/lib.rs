@@ -11,7 +11,7 @@
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `audit`: who did what.
-//! - `actor`: who is known and with which tokens; `join`: the line by which a machine becomes a node; `login`: whose token this user has.
+//! - `actor`: who is known and with which tokens; `join`: the line by which a machine becomes a node; `secure`: closing what was set up open; `login`: whose token this user has.
 //! - `config`, `completions`: halctl itself.
 
 mod actor;
@@ -44,6 +44,7 @@ pub mod print;
 mod project;
 mod route;
 mod scrub;
+mod secure;
 mod session;
 pub mod slip;
 mod store;
@@ -119,6 +120,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Cost(asked) => cost::run(asked, &client(&global, around)?, screen).await,
         Noun::Users(verb) => actor::users(verb, &client(&global, around)?, screen).await,
         Noun::Tokens(verb) => actor::tokens(verb, &client(&global, around)?, screen).await,
+        Noun::Secure(asked) => secure::run(asked, &client(&global, around)?, screen).await,
         Noun::JoinToken(verb) => join::run(verb, &client(&global, around)?, screen).await,
         // Nobody needs to be asked, and nobody may be there.
         Noun::Audit(AuditVerb::Verify { file: Some(file), anchors }) => {

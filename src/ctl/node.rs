@@ -10,7 +10,7 @@ use super::print::text::bytes;
 use super::watch::{self, Source};
 use hal_base::exit::Failure;
 use hal_protocol::actor::ActorView;
-use hal_protocol::node::{Node, NodeStatus};
+use hal_protocol::node::{CameIn, Node, NodeStatus};
 
 /// Nodes in one page of the list.
 const PAGE: usize = 1000;
@@ -60,6 +60,11 @@ pub async fn run(verb: NodeVerb, client: &Client, screen: &mut Screen) -> Result
     }
 }
 
+/// By what and over what an agent came in; empty: it has not since the supervisor started.
+fn came_in(said: Option<&CameIn>) -> String {
+    said.map(|said| format!("{} over {}", said.by, said.over)).unwrap_or_default()
+}
+
 impl Record for Node {
     fn fields(&self) -> Vec<Field> {
         let used = &self.resources;
@@ -83,6 +88,7 @@ impl Record for Node {
             Field::new("clock_ahead", format!("{:.1} s", self.clock_ahead_ms as f64 / 1e3)).detail(),
             Field::new("version", &self.version).wide(),
             Field::new("address", &self.address).wide(),
+            Field::new("came_in", came_in(self.came_in.as_ref())).wide(),
             Field::new("epoch", self.epoch).detail(),
             Field::new(
                 "journal",

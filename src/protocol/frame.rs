@@ -50,7 +50,8 @@ pub struct Hello {
     pub hostname: String,
     /// Version of the agent.
     pub version: String,
-    /// What it can do beyond the base protocol: [`super::lease::CAPABILITY`], [`super::audit::KEEPS_ANCHORS`].
+    /// What it can do beyond the base protocol: [`super::lease::CAPABILITY`], [`super::audit::KEEPS_ANCHORS`],
+    /// [`super::proof::PROVES`].
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// The incarnation of its journal.

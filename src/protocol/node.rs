@@ -135,6 +135,9 @@ pub struct Node {
     /// The kinds of coding agents it has, as its agent said last since this supervisor started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<NodeBackend>,
+    /// How its agent came in last, since this supervisor started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_in: Option<CameIn>,
     /// As of the last heartbeat.
     #[serde(default)]
     pub resources: Resources,
@@ -147,6 +150,18 @@ pub struct Node {
     /// Sessions on it that have not ended.
     #[serde(default)]
     pub sessions: u64,
+}
+
+/// How an agent came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CameIn {
+    /// By what: `key`, `token` (of its own), or `shared` (the token that all share).
+    pub by: String,
+    /// Over what: `tls`, `plain`, or `local` (plain, and from the supervisor's own machine).
+    pub over: String,
+    /// Whether it finds TLS by itself, and proves a token instead of saying it.
+    pub proves: bool,
 }
 
 /// A backend with its node, as `halctl backends list` and the API show it.

@@ -17,6 +17,9 @@ use super::node::NodeId;
 /// The header by which an agent says that it will prove who it is, and by what: a [`ProofBy`].
 pub const PROOF_HEADER: &str = "x-hal-proof";
 
+/// What an agent says in hello that finds TLS by itself, and proves what it has where nobody vouches for the supervisor.
+pub const PROVES: &str = "proof";
+
 /// By what an agent proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -31,8 +31,8 @@ use hal_protocol::audit::{Head, KEEPS_ANCHORS};
 use hal_protocol::command::CommandId;
 use hal_protocol::event::readable_data;
 use hal_protocol::frame::{FromAgent, Heartbeat, Hello, MAX_FRAME_BYTES, ToAgent};
-use hal_protocol::node::NodeId;
-use hal_protocol::proof::ProofBy;
+use hal_protocol::node::{CameIn, NodeId};
+use hal_protocol::proof::{PROVES, ProofBy};
 use hal_rules as rules;
 use hal_rules::command::public_id;
 
@@ -301,7 +301,8 @@ impl Conversation {
         let close = Closer::default();
         let (reply, greeted) = oneshot::channel();
         let (node, version) = (hello.node_id.clone(), hello.version.clone());
-        let link = Link { frames, close: close.clone(), pulse: self.pulse.clone() };
+        let came_in = self.came_in(&hello);
+        let link = Link { frames, close: close.clone(), pulse: self.pulse.clone(), came_in };
         let (address, own) = (self.address.clone(), self.own().cloned());
         let connect = Input::Connect { hello, address, own, link, reply };
         self.shared.hub.send(connect).await.map_err(|stopped| End::later(stopped.to_string()))?;
@@ -318,6 +319,22 @@ impl Conversation {
             return Err(end);
         }
         Ok((from, OpenLink { frames: queue, close, anchor }))
+    }
+
+    /// For whoever wants to know who would be cut off if this supervisor were closed.
+    fn came_in(&self, hello: &Hello) -> CameIn {
+        let by = match self.own().map(|own| own.key().is_some()) {
+            Some(true) => "key",
+            Some(false) => "token",
+            None => "shared",
+        };
+        let over = match (self.shared.entrance.is_encrypted(self.source), self.source.ip().to_canonical()) {
+            (true, _) => "tls",
+            (false, ip) if ip.is_loopback() => "local",
+            (false, _) => "plain",
+        };
+        let proves = hello.capabilities.iter().any(|one| one == PROVES);
+        CameIn { by: by.to_owned(), over: over.to_owned(), proves }
     }
 
     /// The predecessor's agents say no hello: the header names them, and they hold no journal.

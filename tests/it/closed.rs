@@ -32,7 +32,7 @@ fn start(world: &mut World, more: impl Fn(&mut Value)) {
 }
 
 /// The configuration of an agent at the other end, which knows an address and the token.
-fn far(world: &World, node: &str) -> Value {
+pub fn far(world: &World, node: &str) -> Value {
     let mut config = world.agent_config(node, "shop");
     config["supervisor_url"] = json!(format!("ws://{SUPERVISOR}:{}", world.port()));
     fs::create_dir_all(world.path().join(node).join("shop")).unwrap();
@@ -40,7 +40,7 @@ fn far(world: &World, node: &str) -> Value {
     config
 }
 
-fn start_far(world: &mut World, wire: &Wire, node: &str, config: &Value) {
+pub fn start_far(world: &mut World, wire: &Wire, node: &str, config: &Value) {
     world.under = wire.under();
     world.start_agent_with(node, config);
     world.under.clear();
@@ -160,7 +160,7 @@ fn plain_connections_from_elsewhere_learn_where_to_go_and_nothing_else() {
 }
 
 /// What a program of this world says at the other end of the wire, and whether it went well.
-fn at_the_other_end(world: &mut World, wire: &Wire, words: &[&str]) -> (bool, String) {
+pub fn at_the_other_end(world: &mut World, wire: &Wire, words: &[&str]) -> (bool, String) {
     world.under = wire.under();
     let mut command: Command = world.hal(words);
     world.under.clear();

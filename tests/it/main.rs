@@ -79,6 +79,7 @@ mod program;
 mod provider;
 mod recording;
 mod route;
+mod secure;
 mod service;
 mod session;
 mod session_rules;

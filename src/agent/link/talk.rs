@@ -30,6 +30,7 @@ use hal_protocol::frame::{
     Welcome,
 };
 use hal_protocol::lease::CAPABILITY;
+use hal_protocol::proof::PROVES;
 use hal_store::journal::{Change, JournalError, Span};
 
 /// Frames written but not yet taken by the socket. Short, so that an answer never waits behind many batches.
@@ -142,7 +143,7 @@ impl Link {
             node_id: self.context.node_id.clone(),
             hostname: sysinfo::System::host_name().unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: vec![CAPABILITY.to_owned(), KEEPS_ANCHORS.to_owned()],
+            capabilities: [CAPABILITY, KEEPS_ANCHORS, PROVES].map(str::to_owned).into(),
             incarnation: span.incarnation.clone(),
             first_seq: span.first,
             last_seq: span.last,

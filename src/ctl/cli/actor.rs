@@ -103,7 +103,7 @@ Examples:
         /// What it is for
         #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
         label: String,
-        /// The address by which the new machine reaches the supervisor, such as https://hal.example.org:8420; by default
+        /// The address by which the new machine reaches the supervisor, such as `https://hal.example.org:8420`; by default
         /// this machine's name
         #[arg(long, value_name = "URL")]
         url: Option<String>,

@@ -21,7 +21,7 @@ use hal_protocol::budget::{Budget, BudgetChange};
 use hal_protocol::command::{Command, CommandId, CommandRequest};
 use hal_protocol::frame::{CommandAck, CommandResult, Events, Hello, Snapshot, ToAgent, Watch, Welcome};
 use hal_protocol::lease::LeaseRequest;
-use hal_protocol::node::NodeId;
+use hal_protocol::node::{CameIn, NodeId};
 use hal_protocol::who::Who;
 use hal_rules as rules;
 use hal_store::audit::AuditRecord;
@@ -45,6 +45,8 @@ pub struct Link {
     pub close: Closer,
     /// Where its signs of life are noted.
     pub pulse: Arc<Pulse>,
+    /// How it came in.
+    pub came_in: CameIn,
 }
 
 /// Closes one connection, once, with a reason.

@@ -7,7 +7,7 @@ use imbl::{HashMap, OrdMap};
 use super::pulse::{Pulse, Vitals};
 use hal_base::clock::Time;
 use hal_protocol::backend::NodeBackend;
-use hal_protocol::node::{Journal, Node, NodeId, NodeStatus};
+use hal_protocol::node::{CameIn, Journal, Node, NodeId, NodeStatus};
 use hal_protocol::session::SessionId;
 use hal_rules::policy::facts::PolicyFacts;
 use hal_store::node::NodeRecord;
@@ -51,6 +51,8 @@ pub struct NodeLink {
     pub backends: Arc<[NodeBackend]>,
     /// The host of another agent that claims to be this node, as long as this one is connected.
     pub impostor: Option<String>,
+    /// How its agent came in; `None`: it has not since this supervisor started.
+    pub came_in: Option<Arc<CameIn>>,
 }
 
 impl NodeLink {
@@ -128,6 +130,7 @@ impl NodeRef<'_> {
             projects: record.projects.clone(),
             // Known only while the link is up: a node that is away may have others by now.
             backends: if link.online { link.backends.to_vec() } else { Vec::new() },
+            came_in: link.came_in.as_deref().cloned(),
             resources: vitals.resources,
             clock_ahead_ms: vitals.clock_ahead_ms,
             journal: Journal {

@@ -11,7 +11,7 @@ use hal_base::clock::{Reading, Time};
 use hal_protocol::command::{CommandRequest, CommandState};
 use hal_protocol::event::{Event, EventView, raw};
 use hal_protocol::frame::{CommandResult, Events, Heartbeat, Hello, MAX_FRAME_BYTES, PROTOCOL};
-use hal_protocol::node::{Project, Resources};
+use hal_protocol::node::{CameIn, Project, Resources};
 use hal_protocol::who::Who;
 use hal_rules::budget::Terms;
 use hal_rules::node::Liveness;
@@ -112,7 +112,8 @@ impl Stage {
             projects: vec![project],
             backends: Vec::new(),
         };
-        let link = Link { frames, close: Closer::default(), pulse: Arc::default() };
+        let link =
+            Link { frames, close: Closer::default(), pulse: Arc::default(), came_in: CameIn::default() };
         self.play(vec![Input::Connect { hello, address: "a".into(), own: None, link, reply }]);
         (greeted.try_recv().unwrap(), told)
     }

@@ -81,6 +81,7 @@ fn node(id: &str) -> Node {
         epoch: 1,
         projects: Vec::new(),
         backends: Vec::new(),
+        came_in: None,
         resources: Resources::default(),
         clock_ahead_ms: 0,
         journal: Journal::default(),

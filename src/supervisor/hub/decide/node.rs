@@ -284,5 +284,6 @@ fn up(link: &Link, command_credit: u64, capabilities: &[String]) -> NodeLink {
         takes_leases: capabilities.iter().any(|one| one == lease::CAPABILITY),
         impostor: None,
         backends: Arc::default(),
+        came_in: Some(Arc::new(link.came_in.clone())),
     }
 }

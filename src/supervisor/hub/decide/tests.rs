@@ -14,7 +14,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState};
 use hal_protocol::event::{Event, EventView, raw};
 use hal_protocol::frame::{CommandResult, Events, Hello, PROTOCOL, Snapshot, ToAgent};
 use hal_protocol::mark::{Attribution, Marks};
-use hal_protocol::node::Project;
+use hal_protocol::node::{CameIn, Project};
 use hal_protocol::session::{Activity, Session, Status};
 use hal_protocol::who::Who;
 use hal_rules::command::local_id;
@@ -89,7 +89,12 @@ impl Stage {
 
     fn connect_node(&mut self, node: &str, incarnation: &str, first_seq: u64, last_seq: u64) -> Greeted {
         let (reply, mut greeted) = oneshot::channel();
-        let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
+        let link = Link {
+            frames: mpsc::channel(8).0,
+            close: Closer::default(),
+            pulse: Arc::default(),
+            came_in: CameIn::default(),
+        };
         let project =
             Project { name: "p".into(), directory: "/p".into(), backend: "echo".into(), error: None };
         let hello = Hello {
@@ -514,7 +519,12 @@ fn parents_that_change_or_go_round_are_counted_once() {
 /// An agent with a copy of a node's journal, from another address: it holds this epoch.
 fn hello_of_epoch(stage: &mut Stage, incarnation: &str, last_seq: u64, epoch: u64, address: &str) -> Greeted {
     let (reply, mut greeted) = oneshot::channel();
-    let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
+    let link = Link {
+        frames: mpsc::channel(8).0,
+        close: Closer::default(),
+        pulse: Arc::default(),
+        came_in: CameIn::default(),
+    };
     let hello = Hello {
         protocol: PROTOCOL,
         node_id: "n".into(),

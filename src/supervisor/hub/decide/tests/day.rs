@@ -85,7 +85,12 @@ impl Day {
 
     fn connect(&mut self, node: &'static str) {
         let (reply, mut greeted) = oneshot::channel();
-        let link = Link { frames: mpsc::channel(8).0, close: Closer::default(), pulse: Arc::default() };
+        let link = Link {
+            frames: mpsc::channel(8).0,
+            close: Closer::default(),
+            pulse: Arc::default(),
+            came_in: CameIn::default(),
+        };
         let projects = Name::ALL.map(|name| Project {
             name: name.as_str().into(),
             directory: format!("/{}", name.as_str()),
