@@ -2,6 +2,7 @@
 
 mod bound;
 mod choose;
+mod project;
 mod ready;
 
 use std::env;
@@ -78,11 +79,14 @@ pub struct Options {
     #[arg(long, default_value_t = default::PORT)]
     port: u16,
     /// A folder to work in, and its name [default: the current folder, by its own name]
-    #[arg(long = "project", value_name = "NAME=DIR", value_parser = project)]
+    #[arg(long = "project", value_name = "NAME=DIR", value_parser = project::named)]
     projects: Vec<(String, PathBuf)>,
     /// The backend that works there [default: the one that is installed, else echo]
     #[arg(long, value_name = "opencode|claude|codex|echo", value_parser = backend)]
     backend: Option<BackendKind>,
+    /// Let the coding agent run what the checkout brings along: hooks, servers, plugins. Look at it before
+    #[arg(long)]
+    trust: bool,
     /// The log level: error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: String,
@@ -98,7 +102,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     // Before signals are listened to: Ctrl-C at its question ends the program.
     let Chosen { kind: backend, label } = choose::backend(options.backend, &options.projects).await?;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let projects = projects(&options.projects, backend)?;
+    let projects = project::of(&options.projects, backend, options.trust)?;
+    project::tell_brought(&projects, &data);
     let first = running();
     if let Some(first) = first.as_ref().filter(|first| first.data == data) {
         return join(first, projects, (backend, &label), &mut signals).await;
@@ -403,33 +408,6 @@ fn is_on_path(program: &str) -> bool {
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
-fn projects(named: &[(String, PathBuf)], backend: BackendKind) -> Result<Vec<ProjectConfig>, Failure> {
-    let here = env::current_dir().context("cannot tell the current folder")?;
-    let default = [(folder_name(&here), here)];
-    let named = if named.is_empty() { &default } else { named };
-    let mut projects: Vec<ProjectConfig> = Vec::new();
-    for (name, folder) in named {
-        let directory = folder.canonicalize().map_err(|error| {
-            Failure::say(Exit::Usage, format!("--project {name}={}: {error}", folder.display()))
-        })?;
-        if !directory.is_dir() {
-            return Err(Failure::say(
-                Exit::Usage,
-                format!("--project {name}={}: expected a folder", folder.display()),
-            ));
-        }
-        if projects.iter().any(|other| other.name.as_str() == name) {
-            return Err(Failure::say(Exit::Usage, format!("--project {name}: named twice")));
-        }
-        projects.push(ProjectConfig::new(name.as_str(), directory, backend));
-    }
-    Ok(projects)
-}
-
-fn folder_name(folder: &Path) -> String {
-    folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned())
-}
-
 /// The one line that programs wait for, and for people what to type next; `before` stands before each halctl.
 fn announce(
     url: &str,
@@ -472,13 +450,6 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-fn project(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => Ok((name.into(), folder.into())),
-        _ => Err("expected NAME=DIR".into()),
-    }
 }
 
 fn backend(word: &str) -> Result<BackendKind, String> {

@@ -115,6 +115,7 @@ fn places_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<Place> {
         directory: project.directory.clone(),
         permission_mode: project.permission_mode.clone(),
         sandbox: project.sandbox.clone(),
+        trusted: project.trust.word(),
     };
     its.map(place).collect()
 }

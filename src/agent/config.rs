@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::backend::BackendKind;
 use super::lost::SupervisorLost;
+use super::trust::FormerTrust;
 use hal_base::config::machine::{certificates, makeable_folder};
 use hal_base::config::service::{self, Looked};
 use hal_base::config::{self, ConfigReport, Purpose, Reading, Section, Source, token};
@@ -83,9 +84,49 @@ pub struct ProjectConfig {
     pub permission_mode: Option<String>,
     /// One of the backend's sandboxes; its usual one when absent.
     pub sandbox: Option<String>,
+    /// Whether what its checkout brings along may run.
+    pub trust: Trust,
+}
+
+/// Whether what a checkout brings along may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody has said so, and it does not.
+    #[default]
+    Unsaid,
+    /// A person has said it.
+    Said(bool),
+    /// Nobody has said so, and it does, since it did before anybody was asked.
+    AsBefore,
+}
+
+impl Trust {
+    /// What holds; `None`: nobody has said it.
+    pub fn word(self) -> Option<bool> {
+        match self {
+            Self::Unsaid => None,
+            Self::Said(word) => Some(word),
+            Self::AsBefore => Some(true),
+        }
+    }
 }
 
 impl ProjectConfig {
+    /// Where nobody has said whether its checkout is trusted, what held before holds.
+    pub fn settle_trust(&mut self, former: &FormerTrust) {
+        let is_former = former.covers(self.backend, &self.directory);
+        self.trust = match self.trust {
+            Trust::Said(word) => Trust::Said(word),
+            Trust::Unsaid | Trust::AsBefore if is_former => Trust::AsBefore,
+            Trust::Unsaid | Trust::AsBefore => Trust::Unsaid,
+        };
+    }
+
+    /// What its checkout brings along and nobody has allowed, if it runs since it did before.
+    pub fn runs_unasked(&self) -> Option<PathBuf> {
+        (self.trust == Trust::AsBefore).then(|| self.backend.brought(&self.directory)).flatten()
+    }
+
     /// True when the coding agent asks nobody here, or nothing holds its commands.
     pub fn is_unguarded(&self) -> bool {
         let said = [&self.permission_mode, &self.sandbox];
@@ -95,7 +136,15 @@ impl ProjectConfig {
 
     /// A project with nothing but a backend.
     pub fn new(name: impl Into<ProjectName>, directory: PathBuf, backend: BackendKind) -> Self {
-        Self { name: name.into(), directory, backend, is_auto: false, permission_mode: None, sandbox: None }
+        Self {
+            name: name.into(),
+            directory,
+            backend,
+            is_auto: false,
+            permission_mode: None,
+            sandbox: None,
+            trust: Trust::Unsaid,
+        }
     }
 }
 
@@ -152,6 +201,9 @@ fn build(root: &Section<'_>) -> Config {
         Some(path) => by_key(root, path),
         None => token::read(root),
     };
+    let data_dir = data_dir(root);
+    // What cannot be read is said at the start, by whoever may read it.
+    let former = FormerTrust::read(&data_dir).ok().flatten().unwrap_or_default();
     Config {
         supervisor_url: supervisor_url(root).unwrap_or_default(),
         auth_token,
@@ -159,8 +211,8 @@ fn build(root: &Section<'_>) -> Config {
         supervisor_pin: supervisor_pin(root),
         ca_file: ca_file(root),
         node_id: node_id(root).unwrap_or_else(host_name),
-        data_dir: data_dir(root),
-        projects: project::read(root),
+        data_dir,
+        projects: project::read(root, &former),
         programs: root.section("tool_paths", tool_paths),
         opencode_port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         journal: root.section("journal", journal),

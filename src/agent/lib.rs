@@ -10,7 +10,8 @@
 //! - `outbox`: the one owner of the journal.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
-//! - `setup`: whose coding agents the service runs. `join`: how this machine becomes a node.
+//! - `setup`: whose coding agents the service runs. `join`: how this machine becomes a node. `trust`: checkouts that are
+//!   trusted since they were before.
 //! - `project`: where coding agents work; `found`: which of them this machine has; `resources`: how the machine is.
 
 mod anchors;
@@ -28,6 +29,7 @@ mod resources;
 pub mod run;
 mod sessions;
 pub mod setup;
+pub mod trust;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +60,7 @@ use resources::Gauge;
 use sessions::command::Commands;
 use sessions::lease::Leases;
 use sessions::{OutgoingFrame, SessionManager, View};
+use trust::FormerTrust;
 
 /// Bytes at which even events that nobody has acknowledged are dropped, oldest first, with a counted gap. Weeks of a
 /// busy node without a supervisor.
@@ -193,6 +196,8 @@ impl Agent {
             let found = found::look(&config.programs, &found::used(&config.projects)).await;
             found::settle(&mut config.projects, &found, None);
         }
+        let former = FormerTrust::open(&config.data_dir, &sessions);
+        config.projects.iter_mut().for_each(|project| project.settle_trust(&former));
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
@@ -212,6 +217,7 @@ impl Agent {
             projects,
             configs: config.projects.clone(),
             programs,
+            former,
             found: Found::new(),
             backends,
             senders,
@@ -289,6 +295,8 @@ struct Keeper {
     /// As they were configured, each with its backend.
     configs: Vec<ProjectConfig>,
     programs: Programs,
+    /// Checkouts that are trusted since they were before.
+    former: FormerTrust,
     /// The coding agents that were found the last time.
     found: Found,
     backends: Arc<Backends>,
@@ -333,7 +341,8 @@ impl Keeper {
     }
 
     /// These are the projects now.
-    async fn work_in(&mut self, configs: Vec<ProjectConfig>) {
+    async fn work_in(&mut self, mut configs: Vec<ProjectConfig>) {
+        configs.iter_mut().for_each(|project| project.settle_trust(&self.former));
         self.projects.replace(configs.clone());
         self.backends.open(&configs, &self.sessions, &self.senders);
         self.configs = configs;

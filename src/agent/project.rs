@@ -96,6 +96,11 @@ impl Projects {
             let is_its = |entry: &&ProjectEntry| entry.config.backend == kind && entry.config.is_unguarded();
             entries.iter().filter(is_its).map(|entry| entry.config.name.to_string()).collect()
         };
+        let unasked = |kind: BackendKind| {
+            let runs =
+                |entry: &&ProjectEntry| entry.config.backend == kind && entry.config.runs_unasked().is_some();
+            entries.iter().filter(runs).map(|entry| entry.config.name.to_string()).collect()
+        };
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         let told = found.iter().map(|(kind, found)| NodeBackend {
             kind: kind.as_str().to_owned(),
@@ -106,6 +111,7 @@ impl Projects {
             abilities: kind.abilities(),
             projects: users(*kind),
             unguarded: unguarded(*kind),
+            unasked: unasked(*kind),
         });
         // What is neither there nor wanted is no news.
         told.filter(|one| one.fault.is_none() || !one.path.is_empty() || !one.projects.is_empty()).collect()

@@ -32,6 +32,7 @@ impl Record for BackendView {
             Field::new("path", &backend.path).long().weight(40),
             Field::new("projects", backend.projects.join(", ")).long().weight(60),
             Field::new("unguarded", backend.unguarded.join(", ")).tone(Tone::Bad).long().weight(55),
+            Field::new("unasked", backend.unasked.join(", ")).tone(Tone::Bad).long().weight(54),
             Field::new("fault", backend.fault.as_deref().unwrap_or_default())
                 .tone(Tone::Bad)
                 .long()

@@ -115,6 +115,9 @@ pub struct NodeBackend {
     /// Those of them in which it asks nobody for permission, or nothing holds its commands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unguarded: Vec<String>,
+    /// Those in which it runs what the checkout says, as it did before anybody was asked, and nobody has allowed that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<String>,
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ pub fn kept_backends(mut backends: Vec<NodeBackend>) -> Vec<NodeBackend> {
     backends.retain(|one| {
         [&one.kind, &one.version, &one.path, &one.tested].into_iter().all(|text| is_short(text))
             && one.fault.as_deref().is_none_or(is_short)
-            && [&one.projects, &one.unguarded]
+            && [&one.projects, &one.unguarded, &one.unasked]
                 .into_iter()
                 .all(|names| names.len() <= MAX_PROJECTS && names.iter().all(|name| is_short(name)))
     });

@@ -93,6 +93,41 @@ fn the_agent_says_everything_that_is_wrong() {
 }
 
 #[test]
+fn what_a_checkout_brings_along_is_warned_of_until_somebody_has_said_so() {
+    let room = room();
+    let web = room.path().join("web");
+    fs::create_dir_all(web.join(".git")).unwrap();
+    fs::write(web.join("opencode.json"), "{}").unwrap();
+    fs::write(web.join(".mcp.json"), "{}").unwrap();
+    let validate = |backend: &str, more: &str| {
+        let project = format!(r#"{{"name": "web", "directory": {web:?}, "backend": "{backend}"{more}}}"#);
+        let text = format!(
+            r#"{{"supervisor_url": "ws://localhost:8420", "auth_token": "0123456789abcdef0123456789abcdef",
+               "data_dir": {:?}, "projects": [{project}]}}"#,
+            room.path()
+        );
+        write(&room.path().join("agent.json"), &text);
+        said(&run(&room, "hal-agent", &["--validate", "--config", "agent.json"]))
+    };
+    let told = validate("claude", "");
+    assert!(told.contains("projects[0].trusted: claude runs nothing of what "), "{told}");
+    assert!(told.contains("web/.mcp.json says") && told.contains("exit 0"), "{told}");
+    let told = validate("opencode", "");
+    assert!(told.contains("opencode would run what ") && told.contains("web/opencode.json says"), "{told}");
+    assert!(!validate("codex", "").contains("trusted"), "it brings nothing for that one");
+    for (backend, word) in [("claude", true), ("claude", false), ("opencode", true)] {
+        let told = validate(backend, &format!(r#", "trusted": {word}"#));
+        assert!(!told.contains("warning"), "{told}");
+    }
+    let told = validate("opencode", r#", "trusted": false"#);
+    assert!(told.contains("nothing is done in this project"), "{told}");
+    let list = serde_json::json!({"folders": [{"backend": "claude", "directory": web}]});
+    fs::write(room.path().join("trust.json"), list.to_string()).unwrap();
+    let told = validate("claude", "");
+    assert!(told.contains("claude runs what ") && told.contains("as it did before"), "{told}");
+}
+
+#[test]
 fn a_daemon_does_not_start_with_a_bad_file() {
     let room = room();
     write(&room.path().join("bad.json"), r#"{ "server": { "auth_token": "hunter2", "prot": 1 } }"#);

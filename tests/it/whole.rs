@@ -231,7 +231,7 @@ fn what_is_wrong_with_one_project_or_one_request_is_no_matter_of_the_others() {
     let whole = Whole::begin_with(World::supervised(), permission, |config, home| {
         let broken = home.project("broken");
         std::fs::write(broken.join("opencode.json"), "{ \"model\": ").unwrap();
-        let project = json!({"name": "broken", "directory": broken, "backend": "opencode"});
+        let project = json!({"name": "broken", "directory": broken, "backend": "opencode", "trusted": true});
         config["projects"].as_array_mut().unwrap().push(project);
     });
     wait_until("the project is in error", PATIENCE, || {

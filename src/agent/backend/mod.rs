@@ -8,7 +8,9 @@
 //! - `piped`: what those have in common that are spoken to over the pipes of one process for each session.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
 //! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
+//! - `checkout`: what a checkout brings along for a kind to run.
 
+mod checkout;
 pub mod claude;
 pub mod codex;
 pub mod echo;
@@ -19,7 +21,7 @@ pub mod program;
 mod tail;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -219,6 +221,8 @@ pub struct Place {
     pub permission_mode: Option<String>,
     /// One of the backend's sandboxes; its usual one when absent.
     pub sandbox: Option<String>,
+    /// Whether what its checkout brings along may run; nobody has said so when absent, and it does not.
+    pub trusted: Option<bool>,
 }
 
 /// What a project may say about how freely a kind works, the word that holds otherwise first in each list.
@@ -281,6 +285,20 @@ macro_rules! backends {
             pub fn modes(self) -> Modes {
                 match self {
                     $(Self::$kind => <$backend>::MODES,)*
+                }
+            }
+
+            /// The first file or folder of a checkout by which this kind runs something, and nobody has asked for that.
+            pub fn brought(self, directory: &Path) -> Option<PathBuf> {
+                checkout::brought(directory, match self {
+                    $(Self::$kind => <$backend>::BROUGHT,)*
+                })
+            }
+
+            /// Whether it can leave that out and work all the same.
+            pub fn leaves_out(self) -> bool {
+                match self {
+                    $(Self::$kind => <$backend>::LEAVES_OUT,)*
                 }
             }
 

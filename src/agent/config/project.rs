@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::ProjectConfig;
+use super::{ProjectConfig, Trust};
 use crate::backend::{BackendKind, Modes};
+use crate::trust::FormerTrust;
 use hal_base::config::{Section, service};
 use hal_protocol::node::ProjectName;
 
@@ -14,11 +15,11 @@ const MOST_NAME_CHARS: usize = 128;
 const AUTO: &str = "auto";
 
 /// Reads `projects`.
-pub(super) fn read(root: &Section<'_>) -> Vec<ProjectConfig> {
+pub(super) fn read(root: &Section<'_>, former: &FormerTrust) -> Vec<ProjectConfig> {
     let mut projects: Vec<ProjectConfig> = Vec::new();
     for item in root.items("projects") {
         let project = item.section(|section| {
-            let project = project(section)?;
+            let project = project(section, former)?;
             if projects.iter().any(|other| other.name == project.name) {
                 section.problem("name", "another project has this name already");
             }
@@ -29,7 +30,7 @@ pub(super) fn read(root: &Section<'_>) -> Vec<ProjectConfig> {
     projects
 }
 
-fn project(section: &Section<'_>) -> Option<ProjectConfig> {
+fn project(section: &Section<'_>, former: &FormerTrust) -> Option<ProjectConfig> {
     section.require("name", "a name, unique on this node");
     section.require("directory", "the absolute path of the folder to work in");
     let words: Vec<&str> = BackendKind::ALL.iter().map(|kind| kind.as_str()).chain([AUTO]).collect();
@@ -49,8 +50,42 @@ fn project(section: &Section<'_>) -> Option<ProjectConfig> {
             section.warn(key, warning);
         }
     }
+    let said = section.value("trusted").and_then(|value| value.flag());
+    let trust = said.map_or(Trust::Unsaid, Trust::Said);
     let (name, directory) = (name(section), directory(section));
-    Some(ProjectConfig { name: name?, directory: directory?, backend, is_auto, permission_mode, sandbox })
+    let (name, directory) = (name?, directory?);
+    let project = ProjectConfig { name, directory, backend, is_auto, permission_mode, sandbox, trust };
+    warn_of_checkout(section, &project, former);
+    Some(project)
+}
+
+/// Says what becomes of what the checkout brings along, where nobody has said that it may run.
+fn warn_of_checkout(section: &Section<'_>, project: &ProjectConfig, former: &FormerTrust) {
+    let kinds = BackendKind::ALL.iter().filter(|kind| project.is_auto || **kind == project.backend);
+    let brought = kinds.filter_map(|kind| Some((*kind, kind.brought(&project.directory)?))).next();
+    let Some((kind, path)) = brought.filter(|_| project.trust.word() != Some(true)) else { return };
+    let (kind, path) = (kind, path.display());
+    let mut settled = ProjectConfig { backend: kind, ..project.clone() };
+    settled.settle_trust(former);
+    let what = match (settled.trust, kind.leaves_out()) {
+        (Trust::AsBefore, _) => {
+            format!(
+                "{} runs what {path} says, as it did before this was asked; say true or false",
+                kind.as_str()
+            )
+        }
+        (Trust::Said(_), true) => return,
+        (_, true) => format!(
+            "{} runs nothing of what {path} says; say true if you have looked at it, or false",
+            kind.as_str()
+        ),
+        (_, false) => format!(
+            "{} would run what {path} says, and nothing is done in this project until that is allowed: say true if \
+             you have looked at it",
+            kind.as_str()
+        ),
+    };
+    section.warn("trusted", what);
 }
 
 /// The words of a setting: those of the backend; with `auto`, of any.

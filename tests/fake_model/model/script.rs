@@ -13,6 +13,7 @@
 //! | `error CODE [TIMES]` | that HTTP status, always or that many times |
 //! | `overflow [TIMES]` | says the context is too long, once or that many times |
 //! | `hang` | says nothing at all |
+//! | `sees WORDS` | answers whether these, with a dash between them, stand anywhere in what it was sent |
 //! | `usage INPUT OUTPUT CACHED REASONING [COMMAND]` | answers, or calls the tool for that command, and bills exactly that |
 
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Conversation {
     newest: String,
     /// Answers already given to the newest user message.
     answered: usize,
+    /// All that was sent.
+    whole: String,
 }
 
 impl Conversation {
@@ -67,7 +70,7 @@ impl Conversation {
         let newest = at.map(|at| text_of(&messages[at])).unwrap_or_default();
         let after = at.map_or(messages, |at| &messages[at + 1..]);
         let answered = after.iter().filter(|message| role(message) == "assistant").count();
-        Self { system, newest, answered }
+        Self { system, newest, answered, whole: request.to_string() }
     }
 
     /// Reads a request of Anthropic's Messages API. What was said and never answered is sent again with what is said
@@ -92,7 +95,7 @@ impl Conversation {
             if newest.contains(SUMMARY) { format!("say {SUMMARY}all is well</summary>") } else { newest };
         let after = at.map_or(messages, |at| &messages[at + 1..]);
         let answered = after.iter().filter(|message| message["role"] == "assistant").count();
-        Self { system: String::new(), newest, answered }
+        Self { system: String::new(), newest, answered, whole: request.to_string() }
     }
 
     /// Reads a request of OpenAI's Responses API. An answer is some words, a call of a tool, or words and then a call.
@@ -109,7 +112,8 @@ impl Conversation {
         };
         // What is summarised is not done again.
         if items.last().is_some_and(|last| text_of(last).contains(CHECKPOINT)) {
-            return Self { system: String::new(), newest: "say all is well".into(), answered: 0 };
+            let newest = "say all is well".to_owned();
+            return Self { system: String::new(), newest, answered: 0, whole: String::new() };
         }
         let at = items.iter().rposition(is_said);
         let newest = at.map(|at| text_of(&items[at])).unwrap_or_default();
@@ -121,7 +125,7 @@ impl Conversation {
             is_call(item) || (item["role"] == "assistant" && !is_followed)
         };
         let answered = after.iter().enumerate().filter(|one| ends(*one)).count();
-        Self { system: String::new(), newest, answered }
+        Self { system: String::new(), newest, answered, whole: request.to_string() }
     }
 
     /// True when a title for the conversation is asked for.
@@ -137,6 +141,10 @@ impl Conversation {
         let steps: Vec<&str> =
             self.newest.lines().map(str::trim).filter(|line| WORDS.contains(&word(line))).collect();
         match steps.get(self.answered) {
+            Some(line) if word(line) == "sees" => {
+                let wanted = line.split_whitespace().skip(1).collect::<Vec<_>>().join("-");
+                say(if self.whole.contains(&wanted) { "It is seen." } else { "It is not seen." })
+            }
             Some(line) => perform(line, &mut fails),
             None if steps.is_empty() => {
                 say("There was nothing to follow, so this is the summary: all is well.")
@@ -152,9 +160,9 @@ const SUMMARY: &str = "<summary>";
 /// What stands in Codex's request for one.
 const CHECKPOINT: &str = "CHECKPOINT COMPACTION";
 
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "say", "think", "slow", "bash", "write", "todo", "question", "tool", "task", "error", "overflow", "hang",
-    "usage",
+    "usage", "sees",
 ];
 
 fn perform(line: &str, fails: &mut impl FnMut(&str, u32) -> bool) -> Step {

@@ -4,5 +4,6 @@ mod life;
 mod money;
 pub mod stage;
 mod steer;
+mod trust;
 mod turn;
 mod whole;

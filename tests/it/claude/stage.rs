@@ -21,12 +21,18 @@ pub struct Stage {
 impl Stage {
     /// Claude Code is ready; what changes anything is asked for. `None`, and said, where there is none.
     pub async fn set(scene: &str) -> Option<Self> {
+        Self::set_trusting(scene, None, |_| {}).await
+    }
+
+    /// In a project with these files, of which somebody has said whether to trust them.
+    pub async fn set_trusting(scene: &str, trusted: Option<bool>, files: impl FnOnce(&Path)) -> Option<Self> {
         let model = FakeModel::start();
         let home = ClaudeHome::new(scene, &model)?;
         let project = home.project("web");
+        files(&project);
         std::fs::create_dir_all(home.path("agent")).unwrap();
         let (desk, reports) = Desk::start();
-        let backend = open(&home, home.binary(), &project, KnownSessions::new(), reports);
+        let backend = open_in(&home, home.binary(), place(&project, trusted), KnownSessions::new(), reports);
         let play = Play { backend, desk, project, root: home.path("") };
         let ready = |record: &crate::opencode::desk::Record| record.health.contains(&None).then_some(());
         play.desk.wait("Claude Code to be found", ready).await;
@@ -67,7 +73,20 @@ pub fn open(
     memory: KnownSessions,
     reports: Reports,
 ) -> Backend {
-    let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None };
+    open_in(home, binary, place(project, None), memory, reports)
+}
+
+fn place(project: &Path, trusted: Option<bool>) -> Place {
+    Place { directory: project.to_owned(), trusted, ..Place::default() }
+}
+
+fn open_in(
+    home: &ClaudeHome,
+    binary: PathBuf,
+    place: Place,
+    memory: KnownSessions,
+    reports: Reports,
+) -> Backend {
     let config = OpenConfig {
         binary: Some(binary),
         data_dir: home.path("agent"),

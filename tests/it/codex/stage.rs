@@ -24,15 +24,24 @@ impl Stage {
         Self::set_with(scene, None, None).await
     }
 
+    /// In a project of which somebody has said whether its checkout is trusted.
+    pub async fn set_trusting(scene: &str, trusted: Option<bool>) -> Option<Self> {
+        Self::set_in(scene, Place { trusted, ..Place::default() }).await
+    }
+
     /// With this permission mode and this sandbox.
     pub async fn set_with(scene: &str, mode: Option<&str>, sandbox: Option<&str>) -> Option<Self> {
+        let (permission_mode, sandbox) = (mode.map(str::to_owned), sandbox.map(str::to_owned));
+        Self::set_in(scene, Place { permission_mode, sandbox, ..Place::default() }).await
+    }
+
+    async fn set_in(scene: &str, place: Place) -> Option<Self> {
         let model = FakeModel::start();
         let home = CodexHome::new(scene, &model)?;
         let directory = home.project("web");
         std::fs::create_dir_all(home.path("agent")).unwrap();
         let (desk, reports) = Desk::start();
-        let (permission_mode, sandbox) = (mode.map(str::to_owned), sandbox.map(str::to_owned));
-        let place = Place { directory: directory.clone(), permission_mode, sandbox };
+        let place = Place { directory: directory.clone(), ..place };
         let backend = open_at(&home, home.binary(), place, KnownSessions::new(), reports);
         let project = directory;
         let play = Play { backend, desk, project, root: home.path("") };
@@ -49,7 +58,8 @@ impl Stage {
 
     /// Another agent's backend, with its data at another place.
     pub fn open_elsewhere(&self, data_dir: &Path, memory: KnownSessions) -> Backend {
-        let place = Place { directory: self.project.clone(), permission_mode: None, sandbox: None };
+        let place =
+            Place { directory: self.project.clone(), permission_mode: None, sandbox: None, trusted: None };
         let config = OpenConfig {
             binary: Some(self.home.binary()),
             data_dir: data_dir.to_owned(),
@@ -88,7 +98,7 @@ pub fn open(
     memory: KnownSessions,
     reports: Reports,
 ) -> Backend {
-    let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None };
+    let place = Place { directory: project.to_owned(), permission_mode: None, sandbox: None, trusted: None };
     open_at(home, binary, place, memory, reports)
 }
 

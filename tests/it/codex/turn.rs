@@ -142,14 +142,17 @@ async fn a_newer_model_calls_by_a_script_and_its_helper_belongs_to_the_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_checkout_brings_along_runs_only_where_the_user_trusts_it() {
-    for is_trusted in [false, true] {
-        let Some(stage) = Stage::set("a checkout with settings of its own").await else { return };
+    // What the project says, and whether its user has told Codex itself to trust it.
+    for (said, is_told) in [(None, false), (None, true), (Some(true), false), (Some(false), true)] {
+        let is_trusted = said.unwrap_or(is_told);
+        let scene = "a checkout with settings of its own";
+        let Some(stage) = Stage::set_trusting(scene, said).await else { return };
         let (project, made) = (stage.home.project("web"), stage.home.path("made-by-the-checkout"));
         std::fs::create_dir_all(project.join(".codex")).unwrap();
         let server = format!("[mcp_servers.its_own]\ncommand = \"touch\"\nargs = [\"{}\"]\n", made.display());
         std::fs::write(project.join(".codex/config.toml"), server).unwrap();
         let settings = stage.home.path(".codex/config.toml");
-        if is_trusted {
+        if is_told {
             let said = std::fs::read_to_string(&settings).unwrap();
             let trust = format!("\n[projects.\"{}\"]\ntrust_level = \"trusted\"\n", project.display());
             std::fs::write(&settings, said + &trust).unwrap();
@@ -157,7 +160,7 @@ async fn what_a_checkout_brings_along_runs_only_where_the_user_trusts_it() {
         let before = std::fs::read(&settings).unwrap();
         let session = stage.play("say hello").await;
         assert!(!stage.texts(&session).is_empty());
-        assert_eq!(made.exists(), is_trusted, "trusted: {is_trusted}");
+        assert_eq!(made.exists(), is_trusted, "said: {said:?}, told: {is_told}");
         let after = std::fs::read(&settings).unwrap();
         assert_eq!(String::from_utf8_lossy(&after), String::from_utf8_lossy(&before), "it is the user's");
         stage.strike().await;

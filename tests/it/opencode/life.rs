@@ -89,7 +89,7 @@ async fn a_program_that_cannot_start_is_reported_with_what_to_do() {
             binary: Some(program),
             port: 0,
             data_dir: folder.path().to_owned(),
-            directories: Vec::new(),
+            places: Vec::new(),
             environment: Vec::new(),
         };
         let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));

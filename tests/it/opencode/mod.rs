@@ -8,5 +8,6 @@ mod record;
 pub mod stage;
 mod steer;
 mod strange;
+mod trust;
 mod turn;
 mod version;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::opencode::{OpenConfig, Opencode};
-use hal_o_swarm::agent::backend::{Backend, KnownSessions, Reports};
+use hal_o_swarm::agent::backend::{Backend, KnownSessions, Place, Reports};
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub struct Stage {
     pub tasks: Tasks,
     /// The directories of other projects beside it.
     pub others: Vec<PathBuf>,
+    places: Vec<Place>,
     pub port: u16,
     pub model: FakeModel,
     pub home: OpencodeHome,
@@ -42,7 +43,14 @@ impl Stage {
 
     /// With other projects beside, made by `others`.
     pub async fn set_among(others: impl FnOnce(&OpencodeHome) -> Vec<PathBuf>) -> Self {
-        Self::build(json!({"*": "allow"}), others, |home, _| home.binary()).await
+        let all = |home: &OpencodeHome| others(home).into_iter().map(trusted).collect();
+        Self::build(json!({"*": "allow"}), all, |home, _| home.binary()).await
+    }
+
+    /// With a project beside, whose checkout nobody has said to trust.
+    pub async fn set_beside(untrusted: impl FnOnce(&OpencodeHome) -> PathBuf) -> Self {
+        let other = |home: &OpencodeHome| vec![Place { directory: untrusted(home), ..Place::default() }];
+        Self::build(json!({"*": "allow"}), other, |home, _| home.binary()).await
     }
 
     /// With another program in the place of opencode's, made by `program` for the home and opencode's port.
@@ -52,7 +60,7 @@ impl Stage {
 
     async fn build(
         permission: Value,
-        others: impl FnOnce(&OpencodeHome) -> Vec<PathBuf>,
+        others: impl FnOnce(&OpencodeHome) -> Vec<Place>,
         program: impl FnOnce(&OpencodeHome, u16) -> PathBuf,
     ) -> Self {
         let model = FakeModel::start();
@@ -64,10 +72,11 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::create_dir_all(home.path("agent")).unwrap();
         let binary = program(&home, port);
-        let directories = [vec![project.clone()], others.clone()].concat();
-        let backend = open(&home, binary, directories, port, KnownSessions::new(), reports, &tasks);
+        let places = [vec![trusted(project.clone())], others].concat();
+        let others = places.iter().skip(1).map(|place| place.directory.clone()).collect();
+        let backend = open(&home, binary, places.clone(), port, KnownSessions::new(), reports, &tasks);
         let play = Play { backend, desk, project, root: home.path("") };
-        let stage = Self { play, tasks, others, port, model, home };
+        let stage = Self { play, tasks, others, places, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
     }
@@ -79,7 +88,7 @@ impl Stage {
         self.play.backend = open(
             &self.home,
             self.home.binary(),
-            [vec![self.project.clone()], self.others.clone()].concat(),
+            self.places.clone(),
             self.port,
             memory,
             reports,
@@ -138,10 +147,15 @@ impl DerefMut for Stage {
     }
 }
 
+/// A project whose own configuration is read.
+pub fn trusted(directory: PathBuf) -> Place {
+    Place { directory, trusted: Some(true), ..Place::default() }
+}
+
 fn open(
     home: &OpencodeHome,
     binary: PathBuf,
-    directories: Vec<PathBuf>,
+    places: Vec<Place>,
     port: u16,
     memory: KnownSessions,
     reports: Reports,
@@ -151,7 +165,7 @@ fn open(
         binary: Some(binary),
         port,
         data_dir: home.path("agent"),
-        directories,
+        places,
         environment: home.environment(),
     };
     Backend::Opencode(Opencode::open(config, memory, reports, tasks))

@@ -46,7 +46,7 @@ async fn opencode_2_is_not_started_until_1_is_in_its_place() {
         binary: Some(program.clone()),
         port: 0,
         data_dir: home.path("agent"),
-        directories: vec![home.project("web")],
+        places: vec![super::stage::trusted(home.project("web"))],
         environment: home.environment(),
     };
     let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));

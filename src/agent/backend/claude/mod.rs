@@ -76,6 +76,19 @@ impl Claude {
 
     pub(super) const MODES: Modes =
         Modes { permission: PERMISSION_MODES, sandbox: &[], unguarded: &[UNGUARDED] };
+
+    /// Files of a checkout by which it runs something.
+    pub(super) const BROUGHT: &[&str] = &[
+        ".mcp.json",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ".claude/agents",
+        ".claude/commands",
+        ".claude/skills",
+    ];
+
+    /// Whether it can leave those out and work all the same.
+    pub(super) const LEAVES_OUT: bool = true;
 }
 
 impl Kind for ClaudeCode {

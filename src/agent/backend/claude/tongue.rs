@@ -1,9 +1,11 @@
 //! Speaks with one session of Claude Code: how it is started, and what is said to it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::classify::{permission_answer, question_answer};
 use super::transcript::Transcripts;
@@ -29,6 +31,16 @@ const OF_ANOTHER: [&str; 5] = [
 ];
 
 type Process = LineProcess<Line>;
+
+/// Nothing of a checkout runs: neither hooks, servers, helpers of keys nor commands, and no variable is taken from it. Its
+/// instructions are read all the same, as those of one more folder: that switch of its sources takes them away too.
+fn leave_out_the_checkout(command: &mut Command, directory: &Path) {
+    command
+        .args(["--setting-sources", "user"])
+        .arg("--add-dir")
+        .arg(directory)
+        .env("CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD", "1");
+}
 
 /// How one session is spoken with.
 pub struct ClaudeTongue {
@@ -94,6 +106,9 @@ impl Tongue for ClaudeTongue {
             .args(["--permission-mode", mode])
             .args([if is_known { "--resume" } else { "--session-id" }, id.as_str()])
             .current_dir(directory);
+        if self.host.places.trust_of(&self.directory) != Some(true) {
+            leave_out_the_checkout(&mut command, directory);
+        }
         let model = names::plain_model(&self.wish.model);
         for (flag, value) in [("--model", &model), ("--agent", &self.wish.agent)] {
             if !value.is_empty() {

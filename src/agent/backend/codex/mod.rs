@@ -94,6 +94,12 @@ impl Codex {
 
     pub(super) const MODES: Modes =
         Modes { permission: POLICIES, sandbox: SANDBOXES, unguarded: &[NEVER, UNHELD] };
+
+    /// Files of a checkout by which it runs something.
+    pub(super) const BROUGHT: &[&str] = &[".codex"];
+
+    /// Whether it can leave those out and work all the same.
+    pub(super) const LEAVES_OUT: bool = true;
 }
 
 /// By what a thread is known to be the one of a command: Codex keeps it with the thread.

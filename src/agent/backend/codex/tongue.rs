@@ -55,9 +55,9 @@ pub fn settings(host: &Host, directory: &str, model: &str) -> Value {
         None => (None, Some(model).filter(|model| !model.is_empty())),
     };
     let mut config = json!({"features.default_mode_request_user_input": true});
-    let untrusted = untrusted(host, directory);
-    if !untrusted.is_empty() {
-        config["projects"] = Value::Object(untrusted);
+    let trust = trust(host, directory);
+    if !trust.is_empty() {
+        config["projects"] = Value::Object(trust);
     }
     json!({
         "modelProvider": provider.filter(|provider| !provider.is_empty()),
@@ -72,15 +72,18 @@ pub fn settings(host: &Host, directory: &str, model: &str) -> Value {
 }
 
 /// What a project brings along runs nothing: Codex would take one that it is to write in for trusted, note that in the user's
-/// settings, and start the servers that the checkout names. Where the user has said of a project what to trust, that holds.
-fn untrusted(host: &Host, directory: &str) -> Map<String, Value> {
+/// settings, and start the servers that the checkout names. What the project's configuration says holds, else what the user's settings say.
+fn trust(host: &Host, directory: &str) -> Map<String, Value> {
+    let said_here = host.places.trust_of(directory);
     let settings = host.home("CODEX_HOME", ".codex").map(|home| home.join("config.toml"));
     let said = settings.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let root = Path::new(directory).ancestors().find(|folder| folder.join(".git").exists());
     let root = root.map(|folder| folder.to_string_lossy().into_owned());
     let folders = [Some(directory.to_owned()), root].into_iter().flatten();
-    let unsaid = folders.filter(|folder| !said.contains(&format!("[projects.\"{folder}\"]")));
-    unsaid.map(|folder| (folder, json!({"trust_level": "untrusted"}))).collect()
+    let unsaid =
+        folders.filter(|folder| said_here.is_some() || !said.contains(&format!("[projects.\"{folder}\"]")));
+    let level = if said_here == Some(true) { "trusted" } else { "untrusted" };
+    unsaid.map(|folder| (folder, json!({ "trust_level": level }))).collect()
 }
 
 impl CodexTongue {

@@ -119,6 +119,12 @@ impl Echo {
 
     pub(super) const MODES: Modes = Modes { permission: &[], sandbox: &[], unguarded: &[] };
 
+    /// Files of a checkout by which it runs something.
+    pub(super) const BROUGHT: &[&str] = &[];
+
+    /// Whether it can leave those out and work all the same.
+    pub(super) const LEAVES_OUT: bool = true;
+
     pub(super) fn open_with(opening: Opening) -> Self {
         Self::open(opening.memory, opening.reports)
     }

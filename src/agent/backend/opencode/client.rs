@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
 use super::causes::Causes;
+use super::gate::Gate;
 use crate::backend::BackendError;
 use hal_base::secret::Secret;
 
@@ -43,6 +44,7 @@ pub struct Client {
     password: Secret,
     /// What its log says of failures.
     pub causes: Causes,
+    gate: Gate,
 }
 
 /// One call.
@@ -84,11 +86,11 @@ impl<'a> Call<'a> {
 
 impl Client {
     /// A client of the server at `base`, for example `http://127.0.0.1:4096`.
-    pub fn new(base: String, password: Secret, causes: Causes) -> Result<Self, reqwest::Error> {
+    pub fn new(base: String, password: Secret, causes: Causes, gate: Gate) -> Result<Self, reqwest::Error> {
         // Whoever comes first decides for the process, and every part of this program decides the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base, password, causes })
+        Ok(Self { http, base, password, causes, gate })
     }
 
     /// Reads something.
@@ -118,14 +120,14 @@ impl Client {
     /// Has something done whose answer does not matter.
     pub async fn tell(&self, call: Call<'_>, body: &Value) -> Result<(), BackendError> {
         let request = self.request(Method::POST, call).json(body);
-        within(call, async { self.accepted(call, sent(request, call).await?).await.map(drop) }).await
+        within(call, async { self.accepted(call, self.sent(request, call).await?).await.map(drop) }).await
     }
 
     /// Opens the stream of events of all directories.
     pub async fn events(&self) -> Result<Response, BackendError> {
         let call = Call::new("/global/event", "opening its event stream").within(STREAM_LIMIT);
-        within(call, async { self.accepted(call, sent(self.request(Method::GET, call), call).await?).await })
-            .await
+        let request = self.request(Method::GET, call);
+        within(call, async { self.accepted(call, self.sent(request, call).await?).await }).await
     }
 
     fn request(&self, method: Method, call: Call<'_>) -> RequestBuilder {
@@ -146,7 +148,7 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, BackendError> {
         within(call, async {
-            let answer = self.accepted(call, sent(request, call).await?).await?;
+            let answer = self.accepted(call, self.sent(request, call).await?).await?;
             let is_json = answer
                 .headers()
                 .get(CONTENT_TYPE)
@@ -168,6 +170,18 @@ impl Client {
         })
         .await
     }
+
+    async fn sent(&self, request: RequestBuilder, call: Call<'_>) -> Result<Response, BackendError> {
+        if let Some(directory) = call.directory {
+            self.gate.pass(directory)?;
+        }
+        let began = Instant::now();
+        request.send().await.map_err(|error| match error.is_connect() {
+            true => BackendError::Down { backend: NAME, why: "it cannot be connected to".into() },
+            false => broken(call, began),
+        })
+    }
+
     async fn accepted(&self, call: Call<'_>, answer: Response) -> Result<Response, BackendError> {
         let status = answer.status();
         if status.is_success() {
@@ -199,14 +213,6 @@ async fn within<T>(
         seconds: call.limit.as_secs(),
         doing: call.doing,
     }))
-}
-
-async fn sent(request: RequestBuilder, call: Call<'_>) -> Result<Response, BackendError> {
-    let began = Instant::now();
-    request.send().await.map_err(|error| match error.is_connect() {
-        true => BackendError::Down { backend: NAME, why: "it cannot be connected to".into() },
-        false => broken(call, began),
-    })
 }
 
 /// An answer that did not come to its end says nothing about what was done.

@@ -83,7 +83,7 @@ impl Keeper<'_> {
             let before = Print::of(&program);
             let started = tokio::select! {
                 () = self.shared.stop.cancelled() => return,
-                started = Server::start(&self.shared.config, mark.clone()) => started,
+                started = Server::start(&self.shared.config, mark.clone(), self.shared.gate.anew()) => started,
             };
             let why = match started {
                 Ok(server) => match self.attend(server).await {

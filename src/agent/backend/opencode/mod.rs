@@ -8,7 +8,7 @@
 //!              '--- /global/event ---> stream -- classify_event --> reports
 //!                                        '-- verdict, of turns and outside: what is wrong
 //! ```
-//! - `places`: directories that it cannot work in; `asks`: what waits, as events said it; `causes`: what its log says.
+//! - `places`: directories that it cannot work in; `gate`: checkouts that nobody has said it may read; `asks`: what waits, as events said it; `causes`: what its log says.
 //! - `classify`: what its words mean, said in ours.
 //!
 //! Everything it starts carries a mark in its environment (see `backend::processes`), so that nothing can be left behind.
@@ -21,6 +21,7 @@ mod classify;
 mod classify_event;
 mod client;
 mod follow;
+mod gate;
 mod halt;
 mod keep;
 mod others;
@@ -54,6 +55,7 @@ use crate::backend::program::ProgramSpec;
 use crate::backend::{Action, BackendError, KnownSessions, Modes, Opening, Place, ReconcileOutcome, Reports};
 use asks::Asks;
 use client::{Client, NAME};
+use gate::Gate;
 use hal_base::task::Tasks;
 use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
@@ -83,8 +85,8 @@ pub struct OpenConfig {
     pub port: u16,
     /// The agent's own data: by it a later agent finds what a crashed one has left.
     pub data_dir: PathBuf,
-    /// The projects' directories.
-    pub directories: Vec<PathBuf>,
+    /// Where projects are, and whether their checkouts are trusted.
+    pub places: Vec<Place>,
     /// More variables for its environment, beside those of this process.
     pub environment: Vec<(String, String)>,
 }
@@ -97,6 +99,8 @@ pub struct Opencode(Arc<Shared>);
 struct Shared {
     config: OpenConfig,
     directories: Directories,
+    /// What of a checkout it may read.
+    gate: Gate,
     reports: Reports,
     link: watch::Sender<Link>,
     notes: broadcast::Sender<Note>,
@@ -168,11 +172,16 @@ impl Opencode {
 
     pub(super) const MODES: Modes = Modes { permission: &[], sandbox: &[], unguarded: &[] };
 
+    /// Files of a checkout by which it runs something.
+    pub(super) const BROUGHT: &[&str] = &["opencode.json", "opencode.jsonc", ".opencode"];
+
+    /// Whether it can leave those out and work all the same.
+    pub(super) const LEAVES_OUT: bool = false;
+
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {
         let Opening { program: binary, port, data_dir, places, memory, reports, tasks } = opening;
-        let directories = places.into_iter().map(|place| place.directory).collect();
-        let config = OpenConfig { binary, port, data_dir, directories, environment: Vec::new() };
+        let config = OpenConfig { binary, port, data_dir, places, environment: Vec::new() };
         Self::open(config, memory, reports, &tasks)
     }
 
@@ -182,7 +191,8 @@ impl Opencode {
     /// Must be called within a tokio runtime. The tasks end when the group stops or the backend is stopped.
     pub fn open(config: OpenConfig, memory: KnownSessions, reports: Reports, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
-            directories: Directories::new(&config.directories),
+            directories: Directories::new(&config.places),
+            gate: Gate::new(&config.places),
             config,
             reports,
             link: watch::Sender::new(Link::Starting),
@@ -201,9 +211,9 @@ impl Opencode {
     }
 
     /// Works in other directories from now on. Sessions of directories that are gone go on where they are.
-    pub(crate) fn work_in(&self, places: &[Place]) {
-        let directories: Vec<PathBuf> = places.iter().map(|place| place.directory.clone()).collect();
-        self.0.directories.replace(&directories);
+    pub fn work_in(&self, places: &[Place]) {
+        self.0.directories.replace(places);
+        self.0.gate.replace(places);
         self.0.places.keep_only(&self.0.directories.existing());
     }
 
@@ -268,14 +278,15 @@ impl Shared {
 struct Directories(ArcSwap<Vec<(PathBuf, PathBuf)>>);
 
 impl Directories {
-    fn new(configured: &[PathBuf]) -> Self {
+    fn new(configured: &[Place]) -> Self {
         let directories = Self(ArcSwap::default());
         directories.replace(configured);
         directories
     }
 
-    fn replace(&self, configured: &[PathBuf]) {
-        self.0.store(Arc::new(configured.iter().map(|path| (path.clone(), real(path))).collect()));
+    fn replace(&self, configured: &[Place]) {
+        let both = |place: &Place| (place.directory.clone(), real(&place.directory));
+        self.0.store(Arc::new(configured.iter().map(both).collect()));
     }
 
     /// Those that exist, by their real paths.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::OpenConfig;
 use super::causes::Causes;
 use super::client::{Call, Client};
+use super::gate::Gate;
 use super::words::ServerHealth;
 use crate::backend::BackendError;
 use crate::backend::processes::MARK;
@@ -114,7 +115,7 @@ pub struct Server {
 
 impl Server {
     /// Starts it and waits until it is healthy.
-    pub async fn start(config: &OpenConfig, mark: String) -> Result<Self, StartError> {
+    pub async fn start(config: &OpenConfig, mark: String, gate: Gate) -> Result<Self, StartError> {
         check(config).await?;
         let program = program_of(config);
         let password = Secret::new(fresh_secret());
@@ -140,7 +141,7 @@ impl Server {
             }
         };
         let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
-        let client = Client::new(base, password, causes).map_err(no_client)?;
+        let client = Client::new(base, password, causes, gate).map_err(no_client)?;
         let health: ServerHealth = client
             .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
             .await

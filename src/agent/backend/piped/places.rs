@@ -30,6 +30,12 @@ impl Places {
         self.setting(directory, sandboxes, |place| place.sandbox.as_deref())
     }
 
+    /// Whether what the checkout in a directory brings along may run; `None`: nobody has said so.
+    pub fn trust_of(&self, directory: &str) -> Option<bool> {
+        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        places.iter().find(|place| place.directory == Path::new(directory)).and_then(|place| place.trusted)
+    }
+
     /// The word that was said, if it is one; the first one otherwise, which is the careful one.
     fn setting(
         &self,
@@ -56,6 +62,7 @@ mod tests {
             directory: name.into(),
             permission_mode: mode.map(str::to_owned),
             sandbox: mode.map(str::to_owned),
+            trusted: None,
         };
         let places =
             Places::new(&[place("/a", None), place("/b", Some("asks-nobody")), place("/c", Some("yolo"))]);

@@ -69,6 +69,7 @@ pub fn nodes(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(told) = &facts.told else { return Vec::new() };
     let mut found: Vec<Finding> = lost(told);
     found.extend(told.nodes.iter().flat_map(unguarded));
+    found.extend(told.nodes.iter().flat_map(unasked));
     if facts.is_fleet {
         found.extend(told.nodes.iter().flat_map(|node| unwell(facts, node)));
     }
@@ -106,6 +107,22 @@ fn unguarded(node: &Node) -> Vec<Finding> {
             "{kind} asks nobody, or nothing holds its commands, in {projects} on node {id}, as configured there"
         );
         Finding::new("node.unguarded", Severity::Low, Incident::Upkeep, what)
+            .about(id)
+            .helped([format!("halctl backends list --node-id {id}")])
+    });
+    told.collect()
+}
+
+/// Projects in which a coding agent runs what the checkout says, and nobody was ever asked.
+fn unasked(node: &Node) -> Vec<Finding> {
+    let such = node.backends.iter().filter(|backend| !backend.unasked.is_empty());
+    let told = such.map(|backend| {
+        let (id, kind, projects) = (&node.id, &backend.kind, backend.unasked.join(", "));
+        let what = format!(
+            "{kind} runs what the checkout says (hooks, servers, plugins) in {projects} on node {id}, as it did before \
+             this was asked: set \"trusted\" to true or false for each in the configuration there"
+        );
+        Finding::new("node.unasked", Severity::Low, Incident::Upkeep, what)
             .about(id)
             .helped([format!("halctl backends list --node-id {id}")])
     });

@@ -112,6 +112,12 @@ fn who_lets_a_coding_agent_ask_nobody_is_told_so() {
         ..Default::default()
     };
     assert_eq!(first_node(|node| node.backends = vec![backend]), ["node.unguarded low"]);
+    let backend = hal_protocol::backend::NodeBackend {
+        kind: "claude".into(),
+        unasked: vec!["shop".into()],
+        ..Default::default()
+    };
+    assert_eq!(first_node(|node| node.backends = vec![backend]), ["node.unasked low"]);
 }
 
 #[test]
