@@ -33,10 +33,10 @@ pub struct ReportReceivers(Vec<(BackendKind, mpsc::Receiver<Report>)>);
 pub struct ReportSenders(HashMap<BackendKind, Reports>);
 
 /// Makes the queues between backends and session manager.
-pub fn queues() -> (ReportSenders, ReportReceivers) {
+pub fn queues(kinds: &[BackendKind]) -> (ReportSenders, ReportReceivers) {
     let queue = |kind: &BackendKind| (*kind, mpsc::channel(REPORT_QUEUE));
     let split = |(kind, (sender, receiver))| ((kind, sender), (kind, receiver));
-    let (senders, receivers) = BackendKind::ALL.iter().map(queue).map(split).unzip();
+    let (senders, receivers) = kinds.iter().map(queue).map(split).unzip();
     (ReportSenders(senders), ReportReceivers(receivers))
 }
 
@@ -67,7 +67,7 @@ impl ReportReceivers {
 impl Backends {
     /// None is open yet.
     pub fn new(config: &Config) -> Self {
-        let each = BackendKind::ALL.iter().map(|kind| (*kind, OnceLock::new())).collect();
+        let each = config.programs.kinds().into_iter().map(|kind| (kind, OnceLock::new())).collect();
         Self { config: config.clone(), tasks: Tasks::new(), each }
     }
 
@@ -82,6 +82,7 @@ impl Backends {
             let Some(reports) = senders.0.get(kind).filter(|_| !places.is_empty()) else { continue };
             let opening = || Opening {
                 program: self.config.programs.get(*kind).map(Path::to_owned),
+                launch: self.config.programs.launch(*kind),
                 port: self.config.opencode_port,
                 data_dir: self.config.data_dir.clone(),
                 places: places.clone(),
@@ -91,6 +92,12 @@ impl Backends {
             };
             slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&places);
         }
+    }
+
+    /// The kinds that projects name and that were not configured when this agent was started.
+    pub fn lacked(&self, projects: &[ProjectConfig]) -> Vec<BackendKind> {
+        let is_here = |kind: BackendKind| self.each.iter().any(|(other, _)| *other == kind);
+        projects.iter().map(|project| project.backend).filter(|kind| !is_here(*kind)).collect()
     }
 
     /// The one of this kind, when it is open.
@@ -126,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_backend_is_heard_in_its_turn_until_the_last_one_is_gone() {
-        let (senders, mut receivers) = queues();
+        let (senders, mut receivers) = queues(BackendKind::ALL);
         for sender in senders.0.values() {
             for _ in 0..3 {
                 sender.send(Report::Health(None)).await.unwrap();

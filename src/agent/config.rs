@@ -1,9 +1,10 @@
 //! The agent's configuration: what the file may say, and the checked values the agent runs on.
 //!
-//! - `project`: where coding agents work.
+//! - `project`: where coding agents work. `acp`: programs that speak the Agent Client Protocol.
 //! - `lost`: whom to tell that the supervisor is gone.
 //! - `reload`: what a running agent takes over from a changed file.
 
+mod acp;
 mod lost;
 mod project;
 mod reload;
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::backend::BackendKind;
+use super::backend::{BackendKind, Launch};
 use super::lost::SupervisorLost;
 use super::trust::FormerTrust;
 use hal_base::config::machine::{certificates, makeable_folder};
@@ -150,12 +151,31 @@ impl ProjectConfig {
 
 /// The programs of coding agents that are named; the others are looked for on PATH.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Programs(Vec<(BackendKind, PathBuf)>);
+pub struct Programs {
+    paths: Vec<(BackendKind, PathBuf)>,
+    launches: Vec<(BackendKind, Launch)>,
+}
 
 impl Programs {
     /// The program of this kind, where one is named.
     pub fn get(&self, kind: BackendKind) -> Option<&Path> {
-        self.0.iter().find(|(other, _)| *other == kind).map(|(_, path)| path.as_path())
+        self.paths.iter().find(|(other, _)| *other == kind).map(|(_, path)| path.as_path())
+    }
+
+    /// How one is started of which only the configuration knows that; nothing for all others.
+    pub fn launch(&self, kind: BackendKind) -> Launch {
+        let found = self.launches.iter().find(|(other, _)| *other == kind);
+        found.map(|(_, launch)| launch.clone()).unwrap_or_default()
+    }
+
+    /// Without those that only the configuration knows.
+    pub fn known(&self) -> Self {
+        Self { paths: self.paths.clone(), launches: Vec::new() }
+    }
+
+    /// All kinds that can be worked with: those that are known anyway, and those that are named.
+    pub fn kinds(&self) -> Vec<BackendKind> {
+        BackendKind::ALL.iter().copied().chain(self.launches.iter().map(|(kind, _)| *kind)).collect()
     }
 }
 
@@ -202,6 +222,8 @@ fn build(root: &Section<'_>) -> Config {
         None => token::read(root),
     };
     let data_dir = data_dir(root);
+    let launches = root.section("backends", acp::read);
+    let programs = Programs { paths: root.section("tool_paths", tool_paths), launches };
     // What cannot be read is said at the start, by whoever may read it.
     let former = FormerTrust::read(&data_dir).ok().flatten().unwrap_or_default();
     Config {
@@ -212,8 +234,8 @@ fn build(root: &Section<'_>) -> Config {
         ca_file: ca_file(root),
         node_id: node_id(root).unwrap_or_else(host_name),
         data_dir,
-        projects: project::read(root, &former),
-        programs: root.section("tool_paths", tool_paths),
+        projects: project::read(root, &programs, &former),
+        programs,
         opencode_port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         journal: root.section("journal", journal),
         supervisor_lost: root.section("alerts", |alerts| alerts.section("supervisor_lost", lost::read)),
@@ -306,7 +328,7 @@ fn data_dir(root: &Section<'_>) -> PathBuf {
 }
 
 /// The programs of coding agents.
-fn tool_paths(section: &Section<'_>) -> Programs {
+fn tool_paths(section: &Section<'_>) -> Vec<(BackendKind, PathBuf)> {
     let kinds = BackendKind::ALL.iter().filter_map(|kind| Some((*kind, kind.program()?.name)));
     let named = kinds.filter_map(|(kind, name)| {
         let path = section.path(name)?;
@@ -315,7 +337,7 @@ fn tool_paths(section: &Section<'_>) -> Programs {
         }
         Some((kind, path))
     });
-    Programs(named.collect())
+    named.collect()
 }
 
 fn journal(section: &Section<'_>) -> JournalConfig {

@@ -14,26 +14,26 @@ pub type Found = Vec<(BackendKind, FoundProgram)>;
 /// The kinds that projects use: all of them where one takes what is there.
 pub fn used(projects: &[ProjectConfig]) -> Vec<BackendKind> {
     let is_used = |kind: &&BackendKind| projects.iter().any(|one| one.is_auto || one.backend == **kind);
-    BackendKind::ALL.iter().filter(is_used).copied().collect()
+    BackendKind::all().iter().filter(is_used).copied().collect()
 }
 
 /// Looks for the programs of all kinds at the same time. Those that were asked before and are the same are not asked again;
 /// of those that are `used`, one that gave no answer is, after a while.
 pub async fn look(programs: &Programs, used: &[BackendKind]) -> Found {
     let one = async |kind: &BackendKind| {
-        let found = match kind.program() {
-            Some(spec) => spec.look(programs.get(*kind), used.contains(kind)).await,
-            None => FoundProgram::default(),
-        };
+        let found = kind.look(programs.get(*kind), &programs.launch(*kind), used.contains(kind)).await;
         (*kind, found)
     };
-    join_all(BackendKind::ALL.iter().map(one)).await
+    join_all(programs.kinds().iter().map(one)).await
 }
 
 /// Those that can be used, without the ones that need no program.
 pub fn usable(found: &Found) -> Vec<BackendKind> {
-    let is_usable =
-        |(kind, found): &&(BackendKind, FoundProgram)| kind.program().is_some() && found.fault.is_none();
+    let is_usable = |(kind, found): &&(BackendKind, FoundProgram)| {
+        // One that has to be named is meant where it is named.
+        let is_offered = kind.program().is_some() && !matches!(kind, BackendKind::Acp(_));
+        is_offered && found.fault.is_none()
+    };
     found.iter().filter(is_usable).map(|(kind, _)| *kind).collect()
 }
 

@@ -193,7 +193,7 @@ impl Agent {
         } = self;
         let mut config = config;
         if config.projects.iter().any(|project| project.is_auto) {
-            let found = found::look(&config.programs, &found::used(&config.projects)).await;
+            let found = found::look(&config.programs.known(), &found::used(&config.projects)).await;
             found::settle(&mut config.projects, &found, None);
         }
         let former = FormerTrust::open(&config.data_dir, &sessions);
@@ -206,7 +206,7 @@ impl Agent {
         first.extend(projects.check().into_iter().map(sessions::project_event));
         first.extend(forgotten);
         view.as_of_seq = outbox.write(first).await?;
-        let (senders, receivers) = backends::queues();
+        let (senders, receivers) = backends::queues(&config.programs.kinds());
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
         let (says_in, says) = mpsc::channel(SAY_QUEUE);
         let leases = Leases::new(leases, outbox.clone(), says_in.clone());
@@ -329,7 +329,7 @@ impl Keeper {
                 Some(config) = self.reloads.recv() => {
                     let mut configs = config.projects.clone();
                     if configs.iter().any(|project| project.is_auto) {
-                        let found = found::look(&self.programs, &found::used(&configs)).await;
+                        let found = found::look(&self.programs.known(), &found::used(&configs)).await;
                         found::settle(&mut configs, &found, None);
                     }
                     self.work_in(configs).await;
@@ -345,6 +345,12 @@ impl Keeper {
         configs.iter_mut().for_each(|project| project.settle_trust(&self.former));
         self.projects.replace(configs.clone());
         self.backends.open(&configs, &self.sessions, &self.senders);
+        for kind in self.backends.lacked(&configs) {
+            let why = "it was not configured when hal-agent was started: start it again";
+            for turned in self.projects.note_backend(kind, Some(why)) {
+                let _ended = self.turned.send(turned).await;
+            }
+        }
         self.configs = configs;
         self.check().await;
     }

@@ -10,7 +10,7 @@
 //! - `budget`: a dollar, many sessions, and what they may spend together, whatever fails.
 //! - `gate`, `strangers`: who may come in, and what happens to those who misbehave. `up`: the first thing a newcomer runs.
 //! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
-//! - `opencode`, `claude`, `codex`: the true coding agents, driven offline against `fake_model`; `opencode_home`,
+//! - `opencode`, `claude`, `codex`, `acp`: the true coding agents, driven offline against `fake_model`; `opencode_home`,
 //!   `claude_home`, `codex_home` are their places, `play` is what their stages share, `tool` installs them.
 //! - `conformance`: what every kind of coding agent must pass, played with each.
 //! - `whole`: all of it together, with an operator who types halctl.
@@ -33,6 +33,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod acp;
 mod actor;
 mod agent;
 mod alert;

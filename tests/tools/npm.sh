@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs a pinned coding agent for the tests into target/tools/NAME and prints the path of its true program:
 #
-#   npm.sh opencode | claude | codex
+#   npm.sh opencode | claude | codex | qwen | claude-acp
 #
 # Quick when it is already there. No lock file is kept: it would carry the address it was fetched from.
 set -eu
@@ -16,7 +16,9 @@ esac
 
 say() { echo "npm.sh: $*" >&2; }
 
-# The package holds a wrapper or a text; the program is in the package of the platform.
+# The package holds a wrapper or a text; the program is in the package of the platform. Some are scripts that node runs, and
+# bring along for a platform what they can do without.
+is_script=
 case $name in
 opencode)
     package=opencode-ai version=1.18.33
@@ -31,8 +33,17 @@ codex)
     package=@openai/codex version=0.169.0
     places="@openai/codex-linux-$cpu/vendor/$musl/bin/codex"
     ;;
+qwen)
+    package=@qwen-code/qwen-code version=0.24.4 is_script=yes
+    places="@qwen-code/qwen-code/cli-entry.js"
+    ;;
+claude-acp)
+    # It is told which Claude Code to use, and needs none of its own.
+    package=@agentclientprotocol/claude-agent-acp version=0.101.0 is_script=yes
+    places="@agentclientprotocol/claude-agent-acp/dist/index.js"
+    ;;
 *)
-    say "usage: npm.sh opencode | claude | codex"
+    say "usage: npm.sh opencode | claude | codex | qwen | claude-acp"
     exit 2
     ;;
 esac
@@ -41,7 +52,8 @@ stamp=$place/installed-$version
 program() {
     for found in $places; do
         found=$place/node_modules/$found
-        if [ -x "$found" ] && [ "$(head -c 4 "$found" | tail -c 3)" = ELF ]; then
+        start=$(head -c 4 "$found" 2>/dev/null | tail -c 3 | tr -d '\0')
+        if [ -x "$found" ] && { [ "$start" = ELF ] || [ -n "$is_script" ]; }; then
             echo "$found"
             return 0
         fi
@@ -77,7 +89,7 @@ say "installing $package@$version into $place"
 rm -rf "$place"
 mkdir -p "$place"
 echo '{"private":true}' >"$place/package.json"
-npm install --prefix "$place" --no-package-lock --no-audit --no-fund --loglevel=error "$package@$version" >&2 || {
+npm install --prefix "$place" ${is_script:+--omit=optional} --no-package-lock --no-audit --no-fund --loglevel=error "$package@$version" >&2 || {
     say "npm could not install $package@$version: is the npm registry reachable? (npm config get registry)"
     exit 1
 }

@@ -5,11 +5,13 @@
 //!
 //! - `opencode`: a true `opencode serve`, over HTTP and its event stream.
 //! - `claude`: a true Claude Code, over its JSON lines. `codex`: a true Codex, over those of its app server.
+//! - `acp`: any program that speaks the Agent Client Protocol, each under the name that the configuration gives it.
 //! - `piped`: what those have in common that are spoken to over the pipes of one process for each session.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
 //! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
 //! - `checkout`: what a checkout brings along for a kind to run.
 
+pub mod acp;
 mod checkout;
 pub mod claude;
 pub mod codex;
@@ -23,12 +25,14 @@ mod tail;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use acp::name::AcpName;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use program::ProgramSpec;
+use program::{FoundProgram, ProgramSpec};
 
 use hal_base::clock::Time;
+use hal_base::secret::Secret;
 use hal_base::task::Tasks;
 use hal_protocol::backend::Abilities;
 use hal_protocol::command::CommandId;
@@ -236,11 +240,22 @@ pub struct Modes {
     pub unguarded: &'static [&'static str],
 }
 
+/// How a program is started that only the configuration knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Launch {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// More variables for its environment, which may be keys.
+    pub env: Vec<(String, Secret)>,
+}
+
 /// What a backend is opened with.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// Its program, where it has one; looked for on PATH when absent.
     pub program: Option<PathBuf>,
+    /// How it is started, where only the configuration knows.
+    pub launch: Launch,
     /// The port on which its program listens, where it does; 0: any free one.
     pub port: u16,
     /// The agent's own data.
@@ -261,16 +276,19 @@ macro_rules! backends {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
         pub enum BackendKind {
             $($(#[$doc])* $kind,)*
+            /// A program that speaks the Agent Client Protocol.
+            Acp(AcpName),
         }
 
         impl BackendKind {
-            /// All of them.
+            /// Those that are known without any configuration.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
             /// The word in the configuration.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$kind => $word,)*
+                    Self::Acp(name) => name.as_str(),
                 }
             }
 
@@ -278,6 +296,7 @@ macro_rules! backends {
             pub fn abilities(self) -> Abilities {
                 match self {
                     $(Self::$kind => <$backend>::ABILITIES,)*
+                    Self::Acp(_) => acp::Acp::ABILITIES,
                 }
             }
 
@@ -285,6 +304,7 @@ macro_rules! backends {
             pub fn modes(self) -> Modes {
                 match self {
                     $(Self::$kind => <$backend>::MODES,)*
+                    Self::Acp(_) => acp::Acp::MODES,
                 }
             }
 
@@ -292,6 +312,7 @@ macro_rules! backends {
             pub fn brought(self, directory: &Path) -> Option<PathBuf> {
                 checkout::brought(directory, match self {
                     $(Self::$kind => <$backend>::BROUGHT,)*
+                    Self::Acp(_) => &[],
                 })
             }
 
@@ -299,6 +320,7 @@ macro_rules! backends {
             pub fn leaves_out(self) -> bool {
                 match self {
                     $(Self::$kind => <$backend>::LEAVES_OUT,)*
+                    Self::Acp(_) => false,
                 }
             }
 
@@ -306,12 +328,29 @@ macro_rules! backends {
             pub fn program(self) -> Option<ProgramSpec> {
                 match self {
                     $(Self::$kind => <$backend>::PROGRAM,)*
+                    Self::Acp(name) => Some(name.spec()),
+                }
+            }
+
+            /// Looks for its program. `named` and `launch` are what the configuration says of it. One that nobody uses is
+            /// asked once, whatever it said.
+            pub async fn look(self, named: Option<&Path>, launch: &Launch, is_used: bool) -> FoundProgram {
+                match (self, self.program()) {
+                    (Self::Acp(name), _) => acp::probe::look(name, launch).await,
+                    (_, Some(spec)) => spec.look(named, is_used).await,
+                    (_, None) => FoundProgram::default(),
                 }
             }
 
             /// Reads the word.
             pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+                let known = Self::ALL.iter().copied().find(|kind| kind.as_str() == word);
+                known.or_else(|| AcpName::parse(word).map(Self::Acp))
+            }
+
+            /// All of them, with the programs that the configuration names.
+            pub fn all() -> Vec<Self> {
+                Self::ALL.iter().copied().chain(AcpName::all().into_iter().map(Self::Acp)).collect()
             }
         }
 
@@ -322,6 +361,8 @@ macro_rules! backends {
                 #[doc = concat!("One of the kind `", $word, "`.")]
                 $kind($backend),
             )*
+            /// A program that speaks the Agent Client Protocol.
+            Acp(acp::Acp),
         }
 
         impl Backend {
@@ -329,6 +370,7 @@ macro_rules! backends {
             pub fn open(kind: BackendKind, opening: Opening) -> Self {
                 match kind {
                     $(BackendKind::$kind => Self::$kind(<$backend>::open_with(opening)),)*
+                    BackendKind::Acp(name) => Self::Acp(acp::Acp::open_as(name, opening)),
                 }
             }
 
@@ -336,6 +378,7 @@ macro_rules! backends {
             pub fn work_in(&self, places: &[Place]) {
                 match self {
                     $(Self::$kind(backend) => backend.work_in(places),)*
+                    Self::Acp(backend) => backend.work_in(places),
                 }
             }
 
@@ -345,6 +388,7 @@ macro_rules! backends {
             pub async fn carry_out(&self, command: &CommandId, action: Action) -> Result<String, BackendError> {
                 match self {
                     $(Self::$kind(backend) => backend.carry_out(command, action).await,)*
+                    Self::Acp(backend) => backend.carry_out(command, action).await,
                 }
             }
 
@@ -352,6 +396,7 @@ macro_rules! backends {
             pub async fn reconcile(&self, command: &CommandId, action: &Action) -> ReconcileOutcome {
                 match self {
                     $(Self::$kind(backend) => backend.reconcile(command, action).await,)*
+                    Self::Acp(backend) => backend.reconcile(command, action).await,
                 }
             }
 
@@ -359,6 +404,7 @@ macro_rules! backends {
             pub async fn stop(&self) {
                 match self {
                     $(Self::$kind(backend) => backend.stop().await,)*
+                    Self::Acp(backend) => backend.stop().await,
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ProjectConfig, Trust};
+use super::{Programs, ProjectConfig, Trust};
 use crate::backend::{BackendKind, Modes};
 use crate::trust::FormerTrust;
 use hal_base::config::{Section, service};
@@ -15,11 +15,11 @@ const MOST_NAME_CHARS: usize = 128;
 const AUTO: &str = "auto";
 
 /// Reads `projects`.
-pub(super) fn read(root: &Section<'_>, former: &FormerTrust) -> Vec<ProjectConfig> {
+pub(super) fn read(root: &Section<'_>, programs: &Programs, former: &FormerTrust) -> Vec<ProjectConfig> {
     let mut projects: Vec<ProjectConfig> = Vec::new();
     for item in root.items("projects") {
         let project = item.section(|section| {
-            let project = project(section, former)?;
+            let project = project(section, programs, former)?;
             if projects.iter().any(|other| other.name == project.name) {
                 section.problem("name", "another project has this name already");
             }
@@ -30,10 +30,10 @@ pub(super) fn read(root: &Section<'_>, former: &FormerTrust) -> Vec<ProjectConfi
     projects
 }
 
-fn project(section: &Section<'_>, former: &FormerTrust) -> Option<ProjectConfig> {
+fn project(section: &Section<'_>, programs: &Programs, former: &FormerTrust) -> Option<ProjectConfig> {
     section.require("name", "a name, unique on this node");
     section.require("directory", "the absolute path of the folder to work in");
-    let words: Vec<&str> = BackendKind::ALL.iter().map(|kind| kind.as_str()).chain([AUTO]).collect();
+    let words: Vec<&str> = programs.kinds().iter().map(|kind| kind.as_str()).chain([AUTO]).collect();
     let word = section.value("backend").and_then(|value| value.choice(&words));
     let is_auto = word == Some(AUTO);
     let backend = word.and_then(BackendKind::parse).unwrap_or_default();
@@ -52,6 +52,16 @@ fn project(section: &Section<'_>, former: &FormerTrust) -> Option<ProjectConfig>
     }
     let said = section.value("trusted").and_then(|value| value.flag());
     let trust = said.map_or(Trust::Unsaid, Trust::Said);
+    if matches!(backend, BackendKind::Acp(_)) && said != Some(true) {
+        section.problem(
+            "trusted",
+            format!(
+                "what {} runs of a checkout by itself is not known here: set it to true if you would run it there, else \
+                 choose another backend",
+                backend.as_str()
+            ),
+        );
+    }
     let (name, directory) = (name(section), directory(section));
     let (name, directory) = (name?, directory?);
     let project = ProjectConfig { name, directory, backend, is_auto, permission_mode, sandbox, trust };
@@ -94,8 +104,10 @@ fn kinds_words(
     is_auto: bool,
     words: fn(Modes) -> &'static [&'static str],
 ) -> Vec<&'static str> {
-    let all = BackendKind::ALL.iter().filter(|kind| is_auto || **kind == backend);
-    all.flat_map(|kind| words(kind.modes())).copied().collect()
+    match is_auto {
+        true => BackendKind::ALL.iter().flat_map(|kind| words(kind.modes())).copied().collect(),
+        false => words(backend.modes()).to_vec(),
+    }
 }
 
 /// One of these words, where the backend knows any.
@@ -106,6 +118,10 @@ fn setting(
     words: &[&'static str],
 ) -> Option<String> {
     let value = section.value(key)?;
+    // Which modes it has is known when it runs.
+    if matches!(backend, BackendKind::Acp(_)) && key == "permission_mode" {
+        return value.text().filter(|text| !text.is_empty());
+    }
     if words.is_empty() {
         let what = if key == "sandbox" { "sandbox" } else { "permission modes" };
         value.problem(format!("{} has no {what} here: leave it out", backend.as_str()));

@@ -35,7 +35,12 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
     let programs = BackendKind::ALL
         .iter()
         .filter_map(|kind| Some((kind.program()?.key, old.programs.get(*kind) != new.programs.get(*kind))));
-    let left: Vec<(&str, bool)> = left.into_iter().chain(programs).collect();
+    let named = |config: &Config| {
+        let kinds = config.programs.kinds().into_iter();
+        kinds.map(|kind| (kind, config.programs.launch(kind))).collect::<Vec<_>>()
+    };
+    let acp = ("backends.acp", named(old) != named(new));
+    let left: Vec<(&str, bool)> = left.into_iter().chain(programs).chain([acp]).collect();
     Reload::of(config, &taken, &left)
 }
 

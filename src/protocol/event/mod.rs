@@ -61,7 +61,7 @@
 //! | `session.error` | the same | `session.execution.failed` | `result` with `is_error` | `turn/completed` failed | error of `session/prompt`, or an empty turn |
 //! | .. aborted | a name of its own | `session.execution.interrupted` user | `terminal_reason` aborted_streaming | `turn/completed` interrupted | `stopReason` cancelled |
 //! | .. rate_limited | the provider's sentence | `provider.rate-limit` | `rate_limit`, HTTP 429 | `usageLimitExceeded`, HTTP 429 | `errorKind` of some agents |
-//! | .. overflow | a name of its own | not told: an invalid request | `terminal_reason` prompt_too_long | `contextWindowExceeded` | not told |
+//! | .. overflow | a name of its own | not told: an invalid request | `terminal_reason` prompt_too_long | `contextWindowExceeded` | the sentence of the failure |
 //! | .. auth | a name of its own, HTTP 401 | `provider.auth` | `authentication_failed` | `httpConnectionFailed` 401 | code -32000 |
 //! | .. output_limit | a name of its own | not told: `finish` length | not told | not told | `stopReason` max_tokens |
 //! | .. content_filter | a name of its own | `provider.content-filter` | not told | not told | `stopReason` refusal |

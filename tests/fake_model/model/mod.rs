@@ -45,10 +45,32 @@ async fn complete(State(ledger): State<Ledger>, headers: HeaderMap, body: Bytes)
             refuse(StatusCode::BAD_REQUEST, "maximum context length exceeded", "context_length_exceeded")
         }
         Step::Hang => std::future::pending().await,
-        Step::Answer(answer) => {
+        Step::Answer(mut answer) => {
+            if is_qwen(&request) {
+                answer.call = answer.call.map(|(name, arguments)| as_qwen_calls_it(&name, arguments));
+            }
             let bill = ledger.account(session, conversation.is_title(), size);
             answer::respond(answer, size, bill)
         }
+    }
+}
+
+/// True for a request of Qwen Code, which offers a tool that nobody else calls so.
+fn is_qwen(request: &Value) -> bool {
+    let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    tools.iter().any(|tool| tool["function"]["name"] == "run_shell_command")
+}
+
+fn as_qwen_calls_it(name: &str, arguments: Value) -> (String, Value) {
+    match name {
+        "bash" => {
+            ("run_shell_command".to_owned(), json!({"command": arguments["command"], "is_background": false}))
+        }
+        "write" => (
+            "write_file".to_owned(),
+            json!({"file_path": arguments["filePath"], "content": arguments["content"]}),
+        ),
+        other => (other.to_owned(), arguments),
     }
 }
 

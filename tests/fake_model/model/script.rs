@@ -67,7 +67,7 @@ impl Conversation {
         let system =
             messages.iter().filter(|one| role(one) == "system").map(text_of).collect::<Vec<_>>().join("\n");
         let at = messages.iter().rposition(|message| role(message) == "user");
-        let newest = at.map(|at| text_of(&messages[at])).unwrap_or_default();
+        let newest = at.map(|at| said_last(&messages[at])).unwrap_or_default();
         let after = at.map_or(messages, |at| &messages[at + 1..]);
         let answered = after.iter().filter(|message| role(message) == "assistant").count();
         Self { system, newest, answered, whole: request.to_string() }
@@ -235,6 +235,14 @@ fn say(text: &str) -> Step {
 
 fn word(line: &str) -> &str {
     line.split_whitespace().next().unwrap_or_default()
+}
+
+/// What was said last in a message: what was said and never answered may be sent again before it, in parts of its own.
+fn said_last(message: &Value) -> String {
+    let parts = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_said = |text: &&str| text.lines().any(|line| WORDS.contains(&word(line.trim())));
+    let last = parts.iter().rev().filter_map(|part| part["text"].as_str()).find(is_said);
+    last.map_or_else(|| text_of(message), str::to_owned)
 }
 
 /// The text of a message, whose content is a text or a list of parts.

@@ -92,6 +92,7 @@ fn open_in(
         data_dir: home.path("agent"),
         places: vec![place],
         environment: home.environment(),
+        ..OpenConfig::default()
     };
     Backend::Claude(Claude::open(config, memory, reports))
 }

@@ -65,6 +65,7 @@ impl Stage {
             data_dir: data_dir.to_owned(),
             places: vec![place],
             environment: self.home.environment(),
+            ..OpenConfig::default()
         };
         Backend::Codex(Codex::open(config, memory, self.desk.more_reports()))
     }
@@ -114,6 +115,7 @@ fn open_at(
         data_dir: home.path("agent"),
         places: vec![place],
         environment: home.environment(),
+        ..OpenConfig::default()
     };
     Backend::Codex(Codex::open(config, memory, reports))
 }

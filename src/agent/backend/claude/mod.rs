@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::piped::host::{Host, OpenConfig};
 use super::piped::{Kind, NewSession, Piped, Unknowable, Wish, fresh, names};
 use super::program::ProgramSpec;
-use super::{BackendError, Modes};
+use super::{BackendError, KnownSessions, Modes, Opening, Reports};
 use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{Model, Session as Known, SessionId};
@@ -61,6 +61,8 @@ pub struct ClaudeCode {
 }
 
 impl Claude {
+    pub(super) const PROGRAM: Option<ProgramSpec> = Some(SPEC);
+
     pub(super) const ABILITIES: Abilities = Abilities {
         cost: true,
         tokens: UsageTold::PerTurn,
@@ -89,15 +91,28 @@ impl Claude {
 
     /// Whether it can leave those out and work all the same.
     pub(super) const LEAVES_OUT: bool = true;
+
+    pub(super) fn open_with(opening: Opening) -> Self {
+        let Opening { program: binary, data_dir, places, memory, reports, .. } = opening;
+        Self::open(OpenConfig { binary, data_dir, places, ..OpenConfig::default() }, memory, reports)
+    }
+
+    /// Begins; returns at once. What happens is reported. Needs a running tokio runtime.
+    pub fn open(config: OpenConfig, memory: KnownSessions, reports: Reports) -> Self {
+        Self::begin(
+            ClaudeCode { transcripts: Transcripts::of(|name| config.variable(name)) },
+            config,
+            memory,
+            reports,
+        )
+    }
 }
 
 impl Kind for ClaudeCode {
     type Tongue = ClaudeTongue;
 
-    const SPEC: ProgramSpec = SPEC;
-
-    fn new(config: &OpenConfig) -> Self {
-        Self { transcripts: Transcripts::of(|name| config.variable(name)) }
+    fn spec(&self) -> ProgramSpec {
+        SPEC
     }
 
     async fn begin(

@@ -16,7 +16,7 @@ use crate::backend::BackendError;
 use crate::backend::piped::Wish;
 use crate::backend::piped::host::{Given, Host};
 use crate::backend::piped::process::LineProcess;
-use crate::backend::piped::session::Tongue;
+use crate::backend::piped::tongue::Tongue;
 use crate::backend::piped::turn::{Note, OpenAsk, Said, Turn};
 use crate::backend::piped::voice::Voice;
 use hal_protocol::session::{Session as Known, SessionId};

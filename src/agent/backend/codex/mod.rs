@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use super::piped::host::{Host, OpenConfig};
 use super::piped::{Kind, NewSession, Piped, Unknowable, fresh, names};
 use super::program::ProgramSpec;
-use super::{BackendError, Modes};
+use super::{BackendError, KnownSessions, Modes, Opening, Reports};
 use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{Session as Known, SessionId};
@@ -79,6 +79,8 @@ pub type Codex = Piped<CodexKind>;
 pub struct CodexKind;
 
 impl Codex {
+    pub(super) const PROGRAM: Option<ProgramSpec> = Some(SPEC);
+
     pub(super) const ABILITIES: Abilities = Abilities {
         cost: false,
         tokens: UsageTold::Cumulative,
@@ -100,6 +102,16 @@ impl Codex {
 
     /// Whether it can leave those out and work all the same.
     pub(super) const LEAVES_OUT: bool = true;
+
+    pub(super) fn open_with(opening: Opening) -> Self {
+        let Opening { program: binary, data_dir, places, memory, reports, .. } = opening;
+        Self::open(OpenConfig { binary, data_dir, places, ..OpenConfig::default() }, memory, reports)
+    }
+
+    /// Begins; returns at once. What happens is reported. Needs a running tokio runtime.
+    pub fn open(config: OpenConfig, memory: KnownSessions, reports: Reports) -> Self {
+        Self::begin(CodexKind, config, memory, reports)
+    }
 }
 
 /// By what a thread is known to be the one of a command: Codex keeps it with the thread.
@@ -110,10 +122,8 @@ fn source_of(command: &CommandId) -> String {
 impl Kind for CodexKind {
     type Tongue = CodexTongue;
 
-    const SPEC: ProgramSpec = SPEC;
-
-    fn new(_config: &OpenConfig) -> Self {
-        Self
+    fn spec(&self) -> ProgramSpec {
+        SPEC
     }
 
     /// The thread is given a name, so that it is kept before anything is said in it.

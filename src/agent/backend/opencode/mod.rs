@@ -180,7 +180,7 @@ impl Opencode {
 
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {
-        let Opening { program: binary, port, data_dir, places, memory, reports, tasks } = opening;
+        let Opening { program: binary, port, data_dir, places, memory, reports, tasks, launch: _ } = opening;
         let config = OpenConfig { binary, port, data_dir, places, environment: Vec::new() };
         Self::open(config, memory, reports, &tasks)
     }

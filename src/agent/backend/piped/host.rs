@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::places::Places;
 use super::process::{self, LineProcess, Spoken};
-use crate::backend::program::{self, Print, ProgramSpec};
+use crate::backend::program::{self, FoundProgram, Print, ProgramSpec};
 use crate::backend::{BackendError, KnownSession, KnownSessions, Place, Report, Reports};
 use hal_base::child;
 use hal_protocol::command::CommandId;
@@ -75,6 +75,8 @@ pub struct OpenConfig {
     pub places: Vec<Place>,
     /// More variables for its environment, beside those of this process.
     pub environment: Vec<(String, String)>,
+    /// Arguments that stand before all others.
+    pub arguments: Vec<String>,
 }
 
 impl OpenConfig {
@@ -94,6 +96,15 @@ enum State {
     Ready,
     /// They cannot, and why.
     Unfit(String),
+}
+
+/// How the program of a kind is looked for.
+pub struct Finder {
+    /// Looks for it, and whether it can be used.
+    pub look: Box<dyn Fn(OpenConfig) -> BoxFuture<'static, FoundProgram> + Send + Sync>,
+    /// When one that cannot be used is looked at again though nothing has taken its place; `None`: when it has not said
+    /// its version, after a while, else never.
+    pub again: Option<Duration>,
 }
 
 /// What the sessions of one kind share.
@@ -118,14 +129,20 @@ pub struct Host {
 
 impl Host {
     /// Begins to look whether the program can be used. Needs a running tokio runtime.
-    pub fn open(spec: ProgramSpec, config: OpenConfig, memory: KnownSessions, reports: Reports) -> Arc<Self> {
+    pub fn open(
+        spec: ProgramSpec,
+        finder: Finder,
+        config: OpenConfig,
+        memory: KnownSessions,
+        reports: Reports,
+    ) -> Arc<Self> {
         let hash = Sha256::digest(config.data_dir.as_os_str().as_encoded_bytes());
         let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let host = Arc::new(Self {
             spec,
             places: Places::new(&config.places),
             reports,
-            mark: format!("{}.{hash}", spec.name),
+            mark: format!("{}.{hash}", spec.name.replace(':', "-")),
             memory,
             config,
             state: watch::Sender::new(State::Starting),
@@ -133,7 +150,7 @@ impl Host {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        host.tasks.spawn(keep(Arc::clone(&host)));
+        host.tasks.spawn(keep(Arc::clone(&host), finder));
         host
     }
 
@@ -143,6 +160,7 @@ impl Host {
         let named = self.config.binary.as_ref().map(|path| path.as_os_str());
         let mut command = Command::new(named.unwrap_or(OsStr::new(self.spec.name)));
         child::keep_for_us(command.as_std_mut());
+        command.args(&self.config.arguments);
         for name in of_another {
             command.env_remove(name);
         }
@@ -255,7 +273,7 @@ impl Host {
 
 /// Ends what an earlier agent has left, tells how sessions are, and then whether the program can be used, as often as
 /// another one takes its place.
-async fn keep(host: Arc<Host>) {
+async fn keep(host: Arc<Host>, finder: Finder) {
     let left = process::sweep(&host.mark_prefix()).await;
     if left > 0 {
         tracing::info!("ended {left} processes that an earlier agent had left");
@@ -268,11 +286,13 @@ async fn keep(host: Arc<Host>) {
     loop {
         // Before it is looked at: one that takes its place meanwhile is another one.
         let before = Print::of(&program);
-        let found = host.spec.look(named.as_deref(), true).await;
+        let found = (finder.look)(host.config.clone()).await;
         if let Some(why) = &found.fault {
             tracing::warn!("{} cannot be used: {why}", host.spec.title);
         }
-        let is_mute = found.path.is_some() && found.version.is_none();
+        let again = finder.again;
+        let is_faulty = found.fault.is_some();
+        let is_mute = again.is_none() && found.path.is_some() && found.version.is_none();
         let mute = before.as_ref().filter(|_| is_mute);
         host.state.send_replace(found.fault.clone().map_or(State::Ready, State::Unfit));
         let _ended = host.reports.send(Report::Health(found.fault)).await;
@@ -280,6 +300,7 @@ async fn keep(host: Arc<Host>) {
             () = host.stop.cancelled() => return,
             () = program::replaced(&program, before.as_ref()) => {}
             () = program::askable(mute) => {}
+            () = sleep(again.unwrap_or_default()), if is_faulty && again.is_some() => {}
         }
     }
 }

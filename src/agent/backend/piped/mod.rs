@@ -7,7 +7,8 @@
 //! A kind is a [`Kind`], which knows its program and its own record, and a [`Tongue`], which speaks its language for one
 //! session. What all of them have is here:
 //!
-//! - `host`: whether the program can be used, and the queue of each session. `session`: the task of one.
+//! - `host`: whether the program can be used, and the queue of each session. `session`: the task of one; `tongue`: what its
+//!   kind must be able to say and hear.
 //! - `process`: the child and its pipes. `turn`: what was said, is asked and runs; `voice`: how it is reported.
 //! - `names`: names that a command makes, by which its effect is found again. `places`: each project's settings.
 //!
@@ -19,6 +20,7 @@ pub mod names;
 mod places;
 pub mod process;
 pub mod session;
+pub mod tongue;
 pub mod turn;
 pub mod voice;
 
@@ -26,17 +28,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::program::ProgramSpec;
-use super::{Action, BackendError, KnownSessions, Opening, Place, ReconcileOutcome, Reports};
+use super::{Action, BackendError, KnownSessions, Place, ReconcileOutcome, Reports};
 use hal_base::clock;
 use hal_protocol::command::CommandId;
 use hal_protocol::node::{NodeId, ProjectName};
 use hal_protocol::session::{Activity, Session as Known, SessionId};
-use host::{Ask, Given, Host, OpenConfig, Reply};
-use session::{Session, Tongue};
+use host::{Ask, Finder, Given, Host, OpenConfig, Reply};
+use session::Session;
+use tongue::Tongue;
 
 /// How long a prompt may take to be taken: a start takes a second, and many on a busy machine.
 const PROMPT_LIMIT: Duration = Duration::from_secs(60);
@@ -75,10 +79,15 @@ pub trait Kind: Send + Sync + Sized + 'static {
     type Tongue: Tongue;
 
     /// Its program.
-    const SPEC: ProgramSpec;
+    fn spec(&self) -> ProgramSpec;
 
-    /// With what all its sessions share.
-    fn new(config: &OpenConfig) -> Self;
+    /// How its program is looked for.
+    fn finder(&self) -> Finder {
+        let spec = self.spec();
+        let look =
+            move |config: OpenConfig| async move { spec.look(config.binary.as_deref(), true).await }.boxed();
+        Finder { look: Box::new(look), again: None }
+    }
 
     /// Begins a session on behalf of a command.
     fn begin(
@@ -128,22 +137,15 @@ impl<K: Kind> Clone for Piped<K> {
 
 impl<K: Kind> fmt::Debug for Piped<K> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct(K::SPEC.title).finish_non_exhaustive()
+        out.debug_struct(self.0.host.spec.title).finish_non_exhaustive()
     }
 }
 
 impl<K: Kind> Piped<K> {
-    pub(super) const PROGRAM: Option<ProgramSpec> = Some(K::SPEC);
-
-    pub(super) fn open_with(opening: Opening) -> Self {
-        let Opening { program: binary, port: _, data_dir, places, memory, reports, tasks: _ } = opening;
-        Self::open(OpenConfig { binary, data_dir, places, environment: Vec::new() }, memory, reports)
-    }
-
     /// Begins; returns at once. What happens is reported. Needs a running tokio runtime.
-    pub fn open(config: OpenConfig, memory: KnownSessions, reports: Reports) -> Self {
-        let kind = K::new(&config);
-        Self(Arc::new(Shared { host: Host::open(K::SPEC, config, memory, reports), kind }))
+    pub fn begin(kind: K, config: OpenConfig, memory: KnownSessions, reports: Reports) -> Self {
+        let host = Host::open(kind.spec(), kind.finder(), config, memory, reports);
+        Self(Arc::new(Shared { host, kind }))
     }
 
     pub(super) fn work_in(&self, places: &[Place]) {
@@ -239,7 +241,7 @@ impl<K: Kind> Shared<K> {
         if let Some(queue) = self.host.queue(id) {
             return Ok(queue);
         }
-        let no_such = || BackendError::NoSuch(format!("{} has no session {id}", K::SPEC.title));
+        let no_such = || BackendError::NoSuch(format!("{} has no session {id}", self.host.spec.title));
         let known = self.host.memory.get(id).ok_or_else(no_such)?;
         self.add(id, || self.kind.again(&self.host, &known.session, true));
         self.host.queue(id).ok_or_else(no_such)
@@ -252,7 +254,7 @@ impl<K: Kind> Shared<K> {
         ask: impl FnOnce(Reply) -> Ask,
     ) -> Result<String, BackendError> {
         let stopping = || self.host.stopping();
-        let silent = BackendError::Silent { backend: K::SPEC.name, seconds: limit.as_secs(), doing };
+        let silent = BackendError::Silent { backend: self.host.spec.name, seconds: limit.as_secs(), doing };
         let queue = self.queue(id)?;
         let (reply, answer) = oneshot::channel();
         let asked = async {

@@ -25,6 +25,13 @@ impl Places {
         self.setting(directory, modes, |place| place.permission_mode.as_deref())
     }
 
+    /// The mode for a directory in the coding agent's own word; `None`: nobody has said one.
+    pub fn permission_mode_of(&self, directory: &str) -> Option<String> {
+        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let its = places.iter().find(|place| place.directory == Path::new(directory));
+        its.and_then(|place| place.permission_mode.clone())
+    }
+
     /// The sandbox for a directory, one of `sandboxes`; in the same way.
     pub fn sandbox_of(&self, directory: &str, sandboxes: &[&'static str]) -> &'static str {
         self.setting(directory, sandboxes, |place| place.sandbox.as_deref())

@@ -5,7 +5,6 @@
 //!   abort: interrupt, and wait for the end of the turn    kill: the same for a while, then everything it started is ended
 //! ```
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::host::{Ask, Given, Host, Reply};
 use super::names;
 use super::process::{Heard, LineProcess, Spoken};
-use super::turn::{MOST_GARBAGE, Note, OpenAsk, Said, Turn};
+use super::tongue::Tongue;
+use super::turn::{MOST_GARBAGE, Note, Said};
 use crate::backend::BackendError;
 use hal_protocol::command::CommandId;
 use hal_protocol::session::SessionId;
@@ -37,67 +37,6 @@ const STOPPED: &str = "the coding agent stopped in mid-turn";
 
 /// What is told of a prompt that was dropped with the turn before it.
 const DROPPED: &str = "the turn was stopped before the prompt was begun; it is not worked on";
-
-/// How one session is spoken with, in the language of its kind.
-pub trait Tongue: Send + 'static {
-    /// A line of it.
-    type Line: Spoken;
-    /// What a request says.
-    type Asked: Clone + Send + Sync + 'static;
-
-    /// Whether what is answered to a request is nobody's business.
-    fn is_secret(asked: &Self::Asked) -> bool {
-        let _ = asked;
-        false
-    }
-
-    /// Its turns.
-    fn turn(&mut self) -> &mut Turn<Self::Asked>;
-
-    /// Its helpers.
-    fn helpers(&self) -> Vec<SessionId>;
-
-    /// Starts a process with the session in it.
-    fn start(&mut self) -> impl Future<Output = Result<LineProcess<Self::Line>, BackendError>> + Send;
-
-    /// Says something.
-    fn prompt(
-        &mut self,
-        process: &mut LineProcess<Self::Line>,
-        said: &Said,
-    ) -> impl Future<Output = io::Result<()>> + Send;
-
-    /// Asks to stop the turn, and to drop what was said and has not begun.
-    fn interrupt(
-        &mut self,
-        process: &mut LineProcess<Self::Line>,
-    ) -> impl Future<Output = io::Result<()>> + Send;
-
-    /// Answers a request; gives the word for the answer.
-    fn answer(
-        &mut self,
-        process: &mut LineProcess<Self::Line>,
-        ask: &OpenAsk<Self::Asked>,
-        given: &Given,
-    ) -> impl Future<Output = io::Result<String>> + Send;
-
-    /// Says that a request is not answered, and why.
-    fn refuse(
-        &mut self,
-        process: &mut LineProcess<Self::Line>,
-        request: &str,
-        why: &str,
-    ) -> impl Future<Output = io::Result<()>> + Send;
-
-    /// Takes a line.
-    fn hear(&mut self, line: Self::Line) -> impl Future<Output = Note> + Send;
-
-    /// The process has ended: what ran is cut off, for this reason.
-    fn cut(&mut self, reason: &str) -> impl Future<Output = ()> + Send;
-
-    /// Whether the message of this name is in the coding agent's own record; `None`: that cannot be known.
-    fn has_taken(&self, name: &str) -> impl Future<Output = Option<bool>> + Send;
-}
 
 /// What happens next.
 enum Step<L> {
@@ -259,6 +198,16 @@ impl<T: Tongue> Session<T> {
                 self.tell_over("the turn was stopped");
                 self.speak_held().await;
             }
+            Note::TakenAndOver(name) => {
+                self.reply_to(&name, Ok(String::new()));
+                self.tell_over("the turn was stopped");
+                self.go_on().await;
+                self.speak_held().await;
+            }
+            Note::GoOn => {
+                self.tell_over("the turn was stopped");
+                self.go_on().await;
+            }
             Note::Unwanted => {
                 if let Some(process) = self.process.as_mut() {
                     // What does not read has ended, or is ended by that.
@@ -272,6 +221,13 @@ impl<T: Tongue> Session<T> {
                     let _deaf = self.tongue.refuse(process, &request, &why).await;
                 }
             }
+        }
+    }
+
+    async fn go_on(&mut self) {
+        if let Some(process) = self.process.as_mut() {
+            // What does not read has ended, and that is heard.
+            let _deaf = self.tongue.go_on(process).await;
         }
     }
 
@@ -455,6 +411,7 @@ impl<T: Tongue> Session<T> {
     async fn end_process(&mut self) {
         if let Some(process) = self.process.take() {
             process.end().await;
+            self.tongue.rested().await;
             self.tongue.cut(STOPPED).await;
         }
     }
@@ -464,10 +421,11 @@ impl<T: Tongue> Session<T> {
         self.drop_prompts("the agent is stopping");
         if let Some(process) = self.process.take() {
             if self.tongue.turn().is_busy() {
-                process.kill().await
+                process.kill().await;
             } else {
-                process.end().await
-            };
+                process.end().await;
+                self.tongue.rested().await;
+            }
         }
         self.tongue.cut("the agent was stopped").await;
         self.tell_over("the agent was stopped");

@@ -30,6 +30,10 @@ pub enum Note {
     Later(String),
     /// Nothing runs any more.
     Over,
+    /// The message of this name was taken, and its turn is over already.
+    TakenAndOver(String),
+    /// A turn is over, and what waits for that is to be said now.
+    GoOn,
     /// What runs now was to be stopped before it began.
     Unwanted,
     /// It has asked what nobody here can answer: under this name, and what it is answered.

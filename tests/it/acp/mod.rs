@@ -1,0 +1,6 @@
+//! True programs that speak ACP behind the backend, with the fake model behind them; and programs that do not.
+
+mod bad;
+pub mod stage;
+mod turn;
+mod whole;
