@@ -362,6 +362,20 @@ pub struct SnoozeRequest {
     pub seconds: u64,
 }
 
+/// The body of `POST /api/v1/approvals/seen`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SeenRequest {
+    /// Approvals that somebody really had before their eyes, at most 100.
+    pub ids: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SeenAnswer {
+    /// How many of them are known.
+    pub known: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

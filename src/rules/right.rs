@@ -55,6 +55,8 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("POST", "/api/v1/alerts/{id}/ack", Approver),
     ("POST", "/api/v1/approvals/{id}/answer", Approver),
     ("POST", "/api/v1/approvals/{id}/snooze", Approver),
+    // Whoever cannot answer has not seen it: a page on a wall would tell that somebody has.
+    ("POST", "/api/v1/approvals/seen", Approver),
     ("POST", "/api/v1/commands", Approver),
     // Working.
     ("POST", "/api/v1/alerts", Operator),

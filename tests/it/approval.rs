@@ -323,3 +323,27 @@ fn a_true_coding_agent_gets_its_answer_and_the_receipt_tells_why_it_asked() {
     assert_eq!(stages(&over), ["asked", "answered", "reached", "moved_on"], "{over}");
     println!("{}", whole.world.ctl_says(&["approvals", "get", &id, "-o", "table"]));
 }
+
+#[test]
+fn who_has_seen_it_is_noted_only_when_somebody_says_so() {
+    let world = World::with_node();
+    let session = world.start_session("shop", "ask rm -rf build; say done");
+    world.wait_for_session(&session, "waiting");
+    let receipt = || world.data("/api/v1/approvals")[0]["receipt"].as_array().unwrap().clone();
+    let id = world.data("/api/v1/approvals")[0]["id"].clone();
+    assert_eq!(receipt().len(), 1, "reading notes nothing");
+    let seen = |ids: Value| {
+        world.request(Method::POST, "/api/v1/approvals/seen", Some(TOKEN), &[], Some(&json!({ "ids": ids })))
+    };
+    assert_eq!(seen(json!([id, "none-such"])).body["data"]["known"], 1);
+    wait_until("it is noted", PATIENCE, || {
+        let lines = receipt();
+        if lines.len() == 2 { Ok(()) } else { Err(format!("{lines:?}")) }
+    });
+    assert_eq!((&receipt()[1]["stage"], &receipt()[1]["by"]), (&json!("seen"), &json!("token")));
+    assert_eq!(seen(json!(vec!["x"; 101])).status, StatusCode::BAD_REQUEST);
+    seen(json!([id]));
+    world.ctl_says(&["approvals", "allow", id.as_str().unwrap()]);
+    let last = world.data("/api/v1/approvals?status=all")[0]["receipt"].clone();
+    assert_eq!(last.as_array().unwrap().iter().filter(|line| line["stage"] == "seen").count(), 1, "{last}");
+}

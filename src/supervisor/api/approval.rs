@@ -18,7 +18,8 @@ use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::approval::{
-    AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SnoozeRequest,
+    AnswerRequest, Approval, ApprovalId, ApprovalState, ApprovalView, Reply, SeenAnswer, SeenRequest,
+    SnoozeRequest,
 };
 use hal_protocol::session::AskKind;
 use hal_protocol::who::Who;
@@ -93,6 +94,31 @@ fn wanted(word: Option<String>) -> Result<impl Fn(&Approval) -> bool, ApiError> 
 #[utoipa::path(get, path = "/api/v1/approvals/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<ApprovalView>), (status = 404, body = Refusal)))]
 pub async fn get(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<ApprovalView> {
     shown(&shared, &id).await
+}
+
+/// Approvals that one request may name.
+const MOST_SEEN: usize = 100;
+
+/// Notes on the receipts that somebody really had these before their eyes: the dashboard says so of a card that was in
+/// view. Whoever only lists approvals is not noted.
+#[utoipa::path(post, path = "/api/v1/approvals/seen", request_body = SeenRequest, responses((status = 200, body = Answer<SeenAnswer>), (status = 400, body = Refusal), (status = 503, body = Refusal)))]
+pub async fn seen(
+    State(shared): State<Shared>,
+    Extension(who): Extension<Who>,
+    Body(SeenRequest { ids }): Body<SeenRequest>,
+) -> Answered<SeenAnswer> {
+    if ids.len() > MOST_SEEN {
+        return Err(ApiError::validation(format!("ids has {}: expected at most {MOST_SEEN}", ids.len())));
+    }
+    let view = shared.hub.view();
+    let ids: Vec<ApprovalId> =
+        ids.iter().filter(|id| view.approval(id).is_some()).map(ApprovalId::new).collect();
+    let known = ids.len() as u64;
+    if known > 0 {
+        let event = OfApprovals::Seen { ids, by: who.name, over: who.through, note: String::new() };
+        shared.hub.send(Input::Approval(event)).await?;
+    }
+    one(SeenAnswer { known })
 }
 
 /// Answers an approval. The first answer counts; repeating it is fine; another one gets 409 and the name of

@@ -83,6 +83,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(route::test))
         .routes(routes!(approval::list))
         .routes(routes!(approval::get))
+        .routes(routes!(approval::seen))
         .routes(routes!(approval::answer))
         .routes(routes!(approval::snooze))
         .routes(routes!(budget::list))

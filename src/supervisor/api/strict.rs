@@ -25,7 +25,7 @@ use crate::shared::Shared;
 use hal_base::nearest::no_such;
 use hal_protocol::actor::{ActorRequest, TokenRequest};
 use hal_protocol::alert::AlertRequest;
-use hal_protocol::approval::{AnswerRequest, SnoozeRequest};
+use hal_protocol::approval::{AnswerRequest, SeenRequest, SnoozeRequest};
 use hal_protocol::audit::VerifyRequest;
 use hal_protocol::budget::{BudgetRequest, RaiseRequest};
 use hal_protocol::command::CommandRequest;
@@ -53,6 +53,7 @@ impl Written for JoinTokenRequest {}
 impl Written for AnswerRequest {}
 impl Written for BudgetRequest {}
 impl Written for RaiseRequest {}
+impl Written for SeenRequest {}
 impl Written for SilenceRequest {}
 impl Written for SnoozeRequest {}
 impl Written for StoreRequest {}
@@ -243,6 +244,7 @@ mod tests {
             fields_of::<BudgetRequest>(),
             fields_of::<CommandRequest>(),
             fields_of::<RaiseRequest>(),
+            fields_of::<SeenRequest>(),
             fields_of::<SilenceRequest>(),
             fields_of::<SnoozeRequest>(),
             fields_of::<StoreRequest>(),
