@@ -56,6 +56,11 @@ impl SecretDigest {
         self.0.ct_eq(&other.0).into()
     }
 
+    /// A text that is another one when the secret is, and tells nothing of it.
+    pub fn seal(&self) -> String {
+        hash_of(&hex::write(&self.0))
+    }
+
     /// Compares in constant time; the length of `offered` shows nothing either, as hashes are compared.
     pub fn matches(&self, offered: &str) -> bool {
         let offered: [u8; 32] = Sha256::digest(offered.as_bytes()).into();
@@ -65,12 +70,22 @@ impl SecretDigest {
 
 /// The hash of a secret as 64 hexadecimal digits, as it is stored.
 pub fn hash_of(secret: &str) -> String {
-    hex::write(&Sha256::digest(secret.as_bytes()))
+    hash_of_bytes(secret.as_bytes())
+}
+
+/// SHA-256 of bytes as 64 hexadecimal digits.
+pub fn hash_of_bytes(bytes: &[u8]) -> String {
+    hex::write(&Sha256::digest(bytes))
+}
+
+/// True when two hashes are the same; compared in constant time.
+pub fn is_same_hash(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 /// True when `hash` is that of what is offered; compared in constant time.
 pub fn is_hash_of(hash: &str, offered: &str) -> bool {
-    hash.as_bytes().ct_eq(hash_of(offered).as_bytes()).into()
+    is_same_hash(hash, &hash_of(offered))
 }
 
 impl fmt::Debug for SecretDigest {

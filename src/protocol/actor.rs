@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use hal_base::clock::Time;
+use hal_base::secret::Secret;
 
 use crate::mark::Attribution;
 
@@ -128,6 +129,8 @@ pub enum CredentialKind<'a> {
         /// Of the whole token.
         hash: &'a str,
     },
+    /// A browser that somebody has logged in: SHA-256 of its cookie and of what that was begun with.
+    Browser(&'a str),
     /// Of a later release.
     Other,
 }
@@ -136,6 +139,7 @@ pub enum CredentialKind<'a> {
 const KEY: &str = "ed25519:";
 const JOIN: &str = "join:";
 const JOIN_ONCE: &str = "join-once:";
+const COOKIE: &str = "cookie:";
 
 /// How the name of a machine's key begins.
 const KEY_ID: &str = "k";
@@ -184,11 +188,19 @@ impl Credential {
         format!("{}{hash}", if is_once { JOIN_ONCE } else { JOIN })
     }
 
+    /// What is kept of a browser session, from the hash of its secret.
+    pub fn hash_of_browser(hash: &str) -> String {
+        format!("{COOKIE}{hash}")
+    }
+
     /// What it is.
     pub fn kind(&self) -> CredentialKind<'_> {
         let hash = self.hash.as_str();
         if let Some(public) = hash.strip_prefix(KEY) {
             return CredentialKind::Key(public);
+        }
+        if let Some(hash) = hash.strip_prefix(COOKIE) {
+            return CredentialKind::Browser(hash);
         }
         for (word, is_once) in [(JOIN, false), (JOIN_ONCE, true)] {
             if let Some(hash) = hash.strip_prefix(word) {
@@ -205,6 +217,7 @@ impl Credential {
             CredentialKind::Key(_) => "key",
             CredentialKind::Join { is_once: false, .. } => "join",
             CredentialKind::Join { is_once: true, .. } => "join-once",
+            CredentialKind::Browser(_) => "browser session",
             CredentialKind::Other => "other",
         }
     }
@@ -213,7 +226,10 @@ impl Credential {
     pub fn key(&self) -> Option<&str> {
         match self.kind() {
             CredentialKind::Key(public) => Some(public),
-            CredentialKind::Token(_) | CredentialKind::Join { .. } | CredentialKind::Other => None,
+            CredentialKind::Token(_)
+            | CredentialKind::Join { .. }
+            | CredentialKind::Browser(_)
+            | CredentialKind::Other => None,
         }
     }
 
@@ -267,8 +283,8 @@ pub struct TokenView {
     pub actor: String,
     /// What they may do.
     pub role: Role,
-    /// What it is: `token`, `key` (of a node's machine), `join` or `join-once` (by which machines join), or `other` (of a
-    /// later release).
+    /// What it is: `token`, `key` (of a node's machine), `join` or `join-once` (by which machines join), `browser
+    /// session`, or `other` (of a later release).
     pub kind: String,
     /// How it stands.
     pub state: CredentialState,
@@ -319,6 +335,37 @@ impl std::fmt::Debug for NewToken {
     }
 }
 
+/// What a browser is logged in with: one of both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct LoginRequest {
+    /// A token.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub token: Secret,
+    /// A code that `halctl dashboard` or `hal up` has printed; it is good once.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub code: Secret,
+}
+
+/// A code that logs a browser in, once.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct LoginCode {
+    /// The code. It goes behind `#code=` in the address of the dashboard.
+    pub code: String,
+    /// Until when it is good (RFC 3339).
+    #[serde(with = "super::api::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Time,
+}
+
+impl std::fmt::Debug for LoginCode {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("LoginCode").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
 /// Who asks, as the supervisor sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -329,6 +376,8 @@ pub struct WhoAmI {
     pub role: Role,
     /// What was shown for it, such as `shared token` or `token 3f9a2c`.
     pub credential: String,
+    /// The part that names the token or browser session that was shown; empty: it has none.
+    pub credential_id: String,
     /// From where.
     pub from: String,
     /// Until when the credential is good (RFC 3339); `0001-01-01T00:00:00Z`: until it is revoked.
@@ -371,5 +420,14 @@ mod tests {
         assert_eq!(one.state(Time(5)), CredentialState::Expired);
         one.revoked = Some(by);
         assert_eq!(one.state(Time(5)), CredentialState::Revoked);
+    }
+
+    #[test]
+    fn a_browser_session_is_no_token_to_whoever_knows_tokens_only() {
+        let hash = hal_base::secret::hash_of("secret");
+        let session = Credential { hash: Credential::hash_of_browser(&hash), ..Credential::default() };
+        assert_eq!(session.kind(), CredentialKind::Browser(&hash));
+        assert!(!hal_base::secret::is_hash_of(&session.hash, "secret"));
+        assert_eq!(session.kind_word(), "browser session");
     }
 }

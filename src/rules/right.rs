@@ -3,6 +3,9 @@
 use hal_protocol::actor::Role::{self, Admin, Agent, Approver, Metrics, Operator, Viewer};
 use hal_protocol::command::{CommandRequest, Verb};
 
+/// Paths for whoever has nothing to show yet: what they show is in the body.
+pub const OPEN: &[(&str, &str)] = &[("POST", "/api/v1/login")];
+
 /// The least role of each method and path, as the API's document writes them.
 pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/metrics", Metrics),
@@ -49,6 +52,10 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/silences", Viewer),
     ("GET", "/api/v1/store", Viewer),
     ("GET", "/api/v1/stream", Viewer),
+    ("GET", "/api/v1/whoami/tokens", Viewer),
+    // For oneself.
+    ("POST", "/api/v1/login/code", Viewer),
+    ("POST", "/api/v1/logout", Viewer),
     // Tests a route against what was: nobody is told of it.
     ("POST", "/api/v1/routes/test/{id}", Viewer),
     // Answering and stopping. Each command has a role of its own beside: see [`of_command`].

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::caller::{Caller, LocalPeer, Pass, Shown, WrongToken, shown};
+use super::caller::{Caller, LocalPeer, Pass, Shown, WrongToken, shown, shown_by_browser};
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
@@ -21,6 +21,9 @@ use hal_store::audit::AuditRecord;
 /// What is said to a browser on a page that has no business here.
 pub const FOREIGN_PAGE: &str =
     "a web page of this origin, or under this host's name, is not allowed: list it in server.allowed_origins";
+
+/// What is said of a cookie that comes without what every browser says beside it.
+const NOT_OUR_PAGE: &str = "a browser session is for the dashboard's own pages: programs send a token";
 
 /// What browsers say of where a request comes from.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -75,7 +78,12 @@ pub async fn require(
     next: Next,
 ) -> Response {
     let local = request.extensions().get::<LocalPeer>().cloned();
-    let pass = match (shown(&shared, request.headers(), None), local) {
+    let token = match (shown(&shared, request.headers(), None), &local) {
+        // A cookie is what a browser sends by itself: whatever else was shown goes before it.
+        (Shown::Nothing, None) => shown_by_browser(&shared, request.headers()),
+        (shown, _) => shown,
+    };
+    let pass = match (token, local) {
         (Shown::Good(pass), _) => pass,
         // Whoever shows a token wants to be known by it.
         (Shown::Nothing, Some(peer)) => Pass::Local(peer),
@@ -89,6 +97,9 @@ pub async fn require(
     let place = if matches!(pass, Pass::Join(_)) { None } else { shared.entrance.is_known(source) };
     if !origin_is_allowed(&shared, request.headers()) {
         return ApiError::validation(FOREIGN_PAGE).into_response();
+    }
+    if matches!(pass, Pass::Browser(_)) && !is_of_own_page(&request) {
+        return ApiError::validation(NOT_OUR_PAGE).into_response();
     }
     // What a proxy says of others in a header can be made up: the other end of the connection it is.
     let through = way(request.headers());
@@ -124,6 +135,17 @@ fn may(caller: &Caller, method: &str, path: &str) -> Result<(), ApiError> {
 fn way(headers: &HeaderMap) -> &'static str {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     if agent.starts_with("halctl/") { "halctl" } else { "api" }
+}
+
+/// True for what a page of the supervisor itself asks for, as far as its browser says. Whatever changes something, and
+/// whatever stays open, says the page's origin.
+fn is_of_own_page(request: &Request) -> bool {
+    let headers = request.headers();
+    let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+    let only_reads =
+        matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    site.is_none_or(|site| site == b"same-origin" || site == b"none")
+        && (only_reads || headers.contains_key(header::ORIGIN))
 }
 
 /// Requests that no browser has sent may come under any name. A page must be of our own host or listed; and our own host

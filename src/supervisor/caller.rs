@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
+use super::browser::{self, BrowserSession, Owner};
+use super::codes::Issuer;
 use super::shared::Shared;
 use hal_base::clock::{self, Time};
 use hal_base::secret::{SecretDigest, is_hash_of};
@@ -47,6 +49,8 @@ pub enum Pass {
     Join(Arc<Credential>),
     /// No token: the kernel says which user of this machine it is.
     Local(LocalPeer),
+    /// The cookie of a browser that somebody has logged in.
+    Browser(BrowserSession),
 }
 
 /// A token that lets nobody in.
@@ -90,8 +94,14 @@ const SHARED: &str = "the shared auth_token opens the agents' door alone (server
 /// Whoever has joined by a token that was good once may ask again for so long.
 const ASKED_AGAIN: Duration = Duration::from_secs(3600);
 
+/// The way of whoever comes in by a browser session.
+pub const DASHBOARD: &str = "dashboard";
+
 /// What is said of a token that nobody has.
 pub const WRONG: &str = "the token is not this supervisor's: compare auth_token on both machines";
+
+/// What is said of a browser session that is over.
+const LOGGED_OUT: &str = "this browser is not logged in any more: log in again";
 
 /// Looks for the token in the header, else in the query as the predecessor's agents may send it.
 pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) -> Shown {
@@ -100,16 +110,37 @@ pub fn shown(shared: &Shared, headers: &HeaderMap, query_token: Option<&str>) ->
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let doors = shared.doors.load();
     match bearer.or(query_token) {
-        Some(token) if doors.token.matches(token) => Shown::Good(Pass::Shared(doors.token, doors.token_role)),
-        Some(token) if shared.ctl_token.digest().matches(token) => Shown::Good(Pass::Local(LocalPeer {
-            login: CTL_TOKEN.to_owned(),
-            credential: CTL_TOKEN.to_owned(),
-        })),
-        Some(token) => of_actor(shared, token),
+        Some(token) => of_token(shared, token),
         None if header.is_some() => Shown::Wrong(WrongToken::of_nobody()),
         None => Shown::Nothing,
+    }
+}
+
+/// Whose token this is: the shared one, that of this machine, or an actor's.
+pub fn of_token(shared: &Shared, token: &str) -> Shown {
+    let doors = shared.doors.load();
+    if doors.token.matches(token) {
+        return Shown::Good(Pass::Shared(doors.token, doors.token_role));
+    }
+    if shared.ctl_token.digest().matches(token) {
+        let (login, credential) = (CTL_TOKEN.to_owned(), CTL_TOKEN.to_owned());
+        return Shown::Good(Pass::Local(LocalPeer { login, credential }));
+    }
+    of_actor(shared, token)
+}
+
+/// Looks for the cookie of a browser that is logged in. Only pages of the supervisor itself come in by it.
+pub fn shown_by_browser(shared: &Shared, headers: &HeaderMap) -> Shown {
+    let Some(cookie) = browser::cookie_of(headers) else { return Shown::Nothing };
+    match BrowserSession::of_cookie(shared, cookie) {
+        Ok(session) => Shown::Good(Pass::Browser(session)),
+        Err(None) => Shown::Wrong(WrongToken { why: LOGGED_OUT, id: None, was_of: None }),
+        Err(Some((credential, is_whole))) => Shown::Wrong(WrongToken {
+            why: LOGGED_OUT,
+            id: Some(credential.id.clone()),
+            was_of: is_whole.then_some(credential),
+        }),
     }
 }
 
@@ -167,6 +198,7 @@ impl Pass {
             Self::Token(credential, actor) => {
                 shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now())
             }
+            Self::Browser(session) => session.is_good(shared),
         }
     }
 
@@ -179,8 +211,40 @@ impl Pass {
 
     /// It was shown, from this address.
     pub fn note_use(&self, shared: &Shared, from: IpAddr) {
-        if let Self::Token(credential, _) | Self::Join(credential) = self {
+        if let Some(credential) = self.credential() {
             shared.last_uses.note(&credential.id, from.to_canonical());
+        }
+    }
+
+    /// What is kept of it, where something is.
+    pub fn credential(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Shared(..) | Self::Local(_) => None,
+            Self::Token(credential, _) | Self::Join(credential) => Some(credential),
+            Self::Browser(session) => Some(&session.credential),
+        }
+    }
+
+    /// Who begins a browser session with it.
+    pub fn issuer(&self) -> Issuer {
+        let of = |actor: &str, by: &str, name: &str| Issuer {
+            actor: actor.to_owned(),
+            by: by.to_owned(),
+            name: name.to_owned(),
+        };
+        match self {
+            Self::Shared(..) => of(browser::BY_TOKEN, browser::BY_TOKEN, browser::BY_TOKEN),
+            // It opens nothing, and begins nothing.
+            Self::Join(credential) => of("", &credential.id, ""),
+            Self::Local(peer) => of(browser::BY_LOCAL, browser::BY_LOCAL, &peer.login),
+            Self::Token(credential, actor) => of(&actor.name, &credential.id, &actor.name),
+            Self::Browser(session) => {
+                let name = match &session.owner {
+                    Owner::Local(login) => login,
+                    Owner::Actor(_) | Owner::SharedToken(_) => &session.credential.actor,
+                };
+                of(&session.credential.actor, &session.by, name)
+            }
         }
     }
 }
@@ -192,13 +256,8 @@ impl Caller {
             Pass::Shared(_, role) => (*role, Who::with_token(through, from)),
             Pass::Local(peer) => (Role::Admin, Who::on_this_machine(&peer.login, &peer.credential, through)),
             Pass::Token(credential, actor) => {
-                let kind = match actor.role {
-                    Role::Agent => WhoKind::Machine,
-                    _ if actor.is_program => WhoKind::Program,
-                    _ => WhoKind::Person,
-                };
                 let who = Who {
-                    kind,
+                    kind: kind_of(actor),
                     name: actor.name.clone(),
                     credential: format!("{} {}", credential.kind_word(), credential.id),
                     through: through.to_owned(),
@@ -216,13 +275,28 @@ impl Caller {
                 };
                 (Role::Agent, who)
             }
+            Pass::Browser(session) => (session.owner.role(), who_browses(session, from)),
         };
         Self { pass, role, who }
     }
 
     /// True for whoever came in by the token of this name.
     pub fn has_shown(&self, id: &str) -> bool {
-        matches!(&self.pass, Pass::Token(credential, _) if credential.id == id)
+        self.pass.credential().is_some_and(|credential| credential.id == id)
+    }
+
+    /// True for a token or browser session of the same actor.
+    pub fn is_own(&self, credential: &Credential) -> bool {
+        match &self.pass {
+            // Those of this machine are several people.
+            Pass::Shared(..) | Pass::Local(_) | Pass::Join(_) => false,
+            Pass::Browser(BrowserSession { owner: Owner::Local(login), .. }) => {
+                let made_by = credential.created.as_ref().map(|made| made.by.as_str());
+                credential.actor == browser::BY_LOCAL && made_by == Some(login)
+            }
+            Pass::Token(own, _) => own.actor == credential.actor,
+            Pass::Browser(session) => session.credential.actor == credential.actor,
+        }
     }
 
     /// Refuses what takes another role.
@@ -243,9 +317,29 @@ impl Caller {
 
     /// When what was shown ends by itself.
     pub fn ends_at(&self) -> Option<Time> {
-        match &self.pass {
-            Pass::Shared(..) | Pass::Local(_) => None,
-            Pass::Token(credential, _) | Pass::Join(credential) => credential.expires_at,
-        }
+        self.pass.credential()?.expires_at
+    }
+}
+
+fn kind_of(actor: &Actor) -> WhoKind {
+    match actor.role {
+        Role::Agent => WhoKind::Machine,
+        _ if actor.is_program => WhoKind::Program,
+        _ => WhoKind::Person,
+    }
+}
+
+fn who_browses(session: &BrowserSession, from: &str) -> Who {
+    let (kind, name) = match &session.owner {
+        Owner::Actor(actor) => (kind_of(actor), &actor.name),
+        Owner::SharedToken(_) => (WhoKind::Program, &session.credential.actor),
+        Owner::Local(login) => (WhoKind::Person, login),
+    };
+    Who {
+        kind,
+        name: name.clone(),
+        credential: format!("browser session {}", session.credential.id),
+        through: DASHBOARD.to_owned(),
+        from: from.to_owned(),
     }
 }

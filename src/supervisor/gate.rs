@@ -162,7 +162,7 @@ fn is_agents(pass: &Pass) -> Result<(), ApiError> {
         Pass::Join(_) => Err(ApiError::forbidden(
             "this token lets a machine join, and opens no door: hal-agent join URL --token TOKEN",
         )),
-        Pass::Shared(..) | Pass::Token(..) | Pass::Local(_) => Ok(()),
+        Pass::Shared(..) | Pass::Token(..) | Pass::Local(_) | Pass::Browser(_) => Ok(()),
     }
 }
 
@@ -231,7 +231,7 @@ impl Conversation {
     fn own(&self) -> Option<&Arc<Credential>> {
         match &self.pass {
             Pass::Token(own, _) => Some(own),
-            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) => None,
+            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) | Pass::Browser(_) => None,
         }
     }
 
@@ -240,7 +240,9 @@ impl Conversation {
     async fn is_shut_out(&self) {
         match &self.pass {
             Pass::Token(..) => self.pass.is_over(&self.shared).await,
-            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) => std::future::pending().await,
+            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) | Pass::Browser(_) => {
+                std::future::pending().await
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `browser`: what the cookie of a browser is worth; `codes`: how one is logged in without a token.
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
@@ -21,8 +22,10 @@ mod archive;
 mod auth;
 mod auth_failures;
 mod backup;
+mod browser;
 mod caller;
 pub mod cli;
+mod codes;
 mod condition_watcher;
 pub mod config;
 mod either;

@@ -20,6 +20,9 @@ use super::{api, auth, gate, plain};
 /// The largest body of a request, in bytes: a prompt with a few files pasted in.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
+/// The largest body of whoever has shown nothing yet, in bytes: a token or a code.
+const MAX_STRANGER_BODY: usize = 4 * 1024;
+
 /// A connection sends its first request within this time.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
@@ -50,7 +53,9 @@ pub fn people_only(shared: &Shared) -> Router {
 }
 
 fn people(shared: &Shared) -> Router<Shared> {
-    let (routes, document) = api::routes();
+    let (routes, mut document) = api::routes();
+    let (open, of_open) = api::open_routes();
+    document.merge(of_open);
     let known = api::strict::Parameters::of(&document);
     let document = Json(document);
     let guarded = routes
@@ -62,6 +67,7 @@ fn people(shared: &Shared) -> Router<Shared> {
     Router::new()
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
+        .merge(open.layer(DefaultBodyLimit::max(MAX_STRANGER_BODY)))
         .merge(guarded)
 }
 

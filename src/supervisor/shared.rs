@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::accept::Accepting;
 use super::archive::Archivist;
 use super::auth_failures::AuthFailures;
+use super::codes::Codes;
 use super::config::{Opens, ServerConfig};
 use super::entrance::Entrance;
 use super::growth::Growing;
@@ -110,6 +111,8 @@ pub struct Shared {
     pub tasks: Tasks,
     /// Who was denied.
     pub auth_failures: Arc<AuthFailures>,
+    /// Codes that log a browser in.
+    pub codes: Arc<Codes>,
     /// When each token was shown last.
     pub last_uses: Arc<LastUses>,
     /// Agents that are not let in.
@@ -152,6 +155,7 @@ impl Shared {
             outbound: Outbound::default(),
             tasks,
             auth_failures: Arc::default(),
+            codes: Arc::default(),
             last_uses: Arc::default(),
             refused_agents: Arc::default(),
             throttle: Arc::default(),

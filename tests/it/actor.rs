@@ -64,6 +64,10 @@ fn every_pair_of_role_and_path_is_as_the_table_says() {
             served.insert((method.to_uppercase(), path.clone()));
         }
     }
+    for (method, path) in right::OPEN {
+        let is_served = served.remove(&((*method).to_owned(), (*path).to_owned()));
+        assert!(is_served, "nobody serves {method} {path}");
+    }
     for path in ["/metrics", "/api/v1/openapi.json"] {
         served.insert(("GET".into(), path.into()));
     }

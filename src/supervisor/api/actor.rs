@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::hub::Stopped;
 use crate::hub::actor::{ActorAnswer, ActorChange};
 use crate::hub::input::Input;
+use crate::hub::view::View;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::clock::{self, Time};
@@ -42,7 +43,7 @@ pub async fn list(State(shared): State<Shared>) -> Answered<Vec<ActorView>> {
     let now = clock::now();
     let mut good: HashMap<&str, u64> = HashMap::new();
     for (_, token) in view.all_kept(CREDENTIAL) {
-        if token.state(now) == CredentialState::Active {
+        if token.state(now) == CredentialState::Active && is_token(token) {
             *good.entry(&token.actor).or_default() += 1;
         }
     }
@@ -77,16 +78,37 @@ pub async fn remove(
 /// Every token that is not forgotten: those that ended are listed for 90 days.
 #[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Answer<Vec<TokenView>>), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn tokens(State(shared): State<Shared>) -> Answered<Vec<TokenView>> {
+    page_of_tokens(&shared, |_| true)
+}
+
+/// The tokens and browser sessions of whoever asks.
+#[utoipa::path(get, path = "/api/v1/whoami/tokens", responses((status = 200, body = Answer<Vec<TokenView>>), (status = 401, body = Refusal)))]
+pub async fn own_tokens(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Answered<Vec<TokenView>> {
+    page_of_tokens(&shared, |token| caller.is_own(token))
+}
+
+fn page_of_tokens(shared: &Shared, is_wanted: impl Fn(&Credential) -> bool) -> Answered<Vec<TokenView>> {
     let view = shared.hub.view();
     shared.last_uses.keep(|id| view.is_kept(CREDENTIAL, id));
-    let role = |token: &Credential| match token.kind() {
-        CredentialKind::Join { .. } => Role::Agent,
-        _ => view.actor(&token.actor).map(|actor| actor.role).unwrap_or_default(),
-    };
-    let all = view.all_kept(CREDENTIAL).map(|(_, token)| show_token(&shared, role(token), token));
-    let all: Vec<TokenView> = all.collect();
+    let wanted = view.all_kept(CREDENTIAL).filter(|(_, token)| is_wanted(token));
+    let all: Vec<TokenView> =
+        wanted.map(|(_, token)| show_token(shared, role_by(&view, token), token)).collect();
     let total = all.len() as u64;
     page(all, Meta { total, ..Meta::default() })
+}
+
+/// What somebody may do by a credential. A browser session that was begun with the shared token, or on this machine, is
+/// an administrator's.
+fn role_by(view: &View, token: &Credential) -> Role {
+    match (token.kind(), view.actor(&token.actor)) {
+        (CredentialKind::Join { .. }, _) => Role::Agent,
+        (_, Some(actor)) => actor.role,
+        (CredentialKind::Browser(_), None) => Role::Admin,
+        (_, None) => Role::default(),
+    }
 }
 
 /// Makes a token. Only this answer holds it.
@@ -132,14 +154,16 @@ pub async fn rotate(
     one(NewToken { token, about })
 }
 
-/// Revokes a token: whoever came in by it is out. Everybody may revoke the one that they show.
+/// Revokes a token, or logs a browser out: whoever came in by it is out. Everybody may revoke their own.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)), responses((status = 200, body = Answer<TokenView>), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
 pub async fn revoke(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answered<TokenView> {
-    if !caller.has_shown(&id) {
+    let view = shared.hub.view();
+    let is_own = view.credential(&id).is_some_and(|(token, _)| caller.is_own(token));
+    if !is_own && !caller.has_shown(&id) {
         caller.demand(Role::Admin)?;
     }
     one(change_token(&shared, caller.who, ActorChange::Revoke { id }).await?)
@@ -148,13 +172,19 @@ pub async fn revoke(
 /// Who asks.
 #[utoipa::path(get, path = "/api/v1/whoami", responses((status = 200, body = Answer<WhoAmI>), (status = 401, body = Refusal)))]
 pub async fn whoami(Extension(caller): Extension<Caller>) -> Answered<WhoAmI> {
-    one(WhoAmI {
+    one(show_caller(caller))
+}
+
+/// Somebody as they are told who they are.
+pub fn show_caller(caller: Caller) -> WhoAmI {
+    WhoAmI {
         role: caller.role,
         expires_at: caller.ends_at().unwrap_or_default(),
+        credential_id: caller.pass.credential().map(|credential| credential.id.clone()).unwrap_or_default(),
         name: caller.who.name,
         credential: caller.who.credential,
         from: caller.who.from,
-    })
+    }
 }
 
 /// All of a new token.
@@ -171,7 +201,8 @@ fn role_of(word: &str) -> Result<Role, ApiError> {
     })
 }
 
-async fn change(shared: &Shared, by: Who, change: ActorChange) -> Result<ActorAnswer, ApiError> {
+/// Asks the hub for a change of who is known.
+pub async fn change(shared: &Shared, by: Who, change: ActorChange) -> Result<ActorAnswer, ApiError> {
     let (reply, answer) = oneshot::channel();
     shared.hub.send(Input::Actors { change, by, reply }).await?;
     Ok(answer.await.map_err(|_| Stopped)??)
@@ -197,7 +228,9 @@ fn said(created: Option<&Attribution>) -> (String, Time) {
 
 fn tokens_of(shared: &Shared, name: &str) -> u64 {
     let (view, now) = (shared.hub.view(), clock::now());
-    let is_good = |token: &Credential| token.actor == name && token.state(now) == CredentialState::Active;
+    let is_good = |token: &Credential| {
+        token.actor == name && is_token(token) && token.state(now) == CredentialState::Active
+    };
     view.all_kept(CREDENTIAL).filter(|(_, token)| is_good(token)).count() as u64
 }
 
@@ -235,4 +268,9 @@ fn show_token(shared: &Shared, role: Role, token: &Credential) -> TokenView {
         used_from: used.map(|(_, from)| from.to_string()).unwrap_or_default(),
         revoked_by: token.revoked.as_ref().map(|revoked| revoked.by.clone()).unwrap_or_default(),
     }
+}
+
+/// A browser session that somebody has begun with a token is none.
+fn is_token(one: &Credential) -> bool {
+    !matches!(one.kind(), CredentialKind::Browser(_))
 }

@@ -14,6 +14,7 @@ pub mod cost;
 pub mod event;
 pub mod health;
 pub mod join;
+pub mod login;
 mod name;
 pub mod node;
 pub mod policy;
@@ -111,7 +112,18 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(audit::export))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::get))
+        .merge(of_people())
+        .routes(routes!(health::api))
+        .split_for_parts()
+}
+
+/// Those about who is known, and how each comes in.
+fn of_people() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
         .routes(routes!(actor::whoami))
+        .routes(routes!(actor::own_tokens))
+        .routes(routes!(login::code))
+        .routes(routes!(login::logout))
         .routes(routes!(actor::list))
         .routes(routes!(actor::set, actor::remove))
         .routes(routes!(actor::new_token))
@@ -121,8 +133,11 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(join::new_token))
         .routes(routes!(join::join))
         .routes(routes!(join::revoke))
-        .routes(routes!(health::api))
-        .split_for_parts()
+}
+
+/// The routes that anybody may use who has nothing to show yet.
+pub fn open_routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi()).routes(routes!(login::login)).split_for_parts()
 }
 
 /// What a handler answers.

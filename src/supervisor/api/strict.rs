@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
 use hal_base::nearest::no_such;
-use hal_protocol::actor::{ActorRequest, TokenRequest};
+use hal_protocol::actor::{ActorRequest, LoginRequest, TokenRequest};
 use hal_protocol::alert::AlertRequest;
 use hal_protocol::approval::{AnswerRequest, SeenRequest, SnoozeRequest};
 use hal_protocol::audit::VerifyRequest;
@@ -52,6 +52,7 @@ impl Written for JoinRequest {}
 impl Written for JoinTokenRequest {}
 impl Written for AnswerRequest {}
 impl Written for BudgetRequest {}
+impl Written for LoginRequest {}
 impl Written for RaiseRequest {}
 impl Written for SeenRequest {}
 impl Written for SilenceRequest {}
@@ -243,6 +244,7 @@ mod tests {
             fields_of::<JoinTokenRequest>(),
             fields_of::<BudgetRequest>(),
             fields_of::<CommandRequest>(),
+            fields_of::<LoginRequest>(),
             fields_of::<RaiseRequest>(),
             fields_of::<SeenRequest>(),
             fields_of::<SilenceRequest>(),

@@ -41,6 +41,13 @@ pub enum ActorChange {
         /// The node.
         node: String,
     },
+    /// A browser is logged in.
+    LogIn(Credential),
+    /// Whoever is logged in there has logged out.
+    LogOut {
+        /// The part of the cookie that names it.
+        id: String,
+    },
     /// A token gets another secret.
     Rotate {
         /// The part of the token that names it.

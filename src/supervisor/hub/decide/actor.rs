@@ -25,6 +25,9 @@ pub(super) const MOST_ACTORS: usize = 10_000;
 /// Good tokens of one actor, and of those that have ended as many.
 pub(super) const MOST_TOKENS: usize = 100;
 
+/// Browsers in which one actor is logged in.
+const MOST_BROWSERS: usize = 50;
+
 /// Tokens that were revoked or have expired are listed for so long.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
 
@@ -127,19 +130,15 @@ impl Work {
     ) -> Result<ActorAnswer, Refused> {
         let actor = self.find_actor(&token.actor)?;
         self.forget_tokens(at);
-        let mut its = self.tokens_of(&actor.name);
-        if its.iter().filter(|token| token.state(at) == CredentialState::Active).count() >= MOST_TOKENS {
+        let its = self.tokens_of(&actor.name);
+        let is_good = |one: &&Credential| one.state(at) == CredentialState::Active && !is_browser(one);
+        if its.iter().filter(is_good).count() >= MOST_TOKENS {
             return Err(Refused::Invalid(format!(
                 "{} has {MOST_TOKENS} good tokens already; revoke some: halctl tokens revoke ID",
                 actor.name
             )));
         }
-        // The oldest of those that have ended make room.
-        its.retain(|token| token.state(at) != CredentialState::Active);
-        its.sort_by_key(|token| token.created.as_ref().map(|created| created.at));
-        for over in its.iter().rev().skip(MOST_TOKENS) {
-            self.delete_kept(CREDENTIAL, &over.id);
-        }
+        self.forget_oldest_tokens(its, at);
         let token = Credential { created: Some(Attribution { by: by.name.clone(), at }), ..token };
         self.put_kept(CREDENTIAL, &token.id, &token, at);
         let args = json!({
@@ -151,6 +150,40 @@ impl Work {
         Ok(ActorAnswer::Token(actor.role, token))
     }
 
+    /// The oldest of those that have ended make room.
+    fn forget_oldest_tokens(&mut self, mut its: Vec<Credential>, at: Time) {
+        its.retain(|token| token.state(at) != CredentialState::Active);
+        its.sort_by_key(made_at);
+        for over in its.iter().rev().skip(MOST_TOKENS) {
+            self.delete_kept(CREDENTIAL, &over.id);
+        }
+    }
+
+    /// A browser is logged in. Nobody is kept out by browsers that were left logged in: the oldest is logged out.
+    pub(super) fn log_in(&mut self, session: Credential, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+        self.forget_tokens(at);
+        let its = self.tokens_of(&session.actor);
+        let mut open: Vec<_> =
+            its.iter().filter(|one| one.state(at) == CredentialState::Active && is_browser(one)).collect();
+        open.sort_by_key(|one| made_at(one));
+        for oldest in open.iter().rev().skip(MOST_BROWSERS - 1) {
+            let revoked = Some(Attribution { by: "supervisor".to_owned(), at });
+            let over = Credential { revoked, ..Credential::clone(oldest) };
+            self.put_kept(CREDENTIAL, &over.id, &over, at);
+        }
+        self.forget_oldest_tokens(its, at);
+        let role = self.view.kept(ACTOR, &session.actor).map_or(Role::Admin, |actor| actor.role);
+        let session = Credential { created: Some(Attribution { by: by.name.clone(), at }), ..session };
+        self.put_kept(CREDENTIAL, &session.id, &session, at);
+        let args = json!({
+            "user": session.actor,
+            "browser": session.label,
+            "expires_at": session.expires_at.map(|end| end.to_string()),
+        });
+        self.write_down(by, "login", &*session.id, &args, at);
+        Ok(ActorAnswer::Token(role, session))
+    }
+
     pub(super) fn rotate_token(
         &mut self,
         id: &str,
@@ -160,6 +193,11 @@ impl Work {
     ) -> Result<ActorAnswer, Refused> {
         let token = self.find_token(id)?;
         let actor = self.find_actor(&token.actor)?;
+        if is_browser(&token) {
+            return Err(Refused::Invalid(format!(
+                "{id} is a browser session and has no token: end it (halctl tokens revoke {id}) and log in again"
+            )));
+        }
         if token.revoked.is_some() {
             return Err(Refused::Invalid(format!(
                 "token {id} was revoked; make another one: halctl tokens create {}",
@@ -178,7 +216,13 @@ impl Work {
         Ok(ActorAnswer::Token(actor.role, token))
     }
 
-    pub(super) fn revoke_token(&mut self, id: &str, by: &Who, at: Time) -> Result<ActorAnswer, Refused> {
+    pub(super) fn end_token(
+        &mut self,
+        id: &str,
+        action: &str,
+        by: &Who,
+        at: Time,
+    ) -> Result<ActorAnswer, Refused> {
         let token = match self.find_token(id) {
             Ok(token) => token,
             Err(_) if self.view.is_unreadable(CREDENTIAL, id) => {
@@ -193,8 +237,9 @@ impl Work {
         }
         let token = Credential { revoked: Some(Attribution { by: by.name.clone(), at }), ..token };
         self.put_kept(CREDENTIAL, id, &token, at);
-        self.write_down(by, "revoke token", id, &json!({"user": token.actor}), at);
-        if role == Role::Agent && !matches!(token.kind(), CredentialKind::Join { .. }) {
+        self.write_down(by, action, id, &json!({"user": token.actor}), at);
+        let is_of_node = !matches!(token.kind(), CredentialKind::Join { .. } | CredentialKind::Browser(_));
+        if role == Role::Agent && is_of_node {
             self.shut_out(&token.actor, "its token was revoked", at);
         }
         Ok(ActorAnswer::Token(role, token))
@@ -264,4 +309,12 @@ impl Work {
             self.delete_kept(CREDENTIAL, &id);
         }
     }
+}
+
+fn is_browser(one: &Credential) -> bool {
+    matches!(one.kind(), CredentialKind::Browser(_))
+}
+
+fn made_at(one: &Credential) -> Option<Time> {
+    one.created.as_ref().map(|created| created.at)
 }

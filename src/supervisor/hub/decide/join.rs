@@ -39,7 +39,9 @@ impl Work {
             }
             ActorChange::ShutOut { node } => self.shut_out_for_good(&node, by, at),
             ActorChange::Rotate { id, hash } => self.rotate_token(&id, hash, by, at),
-            ActorChange::Revoke { id } => self.revoke_token(&id, by, at),
+            ActorChange::Revoke { id } => self.end_token(&id, "revoke token", by, at),
+            ActorChange::LogIn(session) => self.log_in(session, by, at),
+            ActorChange::LogOut { id } => self.end_token(&id, "logout", by, at),
         };
         self.effects.push(Effect::reply(reply, answer.map_err(NotAccepted::Refused)));
     }
