@@ -130,7 +130,16 @@ pub async fn run(options: Options) -> Result<(), Failure> {
             )
         }
     };
-    let line = || announce(&url, &place.data, &before, &names, (backend, &label));
+    let link = supervisor.login_links();
+    let line = || {
+        announce(&url, &place.data, &before, &names, (backend, &label))?;
+        eprintln!(
+            "in a browser (this link works once, and for five minutes; `{} dashboard` prints another):\n  {}",
+            halctl(),
+            link()
+        );
+        Ok(())
+    };
     // Boxed, since all of a supervisor's end is a large future.
     let end = Box::pin(async {
         drain(&tasks).await;

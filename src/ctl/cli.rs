@@ -214,6 +214,11 @@ Examples:
     /// Close a supervisor that was set up open, on its own machine: TLS, and a shared token that opens the agents' door alone;
     /// says before who would be cut off
     Secure(secure::Secure),
+    /// Print a link that opens the dashboard in a browser, logged in as you; it works once, and for five minutes
+    #[command(after_help = "\
+What the browser does stands on the record under your name. It stays logged in for 30 days (12 hours where the local
+socket was asked), until what you show here ends, or until it is revoked: halctl tokens list, halctl tokens revoke ID.")]
+    Dashboard,
     /// Print who the supervisor says you are, and what you may do
     Whoami,
     /// Remember a supervisor and your token for it; the token is read from standard input

@@ -8,6 +8,7 @@
 //! - `watch`: lists in any order, once or for as long as somebody looks.
 //! - `print`: the one writer and the shapes of output.
 //! - `node`, `project`, `backend`, `session`, `event`, `command`, `alert`, `approval`, `budget`, `backup`, `archive`, `store`, `cost`: the nouns.
+//! - `dashboard`: a link that logs a browser in.
 //! - `doctor`, `incident`: what is wrong with this machine, and the story of it; `tool` runs other programs for them,
 //!   `scrub` takes secrets out of what they show.
 //! - `audit`: who did what.
@@ -30,6 +31,7 @@ pub mod complete;
 pub mod completions;
 mod config;
 mod cost;
+mod dashboard;
 pub mod discover;
 mod doctor;
 mod event;
@@ -127,6 +129,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
             audit::verify_export(screen, &file, &anchors)
         }
         Noun::Audit(verb) => audit::run(verb, &client(&global, around)?, screen).await,
+        Noun::Dashboard => dashboard::run(&discover::find(&global, around)?, screen).await,
         Noun::Whoami => actor::whoami(&client(&global, around)?, screen).await,
         Noun::Login => login::login(&global, around, screen).await,
         Noun::Logout => login::logout(&global, around, screen).await,

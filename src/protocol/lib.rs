@@ -14,6 +14,7 @@
 //! - `cost`: what sessions have used; `worth`: what one use came to.
 //! - `provider`: what model providers bill.
 //! - `name`: what there is of a kind, for whoever types the beginning of a name.
+//! - `live`: what a page of the dashboard and its supervisor say to one another.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor. `default`: what holds where no configuration says
 //!   otherwise.
@@ -39,6 +40,7 @@ pub mod event;
 pub mod frame;
 pub mod join;
 pub mod lease;
+pub mod live;
 pub mod mark;
 pub mod name;
 pub mod node;

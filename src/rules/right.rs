@@ -40,6 +40,7 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/cost/{period}", Viewer),
     ("GET", "/api/v1/events", Viewer),
     ("GET", "/api/v1/halts", Viewer),
+    ("GET", "/api/v1/live", Viewer),
     ("GET", "/api/v1/names", Viewer),
     ("GET", "/api/v1/nodes", Viewer),
     ("GET", "/api/v1/nodes/{id}", Viewer),

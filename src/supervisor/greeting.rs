@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
+use super::dashboard;
 use hal_protocol::event::raw;
 use hal_protocol::frame::Greeting;
 
@@ -21,6 +22,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// header away, is told that.
 pub fn no_upgrade(headers: &HeaderMap) -> Response {
     let is_agent = headers.contains_key("x-node-id") || headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    if !is_agent && dashboard::is_wanted(headers) {
+        return dashboard::shell(headers);
+    }
     if !is_agent {
         let text =
             concat!("hal-o-swarm ", env!("CARGO_PKG_VERSION"), ": agents connect here, the API is /api/v1\n");

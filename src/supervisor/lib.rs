@@ -7,6 +7,7 @@
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
 //! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `browser`: what the cookie of a browser is worth; `codes`: how one is logged in without a token.
+//! - `dashboard`: the page itself; `topics`: what it can follow.
 //! - `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
@@ -28,6 +29,7 @@ pub mod cli;
 mod codes;
 mod condition_watcher;
 pub mod config;
+mod dashboard;
 mod either;
 mod entrance;
 mod gate;
@@ -58,6 +60,7 @@ mod server;
 mod shared;
 mod throttle;
 mod tls;
+mod topics;
 mod watch;
 mod watchdog;
 
@@ -212,6 +215,17 @@ impl Supervisor {
             (true, true) => format!("{scheme}://localhost:{}", self.address.port()),
             (true, false) => format!("{scheme}://127.0.0.1:{}", self.address.port()),
             (false, _) => format!("{scheme}://{}", self.address),
+        }
+    }
+
+    /// What makes links to the dashboard that log a browser in as whoever has the shared token: each is good once, and not
+    /// for long.
+    pub fn login_links(&self) -> impl Fn() -> String + use<> {
+        let (url, codes) = (self.local_url(), self.shared.codes.clone());
+        move || {
+            let by = browser::BY_TOKEN.to_owned();
+            let issuer = codes::Issuer { actor: by.clone(), by: by.clone(), name: by };
+            format!("{url}/#code={}", codes.make(issuer))
         }
     }
 

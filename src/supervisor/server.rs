@@ -15,7 +15,7 @@ use super::either::EitherAcceptor;
 use super::entrance::{Door, Entrance};
 use super::refusal::ApiError;
 use super::shared::Shared;
-use super::{api, auth, gate, plain};
+use super::{api, auth, dashboard, gate, plain};
 
 /// The largest body of a request, in bytes: a prompt with a few files pasted in.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -49,7 +49,7 @@ pub fn whole(shared: &Shared) -> Router {
 
 /// Everything without it.
 pub fn people_only(shared: &Shared) -> Router {
-    finish(people(shared), shared)
+    finish(dashboard::top().merge(people(shared)), shared)
 }
 
 fn people(shared: &Shared) -> Router<Shared> {
@@ -68,6 +68,7 @@ fn people(shared: &Shared) -> Router<Shared> {
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
         .merge(open.layer(DefaultBodyLimit::max(MAX_STRANGER_BODY)))
+        .merge(dashboard::routes())
         .merge(guarded)
 }
 

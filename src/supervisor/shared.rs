@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use super::accept::Accepting;
 use super::archive::Archivist;
@@ -25,6 +26,7 @@ use super::refused_agents::RefusedAgents;
 use super::scrapes::Scrapes;
 use super::throttle::Throttle;
 use super::tls::Certificate;
+use super::topics::Listings;
 use hal_base::clock::{self, Time};
 use hal_base::id;
 use hal_base::secret::{Secret, SecretDigest};
@@ -35,6 +37,9 @@ use hal_store::mirror::{HealthOf, Mirror};
 
 /// Sources remembered for the log of refusals; the oldest is forgotten.
 const SOURCES: usize = 1024;
+
+/// Pages of the dashboard that follow at once; one costs what its topics hold, some 100 KB.
+pub const MOST_PAGES: usize = 1024;
 
 /// A source that is refused again and again is mentioned this often.
 const MENTION_AGAIN: Duration = Duration::from_secs(600);
@@ -113,6 +118,10 @@ pub struct Shared {
     pub auth_failures: Arc<AuthFailures>,
     /// Codes that log a browser in.
     pub codes: Arc<Codes>,
+    /// How many more pages of the dashboard may follow.
+    pub pages: Arc<Semaphore>,
+    /// What those pages are told.
+    pub listings: Arc<Listings>,
     /// When each token was shown last.
     pub last_uses: Arc<LastUses>,
     /// Agents that are not let in.
@@ -156,6 +165,8 @@ impl Shared {
             tasks,
             auth_failures: Arc::default(),
             codes: Arc::default(),
+            pages: Arc::new(Semaphore::new(MOST_PAGES)),
+            listings: Arc::default(),
             last_uses: Arc::default(),
             refused_agents: Arc::default(),
             throttle: Arc::default(),

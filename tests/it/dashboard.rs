@@ -1,12 +1,20 @@
-//! Browsers: how one is logged in and out, and what it may.
+//! Browsers: how one is logged in and out, what it may, and what it follows.
 
-use reqwest::header::HeaderMap;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::patience::{PATIENCE, wait_until};
-use crate::world::{TOKEN, World};
+use crate::world::{TOKEN, World, text};
 
 /// What a browser got of an answer.
 struct Got {
@@ -186,8 +194,12 @@ fn a_browser_is_logged_out_by_whatever_ends_what_it_was_logged_in_with() {
 fn a_code_is_good_once_and_lets_in_whoever_has_asked_for_it() {
     let world = World::supervised();
     let (ada, _) = token_of(&world, "ada", "approver");
-    let made = world.request(Method::POST, "/api/v1/login/code", Some(&ada), &[], None);
-    let code = made.body["data"]["code"].as_str().unwrap();
+    let mut halctl = world.hal(&["ctl", "-o", "json", "dashboard"]);
+    halctl.env("HALCTL_SUPERVISOR_URL", world.url("http")).env("HALCTL_AUTH_TOKEN", &ada);
+    let said = text(&halctl.output().unwrap().stdout);
+    let url = serde_json::from_str::<Value>(&said).unwrap()["url"].as_str().unwrap().to_owned();
+    let (page, code) = url.split_once("#code=").unwrap();
+    assert!(page.ends_with('/') && code.len() == 64, "{url}");
     let got = login(&world, json!({ "code": code }));
     let cookie = cookie_of(&got);
     assert_eq!(got.body["data"]["name"], "ada");
@@ -213,4 +225,186 @@ fn a_code_is_good_once_and_lets_in_whoever_has_asked_for_it() {
     world.end_supervisor();
     world.start_supervisor();
     assert_eq!(whoami(&world, &cookie).body["data"]["name"], "ada");
+}
+
+#[test]
+fn the_page_is_for_browsers_and_everybody_else_finds_what_was_there() {
+    let world = World::supervised();
+    let get = |path: &str, accept: &str| ask(&world, Method::GET, path, &[("accept", accept)], None);
+    assert!(get("/", "*/*").body.as_str().unwrap().contains("agents connect here"));
+    for path in ["/", "/needs-you", "/needs-you/per_1", "/halt", "/me"] {
+        let got = get(path, "text/html");
+        assert_eq!(
+            (got.status, &got.headers["content-type"]),
+            (StatusCode::OK, &HeaderValue::from_static("text/html; charset=utf-8")),
+            "{path}"
+        );
+        let policy = got.headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("require-trusted-types-for"),
+            "{policy}"
+        );
+        let base = if path.matches('/').count() > 1 { "<base href=\"../\"" } else { "<base href=\"./\"" };
+        assert!(got.body.as_str().unwrap().contains(base), "{path}");
+    }
+    for path in ["/assets/nothing.js", "/nowhere", "/api/v1/nowhere"] {
+        let got = get(path, "text/html");
+        assert_eq!(
+            got.status,
+            StatusCode::NOT_FOUND,
+            "a page in place of what is missing would be a blank one: {path}"
+        );
+        assert!(got.body["error"].is_string(), "{path}");
+    }
+    let script = get("/assets/main.js", "*/*");
+    assert_eq!(script.headers["content-type"], "text/javascript; charset=utf-8");
+    assert_eq!(script.headers["cache-control"], "no-cache");
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A page that follows, by hand.
+struct Page(Socket);
+
+impl Page {
+    async fn open(world: &World, cookie: &str, origin: &str) -> Result<Self, Error> {
+        let mut request = format!("{}/api/v1/live", world.url("ws")).into_client_request()?;
+        for (name, value) in
+            [("cookie", cookie), ("origin", origin), ("sec-websocket-protocol", "hal.live.1")]
+        {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        Ok(Self(connect_async(request).await?.0))
+    }
+
+    async fn say(&mut self, words: Value) {
+        self.0.send(Message::text(words.to_string())).await.unwrap();
+    }
+
+    /// The next frame; the code of a close as a number.
+    async fn next(&mut self) -> Value {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("it says something") {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Close(Some(close)))) => return json!(u16::from(close.code)),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next frame about a topic.
+    async fn about(&mut self, topic: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            assert!(frame.is_object(), "it was closed: {frame}");
+            if frame["change"] == topic || frame["picture"] == topic {
+                return frame;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_gets_a_picture_and_then_what_changes_and_what_it_has_is_not_told_again() {
+    let world = World::with_node();
+    let cookie = cookie_of(&login(&world, json!({"token": TOKEN})));
+    let own = origin(&world);
+    let refused = world.run(Page::open(&world, &cookie, "https://evil.example"));
+    assert!(refused.is_err(), "a page of somebody else follows nothing");
+    let session = world.start_session("shop", "say hm; ask rm -rf build; say done");
+    world.wait_for_session(&session, "waiting");
+    let (cursor, id, version) = world.run(async {
+        let mut page = Page::open(&world, &cookie, &own).await.unwrap();
+        page.say(json!({"hello": {"topics": ["chrome", "approvals", "tomorrow"]}})).await;
+        let opening = page.next().await;
+        assert_eq!(opening["verdict"], "ok");
+        assert!(opening["server"]["build"].as_str().unwrap().len() == 16, "{opening}");
+        let chrome = page.about("chrome").await;
+        assert_eq!(chrome["items"][0]["view"]["needs_you"], 1, "{chrome}");
+        let picture = page.about("approvals").await;
+        let item = &picture["items"][0];
+        assert_eq!(
+            (&item["view"]["what"], &item["view"]["reasoning"]),
+            (&json!("rm -rf build"), &json!("hm"))
+        );
+        let of = |text: &Value| text.as_str().unwrap().to_owned();
+        (of(&picture["as_of"]), of(&item["id"]), of(&item["v"]))
+    });
+    let have = |cursor: &str, version: &str| json!({"hello": {"cursor": cursor, "topics": ["approvals"], "have": {"approvals": {&id: version, "gone": "1"}}}});
+    world.run(async {
+        // It comes again with what it has: only what is another, or gone, is told.
+        let mut page = Page::open(&world, &cookie, &own).await.unwrap();
+        page.say(have(&cursor, &version)).await;
+        assert_eq!(page.next().await["verdict"], "ok");
+        let change = page.about("approvals").await;
+        assert_eq!((&change["upsert"], &change["gone"]), (&json!([]), &json!(["gone"])), "{change}");
+        // Of another store, all of it is void.
+        let mut other = Page::open(&world, &cookie, &own).await.unwrap();
+        other.say(have("00000000-7", &version)).await;
+        assert_eq!(other.next().await["verdict"], "gap");
+        assert_eq!(other.about("approvals").await["items"][0]["id"], json!(id));
+    });
+    let mut page = world.run(Page::open(&world, &cookie, &own)).unwrap();
+    world.run(page.say(have(&cursor, &version)));
+    let answer = format!("/api/v1/approvals/{id}/answer");
+    let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
+    let got = ask(&world, Method::POST, &answer, &headers, Some(json!({"reply": "once"})));
+    assert_eq!(got.body["data"]["answer"]["over"], "dashboard", "{}", got.body);
+    world.run(async {
+        let mut states = Vec::new();
+        while states.last() != Some(&json!("settled")) {
+            let frame = page.about("approvals").await;
+            states
+                .extend(frame["upsert"].as_array().unwrap().iter().map(|item| item["view"]["state"].clone()));
+        }
+    });
+}
+
+#[test]
+fn what_changes_often_is_told_now_and_then_and_whoever_is_logged_out_hears_no_more() {
+    let world = World::with_node();
+    let cookie = cookie_of(&login(&world, json!({"token": TOKEN})));
+    let own = origin(&world);
+    let mut page = world.run(Page::open(&world, &cookie, &own)).unwrap();
+    world.run(page.say(json!({"hello": {"topics": ["chrome", "approvals"]}})));
+    world.run(page.about("approvals"));
+    // Fifty sessions come, ask, and go on: some hundreds of changes of the counts.
+    let sessions: Vec<String> =
+        (0..50).map(|_| world.start_session("shop", "ask make; burst 20; say done")).collect();
+    let began = world.data("/api/v1/approvals?limit=1000");
+    let asked = began.as_array().unwrap().len();
+    assert!(asked > 0, "{began}");
+    for session in &sessions {
+        world.wait_for_session(session, "waiting");
+    }
+    let (frames, needs) = world.run(async {
+        let (mut frames, mut needs) = (0, 0);
+        while needs < 50 {
+            let frame = page.about("chrome").await;
+            needs = frame["upsert"][0]["view"]["needs_you"].as_u64().unwrap();
+            frames += 1;
+        }
+        (frames, needs)
+    });
+    assert_eq!(needs, 50);
+    let stored = world.count_events("");
+    assert!(frames < stored / 4, "{frames} frames for {stored} events");
+    // A page that nobody sees gets the counts, and nothing else.
+    world.run(page.say(json!({"visible": false})));
+    let id = whoami(&world, &cookie).body["data"]["credential_id"].as_str().unwrap().to_owned();
+    let gone = world.request(Method::DELETE, &format!("/api/v1/tokens/{id}"), Some(TOKEN), &[], None);
+    assert_eq!(gone.status, StatusCode::OK);
+    let code = world.run(async {
+        timeout(Duration::from_secs(5), async {
+            loop {
+                let frame = page.next().await;
+                if frame.is_number() {
+                    return frame;
+                }
+            }
+        })
+        .await
+    });
+    assert_eq!(code.unwrap(), 4401);
 }

@@ -40,14 +40,23 @@ pub fn below(folder: &str) -> Vec<Source> {
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    found.extend(
+        files_below(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs")),
+    );
+}
+
+/// Every file below a folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     for path in entries.map(|entry| entry.expect("a folder can be read to its end").path()) {
         if path.is_dir() {
-            walk(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.extend(files_below(&path));
+        } else {
             found.push(path);
         }
     }
+    found
 }
 
 /// True for `tests.rs` and `hub_tests.rs`: unit tests in a file of their own may know everybody.

@@ -151,6 +151,33 @@ fn nothing_is_too_long() {
     nothing("short enough to be read at once", told);
 }
 
+/// What the dashboard is built from, beside what is below `src` and `public`.
+const LOOSE: [&str; 5] =
+    ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts"];
+
+#[test]
+fn the_dashboard_is_built_from_what_is_there() {
+    let root = source::root().join("assets/dashboard");
+    let mut names: Vec<String> = LOOSE.map(str::to_owned).into();
+    for folder in ["src", "public"] {
+        names.extend(source::files_below(&root.join(folder)).iter().map(|path| {
+            path.strip_prefix(&root).expect("the walk began there").to_string_lossy().into_owned()
+        }));
+    }
+    names.sort();
+    let hash = |bytes: &[u8]| hal_o_swarm::base::secret::hash_of_bytes(bytes);
+    let lines = names.iter().map(|name| {
+        let bytes = std::fs::read(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        format!("{name} {}\n", hash(&bytes))
+    });
+    let built = std::fs::read_to_string(root.join("dist/SOURCE")).expect("it was built");
+    assert_eq!(
+        built.trim(),
+        hash(lines.collect::<String>().as_bytes()),
+        "assets/dashboard/dist is of other sources: build it again (cd assets/dashboard && npm ci && npm run build)"
+    );
+}
+
 #[test]
 fn no_enum_takes_a_number_for_one_of_its_words() {
     // Told by its tag, it is read from a number too: the place in the list.

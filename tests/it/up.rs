@@ -57,6 +57,21 @@ fn begin(world: &World, prompt: &str) -> String {
 }
 
 #[test]
+fn the_link_that_it_prints_logs_a_browser_in_once() {
+    let world = World::empty();
+    let (program, _) = start(&world);
+    let line = program.line_with("#code=");
+    let (page, code) = line.trim().split_once("#code=").unwrap();
+    let login = || {
+        let request = reqwest::Client::new().post(format!("{page}api/v1/login"));
+        let request = request.header("origin", page.trim_end_matches('/'));
+        let answer = request.json(&serde_json::json!({ "code": code })).send();
+        world.run(async { answer.await.unwrap().status().as_u16() })
+    };
+    assert_eq!((login(), login()), (200, 401));
+}
+
+#[test]
 fn a_newcomer_starts_it_and_a_plain_halctl_finds_it() {
     let world = World::empty();
     let (up, ready) = start(&world);

@@ -14,6 +14,7 @@ pub mod cost;
 pub mod event;
 pub mod health;
 pub mod join;
+pub mod live;
 pub mod login;
 mod name;
 pub mod node;
@@ -120,6 +121,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
 /// Those about who is known, and how each comes in.
 fn of_people() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
+        .routes(routes!(live::open))
         .routes(routes!(actor::whoami))
         .routes(routes!(actor::own_tokens))
         .routes(routes!(login::code))

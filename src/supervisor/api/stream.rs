@@ -94,7 +94,7 @@ pub async fn open(
 }
 
 /// The cursor of a place in a store.
-fn cursor(store_id: &str, seq: u64) -> String {
+pub fn cursor(store_id: &str, seq: u64) -> String {
     format!("{}-{seq}", &store_id[..store_id.len().min(8)])
 }
 

@@ -1,0 +1,246 @@
+//! The topics of the dashboard: what each holds now, and the version of each thing in it. See [`hal_protocol::live`].
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::approvals::whole;
+use super::hub::Hub;
+use super::hub::live::NodeRef;
+use super::hub::view::View;
+use hal_protocol::alert::AlertState;
+use hal_protocol::approval::Approval;
+use hal_protocol::event::raw;
+use hal_protocol::live::{Chrome, LiveItem, NodeTurns, RunningTurn, StoppingTurn};
+use hal_protocol::policy::Halt;
+use hal_protocol::session::{Session, Status};
+use hal_store::StoreError;
+use hal_store::kept::{HALT_ALL, OPEN, OVER, STOPPING};
+
+/// Approvals that are told of, the one that waits longest first; those beyond come as others go.
+const MOST_OPEN: usize = 100;
+
+/// Approvals that are over and still told of, so that a receipt is seen to its end.
+const MOST_OVER: usize = 20;
+
+/// Nodes that are told of, and turns of each that are named; all are counted.
+const MOST_NODES: usize = 500;
+const MOST_TURNS: usize = 20;
+
+/// What a page can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// What stands at the head of every page.
+    Chrome,
+    /// What sessions wait with for a person.
+    Approvals,
+    /// What a halt stops.
+    Halt,
+}
+
+/// A thing of a topic.
+#[derive(Clone, Debug)]
+pub struct Thing {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Ready(Box<RawValue>),
+    /// Its session's events tell the rest.
+    Approval(Box<Approval>),
+}
+
+/// All of a topic.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// What is in it.
+    pub things: Vec<Thing>,
+    /// How many there are, also those beyond the bound.
+    pub total: u64,
+}
+
+impl Topic {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Chrome, Self::Approvals, Self::Halt];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chrome => "chrome",
+            Self::Approvals => "approvals",
+            Self::Halt => "halt",
+        }
+    }
+
+    /// The topic of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == word)
+    }
+
+    fn look(self, view: &View, trouble: Option<&String>) -> Listing {
+        match self {
+            Self::Chrome => Listing { things: vec![ready("chrome", &chrome(view, trouble))], total: 1 },
+            Self::Approvals => approvals(view),
+            Self::Halt => turns(view),
+        }
+    }
+}
+
+/// What was listed last: fifty pages that follow the same are told the same, and it is listed once.
+#[derive(Debug, Default)]
+pub struct Listings(Mutex<BTreeMap<Topic, Listed>>);
+
+#[derive(Debug)]
+struct Listed {
+    /// A view never changes: as long as it is the same, so is what is listed of it.
+    view: Arc<View>,
+    trouble: Option<String>,
+    listing: Arc<Listing>,
+}
+
+impl Listings {
+    /// What a topic holds now.
+    pub fn of(&self, topic: Topic, hub: &Hub) -> Arc<Listing> {
+        let (view, trouble) = (hub.view(), hub.health().store);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listed) = known.get(&topic)
+            && Arc::ptr_eq(&listed.view, &view)
+            && listed.trouble == trouble
+        {
+            return listed.listing.clone();
+        }
+        let listing = Arc::new(topic.look(&view, trouble.as_ref()));
+        known.insert(topic, Listed { view, trouble, listing: listing.clone() });
+        listing
+    }
+}
+
+impl Thing {
+    /// As a page gets it. Reads the store, so on a thread that may block.
+    pub fn show(self, hub: &Hub) -> Result<LiveItem, StoreError> {
+        let view = match self.content {
+            Content::Ready(view) => view,
+            Content::Approval(approval) => raw(&whole(hub, *approval)?),
+        };
+        Ok(LiveItem { id: self.id, v: self.version, view })
+    }
+}
+
+fn ready(id: &str, value: &impl Serialize) -> Thing {
+    let view = raw(value);
+    Thing { id: id.to_owned(), version: version(view.get()), content: Content::Ready(view) }
+}
+
+fn version(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:x}", hasher.finish())
+}
+
+fn chrome(view: &View, trouble: Option<&String>) -> Chrome {
+    let waiting = view.all_kept(OPEN).filter(|(_, one)| one.state.wants_answer()).count();
+    let mut sessions: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (class, its) in view.stored.session_index.classes(None).filter(|(class, _)| !class.is_archived) {
+        let is_known = class.status == Status::Ended || view.is_online(&class.node_id);
+        let status = if is_known { class.status } else { Status::Unreachable };
+        *sessions.entry(status.as_str()).or_default() += its.len() as u64;
+    }
+    let firing = view.stored.open_alerts.values().filter_map(|number| view.stored.alerts.get(number));
+    let halts = view.halts().map(|(key, said)| {
+        let project = if key == HALT_ALL { String::new() } else { key.to_owned() };
+        Halt { project, said }
+    });
+    Chrome {
+        needs_you: waiting as u64,
+        sessions,
+        nodes_online: view.every_node().filter(|node| node.link.online).count() as u64,
+        nodes: view.stored.nodes.len() as u64,
+        alerts: firing.filter(|alert| alert.status == AlertState::Firing).count() as u64,
+        halts: halts.collect(),
+        trouble: trouble.cloned(),
+    }
+}
+
+fn approvals(view: &View) -> Listing {
+    let thing = |approval: Approval| Thing {
+        id: approval.id.to_string(),
+        version: version(raw(&approval).get()),
+        content: Content::Approval(Box::new(approval)),
+    };
+    let mut open = view.open_approvals();
+    let total = open.len() as u64;
+    open.truncate(MOST_OPEN);
+    let ended = |one: &Approval| one.receipt.last().map(|step| step.at);
+    let mut over: Vec<_> = view.all_kept(OVER).map(|(_, one)| one).collect();
+    over.sort_by_key(|one| std::cmp::Reverse(ended(one)));
+    let over = over.into_iter().take(MOST_OVER).map(|one| Approval::clone(one));
+    Listing { things: open.into_iter().chain(over).map(thing).collect(), total }
+}
+
+fn turns(view: &View) -> Listing {
+    let mut by_node: BTreeMap<&str, Vec<&Session>> = BTreeMap::new();
+    let may_run = |status| matches!(status, Status::Running | Status::Waiting | Status::Retrying);
+    let classes = view.stored.session_index.classes(None).filter(|(class, _)| may_run(class.status));
+    for (_, id) in classes.flat_map(|(_, its)| its) {
+        let Some(record) = view.stored.sessions.get(id) else { continue };
+        if record.session.activity.runs() {
+            by_node.entry(record.session.node_id.as_str()).or_default().push(&record.session);
+        }
+    }
+    let total = view.stored.nodes.len() as u64;
+    let nodes = view.every_node().take(MOST_NODES);
+    let things = nodes.map(|node| {
+        let running = by_node.remove(node.record.id.as_str()).unwrap_or_default();
+        ready(node.record.id.as_str(), &turns_of(view, &node, running))
+    });
+    Listing { things: things.collect(), total }
+}
+
+fn turns_of(view: &View, node: &NodeRef<'_>, mut sessions: Vec<&Session>) -> NodeTurns {
+    sessions.sort_by_key(|session| (session.since, session.id.clone()));
+    let mut turns: BTreeMap<String, u64> = BTreeMap::new();
+    for session in &sessions {
+        *turns.entry(session.project.to_string()).or_default() += 1;
+    }
+    let running = sessions.iter().take(MOST_TURNS).map(|session| RunningTurn {
+        session_id: session.id.to_string(),
+        title: session.title.clone(),
+        project: session.project.to_string(),
+        since: session.since,
+        stopping: view.kept(STOPPING, session.id.as_str()).map(|one| StoppingTurn {
+            since: one.since,
+            gave_up: one.gave_up,
+            why: one.why,
+        }),
+    });
+    NodeTurns {
+        node_id: node.record.id.to_string(),
+        online: node.link.online,
+        projects: node.record.projects.iter().map(|project| project.name.to_string()).collect(),
+        turns,
+        running: running.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_known_by_its_word_and_a_version_changes_with_the_text() {
+        for topic in Topic::ALL {
+            assert_eq!(Topic::parse(topic.as_str()), Some(topic));
+        }
+        assert_eq!(Topic::parse("tomorrow"), None);
+        assert_eq!(ready("a", &1).version, ready("b", &1).version);
+        assert_ne!(ready("a", &1).version, ready("a", &2).version);
+    }
+}
