@@ -1,4 +1,4 @@
-//! Browsers: how one is logged in and out, what it may, and what it follows.
+//! Browsers: how one is logged in and out, what it may, and what it follows. `tests/ui` plays in true ones.
 
 use std::time::Duration;
 

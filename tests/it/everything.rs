@@ -34,6 +34,7 @@ fn played(broken: &str) -> (bool, Vec<String>) {
     program(&folder.path().join("tests/run"), &script);
     program(&folder.path().join("tests/tools/npm.sh"), "exit 0\n");
     program(&folder.path().join("tests/host/runbook"), RUNBOOK);
+    program(&folder.path().join("tests/ui/run"), "#!/bin/sh\nexit 0\n");
     program(&folder.path().join("bin/cargo"), CARGO);
     let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
     let run = Command::new(folder.path().join("tests/run")).env("PATH", path).env("BROKEN", broken).output();

@@ -18,7 +18,7 @@
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
 //! - `doctor`, `incident`: a machine with faults made on purpose, and what halctl finds, mends and collects there.
 //! - `cost`: what sessions use, to the millionth of a dollar; the oracle is the fake model's own book.
-//! - `dashboard`: browsers: how one is logged in and out, what it may, and what it follows.
+//! - `dashboard`: browsers: how one is logged in and out, what it may, and what it follows. `tests/ui` plays in true ones.
 //! - `policy`, `lifecycle`: what steps in by itself; a session that hands its work over, a halt, projects that wait.
 //! - `documents`: the operator's documents say what the program does.
 //! - `mirror`: `supervisor.db`, what operators do with `sqlite3`, `cp` and `mv`.
