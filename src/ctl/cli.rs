@@ -11,6 +11,7 @@ pub mod cost;
 pub mod doctor;
 pub mod incident;
 pub mod list;
+pub mod node;
 pub mod policy;
 pub mod project;
 pub mod route;
@@ -28,7 +29,6 @@ use hal_base::daemon::version;
 use hal_base::exit;
 use hal_base::tls::Pin;
 use hal_protocol::alert::Severity;
-use hal_protocol::node::NodeStatus;
 use list::ListArgs;
 
 const EXAMPLES: &str = "\
@@ -139,7 +139,7 @@ pub enum Color {
 pub enum Noun {
     /// Machines with a hal-agent
     #[command(visible_alias = "node", subcommand)]
-    Nodes(NodeVerb),
+    Nodes(node::NodeVerb),
     /// Folders that coding agents work in, with their nodes
     #[command(visible_alias = "project", subcommand)]
     Projects(project::ProjectVerb),
@@ -268,49 +268,6 @@ impl Noun {
                 | Self::Logout
         )
     }
-}
-
-/// What can be done with nodes.
-#[derive(Debug, Subcommand)]
-pub enum NodeVerb {
-    /// List all nodes
-    #[command(visible_alias = "ls")]
-    List {
-        /// Only those `online` or `offline`
-        #[arg(long, value_parser = node_status)]
-        status: Option<NodeStatus>,
-        /// In which order, once or on and on.
-        #[command(flatten)]
-        how: ListArgs,
-    },
-    /// Show one node with its projects
-    #[command(alias = "show")]
-    Get {
-        /// The node's name.
-        id: String,
-    },
-    /// Reset a node's epochs when its agent is refused as a copy or as outdated: the next agent that
-    /// connects under its name becomes the node
-    ForgetEpoch {
-        /// The node's name.
-        id: String,
-    },
-    /// Let a node in no more, by whatever key or token it has: it is out at once, and may join again by another key
-    Revoke {
-        /// The node's name.
-        id: String,
-    },
-    /// Remove a node that is offline and will not come back
-    #[command(
-        visible_alias = "rm",
-        after_help = "\
-Its sessions leave the lists (`halctl sessions list --all` shows them), its open commands end, and
-what was lent to it counts as spent. If an agent connects under this name again, it is a node again."
-    )]
-    Remove {
-        /// The node's name.
-        id: String,
-    },
 }
 
 /// What can be done with events.
@@ -483,13 +440,6 @@ fn plain(text: &str) -> Result<String, String> {
 
 fn severity(text: &str) -> Result<Severity, String> {
     Severity::parse(text).ok_or_else(|| "expected low, medium, high or critical".to_owned())
-}
-
-fn node_status(text: &str) -> Result<NodeStatus, String> {
-    [NodeStatus::Online, NodeStatus::Offline]
-        .into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| "expected online or offline".to_owned())
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use super::cli::alert::{AlertVerb, SilenceVerb};
 use super::cli::approval::ApprovalVerb;
 use super::cli::archive::{ArchiveVerb, BackupVerb};
 use super::cli::budget::BudgetVerb;
+use super::cli::node::NodeVerb;
 use super::cli::policy::PolicyVerb;
 use super::cli::project::{BackendVerb, ProjectVerb};
 use super::cli::session::{ActVerb, LifeVerb, SessionVerb};
 use super::cli::store::StoreVerb;
-use super::cli::{CommandVerb, EventVerb, NodeVerb, Noun};
+use super::cli::{CommandVerb, EventVerb, Noun};
 use super::client::{Client, Query};
 use hal_base::exit::{Exit, Failure};
 use hal_protocol::archive::Archive;
@@ -119,9 +120,12 @@ fn words(noun: &mut Noun) -> Vec<(NamedKind, &mut String)> {
     use NameKind::{Alert, Approval, Budget, Command, Node, Project, Session, Silence};
     let mut found: Vec<(NameKind, &mut String)> = Vec::new();
     match noun {
-        Noun::Nodes(NodeVerb::Get { id } | NodeVerb::Remove { id } | NodeVerb::ForgetEpoch { id }) => {
-            found.push((Node, id))
-        }
+        Noun::Nodes(
+            NodeVerb::Get { id }
+            | NodeVerb::Remove { id }
+            | NodeVerb::Revoke { id }
+            | NodeVerb::ForgetEpoch { id },
+        ) => found.push((Node, id)),
         Noun::Projects(ProjectVerb::List { node_id, .. })
         | Noun::Backends(BackendVerb::List { node_id, .. }) => {
             found.extend(node_id.as_mut().map(|id| (Node, id)));

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::cli::NodeVerb;
+use super::cli::node::NodeVerb;
 use super::client::{Client, Query};
 use super::print::Screen;
 use super::print::record::{Field, Record, Tone};
