@@ -3,6 +3,7 @@
 mod life;
 mod modes;
 mod money;
+mod odd;
 pub mod stage;
 mod steer;
 mod turn;

@@ -145,7 +145,7 @@ mod tests {
     fn said(word: &str, status: Option<u64>) -> TurnSaid {
         let failure =
             FailureSaid { word: word.into(), status, message: "it says so".into(), ..FailureSaid::default() };
-        TurnSaid { end: TurnEnd::Failed, failure: Some(failure) }
+        TurnSaid { end: TurnEnd::Failed, failure: Some(failure), ..TurnSaid::default() }
     }
 
     #[test]
@@ -158,9 +158,9 @@ mod tests {
         assert_eq!(kind("unauthorized", None), FailureKind::Auth);
         assert_eq!(kind("cyberPolicy", None), FailureKind::ContentFilter);
         assert_eq!(kind("internalServerError", None), FailureKind::Other);
-        let stopped = TurnSaid { end: TurnEnd::Interrupted, failure: None };
+        let stopped = TurnSaid { end: TurnEnd::Interrupted, ..TurnSaid::default() };
         assert!(failure(&stopped).unwrap().is_abort());
-        assert_eq!(failure(&TurnSaid { end: TurnEnd::Completed, failure: None }), None);
+        assert_eq!(failure(&TurnSaid { end: TurnEnd::Completed, ..TurnSaid::default() }), None);
         assert!(failure(&TurnSaid::default()).is_some(), "what cannot be read is no success");
     }
 

@@ -58,6 +58,8 @@ fn told(method: &str, mut params: Value) -> Line {
     let told = match method {
         "turn/started" => Told::TurnStarted(text_of(&params["turn"]["id"])),
         "turn/completed" => Told::TurnOver(Box::new(turn_over(&params["turn"]))),
+        "thread/closed" => Told::Rests,
+        "thread/status/changed" if params["status"]["type"] != "active" => Told::Rests,
         "item/started" => Told::Begun { turn, item: items::read(&mut params["item"]) },
         "item/completed" => Told::Done { turn, item: items::read(&mut params["item"]) },
         "item/agentMessage/delta" => {
@@ -89,7 +91,8 @@ fn turn_over(turn: &Value) -> TurnSaid {
         Some("interrupted") => TurnEnd::Interrupted,
         _ => TurnEnd::Failed,
     };
-    TurnSaid { end, failure: (!turn["error"].is_null()).then(|| failure(&turn["error"])) }
+    let failure = (!turn["error"].is_null()).then(|| failure(&turn["error"]));
+    TurnSaid { turn: text_of(&turn["id"]), end, failure }
 }
 
 fn failure(error: &Value) -> FailureSaid {

@@ -131,10 +131,15 @@ impl CodexTongue {
             Err(refusal) if refusal.message.contains(TAKES_NONE) => Note::Later(name),
             Err(refusal) => Note::Refused(name, refusal.message),
             Ok(answer) => {
-                if let Some(turn) = answer["turn"]["id"].as_str() {
-                    self.turn.set_running(turn);
-                }
+                let turn = answer["turn"]["id"].as_str();
+                let is_over = turn.is_some_and(|turn| !self.turn.set_running(turn));
                 match self.turn.base.taken(&name).await {
+                    // It was over before its beginning was answered.
+                    true if is_over => {
+                        self.turn.base.over().await;
+                        Note::TakenAndOver(name)
+                    }
+                    false if is_over => Note::Nothing,
                     true if self.is_to_stop => Note::Unwanted,
                     true => Note::Taken(name),
                     // It was dropped before it was taken.

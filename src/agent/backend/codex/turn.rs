@@ -45,6 +45,8 @@ pub struct CodexTurn {
     model: String,
     /// The turn that runs.
     running: Option<String>,
+    /// The turn that was over last.
+    last_over: String,
     /// Turns of helpers that run, by thread: the session's turn is not over before them.
     helpers: HashMap<String, String>,
     /// What helpers call, for what they ask.
@@ -73,6 +75,7 @@ impl CodexTurn {
             provider: String::new(),
             model: String::new(),
             running: None,
+            last_over: String::new(),
             helpers: HashMap::new(),
             helpers_calls: HashMap::new(),
             answers: 0,
@@ -89,9 +92,13 @@ impl CodexTurn {
         self.model = text_of(&said["model"]);
     }
 
-    /// A turn of this name runs.
-    pub fn set_running(&mut self, turn: &str) {
-        self.running = Some(turn.to_owned());
+    /// A turn of this name runs, unless it is over already: false then.
+    pub fn set_running(&mut self, turn: &str) -> bool {
+        let is_over = self.last_over == turn;
+        if !is_over {
+            self.running = Some(turn.to_owned());
+        }
+        !is_over
     }
 
     /// The turn that runs.
@@ -123,8 +130,11 @@ impl CodexTurn {
             }
             Told::TurnOver(said) => {
                 self.over(&said).await;
+                self.last_over = said.turn;
                 return self.all_over().await;
             }
+            // The end of a turn is told by itself.
+            Told::Rests => {}
             Told::Begun { turn, item } if self.is_running(&turn) => self.begun(&turn, item).await,
             Told::Done { turn, item } if self.is_running(&turn) => self.done(&turn, item).await,
             // A command may run on when its turn is over.
@@ -155,9 +165,10 @@ impl CodexTurn {
                 self.helpers.insert(thread.to_owned(), turn);
                 self.base.busy().await;
             }
-            Told::TurnOver(_) => {
-                self.helpers.remove(thread);
-                return self.all_over().await;
+            // Not every helper is heard to have ended its turn: one that is closed, or has lost its provider, is not.
+            Told::TurnOver(_) | Told::Rests => {
+                let has_worked = self.helpers.remove(thread).is_some();
+                return if has_worked { self.all_over().await } else { Note::Nothing };
             }
             Told::Begun { item: Item::Tool { told, .. }, .. } if self.helpers_calls.len() < MOST_CALLS => {
                 let session = self.base.id.clone();

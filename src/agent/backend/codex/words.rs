@@ -55,6 +55,8 @@ pub enum Told {
     TurnStarted(String),
     /// It is over.
     TurnOver(Box<TurnSaid>),
+    /// The thread has nothing to do any more, or is closed.
+    Rests,
     /// A piece of it begins.
     Begun {
         /// The turn.
@@ -96,6 +98,8 @@ pub enum Told {
 /// A turn that is over.
 #[derive(Debug, Default)]
 pub struct TurnSaid {
+    /// The turn's name.
+    pub turn: String,
     /// How it ended.
     pub end: TurnEnd,
     /// Why it failed.
