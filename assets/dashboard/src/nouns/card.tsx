@@ -1,5 +1,5 @@
 // One approval: what is asked, whole; what can be answered; and what became of it, in place.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { connection, me, now } from '../live/store';
 import { Terminal, quoted } from '../parts/copy';
@@ -258,7 +258,8 @@ function Deny({ approval, cannot, close }: { approval: Approval; cannot: string;
   const draft = `hal.deny.${approval.id}`;
   const [words, setWords] = useState(sessionStorage.getItem(draft) ?? '');
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  // Before the next key comes: what is typed into the field must not act on the card.
+  useLayoutEffect(() => field.current?.focus(), []);
   const submit = (event: Event) => {
     event.preventDefault();
     if (cannot) return;
