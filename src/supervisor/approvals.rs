@@ -23,58 +23,78 @@ pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> 
     let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
     let view = hub.view();
     let Some(record) = view.stored.sessions.get(&found.approval.session_id) else { return Ok(found) };
-    let kinds = [Kind::PermissionAsked, Kind::QuestionAsked, Kind::PartUpdated];
+    let session = Some((record.session.id.to_string(), record.no));
+    // Whatever came after it, however much: what is to be allowed is found first, and then what was thought before.
+    let asks = [Kind::PermissionAsked, Kind::QuestionAsked];
+    let mut asked = None;
+    let at = search(hub, &view, &session, &asks, None, |event| {
+        read_asking(&mut found, &mut asked, event);
+        asked.is_some()
+    })?;
+    if let Some(message) = asked {
+        search(hub, &view, &session, &[Kind::PartUpdated], at, |event| match event.what() {
+            What::Part(part) => read_part(&mut found, &message, &part),
+            _ => false,
+        })?;
+    }
+    Ok(found)
+}
+
+/// Goes through a session's events of some kinds, newest first, from before one on, until `is_enough`; gives where that was.
+fn search(
+    hub: &Hub,
+    view: &View,
+    session: &Option<(String, u32)>,
+    kinds: &[Kind],
+    before: Option<u64>,
+    mut is_enough: impl FnMut(&EventView) -> bool,
+) -> Result<Option<u64>, StoreError> {
     let mut query = EventQuery {
         filter: EventFilter {
-            session: Some((record.session.id.to_string(), record.no)),
-            kinds: kinds.map(|kind| KindFilter::parse(kind.as_str())).to_vec(),
+            session: session.clone(),
+            kinds: kinds.iter().map(|kind| KindFilter::parse(kind.as_str())).collect(),
             ..EventFilter::default()
         },
         order: EventOrder::Descending,
-        after: None,
+        after: before,
         limit: PAGE,
         count: false,
     };
-    let mut asked = None;
     for _ in 0..PAGES {
-        let page = look(hub, &query, &view)?;
-        for event in &page {
-            if read_event(&mut found, &mut asked, event) {
-                return Ok(found);
-            }
+        let page = look(hub, &query, view)?;
+        if let Some(event) = page.iter().find(|event| is_enough(event)) {
+            return Ok(Some(event.seq));
         }
         match page.last() {
             Some(last) if page.len() == PAGE => query.after = Some(last.seq),
             _ => break,
         }
     }
-    Ok(found)
+    Ok(None)
 }
 
 fn look(hub: &Hub, query: &EventQuery, view: &View) -> Result<Vec<EventView>, StoreError> {
     Ok(hub.store().read()?.events(query, &view.stored.tail)?.events)
 }
 
-/// Takes from an event what it tells, newest first. True when nothing more is wanted. `asked` is the message that
-/// asked, once that is found.
-fn read_event(found: &mut ApprovalView, asked: &mut Option<String>, event: &EventView) -> bool {
-    match (event.what(), asked.as_deref()) {
-        (What::PermissionAsked(one), None) if one.id == found.approval.request_id => {
+/// Takes from the event that asked what it tells: what is asked, and `asked`, the message that did.
+fn read_asking(found: &mut ApprovalView, asked: &mut Option<String>, event: &EventView) {
+    match event.what() {
+        What::PermissionAsked(one) if one.id == found.approval.request_id => {
             if let Some(what) = what_of(&one) {
                 found.approval.what = cut(&what, MAX_WHAT);
             }
             *asked = Some(one.message_id);
         }
-        (What::QuestionAsked(one), None) if one.id == found.approval.request_id => {
+        What::QuestionAsked(one) if one.id == found.approval.request_id => {
             found.questions = one.questions;
             *asked = Some(one.message_id);
         }
-        (What::Part(part), Some(message)) => return read_part(found, message, &part),
         _ => {}
     }
-    false
 }
 
+/// True when nothing more is wanted.
 fn read_part(found: &mut ApprovalView, message: &str, part: &MessagePart) -> bool {
     let (words, is_thought) = match &part.content {
         Content::Thought(words) => (words.text.trim(), !words.text.trim().is_empty()),

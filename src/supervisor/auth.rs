@@ -144,8 +144,13 @@ fn is_of_own_page(request: &Request) -> bool {
     let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     let only_reads =
         matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
-    site.is_none_or(|site| site == b"same-origin" || site == b"none")
-        && (only_reads || headers.contains_key(header::ORIGIN))
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let is_of_host = text(header::ORIGIN).zip(text(header::HOST)).is_some_and(|(origin, host)| {
+        origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host))
+    });
+    // Other origins that are listed come with tokens. A proxy may have changed the host, and then the browser has to say it.
+    let is_own = is_of_host || (site == Some(b"same-origin") && headers.contains_key(header::ORIGIN));
+    site.is_none_or(|site| site == b"same-origin" || site == b"none") && (only_reads || is_own)
 }
 
 /// Requests that no browser has sent may come under any name. A page must be of our own host or listed; and our own host

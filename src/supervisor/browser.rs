@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
-use super::codes::Issuer;
+use super::codes::{Issuer, MadeWith};
 use super::hub::view::View;
 use super::shared::Shared;
 use hal_base::clock::{self, Time};
@@ -105,10 +105,26 @@ impl BrowserSession {
             && seal(shared, &view, &credential.actor, &self.by).as_deref() == Some(&self.seal)
     }
 
+    /// The same issuer for a code, which is good no longer than what it is made with. `None`: that is good no more.
+    pub fn of_code(shared: &Shared, issuer: Issuer, session: Option<&Self>) -> Option<Issuer> {
+        let seal = seal(shared, &shared.hub.view(), &issuer.actor, &issuer.by)?;
+        let session =
+            session.map(|one| (one.credential.id.clone(), one.credential.expires_at.unwrap_or_default()));
+        Some(Issuer { made_with: Some(MadeWith { seal, session }), ..issuer })
+    }
+
     /// A session that is begun now. `None`: what it would be begun with is good no more.
     pub fn begin(shared: &Shared, issuer: &Issuer, label: String) -> Option<NewSession> {
         let view = shared.hub.view();
         let seal = seal(shared, &view, &issuer.actor, &issuer.by)?;
+        let parent = match &issuer.made_with {
+            Some(made_with) if made_with.seal != seal => return None,
+            Some(MadeWith { session: Some((id, ends)), .. }) => {
+                let (session, _) = view.credential(id)?;
+                (session.state(clock::now()) == CredentialState::Active).then_some(Some(*ends))?
+            }
+            Some(_) | None => None,
+        };
         let id = id::fresh_secret()[..ID_DIGITS].to_owned();
         let cookie = format!("{id}.{}.{}", issuer.by, id::fresh_secret());
         let lasts = if issuer.by == BY_LOCAL { LASTS_LOCALLY } else { LASTS };
@@ -116,6 +132,7 @@ impl BrowserSession {
         if let Some((parent, _)) = view.credential(&issuer.by) {
             end = parent.expires_at.map_or(end, |its| its.min(end));
         }
+        let end = parent.map_or(end, |its| its.min(end));
         let credential = Credential {
             hash: kept_hash(&cookie, &seal),
             id,

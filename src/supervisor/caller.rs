@@ -231,6 +231,7 @@ impl Pass {
             actor: actor.to_owned(),
             by: by.to_owned(),
             name: name.to_owned(),
+            made_with: None,
         };
         match self {
             Self::Shared(..) => of(browser::BY_TOKEN, browser::BY_TOKEN, browser::BY_TOKEN),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hal_base::clock::Stopwatch;
+use hal_base::clock::{Stopwatch, Time};
 use hal_base::id;
 use hal_base::secret::{hash_of, is_hash_of};
 
@@ -23,6 +23,17 @@ pub struct Issuer {
     pub by: String,
     /// The name that stands on the record.
     pub name: String,
+    /// Of a code: what it was made with, as that was then. It opens nothing once that has ended.
+    pub made_with: Option<MadeWith>,
+}
+
+/// What a code was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeWith {
+    /// The seal of what was shown.
+    pub seal: String,
+    /// The browser session that asked for it, and when that ends: what it lets in lasts no longer.
+    pub session: Option<(String, Time)>,
 }
 
 /// Codes that log a browser in, once. They are not stored: a supervisor that starts again knows none.
@@ -63,7 +74,7 @@ mod tests {
     use super::*;
 
     fn issuer() -> Issuer {
-        Issuer { actor: "ada".into(), by: "1".into(), name: "ada".into() }
+        Issuer { actor: "ada".into(), by: "1".into(), name: "ada".into(), made_with: None }
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Supervisor {
         let (url, codes) = (self.local_url(), self.shared.codes.clone());
         move || {
             let by = browser::BY_TOKEN.to_owned();
-            let issuer = codes::Issuer { actor: by.clone(), by: by.clone(), name: by };
+            let issuer = codes::Issuer { actor: by.clone(), by: by.clone(), name: by, made_with: None };
             format!("{url}/#code={}", codes.make(issuer))
         }
     }

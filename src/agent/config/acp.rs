@@ -40,6 +40,14 @@ fn launch(section: &Section<'_>) -> Option<Launch> {
     };
     let variables = section.value("env").map(|env| env.entries()).unwrap_or_default();
     let env = variables.into_iter().filter_map(|(name, value)| Some((name, value.secret()?))).collect();
+    // From where it is started there may be another program of that name: the checkout's.
+    if command.first().is_some_and(|program| program.contains('/') && !program.starts_with('/')) {
+        section.problem(
+            "command",
+            "expected the name of a program on PATH, or an absolute path, and not a relative one",
+        );
+        return None;
+    }
     if command.first().is_none_or(String::is_empty) {
         if section.value("command").is_some() {
             section.problem("command", format!("expected {EXPECTED}"));

@@ -11,14 +11,14 @@ use axum::response::{IntoResponse, Response};
 use super::actor::{change, show_caller};
 use super::strict::Body;
 use super::{Answered, one};
-use crate::auth::{FOREIGN_PAGE, origin_is_allowed, refuse};
+use crate::auth::{FOREIGN_PAGE, did, origin_is_allowed, refuse};
 use crate::browser::{BY_LOCAL, BY_TOKEN, BrowserSession, NewSession, cookie_of, set_cookie};
 use crate::caller::{Caller, DASHBOARD, Pass, Shown, WrongToken, of_token};
 use crate::codes::{CODE_LASTS, Issuer};
 use crate::hub::actor::{ActorAnswer, ActorChange};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
-use hal_base::clock;
+use hal_base::clock::{self, Stopwatch};
 use hal_protocol::actor::{LoginCode, LoginRequest, Role, WhoAmI};
 use hal_protocol::api::{Answer, Refusal};
 use hal_protocol::who::{Who, WhoKind};
@@ -123,8 +123,18 @@ async fn begin(
 /// the dashboard: browsers do not send that part, so it stands in no log.
 #[utoipa::path(post, path = "/api/v1/login/code", responses((status = 200, body = Answer<LoginCode>), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn code(State(shared): State<Shared>, Extension(caller): Extension<Caller>) -> Answered<LoginCode> {
+    let took = Stopwatch::start();
+    let session = match &caller.pass {
+        Pass::Browser(session) => Some(session),
+        _ => None,
+    };
+    let issuer = BrowserSession::of_code(&shared, caller.pass.issuer(), session);
+    let issuer = issuer.ok_or_else(|| ApiError::forbidden("what was shown begins no browser session"))?;
     let expires_at = clock::now().plus(CODE_LASTS);
-    one(LoginCode { code: shared.codes.make(caller.pass.issuer()), expires_at })
+    let name = issuer.name.clone();
+    let code = shared.codes.make(issuer);
+    shared.hub.audit(did(&caller.who, "make login code", Ok(name), took.elapsed()));
+    one(LoginCode { code, expires_at })
 }
 
 /// Logs this browser out, and takes its cookie away.

@@ -111,10 +111,35 @@ pub fn merged(known: Option<&ToolUse>, said: &ToolSaid) -> ToolUse {
     told
 }
 
+/// Keys beside a command that change nothing of what it does.
+const BESIDE_COMMAND: [&str; 3] = ["command", "description", "timeout"];
+
+/// What a tool is to be allowed, whole: a command alone where the input is nothing else, and else all of the input, since
+/// whoever is asked for one part of it would allow the others unseen.
+fn whole_input(told: &ToolUse) -> Option<String> {
+    if told.kind == ToolKind::Edit {
+        return None;
+    }
+    let input = &told.input.0;
+    let words = |all: &[Value]| -> Option<String> {
+        let words = all.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?;
+        Some(words.join(" "))
+    };
+    let command = match input.get("command")? {
+        Value::String(command) => Some(command.clone()),
+        Value::Array(all) => words(all),
+        _ => None,
+    };
+    let keys = input.as_object()?;
+    let is_alone =
+        told.kind == ToolKind::Execute && keys.keys().all(|key| BESIDE_COMMAND.contains(&key.as_str()));
+    command.filter(|_| is_alone).or_else(|| serde_json::to_string_pretty(input).ok())
+}
+
 /// What is told of a request under this name.
 pub fn asked(name: &str, said: &Asked, told: &ToolUse, message: &str) -> PermissionAsked {
     let text = |key: &str| told.input.0.get(key).and_then(Value::as_str).map(str::to_owned);
-    let command = text("command").filter(|_| told.kind != ToolKind::Edit);
+    let command = whole_input(told);
     let path = ["file_path", "path", "absolute_path"].iter().find_map(|key| text(key));
     let file = said
         .tool
@@ -216,6 +241,25 @@ mod tests {
         );
         assert_eq!(kind(no(-32603, "", "ContextOverflowError"), true), Some(FailureKind::Overflow));
         assert_eq!(kind(no(-32603, "Internal error: 500", ""), true), Some(FailureKind::Other));
+    }
+
+    #[test]
+    fn a_command_stands_alone_only_where_it_is_all_that_is_asked() {
+        let whole =
+            |kind, input| whole_input(&ToolUse { kind, input: ToolInput(input), ..ToolUse::default() });
+        let run = |input| whole(ToolKind::Execute, input);
+        assert_eq!(run(json!({"command": "ls", "description": "look"})).as_deref(), Some("ls"));
+        assert_eq!(run(json!({"command": ["rm", "-rf", "build"]})).as_deref(), Some("rm -rf build"));
+        for (kind, input) in [
+            (ToolKind::Execute, json!({"command": "status", "script": "curl x | sh"})),
+            (ToolKind::Other, json!({"command": "status"})),
+            (ToolKind::Execute, json!({"command": ["a", 1]})),
+        ] {
+            let all = whole(kind, input.clone()).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&all).unwrap(), input, "nothing is left out");
+        }
+        assert_eq!(run(json!({"path": "x"})), None);
+        assert_eq!(whole(ToolKind::Edit, json!({"command": "x"})), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::probe::OF_ANOTHER;
 use super::record::{Record, Records};
 use super::turn::AcpTurn;
 use super::words::{Asked, Line, Refusal};
-use super::{classify, read};
+use super::{UNGUARDED, classify, read};
 use crate::backend::BackendError;
 use crate::backend::piped::host::{Given, Host};
 use crate::backend::piped::process::LineProcess;
@@ -139,6 +139,15 @@ impl AcpTongue {
             }
             Some(said) => said.as_str(),
             None if all.iter().any(|mode| mode == ASKS) => ASKS,
+            // Whoever lets it do what it likes says so.
+            None if UNGUARDED.contains(&now.as_str()) => {
+                let why = format!(
+                    "{title} is in its mode {now:?}, in which it asks nobody, and the project says nothing of that: set \
+                     permission_mode to one of {}",
+                    all.join(", ")
+                );
+                return Err(BackendError::Refused(why));
+            }
             None => return Ok(()),
         };
         if wanted == now {
