@@ -131,8 +131,10 @@ fn whole_input(told: &ToolUse) -> Option<String> {
         _ => None,
     };
     let keys = input.as_object()?;
-    let is_alone =
-        told.kind == ToolKind::Execute && keys.keys().all(|key| BESIDE_COMMAND.contains(&key.as_str()));
+    // What is not set changes nothing either.
+    let is_nothing = |value: &Value| value.is_null() || *value == false;
+    let is_beside = |key: &str, value: &Value| BESIDE_COMMAND.contains(&key) || is_nothing(value);
+    let is_alone = keys.iter().all(|(key, value)| is_beside(key, value));
     command.filter(|_| is_alone).or_else(|| serde_json::to_string_pretty(input).ok())
 }
 
@@ -250,9 +252,12 @@ mod tests {
         let run = |input| whole(ToolKind::Execute, input);
         assert_eq!(run(json!({"command": "ls", "description": "look"})).as_deref(), Some("ls"));
         assert_eq!(run(json!({"command": ["rm", "-rf", "build"]})).as_deref(), Some("rm -rf build"));
+        let unset = json!({"command": "ls", "is_background": false, "directory": null});
+        assert_eq!(run(unset).as_deref(), Some("ls"));
         for (kind, input) in [
             (ToolKind::Execute, json!({"command": "status", "script": "curl x | sh"})),
-            (ToolKind::Other, json!({"command": "status"})),
+            (ToolKind::Execute, json!({"command": "status", "is_background": true})),
+            (ToolKind::Other, json!({"command": "status", "target": "all"})),
             (ToolKind::Execute, json!({"command": ["a", 1]})),
         ] {
             let all = whole(kind, input.clone()).unwrap();
