@@ -109,7 +109,7 @@ impl World {
         vec![
             strip(
                 self.pages("/api/v1/nodes?x="),
-                &["last_heartbeat", "resources", "clock_ahead_ms", "journal"],
+                &["last_heartbeat", "resources", "clock_ahead_ms", "journal", "came_in"],
             ),
             self.pages("/api/v1/sessions?limit=100"),
             self.pages("/api/v1/commands?limit=100"),
