@@ -68,7 +68,7 @@ scene('a tap on a phone is followed to its end, in every tab, and who has seen i
   const desk = await windows.page(world);
   const approval = await world.ask('rm -rf build');
   await card(phone, approval).getByText('waits for you').waitFor();
-  assert.match(await phone.title(), /^\(1\) Needs you/);
+  await eventually('the title counts it', async () => /^\(1\) Needs you/.test(await phone.title()));
   assert.equal(await text(card(phone, approval).locator('pre')), 'rm -rf build');
   const seen = async () => (await world.get(`approvals/${approval.id}`)).receipt.filter((line) => line.stage === 'seen');
   await eventually('ada has seen it', async () => (await seen()).some((line) => line.by === 'ada' && line.over === 'dashboard'));

@@ -58,6 +58,9 @@ const OF_ECHO: Prompts = Prompts {
 };
 /// It tries for minutes where a provider has enough, and makes room by itself, and says nothing of either.
 const OF_QWEN: Prompts = Prompts { of_model: Some(OfModel { limit: None, overflow: None }), ..OF_THE_MODEL };
+/// It asks once more by itself where something does not fit, and says nothing when that went well.
+const OF_ADAPTER: Prompts =
+    Prompts { of_model: Some(OfModel { limit: Some("error 429"), overflow: None }), ..OF_THE_MODEL };
 /// It summarises by itself what does not fit.
 const OF_OPENCODE: Prompts = Prompts { compact: "overflow", ..OF_THE_MODEL };
 
@@ -100,7 +103,7 @@ impl Player {
                 let all = [Program::Qwen, Program::Claude];
                 let program = all.into_iter().find(|program| program.kind() == kind).unwrap();
                 let stage = AcpStage::set("what every kind must pass", program).await?;
-                (Scene::Acp(Box::new(stage)), if program == Program::Qwen { OF_QWEN } else { OF_THE_MODEL })
+                (Scene::Acp(Box::new(stage)), if program == Program::Qwen { OF_QWEN } else { OF_ADAPTER })
             }
             BackendKind::Codex => {
                 (Scene::Codex(Box::new(CodexStage::set("what every kind must pass").await?)), OF_THE_MODEL)
