@@ -51,14 +51,17 @@ pub async fn tokens(verb: TokenVerb, client: &Client, screen: &mut Screen) -> Re
             let new = client.post::<NewToken>(&["tokens", &id, "rotate"]).await?.data;
             tell(&new, screen)
         }
-        TokenVerb::Revoke { ids } => {
-            for id in ids {
-                let gone = client.change::<TokenView>(Method::DELETE, &["tokens", &id], &()).await?.data;
-                screen.next(&gone)?;
-            }
-            Ok(())
-        }
+        TokenVerb::Revoke { ids } => revoke(&ids, client, screen).await,
     }
+}
+
+/// Revokes tokens, of whatever kind.
+pub async fn revoke(ids: &[String], client: &Client, screen: &mut Screen) -> Result<(), Failure> {
+    for id in ids {
+        let gone = client.change::<TokenView>(Method::DELETE, &["tokens", id], &()).await?.data;
+        screen.next(&gone)?;
+    }
+    Ok(())
 }
 
 /// Who the supervisor says we are.

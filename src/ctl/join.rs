@@ -1,7 +1,8 @@
 //! `halctl join-token`: the line by which a new machine joins.
 
-use reqwest::{Method, Url};
+use reqwest::Url;
 
+use super::actor::revoke;
 use super::cli::actor::JoinTokenVerb;
 use super::client::{Client, Query};
 use super::discover::is_loopback;
@@ -40,13 +41,7 @@ pub async fn run(verb: JoinTokenVerb, client: &Client, screen: &mut Screen) -> R
             }
             Ok(())
         }
-        JoinTokenVerb::Revoke { ids } => {
-            for id in ids {
-                let gone = client.change::<TokenView>(Method::DELETE, &["tokens", &id], &()).await?.data;
-                screen.next(&gone)?;
-            }
-            Ok(())
-        }
+        JoinTokenVerb::Revoke { ids } => revoke(&ids, client, screen).await,
     }
 }
 

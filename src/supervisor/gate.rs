@@ -22,7 +22,7 @@ use super::hub::memory_budget::ConnectionBudget;
 use super::hub::pulse::Pulse;
 use super::live::LiveView;
 use super::metrics::LabelValue;
-use super::proof::{self, Unproved};
+use super::proof::{self, NOT_THE_TOKEN, Unproved};
 use super::refusal::ApiError;
 use super::shared::Shared;
 use hal_base::clock;
@@ -54,9 +54,7 @@ const STRANGER_FRAME: usize = 1024;
 /// Characters of why a link ended that are logged and stored: a part of it may be the agent's own words.
 const MAX_REASON: usize = 400;
 
-/// Why an agent without the right token is refused, and what to do.
-const WRONG_TOKEN: &str =
-    "its token is not this supervisor's: compare auth_token in both files, then restart it";
+/// Why an agent that shows no token is refused, and what to do.
 const NO_TOKEN: &str = "it shows no token: put this supervisor's auth_token into its file, then restart it";
 
 /// Codes of a close: the other side broke the rules; a message was too big.
@@ -98,7 +96,7 @@ pub async fn enter(
             return upgrade.max_message_size(STRANGER_FRAME).max_frame_size(STRANGER_FRAME).on_upgrade(greet);
         }
         Shown::Wrong(wrong) => {
-            let told = if wrong.why == WRONG { WRONG_TOKEN } else { wrong.why };
+            let told = if wrong.why == WRONG { NOT_THE_TOKEN } else { wrong.why };
             shared.refused_agents.note(source.ip(), sayable, told, clock::now());
             return auth::refuse(&shared, "agent", source.ip(), Some(&wrong)).await.into_response();
         }

@@ -25,9 +25,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a proof at most; ours have 700.
 const MOST_PROOF: usize = 8 * 1024;
 
-/// What is said of a proof that is none.
-const NOT_THE_TOKEN: &str =
+/// Why an agent with another token is refused, and what to do.
+pub const NOT_THE_TOKEN: &str =
     "its token is not this supervisor's: compare auth_token in both files, then restart it";
+/// The same of a key.
 const NOT_THE_KEY: &str = "the key of its machine is not known here: let it join again (hal-agent join)";
 const NO_KEY_ANY_MORE: &str = "the key of its machine was revoked: remove the file that key_file names and let it join again \
                                (hal-agent join)";

@@ -102,6 +102,8 @@ pub struct Shared {
     pub providers: Providers,
     /// The token in `ctl.token` where the shared one opens the agents' door alone; another one at each start.
     pub ctl_token: Arc<Secret>,
+    /// And to compare others with.
+    pub ctl_digest: SecretDigest,
     /// The certificate of the listeners; `None`: nothing is encrypted.
     pub certificate: Option<Certificate>,
     /// Live events.
@@ -143,6 +145,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         tasks: Tasks,
     ) -> Self {
+        let ctl_token = Secret::new(id::fresh_secret());
         let archive = Archivist::beside(hub.store().path(), mirror.health());
         Self {
             scrapes: Arc::new(Scrapes::beside(hub.store().path())),
@@ -156,7 +159,8 @@ impl Shared {
             merging: Arc::default(),
             progress: ProgressRegistry::default(),
             providers: Providers::default(),
-            ctl_token: Arc::new(Secret::new(id::fresh_secret())),
+            ctl_digest: ctl_token.digest(),
+            ctl_token: Arc::new(ctl_token),
             certificate,
             live: Switchboard::default(),
             entrance: Entrance::default(),

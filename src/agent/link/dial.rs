@@ -311,15 +311,16 @@ impl Dial {
     ) -> Result<(TlsStream<TcpStream>, Shown), DialError> {
         let target = &self.target;
         let mut system = RootCertStore::empty();
-        system.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        // Where the key is known, an authority that has signed another for that name says nothing.
+        if known.pin.is_none() {
+            system.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
         let mut named = Vec::new();
         if let Some(path) = &target.ca_file {
             let failed = |why: String| DialError::CaFile { path: path.clone(), why };
             let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             named = all.map_err(|error| failed(error.to_string()))?;
         }
-        // Where the key is known, an authority that has signed another for that name says nothing.
-        let system = if known.pin.is_some() { RootCertStore::empty() } else { system };
         let trust = Trust { named, system, pin: known.pin, is_lenient: known.is_lenient };
         let judging = tls::judging(trust);
         let (config, judged) = judging.map_err(|error| self.failed(WsError::Io(io::Error::other(error))))?;
