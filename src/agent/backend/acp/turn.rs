@@ -12,7 +12,7 @@ use crate::backend::piped::turn::{OpenAsk, OpenCall, Turn};
 use crate::backend::piped::voice::Voice;
 use crate::backend::program::ProgramSpec;
 use hal_base::clock::{self, Time};
-use hal_protocol::event::part::{Content, ToolCause, ToolState, ToolUse, Words};
+use hal_protocol::event::part::{Content, ToolCause, ToolState, Words};
 use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
 use hal_protocol::session::{Session, Tokens};
 
@@ -320,14 +320,7 @@ impl AcpTurn {
     async fn stop_calls(&mut self) {
         let open: Vec<OpenCall> = self.base.calls.drain().map(|(_, call)| call).collect();
         for call in open {
-            let cause = if call.is_refused { ToolCause::Refused } else { ToolCause::Stopped };
-            let told = ToolUse {
-                state: ToolState::Error,
-                error: STOPPED.to_owned(),
-                cause: Some(cause),
-                ..call.told.clone()
-            };
-            self.tell_call(&OpenCall { told, ..call }).await;
+            self.tell_call(&call.stopped(STOPPED)).await;
         }
     }
 

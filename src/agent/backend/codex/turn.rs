@@ -13,7 +13,7 @@ use super::words::{Asked, Item, Told, TurnEnd, TurnSaid, UsageSaid};
 use crate::backend::piped::turn::{Note, OpenAsk, OpenCall, Turn};
 use crate::backend::piped::voice::Voice;
 use hal_base::clock::{self, Time};
-use hal_protocol::event::part::{Content, ToolCause, ToolState, ToolUse, Words};
+use hal_protocol::event::part::{Content, ToolState, ToolUse, Words};
 use hal_protocol::event::what::{MessageTold, Role, SessionTold, What};
 use hal_protocol::session::{Session, Tokens};
 
@@ -437,14 +437,7 @@ impl CodexTurn {
     async fn stop_calls(&mut self) {
         let open: Vec<OpenCall> = self.base.calls.drain().map(|(_, call)| call).collect();
         for call in open {
-            let cause = if call.is_refused { ToolCause::Refused } else { ToolCause::Stopped };
-            let told = ToolUse {
-                state: ToolState::Error,
-                error: STOPPED.to_owned(),
-                cause: Some(cause),
-                ..call.told.clone()
-            };
-            self.tell_call(&OpenCall { told, ..call }).await;
+            self.tell_call(&call.stopped(STOPPED)).await;
         }
     }
 }

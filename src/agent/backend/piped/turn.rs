@@ -7,7 +7,7 @@ use super::voice::Voice;
 use crate::backend::program::ProgramSpec;
 use hal_base::clock::{self, Time};
 use hal_protocol::event::failure::{Failure, FailureKind};
-use hal_protocol::event::part::ToolUse;
+use hal_protocol::event::part::{ToolCause, ToolState, ToolUse};
 use hal_protocol::event::what::{Replied, ReplyTold, SessionTold, TurnTold, What};
 use hal_protocol::session::{Retry, Session, SessionId, Tokens};
 
@@ -81,6 +81,17 @@ pub struct OpenCall {
     pub told: ToolUse,
     /// True when a person has said no to it.
     pub is_refused: bool,
+}
+
+impl OpenCall {
+    /// The same when it has not ended by itself, but with its turn, for this reason.
+    pub fn stopped(mut self, why: &str) -> Self {
+        let cause = if self.is_refused { ToolCause::Refused } else { ToolCause::Stopped };
+        self.told.state = ToolState::Error;
+        self.told.error = why.to_owned();
+        self.told.cause = Some(cause);
+        self
+    }
 }
 
 /// The turns of a session; `A` is what a request says.
