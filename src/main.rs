@@ -31,6 +31,9 @@ Programs:
 Each explains itself: hal <PROGRAM> --help
 ";
 
+/// What `hal-supervisor` asks of the running supervisor, as halctl does.
+const ASKED: [&str; 3] = ["join-token", "recovery-key", "secure"];
+
 fn main() -> ExitCode {
     daemon::say_version(VERSION);
     let (program, outcome) = match named(std::env::args_os()) {
@@ -65,7 +68,7 @@ fn run(call: Call) -> Result<(), Failure> {
         }
         // Whoever sets up a fleet looks for it here; the running supervisor is asked, as by halctl.
         Role::Supervisor
-            if call.args.first().is_some_and(|word| word == "join-token" || word == "secure") =>
+            if call.args.first().is_some_and(|word| ASKED.iter().any(|asked| word == *asked)) =>
         {
             match ctl::slip::read(&call.called, call.args) {
                 Err(text) => print(&text?),

@@ -21,7 +21,8 @@
 //! - `starts`: how often a daemon was started lately.
 //! - `signals`: what the operating system asks of a daemon.
 //! - `task`: stopping what was started.
-//! - `tls`: whose certificates are trusted. `proof`: proving what one has without saying it. `hex`: bytes as digits.
+//! - `tls`: whose certificates are trusted. `proof`: proving what one has without saying it. `seal`: what nobody reads
+//!   without the key. `hex`: bytes as digits.
 //! - `log`: where log lines go.
 //! - `exit`: the exit codes that are documented.
 
@@ -48,6 +49,7 @@ pub mod panic;
 pub mod progress;
 pub mod proof;
 pub mod sabotage;
+pub mod seal;
 pub mod secret;
 pub mod signals;
 pub mod starts;

@@ -17,6 +17,12 @@ pub fn runtime_folder() -> Option<PathBuf> {
     first.is_absolute().then_some(first)
 }
 
+/// The folder in which systemd hands credentials to this service; `None`: there is none.
+pub fn credentials_folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?);
+    folder.is_absolute().then_some(folder)
+}
+
 /// Work is taken from now on.
 pub fn ready(status: &str) {
     say(&[NotifyState::Ready, NotifyState::Status(status)]);

@@ -14,6 +14,7 @@ pub mod list;
 pub mod node;
 pub mod policy;
 pub mod project;
+pub mod recovery_key;
 pub mod route;
 pub mod secure;
 pub mod session;
@@ -208,6 +209,9 @@ Examples:
     /// Tokens by which new machines join: make the line to paste there, list and revoke them
     #[command(visible_alias = "join-tokens", subcommand)]
     JoinToken(actor::JoinTokenVerb),
+    /// Make the recovery key of this fleet, and print it once: with it and a backup, another machine is this supervisor to
+    /// every agent
+    RecoveryKey(recovery_key::RecoveryKeyArgs),
     /// The audit log: who did what, by which credential, from where, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditVerb),

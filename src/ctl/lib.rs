@@ -44,6 +44,7 @@ mod node;
 mod policy;
 pub mod print;
 mod project;
+mod recovery_key;
 mod route;
 mod scrub;
 mod secure;
@@ -124,6 +125,7 @@ async fn tell(cli: Cli, around: &Surroundings, screen: &mut Screen) -> Result<()
         Noun::Tokens(verb) => actor::tokens(verb, &client(&global, around)?, screen).await,
         Noun::Secure(asked) => secure::run(asked, &client(&global, around)?, screen).await,
         Noun::JoinToken(verb) => join::run(verb, &client(&global, around)?, screen).await,
+        Noun::RecoveryKey(asked) => recovery_key::run(asked, &client(&global, around)?, screen).await,
         // Nobody needs to be asked, and nobody may be there.
         Noun::Audit(AuditVerb::Verify { file: Some(file), anchors }) => {
             audit::verify_export(screen, &file, &anchors)

@@ -4,7 +4,7 @@
 //!   coding agent a node runs, and what that can.
 //! - `frame`: what an agent and its supervisor say to one another, in the order a conversation happens.
 //! - `actor`: who is known, what each may do, and what each shows for it. `proof`: how an agent proves who it is;
-//!   `join`: how a new machine becomes one.
+//!   `join`: how a new machine becomes one. `fleet_key`: the keys by which a fleet knows its supervisor.
 //! - `audit`: who did what, and what came of it.
 //! - `budget`: how much money may be spent; `lease`: how a node is lent a little of it.
 //! - `alert`: what a person should see. `notice`: how it is told, by way of a `channel`. `silence`: what nobody is told.
@@ -37,6 +37,7 @@ pub mod cost;
 pub mod ctl_file;
 pub mod default;
 pub mod event;
+pub mod fleet_key;
 pub mod frame;
 pub mod join;
 pub mod lease;

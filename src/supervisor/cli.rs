@@ -64,7 +64,8 @@ pub struct TlsOptions {
 /// What can be done with the certificate.
 #[derive(Debug, Subcommand)]
 pub enum TlsVerb {
-    /// Make authority and certificate, where the first start has not; what is there stays
+    /// Make authority and certificate, where the first start has not; what is there stays. Where the store knows others, the
+    /// fleet is to know the new ones from the next start on
     Init,
     /// Print the key by which agents and halctl know this supervisor, and where its files are
     Show,
@@ -74,6 +75,16 @@ pub enum TlsVerb {
         #[arg(long = "name", value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Be the supervisor that the fleet knows, on a machine that has its store or a backup: asks for the recovery key
+    #[command(after_help = "\
+The next start brings the keys back and prints a line about it. Without the recovery key: put the file fleet.key of the
+machine before beside the store.
+
+Example:
+  sudo hal-supervisor tls recover && sudo systemctl start hal-supervisor")]
+    Recover,
+    /// Go on with the authority in the folder tls, though the fleet knows another; every agent is to be told of it
+    Keep,
 }
 
 /// What is to be done, and with which files.

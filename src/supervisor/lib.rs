@@ -14,7 +14,7 @@
 //! - `watch`: what the supervisor sees of itself and its nodes. `refused_agents`: who is not let in, and since when.
 //! - `heartbeat`: a sign of life to whoever waits for it outside.
 //! - `knock`: whether its own listeners answer. `scrapes`: whether anybody asks for metrics.
-//! - `tls`, `server`: the listeners; `own_certificate`: what a supervisor makes for itself; `either`: connections with TLS and without, on one port; `plain`: what the latter may. `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
+//! - `tls`, `server`: the listeners; `own_certificate`: what a supervisor makes for itself; `fleet_keys`: how that comes to another machine; `either`: connections with TLS and without, on one port; `plain`: what the latter may. `entrance`: who takes how much of them; `accept`: whether they can take more. `metrics`: what is counted. `watchdog`: what systemd is told.
 
 mod accept;
 mod api;
@@ -32,6 +32,7 @@ pub mod config;
 mod dashboard;
 mod either;
 mod entrance;
+mod fleet_keys;
 mod gate;
 mod greeting;
 mod growth;
@@ -78,6 +79,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::config::{Config, Opens};
 use self::hub::Hub;
+use self::hub::actor::ActorChange;
 use self::hub::input::{Input, RaisedAlert, Severity};
 use self::hub::view::View;
 use self::metrics::Metrics;
@@ -87,8 +89,11 @@ use hal_base::config::machine::folder_of;
 use hal_base::secret::Secret;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
+use hal_protocol::fleet_key::FleetKeys;
 use hal_protocol::node::NodeId;
+use hal_protocol::who::Who;
 use hal_store as store;
+use hal_store::kept::Kept;
 use hal_store::mirror::{Mirror, Opened};
 
 /// Silent nodes and lapsed commands are looked for this often.
@@ -130,27 +135,51 @@ fn open_store(config: &Config) -> anyhow::Result<Opened> {
     Ok(opened)
 }
 
-/// The certificate that the listeners show; made when it is one of the supervisor's own and not there yet.
-fn certificate(config: &Config, tls: &config::TlsConfig) -> anyhow::Result<tls::Certificate> {
+/// The certificate that the listeners show; made when it is one of the supervisor's own and not there yet. With it, what the
+/// store is to keep of the fleet's keys.
+fn certificate(
+    config: &Config,
+    state: &[(String, Kept)],
+) -> anyhow::Result<(Option<tls::Certificate>, Option<FleetKeys>)> {
+    let Some(tls) = &config.tls else { return Ok((None, None)) };
+    let mut to_keep = None;
     if tls.is_own {
+        let (data, stored) = (folder_of(&config.database), fleet_keys::Stored::of(state));
+        fleet_keys::bring_back(&data, &stored)?;
         let bind = config.server.bind;
         let names = if bind.is_unspecified() { Vec::new() } else { vec![bind.to_string()] };
-        own_certificate::make_missing(&folder_of(&config.database), &names)?;
+        own_certificate::make_missing(&data, &names)?;
+        to_keep = fleet_keys::to_keep(&data, &stored)?;
+        if to_keep.is_none() {
+            fleet_keys::is_kept(&data);
+        }
     }
-    tls::Certificate::read(tls)
+    Ok((Some(tls::Certificate::read(tls)?), to_keep))
+}
+
+/// Keeps the fleet's keys with the store. Where that cannot be, the next start tries again.
+async fn keep(shared: Shared, data: PathBuf, keys: FleetKeys) {
+    let by = Who::itself("hal-supervisor");
+    match api::actor::change(&shared, by, ActorChange::KeepKeys(keys)).await {
+        Ok(_) => fleet_keys::is_kept(&data),
+        Err(error) => tracing::error!(
+            error = error.sentence(),
+            "the fleet's keys are not kept with the store: a backup of today does not hold them; the next start tries again"
+        ),
+    }
 }
 
 impl Supervisor {
     /// Opens the store, takes the ports, and serves. Whatever cannot be honoured is an error here, never a silent
     /// fallback.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        let certificate = config.tls.as_ref().map(|tls| certificate(&config, tls)).transpose()?;
         let listener = server::bind(config.server.bind, config.server.port)?;
         let address = listener.local_addr()?;
         let people =
             config.server.http_port.map(|port| server::bind(config.server.bind, port)).transpose()?;
         let mut listeners = vec![address];
         let Opened { store, loaded, first, set_aside, healed, lost, .. } = open_store(&config)?;
+        let (certificate, keys) = certificate(&config, &loaded.state)?;
         let metrics = Arc::new(Metrics::default());
         let mut view = View::of(loaded);
         view.take_settings(Arc::new(config.settings()));
@@ -175,6 +204,9 @@ impl Supervisor {
         let doors = Doors::of(&config.server);
         let shared = Shared::new(hub, &mirror, doors, certificate, metrics, Tasks::new());
         shared.archive.set_rules(config.retention.clone());
+        if let Some(keys) = keys {
+            shared.tasks.spawn_cuttable(keep(shared.clone(), folder_of(&config.database), keys));
+        }
         let handle = Handle::new();
         server::serve(listener, server::whole, handle.clone(), &shared)?;
         if let Some(people) = people {

@@ -17,6 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use hal_base::file;
+use hal_base::secret::Secret;
 use hal_base::tls::Pin;
 
 /// The folder beside the store.
@@ -43,6 +44,37 @@ pub fn files(data: &Path) -> (PathBuf, PathBuf) {
 /// The certificate by which the supervisor is known, whatever it makes anew.
 pub fn authority(data: &Path) -> PathBuf {
     data.join(FOLDER).join(AUTHORITY)
+}
+
+/// The key by which the supervisor is known; `None`: the authority, or its private key, is not there.
+pub fn pin(data: &Path) -> anyhow::Result<Option<Pin>> {
+    if !is_there(&authority(data))? || !is_there(&data.join(FOLDER).join(AUTHORITY_KEY))? {
+        return Ok(None);
+    }
+    pin_of_last(&authority(data))
+}
+
+/// The authority and its private key, as they are written (PEM).
+pub fn read_authority(data: &Path) -> anyhow::Result<(String, Secret)> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+    };
+    Ok((read(authority(data))?, Secret::new(read(data.join(FOLDER).join(AUTHORITY_KEY))?)))
+}
+
+/// Writes both, in the place of those that are there, which are set aside.
+pub fn put_authority(data: &Path, certificate: &str, key: &Secret) -> anyhow::Result<()> {
+    let (path, key_path) = (authority(data), data.join(FOLDER).join(AUTHORITY_KEY));
+    let place = || format!("cannot write the authority in {}", data.join(FOLDER).display());
+    make_folder(&data.join(FOLDER)).with_context(place)?;
+    for before in [&path, &key_path] {
+        if is_there(before)? {
+            file::set_aside(before, "before").with_context(place)?;
+        }
+    }
+    // The key first: an authority without it is none.
+    write(&key_path, key.reveal(), KEY_MODE).with_context(place)?;
+    write(&path, certificate, CERTIFICATE_MODE).with_context(place)
 }
 
 /// Makes what is missing. An authority that is there is never replaced: everybody who knows this supervisor does so by it.

@@ -31,6 +31,14 @@ fn start(world: &mut World, more: impl Fn(&mut Value)) {
     world.wait_for_supervisor();
 }
 
+/// Makes another authority, which the fleet is to know from the next start on.
+fn begin_anew(world: &World) {
+    let config = world.path().join("supervisor.json");
+    let done =
+        world.hal(&["supervisor", "tls", "init", "--config", &config.to_string_lossy()]).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+}
+
 /// The configuration of an agent at the other end, which knows an address and the token.
 pub fn far(world: &World, node: &str) -> Value {
     let mut config = world.agent_config(node, "shop");
@@ -73,6 +81,7 @@ fn an_agent_with_only_the_token_says_it_to_nobody_and_knows_its_supervisor_again
         // Another authority is another supervisor.
         world.end_supervisor();
         fs::remove_dir_all(&files).unwrap();
+        begin_anew(&world);
         start(&mut world, |_| {});
         let said = world.agent("web-1").line_with("shows another key than");
         assert!(said.contains("supervisor.pins") && said.contains("somebody stands in between"), "{said}");
@@ -370,6 +379,7 @@ fn halctl_elsewhere_knows_the_supervisor_by_its_key() {
         // Another supervisor at that place is told nothing.
         world.end_supervisor();
         fs::remove_dir_all(world.path().join("supervisor/tls")).unwrap();
+        begin_anew(&world);
         start(&mut world, |_| {});
         let (code, said) = elsewhere(&mut world, &["ctl", "whoami"], "");
         assert_eq!(code, 69, "{said}");

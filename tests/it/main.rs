@@ -63,6 +63,7 @@ mod everything;
 mod fake_model;
 mod fault;
 mod fixture;
+mod fleet_keys;
 mod frames;
 mod fuzz;
 mod gate;

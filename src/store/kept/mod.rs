@@ -28,6 +28,7 @@ use hal_base::clock::Time;
 use hal_protocol::actor::{Actor, Credential};
 use hal_protocol::approval::Approval;
 use hal_protocol::budget::Budget;
+use hal_protocol::fleet_key::FleetKeys;
 use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::notice::Queued;
 use hal_protocol::provider::{DayBill, Tries};
@@ -47,6 +48,9 @@ const SEALED: u8 = 2;
 
 /// The key of a halt of everything: no project has this name.
 pub const HALT_ALL: &str = "*";
+
+/// The key of the fleet's keys: there is one row.
+pub const OWN_KEYS: &str = "*";
 
 /// When each name was told last on a channel.
 pub type Lately = BTreeMap<String, Time>;
@@ -178,6 +182,8 @@ kinds! {
     ACTOR: Actor(Actor) = "actor", "nobody is let in by that name until it is added again: halctl users create";
     /// What an actor shows to be let in, by the part of the token that names it.
     CREDENTIAL: Credential(Credential) = "credential", "nobody is let in by that token; make another one: halctl tokens create";
+    /// The keys by which the fleet knows its supervisor, sealed; its key is [`OWN_KEYS`].
+    FLEET_KEYS: FleetKeys(FleetKeys) = "fleet.keys", "the supervisor is known by the files in its folder tls, and starts nowhere else: remove the row to have it written anew";
 }
 
 impl<T> StateKind<T> {

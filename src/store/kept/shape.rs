@@ -16,6 +16,7 @@ use hal_protocol::alert::Severity;
 use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
 use hal_protocol::budget::Budget;
 use hal_protocol::command::CommandId;
+use hal_protocol::fleet_key::FleetKeys;
 use hal_protocol::mark::{Attribution, Marks};
 use hal_protocol::node::{NodeId, ProjectName};
 use hal_protocol::notice::{Notice, NoticeKind, NoticePart, NoticeState, Queued};
@@ -81,6 +82,7 @@ as_they_are!(
     BTreeMap<String, Time>,
     Budget,
     Counter,
+    FleetKeys,
     PolicyFacts,
     Handover,
     Loan,

@@ -211,14 +211,14 @@ pub async fn change(shared: &Shared, by: Who, change: ActorChange) -> Result<Act
 pub async fn change_actor(shared: &Shared, by: Who, asked: ActorChange) -> Answered<ActorView> {
     match change(shared, by, asked).await? {
         ActorAnswer::Actor(actor) => one(show(&actor, tokens_of(shared, &actor.name))),
-        ActorAnswer::Token(..) => Err(ApiError::internal("this was about a user, and a token was answered")),
+        _ => Err(ApiError::internal("this was about a user, and something else was answered")),
     }
 }
 
 pub async fn change_token(shared: &Shared, by: Who, asked: ActorChange) -> Result<TokenView, ApiError> {
     match change(shared, by, asked).await? {
         ActorAnswer::Token(role, token) => Ok(show_token(shared, role, &token)),
-        ActorAnswer::Actor(_) => Err(ApiError::internal("this was about a token, and a user was answered")),
+        _ => Err(ApiError::internal("this was about a token, and something else was answered")),
     }
 }
 

@@ -109,9 +109,7 @@ async fn begin(
     };
     match change(shared, who, ActorChange::LogIn(new.credential.clone())).await? {
         ActorAnswer::Token(..) => {}
-        ActorAnswer::Actor(_) => {
-            return Err(ApiError::internal("this was about a browser, and a user was answered"));
-        }
+        _ => return Err(ApiError::internal("this was about a browser, and something else was answered")),
     }
     match BrowserSession::of_cookie(shared, &new.cookie) {
         Ok(session) => Ok(Caller::of(Pass::Browser(session), "", &from)),

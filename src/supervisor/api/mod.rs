@@ -20,6 +20,7 @@ mod name;
 pub mod node;
 pub mod policy;
 pub mod provider;
+pub mod recovery_key;
 pub mod route;
 pub mod session;
 pub mod silence;
@@ -135,6 +136,7 @@ fn of_people() -> OpenApiRouter<Shared> {
         .routes(routes!(join::new_token))
         .routes(routes!(join::join))
         .routes(routes!(join::revoke))
+        .routes(routes!(recovery_key::get, recovery_key::make))
 }
 
 /// The routes that anybody may use who has nothing to show yet.

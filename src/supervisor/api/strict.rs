@@ -29,6 +29,7 @@ use hal_protocol::approval::{AnswerRequest, SeenRequest, SnoozeRequest};
 use hal_protocol::audit::VerifyRequest;
 use hal_protocol::budget::{BudgetRequest, RaiseRequest};
 use hal_protocol::command::CommandRequest;
+use hal_protocol::fleet_key::RecoveryKeyRequest;
 use hal_protocol::join::{JoinRequest, JoinTokenRequest};
 use hal_protocol::silence::SilenceRequest;
 use hal_protocol::store::StoreRequest;
@@ -50,6 +51,7 @@ impl Written for ActorRequest {}
 impl Written for AlertRequest {}
 impl Written for JoinRequest {}
 impl Written for JoinTokenRequest {}
+impl Written for RecoveryKeyRequest {}
 impl Written for AnswerRequest {}
 impl Written for BudgetRequest {}
 impl Written for LoginRequest {}
@@ -242,6 +244,7 @@ mod tests {
             fields_of::<TokenRequest>(),
             fields_of::<JoinRequest>(),
             fields_of::<JoinTokenRequest>(),
+            fields_of::<RecoveryKeyRequest>(),
             fields_of::<BudgetRequest>(),
             fields_of::<CommandRequest>(),
             fields_of::<LoginRequest>(),

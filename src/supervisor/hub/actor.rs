@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use hal_protocol::actor::{Actor, Credential, Role};
+use hal_protocol::fleet_key::FleetKeys;
 
 /// What becomes of those who are known.
 #[derive(Debug)]
@@ -55,6 +56,15 @@ pub enum ActorChange {
         /// The hash of the new one.
         hash: String,
     },
+    /// The keys by which the fleet knows its supervisor are kept with the store.
+    KeepKeys(FleetKeys),
+    /// A recovery key is made for them.
+    NewRecoveryKey {
+        /// The keys as they are kept with it.
+        keys: FleetKeys,
+        /// What the recovery key before opened; another one may have been made meanwhile.
+        before: String,
+    },
     /// A token is good no more.
     Revoke {
         /// The part of the token that names it.
@@ -69,4 +79,6 @@ pub enum ActorAnswer {
     Actor(Actor),
     /// The token as it is then, with the role of whose it is.
     Token(Role, Credential),
+    /// The fleet's keys as they are kept then.
+    Keys(FleetKeys),
 }

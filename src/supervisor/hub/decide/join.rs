@@ -14,11 +14,12 @@ use crate::hub::input::NotAccepted;
 use crate::hub::live::NodeRef;
 use hal_base::clock::Time;
 use hal_protocol::actor::{Actor, Credential, CredentialKind, CredentialState, Role, key_id};
+use hal_protocol::fleet_key::FleetKeys;
 use hal_protocol::mark::Attribution;
 use hal_protocol::who::Who;
 use hal_rules::actor::{fault_of_name, joined_as, joined_by};
 use hal_rules::command::Refused;
-use hal_store::kept::{ACTOR, CREDENTIAL};
+use hal_store::kept::{ACTOR, CREDENTIAL, FLEET_KEYS, OWN_KEYS};
 
 impl Work {
     /// Somebody changes who is known.
@@ -40,10 +41,36 @@ impl Work {
             ActorChange::ShutOut { node } => self.shut_out_for_good(&node, by, at),
             ActorChange::Rotate { id, hash } => self.rotate_token(&id, hash, by, at),
             ActorChange::Revoke { id } => self.end_token(&id, "revoke token", by, at),
+            ActorChange::KeepKeys(keys) => Ok(self.keep_fleet_keys(keys, "keep fleet keys", by, at)),
+            ActorChange::NewRecoveryKey { keys, before } => self.new_recovery_key(keys, &before, by, at),
             ActorChange::LogIn(session) => self.log_in(session, by, at),
             ActorChange::LogOut { id } => self.end_token(&id, "logout", by, at),
         };
         self.effects.push(Effect::reply(reply, answer.map_err(NotAccepted::Refused)));
+    }
+
+    /// The fleet's keys are kept with the store, sealed, as they are now.
+    fn keep_fleet_keys(&mut self, keys: FleetKeys, action: &'static str, by: &Who, at: Time) -> ActorAnswer {
+        self.put_kept(FLEET_KEYS, OWN_KEYS, &keys, at);
+        self.write_down(by, action, &*keys.pin, &json!({}), at);
+        ActorAnswer::Keys(keys)
+    }
+
+    /// A recovery key is made for them. Whoever holds one that another has replaced meanwhile must not believe in it.
+    fn new_recovery_key(
+        &mut self,
+        keys: FleetKeys,
+        before: &str,
+        by: &Who,
+        at: Time,
+    ) -> Result<ActorAnswer, Refused> {
+        let known = self.view.kept(FLEET_KEYS, OWN_KEYS);
+        if known.is_none_or(|known| known.for_recovery != before || known.sealed != keys.sealed) {
+            return Err(Refused::Invalid(
+                "the keys were changed in this moment: look at them, and ask again".into(),
+            ));
+        }
+        Ok(self.keep_fleet_keys(keys, "make recovery key", by, at))
     }
 
     /// Somebody makes a token by which machines join.
