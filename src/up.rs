@@ -32,6 +32,7 @@ use crate::protocol::ctl_file::{CtlFile, up_file};
 use crate::protocol::default;
 use crate::protocol::node::NodeId;
 use crate::rules::dependency::Dependencies;
+use crate::rules::network::Networks;
 use crate::rules::policy::settings::Policies;
 use crate::rules::watch::WatchLimits;
 use crate::store::mirror::backup::Rules;
@@ -251,6 +252,7 @@ impl UserPaths {
                 heartbeat_interval: Duration::from_secs(default::HEARTBEAT_SECONDS),
                 heartbeat_timeout_count: default::HEARTBEAT_TIMEOUTS,
                 allowed_origins: Vec::new(),
+                networks: Networks::default(),
             },
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),

@@ -3,6 +3,7 @@
 //!
 //! - `session`: what a session's events add up to, and what must be written when a look at the backend disagrees.
 //! - `naming`: how long names from outside may be.
+//! - `network`: what may be done from where.
 //! - `node`: when a node counts as gone, and what its journal's numbers mean.
 //! - `budget`: whom a budget is for and what is left of it; `lease`: what is lent, and when a turn must stop.
 //! - `route`: who is told of it, and when.
@@ -37,6 +38,7 @@ pub mod handover;
 pub mod lease;
 pub mod ledger;
 pub mod naming;
+pub mod network;
 pub mod node;
 pub mod notice;
 pub mod policy;

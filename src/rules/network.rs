@@ -112,7 +112,11 @@ mod tests {
         assert_eq!(behind("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(behind("10.0.0.1", &["198.51.100.1", "203.0.113.9", "10.0.0.2"]), "203.0.113.9");
         assert_eq!(behind("10.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
-        assert_eq!(behind("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "whoever is no proxy speaks for itself");
+        assert_eq!(
+            behind("192.0.2.1", &["203.0.113.9"]),
+            "192.0.2.1",
+            "whoever is no proxy speaks for itself"
+        );
         assert_eq!(behind("10.0.0.1", &["203.0.113.9", "unknown"]), "10.0.0.1");
         assert_eq!(behind("10.0.0.1", &[]), "10.0.0.1");
     }

@@ -1,9 +1,10 @@
 //! The guard of the API: who may come in, by which right, and from which web page.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::Extension;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,8 +14,10 @@ use super::caller::{Caller, LocalPeer, Pass, Shown, WrongToken, shown, shown_by_
 use super::metrics::LabelValue;
 use super::refusal::ApiError;
 use super::shared::Shared;
+use super::source::Source;
 use hal_base::clock;
 use hal_protocol::who::Who;
+use hal_rules::network::MayFrom;
 use hal_rules::right::{self, Right};
 use hal_store::audit::AuditRecord;
 
@@ -73,7 +76,7 @@ fn note_refusal(shared: &Shared, door: &'static str, source: IpAddr, wrong: Opti
 /// Lets requests of the API pass that show a token whose role does, and come from no foreign web page.
 pub async fn require(
     State(shared): State<Shared>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Extension(source): Extension<Source>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -90,18 +93,20 @@ pub async fn require(
         (Shown::Wrong(wrong), _) => {
             return refuse(&shared, "api", source.ip(), Some(&wrong)).await.into_response();
         }
+        (Shown::Nothing, None) if scrapes(&shared, &request, source.ip()) => Pass::Scraper,
         (Shown::Nothing, None) => return refuse(&shared, "api", source.ip(), None).await.into_response(),
     };
     pass.note_use(&shared, source.ip());
     // A token for joining is in many hands, and says of nobody who it is.
-    let place = if matches!(pass, Pass::Join(_)) { None } else { shared.entrance.is_known(source) };
+    let place =
+        if matches!(pass, Pass::Join(_)) { None } else { shared.entrance.is_known(source.connection) };
     if !origin_is_allowed(&shared, request.headers()) {
         return ApiError::validation(FOREIGN_PAGE).into_response();
     }
     if matches!(pass, Pass::Browser(_)) && !is_of_own_page(&request) {
         return ApiError::validation(NOT_OUR_PAGE).into_response();
     }
-    // What a proxy says of others in a header can be made up: the other end of the connection it is.
+    // What anybody but a proxy that is listed says of others can be made up: the other end of the connection it is.
     let through = way(request.headers());
     let caller = Caller::of(pass, through, &source.ip().to_canonical().to_string());
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
@@ -116,6 +121,11 @@ pub async fn require(
     // Its body was read, or will not be.
     place.inspect(|place| place.is_whole());
     response
+}
+
+/// True for a program that reads metrics, from where that takes no token.
+fn scrapes(shared: &Shared, request: &Request, from: IpAddr) -> bool {
+    request.uri().path() == "/metrics" && shared.doors.load().networks.may(from, MayFrom::Metrics)
 }
 
 /// Whether a caller's role does for a path. A path that the table of rights does not know is nobody's.

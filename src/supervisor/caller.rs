@@ -51,6 +51,8 @@ pub enum Pass {
     Local(LocalPeer),
     /// The cookie of a browser that somebody has logged in.
     Browser(BrowserSession),
+    /// Nothing: metrics are read, from a network that may.
+    Scraper,
 }
 
 /// A token that lets nobody in.
@@ -194,7 +196,7 @@ impl Pass {
             }
             Self::Join(credential) => shared.hub.view().credential(&credential.id).is_some(),
             // As long as the connection is there, it is theirs.
-            Self::Local(_) => true,
+            Self::Local(_) | Self::Scraper => true,
             Self::Token(credential, actor) => {
                 shared.hub.view().still_admits(&credential.id, &credential.hash, actor.role, clock::now())
             }
@@ -219,7 +221,7 @@ impl Pass {
     /// What is kept of it, where something is.
     pub fn credential(&self) -> Option<&Arc<Credential>> {
         match self {
-            Self::Shared(..) | Self::Local(_) => None,
+            Self::Shared(..) | Self::Local(_) | Self::Scraper => None,
             Self::Token(credential, _) | Self::Join(credential) => Some(credential),
             Self::Browser(session) => Some(&session.credential),
         }
@@ -235,7 +237,8 @@ impl Pass {
         };
         match self {
             Self::Shared(..) => of(browser::BY_TOKEN, browser::BY_TOKEN, browser::BY_TOKEN),
-            // It opens nothing, and begins nothing.
+            // They open nothing, and begin nothing.
+            Self::Scraper => of("", "", ""),
             Self::Join(credential) => of("", &credential.id, ""),
             Self::Local(peer) => of(browser::BY_LOCAL, browser::BY_LOCAL, &peer.login),
             Self::Token(credential, actor) => of(&actor.name, &credential.id, &actor.name),
@@ -277,6 +280,7 @@ impl Caller {
                 (Role::Agent, who)
             }
             Pass::Browser(session) => (session.owner.role(), who_browses(session, from)),
+            Pass::Scraper => (Role::Metrics, Who { name: "scraper".to_owned(), ..Who::unknown(from) }),
         };
         Self { pass, role, who }
     }
@@ -290,7 +294,7 @@ impl Caller {
     pub fn is_own(&self, credential: &Credential) -> bool {
         match &self.pass {
             // Those of this machine are several people.
-            Pass::Shared(..) | Pass::Local(_) | Pass::Join(_) => false,
+            Pass::Shared(..) | Pass::Local(_) | Pass::Join(_) | Pass::Scraper => false,
             Pass::Browser(BrowserSession { owner: Owner::Local(login), .. }) => {
                 let made_by = credential.created.as_ref().map(|made| made.by.as_str());
                 credential.actor == browser::BY_LOCAL && made_by == Some(login)

@@ -7,6 +7,7 @@
 //! - `routes`: who is told what. `escalation`: who is told next.
 //! - `cost`: what tokens cost, and what the providers bill.
 //! - `provider`: whose bills are fetched.
+//! - `networks`: what may be done from where.
 //! - `later`: keys that are accepted and checked, though nothing acts on them yet.
 //! - `reload`: what a running supervisor takes over from a changed file.
 
@@ -17,6 +18,7 @@ pub mod channels;
 mod cost;
 mod escalation;
 mod later;
+mod networks;
 pub mod provider;
 mod reload;
 mod routes;
@@ -37,6 +39,7 @@ use hal_rules::approval;
 use hal_rules::budget::Terms;
 use hal_rules::dependency::{self, Dependencies};
 use hal_rules::escalation::EscalationStep;
+use hal_rules::network::Networks;
 use hal_rules::node::Liveness;
 use hal_rules::policy::settings::{self as policies, Policies};
 use hal_rules::route::{Route, Routing, Way};
@@ -122,6 +125,8 @@ pub struct ServerConfig {
     pub heartbeat_timeout_count: u32,
     /// Browser origins that may connect; empty: only requests without an `Origin` and from the same host.
     pub allowed_origins: Vec<String>,
+    /// What may be done from where.
+    pub networks: Networks,
 }
 
 /// What the token that all share opens.
@@ -281,6 +286,7 @@ fn server(section: &Section<'_>, is_clear: bool) -> ServerConfig {
             .whole("heartbeat_timeout_count", 1..=MOST_HEARTBEAT_TIMEOUTS)
             .unwrap_or(default::HEARTBEAT_TIMEOUTS),
         allowed_origins: origins(section, "allowed_origins"),
+        networks: networks::read(section),
     }
 }
 

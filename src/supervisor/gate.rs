@@ -1,12 +1,12 @@
 //! The agents' door: one task for each connection, between its WebSocket and the hub.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -25,6 +25,7 @@ use super::metrics::LabelValue;
 use super::proof::{self, NOT_THE_TOKEN, Unproved};
 use super::refusal::ApiError;
 use super::shared::Shared;
+use super::source::Source;
 use hal_base::clock;
 use hal_protocol::actor::{Credential, Role};
 use hal_protocol::audit::{Head, KEEPS_ANCHORS};
@@ -70,7 +71,7 @@ pub struct DoorQuery {
 /// `GET /` and `GET /ws/agent`: agents come in, probes are greeted, others are told what this is.
 pub async fn enter(
     State(shared): State<Shared>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Extension(source): Extension<Source>,
     Query(query): Query<DoorQuery>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -112,23 +113,17 @@ pub async fn enter(
     upgrade.on_upgrade(move |socket| converse(shared, socket, source, named, pass))
 }
 
-async fn converse(shared: Shared, socket: WebSocket, source: SocketAddr, named: Option<NodeId>, pass: Pass) {
-    let place = shared.entrance.is_known(source);
+async fn converse(shared: Shared, socket: WebSocket, source: Source, named: Option<NodeId>, pass: Pass) {
+    let place = shared.entrance.is_known(source.connection);
     let room = shared.hub.share_of_room();
-    let address = source.to_string();
+    let address = source.client.to_string();
     let pulse = Arc::default();
     Conversation { shared, source, address, pass, named, room, place, pulse }.hold(socket).await;
 }
 
 /// Lets in whoever proves who it is.
-async fn prove(
-    shared: Shared,
-    mut socket: WebSocket,
-    source: SocketAddr,
-    named: Option<NodeId>,
-    by: ProofBy,
-) {
-    let unproved = match proof::take(&shared, &mut socket, source, by).await {
+async fn prove(shared: Shared, mut socket: WebSocket, source: Source, named: Option<NodeId>, by: ProofBy) {
+    let unproved = match proof::take(&shared, &mut socket, source.connection, by).await {
         // Whoever it has proved to be it is in hello, too.
         Ok((pass, node)) => {
             pass.note_use(&shared, source.ip());
@@ -160,7 +155,7 @@ fn is_agents(pass: &Pass) -> Result<(), ApiError> {
         Pass::Join(_) => Err(ApiError::forbidden(
             "this token lets a machine join, and opens no door: hal-agent join URL --token TOKEN",
         )),
-        Pass::Shared(..) | Pass::Token(..) | Pass::Local(_) | Pass::Browser(_) => Ok(()),
+        Pass::Shared(..) | Pass::Token(..) | Pass::Local(_) | Pass::Browser(_) | Pass::Scraper => Ok(()),
     }
 }
 
@@ -197,7 +192,7 @@ impl End {
 
 struct Conversation {
     shared: Shared,
-    source: SocketAddr,
+    source: Source,
     address: String,
     /// What was shown.
     pass: Pass,
@@ -229,7 +224,7 @@ impl Conversation {
     fn own(&self) -> Option<&Arc<Credential>> {
         match &self.pass {
             Pass::Token(own, _) => Some(own),
-            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) | Pass::Browser(_) => None,
+            _ => None,
         }
     }
 
@@ -238,9 +233,7 @@ impl Conversation {
     async fn is_shut_out(&self) {
         match &self.pass {
             Pass::Token(..) => self.pass.is_over(&self.shared).await,
-            Pass::Shared(..) | Pass::Join(_) | Pass::Local(_) | Pass::Browser(_) => {
-                std::future::pending().await
-            }
+            _ => std::future::pending().await,
         }
     }
 
@@ -328,7 +321,8 @@ impl Conversation {
             Some(false) => "token",
             None => "shared",
         };
-        let over = match (self.shared.entrance.is_encrypted(self.source), self.source.ip().to_canonical()) {
+        let end = self.source.connection;
+        let over = match (self.shared.entrance.is_encrypted(end), end.ip().to_canonical()) {
             (true, _) => "tls",
             (false, ip) if ip.is_loopback() => "local",
             (false, _) => "plain",

@@ -5,7 +5,7 @@
 //! - `gate`: the agents' door; `proof`: how an agent shows who it is without a token; `greeting`: what is said to others. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `source`: from where. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `browser`: what the cookie of a browser is worth; `codes`: how one is logged in without a token.
 //! - `dashboard`: the page itself; `topics`: what it can follow.
 //! - `provider`: what the providers bill.
@@ -59,6 +59,7 @@ pub mod run;
 mod scrapes;
 mod server;
 mod shared;
+mod source;
 mod throttle;
 mod tls;
 mod topics;

@@ -1,26 +1,32 @@
-//! Connections without TLS at a supervisor that speaks it: those of this machine are taken as they are, all others get the
+//! Connections without TLS at a supervisor that speaks it: those of this machine, and of networks that may, are taken as they are, all others get the
 //! greeting of the agents' door, and for everything else a sentence that says where to go.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Request, State};
+use axum::Extension;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::refusal::ApiError;
 use super::shared::Shared;
+use super::source::Source;
 use hal_protocol::proof::PROOF_HEADER;
+use hal_rules::network::MayFrom;
 
 /// Lets a request pass whose connection nobody can read along, or that never leaves this machine.
 pub async fn turn_away(
     State(shared): State<Shared>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Extension(source): Extension<Source>,
     request: Request,
     next: Next,
 ) -> Response {
-    let is_open = shared.certificate.is_none() || source.ip().to_canonical().is_loopback();
-    if is_open || shared.entrance.is_encrypted(source) || is_probe(request.uri(), request.headers()) {
+    let ip = source.connection.ip().to_canonical();
+    let may_be_plain = || ip.is_loopback() || shared.doors.load().networks.may(ip, MayFrom::Plain);
+    let is_open = shared.certificate.is_none() || may_be_plain();
+    if is_open
+        || shared.entrance.is_encrypted(source.connection)
+        || is_probe(request.uri(), request.headers())
+    {
         return next.run(request).await;
     }
     let refused = ApiError::plain("this supervisor speaks TLS: use wss:// or https://").into_response();

@@ -15,7 +15,7 @@ use super::either::EitherAcceptor;
 use super::entrance::{Door, Entrance};
 use super::refusal::ApiError;
 use super::shared::Shared;
-use super::{api, auth, dashboard, gate, plain};
+use super::{api, auth, dashboard, gate, plain, source};
 
 /// The largest body of a request, in bytes: a prompt with a few files pasted in.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -76,7 +76,8 @@ fn finish(router: Router<Shared>, shared: &Shared) -> Router {
     let nothing = || async { ApiError::not_found("not found; the API is under /api/v1") };
     let router = router.fallback(nothing);
     let encrypted = middleware::from_fn_with_state(shared.clone(), plain::turn_away);
-    router.layer(encrypted).with_state(shared.clone())
+    let source = middleware::from_fn_with_state(shared.clone(), source::note);
+    router.layer(encrypted).layer(source).with_state(shared.clone())
 }
 
 /// Serves until the handle is shut down. Frames and answers are small and somebody waits for each: none is held back

@@ -32,6 +32,7 @@ use hal_base::id;
 use hal_base::secret::{Secret, SecretDigest};
 use hal_base::task::Tasks;
 use hal_protocol::actor::Role;
+use hal_rules::network::Networks;
 use hal_store::mirror::backup::Backups;
 use hal_store::mirror::{HealthOf, Mirror};
 
@@ -55,6 +56,8 @@ pub struct Doors {
     pub token_role: Role,
     /// Browser origins beside the supervisor's own.
     pub origins: Vec<String>,
+    /// What may be done from where.
+    pub networks: Networks,
     /// What this machine calls itself.
     pub host: String,
 }
@@ -72,6 +75,7 @@ impl Doors {
                 Opens::Agents => Role::Agent,
             },
             origins: config.allowed_origins.clone(),
+            networks: config.networks.clone(),
             host: host.trim().to_owned(),
         }
     }

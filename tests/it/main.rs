@@ -72,6 +72,7 @@ mod lifecycle;
 mod metrics;
 mod mirror;
 mod names;
+mod networks;
 mod node;
 mod opencode;
 mod opencode_home;

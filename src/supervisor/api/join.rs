@@ -1,10 +1,8 @@
 //! `/api/v1/join-tokens`, `POST /api/v1/join` and `POST /api/v1/nodes/{id}/revoke`: how machines become nodes, and how that
 //! ends.
 
-use std::net::SocketAddr;
-
 use axum::Extension;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 
 use super::actor::{change_actor, change_token, make_token};
 use super::strict::Body;
@@ -13,6 +11,7 @@ use crate::caller::{Caller, Pass};
 use crate::hub::actor::ActorChange;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
+use crate::source::Source;
 use hal_base::proof::{is_public_key, is_signed};
 use hal_protocol::actor::{ActorView, Credential};
 use hal_protocol::api::{Answer, Refusal};
@@ -41,7 +40,7 @@ pub async fn new_token(
 pub async fn join(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Extension(source): Extension<Source>,
     Body(body): Body<JoinRequest>,
 ) -> Answered<Joined> {
     let Pass::Join(token) = &caller.pass else {

@@ -1,10 +1,8 @@
 //! `POST /api/v1/login` and `/logout`: browsers. What they are logged in with is shown once; then it is a cookie.
 
-use std::net::SocketAddr;
-
 use axum::Extension;
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
@@ -18,6 +16,7 @@ use crate::codes::{CODE_LASTS, Issuer};
 use crate::hub::actor::{ActorAnswer, ActorChange};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
+use crate::source::Source;
 use hal_base::clock::{self, Stopwatch};
 use hal_protocol::actor::{LoginCode, LoginRequest, Role, WhoAmI};
 use hal_protocol::api::{Answer, Refusal};
@@ -35,7 +34,7 @@ const MOST_LOOKED_AT: usize = 512;
 #[utoipa::path(post, path = "/api/v1/login", request_body = LoginRequest, responses((status = 200, body = Answer<WhoAmI>), (status = 400, body = Refusal), (status = 401, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn login(
     State(shared): State<Shared>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
     Body(asked): Body<LoginRequest>,
 ) -> Result<Response, ApiError> {
@@ -54,7 +53,7 @@ pub async fn login(
     let Some(new) = BrowserSession::begin(&shared, &issuer, label) else {
         return Err(refuse(&shared, "dashboard", source.ip(), Some(&wrong())).await);
     };
-    let _place = shared.entrance.is_known(source);
+    let _place = shared.entrance.is_known(source.connection);
     let caller = begin(&shared, source, issuer, &new).await?;
     // The browser forgets who was logged in there before, so nobody could log that out any more.
     if let Some(Ok(before)) = cookie_of(&headers).map(|cookie| BrowserSession::of_cookie(&shared, cookie)) {
@@ -68,7 +67,7 @@ pub async fn login(
 }
 
 /// Whoever logs in, by what they show. What is wrong waits its turn, as every wrong token does.
-async fn issuer_of(shared: &Shared, source: SocketAddr, asked: &LoginRequest) -> Result<Issuer, ApiError> {
+async fn issuer_of(shared: &Shared, source: Source, asked: &LoginRequest) -> Result<Issuer, ApiError> {
     let wrong = match (asked.token.is_empty(), asked.code.is_empty()) {
         (true, false) => match shared.codes.take(asked.code.reveal()) {
             Some(issuer) => return Ok(issuer),
@@ -91,7 +90,7 @@ async fn issuer_of(shared: &Shared, source: SocketAddr, asked: &LoginRequest) ->
 /// Writes the new session down: whoever it lets in.
 async fn begin(
     shared: &Shared,
-    source: SocketAddr,
+    source: Source,
     issuer: Issuer,
     new: &NewSession,
 ) -> Result<Caller, ApiError> {

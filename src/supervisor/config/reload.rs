@@ -16,6 +16,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("server.heartbeat_interval_sec", was.heartbeat_interval != is.heartbeat_interval),
         ("server.heartbeat_timeout_count", was.heartbeat_timeout_count != is.heartbeat_timeout_count),
         ("server.allowed_origins", was.allowed_origins != is.allowed_origins),
+        ("server.networks", was.networks != is.networks),
         ("backup.enabled", old.backup.is_on != new.backup.is_on),
         ("backup.interval", old.backup.every != new.backup.every),
         ("backup.keep", old.backup.keep != new.backup.keep),
