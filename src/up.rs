@@ -256,6 +256,7 @@ impl UserPaths {
             },
             database: self.data.join("supervisor.db"),
             backup: Rules::default(),
+            rehearse_every: Duration::ZERO,
             retention: Retention { max_size: self.max_size, ..Retention::default() },
             channels: Vec::new(),
             routes: Vec::new(),

@@ -14,6 +14,7 @@
 //! - `presence`: which nodes are missed. `slow`: which commands take too long. `stalled`: which coding agents do not run.
 //! - `ledger`: what an event adds to the ledger of costs.
 //! - `provider`: what providers answer, read as bills.
+//! - `rehearsal`: whether a recovery would bring back what was there.
 //! - `reconcile`: what we count against what they bill.
 //! - `dependency`: which project waits for which, and when one is complete.
 //! - `handover`: where a restart is. `policy`: what steps in by itself, when, and why.
@@ -46,6 +47,7 @@ pub mod presence;
 pub mod price;
 pub mod provider;
 pub mod reconcile;
+pub mod rehearsal;
 pub mod report;
 pub mod right;
 pub mod route;

@@ -85,6 +85,7 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("POST", "/api/v1/archives/{name}/restore", Admin),
     ("POST", "/api/v1/audit/verify", Admin),
     ("POST", "/api/v1/backups", Admin),
+    ("POST", "/api/v1/backups/rehearse", Admin),
     ("POST", "/api/v1/backups/{name}/verify", Admin),
     ("POST", "/api/v1/budgets/{name}/raise", Admin),
     ("POST", "/api/v1/join-tokens", Admin),

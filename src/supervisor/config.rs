@@ -63,6 +63,9 @@ const MOST_BACKUPS: usize = 1000;
 /// The longest time between two backups, and that one or an old row is kept.
 const MOST_AGE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
+/// How often a recovery is rehearsed, unless the file says otherwise.
+const REHEARSE: Duration = Duration::from_secs(30 * 86_400);
+
 /// The most that the bound of what is kept can be, in bytes: no disk is larger.
 const MOST_SIZE: u64 = 1 << 60;
 
@@ -78,6 +81,8 @@ pub struct Config {
     pub database: PathBuf,
     /// When backups of the mirror are made, and how long they are kept.
     pub backup: Rules,
+    /// How often a recovery is rehearsed; zero: never by itself.
+    pub rehearse_every: Duration,
     /// When old rows leave the store.
     pub retention: Retention,
     /// From where on things are worth an alert.
@@ -221,7 +226,7 @@ fn build(root: &Section<'_>) -> Config {
             server.allowed_origins.push(origin);
         }
     }
-    let backup = root.section("backup", backup);
+    let (backup, rehearse_every) = root.section("backup", backup);
     let retention = root.section("retention", retention);
     let (alerts, heartbeat) = alerts::read(root);
     let channels = channels::read(root);
@@ -239,6 +244,7 @@ fn build(root: &Section<'_>) -> Config {
         server,
         database,
         backup,
+        rehearse_every,
         retention,
         alerts,
         heartbeat,
@@ -337,16 +343,18 @@ fn database(section: &Section<'_>) -> PathBuf {
     path
 }
 
-fn backup(section: &Section<'_>) -> Rules {
+fn backup(section: &Section<'_>) -> (Rules, Duration) {
     let default = Rules::default();
     let age = Duration::from_secs(1)..=MOST_AGE;
     let long = |key| section.value(key).and_then(|value| value.duration(age.clone()));
-    Rules {
+    let rehearse = section.value("rehearse").and_then(|value| value.duration(Duration::ZERO..=MOST_AGE));
+    let rules = Rules {
         is_on: section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.is_on),
         every: long("interval").unwrap_or(default.every),
         keep: section.whole("keep", 1..=MOST_BACKUPS).unwrap_or(default.keep),
         keep_for: long("keep_for").unwrap_or(default.keep_for),
-    }
+    };
+    (rules, rehearse.unwrap_or(REHEARSE))
 }
 
 fn retention(section: &Section<'_>) -> Retention {

@@ -5,10 +5,10 @@
 //! - `gate`: the agents' door; `proof`: how an agent shows who it is without a token; `greeting`: what is said to others. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made. `mirror`: what the store's mirror needs from the hub. `source`: from where. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made; `rehearsal`: whether they can be restored. `mirror`: what the store's mirror needs from the hub. `source`: from where. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `browser`: what the cookie of a browser is worth; `codes`: how one is logged in without a token.
 //! - `dashboard`: the page itself; `topics`: what it can follow.
-//! - `provider`: what the providers bill.
+//! - `spent`: what the ledger adds up to. `provider`: what the providers bill.
 //! - `offline`: what is done to its files while no supervisor runs.
 //! - `outbound`: the notification channels. `condition_watcher`: the routes that are about how things stand.
 //! - `watch`: what the supervisor sees of itself and its nodes. `refused_agents`: who is not let in, and since when.
@@ -55,11 +55,13 @@ mod quarantine;
 mod queries;
 mod refusal;
 mod refused_agents;
+mod rehearsal;
 pub mod run;
 mod scrapes;
 mod server;
 mod shared;
 mod source;
+mod spent;
 mod throttle;
 mod tls;
 mod topics;
@@ -220,6 +222,8 @@ impl Supervisor {
         shared.outbound.set(&config.channels, &shared.hub, &shared.tasks);
         shared.tasks.spawn_cuttable(backup::make_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(backup::watch(shared.clone()));
+        shared.rehearsals.set_every(config.rehearse_every);
+        shared.tasks.spawn_cuttable(rehearsal::rehearse_when_due(shared.clone()));
         shared.tasks.spawn_cuttable(archive::keep_up(shared.archive.clone(), shared.hub.clone()));
         shared
             .tasks
@@ -335,6 +339,7 @@ impl Supervisor {
         self.limits.store(Arc::new(config.alerts.clone()));
         self.heartbeat.store(Arc::new(config.heartbeat.clone()));
         self.shared.backups.set_rules(config.backup.clone());
+        self.shared.rehearsals.set_every(config.rehearse_every);
         let (reply, is_in_force) = oneshot::channel();
         self.shared.hub.send(Input::Settings(Arc::new(config.settings()), reply)).await?;
         is_in_force.await.context("the supervisor is stopping")?;

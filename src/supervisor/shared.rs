@@ -23,6 +23,7 @@ use super::outbound::Outbound;
 use super::progress::ProgressRegistry;
 use super::provider::Providers;
 use super::refused_agents::RefusedAgents;
+use super::rehearsal::Rehearsals;
 use super::scrapes::Scrapes;
 use super::throttle::Throttle;
 use super::tls::Certificate;
@@ -132,6 +133,8 @@ pub struct Shared {
     pub last_uses: Arc<LastUses>,
     /// Agents that are not let in.
     pub refused_agents: Arc<RefusedAgents>,
+    /// What is known of rehearsals of a recovery.
+    pub rehearsals: Arc<Rehearsals>,
     /// When metrics were last asked for.
     pub scrapes: Arc<Scrapes>,
     /// How often whoever is denied may try again.
@@ -153,6 +156,7 @@ impl Shared {
         let archive = Archivist::beside(hub.store().path(), mirror.health());
         Self {
             scrapes: Arc::new(Scrapes::beside(hub.store().path())),
+            rehearsals: Arc::new(Rehearsals::beside(hub.store().path())),
             growing: Growing::of(hub.clone(), mirror.health(), mirror.backups(), archive.clone()),
             archive,
             hub,

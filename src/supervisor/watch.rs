@@ -39,9 +39,10 @@ enum Whose {
 }
 
 /// What is watched, by the names of the alerts. Only these are resolved from here.
-const WATCHED: [(&str, Whose); 17] = [
+const WATCHED: [(&str, Whose); 18] = [
     ("agent.refused", Whose::Stranger),
     ("backend.down", Whose::Node),
+    ("backup.unrehearsed", Whose::Own),
     ("command.slow", Whose::Node),
     ("connections.refused", Whose::Own),
     // Of the supervisor, and of the agents of nodes.

@@ -83,6 +83,7 @@ mod policy;
 mod program;
 mod provider;
 mod recording;
+mod rehearsal;
 mod route;
 mod secure;
 mod service;

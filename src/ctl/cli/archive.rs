@@ -32,6 +32,9 @@ pub enum BackupVerb {
     /// List all backups, newest first
     #[command(visible_alias = "ls")]
     List,
+    /// Rehearse a recovery: restore the newest backup into a supervisor of its own on the supervisor's machine, and compare;
+    /// exit 1 if it could not be restored, or is not what was there
+    Rehearse,
     /// Verify a backup: every page, and that all rows are there; exit 1 if it is damaged
     Verify {
         /// Its name, as in the list; by default the newest.

@@ -59,7 +59,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 49] = [
+pub const ALERTS: [&str; 50] = [
     "agent.refused",
     "agent.restarts",
     "approval.outside",
@@ -71,6 +71,7 @@ pub const ALERTS: [&str; 49] = [
     "backup.failed",
     "backup.late",
     "backup.size",
+    "backup.unrehearsed",
     "channel.failing",
     "channel.shut_out",
     "clock.jumped",

@@ -11,7 +11,7 @@ use hal_base::cause::chain;
 use hal_base::clock::Stopwatch;
 use hal_base::nearest::no_such;
 use hal_protocol::api::{Answer, Meta, Refusal};
-use hal_protocol::backup::Backup;
+use hal_protocol::backup::{Backup, Rehearsal};
 use hal_protocol::who::Who;
 use hal_store::mirror::backup::{Saved, verify as look_through};
 
@@ -37,6 +37,13 @@ pub async fn make(State(shared): State<Shared>, Extension(who): Extension<Who>) 
         }
         Err(error) => Err(ApiError::internal(&chain(&error))),
     }
+}
+
+/// Rehearses a recovery: restores the newest backup into a supervisor of its own, beside this one, and compares. `problem` says
+/// what is wrong.
+#[utoipa::path(post, path = "/api/v1/backups/rehearse", responses((status = 200, body = Answer<Rehearsal>), (status = 403, body = Refusal)))]
+pub async fn rehearse(State(shared): State<Shared>, Extension(who): Extension<Who>) -> Answered<Rehearsal> {
+    one(crate::rehearsal::rehearse(&shared, &who).await)
 }
 
 /// Verifies a backup; `problem` says what is wrong with it. `newest` is a name, too.

@@ -9,14 +9,13 @@ use super::{Answered, given, one, page, reading};
 use crate::hub::live::NodeRef;
 use crate::refusal::ApiError;
 use crate::shared::Shared;
+use crate::spent::add_up;
 use hal_base::clock;
 use hal_protocol::api::{Answer, Meta, Refusal};
 use hal_protocol::cost::{CostReport, Freshness, ModelPrice};
 use hal_protocol::provider::{ProviderStatus, Standing};
 use hal_rules::price::{Price, dollars_per_million};
-use hal_rules::report::{Adding, LedgerRow, Period};
-use hal_store::StoreError;
-use hal_store::cost::CostRecord;
+use hal_rules::report::Period;
 
 /// The periods that have a name.
 const PERIODS: &str = "today, week (7 days) or month (30 days)";
@@ -75,7 +74,7 @@ fn named(name: &str) -> Result<Period, ApiError> {
 }
 
 async fn report(shared: &Shared, period: Period) -> Answered<CostReport> {
-    let mut report = reading(shared, |shared| add_up(shared, period)).await?;
+    let mut report = reading(shared, move |shared| add_up(shared.hub.store(), period)).await?;
     let view = shared.hub.view();
     report.freshness = view.every_node().map(of_node).collect();
     let bills = shared.providers.statuses(&view, clock::now());
@@ -85,24 +84,6 @@ async fn report(shared: &Shared, period: Period) -> Answered<CostReport> {
     let fetched = bills.into_iter().filter(|status| status.status != Standing::Off);
     report.freshness.extend(fetched.map(of_bill));
     one(report)
-}
-
-/// Reads the rows of a period and adds them up.
-pub fn add_up(shared: &Shared, period: Period) -> Result<CostReport, StoreError> {
-    let mut adding = Adding::of(period, clock::now());
-    let (from, to) = adding.needs();
-    shared.hub.store().read()?.each_cost(&from, &to, &mut |record: &CostRecord| {
-        adding.add(&LedgerRow {
-            date: &record.date,
-            provider: &record.provider,
-            model: &record.model,
-            project: &record.project,
-            session_id: &record.session_id,
-            node_id: &record.node_id,
-            worth: &record.worth(),
-        });
-    })?;
-    Ok(adding.end())
 }
 
 /// What a node has used is known as far as its events have come.

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cost::add_up;
 use super::reading;
 use crate::metrics::Files;
 use crate::shared::Shared;
+use crate::spent::add_up;
 use hal_base::clock::{self, Time};
 use hal_base::panic::contained;
 use hal_rules::report::Period;
@@ -127,7 +127,7 @@ pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Respon
     let files = files(&shared).await;
     let today = Period::named("today", clock::now());
     let costs = match today {
-        Some(today) => reading(&shared, |shared| add_up(shared, today)).await.ok(),
+        Some(today) => reading(&shared, |shared| add_up(shared.hub.store(), today)).await.ok(),
         None => None,
     };
     let (hub, mirror, metrics) = (&shared.hub, shared.mirror.now(), &shared.metrics);

@@ -98,6 +98,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(archive::restore))
         .routes(routes!(backup::list, backup::make))
         .routes(routes!(backup::verify))
+        .routes(routes!(backup::rehearse))
         .routes(routes!(cost::of_days))
         .routes(routes!(cost::of_period))
         .routes(routes!(cost::prices))

@@ -21,6 +21,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("backup.interval", old.backup.every != new.backup.every),
         ("backup.keep", old.backup.keep != new.backup.keep),
         ("backup.keep_for", old.backup.keep_for != new.backup.keep_for),
+        ("backup.rehearse", old.rehearse_every != new.rehearse_every),
         ("retention.events", old.retention.events != new.retention.events),
         ("retention.audit", old.retention.audit != new.retention.audit),
         ("retention.types", old.retention.types != new.retention.types),

@@ -117,6 +117,7 @@ pub fn look(
     }
     let mirror = shared.mirror.now();
     put("mirror.behind", limits.mirror(mirror.lag, mirror.trouble.as_deref()));
+    put("backup.unrehearsed", shared.rehearsals.finding());
     put("metrics.unscraped", limits.unscraped(shared.scrapes.since()));
     look_at_killed(shared, seen);
 }
