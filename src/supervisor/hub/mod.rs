@@ -250,7 +250,9 @@ impl<T: Tally> Owner<T> {
             };
             stopping = matches!(timed.input, Input::Stop);
             rooms.extend(room);
-            if self.condition == StoreHealth::Full && !timed.input.is_small() {
+            if self.condition == StoreHealth::Full && matches!(timed.input, Input::Tick) {
+                work.pass_time(timed.clock);
+            } else if self.condition == StoreHealth::Full && !timed.input.is_small() {
                 turn_away(timed.input);
             } else {
                 self.take(&mut work, timed);

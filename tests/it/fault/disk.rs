@@ -190,6 +190,68 @@ fn a_full_disk_of_the_supervisor_stops_writing_and_nothing_else() {
     println!("{there} of {MANY} when it was full, read {looks} times meanwhile");
 }
 
+/// The state of a command, whoever carries it out.
+fn command_is(world: &World, id: &str, state: &str) {
+    wait_until(&format!("command {id} is {state}"), PATIENCE, || {
+        let command = world.data(&format!("/api/v1/commands/{id}"));
+        if command["state"] == state { Ok(()) } else { Err(command.to_string()) }
+    });
+}
+
+#[test]
+fn what_has_a_limit_ends_in_time_while_the_disk_is_full() {
+    const SCENE: &str = "time while the disk is full";
+    if !can(SCENE, &["mkfs.ext4", "mount", "umount"]) {
+        return;
+    }
+    let Some(disk) = Disk::make(SCENE) else { return };
+    let mut world = World::empty();
+    std::os::unix::fs::symlink(disk.path(), world.path().join("supervisor")).unwrap();
+    let mut config = world.supervisor_config(0);
+    config["approvals"] = json!({"time_limit": "15s"});
+    let path = world.write("supervisor.json", &config.to_string());
+    let command = world.hal(&["supervisor", "--config", &path.to_string_lossy()]);
+    world.start_supervisor_by(command);
+    world.wait_for_supervisor();
+    world.start_agent("web-2", "site");
+    let away = world.start_session("site", "say hello");
+    world.take_agent("web-2").kill();
+    world.wait_for_node("web-2", "offline");
+    world.start_agent("web-1", "shop");
+    let asking = world.start_session("shop", "ask rm -rf build");
+    world.wait_for_session(&asking, "waiting");
+    let queued = world
+        .ask(&json!({"type": "prompt_session", "session_id": away, "expires": 15, "timeout": 0,
+        "args": {"message": "go on"}}));
+    let id = queued.body["data"]["command_id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(queued.body["data"]["state"], "queued", "its node is away: {}", queued.body);
+    let ballast = disk.fill();
+    // What wants room finds out.
+    let much = format!("say {}", "x".repeat(200_000));
+    wait_until("a command finds no room", PATIENCE, || {
+        let asked =
+            json!({"type": "create_session", "project": "shop", "timeout": 0, "args": {"prompt": much}});
+        let reply = world.ask(&asked);
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE { Ok(()) } else { Err(reply.body.to_string()) }
+    });
+    is_sick(&world);
+    let still = world.data(&format!("/api/v1/commands/{id}"));
+    assert_eq!(still["state"], "queued", "the disk is full before its time is over");
+    command_is(&world, &id, "expired");
+    wait_until("the approval's time is up", PATIENCE, || {
+        match world.count_events(&format!("session_id={asking}&type=approval.time_up")) {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+    assert_eq!(world.get("/readyz").status, StatusCode::SERVICE_UNAVAILABLE, "the disk is full all the time");
+    drop(ballast);
+    is_well(&world);
+    command_is(&world, &id, "expired");
+    world.wait_for_node("web-1", "online");
+    world.start_session("shop", "say hello");
+}
+
 #[test]
 fn a_full_disk_of_the_agent_holds_its_work_back_and_loses_nothing() {
     const SCENE: &str = "a full disk under the agent";

@@ -43,7 +43,7 @@ use self::command::Happened;
 use super::effect::Effect;
 use super::input::{Input, RaisedAlert, Timed};
 use super::view::View;
-use hal_base::clock::Time;
+use hal_base::clock::{Reading, Time};
 use hal_protocol::event::EventView;
 use hal_protocol::node::NodeId;
 use hal_protocol::session::{Session, SessionId};
@@ -171,6 +171,16 @@ impl Work {
                 self.batch.is_last = true;
             }
         }
+        self.follow(at);
+    }
+
+    /// Time passes while the disk is full: what has a limit ends by it, which takes little room. All else waits.
+    pub fn pass_time(&mut self, clock: Reading) {
+        self.notice_jump(clock);
+        let at = clock.at;
+        self.expire(at);
+        self.drop_silent(at);
+        self.approvals_due(at);
         self.follow(at);
     }
 
