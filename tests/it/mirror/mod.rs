@@ -6,6 +6,7 @@
 //! - `archive`, `retain`: what leaves the store when it is old, or when there is too much. `audit`: who did what.
 //! - `backup`: backups, and what restoring one brings. `watch`: what is wrong with them.
 //! - `odd`: what nobody would expect.
+//! - `kinds`: each kind of kept state, damaged both ways.
 //! - `kills`: kill -9 meanwhile. `damage`: bits and pages of either file. `million`: each made anew from the other.
 //! - `runbook`, `desk`: the incident runbook's lines, word for word. `steady`: a node that goes on whatever happens.
 //! - `offline`: `hal-supervisor store`, while no supervisor runs.
@@ -23,6 +24,7 @@ mod damage;
 mod desk;
 mod edit;
 mod kills;
+mod kinds;
 mod million;
 mod odd;
 mod offline;
