@@ -3,7 +3,7 @@
 //! - `alerts`: from where on things are worth an alert, and which nodes should be there.
 //! - `tls`: the certificate is tried before anything is started.
 //! - `budget`: how much may be spent.
-//! - `channels`: the ways to people.
+//! - `channels`: notification channels.
 //! - `routes`: who is told what. `escalation`: who is told next.
 //! - `cost`: what tokens cost, and what the providers bill.
 //! - `provider`: whose bills are fetched.
@@ -91,7 +91,7 @@ pub struct Config {
     pub heartbeat: Option<HeartbeatConfig>,
     /// Who is told next of an alert that nobody acknowledges.
     pub escalation: Vec<EscalationStep>,
-    /// The ways to people.
+    /// Notification channels.
     pub channels: Vec<channels::ChannelConfig>,
     /// Who is told what.
     pub routes: Vec<Route>,

@@ -117,7 +117,7 @@ pub struct Shared {
     pub entrance: Entrance,
     /// Whether new connections can be taken.
     pub accepting: Accepting,
-    /// The ways to people.
+    /// Notification channels.
     pub outbound: Outbound,
     /// Everything that runs.
     pub tasks: Tasks,

@@ -1,4 +1,4 @@
-//! `/api/v1/channels`: the ways to people, what waits on them, and trying one out.
+//! `/api/v1/channels`: notification channels, what waits on them, and trying one out.
 
 use axum::Extension;
 use axum::extract::{Path, State};

@@ -1,4 +1,4 @@
-//! `channels`: the ways to people. One file for each kind.
+//! `channels`: notification channels. One file for each kind.
 
 mod chat;
 mod email;
