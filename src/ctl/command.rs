@@ -132,6 +132,7 @@ mod tests {
             output: String::new(),
             error: (state == CommandState::Failed).then(|| "no such model".into()),
             actor: "token".into(),
+            who: None,
             created_at: Time(1),
             expires_at: Time(2),
             timestamp: Time(3),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::who::Who;
 use hal_base::clock::Time;
 
 /// How much an alert matters; the words are those of the operations runbook.
@@ -120,9 +121,15 @@ pub struct Alert {
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub changed_at: Time,
-    /// Who has acknowledged it; empty: nobody.
+    /// Who has acknowledged it: the name; empty: nobody.
     #[serde(default)]
     pub acknowledged_by: String,
+    /// The same with all that is known of it; absent: nobody, or an earlier release has stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Who>,
+    /// Of an incident: who has reported it last, opened or closed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Who>,
 }
 
 /// Somebody who was told of an alert, or is to be.

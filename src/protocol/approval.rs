@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::command::CommandId;
 use super::node::{NodeId, ProjectName};
 use super::session::{AskKind, SessionId};
+use super::who::Who;
 use hal_base::clock::Time;
 use hal_base::text_id;
 
@@ -120,6 +121,9 @@ pub struct Given {
     pub by: String,
     /// By which way: `halctl`, `api`, `discord`, `slack`, `time limit`.
     pub over: String,
+    /// The same with all that is known of it; absent: an earlier release has stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// When it happened (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -183,6 +187,9 @@ pub struct ReceiptLine {
     /// Where it came from: `halctl`, `api`, `discord`, `slack`, `time limit`; empty: from the session itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub over: String,
+    /// The same with all that is known of it; absent: a session or a node did it, or an earlier release has stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// More about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -415,6 +422,7 @@ mod tests {
                 reply: reply.clone(),
                 by: "ada".into(),
                 over: "api".into(),
+                who: Some(Who::in_chat("ada", "discord", "813")),
                 at: Time(1_795_450_273_000),
                 command_id: "c".into(),
                 has_ended: true,

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::node::NodeId;
 use super::session::SessionId;
+use super::who::Who;
 use hal_base::clock::Time;
 use hal_base::text_id;
 
@@ -199,6 +200,9 @@ pub struct Command {
     pub args: Map<String, Value>,
     /// Name of the person, program or policy that sent it.
     pub actor: String,
+    /// The same with all that is known of it; absent: an earlier release has stored the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// The caller's key: the same key from the same actor is the same command.
     pub idempotency_key: Option<String>,
     /// Where it is in its life.
@@ -244,9 +248,12 @@ pub struct CommandView {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Who asked.
+    /// Who asked: the name.
     #[serde(default)]
     pub actor: String,
+    /// The same with all that is known of it; absent: an earlier release has stored the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// When it was asked (RFC 3339).
     #[serde(with = "super::api::rfc3339")]
     #[schema(value_type = String, format = DateTime)]

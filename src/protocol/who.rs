@@ -1,9 +1,10 @@
 //! Who does something: one value for whoever acts, in the audit log and in what is asked of the supervisor.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The kind of whoever acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhoKind {
     /// A person who is known as one: by their account in a chat, or as an operator of the supervisor's machine.
@@ -29,8 +30,8 @@ impl WhoKind {
     }
 }
 
-/// Who does something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Who does something. Its fields are stored in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Who {
     /// Whether a person, a program, this machine or a policy acts.
     pub kind: WhoKind,
@@ -45,6 +46,11 @@ pub struct Who {
 }
 
 impl Who {
+    /// This, as long as it is about whoever has that name: an operator may have put another one in its place.
+    pub fn if_named(self, name: &str) -> Option<Self> {
+        (self.name == name).then_some(self)
+    }
+
     /// Whoever shows the one token of this supervisor, by this way and from this address.
     pub fn with_token(through: &str, from: &str) -> Self {
         Self {
@@ -97,6 +103,11 @@ impl Who {
             from: from.into(),
             ..Self::default()
         }
+    }
+
+    /// A notification channel that has delivered something, over this service.
+    pub fn channel(name: &str, over: &str) -> Self {
+        Self { name: name.into(), through: over.into(), ..Self::default() }
     }
 
     /// A policy, or another rule of the supervisor's own.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hal_base::clock::Time;
 use hal_protocol::alert::{Alert, AlertState, INCIDENT_OPEN, Severity};
+use hal_protocol::who::Who;
 
 /// Characters of a text that are kept: it may hold what a program has said.
 const MAX_TEXT: usize = 2_000;
@@ -34,6 +35,7 @@ pub fn raise(open: Option<&Alert>, id: u64, seen: &AlertRaised<'_>, at: Time) ->
             severity: seen.severity,
             status: AlertState::Firing,
             acknowledged_by: String::new(),
+            acknowledged: None,
             text,
             changed_at: at,
             ..open.clone()
@@ -57,6 +59,8 @@ pub fn raise(open: Option<&Alert>, id: u64, seen: &AlertRaised<'_>, at: Time) ->
             started_at: at,
             changed_at: at,
             acknowledged_by: String::new(),
+            acknowledged: None,
+            reported: None,
         }),
     }
 }
@@ -70,6 +74,7 @@ pub fn report(open: &Alert, severity: Severity, text: &str, at: Time) -> Option<
         severity,
         status: if is_worse { AlertState::Firing } else { open.status },
         acknowledged_by: if is_worse { String::new() } else { open.acknowledged_by.clone() },
+        acknowledged: open.acknowledged.clone().filter(|_| !is_worse),
         text,
         changed_at: at,
         ..open.clone()
@@ -87,11 +92,12 @@ pub fn remind(alert: &Alert, at: Time) -> Alert {
 }
 
 /// A person says that they know. What happened once is over with that; what lasts goes on. The first one counts.
-pub fn acknowledge(alert: &Alert, by: &str, at: Time) -> Option<Alert> {
+pub fn acknowledge(alert: &Alert, who: &Who, at: Time) -> Option<Alert> {
     let status = if alert.lasting { AlertState::Acknowledged } else { AlertState::Resolved };
     (alert.status == AlertState::Firing).then(|| Alert {
         status,
-        acknowledged_by: by.to_owned(),
+        acknowledged_by: who.name.clone(),
+        acknowledged: Some(who.clone()),
         changed_at: at,
         ..alert.clone()
     })
@@ -113,6 +119,10 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn who(name: &str) -> Who {
+        Who::on_this_machine(name, "uid 1000", "halctl")
+    }
+
     fn seen(severity: Severity, lasting: bool) -> AlertRaised<'static> {
         AlertRaised { name: "disk.low", about: "", severity, text: "5 % are free", lasting }
     }
@@ -122,9 +132,9 @@ mod tests {
         let first = raise(None, 7, &seen(Severity::Medium, true), Time(1)).unwrap();
         assert_eq!((first.id, first.status, first.count), (7, AlertState::Firing, 1));
         assert_eq!(raise(Some(&first), 8, &seen(Severity::Medium, true), Time(2)), None);
-        let known = acknowledge(&first, "ada", Time(3)).unwrap();
+        let known = acknowledge(&first, &who("ada"), Time(3)).unwrap();
         assert_eq!(known.status, AlertState::Acknowledged);
-        assert_eq!(acknowledge(&known, "bob", Time(4)), None, "the first one counts");
+        assert_eq!(acknowledge(&known, &who("bob"), Time(4)), None, "the first one counts");
         assert_eq!(raise(Some(&known), 8, &seen(Severity::Low, true), Time(5)), None);
         let worse = raise(Some(&known), 8, &seen(Severity::Critical, true), Time(6)).unwrap();
         assert_eq!((worse.id, worse.status), (7, AlertState::Firing));
@@ -136,7 +146,7 @@ mod tests {
         let first = raise(None, 1, &seen(Severity::High, false), Time(1)).unwrap();
         let again = raise(Some(&first), 2, &seen(Severity::Medium, false), Time(2)).unwrap();
         assert_eq!((again.id, again.count, again.severity), (1, 2, Severity::High));
-        assert_eq!(acknowledge(&again, "ada", Time(3)).unwrap().status, AlertState::Resolved);
+        assert_eq!(acknowledge(&again, &who("ada"), Time(3)).unwrap().status, AlertState::Resolved);
     }
 
     #[test]
@@ -145,7 +155,7 @@ mod tests {
         let open = raise(None, 1, &opened, Time(0)).unwrap();
         let every = Duration::from_secs(900);
         assert!(!is_due(&open, every, Time(899_999)) && is_due(&open, every, Time(900_000)));
-        let again = remind(&acknowledge(&open, "ada", Time(5)).unwrap(), Time(900_000));
+        let again = remind(&acknowledge(&open, &who("ada"), Time(5)).unwrap(), Time(900_000));
         assert_eq!((again.count, again.status), (2, AlertState::Acknowledged));
         assert!(!is_due(&again, every, Time(900_001)), "and then from the last time on");
         assert_eq!(report(&again, Severity::High, "web-1 is gone", Time(901_000)), None);

@@ -9,6 +9,7 @@ use hal_base::clock::Time;
 use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
 use hal_protocol::command::{Command, CommandState};
 use hal_protocol::session::{Ask, Session};
+use hal_protocol::who::Who;
 
 /// The longest name of a request that is used as it is: a button in a chat has room for a hundred characters.
 const MAX_NAME: usize = 64;
@@ -113,7 +114,11 @@ pub fn answered(mut approval: Approval, given: Given) -> Approval {
     approval.state = ApprovalState::Answered;
     approval.snoozed_until = Time::default();
     let note = given.reply.words();
-    push(&mut approval, step(Stage::Answered, given.at, &given.by, &given.over, &note));
+    let who = given.who.clone();
+    push(
+        &mut approval,
+        ReceiptLine { who, ..step(Stage::Answered, given.at, &given.by, &given.over, &note) },
+    );
     approval.answer = Some(given);
     approval
 }
@@ -180,24 +185,24 @@ pub fn answered_outside(mut approval: Approval, reply: &str, at: Time) -> Approv
 }
 
 /// Somebody was told or has looked; `None`: that is known.
-pub fn seen(mut approval: Approval, by: &str, over: &str, note: &str, at: Time) -> Option<Approval> {
+pub fn seen(mut approval: Approval, who: &Who, note: &str, at: Time) -> Option<Approval> {
     let mut sights = approval.receipt.iter().filter(|step| step.stage == Stage::Seen);
-    let is_known = sights.clone().any(|step| step.by == by && step.over == over);
+    let is_known = sights.clone().any(|step| step.by == who.name && step.over == who.through);
     let is_full = sights.nth(MOST_SEEN - 1).is_some();
     if is_known || is_full || !approval.is_open() {
         return None;
     }
-    push(&mut approval, step(Stage::Seen, at, by, over, note));
+    push(&mut approval, step_of(Stage::Seen, at, who, note));
     Some(approval)
 }
 
 /// It is not to be told again before `until`, and its time limit is not over before.
-pub fn snoozed(mut approval: Approval, until: Time, by: &str, over: &str, at: Time) -> Approval {
+pub fn snoozed(mut approval: Approval, until: Time, who: &Who, at: Time) -> Approval {
     approval.snoozed_until = until;
     if approval.deadline != Time::default() {
         approval.deadline = approval.deadline.max(until);
     }
-    push(&mut approval, step(Stage::Snoozed, at, by, over, &format!("until {until}")));
+    push(&mut approval, step_of(Stage::Snoozed, at, who, &format!("until {until}")));
     approval
 }
 
@@ -222,7 +227,12 @@ pub fn is_late(approval: &Approval, now: Time) -> bool {
 }
 
 fn step(stage: Stage, at: Time, by: &str, over: &str, note: &str) -> ReceiptLine {
-    ReceiptLine { stage, at, by: by.to_owned(), over: over.to_owned(), note: note.to_owned() }
+    ReceiptLine { stage, at, by: by.to_owned(), over: over.to_owned(), who: None, note: note.to_owned() }
+}
+
+/// What somebody has done.
+fn step_of(stage: Stage, at: Time, who: &Who, note: &str) -> ReceiptLine {
+    ReceiptLine { who: Some(who.clone()), ..step(stage, at, &who.name, &who.through, note) }
 }
 
 fn push(approval: &mut Approval, step: ReceiptLine) {

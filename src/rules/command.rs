@@ -9,6 +9,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, DE
 use hal_protocol::frame::{CommandFrame, CommandResult, Target};
 use hal_protocol::node::{NodeId, Project};
 use hal_protocol::session::{Session, SessionId};
+use hal_protocol::who::Who;
 
 use hal_base::nearest::no_such;
 
@@ -65,7 +66,7 @@ pub trait Known {
 /// Turns a request into a command for one node, or says why not.
 pub fn accept(
     request: &CommandRequest,
-    actor: &str,
+    who: &Who,
     id: CommandId,
     known: &impl Known,
     now: Time,
@@ -92,7 +93,8 @@ pub fn accept(
         project,
         session_id,
         args: request.args.clone(),
-        actor: actor.to_owned(),
+        actor: who.name.clone(),
+        who: Some(who.clone()),
         idempotency_key: Some(request.idempotency_key.clone()).filter(|key| !key.is_empty()),
         state: CommandState::Queued,
         output: String::new(),

@@ -92,6 +92,7 @@ mod tests {
             session_id: Some("s1".into()),
             args: serde_json::Map::new(),
             actor: String::new(),
+            who: None,
             idempotency_key: None,
             state,
             output: String::new(),

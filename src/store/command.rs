@@ -11,6 +11,7 @@ use hal_base::clock::Time;
 use hal_protocol::command::{Command, CommandId, CommandState, Verb};
 use hal_protocol::node::NodeId;
 use hal_protocol::session::SessionId;
+use hal_protocol::who::Who;
 
 /// What an idempotency key stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,11 +48,17 @@ pub(super) struct CommandRow {
     created_at: i64,
     expires_at: i64,
     changed_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    who: Option<Who>,
 }
 
 impl Row for CommandRow {
     const TABLE: &'static str = "commands";
     const VERSION: u8 = 1;
+
+    fn open_body(body: &[u8]) -> Result<Self, postcard::Error> {
+        row::open_grown(body)
+    }
 }
 
 impl From<&Command> for CommandRow {
@@ -70,6 +77,7 @@ impl From<&Command> for CommandRow {
             created_at: command.created_at.0,
             expires_at: command.expires_at.0,
             changed_at: command.changed_at.0,
+            who: command.who.clone(),
         }
     }
 }
@@ -100,6 +108,7 @@ impl CommandRow {
             project: self.project,
             session_id: self.session_id.map(SessionId::from),
             args: serde_json::from_str(&self.args).map_err(|_| bad("the shape of its arguments"))?,
+            who: self.who.and_then(|who| who.if_named(&self.actor)),
             actor: self.actor,
             idempotency_key: self.idempotency_key,
             state: state.ok_or_else(|| bad("its state"))?,

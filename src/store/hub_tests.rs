@@ -25,6 +25,7 @@ use hal_protocol::command::Command;
 use hal_protocol::event::EventView;
 use hal_protocol::event::raw;
 use hal_protocol::mark::Attribution;
+use hal_protocol::who::Who;
 
 fn sample(seq: u64, session: &str, kind: &str) -> EventView {
     EventView {
@@ -173,6 +174,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         session_id: Some("ses_1".into()),
         args: serde_json::Map::new(),
         actor: "token".into(),
+        who: None,
         idempotency_key: Some("k".into()),
         state: hal_protocol::command::CommandState::Failed,
         output: String::new(),
@@ -242,6 +244,7 @@ fn alert() -> Alert {
         started_at: Time(1_795_450_273_000),
         changed_at: Time(1_795_450_274_000),
         acknowledged_by: "token".into(),
+        ..Alert::default()
     }
 }
 
@@ -276,6 +279,36 @@ fn bytes_of_every_version_still_open_and_the_newest_is_what_is_written() {
     assert_eq!(row::open::<StateRecord>(&read("supervisor-state.1"), "halt/shop").unwrap(), kept());
     let read = row::open::<AlertRow>(&read("supervisor-alert.1"), 4).unwrap();
     assert_eq!(read.into_alert(4).unwrap(), alert());
+}
+
+#[test]
+fn what_was_added_at_a_rows_end_is_read_here_and_passed_over_by_the_release_before() {
+    let who = Who::in_chat("ada", "discord", "81384788765712384");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/rows");
+    let before = std::fs::read(folder.join("supervisor-command.1")).unwrap();
+    let none = row::open::<CommandRow>(&before, "c1").unwrap().into_command("c1").unwrap();
+    let told = Command { actor: "ada".into(), who: Some(who.clone()), ..none.clone() };
+    let written = row::seal(&CommandRow::from(&told), "c1");
+    assert_eq!(row::open::<CommandRow>(&written, "c1").unwrap().into_command("c1").unwrap(), told);
+    let short = row::seal(&CommandRow::from(&Command { who: None, ..told.clone() }), "c1");
+    assert_eq!(written[5..short.len()], short[5..], "what the release before reads is at its place");
+    let other = Command { actor: "bob".into(), ..told };
+    let read = row::seal(&CommandRow::from(&other), "c1");
+    let read = row::open::<CommandRow>(&read, "c1").unwrap().into_command("c1").unwrap();
+    assert_eq!(read.who, None, "another name has nothing of it");
+
+    let seen = Alert { acknowledged_by: "ada".into(), acknowledged: Some(who.clone()), ..alert() };
+    for one in [alert(), seen.clone(), Alert { reported: Some(who), ..alert() }] {
+        let written = row::seal(&AlertRow::from(&one), 4);
+        assert_eq!(row::open::<AlertRow>(&written, 4).unwrap().into_alert(4).unwrap(), one);
+        for cut in 6..written.len() {
+            let body = &written[5..cut];
+            let whole =
+                row::seal(&AlertRow::from(&Alert { acknowledged: None, reported: None, ..one.clone() }), 4);
+            let is_whole = whole[5..] == *body;
+            assert_eq!(row::open_grown::<AlertRow>(body).is_ok(), is_whole, "cut at {cut}");
+        }
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn command(id: &str, state: CommandState) -> Command {
         session_id: None,
         args: serde_json::Map::new(),
         actor: "me".into(),
+        who: None,
         idempotency_key: None,
         state,
         output: String::new(),

@@ -17,7 +17,7 @@ use crate::peer::Peer;
 use crate::world::{TOKEN, World, text};
 
 /// A user of this role, and a token.
-fn admit(world: &World, name: &str, role: Role) -> String {
+pub fn admit(world: &World, name: &str, role: Role) -> String {
     world.ctl_says(&["users", "create", name, "--role", role.as_str()]);
     token_of(world, name)["token"].as_str().unwrap().to_owned()
 }
@@ -42,7 +42,7 @@ fn status(world: &World, method: &str, path: &str, token: Option<&str>, body: Op
 }
 
 /// halctl as somebody with a token of their own.
-fn ctl_as(world: &World, token: &str, args: &[&str]) -> (i32, String) {
+pub fn ctl_as(world: &World, token: &str, args: &[&str]) -> (i32, String) {
     let mut command = world.hal(&["ctl"]);
     command.args(args).env("HALCTL_SUPERVISOR_URL", world.url("http")).env("HALCTL_AUTH_TOKEN", token);
     let output = command.output().unwrap();

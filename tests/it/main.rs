@@ -13,6 +13,7 @@
 //! - `opencode`, `claude`, `codex`, `acp`: the true coding agents, driven offline against `fake_model`; `opencode_home`,
 //!   `claude_home`, `codex_home` are their places, `play` is what their stages share, `tool` installs them.
 //! - `conformance`: what every kind of coding agent must pass, played with each.
+//! - `who`: who did it, on commands, receipts, alerts and incidents.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
@@ -99,5 +100,6 @@ mod thrift;
 mod tidy;
 mod tool;
 mod up;
+mod who;
 mod whole;
 mod world;

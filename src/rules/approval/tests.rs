@@ -24,11 +24,17 @@ fn fresh(limits: ApprovalLimits) -> Approval {
     open("per_1".into(), &ask("per_1"), &session(), limits, Time(10))
 }
 
+/// Somebody by this way.
+fn by(name: &str, over: &str) -> Who {
+    Who::channel(name, over)
+}
+
 fn given(by: &str, reply: Reply) -> Given {
     Given {
         reply,
         by: by.into(),
         over: "halctl".into(),
+        who: Some(Who::with_token("halctl", "10.0.0.7")),
         at: Time(20),
         command_id: "c1".into(),
         has_ended: false,
@@ -44,6 +50,7 @@ fn command(state: CommandState, error: Option<&str>) -> Command {
         session_id: Some("ses_1".into()),
         args: Map::new(),
         actor: "ada".into(),
+        who: None,
         idempotency_key: None,
         state,
         output: String::new(),
@@ -89,10 +96,10 @@ fn the_first_answer_counts_the_same_again_is_fine_and_another_is_told_who_was_fi
 #[test]
 fn the_receipt_tells_each_step_once_whichever_word_of_the_node_comes_first() {
     let sent = answered(
-        seen(fresh(ApprovalLimits::default()), "ada", "halctl", "", Time(12)).unwrap(),
+        seen(fresh(ApprovalLimits::default()), &by("ada", "halctl"), "", Time(12)).unwrap(),
         given("ada", Reply::Once),
     );
-    assert_eq!(seen(sent.clone(), "ada", "halctl", "", Time(13)), None, "that is known");
+    assert_eq!(seen(sent.clone(), &by("ada", "halctl"), "", Time(13)), None, "that is known");
     let running = followed(sent.clone(), &command(CommandState::Running, None)).unwrap();
     assert_eq!(running.state, ApprovalState::Reached);
     let settled = moved_on(running, "", Time(40));
@@ -128,9 +135,9 @@ fn time_is_up_once_and_snoozing_puts_it_off() {
     let limits = ApprovalLimits { time_limit: Some(Duration::from_millis(100)), denies: true };
     let waiting = fresh(limits);
     assert_eq!((due(&waiting, Time(109)), due(&waiting, Time(110))), (Due::Nothing, Due::TimeUp));
-    let asleep = snoozed(waiting, Time(500), "ada", "slack", Time(20));
+    let asleep = snoozed(waiting, Time(500), &by("ada", "slack"), Time(20));
     assert_eq!((due(&asleep, Time(499)), due(&asleep, Time(500))), (Due::Nothing, Due::TimeUp));
-    let asleep = snoozed(fresh(ApprovalLimits::default()), Time(500), "ada", "slack", Time(20));
+    let asleep = snoozed(fresh(ApprovalLimits::default()), Time(500), &by("ada", "slack"), Time(20));
     assert_eq!(due(&asleep, Time(500)), Due::Awake);
     assert_eq!(due(&answered(asleep, given("ada", Reply::Once)), Time(900)), Due::Nothing);
 }
@@ -150,7 +157,7 @@ fn a_name_is_short_and_nobody_elses() {
 fn a_receipt_is_bounded() {
     let mut one = fresh(ApprovalLimits::default());
     for round in 0..200 {
-        one = seen(one.clone(), &format!("person {round}"), "api", "", Time(round)).unwrap_or(one);
+        one = seen(one.clone(), &by(&format!("person {round}"), "api"), "", Time(round)).unwrap_or(one);
         one = followed(answered(one, given("ada", Reply::Once)), &command(CommandState::Expired, None))
             .unwrap();
     }

@@ -8,6 +8,7 @@
 //! **A row that cannot be read is never the same as no row.** It stays as it is, it is named in an alert and by
 //! `store check`, and until a person has put it right each kind does what harms least: see [`StateKind::holds`].
 
+mod approval;
 mod json;
 mod shape;
 
@@ -234,7 +235,8 @@ impl Bytes {
     fn read<T: Shape>(&self) -> Result<T, String> {
         match self.version {
             version if version == T::VERSION => shape::read::<T::Stored>(&self.body).and_then(T::value),
-            version => Err(format!("its version {version} is not known to this release")),
+            version => T::former(version, &self.body)
+                .unwrap_or_else(|| Err(format!("its version {version} is not known to this release"))),
         }
     }
 }

@@ -13,7 +13,7 @@ use hal_base::clock::Time;
 use hal_base::money::Money;
 use hal_protocol::actor::{Actor, Credential};
 use hal_protocol::alert::Severity;
-use hal_protocol::approval::{Approval, ApprovalId, ApprovalState, Given, ReceiptLine, Reply, Stage};
+use hal_protocol::approval::{ApprovalId, ApprovalState, Stage};
 use hal_protocol::budget::Budget;
 use hal_protocol::command::CommandId;
 use hal_protocol::fleet_key::FleetKeys;
@@ -23,6 +23,7 @@ use hal_protocol::notice::{Notice, NoticeKind, NoticePart, NoticeState, Queued};
 use hal_protocol::provider::{BillLine, DayBill, Metered, Tries};
 use hal_protocol::session::{AskKind, SessionId};
 use hal_protocol::silence::Silence;
+use hal_protocol::who::Who;
 use hal_protocol::worth::UsageCost;
 use hal_rules::budget::Counter;
 use hal_rules::handover::Handover;
@@ -46,6 +47,12 @@ pub(super) trait Shape: Sized {
 
     /// The value of what was stored; or why there is none.
     fn value(stored: Self::Stored) -> Result<Self, String>;
+
+    /// The value of what an earlier version has stored; `None`: there was none of this number.
+    fn former(version: u8, body: &[u8]) -> Option<Result<Self, String>> {
+        let _ = (version, body);
+        None
+    }
 }
 
 /// Reads all of some bytes.
@@ -111,6 +118,7 @@ as_they_are!(
     Stage,
     Time,
     Used,
+    Who,
     [u64; 5],
     bool,
     i64,
@@ -144,14 +152,19 @@ impl<T: Shape> Shape for Vec<T> {
 
 /// Declares a shape with the fields of a value, and both ways between them.
 macro_rules! shapes {
-    ($($shape:ident of $value:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
+    ($($shape:ident of $value:ident $(version $version:literal after $former:path)? { $($field:ident: $type:ty),* $(,)? })*) => {$(
         #[derive(Serialize, Deserialize)]
         pub(super) struct $shape {
             $($field: <$type as Shape>::Stored,)*
         }
 
         impl Shape for $value {
+            $(const VERSION: u8 = $version;)?
             type Stored = $shape;
+
+            $(fn former(version: u8, body: &[u8]) -> Option<Result<Self, String>> {
+                $former(version, body)
+            })?
 
             fn shape(&self) -> $shape {
                 let Self { $($field),* } = self;
@@ -174,32 +187,6 @@ shapes! {
         continues: Option<String>,
         continued_by: Option<String>,
     }
-    StoredApproval of Approval {
-        id: ApprovalId,
-        kind: AskKind,
-        state: ApprovalState,
-        session_id: SessionId,
-        node_id: NodeId,
-        project: ProjectName,
-        directory: String,
-        request_id: String,
-        about: String,
-        what: String,
-        asked_at: Time,
-        deadline: Time,
-        snoozed_until: Time,
-        answer: Option<Given>,
-        receipt: Vec<ReceiptLine>,
-    }
-    StoredGiven of Given {
-        reply: Reply,
-        by: String,
-        over: String,
-        at: Time,
-        command_id: CommandId,
-        has_ended: bool,
-    }
-    StoredStep of ReceiptLine { stage: Stage, at: Time, by: String, over: String, note: String }
     StoredNotice of Notice {
         id: String,
         kind: NoticeKind,
@@ -262,33 +249,4 @@ shapes! {
     }
 }
 
-/// What is answered: its word in JSON is a field of the answer around it.
-#[derive(Serialize, Deserialize)]
-pub(super) enum StoredReply {
-    Once,
-    Always,
-    Reject(String),
-    Answers(Vec<Vec<String>>),
-}
-
-impl Shape for Reply {
-    type Stored = StoredReply;
-
-    fn shape(&self) -> StoredReply {
-        match self {
-            Self::Once => StoredReply::Once,
-            Self::Always => StoredReply::Always,
-            Self::Reject { message } => StoredReply::Reject(message.clone()),
-            Self::Answers { answers } => StoredReply::Answers(answers.clone()),
-        }
-    }
-
-    fn value(stored: StoredReply) -> Result<Self, String> {
-        Ok(match stored {
-            StoredReply::Once => Self::Once,
-            StoredReply::Always => Self::Always,
-            StoredReply::Reject(message) => Self::Reject { message },
-            StoredReply::Answers(answers) => Self::Answers { answers },
-        })
-    }
-}
+pub(super) use shapes;

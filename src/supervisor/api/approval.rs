@@ -115,7 +115,7 @@ pub async fn seen(
         ids.iter().filter(|id| view.approval(id).is_some()).map(ApprovalId::new).collect();
     let known = ids.len() as u64;
     if known > 0 {
-        let event = OfApprovals::Seen { ids, by: who.name, over: who.through, note: String::new() };
+        let event = OfApprovals::Seen { ids, who, note: String::new() };
         shared.hub.send(Input::Approval(event)).await?;
     }
     one(SeenAnswer { known })

@@ -221,10 +221,8 @@ pub enum OfApprovals {
     Seen {
         /// Ids of the approvals.
         ids: Vec<protocol::approval::ApprovalId>,
-        /// Who, or where.
-        by: String,
-        /// The channel they were delivered over.
-        over: String,
+        /// Who has seen them, or the channel that has delivered them.
+        who: Who,
         /// `delivered`.
         note: String,
     },

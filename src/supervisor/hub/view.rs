@@ -189,6 +189,7 @@ pub fn show_command(command: &Command) -> CommandView {
         output: command.output.clone(),
         error: command.error.clone(),
         actor: command.actor.clone(),
+        who: command.who.clone(),
         created_at: command.created_at,
         expires_at: command.expires_at,
         timestamp: command.changed_at,

@@ -272,6 +272,7 @@ async fn command(
         output: if verb == Verb::CreateSession { "s1".into() } else { String::new() },
         error: (state == CommandState::Failed).then(|| "no such model".into()),
         actor: "test".into(),
+        who: None,
         created_at: Time(1_000),
         expires_at: Time(2_000),
         timestamp: Time(1_500),

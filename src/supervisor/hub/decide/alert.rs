@@ -116,7 +116,7 @@ impl Work {
             self.effects.push(Effect::reply(reply, Err(NotAccepted::Refused(none))));
             return;
         };
-        let changed = alert::acknowledge(&known, &who.name, at);
+        let changed = alert::acknowledge(&known, who, at);
         if let Some(alert) = &changed {
             self.tell_alert("alert.acknowledged", alert, at);
             self.put_alert(alert.clone());

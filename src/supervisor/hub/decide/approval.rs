@@ -16,7 +16,7 @@ use hal_protocol::command::{Command, CommandId, CommandRequest, CommandState, Ve
 use hal_protocol::event::{EventView, raw};
 use hal_protocol::notice::{Notice, NoticeKind};
 use hal_protocol::session::{Activity, Ask, AskKind, Session, SessionId};
-use hal_protocol::who::Who;
+use hal_protocol::who::{Who, WhoKind};
 use hal_rules::alert::AlertRaised;
 use hal_rules::approval::{self, AnswerVerdict, Due};
 use hal_rules::command::Refused;
@@ -45,7 +45,7 @@ pub(super) enum Claim {
     /// The first answer.
     First(Box<Approval>, Reply),
     /// One that was given before, by this command.
-    Same(Command),
+    Same(Box<Command>),
     /// One that does not count.
     Late(String),
 }
@@ -54,10 +54,10 @@ impl Work {
     /// Something happens to approvals.
     pub(super) fn approval(&mut self, event: OfApprovals, at: Time) {
         match event {
-            OfApprovals::Seen { ids, by, over, note } => {
+            OfApprovals::Seen { ids, who, note } => {
                 for id in ids {
                     let known = self.view.approval(id.as_str());
-                    if let Some(seen) = known.and_then(|one| approval::seen(one, &by, &over, &note, at)) {
+                    if let Some(seen) = known.and_then(|one| approval::seen(one, &who, &note, at)) {
                         self.put_approval(&seen, at);
                     }
                 }
@@ -85,7 +85,7 @@ impl Work {
             )));
         }
         let until = at.plus(Duration::from_secs(seconds).min(LONGEST_SNOOZE));
-        let asleep = approval::snoozed(known, until, &who.name, &who.through, at);
+        let asleep = approval::snoozed(known, until, who, at);
         self.put_approval(&asleep, at);
         self.tell_approval(
             "approval.snoozed",
@@ -115,7 +115,9 @@ impl Work {
         }
         match approval::judge(&approval, &reply) {
             AnswerVerdict::First => Claim::First(Box::new(approval), reply),
-            AnswerVerdict::Same(given) => Claim::Same(self.command_of(&approval, &given, &request.args)),
+            AnswerVerdict::Same(given) => {
+                Claim::Same(Box::new(self.command_of(&approval, &given, &request.args)))
+            }
             AnswerVerdict::Late(why) => Claim::Late(format!("approval {}: {why}", approval.id)),
         }
     }
@@ -144,6 +146,7 @@ impl Work {
             session_id: Some(approval.session_id.clone()),
             args: args.clone(),
             actor: given.by.clone(),
+            who: given.who.clone(),
             idempotency_key: None,
             state: CommandState::Done,
             output: String::new(),
@@ -156,11 +159,11 @@ impl Work {
 
     /// The first answer was taken, as this command.
     pub(super) fn give(&mut self, known: Approval, reply: Reply, command: &Command, at: Time) {
-        let over = command.args.get("over").and_then(Value::as_str).unwrap_or("api").to_owned();
         let given = Given {
             reply,
             by: command.actor.clone(),
-            over,
+            over: way_of(command),
+            who: command.who.clone(),
             at,
             command_id: command.id.clone(),
             has_ended: false,
@@ -436,6 +439,14 @@ pub fn request(approval: &Approval, reply: &Reply, over: &str) -> CommandRequest
         session_id: approval.session_id.to_string(),
         args,
         ..CommandRequest::default()
+    }
+}
+
+/// By which way an answer came. Whoever is not the supervisor itself does not choose what is said of it.
+fn way_of(command: &Command) -> String {
+    match command.who.as_ref().filter(|who| who.kind != WhoKind::Policy) {
+        Some(who) => who.through.clone(),
+        None => command.args.get("over").and_then(Value::as_str).unwrap_or("api").to_owned(),
     }
 }
 

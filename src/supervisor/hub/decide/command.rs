@@ -62,7 +62,7 @@ impl Work {
         id: CommandId,
         at: Time,
     ) -> Result<Command, NotAccepted> {
-        let command = accept(request, &who.name, id, &self.view, at)?;
+        let command = accept(request, who, id, &self.view, at)?;
         self.take_in(command, fingerprint(request), who, at)
     }
 

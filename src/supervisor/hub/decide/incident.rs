@@ -22,7 +22,8 @@ impl Work {
                 Err(NotAccepted::Refused(Refused::NoSuch(sentence)))
             }
             (Some(open), true) => {
-                let over = Alert { text: request.text.clone(), ..alert::resolve(&open, at) };
+                let reported = Some(who.clone());
+                let over = Alert { text: request.text.clone(), reported, ..alert::resolve(&open, at) };
                 self.tell_alert("alert.resolved", &over, at);
                 self.put_alert(over.clone());
                 self.note_report("close incident", &over, &who, at);
@@ -31,6 +32,7 @@ impl Work {
             (Some(open), false) => match alert::report(&open, request.severity, &request.text, at) {
                 None => Ok(open),
                 Some(changed) => {
+                    let changed = Alert { reported: Some(who.clone()), ..changed };
                     self.say_alert(changed.clone(), at);
                     self.note_report("update incident", &changed, &who, at);
                     Ok(changed)
@@ -50,6 +52,8 @@ impl Work {
                 "the numbers of this supervisor's alerts are used up".to_owned(),
             ))
         })?;
+        let opened = Alert { reported: Some(who.clone()), ..opened };
+        self.put_alert(opened.clone());
         self.note_report("open incident", &opened, who, at);
         Ok(opened)
     }

@@ -29,12 +29,12 @@ impl Work {
         at: Time,
     ) -> Result<Command, NotAccepted> {
         let claim = match self.claim_answer(&mut asked.request) {
-            Claim::Same(command) => return Ok(command),
+            Claim::Same(command) => return Ok(*command),
             Claim::Late(why) => return Err(NotAccepted::Late(why)),
             Claim::First(approval, reply) => Some((approval, reply)),
             Claim::None => None,
         };
-        let command = accept(&asked.request, &asked.who.name, asked.id.clone(), &self.view, at)?;
+        let command = accept(&asked.request, &asked.who, asked.id.clone(), &self.view, at)?;
         let command = self.take_in(command, meaning, &asked.who, at)?;
         if let Some((approval, reply)) = claim {
             self.give(*approval, reply, &command, at);

@@ -418,8 +418,7 @@ pub async fn approval(hub: &Hub, id: &str) -> Result<ApprovalView, ApiError> {
 pub async fn note_delivered(hub: &Hub, id: &str, channel: &str, over: &str) {
     let event = OfApprovals::Seen {
         ids: vec![ApprovalId::new(id)],
-        by: channel.to_owned(),
-        over: over.to_owned(),
+        who: Who::channel(channel, over),
         note: "delivered".to_owned(),
     };
     let _ = hub.send(Input::Approval(event)).await;
