@@ -390,6 +390,7 @@ mod tests {
         let scope = |text: &str| Matcher::parse(text).unwrap_or_else(|it| panic!("{text}: {it:?}")).scope();
         assert_eq!(scope("session.error"), RouteScope::Event);
         assert_eq!(scope("node.offline"), RouteScope::Alert);
+        assert_eq!(scope("incident.open"), RouteScope::Alert, "people raise it");
         assert_eq!(scope("disk.*"), RouteScope::Alert);
         assert_eq!(scope("alert.severity >= high"), RouteScope::Alert);
         assert_eq!(scope("event.type == 'session.error' && session.project == \"shop\""), RouteScope::Event);

@@ -59,7 +59,7 @@ pub const EVENTS: [&str; 46] = [
 ];
 
 /// Alerts that a route may name alone. A word that is both means the alert.
-pub const ALERTS: [&str; 50] = [
+pub const ALERTS: [&str; 51] = [
     "agent.refused",
     "agent.restarts",
     "approval.outside",
@@ -84,6 +84,7 @@ pub const ALERTS: [&str; 50] = [
     "events.gap",
     "halt.incomplete",
     "heartbeat.failing",
+    "incident.open",
     "journal.blocked",
     "listener.blocked",
     "memory.high",
