@@ -30,8 +30,11 @@ const ID_DIGITS: usize = 12;
 const LASTS: Duration = Duration::from_secs(30 * 86_400);
 const LASTS_LOCALLY: Duration = Duration::from_secs(12 * 3_600);
 
-/// The cookie where the page came by TLS: no other name of the host, and no page without TLS, can set it.
-const SECURE_COOKIE: &str = "__Host-hal";
+/// How the cookie's name begins where the page came by TLS: no other name of the host, and no page without TLS, can set it.
+const SECURE: &str = "__Host-";
+
+/// The name that it had in the release before.
+const OLD_SECURE_COOKIE: &str = "__Host-hal";
 
 /// Whose a browser session is.
 #[derive(Clone, Debug)]
@@ -184,15 +187,17 @@ fn owner(shared: &Shared, view: &View, credential: &Credential) -> Option<Owner>
 
 /// The cookie of a request.
 pub fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let plain = plain_name(headers);
+    let plain = name(headers);
+    let secure = format!("{SECURE}{plain}");
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut found = None;
     for (name, value) in pairs {
-        if name == SECURE_COOKIE {
+        if name == secure {
             return Some(value);
         }
-        if name == plain {
+        // Of the release before, whose cookie by TLS had no port in its name.
+        if name == plain || (name == OLD_SECURE_COOKIE && found.is_none()) {
             found = Some(value);
         }
     }
@@ -201,15 +206,15 @@ pub fn cookie_of(headers: &HeaderMap) -> Option<&str> {
 
 /// The header that sets the cookie, or takes it away.
 pub fn set_cookie(headers: &HeaderMap, is_secure: bool, cookie: &str, until: Option<Time>) -> String {
-    let (name, secure) =
-        if is_secure { (SECURE_COOKIE.to_owned(), " Secure;") } else { (plain_name(headers), "") };
+    let name = name(headers);
+    let (prefix, secure) = if is_secure { (SECURE, " Secure;") } else { ("", "") };
     let seconds = until.map_or(0, |until| until.since(clock::now()).as_secs());
-    format!("{name}={cookie}; Path=/;{secure} HttpOnly; SameSite=Strict; Max-Age={seconds}")
+    format!("{prefix}{name}={cookie}; Path=/;{secure} HttpOnly; SameSite=Strict; Max-Age={seconds}")
 }
 
-/// The cookie's name without TLS. Browsers keep one set of cookies for all ports of a host: the port is in the name, so
+/// The cookie's name. Browsers keep one set of cookies for all ports of a host: the port is in the name, so
 /// that two supervisors of one machine do not log each other's people out.
-fn plain_name(headers: &HeaderMap) -> String {
+fn name(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     match host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok()) {
         Some(port) => format!("hal-{port}"),
@@ -227,13 +232,13 @@ mod tests {
         headers.insert(header::HOST, "localhost:8420".parse().unwrap());
         headers.insert(header::COOKIE, "a=b; hal-8421=other; hal-8420=mine; hal=x".parse().unwrap());
         assert_eq!(cookie_of(&headers), Some("mine"));
-        headers.append(header::COOKIE, "__Host-hal=safe".parse().unwrap());
+        headers.append(header::COOKIE, "__Host-hal-8421=others; __Host-hal-8420=safe".parse().unwrap());
         assert_eq!(cookie_of(&headers), Some("safe"));
         let set = set_cookie(&headers, false, "v", None);
         assert_eq!(set, "hal-8420=v; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
         let set = set_cookie(&headers, true, "v", Some(clock::now().plus(LASTS)));
         assert!(
-            set.starts_with("__Host-hal=v; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=25"),
+            set.starts_with("__Host-hal-8420=v; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=25"),
             "{set}"
         );
     }
