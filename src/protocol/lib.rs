@@ -14,6 +14,7 @@
 //! - `cost`: what sessions have used; `worth`: what one use came to.
 //! - `provider`: what model providers bill.
 //! - `name`: what there is of a kind, for whoever types the beginning of a name.
+//! - `conversation`: what was said and done in a session, folded.
 //! - `live`: what a page of the dashboard and its supervisor say to one another.
 //! - `api`: the envelope around HTTP answers, errors and pages.
 //! - `ctl_file`: the small files by which halctl finds a supervisor. `default`: what holds where no configuration says
@@ -33,6 +34,7 @@ pub mod backup;
 pub mod budget;
 pub mod channel;
 pub mod command;
+pub mod conversation;
 pub mod cost;
 pub mod ctl_file;
 pub mod default;

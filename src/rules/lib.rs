@@ -23,6 +23,7 @@
 //! - `stop`: how a turn is stopped that does not want to.
 //! - `actor`: whose token is good; `right`: the least role of each path and command.
 //! - `audit`: the chain of who did what, and what a walk along it finds.
+//! - `conversation`: what was said and done in a session, folded from its events.
 //! - `command`: who a command is for, and the steps of its life.
 
 pub mod actor;
@@ -32,6 +33,7 @@ pub mod approval;
 pub mod audit;
 pub mod budget;
 pub mod command;
+pub mod conversation;
 pub mod dependency;
 pub mod escalation;
 pub mod growth;

@@ -49,6 +49,7 @@ pub const PATHS: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/routes", Viewer),
     ("GET", "/api/v1/sessions", Viewer),
     ("GET", "/api/v1/sessions/{id}", Viewer),
+    ("GET", "/api/v1/sessions/{id}/conversation", Viewer),
     ("GET", "/api/v1/sessions/{id}/policies", Viewer),
     ("GET", "/api/v1/silences", Viewer),
     ("GET", "/api/v1/store", Viewer),

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod budget;
 pub mod channel;
 pub mod command;
+pub mod conversation;
 pub mod cost;
 pub mod event;
 pub mod health;
@@ -66,6 +67,7 @@ pub fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(backend::list))
         .routes(routes!(session::list))
         .routes(routes!(session::get))
+        .routes(routes!(conversation::page))
         .routes(routes!(policy::list))
         .routes(routes!(policy::explain))
         .routes(routes!(policy::halts))
