@@ -289,6 +289,9 @@ pub struct ApprovalView {
     /// The questions, each with what may be chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// True when the event that asked is not among those that are stored: `what` may be the beginning of it only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
 }
 
 /// The word of a reply. It is read as a word alone: an enum that is told by its tag would take a number for its place in

@@ -10,7 +10,11 @@
 //! ```
 //!
 //! The topics: `chrome` (one thing, see [`Chrome`]), `approvals` (those that are open, and the last ones that are over, as
-//! `GET /api/v1/approvals/{id}` shows them), `halt` (a [`NodeTurns`] for each node).
+//! `GET /api/v1/approvals/{id}` shows them), `halt` (a [`NodeTurns`] for each node), `fleet?QUERY` (a window of the sessions
+//! that match: a [`FleetHead`], [`FleetNames`], a [`SessionRow`] for each) and `session?id=ID` (that session, its helpers,
+//! and its commands that have not ended). A page follows one query of a topic at a time.
+//!
+//! Beside them a page may `watch` one session: it gets what is written there as it is written, see [`LiveWords`].
 
 use std::collections::BTreeMap;
 
@@ -19,7 +23,9 @@ use serde_json::value::RawValue;
 
 use hal_base::clock::Time;
 
+use super::conversation::Entry;
 use super::policy::Halt;
+use super::session::Context;
 
 /// The subprotocol of the WebSocket.
 pub const SUBPROTOCOL: &str = "hal.live.1";
@@ -37,6 +43,8 @@ pub struct FromPage {
     pub topics: Option<Vec<String>>,
     /// Whether anybody can see it; one that nobody sees gets the topic `chrome` only.
     pub visible: Option<bool>,
+    /// The session of which it wants to see what is being written; empty: none.
+    pub watch: Option<String>,
 }
 
 /// The first words of a page.
@@ -51,6 +59,8 @@ pub struct PageHello {
     pub have: BTreeMap<String, Versions>,
     /// Whether anybody can see it.
     pub visible: Option<bool>,
+    /// The session of which it wants to see what is being written; empty: none.
+    pub watch: Option<String>,
 }
 
 /// What a supervisor says first.
@@ -185,6 +195,113 @@ pub struct StoppingTurn {
     pub gave_up: bool,
     /// What the last attempt said; empty: it is under way.
     pub why: String,
+}
+
+/// A session in a list.
+#[derive(Debug, Serialize)]
+pub struct SessionRow {
+    /// The session.
+    pub id: String,
+    /// Its title; like every text here, its beginning.
+    pub title: String,
+    /// Its project.
+    pub project: String,
+    /// Its node.
+    pub node_id: String,
+    /// What it is doing.
+    pub status: &'static str,
+    /// What it was doing when its node was last connected; only with `unreachable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_known: Option<&'static str>,
+    /// Since when; of one that waits, since when that has waited which waits longest.
+    #[serde(with = "super::api::rfc3339")]
+    pub since: Time,
+    /// What it waits for, why it failed, what its provider said; empty: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// How many permissions and questions wait, its helpers' included.
+    pub asks: usize,
+    /// Its cost in millionths of a dollar, its helpers' included; absent: unknown.
+    pub cost_micros: Option<u64>,
+    /// How full the context is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
+    /// Things on its list that are done, and all; absent: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub todo: Option<(usize, usize)>,
+    /// Which backend runs it.
+    pub backend: String,
+    /// The session whose helper it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// That policies leave it alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Its labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+/// What a window of the topic `fleet` is of.
+#[derive(Debug, Serialize)]
+pub struct FleetHead<'a> {
+    /// The query, as it was asked for.
+    pub query: &'a str,
+    /// The place of its first row among all that match.
+    pub from: usize,
+    /// How many match, by state: also those of the states that are not asked for.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The sessions of the window in their order.
+    pub order: Vec<String>,
+}
+
+/// What sessions can be filtered by.
+#[derive(Debug, Serialize)]
+pub struct FleetNames {
+    /// Projects, a bounded number.
+    pub projects: Vec<String>,
+    /// Nodes, a bounded number.
+    pub nodes: Vec<String>,
+}
+
+/// A command that has not ended, of the topic `session`.
+#[derive(Debug, Serialize)]
+pub struct OpenCommand {
+    /// The command.
+    pub command_id: String,
+    /// What it asks.
+    pub verb: &'static str,
+    /// Where it is in its life.
+    pub state: &'static str,
+    /// Who asked.
+    pub actor: String,
+    /// When (RFC 3339).
+    #[serde(with = "super::api::rfc3339")]
+    pub created_at: Time,
+}
+
+/// What is being written in a session that a page watches.
+#[derive(Debug, Serialize)]
+pub struct LiveWords<'a> {
+    /// The session.
+    pub live: &'a str,
+    /// Words that go on where those before ended.
+    pub words: Vec<GrowingPart>,
+    /// What is told as a whole, such as a tool that runs.
+    pub entries: Vec<Entry>,
+    /// How many live events were dropped before this: what they told comes with the stored ones.
+    pub dropped: u64,
+}
+
+/// Words that go on.
+#[derive(Debug, Default, Serialize)]
+pub struct GrowingPart {
+    /// The piece of the message.
+    pub part: String,
+    /// The message.
+    pub message: String,
+    /// What comes behind what was there.
+    pub text: String,
 }
 
 #[cfg(test)]

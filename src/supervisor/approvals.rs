@@ -20,7 +20,8 @@ const MAX_THOUGHT: usize = 4_000;
 
 /// The approval with what its session's events tell. Reads the store, so on a thread that may block.
 pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> {
-    let mut found = ApprovalView { approval, reasoning: String::new(), questions: Vec::new() };
+    let mut found =
+        ApprovalView { approval, reasoning: String::new(), questions: Vec::new(), is_partial: true };
     let view = hub.view();
     let Some(record) = view.stored.sessions.get(&found.approval.session_id) else { return Ok(found) };
     let session = Some((record.session.id.to_string(), record.no));
@@ -31,6 +32,7 @@ pub fn whole(hub: &Hub, approval: Approval) -> Result<ApprovalView, StoreError> 
         read_asking(&mut found, &mut asked, event);
         asked.is_some()
     })?;
+    found.is_partial = asked.is_none();
     if let Some(message) = asked {
         search(hub, &view, &session, &[Kind::PartUpdated], at, |event| match event.what() {
             What::Part(part) => read_part(&mut found, &message, &part),

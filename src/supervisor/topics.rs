@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+mod fleet;
+mod session;
+
 use super::approvals::whole;
 use super::hub::Hub;
 use super::hub::live::NodeRef;
@@ -16,9 +19,11 @@ use hal_protocol::approval::Approval;
 use hal_protocol::event::raw;
 use hal_protocol::live::{Chrome, LiveItem, NodeTurns, RunningTurn, StoppingTurn};
 use hal_protocol::policy::Halt;
-use hal_protocol::session::{Session, Status};
+use hal_protocol::session::{Session, SessionId, Status};
 use hal_store::StoreError;
 use hal_store::kept::{HALT_ALL, OPEN, OVER, STOPPING};
+
+pub use fleet::FleetQuery;
 
 /// Approvals that are told of, the one that waits longest first; those beyond come as others go.
 const MOST_OPEN: usize = 100;
@@ -30,8 +35,14 @@ const MOST_OVER: usize = 20;
 const MOST_NODES: usize = 500;
 const MOST_TURNS: usize = 20;
 
+/// Topics of which the last listing is remembered.
+const MOST_LISTED: usize = 64;
+
+/// Characters of a name or a sentence in a list.
+const MOST_TEXT: usize = 200;
+
 /// What a page can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
     /// What stands at the head of every page.
     Chrome,
@@ -39,6 +50,10 @@ pub enum Topic {
     Approvals,
     /// What a halt stops.
     Halt,
+    /// A window of the sessions that match.
+    Fleet(FleetQuery),
+    /// A session, its helpers, and its open commands.
+    Session(SessionId),
 }
 
 /// A thing of a topic.
@@ -68,28 +83,37 @@ pub struct Listing {
 }
 
 impl Topic {
-    /// All of them.
-    const ALL: [Self; 3] = [Self::Chrome, Self::Approvals, Self::Halt];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    /// The word for it, without its query.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Chrome => "chrome",
             Self::Approvals => "approvals",
             Self::Halt => "halt",
+            Self::Fleet(_) => "fleet",
+            Self::Session(_) => "session",
         }
     }
 
-    /// The topic of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.as_str() == word)
+    /// The topic of a word and its query: `halt`, `fleet?project=web`.
+    pub fn parse(asked: &str) -> Option<Self> {
+        let (word, query) = asked.split_once('?').unwrap_or((asked, ""));
+        match word {
+            "chrome" => Some(Self::Chrome),
+            "approvals" => Some(Self::Approvals),
+            "halt" => Some(Self::Halt),
+            "fleet" => FleetQuery::parse(query).map(Self::Fleet),
+            "session" => session::named(query).map(Self::Session),
+            _ => None,
+        }
     }
 
-    fn look(self, view: &View, trouble: Option<&String>) -> Listing {
+    fn look(&self, view: &View, trouble: Option<&String>) -> Listing {
         match self {
             Self::Chrome => Listing { things: vec![ready("chrome", &chrome(view, trouble))], total: 1 },
             Self::Approvals => approvals(view),
             Self::Halt => turns(view),
+            Self::Fleet(query) => fleet::look(query, view),
+            Self::Session(id) => session::look(id, view),
         }
     }
 }
@@ -108,17 +132,24 @@ struct Listed {
 
 impl Listings {
     /// What a topic holds now.
-    pub fn of(&self, topic: Topic, hub: &Hub) -> Arc<Listing> {
+    pub fn of(&self, topic: &Topic, hub: &Hub) -> Arc<Listing> {
         let (view, trouble) = (hub.view(), hub.health().store);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listed) = known.get(&topic)
+        if let Some(listed) = known.get(topic)
             && Arc::ptr_eq(&listed.view, &view)
             && listed.trouble == trouble
         {
             return listed.listing.clone();
         }
         let listing = Arc::new(topic.look(&view, trouble.as_ref()));
-        known.insert(topic, Listed { view, trouble, listing: listing.clone() });
+        if known.len() >= MOST_LISTED {
+            // What somebody still follows is listed again with the next commit anyway.
+            known.retain(|_, listed| Arc::ptr_eq(&listed.view, &view));
+        }
+        if known.len() >= MOST_LISTED {
+            known.clear();
+        }
+        known.insert(topic.clone(), Listed { view, trouble, listing: listing.clone() });
         listing
     }
 }
@@ -137,6 +168,14 @@ impl Thing {
 fn ready(id: &str, value: &impl Serialize) -> Thing {
     let view = raw(value);
     Thing { id: id.to_owned(), version: version(view.get()), content: Content::Ready(view) }
+}
+
+/// The beginning of a text.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(MOST_TEXT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 fn version(text: &str) -> String {
@@ -236,10 +275,15 @@ mod tests {
 
     #[test]
     fn a_topic_is_known_by_its_word_and_a_version_changes_with_the_text() {
-        for topic in Topic::ALL {
-            assert_eq!(Topic::parse(topic.as_str()), Some(topic));
+        for word in ["chrome", "approvals", "halt", "fleet?project=web&from=200", "session?id=ses_1"] {
+            let topic = Topic::parse(word).unwrap();
+            assert_eq!(topic.as_str(), word.split('?').next().unwrap());
+            assert_eq!(Topic::parse(word), Some(topic), "{word}");
         }
-        assert_eq!(Topic::parse("tomorrow"), None);
+        let far = format!("fleet?q={}", "x".repeat(5_000));
+        for word in ["tomorrow", "session", "session?id=", &far] {
+            assert_eq!(Topic::parse(word), None, "{word}");
+        }
         assert_eq!(ready("a", &1).version, ready("b", &1).version);
         assert_ne!(ready("a", &1).version, ready("a", &2).version);
     }

@@ -1,5 +1,7 @@
 //! Browsers: how one is logged in and out, what it may, and what it follows. `tests/ui` plays in true ones.
 
+mod topics;
+
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};

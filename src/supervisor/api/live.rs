@@ -5,6 +5,7 @@
 //! slow reader is told the latest when it has taken what was before. Nothing is queued for it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -16,6 +17,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+
+mod words;
 
 use super::reading;
 use super::stream::cursor;
@@ -30,6 +33,8 @@ use hal_protocol::event::raw;
 use hal_protocol::live::{
     Change, FromPage, LiveItem, LiveOpening, PageHello, Picture, Ping, SUBPROTOCOL, ServerInfo, Versions,
 };
+use hal_protocol::session::SessionId;
+use words::Watching;
 
 /// A page says hello within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -49,6 +54,9 @@ const SILENCE: Duration = Duration::from_secs(65);
 /// A frame is taken by the network within this time, else the page is gone.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between two frames of what is being written.
+const WORDS_PACE: Duration = Duration::from_millis(100);
+
 /// The largest frame of a page, in bytes: what it has of its topics.
 const MAX_FRAME: usize = 64 * 1024;
 
@@ -61,7 +69,7 @@ const POLICY: u16 = 1008;
 const LOGGED_OUT: u16 = 4401;
 
 /// Follows topics as they change, for the dashboard: a WebSocket with the subprotocol `hal.live.1`. The page says which
-/// topics it wants (`chrome`, `approvals`, `halt`) and what it has; it gets a verdict (`ok` or `gap`), then pictures and
+/// topics it wants (`chrome`, `approvals`, `halt`, `fleet?..`, `session?id=..`) and what it has; it gets a verdict (`ok` or `gap`), then pictures and
 /// changes. It ends when what it was opened with is revoked.
 #[utoipa::path(get, path = "/api/v1/live", responses((status = 101, description = "the WebSocket is open"), (status = 401, body = Refusal), (status = 403, body = Refusal), (status = 426, body = Refusal), (status = 503, body = Refusal)))]
 pub async fn open(
@@ -93,7 +101,9 @@ struct Page {
     wanted: BTreeSet<Topic>,
     is_visible: bool,
     /// What the page has of each topic.
-    told: BTreeMap<Topic, Told>,
+    told: BTreeMap<&'static str, Told>,
+    /// The session of which it sees what is being written.
+    watching: Option<Watching>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -114,7 +124,7 @@ impl Page {
     fn new(shared: Shared, caller: Caller, permit: OwnedSemaphorePermit) -> Self {
         let store_id = shared.hub.view().stored.store_id.to_string();
         let (wanted, told) = (BTreeSet::new(), BTreeMap::new());
-        Self { shared, caller, store_id, wanted, is_visible: true, told, _permit: permit }
+        Self { shared, caller, store_id, wanted, is_visible: true, told, watching: None, _permit: permit }
     }
 
     async fn hold(mut self, mut socket: WebSocket) {
@@ -147,6 +157,7 @@ impl Page {
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut next, mut heard, mut is_due) = (Instant::now() + PACE, Instant::now(), false);
+        let mut next_words = Instant::now();
         loop {
             tokio::select! {
                 () = &mut is_over => return Err(End(LOGGED_OUT, "logged out")),
@@ -165,6 +176,13 @@ impl Page {
                         return Err(GONE);
                     }
                     send(socket, &Ping { ping: clock::now() }).await?;
+                }
+                () = hear(&mut self.watching) => {}
+                () = sleep_until(next_words), if self.watching.as_ref().is_some_and(Watching::has_news) => {
+                    if let Some(watching) = &mut self.watching {
+                        send(socket, &watching.take()).await?;
+                    }
+                    next_words = Instant::now() + WORDS_PACE;
                 }
                 // It costs nothing while nothing has changed.
                 _ = looks.tick() => is_due = true,
@@ -187,7 +205,7 @@ impl Page {
         let is_ours = seq.is_some_and(|seq| hello.cursor == cursor(&self.store_id, seq) && seq <= now);
         if is_ours {
             let known = hello.have.into_iter().filter_map(|(word, its)| Some((Topic::parse(&word)?, its)));
-            self.told = known.map(|(topic, its)| (topic, Told::of(its))).collect();
+            self.told = known.map(|(topic, its)| (topic.as_str(), Told::of(its))).collect();
         }
         let is_ok = is_ours || hello.cursor.is_empty();
         let opening = LiveOpening {
@@ -200,17 +218,35 @@ impl Page {
             },
         };
         send(socket, &opening).await?;
-        self.take(FromPage { topics: Some(hello.topics), visible: hello.visible, hello: None });
+        self.take(FromPage {
+            topics: Some(hello.topics),
+            visible: hello.visible,
+            watch: hello.watch,
+            hello: None,
+        });
         self.tell(socket).await
     }
 
     /// What the page wants from now on. True when that is more than before.
     fn take(&mut self, said: FromPage) -> bool {
         if let Some(topics) = &said.topics {
-            self.wanted = topics.iter().filter_map(|word| Topic::parse(word)).collect();
-            self.told.retain(|topic, _| self.wanted.contains(topic));
+            let known = topics.iter().filter_map(|word| Topic::parse(word));
+            // One query of a topic; the head of the page is told first.
+            let by_word: BTreeMap<_, _> = known.map(|topic| (topic.as_str(), topic)).collect();
+            let wanted: BTreeSet<Topic> = by_word.into_values().collect();
+            let before = std::mem::replace(&mut self.wanted, wanted);
+            // Another window of the fleet shares rows with the one before; another session has nothing of it.
+            let stays = |topic: &Topic| topic.as_str() != "session" || before.contains(topic);
+            let wanted = &self.wanted;
+            self.told.retain(|word, _| wanted.iter().any(|topic| topic.as_str() == *word && stays(topic)));
         }
         self.is_visible = said.visible.unwrap_or(self.is_visible);
+        if let Some(session) = said.watch {
+            let session = SessionId::from(session);
+            if self.watching.as_ref().is_none_or(|one| *one.session() != session) {
+                self.watching = Watching::begin(&self.shared, &session);
+            }
+        }
         said.topics.is_some() || said.visible == Some(true)
     }
 
@@ -220,6 +256,7 @@ impl Page {
             return Err(End(LOGGED_OUT, "logged out"));
         }
         for topic in self.wanted.clone() {
+            let word = topic.as_str();
             if !self.is_visible && topic != Topic::Chrome {
                 continue;
             }
@@ -229,9 +266,9 @@ impl Page {
             }
             let cursor = cursor(&self.store_id, view.stored.last_seq);
             drop(view);
-            let listing = self.shared.listings.of(topic, &self.shared.hub);
-            let Some(told) = self.told.get_mut(&topic) else {
-                self.draw(topic, &listing, cursor, socket).await?;
+            let listing = list(&self.shared, topic).await?;
+            let Some(told) = self.told.get_mut(word) else {
+                self.draw(word, &listing, cursor, socket).await?;
                 continue;
             };
             let (news, gone) = told.compare(&listing);
@@ -243,14 +280,14 @@ impl Page {
             let upsert = show(&self.shared, things).await?;
             let total = listing.total;
             told.take(&upsert, &gone, total);
-            send(socket, &Change { change: topic.as_str(), cursor, upsert, gone, total }).await?;
+            send(socket, &Change { change: word, cursor, upsert, gone, total }).await?;
         }
         Ok(())
     }
 
     async fn draw(
         &mut self,
-        topic: Topic,
+        topic: &'static str,
         listing: &Listing,
         as_of: String,
         socket: &mut WebSocket,
@@ -260,7 +297,7 @@ impl Page {
         let mut told = Told::default();
         told.take(&items, &[], total);
         self.told.insert(topic, told);
-        send(socket, &Picture { picture: topic.as_str(), as_of, items, total }).await
+        send(socket, &Picture { picture: topic, as_of, items, total }).await
     }
 }
 
@@ -290,6 +327,22 @@ impl Told {
 
 fn read(text: &str) -> Result<FromPage, End> {
     serde_json::from_str(text).map_err(|_| End(POLICY, "a frame cannot be read"))
+}
+
+async fn hear(watching: &mut Option<Watching>) {
+    match watching {
+        Some(watching) => watching.hear().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a topic holds. Many sessions take a moment to sort: on a thread that may block.
+async fn list(shared: &Shared, topic: Topic) -> Result<Arc<Listing>, End> {
+    if !matches!(topic, Topic::Fleet(_)) {
+        return Ok(shared.listings.of(&topic, &shared.hub));
+    }
+    let listed = reading(shared, move |shared| Ok(shared.listings.of(&topic, &shared.hub)));
+    listed.await.map_err(|_| End(AWAY, "the list cannot be made"))
 }
 
 async fn show(shared: &Shared, things: Vec<Thing>) -> Result<Vec<LiveItem>, End> {
