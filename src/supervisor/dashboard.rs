@@ -74,7 +74,21 @@ const PARTS: [(&str, &str, &[u8]); 5] = [
 ];
 
 /// Addresses that the page itself makes sense of.
-const SCREENS: [&str; 5] = ["/login", "/needs-you", "/needs-you/{id}", "/halt", "/me"];
+const SCREENS: [&str; 13] = [
+    "/login",
+    "/needs-you",
+    "/needs-you/{id}",
+    "/fleet",
+    "/sessions/{id}",
+    "/nodes",
+    "/nodes/{id}",
+    "/alerts",
+    "/alerts/{id}",
+    "/money",
+    "/audit",
+    "/halt",
+    "/me",
+];
 
 /// Something that is served, ready to be sent.
 #[derive(Debug)]

@@ -234,7 +234,9 @@ fn the_page_is_for_browsers_and_everybody_else_finds_what_was_there() {
     let world = World::supervised();
     let get = |path: &str, accept: &str| ask(&world, Method::GET, path, &[("accept", accept)], None);
     assert!(get("/", "*/*").body.as_str().unwrap().contains("agents connect here"));
-    for path in ["/", "/needs-you", "/needs-you/per_1", "/halt", "/me"] {
+    for path in
+        ["/", "/needs-you", "/needs-you/per_1", "/fleet", "/sessions/ses_1", "/alerts/7", "/halt", "/me"]
+    {
         let got = get(path, "text/html");
         assert_eq!(
             (got.status, &got.headers["content-type"]),

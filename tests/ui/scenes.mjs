@@ -1,16 +1,14 @@
 // Scenes of the dashboard: what people do in a browser, and what they see. `node scenes.mjs [PART OF A NAME]`.
 import assert from 'node:assert/strict';
 import { createServer, request as ask } from 'node:http';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import { PICTURES, card, fit, scene, scenes, text } from './scene.mjs';
+import './fleet.mjs';
+import './rest.mjs';
+import './session.mjs';
 import { TOKEN, Windows, World, eventually } from './world.mjs';
 
-const PICTURES = new URL('../../target/ui/', import.meta.url).pathname;
-const AXE = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
-const scenes = new Map();
-const scene = (name, play, world = {}) => scenes.set(name, { play, world });
-const text = async (locator) => (await locator.innerText()).replaceAll(/\s+/g, ' ');
-const card = (page, approval) => page.locator(`[data-approval="${approval.id}"]`);
 const stages = async (world, approval) => (await world.get(`approvals/${approval.id}`)).receipt.map((line) => line.stage);
 
 scene('a wrong token is refused, a right one becomes a cookie that no script reads, and logging out ends it', async ({ world, windows }) => {
@@ -361,23 +359,6 @@ scene('every screen is fit for everybody, by day and by night, on a desk and on 
     }
   }
 }, { nodes: ['web-1', 'web-2'] });
-
-/** No fault that axe finds, nothing wider than the window, and on a phone nothing too small for a thumb. */
-async function fit(page, where) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-  const told = violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.html + node.failureSummary).join('\n')}`);
-  assert.deepEqual(told, [], where);
-  const [wide, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.ok(wide <= window_, `${where}: ${wide} wide in a window of ${window_}`);
-  if (window_ > 640) return;
-  const small = await page.evaluate(() =>
-    [...document.querySelectorAll('button, nav a, summary, select, input:not([hidden])')]
-      .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 37 && !one.closest('label.choice'))
-      .map((one) => one.outerHTML),
-  );
-  assert.deepEqual(small, [], `${where}: too small for a thumb`);
-}
 
 /** Plays one scene; gives why it failed. */
 async function played(browser, { play, world: how }) {

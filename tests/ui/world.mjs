@@ -172,6 +172,11 @@ export class Windows {
       timezoneId: 'Europe/Berlin',
     });
     this.contexts.push(context);
+    if (process.env.HAL_UI_DIST) {
+      // The page as it was built last, in place of the executable's: for whoever changes it.
+      const dist = new URL('../../assets/dashboard/dist/assets/', import.meta.url).pathname;
+      for (const part of ['main.js', 'main.css']) await context.route(new RegExp(`/assets/${part}\\?v=`), (route) => route.fulfill({ path: dist + part }));
+    }
     await context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) =>
         console.error(`POLICY ${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
@@ -210,7 +215,7 @@ export class Windows {
   }
 
   async end() {
-    for (const context of this.contexts) await context.close();
+    for (const context of this.contexts) await context.close().catch(() => undefined);
     return this.faults;
   }
 }

@@ -4,11 +4,18 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { JSX } from 'preact';
 import * as keys from './keys';
 import { start } from './live/socket';
-import { chrome, connection, heardAt, isLost, me, needsYou, serverBuild, tookAnew } from './live/store';
+import { chrome, connection, heardAt, isLost, me, needsYou, serverBuild, session, tookAnew } from './live/store';
+import { may, type Role, type SessionView } from './words';
 import { NeedsYou } from './nouns/approval';
+import { AlertsScreen } from './nouns/alert';
+import { AuditScreen } from './nouns/audit';
+import { MoneyScreen } from './nouns/cost';
+import { FleetScreen } from './nouns/fleet';
 import { HaltScreen } from './nouns/halt';
 import { Login, Waiting } from './nouns/login';
 import { MeScreen } from './nouns/me';
+import { NodesScreen } from './nouns/node';
+import { SessionScreen } from './nouns/session';
 import { Voice, cry, say } from './parts/say';
 import { Visible } from './parts/text';
 import { Ago, clock } from './parts/time';
@@ -16,7 +23,35 @@ import { go, href, screen, type Screen } from './route';
 
 declare const __BUILD__: string;
 
-const TITLES: Record<Screen['name'], string> = { 'needs-you': 'Needs you', halt: 'Halt', me: 'Me', nothing: 'Not found' };
+const TITLES: Record<Screen['name'], string> = {
+  'needs-you': 'Needs you',
+  fleet: 'Fleet',
+  sessions: 'Session',
+  nodes: 'Nodes',
+  alerts: 'Alerts',
+  money: 'Money',
+  audit: 'Audit',
+  halt: 'Halt',
+  me: 'Me',
+  nothing: 'Not found',
+};
+
+type Listed = Exclude<Screen['name'], 'nothing' | 'sessions'>;
+
+/** The screens of the menu; those that a thumb needs at three in the morning are always there, the others behind *More*. */
+const SCREENS: { name: Listed; key: string; isRest?: boolean; least?: Role }[] = [
+  { name: 'needs-you', key: 'g n' },
+  { name: 'fleet', key: 'g f' },
+  { name: 'nodes', key: 'g o', isRest: true },
+  { name: 'alerts', key: 'g a', isRest: true },
+  { name: 'money', key: 'g c', isRest: true },
+  { name: 'audit', key: 'g u', isRest: true, least: 'admin' },
+  { name: 'halt', key: 'g h' },
+  { name: 'me', key: 'g m', isRest: true },
+];
+
+/** Those that whoever is here may see. */
+const menu = () => SCREENS.filter(({ least }) => !least || may(me.value?.role, least));
 
 export function App(): JSX.Element {
   if (me.value === undefined) return <Waiting />;
@@ -31,9 +66,7 @@ function Inside(): JSX.Element {
   useTitle();
   useEffect(() => {
     keys.ofAll.value = [
-      { key: 'g n', does: 'go to Needs you', act: () => go(href('needs-you')) },
-      { key: 'g h', does: 'go to Halt', act: () => go(href('halt')) },
-      { key: 'g m', does: 'go to Me', act: () => go(href('me')) },
+      ...menu().map(({ name, key }) => ({ key, does: `go to ${TITLES[name]}`, act: () => go(href(name)) })),
       { key: '?', does: 'show the keys', act: () => help.current?.showModal() },
     ];
   }, []);
@@ -43,7 +76,7 @@ function Inside(): JSX.Element {
     // Whoever cannot see the screen change hears it; whoever has just come stays where they are.
     if (!first.current) main.current?.querySelector('h1')?.focus({ preventScroll: true });
     first.current = false;
-  }, [here.name, 'approval' in here ? here.approval : '']);
+  }, [here.name, 'approval' in here ? here.approval : '', 'session' in here ? here.session : '', 'node' in here ? here.node : '', 'alert' in here ? here.alert : '']);
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.querySelector('h1')?.focus(); }}>
@@ -51,8 +84,14 @@ function Inside(): JSX.Element {
       </a>
       <Head here={here.name} help={() => help.current?.showModal()} />
       <Banners />
-      <main id="main" ref={main}>
+      <main id="main" ref={main} class={here.name}>
         {here.name === 'needs-you' && <NeedsYou approval={here.approval} />}
+        {here.name === 'fleet' && <FleetScreen />}
+        {here.name === 'sessions' && <SessionScreen id={here.session} />}
+        {here.name === 'nodes' && <NodesScreen node={here.node} />}
+        {here.name === 'alerts' && <AlertsScreen alert={here.alert} />}
+        {here.name === 'money' && <MoneyScreen />}
+        {here.name === 'audit' && <AuditScreen />}
         {here.name === 'halt' && <HaltScreen />}
         {here.name === 'me' && <MeScreen />}
         {here.name === 'nothing' && <Nothing path={here.path} />}
@@ -83,7 +122,8 @@ function Inside(): JSX.Element {
 function useTitle(): void {
   useSignalEffect(() => {
     const count = needsYou.value;
-    document.title = `${count > 0 ? `(${count}) ` : ''}${TITLES[screen.value.name]} – HAL`;
+    const of = screen.value.name === 'sessions' ? (session.value?.get('session') as SessionView | undefined) : undefined;
+    document.title = `${count > 0 ? `(${count}) ` : ''}${of?.title.slice(0, 80) || TITLES[screen.value.name]} – HAL`;
     const icon = document.querySelector<HTMLLinkElement>('link[rel=icon]');
     if (icon) icon.href = count > 0 ? alarmed : icon.dataset['calm'] ?? (icon.dataset['calm'] = icon.href);
     void navigator.setAppBadge?.(count).catch(() => undefined);
@@ -113,8 +153,8 @@ const alarmed =
   );
 
 function Head({ here, help }: { here: Screen['name']; help: () => void }): JSX.Element {
-  const link = (name: 'needs-you' | 'halt' | 'me', label: JSX.Element | string) => (
-    <a href={href(name)} class={name} aria-current={here === name ? 'page' : undefined}>
+  const link = (name: Listed, label: JSX.Element | string, isRest?: boolean) => (
+    <a key={name} href={href(name)} class={`${name}${isRest ? ' rest' : ''}`} aria-current={here === name || (here === 'sessions' && name === 'fleet') ? 'page' : undefined}>
       {label}
     </a>
   );
@@ -126,15 +166,17 @@ function Head({ here, help }: { here: Screen['name']; help: () => void }): JSX.E
         <span>HAL</span>
       </a>
       <nav aria-label="Screens">
-        {link(
-          'needs-you',
-          <>
-            Needs you
-            {count > 0 && <span class="count">{count}</span>}
-          </>,
+        {menu().map(({ name, isRest }) =>
+          link(
+            name,
+            <>
+              {TITLES[name]}
+              {name === 'needs-you' && count > 0 && <span class="count">{count}</span>}
+            </>,
+            isRest,
+          ),
         )}
-        {link('halt', 'Halt')}
-        {link('me', 'Me')}
+        <More here={here} link={link} />
       </nav>
       <Counts />
       <State />
@@ -145,6 +187,21 @@ function Head({ here, help }: { here: Screen['name']; help: () => void }): JSX.E
   );
 }
 
+/** The screens that a phone's bar has no room for. */
+function More({ here, link }: { here: Screen['name']; link: (name: Listed, label: string) => JSX.Element }): JSX.Element {
+  const place = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    if (place.current) place.current.open = false;
+  }, [here]);
+  const rest = menu().filter((one) => one.isRest);
+  return (
+    <details class="more" ref={place}>
+      <summary class={rest.some((one) => one.name === here) ? 'here' : ''}>More</summary>
+      <div>{rest.map(({ name }) => link(name, TITLES[name]))}</div>
+    </details>
+  );
+}
+
 function Counts(): JSX.Element | null {
   const known = chrome.value;
   if (!known) return null;
@@ -152,19 +209,19 @@ function Counts(): JSX.Element | null {
   const stale = isLost.value ? ' stale' : '';
   return (
     <p class={`counts${stale}`}>
-      <span>
+      <a href={`${href('fleet')}?status=running`}>
         <b>{sessions['running'] ?? 0}</b> running
-      </span>
-      <span class={nodes_online < nodes ? 'attention' : ''}>
+      </a>
+      <a href={href('nodes')} class={nodes_online < nodes ? 'attention' : ''}>
         <b>
           {nodes_online}/{nodes}
         </b>{' '}
         nodes
-      </span>
+      </a>
       {alerts > 0 && (
-        <span class="attention">
+        <a href={href('alerts')} class="attention">
           <b>{alerts}</b> {alerts === 1 ? 'alert' : 'alerts'}
-        </span>
+        </a>
       )}
     </p>
   );
@@ -196,7 +253,7 @@ function Banners(): JSX.Element {
   const { value } = connection;
   const isOther = serverBuild.value !== '' && serverBuild.value !== __BUILD__;
   return (
-    <div class="banners">
+    <section class="banners" aria-label="Notices">
       {isLost.value && value.state === 'offline' && (
         <p class="banner lost" role="alert">
           <b>Not connected since {clock(value.since)}.</b> What you see is as of {clock(heardAt.value || value.since)}. Nothing can be answered until the supervisor
@@ -222,7 +279,7 @@ function Banners(): JSX.Element {
           </button>
         </p>
       )}
-    </div>
+    </section>
   );
 }
 

@@ -7,6 +7,9 @@ import { begin } from './nouns/login';
 import { dress } from './nouns/me';
 import * as route from './route';
 import './style/main.css';
+import './style/fleet.css';
+import './style/session.css';
+import './style/rest.css';
 
 dress();
 route.watch();

@@ -4,12 +4,21 @@ import { part } from './api/call';
 
 export type Screen =
   | { name: 'needs-you'; approval?: string }
+  | { name: 'fleet' }
+  | { name: 'sessions'; session: string }
+  | { name: 'nodes'; node?: string }
+  | { name: 'alerts'; alert?: string }
+  | { name: 'money' }
+  | { name: 'audit' }
   | { name: 'halt' }
   | { name: 'me' }
   | { name: 'nothing'; path: string };
 
 const base = new URL(document.baseURI).pathname;
 const path = signal(below(location.pathname));
+
+/** What stands behind the `?` of the address. */
+export const search = signal(location.search.slice(1));
 
 function below(pathname: string): string {
   return pathname.startsWith(base) ? pathname.slice(base.length) : '';
@@ -23,6 +32,15 @@ export const screen = computed<Screen>(() => {
       return { name: 'needs-you' };
     case 'needs-you':
       return id ? { name: 'needs-you', approval: decoded(id) } : { name: 'needs-you' };
+    case 'sessions':
+      return id ? { name: 'sessions', session: decoded(id) } : { name: 'fleet' };
+    case 'nodes':
+      return id ? { name, node: decoded(id) } : { name };
+    case 'alerts':
+      return id ? { name, alert: decoded(id) } : { name };
+    case 'fleet':
+    case 'money':
+    case 'audit':
     case 'halt':
     case 'me':
       return { name };
@@ -40,27 +58,39 @@ function decoded(text: string): string {
 }
 
 /** The address of a screen, as it stands in a link. */
-export function href(name: 'needs-you' | 'halt' | 'me', id?: string): string {
+export function href(name: Exclude<Screen['name'], 'nothing'>, id?: string): string {
   return base + (id ? `${name}/${part(id)}` : name);
+}
+
+function look(): void {
+  path.value = below(location.pathname);
+  search.value = location.search.slice(1);
 }
 
 /** Shows another screen. */
 export function go(to: string): void {
-  if (to === location.pathname) return;
+  if (to === location.pathname + location.search) return;
   history.pushState(null, '', to);
-  path.value = below(location.pathname);
+  look();
   window.scrollTo(0, 0);
 }
 
+/** The same screen with something else behind the `?`: no step back leads to each letter of a search. */
+export function refine(query: URLSearchParams): void {
+  const text = query.toString();
+  history.replaceState(null, '', location.pathname + (text ? `?${text}` : ''));
+  search.value = text;
+}
+
 export function watch(): void {
-  window.addEventListener('popstate', () => (path.value = below(location.pathname)));
+  window.addEventListener('popstate', look);
   // Links of our own change the screen and not the page.
   document.addEventListener('click', (event) => {
     const link = event.target instanceof Element ? event.target.closest('a') : null;
     const is_plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-    if (!link || !is_plain || link.target || link.origin !== location.origin) return;
+    if (!link || !is_plain || link.target || link.origin !== location.origin || link.hasAttribute('download')) return;
     if (!link.pathname.startsWith(base) || link.pathname.includes('/api/') || link.hash) return;
     event.preventDefault();
-    go(link.pathname);
+    go(link.pathname + link.search);
   });
 }

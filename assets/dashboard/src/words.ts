@@ -69,6 +69,8 @@ export interface Approval {
   receipt: ReceiptLine[];
   reasoning?: string;
   questions?: Question[];
+  /** The event that asked is not stored any more: what is shown may be the beginning only. */
+  is_partial?: boolean;
 }
 
 export interface Halt {
@@ -102,6 +104,200 @@ export interface NodeTurns {
   projects: string[];
   turns: Record<string, number>;
   running: RunningTurn[];
+}
+
+export type Status = 'running' | 'idle' | 'waiting' | 'retrying' | 'error' | 'unreachable' | 'ended';
+
+/** The states in the order in which lists show them. */
+export const STATES: Status[] = ['waiting', 'running', 'retrying', 'idle', 'error', 'unreachable', 'ended'];
+
+export interface SessionRow {
+  id: string;
+  title: string;
+  project: string;
+  node_id: string;
+  status: Status;
+  last_known?: Status;
+  since: string;
+  why?: string;
+  asks: number;
+  cost_micros: number | null;
+  context?: Context;
+  todo?: [number, number];
+  backend: string;
+  parent_id?: string;
+  paused?: boolean;
+  labels?: string[];
+}
+
+export interface Context {
+  used: number;
+  limit?: number;
+}
+
+export interface SessionView extends Omit<SessionRow, 'todo' | 'why' | 'asks' | 'paused' | 'labels'> {
+  own_cost_micros: number | null;
+  unreported_calls?: number;
+  unpriced_tokens?: number;
+  cost_before_micros?: number;
+  tokens: number;
+  token_kinds: { input: number; output: number; reasoning: number; cache_read: number; cache_write: number };
+  started_at: string;
+  active_at: string;
+  directory: string;
+  model?: { provider: string; id: string };
+  compactions: number;
+  retry?: { attempt: number; message: string; next: string };
+  error?: string;
+  todo?: { content: string; status: string }[];
+  events: number;
+  marks?: { paused?: { by: string; at: string }; labels?: string[] };
+}
+
+export interface OpenCommand {
+  command_id: string;
+  verb: string;
+  state: string;
+  actor: string;
+  created_at: string;
+}
+
+export interface NodeView {
+  id: string;
+  hostname: string;
+  status: 'online' | 'offline';
+  last_heartbeat: string;
+  connected_at: string;
+  version: string;
+  address: string;
+  epoch: number;
+  projects: { name: string; directory: string; backend: string; error?: string }[];
+  backends?: { kind: string; version?: string; tested?: string; fault?: string; projects?: string[]; unguarded?: string[]; unasked?: string[] }[];
+  came_in?: { by: string; over: string; proves: boolean };
+  resources: { cpu_percent: number; memory_used: number; memory_total: number; disk_free: number; disk_total: number; agent_rss: number; oom_kills?: number };
+  clock_ahead_ms: number;
+  journal: { incarnation: string; held: number; acknowledged: number; lag: number; given_up: number; missing: number };
+  sessions: number;
+}
+
+export type Severity = 'low' | 'medium' | 'high' | 'critical';
+
+export interface Alert {
+  id: number;
+  name: string;
+  about: string;
+  severity: Severity;
+  status: 'firing' | 'acknowledged' | 'resolved';
+  text: string;
+  lasting: boolean;
+  count: number;
+  started_at: string;
+  changed_at: string;
+  acknowledged_by: string;
+}
+
+export interface AlertView extends Alert {
+  told?: { channel: string; at: string; step?: number; why?: string }[];
+  next?: { step: number; at: string; channels: string[] };
+}
+
+export interface Silence {
+  id: string;
+  matches: string;
+  reason: string;
+  by: string;
+  created_at: string;
+  until: string;
+}
+
+export interface Amount {
+  cost_usd: number | null;
+  cost_micros: number | null;
+  estimated_usd: number;
+  api_equivalent_usd: number;
+  tokens: number;
+  unpriced_tokens: number;
+  unreported_calls: number;
+}
+
+export interface CostPart extends Amount {
+  provider?: string;
+  model?: string;
+  project?: string;
+  session_id?: string;
+  node_id?: string;
+}
+
+export interface Forecast {
+  expected_usd: number;
+  low_usd: number;
+  high_usd: number;
+}
+
+export interface CostReport {
+  from: string;
+  to: string;
+  session_count: number;
+  total: Amount;
+  by_provider: CostPart[];
+  by_model: CostPart[];
+  by_project: CostPart[];
+  by_session: CostPart[];
+  by_node: CostPart[];
+  days: ({ date: string } & Amount)[];
+  before: { from: string; to: string; change_usd: number; change_percent?: number | null } & Amount;
+  end_of_day?: Forecast | null;
+  end_of_month?: Forecast | null;
+  freshness: { source: string; state: string; as_of: string; note?: string }[];
+}
+
+export interface BudgetView {
+  name: string;
+  scope: string;
+  session_id: string;
+  period: string;
+  current: string;
+  resets_at: string;
+  at_limit: string;
+  limit_micros: number;
+  raised_micros: number;
+  spent_micros: number;
+  outstanding_micros: number;
+  free_micros: number;
+  is_config: boolean;
+}
+
+export interface Exposure {
+  most_micros: number | null;
+  outstanding_micros: number;
+  unlimited_sessions: number;
+}
+
+export interface AuditRecord {
+  seq: number;
+  id: string;
+  at: string;
+  actor: string;
+  kind: string;
+  through: string;
+  from: string;
+  action: string;
+  target: string;
+  args: unknown;
+  result: string;
+  error?: string;
+}
+
+export interface FleetHead {
+  query: string;
+  from: number;
+  counts: Partial<Record<Status, number>>;
+  order: string[];
+}
+
+export interface FleetNames {
+  projects: string[];
+  nodes: string[];
 }
 
 /** What an unknown time is written as. */

@@ -1186,11 +1186,13 @@ async function call(method, path, body, key) {
 		throw new Refused(response.status, "UNREADABLE", `an answer that is not the supervisor's (${response.status})`);
 	}
 	if (!response.ok) throw new Refused(response.status, read.code ?? "", read.error ?? `status ${response.status}`);
-	return read.data;
+	return read;
 }
-var get = (path) => call("GET", path);
-var post = (path, body = {}, key) => call("POST", path, body, key);
-var remove = (path) => call("DELETE", path);
+var get = async (path) => (await call("GET", path)).data;
+/** A page of a list, with what is said about it. */
+var list = (path) => call("GET", path);
+var post = async (path, body = {}, key) => (await call("POST", path, body, key)).data;
+var remove = async (path) => (await call("DELETE", path)).data;
 /** A part of a path, whatever is in it. */
 var part = encodeURIComponent;
 /** A sentence for people. */
@@ -1225,14 +1227,22 @@ var approvals = y$1(/* @__PURE__ */ new Map());
 var haveApprovals = y$1(false);
 var turns = y$1(/* @__PURE__ */ new Map());
 var haveTurns = y$1(false);
+/** A window of the fleet, and the session that is shown: things by their ids; undefined, nothing was told yet. */
+var fleet = y$1(void 0);
+var session = y$1(void 0);
+/** What is being written in the session that is watched; the screen takes it in as it comes. */
+var live = y$1(void 0);
 var needsYou = O(() => chrome.value?.needs_you ?? 0);
 /** Nothing of it is true for whoever logs in next. */
-function forget() {
+function forget$1() {
 	chrome.value = void 0;
 	approvals.value = /* @__PURE__ */ new Map();
 	haveApprovals.value = false;
 	turns.value = /* @__PURE__ */ new Map();
 	haveTurns.value = false;
+	fleet.value = void 0;
+	session.value = void 0;
+	live.value = void 0;
 	serverBuild.value = "";
 }
 // src/live/socket.ts
@@ -1244,7 +1254,9 @@ var CONNECT_LIMIT = 1e4;
 var FIRST_WAIT = 1e3;
 var LONGEST_WAIT = 3e4;
 /** A connection that is back within this time was never away, to people. */
-var PATIENCE = 3e3;
+var PATIENCE$1 = 3e3;
+/** The supervisor takes frames of 64 KiB: with more than this nothing is said of what is there, and all is told again. */
+var MOST_HAVE = 49152;
 /** A page that nobody sees lets go after this. */
 var HIDDEN_LIMIT = 3e5;
 var socket;
@@ -1255,6 +1267,7 @@ var limit;
 var hiddenSince = 0;
 var isRunning = false;
 var topics = ["chrome", "approvals"];
+var watched = "";
 var versions = /* @__PURE__ */ new Map();
 /** Begins to follow; does nothing when it does already. */
 function start() {
@@ -1270,24 +1283,44 @@ function stop() {
 	window.clearTimeout(retry);
 	cursor = "";
 	versions.clear();
-	forget();
+	forget$1();
 	isLost.value = false;
 }
-/** Which topics the screen needs beside what every page has. */
-function follow(more) {
+var word = (topic) => topic.split("?")[0] ?? "";
+/** Which topics the screen needs beside what every page has, and the session of which it shows what is being written. */
+function follow(more, session = "") {
 	const wanted = [
 		"chrome",
 		"approvals",
 		...more
 	];
-	if (wanted.join() === topics.join()) return;
-	topics = wanted;
-	for (const topic of [...versions.keys()]) if (!topics.includes(topic)) versions.delete(topic);
-	if (!topics.includes("halt")) {
+	if (wanted.join() !== topics.join()) {
+		const stays = (name) => wanted.some((topic) => word(topic) === name && (name !== "session" || topics.includes(topic)));
+		for (const name of [
+			"halt",
+			"fleet",
+			"session"
+		]) {
+			if (stays(name)) continue;
+			versions.delete(name);
+			forget(name);
+		}
+		topics = wanted;
+		say$1({ topics });
+	}
+	if (session !== watched) {
+		watched = session;
+		live.value = void 0;
+		say$1({ watch: watched });
+	}
+}
+function forget(name) {
+	if (name === "fleet") fleet.value = void 0;
+	if (name === "session") session.value = void 0;
+	if (name === "halt") {
 		turns.value = /* @__PURE__ */ new Map();
 		haveTurns.value = false;
 	}
-	say$1({ topics });
 }
 function say$1(words) {
 	if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(words));
@@ -1303,17 +1336,23 @@ function connect() {
 	own.onopen = () => {
 		const have = {};
 		for (const [topic, its] of versions) have[topic] = Object.fromEntries(its);
-		own.send(JSON.stringify({ hello: {
+		const hello = {
 			cursor,
 			topics,
 			have,
-			visible: !document.hidden
+			visible: !document.hidden,
+			watch: watched
+		};
+		const words = JSON.stringify({ hello });
+		own.send(words.length <= MOST_HAVE ? words : JSON.stringify({ hello: {
+			...hello,
+			have: {}
 		} }));
 	};
 	own.onmessage = (message) => {
 		if (own !== socket) return;
 		heardAt.value = Date.now();
-		take$1(JSON.parse(message.data));
+		take$2(JSON.parse(message.data));
 	};
 	own.onclose = () => lost(own);
 }
@@ -1335,7 +1374,7 @@ function lost(own) {
 		};
 		window.setTimeout(() => {
 			isLost.value = connection.value.state === "offline";
-		}, PATIENCE);
+		}, PATIENCE$1);
 	}
 	askWhether();
 }
@@ -1355,7 +1394,7 @@ async function askWhether() {
 	wait = Math.min(wait === 0 ? FIRST_WAIT : wait * 2, LONGEST_WAIT);
 	retry = window.setTimeout(connect, pause);
 }
-function take$1(frame) {
+function take$2(frame) {
 	if (frame.server) {
 		window.clearTimeout(limit);
 		skew.value = Date.parse(frame.server.now) - Date.now();
@@ -1375,14 +1414,15 @@ function take$1(frame) {
 			isLost.value = false;
 		}
 		if (frame.picture) {
-			put$1(frame.picture, frame.items ?? [], void 0);
+			put$2(frame.picture, frame.items ?? [], void 0);
 			cursor = frame.as_of ?? cursor;
 		}
 		if (frame.change) {
-			put$1(frame.change, frame.upsert ?? [], frame.gone ?? []);
+			put$2(frame.change, frame.upsert ?? [], frame.gone ?? []);
 			cursor = frame.cursor ?? cursor;
 		}
 	});
+	if (frame.live !== void 0 && frame.live === watched) live.value = frame;
 	if (frame.verdict) cursor = frame.cursor ?? cursor;
 	if (frame.ping) {
 		skew.value = Date.parse(frame.ping) - Date.now();
@@ -1390,7 +1430,7 @@ function take$1(frame) {
 	}
 }
 /** Takes things in; without `gone` they are all there is. */
-function put$1(topic, items, gone) {
+function put$2(topic, items, gone) {
 	const known = gone ? versions.get(topic) ?? /* @__PURE__ */ new Map() : /* @__PURE__ */ new Map();
 	for (const item of items) known.set(item.id, item.v);
 	for (const id of gone ?? []) known.delete(id);
@@ -1406,6 +1446,8 @@ function put$1(topic, items, gone) {
 		approvals.value = merged(approvals.value);
 		haveApprovals.value = true;
 	}
+	if (topic === "fleet") fleet.value = merged(fleet.value ?? /* @__PURE__ */ new Map());
+	if (topic === "session") session.value = merged(session.value ?? /* @__PURE__ */ new Map());
 	if (topic === "halt") {
 		turns.value = merged(turns.value);
 		haveTurns.value = true;
@@ -1444,6 +1486,33 @@ function watch$2() {
 	});
 	window.addEventListener("online", () => distrust(0));
 	window.addEventListener("pageshow", () => distrust(SILENCE_ON_RETURN));
+}
+// src/words.ts
+/** The states in the order in which lists show them. */
+var STATES$2 = [
+	"waiting",
+	"running",
+	"retrying",
+	"idle",
+	"error",
+	"unreachable",
+	"ended"
+];
+var ROLES = [
+	"agent",
+	"metrics",
+	"viewer",
+	"approver",
+	"operator",
+	"admin"
+];
+/** True when whoever has this role may do what takes the other one. */
+function may(role, least) {
+	return role !== void 0 && ROLES.indexOf(role) >= ROLES.indexOf(least);
+}
+/** True while an answer is still wanted. */
+function wantsAnswer(approval) {
+	return approval.state === "waiting" || approval.state === "undelivered";
 }
 // node_modules/preact/jsx-runtime/dist/jsxRuntime.mjs
 var f = Symbol.for("pv");
@@ -1506,8 +1575,10 @@ function Terminal({ lines }) {
 }
 // src/route.ts
 var base = new URL(document.baseURI).pathname;
-var path = y$1(below(location.pathname));
-function below(pathname) {
+var path = y$1(below$1(location.pathname));
+/** What stands behind the `?` of the address. */
+var search = y$1(location.search.slice(1));
+function below$1(pathname) {
 	return pathname.startsWith(base) ? pathname.slice(base.length) : "";
 }
 var screen = O(() => {
@@ -1519,6 +1590,21 @@ var screen = O(() => {
 			name: "needs-you",
 			approval: decoded(id)
 		} : { name: "needs-you" };
+		case "sessions": return id ? {
+			name: "sessions",
+			session: decoded(id)
+		} : { name: "fleet" };
+		case "nodes": return id ? {
+			name,
+			node: decoded(id)
+		} : { name };
+		case "alerts": return id ? {
+			name,
+			alert: decoded(id)
+		} : { name };
+		case "fleet":
+		case "money":
+		case "audit":
 		case "halt":
 		case "me": return { name };
 		default: return {
@@ -1538,39 +1624,33 @@ function decoded(text) {
 function href(name, id) {
 	return base + (id ? `${name}/${part(id)}` : name);
 }
+function look$1() {
+	path.value = below$1(location.pathname);
+	search.value = location.search.slice(1);
+}
 /** Shows another screen. */
 function go(to) {
-	if (to === location.pathname) return;
+	if (to === location.pathname + location.search) return;
 	history.pushState(null, "", to);
-	path.value = below(location.pathname);
+	look$1();
 	window.scrollTo(0, 0);
 }
+/** The same screen with something else behind the `?`: no step back leads to each letter of a search. */
+function refine(query) {
+	const text = query.toString();
+	history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+	search.value = text;
+}
 function watch$1() {
-	window.addEventListener("popstate", () => path.value = below(location.pathname));
+	window.addEventListener("popstate", look$1);
 	document.addEventListener("click", (event) => {
 		const link = event.target instanceof Element ? event.target.closest("a") : null;
 		const is_plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-		if (!link || !is_plain || link.target || link.origin !== location.origin) return;
+		if (!link || !is_plain || link.target || link.origin !== location.origin || link.hasAttribute("download")) return;
 		if (!link.pathname.startsWith(base) || link.pathname.includes("/api/") || link.hash) return;
 		event.preventDefault();
-		go(link.pathname);
+		go(link.pathname + link.search);
 	});
-}
-var ROLES = [
-	"agent",
-	"metrics",
-	"viewer",
-	"approver",
-	"operator",
-	"admin"
-];
-/** True when whoever has this role may do what takes the other one. */
-function may(role, least) {
-	return role !== void 0 && ROLES.indexOf(role) >= ROLES.indexOf(least);
-}
-/** True while an answer is still wanted. */
-function wantsAnswer(approval) {
-	return approval.state === "waiting" || approval.state === "undelivered";
 }
 // src/parts/text.tsx
 /** Characters that are not seen, or that change how others are seen. Line ends and tabs are not among them. */
@@ -1604,7 +1684,7 @@ var NAMES = {
 function countHidden(text) {
 	return text.match(HIDDEN)?.length ?? 0;
 }
-function nameOf(character) {
+function nameOf$1(character) {
 	const code = character.codePointAt(0) ?? 0;
 	return NAMES[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }
@@ -1614,7 +1694,7 @@ function Visible({ text }) {
 	let end = 0;
 	for (const match of text.matchAll(HIDDEN)) {
 		out.push(text.slice(end, match.index));
-		const name = nameOf(match[0]);
+		const name = nameOf$1(match[0]);
 		out.push(/* @__PURE__ */ a("mark", {
 			class: "hidden-char",
 			title: `hidden character ${name}`,
@@ -1692,7 +1772,7 @@ function At({ at }) {
 	});
 }
 // src/parts/receipt.tsx
-var WORDS$1 = {
+var WORDS$2 = {
 	asked: "asked",
 	seen: "seen",
 	snoozed: "snoozed",
@@ -1701,7 +1781,7 @@ var WORDS$1 = {
 	undelivered: "did not arrive",
 	moved_on: "the session moved on"
 };
-var MARKS = {
+var MARKS$1 = {
 	asked: "?",
 	seen: "◦",
 	snoozed: "z",
@@ -1725,10 +1805,10 @@ function Receipt({ approval }) {
 				/* @__PURE__ */ a("span", {
 					class: "mark",
 					"aria-hidden": "true",
-					children: MARKS[line.stage] ?? "·"
+					children: MARKS$1[line.stage] ?? "·"
 				}),
 				/* @__PURE__ */ a("span", { children: [
-					/* @__PURE__ */ a("b", { children: WORDS$1[line.stage] ?? line.stage }),
+					/* @__PURE__ */ a("b", { children: WORDS$2[line.stage] ?? line.stage }),
 					/* @__PURE__ */ a(Visible, { text: who(line) }),
 					line.note && /* @__PURE__ */ a($, { children: [": ", /* @__PURE__ */ a(Visible, { text: line.note })] })
 				] }),
@@ -1760,12 +1840,12 @@ function Next({ approval }) {
 	}) : null;
 }
 // src/nouns/answer.ts
-var KEY = "hal.pending";
-var pending = y$1(kept());
+var KEY$1 = "hal.pending";
+var pending = y$1(kept$1());
 /** What this tab had sent before it was reloaded: whether that arrived is not known. */
-function kept() {
+function kept$1() {
 	try {
-		const all = JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
+		const all = JSON.parse(sessionStorage.getItem(KEY$1) ?? "{}");
 		const entries = Object.entries(all).map(([id, one]) => [id, one.state === "sending" ? {
 			...one,
 			state: "unknown",
@@ -1776,37 +1856,37 @@ function kept() {
 		return {};
 	}
 }
-function put(id, one) {
+function put$1(id, one) {
 	const all = { ...pending.value };
 	if (one) all[id] = one;
 	else delete all[id];
 	pending.value = all;
-	sessionStorage.setItem(KEY, JSON.stringify(all));
+	sessionStorage.setItem(KEY$1, JSON.stringify(all));
 }
 function settle(id) {
-	if (pending.value[id]) put(id, void 0);
+	if (pending.value[id]) put$1(id, void 0);
 }
 /** Takes a view in, unless a later one is there. */
-function take(view) {
+function take$1(view) {
 	const known = approvals.value.get(view.id);
 	if (known && known.receipt.length > view.receipt.length) return;
 	approvals.value = new Map(approvals.value).set(view.id, view);
 }
-async function send(id, word, what, body) {
+async function send$1(id, word, what, body) {
 	if (pending.value[id]?.state === "sending") return false;
-	put(id, {
+	put$1(id, {
 		word,
 		sentAt: Date.now(),
 		state: "sending",
 		why: ""
 	});
 	try {
-		take(await post(`api/v1/approvals/${part(id)}/${what}`, body));
+		take$1(await post(`api/v1/approvals/${part(id)}/${what}`, body));
 		settle(id);
 		return true;
 	} catch (error) {
 		const state = error instanceof NoAnswer ? "unknown" : "refused";
-		put(id, {
+		put$1(id, {
 			word,
 			sentAt: Date.now(),
 			state,
@@ -1815,16 +1895,16 @@ async function send(id, word, what, body) {
 		return false;
 	}
 }
-var allow = (id, always) => send(id, always ? "Always allow" : "Allow once", "answer", { reply: always ? "always" : "once" });
-var deny = (id, message) => send(id, "Deny", "answer", message ? {
+var allow = (id, always) => send$1(id, always ? "Always allow" : "Allow once", "answer", { reply: always ? "always" : "once" });
+var deny = (id, message) => send$1(id, "Deny", "answer", message ? {
 	reply: "reject",
 	message
 } : { reply: "reject" });
-var choose = (id, answers) => send(id, "Answer", "answer", {
+var choose = (id, answers) => send$1(id, "Answer", "answer", {
 	reply: "answers",
 	answers
 });
-var snooze = (id, seconds) => send(id, "Snooze", "snooze", { seconds });
+var snooze = (id, seconds) => send$1(id, "Snooze", "snooze", { seconds });
 // src/nouns/question.tsx
 function Questions({ approval, cannot, send }) {
 	const questions = approval.questions?.length ? approval.questions : [{
@@ -1941,7 +2021,7 @@ var LINES = 30;
 var LETTERS = 3e3;
 /** What the supervisor itself cuts off: see MAX_WHAT there. */
 var MOST_LETTERS = 65536;
-var WORDS = {
+var WORDS$1 = {
 	waiting: "waits for you",
 	answered: "answer on its way",
 	reached: "answer has arrived",
@@ -2007,11 +2087,11 @@ function Card({ approval, level }) {
 				class: "dim",
 				title: "a link to this approval",
 				children: /* @__PURE__ */ a(Visible, { text: approval.id })
-			}), /* @__PURE__ */ a(Terminal, { lines: lines(approval) })] })
+			}), /* @__PURE__ */ a(Terminal, { lines: lines$1(approval) })] })
 		]
 	});
 }
-function lines(approval) {
+function lines$1(approval) {
 	const id = quoted(approval.id);
 	if (!wantsAnswer(approval)) return [`halctl approvals get ${id}`];
 	return [
@@ -2027,7 +2107,7 @@ function Standing({ approval }) {
 		class: "standing",
 		children: [/* @__PURE__ */ a("span", {
 			class: `pill ${isAsleep ? "asleep" : approval.state}`,
-			children: isAsleep ? "snoozed" : WORDS[approval.state]
+			children: isAsleep ? "snoozed" : WORDS$1[approval.state]
 		}), wantsAnswer(approval) ? /* @__PURE__ */ a($, { children: [
 			/* @__PURE__ */ a(Ago, {
 				at: approval.asked_at,
@@ -2055,6 +2135,7 @@ function What({ approval }) {
 	const isLong = all.length > LINES || text.length > LETTERS;
 	const isCut = [...text.slice(-1)][0] === "…" && text.length >= MOST_LETTERS;
 	const shown = isLong && !isWhole ? all.slice(0, LINES).join("\n").slice(0, LETTERS) : text;
+	const isPartial = approval.is_partial === true && approval.kind === "permission";
 	const hidden = countHidden(text);
 	return /* @__PURE__ */ a($, { children: [
 		!(approval.kind === "question" && (approval.questions?.length ?? 0) > 0) && /* @__PURE__ */ a("div", {
@@ -2081,6 +2162,10 @@ function What({ approval }) {
 						" marked above."
 					]
 				}),
+				isPartial && wantsAnswer(approval) && /* @__PURE__ */ a("p", {
+					class: "warning",
+					children: "The event that asked is not stored here any more: this may be the beginning only. Look at the whole at its node before you allow it."
+				}),
 				isCut && /* @__PURE__ */ a("p", {
 					class: "warning",
 					children: [
@@ -2093,7 +2178,10 @@ function What({ approval }) {
 		}),
 		/* @__PURE__ */ a("dl", {
 			class: "facts",
-			children: [/* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "in" }), /* @__PURE__ */ a("dd", { children: /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: approval.directory }) }) })] }), /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "session" }), /* @__PURE__ */ a("dd", { children: /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: approval.session_id }) }) })] })]
+			children: [/* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "in" }), /* @__PURE__ */ a("dd", { children: /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: approval.directory }) }) })] }), /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "session" }), /* @__PURE__ */ a("dd", { children: /* @__PURE__ */ a("a", {
+				href: href("sessions", approval.session_id),
+				children: /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: approval.session_id }) })
+			}) })] })]
 		}),
 		approval.reasoning && /* @__PURE__ */ a("details", {
 			class: "reasoning",
@@ -2102,7 +2190,7 @@ function What({ approval }) {
 		}),
 		wantsAnswer(approval) && may(me.value?.role, "approver") && /* @__PURE__ */ a(Answers, {
 			approval,
-			why: isLong && !isWhole ? "show all of it first" : isCut ? "not all of it is shown" : ""
+			why: isLong && !isWhole ? "show all of it first" : isCut || isPartial ? "not all of it is shown" : ""
 		}),
 		wantsAnswer(approval) && me.value && !may(me.value.role, "approver") && /* @__PURE__ */ a("p", {
 			class: "dim",
@@ -2311,7 +2399,7 @@ function Sent({ approval, sent }) {
 // src/nouns/approval.tsx
 var byAge = (one, other) => one.asked_at.localeCompare(other.asked_at) || one.id.localeCompare(other.id);
 /** Those that are shown keep their places while the screen is open: nothing moves away under a thumb. */
-function useHeld() {
+function useHeld$1() {
 	const shown = T$1([]);
 	const [, again] = d$2(0);
 	const all = approvals.value;
@@ -2331,8 +2419,8 @@ function useHeld() {
 	};
 }
 function NeedsYou({ approval }) {
-	const { held, past } = useHeld();
-	useKeys();
+	const { held, past } = useHeld$1();
+	useKeys$2();
 	if (approval !== void 0) return /* @__PURE__ */ a(One, { id: approval });
 	const beyond = (chrome.value?.needs_you ?? 0) - [...approvals.value.values()].filter(wantsAnswer).length;
 	return /* @__PURE__ */ a($, { children: [
@@ -2344,7 +2432,7 @@ function NeedsYou({ approval }) {
 			class: "dim",
 			children: "Asking the supervisor …"
 		}),
-		haveApprovals.value && held.length === 0 && /* @__PURE__ */ a(Nobody, {}),
+		haveApprovals.value && held.length === 0 && /* @__PURE__ */ a(Nobody$1, {}),
 		held.map((one) => /* @__PURE__ */ a(Card, {
 			approval: one,
 			level: "h2"
@@ -2392,7 +2480,7 @@ function One({ id }) {
 		children: why || "Asking the supervisor …"
 	})] });
 }
-function Nobody() {
+function Nobody$1() {
 	const { nodes, nodes_online } = chrome.value ?? {
 		nodes: 0,
 		nodes_online: 0
@@ -2434,7 +2522,7 @@ function press(act) {
 	button?.focus();
 	button?.click();
 }
-function useKeys() {
+function useKeys$2() {
 	const role = me.value?.role;
 	A$1(() => {
 		ofScreen.value = [
@@ -2478,6 +2566,1902 @@ function useKeys() {
 			ofScreen.value = [];
 		};
 	}, [role]);
+}
+// src/parts/act.tsx
+function useAct() {
+	const [known, setKnown] = d$2({
+		word: "",
+		state: "none",
+		said: ""
+	});
+	const act = async (word, ask) => {
+		setKnown({
+			word,
+			state: "sending",
+			said: ""
+		});
+		try {
+			setKnown({
+				word,
+				state: "told",
+				said: await ask()
+			});
+			return true;
+		} catch (error) {
+			const isUnknown = error instanceof NoAnswer;
+			setKnown({
+				word,
+				state: isUnknown ? "unknown" : "refused",
+				said: isUnknown ? "no answer: whether it arrived is not known; look before you ask again" : sentence(error)
+			});
+			return false;
+		}
+	};
+	return {
+		...known,
+		act
+	};
+}
+function Outcome$1({ of }) {
+	if (of.state === "none") return null;
+	return /* @__PURE__ */ a("p", {
+		class: `sent ${of.state}`,
+		role: "status",
+		children: [
+			of.state === "sending" && /* @__PURE__ */ a("span", {
+				class: "spinner",
+				"aria-hidden": "true"
+			}),
+			" ",
+			/* @__PURE__ */ a("b", { children: [of.word, ":"] }),
+			" ",
+			/* @__PURE__ */ a(Visible, { text: of.state === "sending" ? "sent …" : of.said })
+		]
+	});
+}
+/** A button that asks once more before it does something. */
+function Sure({ word, asks, isAway, act }) {
+	const [isAsking, setAsking] = d$2(false);
+	if (!isAsking) return /* @__PURE__ */ a("button", {
+		type: "button",
+		disabled: isAway,
+		onClick: () => setAsking(true),
+		children: [word, "…"]
+	});
+	return /* @__PURE__ */ a("div", {
+		class: "form asked",
+		role: "group",
+		"aria-label": word,
+		children: [
+			/* @__PURE__ */ a("p", { children: asks }),
+			/* @__PURE__ */ a("button", {
+				type: "button",
+				class: "danger",
+				disabled: isAway,
+				onClick: () => {
+					setAsking(false);
+					act();
+				},
+				children: [word, " now"]
+			}),
+			/* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: () => setAsking(false),
+				children: "Cancel"
+			})
+		]
+	});
+}
+// src/parts/polled.ts
+/** Asks for a path now, every so many seconds, and when the counts in the head change. */
+function usePolled(path, seconds) {
+	const [known, setKnown] = d$2({
+		path,
+		data: void 0,
+		meta: void 0,
+		why: "",
+		at: 0
+	});
+	const wanted = T$1(path);
+	const isBusy = T$1(false);
+	wanted.current = path;
+	const ask = async () => {
+		if (isBusy.current || !path) return;
+		isBusy.current = true;
+		const asked = wanted.current;
+		try {
+			const { data, meta } = await list(asked);
+			if (asked === wanted.current) setKnown({
+				path: asked,
+				data,
+				meta,
+				why: "",
+				at: Date.now()
+			});
+		} catch (error) {
+			if (asked === wanted.current) setKnown((before) => ({
+				...before,
+				why: sentence(error)
+			}));
+		} finally {
+			isBusy.current = false;
+			if (asked !== wanted.current) ask();
+		}
+	};
+	const isLive = connection.value.state === "live";
+	const { nodes_online: online = 0, alerts = 0 } = chrome.value ?? {};
+	A$1(() => {
+		if (isLive) ask();
+	}, [
+		path,
+		isLive,
+		online,
+		alerts
+	]);
+	A$1(() => {
+		const timer = window.setInterval(() => {
+			if (!document.hidden && connection.value.state === "live") ask();
+		}, seconds * 1e3);
+		return () => window.clearInterval(timer);
+	}, [seconds]);
+	const isOf = known.path.split("?")[0] === path.split("?")[0];
+	return {
+		...known,
+		data: isOf ? known.data : void 0,
+		reload: () => void ask()
+	};
+}
+// src/nouns/alert.tsx
+var ORDER = {
+	firing: 0,
+	acknowledged: 1,
+	resolved: 2
+};
+var WEIGHT = {
+	critical: 0,
+	high: 1,
+	medium: 2,
+	low: 3
+};
+var STATES$1 = [
+	"open",
+	"firing",
+	"acknowledged",
+	"resolved",
+	"all"
+];
+/** Those of which it is shown at once who was told. */
+var OPEN_AT_ONCE = 5;
+/** Firing first, and of those the worst. */
+var first = (one, other) => ORDER[one.status] - ORDER[other.status] || WEIGHT[one.severity] - WEIGHT[other.severity] || other.id - one.id;
+function AlertsScreen({ alert }) {
+	const query = new URLSearchParams(search.value);
+	const status = STATES$1.includes(query.get("status") ?? "") ? query.get("status") ?? "open" : "open";
+	const severity = query.get("severity") ?? "";
+	const { data, meta, why, reload } = usePolled(alert ? `api/v1/alerts/${part(alert)}` : `api/v1/alerts?status=${status}&severity=${part(severity)}&limit=200`, 4);
+	const acting = useAct();
+	const [matches, setMatches] = d$2("");
+	const alerts = data === void 0 ? void 0 : (Array.isArray(data) ? data : [data]).toSorted(first);
+	const refined = (name, value) => {
+		const next = new URLSearchParams(search.value);
+		if (value) next.set(name, value);
+		else next.delete(name);
+		refine(next);
+	};
+	const acknowledge = (one) => void acting.act(`Alert ${one.id}`, async () => {
+		const after = await post(`api/v1/alerts/${one.id}/ack`);
+		return `${after.status === "resolved" ? "acknowledged and with that resolved" : "acknowledged; it stays open while it holds"}, by ${after.acknowledged_by || (me.value?.name ?? "")}`;
+	}).then(reload);
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("h1", {
+			tabIndex: -1,
+			children: alert ? /* @__PURE__ */ a("a", {
+				href: href("alerts"),
+				class: "back",
+				children: "Alerts"
+			}) : "Alerts"
+		}),
+		!alert && /* @__PURE__ */ a("div", {
+			class: "filters two",
+			children: [/* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+				class: "unseen",
+				children: "Which alerts"
+			}), /* @__PURE__ */ a("select", {
+				value: status,
+				onChange: (event) => refined("status", event.currentTarget.value === "open" ? "" : event.currentTarget.value),
+				children: [
+					/* @__PURE__ */ a("option", {
+						value: "open",
+						children: "open"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "firing",
+						children: "firing"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "acknowledged",
+						children: "acknowledged"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "resolved",
+						children: "resolved"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "all",
+						children: "all"
+					})
+				]
+			})] }), /* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+				class: "unseen",
+				children: "Severity"
+			}), /* @__PURE__ */ a("select", {
+				value: severity,
+				onChange: (event) => refined("severity", event.currentTarget.value),
+				children: [
+					/* @__PURE__ */ a("option", {
+						value: "",
+						children: "any severity"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "medium",
+						children: "medium and above"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "high",
+						children: "high and above"
+					}),
+					/* @__PURE__ */ a("option", {
+						value: "critical",
+						children: "critical"
+					})
+				]
+			})] })]
+		}),
+		why && /* @__PURE__ */ a("p", {
+			class: "warning",
+			role: "alert",
+			children: /* @__PURE__ */ a(Visible, { text: why })
+		}),
+		/* @__PURE__ */ a(Outcome$1, { of: acting }),
+		!alerts && !why && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "Asking the supervisor …"
+		}),
+		alerts?.length === 0 && /* @__PURE__ */ a("section", {
+			class: "nobody",
+			children: /* @__PURE__ */ a("p", {
+				class: "big",
+				children: status === "open" || status === "firing" ? "No alert is open." : "No alert matches."
+			})
+		}),
+		alerts?.map((one, index) => /* @__PURE__ */ a(AlertCard, {
+			alert: one,
+			isOpen: !!alert || one.status === "firing" && index < OPEN_AT_ONCE,
+			acknowledge: () => acknowledge(one),
+			silence: () => setMatches(one.name),
+			acting
+		}, one.id)),
+		meta && alerts && meta.total > alerts.length && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: [meta.total - alerts.length, " more: halctl alerts list --limit 0"]
+		}),
+		!alert && /* @__PURE__ */ a(Silences, { matches }),
+		/* @__PURE__ */ a(Terminal, { lines: alert ? [`halctl alerts get ${quoted(alert)}`, `halctl alerts ack ${quoted(alert)}`] : [
+			`halctl alerts list --status ${status}`,
+			"halctl alerts ack ID",
+			"halctl alerts silence add 'NAME' --for 1h --reason WHY",
+			"halctl alerts silence list"
+		] })
+	] });
+}
+function AlertCard({ alert, isOpen, acting, acknowledge, silence }) {
+	const isAway = connection.value.state !== "live";
+	const isFiring = alert.status === "firing";
+	return /* @__PURE__ */ a("article", {
+		class: `card alert ${alert.status} ${alert.severity}`,
+		"data-alert": alert.id,
+		"aria-labelledby": `l-${alert.id}`,
+		children: [
+			/* @__PURE__ */ a("header", { children: [/* @__PURE__ */ a("h2", {
+				id: `l-${alert.id}`,
+				children: [
+					/* @__PURE__ */ a("a", {
+						href: href("alerts", String(alert.id)),
+						children: /* @__PURE__ */ a(Visible, { text: alert.name })
+					}),
+					" ",
+					/* @__PURE__ */ a("span", {
+						class: "place",
+						children: /* @__PURE__ */ a(Name, { text: alert.about })
+					})
+				]
+			}), /* @__PURE__ */ a("p", {
+				class: "standing",
+				children: [
+					/* @__PURE__ */ a("span", {
+						class: `pill severity ${alert.severity}`,
+						children: alert.severity
+					}),
+					/* @__PURE__ */ a("span", {
+						class: `pill ${isFiring ? "bad" : alert.status === "resolved" ? "good" : ""}`,
+						children: alert.status
+					}),
+					/* @__PURE__ */ a("span", {
+						class: "dim",
+						children: /* @__PURE__ */ a(Ago, { at: alert.started_at })
+					})
+				]
+			})] }),
+			/* @__PURE__ */ a("p", {
+				class: "alert-text",
+				children: /* @__PURE__ */ a(Visible, { text: alert.text })
+			}),
+			/* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					alert.lasting ? "lasts until it no longer holds" : "happened once: acknowledging resolves it",
+					alert.count > 1 && `, raised ${alert.count.toLocaleString()} times`,
+					alert.acknowledged_by && /* @__PURE__ */ a($, { children: [", acknowledged by ", /* @__PURE__ */ a(Visible, { text: alert.acknowledged_by })] })
+				]
+			}),
+			isFiring && (may(me.value?.role, "approver") ? /* @__PURE__ */ a("div", {
+				class: "buttons",
+				children: [/* @__PURE__ */ a("button", {
+					type: "button",
+					class: "primary",
+					disabled: isAway || acting.state === "sending",
+					onClick: acknowledge,
+					"aria-label": `Acknowledge ${alert.name} ${alert.about}`,
+					children: "Acknowledge"
+				}), may(me.value?.role, "operator") && /* @__PURE__ */ a("button", {
+					type: "button",
+					onClick: silence,
+					"aria-label": `Silence ${alert.name}…`,
+					children: "Silence…"
+				})]
+			}) : /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					"Acknowledging takes the role approver; yours is ",
+					me.value?.role,
+					"."
+				]
+			})),
+			/* @__PURE__ */ a(Told, {
+				id: alert.id,
+				isOpen,
+				changed: alert.changed_at
+			})
+		]
+	});
+}
+/** Who was told, and who is next unless somebody acknowledges it. */
+function Told({ id, isOpen, changed }) {
+	const [open, setOpen] = d$2(isOpen);
+	const [view, setView] = d$2();
+	A$1(() => {
+		if (!open || connection.value.state !== "live") return;
+		get(`api/v1/alerts/${id}`).then(setView, () => void 0);
+	}, [
+		open,
+		changed,
+		Math.floor(now.value / 1e4)
+	]);
+	const told = view?.told ?? [];
+	return /* @__PURE__ */ a("details", {
+		open: isOpen,
+		onToggle: (event) => setOpen(event.currentTarget.open),
+		children: [/* @__PURE__ */ a("summary", { children: "Who was told" }), view && /* @__PURE__ */ a("ul", {
+			class: "told",
+			children: [
+				told.map((one, index) => /* @__PURE__ */ a("li", { children: [
+					/* @__PURE__ */ a(Visible, { text: one.channel }),
+					" ",
+					one.at !== "0001-01-01T00:00:00Z" && /* @__PURE__ */ a(At, { at: one.at }),
+					one.step !== void 0 && one.step !== null && /* @__PURE__ */ a("span", {
+						class: "dim",
+						children: [
+							" step ",
+							one.step,
+							" of the escalation"
+						]
+					}),
+					one.why && /* @__PURE__ */ a("span", {
+						class: "dim",
+						children: [" ", /* @__PURE__ */ a(Visible, { text: one.why })]
+					})
+				] }, index)),
+				told.length === 0 && /* @__PURE__ */ a("li", {
+					class: "dim",
+					children: "Nobody: no route leads it to a channel, or it is silenced."
+				}),
+				view.next && /* @__PURE__ */ a("li", { children: [
+					/* @__PURE__ */ a("b", { children: "next:" }),
+					" ",
+					/* @__PURE__ */ a(Visible, { text: view.next.channels.join(", ") }),
+					" in ",
+					span(Date.parse(view.next.at) - now.value),
+					", unless somebody acknowledges it"
+				] })
+			]
+		})]
+	});
+}
+var LENGTHS = [
+	["1 hour", 3600],
+	["4 hours", 14400],
+	["1 day", 86400],
+	["1 week", 604800]
+];
+function Silences({ matches }) {
+	const { data, reload } = usePolled("api/v1/silences", 10);
+	const acting = useAct();
+	const [text, setText] = d$2("");
+	const [reason, setReason] = d$2("");
+	const [seconds, setSeconds] = d$2(3600);
+	A$1(() => {
+		if (!matches) return;
+		setText(matches);
+		document.querySelector(".silences input[name=matches]")?.focus();
+	}, [matches]);
+	const isAway = connection.value.state !== "live";
+	const mayIt = may(me.value?.role, "operator");
+	const add = (event) => {
+		event.preventDefault();
+		if (!text.trim() || isAway) return;
+		acting.act("Silence", async () => {
+			const made = await post("api/v1/silences", {
+				matches: text.trim(),
+				seconds,
+				reason
+			});
+			setText("");
+			setReason("");
+			return `${made.matches} is silenced for ${span(Date.parse(made.until) - now.value)}`;
+		}).then(reload);
+	};
+	const expire = (one) => void acting.act("Silence", async () => {
+		await post(`api/v1/silences/${part(one.id)}/expire`);
+		return `${one.matches} is silenced no more`;
+	}).then(reload);
+	return /* @__PURE__ */ a("section", {
+		class: "panel silences",
+		children: [
+			/* @__PURE__ */ a("h2", { children: "Silences" }),
+			data?.length === 0 && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: "None: every alert that fires is told."
+			}),
+			/* @__PURE__ */ a("ul", {
+				class: "devices",
+				children: data?.map((one) => /* @__PURE__ */ a("li", { children: [/* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: one.matches }) }), /* @__PURE__ */ a("p", {
+					class: "dim",
+					children: [
+						"by ",
+						/* @__PURE__ */ a(Visible, { text: one.by }),
+						", ends in ",
+						span(Date.parse(one.until) - now.value),
+						" (",
+						/* @__PURE__ */ a(At, { at: one.until }),
+						")",
+						one.reason && ": ",
+						/* @__PURE__ */ a(Visible, { text: one.reason })
+					]
+				})] }), mayIt && /* @__PURE__ */ a("button", {
+					type: "button",
+					disabled: isAway,
+					onClick: () => expire(one),
+					"aria-label": `End the silence ${one.matches}`,
+					children: "End"
+				})] }, one.id))
+			}),
+			mayIt ? /* @__PURE__ */ a("form", {
+				class: "filters silence",
+				onSubmit: add,
+				children: [
+					/* @__PURE__ */ a("label", { children: ["Which alerts", /* @__PURE__ */ a("input", {
+						type: "text",
+						name: "matches",
+						placeholder: "node.offline, disk.*, alert.severity < high",
+						value: text,
+						autocomplete: "off",
+						spellcheck: false,
+						onInput: (event) => setText(event.currentTarget.value)
+					})] }),
+					/* @__PURE__ */ a("label", { children: ["For", /* @__PURE__ */ a("select", {
+						value: String(seconds),
+						onChange: (event) => setSeconds(Number(event.currentTarget.value)),
+						children: LENGTHS.map(([word, value]) => /* @__PURE__ */ a("option", {
+							value: String(value),
+							children: word
+						}, value))
+					})] }),
+					/* @__PURE__ */ a("label", { children: ["Why", /* @__PURE__ */ a("input", {
+						type: "text",
+						name: "reason",
+						value: reason,
+						onInput: (event) => setReason(event.currentTarget.value)
+					})] }),
+					/* @__PURE__ */ a("button", {
+						type: "submit",
+						disabled: !text.trim() || isAway,
+						children: "Silence"
+					})
+				]
+			}) : /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					"Silencing takes the role operator; yours is ",
+					me.value?.role,
+					"."
+				]
+			}),
+			/* @__PURE__ */ a(Outcome$1, { of: acting })
+		]
+	});
+}
+// src/parts/save.ts
+/** A cell of a CSV: a spreadsheet takes what begins with these for a formula, so a mark is put before it. */
+function cell(value) {
+	const text = value === null || value === void 0 ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+	const harmless = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+	return /[",\n\r]/.test(harmless) ? `"${harmless.replaceAll("\"", "\"\"")}"` : harmless;
+}
+function csv(rows) {
+	const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+	return [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+function save(name, type, text) {
+	const url = URL.createObjectURL(new Blob([text], { type }));
+	const link = document.createElement("a");
+	link.href = url;
+	link.download = name;
+	link.click();
+	window.setTimeout(() => URL.revokeObjectURL(url), 1e4);
+}
+// src/nouns/audit.tsx
+var PAGE = 100;
+/** Records that one file holds at most. */
+var MOST_SAVED = 1e4;
+var SPANS = [
+	[
+		"",
+		"ever",
+		0
+	],
+	[
+		"1h",
+		"the last hour",
+		3600
+	],
+	[
+		"24h",
+		"the last day",
+		86400
+	],
+	[
+		"7d",
+		"the last 7 days",
+		604800
+	],
+	[
+		"30d",
+		"the last 30 days",
+		2592e3
+	]
+];
+var FIELDS$1 = [
+	[
+		"actor",
+		"Who",
+		"ada, or a policy"
+	],
+	[
+		"action",
+		"Action",
+		"kill_session, budget"
+	],
+	[
+		"target",
+		"On what",
+		"a session, node, budget"
+	]
+];
+function pathOf(query, limit, cursor) {
+	const parts = FIELDS$1.filter(([name]) => query.get(name)).map(([name]) => `${name}=${part(query.get(name) ?? "")}`);
+	const [, , seconds] = SPANS.find(([word]) => word === query.get("since")) ?? [
+		"",
+		"",
+		0
+	];
+	if (seconds) parts.push(`since=${part((/* @__PURE__ */ new Date(Date.now() - seconds * 1e3)).toISOString())}`);
+	if (cursor) parts.push(`cursor=${part(cursor)}`);
+	return `api/v1/audit?${[`limit=${limit}`, ...parts].join("&")}`;
+}
+function AuditScreen() {
+	if (me.value && !may(me.value.role, "admin")) return /* @__PURE__ */ a($, { children: [/* @__PURE__ */ a("h1", {
+		tabIndex: -1,
+		children: "Audit"
+	}), /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: [
+			"The audit takes the role admin; yours is ",
+			me.value.role,
+			"."
+		]
+	})] });
+	return /* @__PURE__ */ a(Records, {});
+}
+function Records() {
+	const query = new URLSearchParams(search.value);
+	const filter = query.toString();
+	const [records, setRecords] = d$2();
+	const [cursor, setCursor] = d$2("");
+	const [why, setWhy] = d$2("");
+	const asked = T$1(0);
+	const load = async (from) => {
+		asked.current += 1;
+		const own = asked.current;
+		try {
+			const { data, meta } = await list(pathOf(query, PAGE, from));
+			if (own !== asked.current) return;
+			setRecords((before) => [...from ? before ?? [] : [], ...data]);
+			setCursor(meta?.next_cursor ?? "");
+			setWhy("");
+		} catch (error) {
+			if (own === asked.current) setWhy(sentence(error));
+		}
+	};
+	A$1(() => void load(""), [filter]);
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("h1", {
+			tabIndex: -1,
+			children: "Audit"
+		}),
+		/* @__PURE__ */ a(Filters$1, { query }),
+		/* @__PURE__ */ a("div", {
+			class: "chips",
+			children: [
+				/* @__PURE__ */ a("button", {
+					type: "button",
+					class: "quiet",
+					onClick: () => void load(""),
+					children: "Look again"
+				}),
+				/* @__PURE__ */ a(Export, { query }),
+				/* @__PURE__ */ a(Verify, {})
+			]
+		}),
+		why && /* @__PURE__ */ a("p", {
+			class: "warning",
+			role: "alert",
+			children: /* @__PURE__ */ a(Visible, { text: why })
+		}),
+		!records && !why && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "Asking the supervisor …"
+		}),
+		records?.length === 0 && !cursor && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "No record matches."
+		}),
+		records && records.length > 0 && /* @__PURE__ */ a("ol", {
+			class: "records",
+			"aria-label": "Records, newest first",
+			children: records.map((record) => /* @__PURE__ */ a(Item, { record }, record.seq))
+		}),
+		cursor && /* @__PURE__ */ a("button", {
+			type: "button",
+			onClick: () => void load(cursor),
+			children: "Show older ones"
+		}),
+		/* @__PURE__ */ a(Terminal, { lines: [
+			line$1(query),
+			"halctl audit verify",
+			"halctl audit export"
+		] })
+	] });
+}
+function line$1(query) {
+	const flag = (name, field) => query.get(field) ? ` --${name} ${quoted(query.get(field) ?? "")}` : "";
+	return `halctl audit list${flag("user", "actor")}${flag("action", "action")}${flag("target", "target")}${flag("since", "since")}`;
+}
+function Filters$1({ query }) {
+	const set = (name, value) => {
+		const next = new URLSearchParams(search.value);
+		if (value) next.set(name, value);
+		else next.delete(name);
+		refine(next);
+	};
+	return /* @__PURE__ */ a("form", {
+		class: "filters audit-filters",
+		role: "search",
+		onSubmit: (event) => event.preventDefault(),
+		children: [FIELDS$1.map(([name, label, hint]) => /* @__PURE__ */ a("label", { children: [label, /* @__PURE__ */ a("input", {
+			type: "search",
+			name,
+			placeholder: hint,
+			value: query.get(name) ?? "",
+			autocomplete: "off",
+			spellcheck: false,
+			onChange: (event) => set(name, event.currentTarget.value.trim())
+		})] }, name)), /* @__PURE__ */ a("label", { children: ["Since", /* @__PURE__ */ a("select", {
+			value: query.get("since") ?? "",
+			onChange: (event) => set("since", event.currentTarget.value),
+			children: SPANS.map(([value, word]) => /* @__PURE__ */ a("option", {
+				value,
+				children: word
+			}, value))
+		})] })]
+	});
+}
+function Item({ record }) {
+	const [isOpen, setOpen] = d$2(false);
+	const isBad = !!record.error || record.result === "denied" || record.result === "failed";
+	return /* @__PURE__ */ a("li", {
+		"data-seq": record.seq,
+		children: /* @__PURE__ */ a("details", {
+			onToggle: (event) => setOpen(event.currentTarget.open),
+			children: [/* @__PURE__ */ a("summary", { children: /* @__PURE__ */ a("span", {
+				class: "one",
+				children: [
+					/* @__PURE__ */ a(At, { at: record.at }),
+					" ",
+					/* @__PURE__ */ a(Name, { text: record.actor }),
+					" ",
+					/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Visible, { text: record.action }) }),
+					" ",
+					/* @__PURE__ */ a(Name, { text: record.target }),
+					" ",
+					/* @__PURE__ */ a("span", {
+						class: isBad ? "bad-word" : "dim",
+						children: /* @__PURE__ */ a(Visible, { text: record.result })
+					})
+				]
+			}) }), isOpen && /* @__PURE__ */ a($, { children: [
+				/* @__PURE__ */ a("dl", {
+					class: "facts",
+					children: [
+						["number", String(record.seq)],
+						["kind", record.kind],
+						["over", record.through],
+						["from", record.from],
+						["target", record.target]
+					].map(([name, value]) => /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: name }), /* @__PURE__ */ a("dd", { children: /* @__PURE__ */ a(Visible, { text: value ?? "" }) })] }, name))
+				}),
+				record.error && /* @__PURE__ */ a("p", {
+					class: "warning",
+					children: /* @__PURE__ */ a(Visible, { text: record.error })
+				}),
+				/* @__PURE__ */ a("pre", {
+					class: "args",
+					tabIndex: 0,
+					"aria-label": "particulars",
+					children: /* @__PURE__ */ a(Visible, { text: JSON.stringify(record.args, null, 2).slice(0, 32768) })
+				})
+			] })]
+		})
+	});
+}
+/** All that match, as one file; it says when that is not all of it. */
+function Export({ query }) {
+	const acting = useAct();
+	const all = async () => {
+		const rows = [];
+		let cursor = "";
+		do {
+			const { data, meta } = await list(pathOf(query, 1e3, cursor));
+			rows.push(...data);
+			cursor = meta?.next_cursor ?? "";
+		} while (cursor && rows.length < MOST_SAVED);
+		return {
+			rows,
+			isWhole: !cursor
+		};
+	};
+	const go = (kind) => void acting.act(kind, async () => {
+		const { rows, isWhole } = await all();
+		const name = `hal-audit-${(/* @__PURE__ */ new Date()).toISOString().slice(0, 10)}`;
+		if (kind === "CSV") save(`${name}.csv`, "text/csv", csv(rows));
+		else save(`${name}.json`, "application/json", JSON.stringify(rows, null, 2));
+		return `${rows.length.toLocaleString()} records saved${isWhole ? "" : "; there are more: narrow it down, or halctl audit export"}`;
+	});
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("button", {
+			type: "button",
+			class: "quiet",
+			onClick: () => go("CSV"),
+			children: "Save as CSV"
+		}),
+		/* @__PURE__ */ a("button", {
+			type: "button",
+			class: "quiet",
+			onClick: () => go("JSON"),
+			children: "Save as JSON"
+		}),
+		/* @__PURE__ */ a(Outcome$1, { of: acting })
+	] });
+}
+/** Whether the chain is as it was written. */
+function Verify() {
+	const acting = useAct();
+	const go = () => void acting.act("Verify", async () => {
+		const verdict = await post("api/v1/audit/verify", {});
+		const records = `${verdict.records.toLocaleString()} records`;
+		return verdict.is_whole ? `${records}, each as it was written` : `${records}; ${verdict.found} are not as they were written: halctl audit verify names them`;
+	});
+	return /* @__PURE__ */ a($, { children: [/* @__PURE__ */ a("button", {
+		type: "button",
+		class: "quiet",
+		disabled: connection.value.state !== "live",
+		onClick: go,
+		children: "Verify the chain"
+	}), /* @__PURE__ */ a(Outcome$1, { of: acting })] });
+}
+// src/parts/amount.tsx
+/** Dollars of millionths, exactly where they are small. */
+function dollars(micros) {
+	const value = micros / 1e6;
+	const digits = value !== 0 && Math.abs(value) < .1 ? 4 : 2;
+	return new Intl.NumberFormat(void 0, {
+		style: "currency",
+		currency: "USD",
+		currencyDisplay: "narrowSymbol",
+		minimumFractionDigits: 2,
+		maximumFractionDigits: digits
+	}).format(value);
+}
+function Money({ micros }) {
+	return micros === null || micros === void 0 ? /* @__PURE__ */ a("span", {
+		class: "dim",
+		children: "unknown"
+	}) : /* @__PURE__ */ a($, { children: dollars(micros) });
+}
+/** A number in at most four digits: 12.3k. */
+function short(count) {
+	return new Intl.NumberFormat(void 0, {
+		notation: "compact",
+		maximumFractionDigits: 1
+	}).format(count);
+}
+function bytes(count) {
+	const units = [
+		"B",
+		"KiB",
+		"MiB",
+		"GiB",
+		"TiB"
+	];
+	let [value, unit] = [count, 0];
+	while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+	return `${value.toLocaleString(void 0, { maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 })} ${units[unit]}`;
+}
+/** How much of something is used. */
+function Bar({ used, limit, of }) {
+	if (!limit) return /* @__PURE__ */ a("span", {
+		class: "dim",
+		title: `${of}: the limit is not known`,
+		children: short(used)
+	});
+	const part = Math.min(1, used / limit);
+	const percent = `${Math.round(part * 100)} %`;
+	return /* @__PURE__ */ a("span", {
+		class: `bar${part >= .85 ? " full" : ""}`,
+		title: `${of}: ${used.toLocaleString()} of ${limit.toLocaleString()}`,
+		children: [/* @__PURE__ */ a("meter", {
+			min: 0,
+			max: 1,
+			value: part,
+			"aria-label": `${of}: ${percent}`
+		}), /* @__PURE__ */ a("span", {
+			"aria-hidden": "true",
+			children: percent
+		})]
+	});
+}
+// src/nouns/cost.tsx
+var PERIODS = [
+	["today", "today (UTC)"],
+	["week", "7 days"],
+	["month", "30 days"]
+];
+var BYS = [
+	"model",
+	"project",
+	"node",
+	"session",
+	"provider"
+];
+/** Rows of a table before somebody asks for more. */
+var FEW$1 = 20;
+var usd = (dollar) => dollars(Math.round(dollar * 1e6));
+function refined(name, value) {
+	const next = new URLSearchParams(search.value);
+	if (value) next.set(name, value);
+	else next.delete(name);
+	refine(next);
+}
+function MoneyScreen() {
+	const query = new URLSearchParams(search.value);
+	const period = PERIODS.some(([word]) => word === query.get("period")) ? query.get("period") ?? "today" : "today";
+	const by = BYS.includes(query.get("by")) ? query.get("by") : "model";
+	const { data: report, why } = usePolled(`api/v1/cost?period=${period}`, 10);
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("h1", {
+			tabIndex: -1,
+			children: "Money"
+		}),
+		/* @__PURE__ */ a("div", {
+			class: "chips",
+			role: "group",
+			"aria-label": "Period",
+			children: PERIODS.map(([word, label]) => /* @__PURE__ */ a("button", {
+				type: "button",
+				class: "chip",
+				"aria-pressed": period === word,
+				onClick: () => refined("period", word === "today" ? "" : word),
+				children: label
+			}, word))
+		}),
+		why && /* @__PURE__ */ a("p", {
+			class: "warning",
+			role: "alert",
+			children: /* @__PURE__ */ a(Visible, { text: why })
+		}),
+		!report && !why && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "Asking the supervisor …"
+		}),
+		report && /* @__PURE__ */ a(Total, { report }),
+		report && /* @__PURE__ */ a(Parts, {
+			report,
+			by
+		}),
+		report && report.days.length > 1 && /* @__PURE__ */ a(Days, { report }),
+		/* @__PURE__ */ a(Budgets, {}),
+		report && /* @__PURE__ */ a(Fresh, { report }),
+		/* @__PURE__ */ a(Terminal, { lines: [
+			`halctl cost ${period} --by ${by}`,
+			"halctl cost exposure",
+			"halctl budgets list",
+			"halctl budgets raise NAME --by USD"
+		] })
+	] });
+}
+/** Where nothing was used, nothing is unknown. */
+function Used({ amount }) {
+	return amount.cost_micros === null && amount.tokens === 0 && amount.unreported_calls === 0 ? /* @__PURE__ */ a($, { children: "nothing used" }) : /* @__PURE__ */ a(Money, { micros: amount.cost_micros });
+}
+/** What is in no sum, because nobody knows it. */
+function Unknown({ amount }) {
+	const { unreported_calls: calls, unpriced_tokens: tokens } = amount;
+	if (calls === 0 && tokens === 0) return null;
+	return /* @__PURE__ */ a("p", {
+		class: "warning",
+		children: [
+			"Not in this sum, as nobody knows it:",
+			calls > 0 && ` ${calls.toLocaleString()} ${calls === 1 ? "call" : "calls"} of a model of which nothing was reported`,
+			calls > 0 && tokens > 0 && ",",
+			tokens > 0 && ` ${short(tokens)} tokens without a known price`,
+			"."
+		]
+	});
+}
+function Total({ report }) {
+	const { total, before, end_of_day: day, end_of_month: month } = report;
+	return /* @__PURE__ */ a("section", {
+		class: "panel total",
+		"aria-label": "Total",
+		children: [
+			/* @__PURE__ */ a("p", {
+				class: "sum-of-money",
+				children: [
+					/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Used, { amount: total }) }),
+					" ",
+					/* @__PURE__ */ a("span", {
+						class: "dim",
+						children: [
+							report.from === report.to ? `${report.from} UTC` : `${report.from} to ${report.to} UTC`,
+							", ",
+							short(total.tokens),
+							" tokens, ",
+							report.session_count.toLocaleString(),
+							" ",
+							report.session_count === 1 ? "session" : "sessions"
+						]
+					})
+				]
+			}),
+			/* @__PURE__ */ a(Unknown, { amount: total }),
+			/* @__PURE__ */ a("dl", {
+				class: "facts",
+				children: [
+					total.estimated_usd > 0 && /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "of it from a price table" }), /* @__PURE__ */ a("dd", { children: usd(total.estimated_usd) })] }),
+					total.api_equivalent_usd > 0 && /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "covered by a subscription, at the API's prices" }), /* @__PURE__ */ a("dd", { children: usd(total.api_equivalent_usd) })] }),
+					/* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: [
+						"before (",
+						before.from === before.to ? before.from : `${before.from} to ${before.to}`,
+						")"
+					] }), /* @__PURE__ */ a("dd", { children: [/* @__PURE__ */ a(Used, { amount: before }), before.cost_micros !== null && total.cost_micros !== null && ` (${before.change_usd >= 0 ? "+" : "−"}${usd(Math.abs(before.change_usd))})`] })] }),
+					day && /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "by the end of the day" }), /* @__PURE__ */ a("dd", { children: [
+						usd(day.expected_usd),
+						" (",
+						usd(day.low_usd),
+						" to ",
+						usd(day.high_usd),
+						")"
+					] })] }),
+					month && /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: "by the end of the month" }), /* @__PURE__ */ a("dd", { children: [
+						usd(month.expected_usd),
+						" (",
+						usd(month.low_usd),
+						" to ",
+						usd(month.high_usd),
+						")"
+					] })] })
+				]
+			})
+		]
+	});
+}
+var nameOf = (part) => part.session_id ?? part.node_id ?? part.project ?? (part.model !== void 0 ? `${part.provider ?? ""}/${part.model}` : part.provider ?? "");
+function Parts({ report, by }) {
+	const [most, setMost] = d$2(FEW$1);
+	const parts = {
+		model: report.by_model,
+		project: report.by_project,
+		node: report.by_node,
+		session: report.by_session,
+		provider: report.by_provider
+	}[by];
+	const name = (one) => /* @__PURE__ */ a(Name, { text: nameOf(one) || "(none)" });
+	const download = () => save(`hal-cost-${report.from}-${report.to}-by-${by}.csv`, "text/csv", csv(parts.map((one) => ({
+		[by]: nameOf(one),
+		cost_usd: one.cost_usd,
+		tokens: one.tokens,
+		unpriced_tokens: one.unpriced_tokens,
+		unreported_calls: one.unreported_calls
+	}))));
+	return /* @__PURE__ */ a("section", {
+		class: "panel",
+		children: [
+			/* @__PURE__ */ a("div", {
+				class: "chips",
+				role: "group",
+				"aria-label": "Grouped by",
+				children: [BYS.map((word) => /* @__PURE__ */ a("button", {
+					type: "button",
+					class: "chip",
+					"aria-pressed": by === word,
+					onClick: () => refined("by", word === "model" ? "" : word),
+					children: ["by ", word]
+				}, word)), /* @__PURE__ */ a("button", {
+					type: "button",
+					class: "quiet",
+					onClick: download,
+					children: "CSV"
+				})]
+			}),
+			/* @__PURE__ */ a("div", {
+				class: "scroll",
+				children: /* @__PURE__ */ a("table", { children: [/* @__PURE__ */ a("thead", { children: /* @__PURE__ */ a("tr", { children: [
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						children: by
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						class: "number",
+						children: "Tokens"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						class: "number",
+						children: "Cost"
+					})
+				] }) }), /* @__PURE__ */ a("tbody", { children: parts.slice(0, most).map((one) => /* @__PURE__ */ a("tr", { children: [
+					/* @__PURE__ */ a("th", {
+						scope: "row",
+						children: one.session_id ? /* @__PURE__ */ a("a", {
+							href: href("sessions", one.session_id),
+							children: name(one)
+						}) : one.node_id ? /* @__PURE__ */ a("a", {
+							href: href("nodes", one.node_id),
+							children: name(one)
+						}) : name(one)
+					}),
+					/* @__PURE__ */ a("td", {
+						class: "number",
+						children: short(one.tokens)
+					}),
+					/* @__PURE__ */ a("td", {
+						class: "number",
+						children: [/* @__PURE__ */ a(Money, { micros: one.cost_micros }), (one.unreported_calls > 0 || one.unpriced_tokens > 0) && one.cost_micros !== null && /* @__PURE__ */ a("span", {
+							title: "some of it is unknown",
+							children: " + unknown"
+						})]
+					})
+				] }, nameOf(one))) })] })
+			}),
+			parts.length === 0 && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: "Nothing was used."
+			}),
+			parts.length > most && /* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: () => setMost(1e3),
+				children: ["Show all ", parts.length]
+			})
+		]
+	});
+}
+function Days({ report }) {
+	const most = Math.max(1, ...report.days.map((day) => day.cost_micros ?? 0));
+	return /* @__PURE__ */ a("details", {
+		class: "panel",
+		children: [/* @__PURE__ */ a("summary", { children: "Day by day (UTC)" }), /* @__PURE__ */ a("table", { children: [/* @__PURE__ */ a("thead", { children: /* @__PURE__ */ a("tr", { children: [
+			/* @__PURE__ */ a("th", {
+				scope: "col",
+				children: "Day"
+			}),
+			/* @__PURE__ */ a("th", {
+				scope: "col",
+				children: "Share"
+			}),
+			/* @__PURE__ */ a("th", {
+				scope: "col",
+				class: "number",
+				children: "Cost"
+			})
+		] }) }), /* @__PURE__ */ a("tbody", { children: report.days.map((day) => /* @__PURE__ */ a("tr", { children: [
+			/* @__PURE__ */ a("th", {
+				scope: "row",
+				children: day.date
+			}),
+			/* @__PURE__ */ a("td", { children: /* @__PURE__ */ a("meter", {
+				class: "wide",
+				min: 0,
+				max: most,
+				value: day.cost_micros ?? 0,
+				"aria-label": `${day.date}: ${day.cost_micros === null ? "unknown" : dollars(day.cost_micros)}`
+			}) }),
+			/* @__PURE__ */ a("td", {
+				class: "number",
+				children: /* @__PURE__ */ a(Money, { micros: day.cost_micros })
+			})
+		] }, day.date)) })] })]
+	});
+}
+function Budgets() {
+	const { data: budgets, reload } = usePolled("api/v1/budgets", 10);
+	const { data: exposure } = usePolled("api/v1/cost/exposure", 10);
+	return /* @__PURE__ */ a("section", {
+		class: "panel",
+		children: [
+			/* @__PURE__ */ a("h2", { children: "Budgets, and what can still be spent" }),
+			exposure && /* @__PURE__ */ a("p", { children: [
+				exposure.most_micros === null ? /* @__PURE__ */ a($, { children: [
+					/* @__PURE__ */ a("b", { children: "No limit:" }),
+					" ",
+					exposure.unlimited_sessions.toLocaleString(),
+					" ",
+					exposure.unlimited_sessions === 1 ? "session runs" : "sessions run",
+					" without a budget that stops ",
+					exposure.unlimited_sessions === 1 ? "it" : "them",
+					"."
+				] }) : /* @__PURE__ */ a($, { children: [
+					"At most ",
+					/* @__PURE__ */ a("b", { children: dollars(exposure.most_micros) }),
+					" can still be spent under these budgets"
+				] }),
+				" ",
+				/* @__PURE__ */ a("span", {
+					class: "dim",
+					children: [dollars(exposure.outstanding_micros), " is lent to sessions now."]
+				})
+			] }),
+			budgets?.length === 0 && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: "There is no budget. In the configuration, or: halctl budgets set NAME --limit USD"
+			}),
+			/* @__PURE__ */ a("ul", {
+				class: "devices",
+				children: budgets?.slice(0, 200).map((one) => /* @__PURE__ */ a(Budget, {
+					budget: one,
+					reload
+				}, `${one.name} ${one.session_id}`))
+			}),
+			budgets && budgets.length > 0 && !may(me.value?.role, "admin") && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					"Raising a budget takes the role admin; yours is ",
+					me.value?.role,
+					"."
+				]
+			})
+		]
+	});
+}
+function Budget({ budget, reload }) {
+	const used = budget.spent_micros + budget.outstanding_micros;
+	const isNear = used >= budget.limit_micros * .85;
+	return /* @__PURE__ */ a("li", {
+		class: "budget",
+		children: [/* @__PURE__ */ a("div", { children: [
+			/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Name, { text: budget.name }) }),
+			" ",
+			/* @__PURE__ */ a("span", {
+				class: "dim",
+				children: [
+					/* @__PURE__ */ a(Visible, { text: budget.scope }),
+					budget.session_id && /* @__PURE__ */ a($, { children: [" ", /* @__PURE__ */ a("a", {
+						href: href("sessions", budget.session_id),
+						children: /* @__PURE__ */ a(Name, { text: budget.session_id })
+					})] }),
+					", per ",
+					budget.period,
+					" (",
+					budget.current,
+					")"
+				]
+			}),
+			/* @__PURE__ */ a("p", { children: [
+				/* @__PURE__ */ a("span", {
+					class: `bar${isNear ? " full" : ""}`,
+					children: /* @__PURE__ */ a("meter", {
+						class: "wide",
+						min: 0,
+						max: Math.max(1, budget.limit_micros),
+						value: Math.min(used, budget.limit_micros),
+						"aria-label": `${budget.name}: ${dollars(used)} of ${dollars(budget.limit_micros)}`
+					})
+				}),
+				" ",
+				dollars(budget.spent_micros),
+				" spent, ",
+				dollars(budget.outstanding_micros),
+				" lent, ",
+				dollars(budget.free_micros),
+				" free of ",
+				dollars(budget.limit_micros),
+				budget.raised_micros > 0 && ` (raised by ${dollars(budget.raised_micros)})`,
+				"; at the limit: ",
+				budget.at_limit.replace("_", " ")
+			] })
+		] }), may(me.value?.role, "admin") && /* @__PURE__ */ a(Raise, {
+			budget,
+			reload
+		})]
+	});
+}
+/** More until the end of its period. Asked for twice it would be twice as much: so it is never tried again by itself. */
+function Raise({ budget, reload }) {
+	const [isOpen, setOpen] = d$2(false);
+	const [by, setBy] = d$2("");
+	const acting = useAct();
+	const micros = Math.round(Number(by.replace(",", ".")) * 1e6);
+	const isMeant = Number.isFinite(micros) && micros > 0;
+	const isAway = connection.value.state !== "live";
+	const raise = (event) => {
+		event.preventDefault();
+		if (!isMeant || isAway || acting.state === "sending") return;
+		acting.act(`Raise ${budget.name}`, async () => {
+			await post(`api/v1/budgets/${part(budget.name)}/raise`, {
+				by_micros: micros,
+				...budget.session_id ? { session_id: budget.session_id } : {}
+			});
+			setOpen(false);
+			setBy("");
+			return `by ${dollars(micros)} until the end of its ${budget.period}`;
+		}).then(reload);
+	};
+	return /* @__PURE__ */ a($, { children: [
+		isOpen ? /* @__PURE__ */ a("form", {
+			class: "form",
+			onSubmit: raise,
+			children: [
+				/* @__PURE__ */ a("label", { children: [
+					"Raise ",
+					budget.name,
+					" by, in US dollars",
+					/* @__PURE__ */ a("input", {
+						type: "text",
+						name: "by",
+						inputMode: "decimal",
+						value: by,
+						autocomplete: "off",
+						onInput: (event) => setBy(event.currentTarget.value)
+					})
+				] }),
+				/* @__PURE__ */ a("button", {
+					type: "submit",
+					class: "primary",
+					disabled: !isMeant || isAway,
+					children: ["Raise", isMeant ? ` by ${dollars(micros)}` : ""]
+				}),
+				/* @__PURE__ */ a("button", {
+					type: "button",
+					onClick: () => setOpen(false),
+					children: "Cancel"
+				})
+			]
+		}) : /* @__PURE__ */ a("button", {
+			type: "button",
+			disabled: isAway,
+			onClick: () => setOpen(true),
+			"aria-label": `Raise ${budget.name}…`,
+			children: "Raise…"
+		}),
+		/* @__PURE__ */ a(Outcome$1, { of: acting }),
+		isOpen && /* @__PURE__ */ a(Terminal, { lines: [`halctl budgets raise ${quoted(budget.name)} --by ${by || "USD"}${budget.session_id ? ` --session ${quoted(budget.session_id)}` : ""}`] })
+	] });
+}
+function Fresh({ report }) {
+	const late = report.freshness.filter((one) => !["live", "ok"].includes(one.state));
+	return /* @__PURE__ */ a("details", {
+		class: "panel",
+		open: late.length > 0 && late.length <= 5,
+		children: [/* @__PURE__ */ a("summary", { children: ["How fresh these numbers are", late.length > 0 ? `: ${late.length} behind` : ""] }), /* @__PURE__ */ a("ul", {
+			class: "told",
+			children: (late.length > 0 ? late : report.freshness).slice(0, 100).map((one) => /* @__PURE__ */ a("li", { children: [
+				/* @__PURE__ */ a(Visible, { text: one.source }),
+				": ",
+				/* @__PURE__ */ a("b", { children: one.state }),
+				one.as_of !== "0001-01-01T00:00:00Z" && /* @__PURE__ */ a($, { children: [", complete up to ", /* @__PURE__ */ a(Ago, { at: one.as_of })] }),
+				one.note && /* @__PURE__ */ a("span", {
+					class: "dim",
+					children: [" ", /* @__PURE__ */ a(Visible, { text: one.note })]
+				})
+			] }, one.source))
+		})]
+	});
+}
+// src/nouns/state.tsx
+var WORDS = {
+	waiting: "needs you",
+	running: "running",
+	retrying: "retrying",
+	idle: "idle",
+	error: "error",
+	unreachable: "unreachable",
+	ended: "ended"
+};
+var MARKS = {
+	waiting: "?",
+	running: "▶",
+	retrying: "↻",
+	idle: "‖",
+	error: "✕",
+	unreachable: "∅",
+	ended: "■"
+};
+function StatePill({ status, lastKnown, isPaused }) {
+	return /* @__PURE__ */ a("span", {
+		class: `pill session ${status}`,
+		children: [
+			/* @__PURE__ */ a("span", {
+				"aria-hidden": "true",
+				children: MARKS[status] ?? "·"
+			}),
+			" ",
+			WORDS[status] ?? status,
+			lastKnown && `, was ${lastKnown === "waiting" ? "waiting" : WORDS[lastKnown]}`,
+			isPaused && ", paused"
+		]
+	});
+}
+// src/nouns/window.ts
+/** Rows that are asked for beside those in view, and the step in which the window moves. */
+var BESIDE = 20;
+var STEP = 10;
+/** The longest that an order is held. */
+var HELD = 15e3;
+function height(table, name) {
+	return Number.parseFloat(getComputedStyle(table).getPropertyValue(name)) || 50;
+}
+/** The first row in view, counted from 0, as far as the table's top is scrolled away. */
+function firstInView(table, layout) {
+	const [row, heading] = [height(table, "--row"), height(table, "--heading")];
+	let left = -table.getBoundingClientRect().top;
+	let before = 0;
+	for (const group of layout.groups) {
+		left -= heading;
+		const its = group.count * row;
+		if (left < its) break;
+		left -= its;
+		before += group.count;
+	}
+	return before + Math.max(0, Math.floor(left / row));
+}
+function useWindow(table, layout) {
+	const [from, setFrom] = d$2(0);
+	const known = T$1(layout);
+	known.current = layout;
+	const visible = () => Math.ceil(window.innerHeight / (table.current ? height(table.current, "--row") : 50));
+	const rows = Math.min(200, visible() + 40);
+	A$1(() => {
+		let frame = 0;
+		const look = () => {
+			frame = 0;
+			if (!table.current || !known.current) return;
+			const first = firstInView(table.current, known.current);
+			const wanted = Math.max(0, Math.floor((first - BESIDE) / STEP) * STEP);
+			setFrom((before) => Math.abs(wanted - before) >= STEP ? wanted : before);
+		};
+		const later = () => {
+			if (!frame) frame = requestAnimationFrame(look);
+		};
+		window.addEventListener("scroll", later, { passive: true });
+		window.addEventListener("resize", later);
+		later();
+		return () => {
+			window.removeEventListener("scroll", later);
+			window.removeEventListener("resize", later);
+			cancelAnimationFrame(frame);
+		};
+	}, []);
+	return {
+		from,
+		rows
+	};
+}
+/** The head of a list; while a pointer or the focus is among its rows it stays as it was, unless another one was asked for. */
+function useHeld(table, latest) {
+	const held = T$1(void 0);
+	const [, again] = d$2(0);
+	const isPointedAt = () => {
+		const rows = table.current?.querySelector("tbody");
+		return !!rows && (rows.matches(":hover") || rows.contains(document.activeElement));
+	};
+	A$1(() => {
+		const look = window.setInterval(() => again((count) => count + 1), 1e3);
+		return () => window.clearInterval(look);
+	}, []);
+	if (!latest) return void 0;
+	const before = held.current;
+	const isSame = before && before.head.query === latest.query;
+	if (before && isSame && before.head !== latest && isPointedAt() && Date.now() - before.since < HELD) return before.head;
+	if (before?.head !== latest) held.current = {
+		head: latest,
+		since: Date.now()
+	};
+	return latest;
+}
+// src/nouns/fleet.tsx
+var SORTS = [
+	["state", "by state"],
+	["active", "last active first"],
+	["cost", "most expensive first"],
+	["context", "fullest context first"],
+	["started", "newest first"],
+	["title", "by title"]
+];
+var FIELDS = [
+	"status",
+	"project",
+	"node",
+	"label",
+	"q",
+	"sort"
+];
+/** The part of the address that the supervisor is asked with. */
+function asked() {
+	const given = new URLSearchParams(search.value);
+	const query = new URLSearchParams();
+	for (const field of FIELDS) if (given.get(field)) query.set(field, given.get(field) ?? "");
+	return query;
+}
+function set(field, value) {
+	const query = new URLSearchParams(search.value);
+	if (value) query.set(field, value);
+	else query.delete(field);
+	refine(query);
+}
+function FleetScreen() {
+	const query = asked();
+	const filter = query.toString();
+	const states = (query.get("status") ?? "").split(",").filter((word) => STATES$2.includes(word));
+	const latest = fleet.value?.get("head");
+	const names = fleet.value?.get("names");
+	const isCurrent = latest !== void 0 && withoutWindow(latest.query) === filter;
+	const table = T$1(null);
+	const head = useHeld(table, isCurrent ? latest : void 0);
+	const isGrouped = (query.get("sort") ?? "state") === "state";
+	const layout = w$2(() => head ? layoutOf(head, states, isGrouped) : void 0, [head, filter]);
+	const { from, rows } = useWindow(table, layout);
+	const topic = `fleet?${filter}${filter ? "&" : ""}from=${from}&rows=${rows}`;
+	A$1(() => follow([topic]), [topic]);
+	A$1(() => () => follow([]), []);
+	useKeys$1(table);
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("h1", {
+			tabIndex: -1,
+			children: "Fleet"
+		}),
+		/* @__PURE__ */ a(Filters, {
+			query,
+			names
+		}),
+		/* @__PURE__ */ a(Counts$1, {
+			counts: latest?.counts,
+			states
+		}),
+		!head && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "Asking the supervisor …"
+		}),
+		head && layout && layout.total === 0 && /* @__PURE__ */ a(Nobody, { isFiltered: filter !== "" }),
+		head && layout && layout.total > 0 && /* @__PURE__ */ a(Table, {
+			table,
+			head,
+			layout
+		}),
+		/* @__PURE__ */ a(Terminal, { lines: [line(query)] })
+	] });
+}
+function withoutWindow(query) {
+	const all = new URLSearchParams(query);
+	all.delete("from");
+	all.delete("rows");
+	return all.toString();
+}
+function line(query) {
+	const flag = (name, field) => query.get(field) ? ` --${name} ${quoted(query.get(field) ?? "")}` : "";
+	return `halctl sessions list${flag("status", "status")}${flag("project", "project")}${flag("node", "node")}${flag("label", "label")}`;
+}
+/** How many rows of each state there are, in the order of the list. */
+function layoutOf(head, states, isGrouped) {
+	const groups = STATES$2.filter((state) => states.length === 0 || states.includes(state)).map((state) => ({
+		name: state,
+		count: head.counts[state] ?? 0
+	}));
+	return {
+		total: groups.reduce((sum, group) => sum + group.count, 0),
+		from: head.from,
+		loaded: head.order.length,
+		groups: isGrouped ? groups.filter((group) => group.count > 0) : []
+	};
+}
+function Filters({ query, names }) {
+	const [text, setText] = d$2(query.get("q") ?? "");
+	const later = T$1(void 0);
+	const given = query.get("q") ?? "";
+	A$1(() => setText((known) => known.trim() === given ? known : given), [given]);
+	const type = (value) => {
+		setText(value);
+		window.clearTimeout(later.current);
+		later.current = window.setTimeout(() => set("q", value.trim()), 200);
+	};
+	const choice = (field, all, known) => /* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+		class: "unseen",
+		children: field
+	}), /* @__PURE__ */ a("select", {
+		value: query.get(field) ?? "",
+		onChange: (event) => set(field, event.currentTarget.value),
+		children: [/* @__PURE__ */ a("option", {
+			value: "",
+			children: all
+		}), [.../* @__PURE__ */ new Set([...known, ...query.get(field) ? [query.get(field) ?? ""] : []])].map((name) => /* @__PURE__ */ a("option", {
+			value: name,
+			children: name.length > 60 ? `${name.slice(0, 60)}…` : name
+		}, name))]
+	})] });
+	return /* @__PURE__ */ a("form", {
+		class: "filters",
+		role: "search",
+		onSubmit: (event) => event.preventDefault(),
+		children: [
+			/* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+				class: "unseen",
+				children: "Search title, id, project, node"
+			}), /* @__PURE__ */ a("input", {
+				type: "search",
+				name: "q",
+				placeholder: "Search title, id, project, node",
+				value: text,
+				autocomplete: "off",
+				spellcheck: false,
+				onInput: (event) => type(event.currentTarget.value)
+			})] }),
+			choice("project", "all projects", names?.projects ?? []),
+			choice("node", "all nodes", names?.nodes ?? []),
+			/* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+				class: "unseen",
+				children: "order"
+			}), /* @__PURE__ */ a("select", {
+				value: query.get("sort") ?? "state",
+				onChange: (event) => set("sort", event.currentTarget.value === "state" ? "" : event.currentTarget.value),
+				children: SORTS.map(([value, word]) => /* @__PURE__ */ a("option", {
+					value,
+					children: word
+				}, value))
+			})] })
+		]
+	});
+}
+/** How many there are in each state; each is a filter. */
+function Counts$1({ counts, states }) {
+	const toggle = (state) => {
+		const others = states.filter((one) => one !== state);
+		set("status", (states.includes(state) ? others : [...others, state]).join(","));
+	};
+	return /* @__PURE__ */ a("div", {
+		class: "chips",
+		role: "group",
+		"aria-label": "States",
+		children: [STATES$2.filter((state) => (counts?.[state] ?? 0) > 0 || states.includes(state)).map((state) => /* @__PURE__ */ a("button", {
+			type: "button",
+			class: `chip ${state}`,
+			"aria-pressed": states.includes(state),
+			onClick: () => toggle(state),
+			children: [
+				WORDS[state],
+				" ",
+				/* @__PURE__ */ a("b", { children: (counts?.[state] ?? 0).toLocaleString() })
+			]
+		}, state)), states.length > 0 && /* @__PURE__ */ a("button", {
+			type: "button",
+			class: "quiet",
+			onClick: () => set("status", ""),
+			children: "all states"
+		})]
+	});
+}
+function Nobody({ isFiltered }) {
+	return isFiltered ? /* @__PURE__ */ a("section", {
+		class: "nobody",
+		children: [/* @__PURE__ */ a("p", {
+			class: "big",
+			children: "No session matches."
+		}), /* @__PURE__ */ a("button", {
+			type: "button",
+			onClick: () => refine(new URLSearchParams()),
+			children: "Show all"
+		})]
+	}) : /* @__PURE__ */ a("section", {
+		class: "nobody",
+		children: [
+			/* @__PURE__ */ a("p", {
+				class: "big",
+				children: "There is no session yet."
+			}),
+			/* @__PURE__ */ a("p", { children: "Start one at a terminal:" }),
+			/* @__PURE__ */ a(Line, { text: "halctl sessions start PROJECT 'what is to be done'" })
+		]
+	});
+}
+function Table({ table, head, layout }) {
+	const known = T$1(/* @__PURE__ */ new Map());
+	const things = fleet.value;
+	const rows = head.order.map((id) => things?.get(`row/${id}`) ?? known.current.get(id)).filter((row) => row !== void 0);
+	F$1(() => {
+		known.current = new Map(rows.map((row) => [row.id, row]));
+	});
+	const cells = [];
+	let [place, start] = [0, 0];
+	const starts = /* @__PURE__ */ new Map();
+	for (const group of layout.groups) {
+		starts.set(start, group);
+		start += group.count;
+	}
+	for (const row of rows) {
+		const index = head.from + place;
+		const group = starts.get(index);
+		if (group) cells.push(/* @__PURE__ */ a(Heading, { group }, `group ${group.name}`));
+		cells.push(/* @__PURE__ */ a(Row, {
+			row,
+			index
+		}, row.id));
+		place += 1;
+	}
+	return /* @__PURE__ */ a("table", {
+		role: "table",
+		class: "fleet",
+		ref: table,
+		"aria-rowcount": layout.total + 1,
+		"aria-label": "Sessions",
+		children: [/* @__PURE__ */ a("thead", {
+			role: "rowgroup",
+			children: /* @__PURE__ */ a("tr", {
+				role: "row",
+				"aria-rowindex": 1,
+				children: [
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						children: "State"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						children: "Session"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						children: "Project, node"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						children: "Context"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						children: "To do"
+					}),
+					/* @__PURE__ */ a("th", {
+						scope: "col",
+						role: "columnheader",
+						class: "number",
+						children: "Cost"
+					})
+				]
+			})
+		}), /* @__PURE__ */ a("tbody", {
+			role: "rowgroup",
+			children: [
+				/* @__PURE__ */ a(Space, { rows: above(layout) }),
+				cells,
+				/* @__PURE__ */ a(Space, { rows: below(layout) })
+			]
+		})]
+	});
+}
+/** Rows, and headings among them, before and behind the window. */
+function above(layout) {
+	let start = 0;
+	let headings = 0;
+	for (const group of layout.groups) {
+		if (start < layout.from) headings += 1;
+		start += group.count;
+	}
+	return [layout.from, headings];
+}
+function below(layout) {
+	const end = layout.from + layout.loaded;
+	let start = 0;
+	let headings = 0;
+	for (const group of layout.groups) {
+		if (start >= end) headings += 1;
+		start += group.count;
+	}
+	return [Math.max(0, layout.total - end), headings];
+}
+function Space({ rows: [rows, headings] }) {
+	if (rows === 0) return null;
+	return /* @__PURE__ */ a("tr", {
+		"aria-hidden": "true",
+		class: "space",
+		style: { height: `calc(${rows} * var(--row) + ${headings} * var(--heading))` },
+		children: /* @__PURE__ */ a("td", { colSpan: 6 })
+	});
+}
+function Heading({ group }) {
+	return /* @__PURE__ */ a("tr", {
+		role: "row",
+		class: "group",
+		children: /* @__PURE__ */ a("th", {
+			scope: "rowgroup",
+			role: "rowheader",
+			colSpan: 6,
+			children: [
+				/* @__PURE__ */ a("span", {
+					class: "title",
+					children: WORDS[group.name]
+				}),
+				" ",
+				/* @__PURE__ */ a("span", {
+					class: "dim",
+					children: group.count.toLocaleString()
+				})
+			]
+		})
+	});
+}
+function Row({ row, index }) {
+	return /* @__PURE__ */ a("tr", {
+		role: "row",
+		class: `row ${row.status}`,
+		"aria-rowindex": index + 2,
+		"data-session": row.id,
+		children: [
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "in-state",
+				children: [/* @__PURE__ */ a(StatePill, {
+					status: row.status,
+					lastKnown: row.last_known,
+					isPaused: row.paused
+				}), /* @__PURE__ */ a("span", {
+					class: "since",
+					children: /* @__PURE__ */ a(Ago, {
+						at: row.since,
+						words: ""
+					})
+				})]
+			}),
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "what-is",
+				children: [/* @__PURE__ */ a("a", {
+					href: href("sessions", row.id),
+					class: "one",
+					children: [row.parent_id && /* @__PURE__ */ a("span", {
+						title: "a helper of another session",
+						children: "↳ "
+					}), /* @__PURE__ */ a(Visible, { text: row.title || row.id })]
+				}), /* @__PURE__ */ a("span", {
+					class: "one dim",
+					children: [row.status === "waiting" && row.asks > 1 && `${row.asks} wait: `, /* @__PURE__ */ a(Visible, { text: row.why || row.labels?.join(", ") || row.id })]
+				})]
+			}),
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "where",
+				children: [/* @__PURE__ */ a("span", {
+					class: "one",
+					children: /* @__PURE__ */ a(Name, { text: row.project })
+				}), /* @__PURE__ */ a("span", {
+					class: "one dim",
+					children: /* @__PURE__ */ a(Name, { text: row.node_id })
+				})]
+			}),
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "context",
+				children: row.context && /* @__PURE__ */ a(Bar, {
+					used: row.context.used,
+					limit: row.context.limit,
+					of: "context"
+				})
+			}),
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "todo",
+				children: row.todo && `${row.todo[0]}/${row.todo[1]}`
+			}),
+			/* @__PURE__ */ a("td", {
+				role: "cell",
+				class: "number cost",
+				children: /* @__PURE__ */ a(Money, { micros: row.cost_micros })
+			})
+		]
+	});
+}
+/** The next row and the one before, whatever has the focus. */
+function useKeys$1(table) {
+	A$1(() => {
+		const step = (by) => {
+			const links = [...table.current?.querySelectorAll("tr.row a") ?? []];
+			const at = links.findIndex((link) => link === document.activeElement);
+			const top = links.findIndex((link) => link.getBoundingClientRect().top > 60);
+			const next = at < 0 ? links[Math.max(0, top)] : links[at + by];
+			next?.focus({ preventScroll: true });
+			next?.scrollIntoView({ block: "nearest" });
+		};
+		ofScreen.value = [
+			{
+				key: "j",
+				does: "next session",
+				act: () => step(1)
+			},
+			{
+				key: "k",
+				does: "session before",
+				act: () => step(-1)
+			},
+			{
+				key: "/",
+				does: "search",
+				act: () => document.querySelector(".filters input")?.focus()
+			}
+		];
+		return () => {
+			ofScreen.value = [];
+		};
+	}, [me.value]);
 }
 // src/parts/say.tsx
 var PACE = 5e3;
@@ -2712,7 +4696,10 @@ function NodeState({ node, project, isHalted }) {
 }
 function Turn({ turn, isOnline }) {
 	return /* @__PURE__ */ a("li", { children: [
-		/* @__PURE__ */ a(Name, { text: turn.title || turn.session_id }),
+		/* @__PURE__ */ a("a", {
+			href: href("sessions", turn.session_id),
+			children: /* @__PURE__ */ a(Name, { text: turn.title || turn.session_id })
+		}),
 		" ",
 		/* @__PURE__ */ a("span", {
 			class: "dim",
@@ -2949,7 +4936,7 @@ function Login() {
 	});
 }
 /** Nobody knows yet who this is. */
-function Waiting() {
+function Waiting$1() {
 	return /* @__PURE__ */ a("main", {
 		class: "login",
 		children: [
@@ -3178,15 +5165,1503 @@ function Looks() {
 		]
 	});
 }
+// src/nouns/node.tsx
+/** Nodes that are shown before somebody asks for more. */
+var FEW = 100;
+/** A clock further off than this is worth a word. */
+var OFF_MS = 2e3;
+function NodesScreen({ node }) {
+	const [most, setMost] = d$2(FEW);
+	const status = new URLSearchParams(search.value).get("status") ?? "";
+	const { data, meta, why } = usePolled(node ? `api/v1/nodes/${part(node)}` : `api/v1/nodes?limit=${most}${status ? `&status=${part(status)}` : ""}`, 3);
+	const nodes = data === void 0 ? void 0 : Array.isArray(data) ? data : [data];
+	const total = meta?.total ?? nodes?.length ?? 0;
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a("h1", {
+			tabIndex: -1,
+			children: node ? /* @__PURE__ */ a("a", {
+				href: href("nodes"),
+				class: "back",
+				children: "Nodes"
+			}) : "Nodes"
+		}),
+		why && /* @__PURE__ */ a("p", {
+			class: "warning",
+			role: "alert",
+			children: /* @__PURE__ */ a(Visible, { text: why })
+		}),
+		!node && /* @__PURE__ */ a("div", {
+			class: "chips",
+			role: "group",
+			"aria-label": "Which nodes",
+			children: [[
+				"",
+				"online",
+				"offline"
+			].map((word) => /* @__PURE__ */ a("button", {
+				type: "button",
+				class: "chip",
+				"aria-pressed": status === word,
+				onClick: () => refine(new URLSearchParams(word ? { status: word } : {})),
+				children: word || "all"
+			}, word)), /* @__PURE__ */ a("span", {
+				class: "dim",
+				children: [
+					total,
+					" ",
+					total === 1 ? "node" : "nodes"
+				]
+			})]
+		}),
+		!nodes && !why && /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: "Asking the supervisor …"
+		}),
+		nodes?.length === 0 && /* @__PURE__ */ a("section", {
+			class: "nobody",
+			children: [/* @__PURE__ */ a("p", {
+				class: "big",
+				children: [
+					"No node ",
+					status ? `is ${status}` : "is here yet",
+					"."
+				]
+			}), !status && /* @__PURE__ */ a($, { children: [/* @__PURE__ */ a("p", { children: "On this machine, in a folder of yours:" }), /* @__PURE__ */ a(Line, { text: "hal up" })] })]
+		}),
+		nodes?.map((one) => /* @__PURE__ */ a(NodeCard, {
+			node: one,
+			isOpen: !!node || nodes.length <= 3
+		}, one.id)),
+		nodes && total > nodes.length && /* @__PURE__ */ a("button", {
+			type: "button",
+			onClick: () => setMost(1e3),
+			children: ["Show all ", total]
+		}),
+		!node && /* @__PURE__ */ a(Join, {}),
+		/* @__PURE__ */ a(Terminal, { lines: node ? [`halctl nodes get ${quoted(node)}`, `halctl nodes revoke ${quoted(node)}`] : ["halctl nodes list", "halctl join-token create --once"] })
+	] });
+}
+function fact(name, value) {
+	return /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: name }), /* @__PURE__ */ a("dd", { children: value })] });
+}
+function NodeCard({ node, isOpen }) {
+	const { journal, resources } = node;
+	const isOnline = node.status === "online";
+	const faults = node.projects.filter((project) => project.error).length + (node.backends?.filter((backend) => backend.fault).length ?? 0);
+	const isOff = Math.abs(node.clock_ahead_ms) > OFF_MS;
+	return /* @__PURE__ */ a("article", {
+		class: `card node ${node.status}`,
+		"data-node": node.id,
+		"aria-labelledby": `n-${node.id}`,
+		children: [
+			/* @__PURE__ */ a("header", { children: [/* @__PURE__ */ a("h2", {
+				id: `n-${node.id}`,
+				children: [
+					/* @__PURE__ */ a("a", {
+						href: href("nodes", node.id),
+						children: /* @__PURE__ */ a(Name, { text: node.id })
+					}),
+					" ",
+					node.hostname !== node.id && /* @__PURE__ */ a("span", {
+						class: "place",
+						children: /* @__PURE__ */ a(Name, { text: node.hostname })
+					})
+				]
+			}), /* @__PURE__ */ a("p", {
+				class: "standing",
+				children: [/* @__PURE__ */ a("span", {
+					class: `pill ${isOnline ? "good" : "bad"}`,
+					children: isOnline ? "● online" : "▲ offline"
+				}), /* @__PURE__ */ a("span", {
+					class: "dim",
+					children: ["heard ", /* @__PURE__ */ a(Ago, { at: node.last_heartbeat })]
+				})]
+			})] }),
+			/* @__PURE__ */ a("dl", {
+				class: "facts",
+				children: [
+					fact("sessions", /* @__PURE__ */ a("a", {
+						href: `${href("fleet")}?node=${part(node.id)}`,
+						children: node.sessions.toLocaleString()
+					})),
+					fact("version", /* @__PURE__ */ a(Visible, { text: node.version })),
+					fact("events", /* @__PURE__ */ a(Journal, {
+						journal,
+						isOnline
+					})),
+					resources.memory_total > 0 && fact("memory", `${bytes(resources.memory_used)} of ${bytes(resources.memory_total)}`),
+					resources.disk_total > 0 && fact("disk", `${bytes(resources.disk_free)} free of ${bytes(resources.disk_total)}`),
+					resources.memory_total > 0 && fact("CPU", `${resources.cpu_percent.toFixed(0)} %`)
+				]
+			}),
+			isOff && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: [
+					"Its clock is ",
+					span(Math.abs(node.clock_ahead_ms)),
+					" ",
+					node.clock_ahead_ms > 0 ? "ahead of" : "behind",
+					" the supervisor's."
+				]
+			}),
+			journal.missing > 0 && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: [journal.missing, " events are missing and not explained: this is a fault of the supervisor. Run halctl doctor."]
+			}),
+			faults > 0 && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: [faults === 1 ? "One project or backend" : `${faults} projects or backends`, " cannot be used: see below."]
+			}),
+			/* @__PURE__ */ a("details", {
+				open: isOpen,
+				children: [
+					/* @__PURE__ */ a("summary", { children: "Projects, backends, connection" }),
+					/* @__PURE__ */ a(Projects, { node }),
+					/* @__PURE__ */ a(Backends, { node }),
+					/* @__PURE__ */ a("dl", {
+						class: "facts",
+						children: [
+							fact("address", /* @__PURE__ */ a(Visible, { text: node.address || "not known" })),
+							fact("connected", node.connected_at === "0001-01-01T00:00:00Z" ? "never" : /* @__PURE__ */ a(At, { at: node.connected_at })),
+							node.came_in && fact("came in", `by ${{
+								key: "its key",
+								token: "a token of its own",
+								shared: "the shared token"
+							}[node.came_in.by] ?? node.came_in.by}, over ${node.came_in.over}`),
+							fact("connections so far", String(node.epoch)),
+							resources.agent_rss > 0 && fact("hal-agent", bytes(resources.agent_rss)),
+							(resources.oom_kills ?? 0) > 0 && fact("ended for lack of memory", String(resources.oom_kills)),
+							fact("journal", /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: journal.incarnation }) }))
+						]
+					}),
+					/* @__PURE__ */ a(Ends, { node })
+				]
+			})
+		]
+	});
+}
+/** Where its events stand: what it has stored, and what of that is here. */
+function Journal({ journal, isOnline }) {
+	const given = journal.given_up > 0 ? `; ${journal.given_up.toLocaleString()} given up` : "";
+	const here = `${journal.acknowledged.toLocaleString()} of ${journal.held.toLocaleString()} acknowledged`;
+	if (journal.lag > 0) return /* @__PURE__ */ a("span", {
+		class: "attention",
+		children: [
+			here,
+			", ",
+			journal.lag.toLocaleString(),
+			" behind",
+			given
+		]
+	});
+	return /* @__PURE__ */ a($, { children: [
+		here,
+		isOnline ? "" : ", as far as is known",
+		given
+	] });
+}
+function Projects({ node }) {
+	if (node.projects.length === 0) return /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: "It has no project."
+	});
+	return /* @__PURE__ */ a("ul", {
+		class: "of-node",
+		"aria-label": "Projects",
+		children: node.projects.slice(0, 100).map((project) => /* @__PURE__ */ a("li", { children: [
+			/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Name, { text: project.name }) }),
+			" ",
+			/* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: project.directory }) }),
+			" ",
+			/* @__PURE__ */ a("span", {
+				class: "dim",
+				children: /* @__PURE__ */ a(Visible, { text: project.backend })
+			}),
+			project.error && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: /* @__PURE__ */ a(Visible, { text: project.error })
+			})
+		] }, project.name))
+	});
+}
+function Backends({ node }) {
+	if (!node.backends?.length) return node.status === "offline" ? /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: "Which backends it has is known only while it is connected."
+	}) : null;
+	return /* @__PURE__ */ a("ul", {
+		class: "of-node",
+		"aria-label": "Backends",
+		children: node.backends.map((backend) => /* @__PURE__ */ a("li", { children: [
+			/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Visible, { text: backend.kind }) }),
+			" ",
+			/* @__PURE__ */ a(Visible, { text: backend.version ?? "" }),
+			" ",
+			backend.tested && /* @__PURE__ */ a("span", {
+				class: "dim",
+				children: ["tested with ", /* @__PURE__ */ a(Visible, { text: backend.tested })]
+			}),
+			backend.fault && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: /* @__PURE__ */ a(Visible, { text: backend.fault })
+			}),
+			(backend.unguarded?.length ?? 0) > 0 && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: ["It asks nobody for permission in: ", /* @__PURE__ */ a(Visible, { text: backend.unguarded?.join(", ") ?? "" })]
+			})
+		] }, backend.kind))
+	});
+}
+/** How a node ends: let in no more, or removed when it will not come back. */
+function Ends({ node }) {
+	const acting = useAct();
+	const isAway = connection.value.state !== "live";
+	if (!may(me.value?.role, "admin")) return /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: [
+			"Revoking or removing a node takes the role admin; yours is ",
+			me.value?.role,
+			"."
+		]
+	});
+	const revoke = () => void acting.act(`Revoke ${node.id}`, async () => {
+		await post(`api/v1/nodes/${part(node.id)}/revoke`);
+		return "it is let in no more, by whatever key or token it has";
+	});
+	const gone = () => void acting.act(`Remove ${node.id}`, async () => {
+		await remove(`api/v1/nodes/${part(node.id)}`);
+		return "removed; its sessions have left the lists and stay readable";
+	});
+	return /* @__PURE__ */ a($, { children: [/* @__PURE__ */ a("div", {
+		class: "buttons",
+		children: [/* @__PURE__ */ a(Sure, {
+			word: "Revoke",
+			asks: `${node.id} is disconnected at once and let in no more. What runs there goes on without this supervisor. It may join again by another key.`,
+			isAway,
+			act: revoke
+		}), node.status === "offline" && /* @__PURE__ */ a(Sure, {
+			word: "Remove",
+			asks: "For a node that will not come back: its sessions leave the lists and stay readable.",
+			isAway,
+			act: gone
+		})]
+	}), /* @__PURE__ */ a(Outcome$1, { of: acting })] });
+}
+/** The line by which a new machine joins. It is shown once, and kept nowhere. */
+function Join() {
+	const [made, setMade] = d$2();
+	const [isOnce, setOnce] = d$2(true);
+	const acting = useAct();
+	const isAway = connection.value.state !== "live";
+	if (!may(me.value?.role, "admin")) return /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: [
+			"Adding a node takes the role admin; yours is ",
+			me.value?.role,
+			"."
+		]
+	});
+	const make = () => void acting.act("Join line", async () => {
+		setMade(await post("api/v1/join-tokens", {
+			label: "made on the dashboard",
+			seconds: 3600,
+			is_once: isOnce
+		}));
+		return "made";
+	});
+	const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
+	return /* @__PURE__ */ a("section", {
+		class: "panel join",
+		children: [/* @__PURE__ */ a("h2", { children: "Add a node" }), made ? /* @__PURE__ */ a($, { children: [
+			/* @__PURE__ */ a("p", { children: [
+				"Run this on the new machine, as root, within ",
+				span(Date.parse(made.about.expires_at) - now.value),
+				isOnce ? ", once" : "",
+				". ",
+				/* @__PURE__ */ a("b", { children: "It is not shown again" }),
+				"; whoever has it can join."
+			] }),
+			/* @__PURE__ */ a(Line, { text: `hal-agent join ${base} --token ${made.token}${made.pin ? ` --pin ${made.pin}` : ""}` }),
+			!made.is_encrypted && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: "This supervisor speaks no TLS: the token goes there as it is."
+			}),
+			[
+				"localhost",
+				"127.0.0.1",
+				"[::1]"
+			].includes(location.hostname) && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					"From another machine, put this one's name in place of ",
+					location.hostname,
+					"."
+				]
+			}),
+			/* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: () => setMade(void 0),
+				children: "Done"
+			})
+		] }) : /* @__PURE__ */ a($, { children: [
+			/* @__PURE__ */ a("label", {
+				class: "choice",
+				children: [/* @__PURE__ */ a("input", {
+					type: "checkbox",
+					checked: isOnce,
+					onChange: (event) => setOnce(event.currentTarget.checked)
+				}), /* @__PURE__ */ a("span", { children: "The first machine that joins ends it" })]
+			}),
+			/* @__PURE__ */ a("button", {
+				type: "button",
+				disabled: isAway,
+				onClick: make,
+				children: "Make the line by which a machine joins"
+			}),
+			acting.state !== "told" && /* @__PURE__ */ a(Outcome$1, { of: acting })
+		] })]
+	});
+}
+// src/nouns/command.tsx
+var KEY = "hal.commands";
+/** How often one that is not over is looked at. */
+var LOOK_EVERY = 700;
+var commands = y$1(kept());
+var isOver = (one) => [
+	"refused",
+	"done",
+	"failed",
+	"expired",
+	"unknown"
+].includes(one.state);
+/** What this tab had sent before it was reloaded; whether the last one arrived may not be known. */
+function kept() {
+	try {
+		return JSON.parse(sessionStorage.getItem(KEY) ?? "[]").map((one) => one.state === "sending" ? {
+			...one,
+			state: "no answer",
+			said: "this page was reloaded"
+		} : one);
+	} catch {
+		return [];
+	}
+}
+function put(one) {
+	const others = commands.value.filter((other) => other.key !== one.key);
+	const its = others.filter((other) => other.about === one.about).slice(-3);
+	commands.value = [
+		...others.filter((other) => other.about !== one.about),
+		...its,
+		one
+	].sort((a, b) => a.at - b.at).slice(-50);
+	sessionStorage.setItem(KEY, JSON.stringify(commands.value));
+}
+function dismiss(key) {
+	commands.value = commands.value.filter((one) => one.key !== key);
+	sessionStorage.setItem(KEY, JSON.stringify(commands.value));
+}
+function take(one, view) {
+	const next = {
+		...one,
+		id: view.command_id,
+		state: view.state,
+		said: view.error || view.output || ""
+	};
+	put(next);
+	return next;
+}
+async function send(one) {
+	put(one);
+	try {
+		take(one, await post("api/v1/commands", {
+			...one.body,
+			timeout: 0
+		}, one.key));
+		return true;
+	} catch (error) {
+		put({
+			...one,
+			state: error instanceof NoAnswer ? "no answer" : "refused",
+			said: sentence(error)
+		});
+		return false;
+	}
+}
+/** Sends a command about something. True when the supervisor has taken it. */
+function command(about, word, body) {
+	return send({
+		key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
+		about,
+		word,
+		body,
+		at: Date.now(),
+		state: "sending",
+		said: ""
+	});
+}
+/** The same request under the same key: what has arrived is not done twice. */
+var again = (one) => send({
+	...one,
+	state: "sending",
+	said: ""
+});
+async function look() {
+	for (const one of commands.value) {
+		if (isOver(one) || !one.id) continue;
+		try {
+			const seen = await get(`api/v1/commands/${part(one.id)}`);
+			if (seen.state !== one.state) take(one, seen);
+		} catch (error) {
+			if (error instanceof Refused && error.status === 404) put({
+				...one,
+				state: "unknown",
+				said: "the supervisor does not know it any more"
+			});
+		}
+	}
+}
+var STEPS = [
+	[["sending"], "sent"],
+	[["queued"], "accepted"],
+	[["sent"], "given to the node"],
+	[["running"], "the node is at it"],
+	[["done"], "done"]
+];
+var ENDS = {
+	"no answer": "no answer: whether it arrived is not known",
+	refused: "refused",
+	failed: "failed",
+	expired: "expired before the node began: it had no effect",
+	unknown: "nobody knows whether it had its effect; look at the session"
+};
+/** What was sent about something, and how far each is. */
+function Commands({ about }) {
+	const its = commands.value.filter((one) => one.about === about);
+	const isOpen = its.some((one) => !isOver(one) && one.id);
+	A$1(() => {
+		if (!isOpen) return void 0;
+		const timer = window.setInterval(() => {
+			if (connection.value.state === "live") look();
+		}, LOOK_EVERY);
+		return () => window.clearInterval(timer);
+	}, [isOpen]);
+	if (its.length === 0) return null;
+	return /* @__PURE__ */ a("ul", {
+		class: "commands",
+		"aria-label": "What you have asked for",
+		children: its.map((one) => /* @__PURE__ */ a("li", {
+			class: `command ${one.state.replace(" ", "-")}`,
+			"data-state": one.state,
+			children: [
+				/* @__PURE__ */ a("b", { children: one.word }),
+				" ",
+				/* @__PURE__ */ a("span", {
+					class: "dim",
+					children: clock(one.at)
+				}),
+				" ",
+				/* @__PURE__ */ a(Progress, { one }),
+				one.said && /* @__PURE__ */ a("span", {
+					class: "said-of-it",
+					children: [" ", /* @__PURE__ */ a(Visible, { text: one.said.length > 600 ? `${one.said.slice(0, 600)}…` : one.said })]
+				}),
+				one.state === "no answer" && /* @__PURE__ */ a("button", {
+					type: "button",
+					class: "quiet",
+					disabled: connection.value.state !== "live",
+					onClick: () => void again(one),
+					title: "the same request under the same key: what has arrived is not done twice",
+					children: "Send it again"
+				}),
+				(isOver(one) || one.state === "no answer") && /* @__PURE__ */ a("button", {
+					type: "button",
+					class: "quiet",
+					onClick: () => dismiss(one.key),
+					"aria-label": `hide: ${one.word}`,
+					children: "hide"
+				})
+			]
+		}, one.key))
+	});
+}
+function Progress({ one }) {
+	const end = ENDS[one.state];
+	if (end) return /* @__PURE__ */ a("span", {
+		class: "end",
+		children: end
+	});
+	const at = STEPS.findIndex(([states]) => states.includes(one.state));
+	const seen = STEPS.slice(0, at + 1);
+	return /* @__PURE__ */ a("span", {
+		class: "ticks",
+		children: [(one.state === "done" ? [
+			seen[0],
+			seen[1],
+			seen[4]
+		] : seen).map((step) => step && /* @__PURE__ */ a("span", { children: [
+			"✓ ",
+			step[1],
+			" "
+		] }, step[1])), one.state !== "done" && /* @__PURE__ */ a("span", {
+			class: "spinner",
+			"aria-hidden": "true"
+		})]
+	});
+}
+// src/nouns/composer.tsx
+var draftOf = (id) => `hal.draft.${id}`;
+function Composer({ session }) {
+	const { id } = session;
+	const [text, setText] = d$2(() => sessionStorage.getItem(draftOf(id)) ?? "");
+	const [isSending, setSending] = d$2(false);
+	const isAway = connection.value.state !== "live";
+	const keep = (value) => {
+		setText(value);
+		if (value) sessionStorage.setItem(draftOf(id), value);
+		else sessionStorage.removeItem(draftOf(id));
+	};
+	const send = async () => {
+		if (!text.trim() || isAway || isSending) return;
+		setSending(true);
+		const isTaken = await command(id, "Prompt", {
+			type: "prompt_session",
+			session_id: id,
+			args: { message: text }
+		});
+		setSending(false);
+		if (isTaken) keep("");
+	};
+	const isOver = session.status === "ended";
+	return /* @__PURE__ */ a("div", {
+		class: "composer",
+		children: [/* @__PURE__ */ a(Commands, { about: id }), !may(me.value?.role, "operator") ? /* @__PURE__ */ a("p", {
+			class: "dim",
+			children: [
+				"Prompting takes the role operator; yours is ",
+				me.value?.role,
+				"."
+			]
+		}) : /* @__PURE__ */ a("form", {
+			onSubmit: (event) => {
+				event.preventDefault();
+				send();
+			},
+			children: [/* @__PURE__ */ a("label", { children: [/* @__PURE__ */ a("span", {
+				class: "unseen",
+				children: "Prompt"
+			}), /* @__PURE__ */ a("textarea", {
+				name: "prompt",
+				rows: text.split("\n").length > 2 ? 5 : 2,
+				value: text,
+				enterkeyhint: "send",
+				placeholder: isOver ? "It has ended; a prompt takes the conversation up again where its coding agent can" : "Prompt it (Ctrl+Enter sends)",
+				onInput: (event) => keep(event.currentTarget.value),
+				onKeyDown: (event) => {
+					if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+						event.preventDefault();
+						send();
+					}
+				}
+			})] }), /* @__PURE__ */ a("button", {
+				type: "submit",
+				class: "primary",
+				disabled: !text.trim() || isAway || isSending,
+				title: isAway ? "not connected: nothing is sent later by itself" : "",
+				children: "Send"
+			})]
+		})]
+	});
+}
+var runs = (session) => [
+	"running",
+	"waiting",
+	"retrying"
+].includes(session.last_known ?? session.status);
+var ACTS = [
+	{
+		word: "Abort turn",
+		verb: "abort_session",
+		least: "approver",
+		isFor: runs,
+		asks: "The running turn is stopped. The session can be prompted again."
+	},
+	{
+		word: "Pause",
+		verb: "pause_session",
+		least: "approver",
+		isFor: (one) => !one.marks?.paused && one.status !== "ended",
+		asks: "The turn is stopped, and no policy touches the session until somebody resumes or prompts it."
+	},
+	{
+		word: "Resume",
+		verb: "release_session",
+		least: "operator",
+		isFor: (one) => !!one.marks?.paused
+	},
+	{
+		word: "Kill",
+		verb: "kill_session",
+		least: "approver",
+		isFor: (one) => one.status !== "ended",
+		asks: "Its work and its processes are stopped. The conversation is kept."
+	}
+];
+/** What can be done to it beside prompting it. */
+function Actions({ session }) {
+	const [asking, setAsking] = d$2("");
+	const isAway = connection.value.state !== "live";
+	A$1(() => setAsking(""), [session.id]);
+	const all = ACTS.filter((act) => act.isFor(session));
+	const allowed = all.filter((act) => may(me.value?.role, act.least));
+	const beyond = all.filter((act) => !may(me.value?.role, act.least));
+	const act = (one) => {
+		setAsking("");
+		command(session.id, one.word, {
+			type: one.verb,
+			session_id: session.id
+		});
+	};
+	const asked = allowed.find((one) => one.verb === asking);
+	return /* @__PURE__ */ a("section", {
+		class: "actions",
+		"aria-label": "Actions",
+		children: [
+			allowed.length > 0 && /* @__PURE__ */ a("div", {
+				class: "buttons",
+				children: allowed.map((one) => /* @__PURE__ */ a("button", {
+					type: "button",
+					"data-act": one.verb,
+					disabled: isAway,
+					onClick: () => one.asks ? setAsking(asking === one.verb ? "" : one.verb) : act(one),
+					"aria-expanded": one.asks ? asking === one.verb : void 0,
+					children: [one.word, one.asks && "…"]
+				}, one.verb))
+			}),
+			asked && /* @__PURE__ */ a("div", {
+				class: "form asked",
+				role: "group",
+				"aria-label": asked.word,
+				children: [
+					/* @__PURE__ */ a("p", { children: asked.asks }),
+					/* @__PURE__ */ a("button", {
+						type: "button",
+						class: "danger",
+						disabled: isAway,
+						onClick: () => act(asked),
+						children: [asked.word, " now"]
+					}),
+					/* @__PURE__ */ a("button", {
+						type: "button",
+						onClick: () => setAsking(""),
+						children: "Cancel"
+					})
+				]
+			}),
+			beyond.length > 0 && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: [
+					beyond.map((one) => `${one.word} takes the role ${one.least}`).join("; "),
+					"; yours is ",
+					me.value?.role,
+					"."
+				]
+			}),
+			isAway && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: "Not connected: nothing is sent later by itself."
+			})
+		]
+	});
+}
+// src/conversation.ts
+var NOTHING = {
+	entries: [],
+	roles: {},
+	first: 0,
+	last: 0,
+	hasMore: false
+};
+/** With another page: what is told on both is as the later event says, and stands where it was first told. */
+function joined(known, page, isOlder) {
+	const all = new Map(known.entries.map((entry) => [entry.id, entry]));
+	for (const entry of page.entries) {
+		const other = all.get(entry.id);
+		if (!other) {
+			all.set(entry.id, entry);
+			continue;
+		}
+		const [later, earlier] = other.seq >= entry.seq ? [other, entry] : [entry, other];
+		all.set(entry.id, later.kind === "usage" ? later : {
+			...later,
+			place: Math.min(other.place, entry.place),
+			at: earlier.at
+		});
+	}
+	const isFirst = known.last === 0;
+	return {
+		entries: [...all.values()].sort((one, other) => one.place - other.place),
+		roles: {
+			...page.roles,
+			...known.roles,
+			...isOlder ? {} : page.roles
+		},
+		first: isFirst || isOlder && page.first > 0 ? page.first : known.first,
+		last: isOlder && !isFirst ? known.last : Math.max(known.last, page.last),
+		hasMore: isFirst || isOlder ? page.more : known.hasMore
+	};
+}
+// src/parts/prose.tsx
+/** Without the escapes that colour a terminal; whatever else is hidden is named. */
+function plain(text) {
+	return text.replaceAll(/\u001b\[[0-9;]*m/g, "").replaceAll("\r\n", "\n");
+}
+/** Splits at lines of three backticks or tildes. A fence that nobody closes goes on to the end. */
+function pieces(text) {
+	const out = [];
+	let open = "";
+	let lines = [];
+	let language = "";
+	const close = (isCode) => {
+		const its = isCode ? lines.join("\n") : lines.join("\n").replace(/^\n+|\n+$/g, "");
+		if (its !== "" || isCode) out.push({
+			isCode,
+			language,
+			text: its
+		});
+		lines = [];
+		language = "";
+	};
+	for (const line of text.split("\n")) {
+		const fence = /^ {0,3}(`{3,}|~{3,})\s*([^`]*)$/.exec(line);
+		if (fence?.[1] && !open) {
+			close(false);
+			open = fence[1];
+			language = (fence[2] ?? "").trim().slice(0, 30);
+		} else if (open && fence?.[1]?.startsWith(open) && !fence[2]) {
+			close(true);
+			open = "";
+		} else lines.push(line);
+	}
+	close(open !== "");
+	return out;
+}
+function Prose({ text }) {
+	return /* @__PURE__ */ a("div", {
+		class: "prose",
+		children: pieces(plain(text)).map((piece, index) => piece.isCode ? /* @__PURE__ */ a("pre", {
+			tabIndex: 0,
+			"aria-label": piece.language ? `code: ${piece.language}` : "code",
+			children: /* @__PURE__ */ a(Visible, { text: piece.text })
+		}, index) : /* @__PURE__ */ a("p", { children: /* @__PURE__ */ a(Visible, { text: piece.text }) }, index))
+	});
+}
+// src/nouns/entry.tsx
+var LABELS = {
+	asked: "asks",
+	answered: "answered",
+	failed: "failed",
+	retry: "retry",
+	gap: "gap",
+	files: "files"
+};
+var STATES = {
+	pending: ["○", "is being written"],
+	running: ["▶", "runs"],
+	completed: ["✓", "done"],
+	error: ["✕", "failed"]
+};
+/** Drawn again only where it is another one: a conversation has many. */
+var EntryView = class extends x$2 {
+	shouldComponentUpdate(next) {
+		const { entry, by, isNew } = this.props;
+		return entry !== next.entry || by !== next.by || isNew !== next.isNew;
+	}
+	render() {
+		return /* @__PURE__ */ a(Whole, { ...this.props });
+	}
+};
+function Whole({ entry, by, isNew }) {
+	switch (entry.kind) {
+		case "text": return /* @__PURE__ */ a("article", {
+			class: `said ${by}`,
+			id: `e-${entry.seq}`,
+			tabIndex: -1,
+			children: [
+				isNew && /* @__PURE__ */ a("p", {
+					class: "speaker",
+					children: [
+						/* @__PURE__ */ a("b", { children: by }),
+						" ",
+						/* @__PURE__ */ a(At, { at: entry.at })
+					]
+				}),
+				/* @__PURE__ */ a(Prose, { text: entry.text ?? "" }),
+				entry.is_growing && /* @__PURE__ */ a("span", {
+					class: "caret",
+					"aria-hidden": "true"
+				}),
+				/* @__PURE__ */ a(Cut, { count: entry.cut })
+			]
+		});
+		case "thought": return /* @__PURE__ */ a("details", {
+			class: "thought",
+			children: [
+				/* @__PURE__ */ a("summary", { children: /* @__PURE__ */ a("span", {
+					class: "one",
+					children: ["thinking: ", /* @__PURE__ */ a(Visible, { text: (entry.text ?? "").slice(0, 160).replaceAll("\n", " ") })]
+				}) }),
+				/* @__PURE__ */ a(Prose, { text: entry.text ?? "" }),
+				/* @__PURE__ */ a(Cut, { count: entry.cut })
+			]
+		});
+		case "tool": return entry.tool ? /* @__PURE__ */ a(Tool, {
+			tool: entry.tool,
+			cut: entry.cut
+		}) : null;
+		case "usage": return /* @__PURE__ */ a(Usage, { entry });
+		default: return /* @__PURE__ */ a("p", {
+			class: `line-of ${entry.kind}`,
+			children: [
+				LABELS[entry.kind] && /* @__PURE__ */ a("b", { children: LABELS[entry.kind] }),
+				" ",
+				/* @__PURE__ */ a("span", {
+					class: "text",
+					children: /* @__PURE__ */ a(Visible, { text: entry.text ?? "" })
+				}),
+				" ",
+				/* @__PURE__ */ a(At, { at: entry.at })
+			]
+		});
+	}
+}
+function Cut({ count }) {
+	return count ? /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: [count.toLocaleString(), " more characters are not shown here."]
+	}) : null;
+}
+function Tool({ tool, cut }) {
+	const [isOpen, setOpen] = d$2(false);
+	const hasFailed = tool.state === "error" || tool.exit !== void 0 && tool.exit !== 0;
+	const [mark, word] = hasFailed ? ["✕", "failed"] : STATES[tool.state] ?? ["·", "state unknown"];
+	return /* @__PURE__ */ a("details", {
+		class: `tool ${hasFailed ? "bad" : tool.state}`,
+		onToggle: (event) => setOpen(event.currentTarget.open),
+		children: [/* @__PURE__ */ a("summary", { children: /* @__PURE__ */ a("span", {
+			class: "one",
+			children: [
+				/* @__PURE__ */ a("span", {
+					class: "mark",
+					title: word,
+					children: [/* @__PURE__ */ a("span", {
+						"aria-hidden": "true",
+						children: mark
+					}), /* @__PURE__ */ a("span", {
+						class: "unseen",
+						children: [word, ":"]
+					})]
+				}),
+				" ",
+				/* @__PURE__ */ a("b", { children: /* @__PURE__ */ a(Visible, { text: tool.name }) }),
+				" ",
+				/* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: tool.title }) })
+			]
+		}) }), isOpen && /* @__PURE__ */ a($, { children: [
+			tool.input && /* @__PURE__ */ a(Block, {
+				label: "given",
+				text: tool.input
+			}),
+			tool.output && /* @__PURE__ */ a(Block, {
+				label: "gave",
+				text: tool.output
+			}),
+			tool.error && /* @__PURE__ */ a(Block, {
+				label: "failed",
+				text: tool.error
+			}),
+			tool.exit !== void 0 && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: ["exit code ", tool.exit]
+			}),
+			/* @__PURE__ */ a(Cut, { count: cut })
+		] })]
+	});
+}
+function Block({ label, text }) {
+	return /* @__PURE__ */ a("figure", {
+		class: "block",
+		children: [/* @__PURE__ */ a("figcaption", { children: label }), /* @__PURE__ */ a("pre", {
+			tabIndex: 0,
+			"aria-label": label,
+			children: /* @__PURE__ */ a(Visible, { text: plain(text) })
+		})]
+	});
+}
+function Usage({ entry }) {
+	const usage = entry.usage;
+	if (!usage) return null;
+	const tokens = Object.values(usage.tokens).reduce((sum, count) => sum + count, 0);
+	const cost = usage.cost === null || usage.cost === void 0 ? "cost unknown" : `$${usage.cost.toFixed(4)}`;
+	const seconds = usage.seconds === void 0 ? "" : ` · ${usage.seconds.toFixed(usage.seconds < 10 ? 1 : 0)} s`;
+	return /* @__PURE__ */ a("p", {
+		class: "usage",
+		children: [
+			/* @__PURE__ */ a(Visible, { text: usage.model }),
+			" · ",
+			short(tokens),
+			" tokens · ",
+			cost,
+			seconds
+		]
+	});
+}
+// src/nouns/conversation.tsx
+/** Entries that are in the page at most. */
+var MOST = 1500;
+/** Pages that are fetched to come up to now; who is further behind begins with the last page again. */
+var PATIENCE = 5;
+/** Further from the end than this, somebody reads what was before, and is left in peace. */
+var NEAR = 120;
+async function pageOf(id, query) {
+	return get(`api/v1/sessions/${part(id)}/conversation${query}`);
+}
+function useConversation(id, events) {
+	const [known, setKnown] = d$2(NOTHING);
+	const [why, setWhy] = d$2("");
+	const latest = T$1(NOTHING);
+	const wanted = T$1(0);
+	const line = T$1(Promise.resolve());
+	const put = (next) => {
+		latest.current = next;
+		setKnown(next);
+	};
+	/** One after the other: what is asked for while something comes is not forgotten. */
+	const inTurn = (task) => {
+		const done = line.current.then(task).then(() => setWhy(""), (error) => setWhy(sentence(error)));
+		line.current = done;
+		return done;
+	};
+	const catchUp = async (asked) => {
+		if (asked !== wanted.current) return;
+		for (let no = 0;; no += 1) {
+			const { last } = latest.current;
+			const isAnew = last === 0 || no >= PATIENCE;
+			const page = await pageOf(id, isAnew ? "" : `?after=${last}`);
+			put(isAnew ? joined(NOTHING, page, false) : joined(latest.current, page, false));
+			if (isAnew || !page.more) break;
+		}
+	};
+	A$1(() => {
+		wanted.current += 1;
+		const asked = wanted.current;
+		inTurn(() => catchUp(asked));
+	}, [events, connection.value.state === "live"]);
+	const older = (isComing) => inTurn(async () => {
+		if (!latest.current.hasMore) return;
+		const page = await pageOf(id, `?before=${latest.current.first}`);
+		isComing();
+		put(joined(latest.current, page, true));
+	});
+	return {
+		known,
+		why,
+		older
+	};
+}
+/** What is being written, and not stored yet. */
+function useGrowing(known) {
+	const [growing, setGrowing] = d$2({ words: /* @__PURE__ */ new Map() });
+	A$1(() => x$1(() => {
+		const frame = live.value;
+		if (!frame) return;
+		setGrowing((before) => {
+			const words = new Map(frame.dropped > 0 ? [] : before.words);
+			for (const { part: name, message, text } of frame.words) {
+				const whole = `${words.get(`part/${name}`)?.text ?? (frame.dropped > 0 ? "… " : "")}${text}`;
+				words.set(`part/${name}`, {
+					id: `part/${name}`,
+					seq: 0,
+					place: 0,
+					at: new Date(now.peek()).toISOString(),
+					kind: "text",
+					message_id: message,
+					text: whole,
+					is_growing: true
+				});
+			}
+			for (const entry of frame.entries) words.set(entry.id, entry);
+			return { words };
+		});
+	}), []);
+	const stored = new Map(known.entries.map((entry) => [entry.id, entry]));
+	const isNews = (entry) => {
+		const its = stored.get(entry.id);
+		return !its || its.is_growing === true && (its.text?.length ?? 0) <= (entry.text?.length ?? 0);
+	};
+	const rest = [...growing.words.values()].filter(isNews);
+	A$1(() => {
+		if (rest.length < growing.words.size) setGrowing({ words: new Map(rest.map((entry) => [entry.id, entry])) });
+	}, [known]);
+	return rest;
+}
+function ConversationView({ id, events }) {
+	const { known, why, older } = useConversation(id, events);
+	const growing = useGrowing(known);
+	const [isAtStart, setAtStart] = d$2(false);
+	const before = T$1(void 0);
+	const isAtEnd = T$1(true);
+	A$1(() => {
+		const look = () => {
+			isAtEnd.current = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR;
+		};
+		window.addEventListener("scroll", look, { passive: true });
+		return () => window.removeEventListener("scroll", look);
+	}, []);
+	const byId = new Map(growing.map((entry) => [entry.id, entry]));
+	const all = [...known.entries.map((entry) => {
+		const newer = byId.get(entry.id);
+		if (newer) byId.delete(entry.id);
+		return newer ? {
+			...newer,
+			place: entry.place,
+			at: entry.at
+		} : entry;
+	}), ...byId.values()];
+	const isFolded = all.length > MOST;
+	const shown = !isFolded ? all : isAtStart ? all.slice(0, MOST) : all.slice(-1500);
+	F$1(() => {
+		const root = document.documentElement;
+		if (before.current) {
+			window.scrollTo(0, before.current.top + root.scrollHeight - before.current.height);
+			before.current = void 0;
+		} else if (isAtEnd.current && !isAtStart && known.last > 0) window.scrollTo(0, root.scrollHeight);
+	});
+	const earlier = () => older(() => {
+		before.current = {
+			height: document.documentElement.scrollHeight,
+			top: window.scrollY
+		};
+		setAtStart(true);
+	});
+	const toEnd = () => {
+		setAtStart(false);
+		isAtEnd.current = true;
+	};
+	let speaker = "";
+	return /* @__PURE__ */ a("section", {
+		class: "conversation",
+		"aria-label": "Conversation",
+		children: [
+			why && /* @__PURE__ */ a("p", {
+				class: "warning",
+				role: "alert",
+				children: why
+			}),
+			known.last === 0 && !why && /* @__PURE__ */ a("p", {
+				class: "dim",
+				children: "Asking the supervisor …"
+			}),
+			known.hasMore && (!isFolded || isAtStart) && /* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: () => void earlier(),
+				children: "Show what was before"
+			}),
+			isFolded && !isAtStart && /* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: () => setAtStart(true),
+				children: [
+					"Show the ",
+					(all.length - MOST).toLocaleString(),
+					" before these"
+				]
+			}),
+			/* @__PURE__ */ a("div", {
+				class: "entries",
+				role: "log",
+				"aria-live": "off",
+				"aria-label": "What was said and done",
+				children: shown.map((entry) => {
+					const by = entry.kind === "text" ? known.roles[entry.message_id ?? ""] ?? "assistant" : speaker;
+					const isNew = entry.kind === "text" && by !== speaker;
+					speaker = by;
+					return /* @__PURE__ */ a(EntryView, {
+						entry,
+						by,
+						isNew
+					}, entry.id);
+				})
+			}),
+			isFolded && isAtStart && /* @__PURE__ */ a("button", {
+				type: "button",
+				onClick: toEnd,
+				children: [
+					"To the latest (",
+					(all.length - MOST).toLocaleString(),
+					" more)"
+				]
+			})
+		]
+	});
+}
+// src/nouns/session.tsx
+function SessionScreen({ id }) {
+	A$1(() => {
+		follow([`session?id=${encodeURIComponent(id)}`], id);
+		return () => follow([]);
+	}, [id]);
+	useKeys();
+	const all = session.value;
+	const session$1 = all?.get("session");
+	const isOther = session$1 !== void 0 && session$1.id !== id;
+	if (!all || isOther || !session$1) return /* @__PURE__ */ a($, { children: [/* @__PURE__ */ a(Back, {}), all && !isOther ? /* @__PURE__ */ a("p", {
+		class: "warning",
+		children: [
+			"There is no session ",
+			/* @__PURE__ */ a(Visible, { text: id }),
+			"."
+		]
+	}) : /* @__PURE__ */ a("p", {
+		class: "dim",
+		children: "Asking the supervisor …"
+	})] });
+	const helpers = [...all].filter(([key]) => key.startsWith("helper/")).map(([, row]) => row);
+	const commands = all.get("commands") ?? [];
+	return /* @__PURE__ */ a($, { children: [
+		/* @__PURE__ */ a(Back, {}),
+		/* @__PURE__ */ a(Head$1, { session: session$1 }),
+		/* @__PURE__ */ a(Waiting, {
+			session: session$1,
+			helpers
+		}),
+		/* @__PURE__ */ a(Facts, { session: session$1 }),
+		/* @__PURE__ */ a(Actions, { session: session$1 }, `actions ${id}`),
+		/* @__PURE__ */ a(Helpers, {
+			root: id,
+			helpers
+		}),
+		/* @__PURE__ */ a(Queue, { commands }),
+		/* @__PURE__ */ a(ConversationView, {
+			id,
+			events: session$1.events
+		}, id),
+		/* @__PURE__ */ a(Composer, { session: session$1 }, `composer ${id}`),
+		/* @__PURE__ */ a(Terminal, { lines: lines(session$1) })
+	] });
+}
+function Back() {
+	return /* @__PURE__ */ a("a", {
+		href: href("fleet"),
+		class: "back",
+		children: "Fleet"
+	});
+}
+function lines(session) {
+	const id = quoted(session.id);
+	const all = [
+		`halctl sessions attach ${id}`,
+		`halctl sessions logs ${id}`,
+		`halctl sessions prompt ${id} 'TEXT'`
+	];
+	const pause = session.marks?.paused ? `halctl sessions unpause ${id}` : `halctl sessions pause ${id}`;
+	return [
+		...all,
+		pause,
+		`halctl sessions abort ${id}`,
+		`halctl sessions kill ${id}`
+	];
+}
+function Head$1({ session }) {
+	return /* @__PURE__ */ a("header", {
+		class: "session-head",
+		children: [
+			/* @__PURE__ */ a("h1", {
+				tabIndex: -1,
+				children: /* @__PURE__ */ a(Name, { text: session.title || session.id })
+			}),
+			/* @__PURE__ */ a("p", { children: [
+				/* @__PURE__ */ a(StatePill, {
+					status: session.status,
+					lastKnown: session.last_known,
+					isPaused: !!session.marks?.paused
+				}),
+				" ",
+				/* @__PURE__ */ a(Ago, {
+					at: session.since,
+					words: ""
+				}),
+				session.marks?.paused && /* @__PURE__ */ a("span", {
+					class: "dim",
+					children: [
+						" ",
+						"paused by ",
+						/* @__PURE__ */ a(Visible, { text: session.marks.paused.by })
+					]
+				})
+			] }),
+			session.parent_id && /* @__PURE__ */ a("p", { children: [
+				"a helper of",
+				" ",
+				/* @__PURE__ */ a("a", {
+					href: href("sessions", session.parent_id),
+					children: /* @__PURE__ */ a(Name, { text: session.parent_id })
+				})
+			] }),
+			session.error && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: /* @__PURE__ */ a(Visible, { text: session.error.slice(0, 2e3) })
+			}),
+			session.retry && /* @__PURE__ */ a("p", {
+				class: "warning",
+				children: [
+					"Attempt ",
+					session.retry.attempt,
+					" comes at ",
+					/* @__PURE__ */ a(At, { at: session.retry.next }),
+					": ",
+					/* @__PURE__ */ a(Visible, { text: session.retry.message.slice(0, 1e3) })
+				]
+			})
+		]
+	});
+}
+/** What it waits for, with the answer in place: the same card as under *Needs you*. */
+function Waiting({ session, helpers }) {
+	const its = /* @__PURE__ */ new Set([session.id, ...helpers.map((helper) => helper.id)]);
+	return /* @__PURE__ */ a($, { children: [...approvals.value.values()].filter((one) => its.has(one.session_id) && (wantsAnswer(one) || one.state === "answered" || one.state === "reached")).map((one) => /* @__PURE__ */ a(Card, {
+		approval: one,
+		level: "h2"
+	}, one.id)) });
+}
+function Facts({ session }) {
+	const { context, model, token_kinds: tokens } = session;
+	const done = session.todo?.filter((item) => item.status === "completed" || item.status === "cancelled").length ?? 0;
+	const fact = (name, value) => /* @__PURE__ */ a("div", { children: [/* @__PURE__ */ a("dt", { children: name }), /* @__PURE__ */ a("dd", { children: value })] });
+	return /* @__PURE__ */ a("section", {
+		class: "panel about",
+		"aria-label": "About it",
+		children: [
+			/* @__PURE__ */ a("dl", {
+				class: "facts",
+				children: [
+					fact("project", /* @__PURE__ */ a(Name, { text: session.project })),
+					fact("node", /* @__PURE__ */ a(Name, { text: session.node_id })),
+					fact("in", /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: session.directory }) })),
+					fact("backend", /* @__PURE__ */ a(Visible, { text: session.backend })),
+					model && fact("model", /* @__PURE__ */ a(Visible, { text: `${model.provider}/${model.id}` })),
+					fact("cost", /* @__PURE__ */ a(Money, { micros: session.cost_micros })),
+					fact("tokens", short(session.tokens)),
+					context && fact("context", /* @__PURE__ */ a(Bar, {
+						used: context.used,
+						limit: context.limit,
+						of: "context"
+					})),
+					fact("began", /* @__PURE__ */ a(At, { at: session.started_at })),
+					fact("last event", /* @__PURE__ */ a(Ago, { at: session.active_at }))
+				]
+			}),
+			/* @__PURE__ */ a("details", { children: [/* @__PURE__ */ a("summary", { children: "Cost and tokens" }), /* @__PURE__ */ a("dl", {
+				class: "facts",
+				children: [
+					fact("its own", /* @__PURE__ */ a(Money, { micros: session.own_cost_micros })),
+					fact("input", short(tokens.input)),
+					fact("output", short(tokens.output)),
+					fact("reasoning", short(tokens.reasoning)),
+					fact("from cache", short(tokens.cache_read)),
+					fact("to cache", short(tokens.cache_write)),
+					!!session.unreported_calls && fact("calls of which nothing was reported", String(session.unreported_calls)),
+					!!session.unpriced_tokens && fact("tokens without a known price", short(session.unpriced_tokens)),
+					!!session.cost_before_micros && fact("before this supervisor knew it", dollars(session.cost_before_micros)),
+					fact("compactions", String(session.compactions))
+				]
+			})] }),
+			session.todo && session.todo.length > 0 && /* @__PURE__ */ a("details", { children: [/* @__PURE__ */ a("summary", { children: [
+				"To do: ",
+				done,
+				" of ",
+				session.todo.length
+			] }), /* @__PURE__ */ a("ul", {
+				class: "todo-list",
+				children: session.todo.slice(0, 200).map((item, index) => /* @__PURE__ */ a("li", {
+					class: item.status,
+					children: [
+						/* @__PURE__ */ a("span", {
+							"aria-hidden": "true",
+							children: item.status === "completed" ? "☑" : item.status === "in_progress" ? "▶" : item.status === "cancelled" ? "✕" : "☐"
+						}),
+						" ",
+						/* @__PURE__ */ a(Visible, { text: item.content }),
+						" ",
+						/* @__PURE__ */ a("span", {
+							class: "unseen",
+							children: [
+								"(",
+								item.status,
+								")"
+							]
+						})
+					]
+				}, index))
+			})] }),
+			/* @__PURE__ */ a("p", {
+				class: "dim id",
+				children: /* @__PURE__ */ a("code", { children: /* @__PURE__ */ a(Visible, { text: session.id }) })
+			})
+		]
+	});
+}
+/** The tree of those that work for it. */
+function Helpers({ root, helpers }) {
+	if (helpers.length === 0) return null;
+	const below = (id, depth) => /* @__PURE__ */ a("ul", {
+		class: "helpers",
+		children: helpers.filter((helper) => helper.parent_id === id).map((helper) => /* @__PURE__ */ a("li", { children: [
+			/* @__PURE__ */ a(StatePill, {
+				status: helper.status,
+				lastKnown: helper.last_known
+			}),
+			" ",
+			/* @__PURE__ */ a("a", {
+				href: href("sessions", helper.id),
+				children: /* @__PURE__ */ a(Name, { text: helper.title || helper.id })
+			}),
+			" ",
+			/* @__PURE__ */ a("span", {
+				class: "dim",
+				children: [
+					/* @__PURE__ */ a(Money, { micros: helper.cost_micros }),
+					" ",
+					helper.why && /* @__PURE__ */ a(Visible, { text: helper.why })
+				]
+			}),
+			depth < 8 && helpers.some((other) => other.parent_id === helper.id) && below(helper.id, depth + 1)
+		] }, helper.id))
+	});
+	return /* @__PURE__ */ a("details", {
+		class: "panel",
+		open: helpers.length <= 6,
+		children: [/* @__PURE__ */ a("summary", { children: [
+			"Helpers (",
+			helpers.length,
+			")"
+		] }), below(root, 0)]
+	});
+}
+/** What anybody has asked of it that is not over. */
+function Queue({ commands }) {
+	if (commands.length === 0) return null;
+	return /* @__PURE__ */ a("ul", {
+		class: "queue",
+		"aria-label": "Commands on their way",
+		children: commands.map((one) => /* @__PURE__ */ a("li", { children: [
+			/* @__PURE__ */ a("code", { children: one.verb }),
+			" by ",
+			/* @__PURE__ */ a(Visible, { text: one.actor }),
+			": ",
+			one.state,
+			", ",
+			/* @__PURE__ */ a(Ago, { at: one.created_at })
+		] }, one.command_id))
+	});
+}
+function useKeys() {
+	A$1(() => {
+		const step = (by) => {
+			const turns = [...document.querySelectorAll(".said.user")];
+			const tops = turns.map((turn) => turn.getBoundingClientRect().top);
+			const at = by > 0 ? tops.findIndex((top) => top > 90) : tops.findLastIndex((top) => top < 40);
+			turns[at]?.scrollIntoView({ block: "start" });
+			turns[at]?.focus({ preventScroll: true });
+		};
+		const tools = () => {
+			const all = [...document.querySelectorAll("details.tool")];
+			const isAnyOpen = all.some((one) => one.open);
+			for (const one of all) one.open = !isAnyOpen;
+		};
+		ofScreen.value = [
+			{
+				key: "i",
+				does: "write a prompt",
+				act: () => document.querySelector(".composer textarea")?.focus()
+			},
+			{
+				key: "[",
+				does: "prompt before",
+				act: () => step(-1)
+			},
+			{
+				key: "]",
+				does: "next prompt",
+				act: () => step(1)
+			},
+			{
+				key: "t",
+				does: "open or close all tools",
+				act: tools
+			}
+		];
+		return () => {
+			ofScreen.value = [];
+		};
+	}, []);
+}
 // src/app.tsx
 var TITLES = {
 	"needs-you": "Needs you",
+	fleet: "Fleet",
+	sessions: "Session",
+	nodes: "Nodes",
+	alerts: "Alerts",
+	money: "Money",
+	audit: "Audit",
 	halt: "Halt",
 	me: "Me",
 	nothing: "Not found"
 };
+/** The screens of the menu; those that a thumb needs at three in the morning are always there, the others behind *More*. */
+var SCREENS = [
+	{
+		name: "needs-you",
+		key: "g n"
+	},
+	{
+		name: "fleet",
+		key: "g f"
+	},
+	{
+		name: "nodes",
+		key: "g o",
+		isRest: true
+	},
+	{
+		name: "alerts",
+		key: "g a",
+		isRest: true
+	},
+	{
+		name: "money",
+		key: "g c",
+		isRest: true
+	},
+	{
+		name: "audit",
+		key: "g u",
+		isRest: true,
+		least: "admin"
+	},
+	{
+		name: "halt",
+		key: "g h"
+	},
+	{
+		name: "me",
+		key: "g m",
+		isRest: true
+	}
+];
+/** Those that whoever is here may see. */
+var menu = () => SCREENS.filter(({ least }) => !least || may(me.value?.role, least));
 function App() {
-	if (me.value === void 0) return /* @__PURE__ */ a(Waiting, {});
+	if (me.value === void 0) return /* @__PURE__ */ a(Waiting$1, {});
 	if (me.value === null) return /* @__PURE__ */ a(Login, {});
 	return /* @__PURE__ */ a(Inside, {});
 }
@@ -3196,35 +6671,28 @@ function Inside() {
 	A$1(start, []);
 	useTitle();
 	A$1(() => {
-		ofAll.value = [
-			{
-				key: "g n",
-				does: "go to Needs you",
-				act: () => go(href("needs-you"))
-			},
-			{
-				key: "g h",
-				does: "go to Halt",
-				act: () => go(href("halt"))
-			},
-			{
-				key: "g m",
-				does: "go to Me",
-				act: () => go(href("me"))
-			},
-			{
-				key: "?",
-				does: "show the keys",
-				act: () => help.current?.showModal()
-			}
-		];
+		ofAll.value = [...menu().map(({ name, key }) => ({
+			key,
+			does: `go to ${TITLES[name]}`,
+			act: () => go(href(name))
+		})), {
+			key: "?",
+			does: "show the keys",
+			act: () => help.current?.showModal()
+		}];
 	}, []);
 	const help = T$1(null);
 	const first = T$1(true);
 	A$1(() => {
 		if (!first.current) main.current?.querySelector("h1")?.focus({ preventScroll: true });
 		first.current = false;
-	}, [here.name, "approval" in here ? here.approval : ""]);
+	}, [
+		here.name,
+		"approval" in here ? here.approval : "",
+		"session" in here ? here.session : "",
+		"node" in here ? here.node : "",
+		"alert" in here ? here.alert : ""
+	]);
 	return /* @__PURE__ */ a($, { children: [
 		/* @__PURE__ */ a("a", {
 			class: "skip",
@@ -3243,8 +6711,15 @@ function Inside() {
 		/* @__PURE__ */ a("main", {
 			id: "main",
 			ref: main,
+			class: here.name,
 			children: [
 				here.name === "needs-you" && /* @__PURE__ */ a(NeedsYou, { approval: here.approval }),
+				here.name === "fleet" && /* @__PURE__ */ a(FleetScreen, {}),
+				here.name === "sessions" && /* @__PURE__ */ a(SessionScreen, { id: here.session }),
+				here.name === "nodes" && /* @__PURE__ */ a(NodesScreen, { node: here.node }),
+				here.name === "alerts" && /* @__PURE__ */ a(AlertsScreen, { alert: here.alert }),
+				here.name === "money" && /* @__PURE__ */ a(MoneyScreen, {}),
+				here.name === "audit" && /* @__PURE__ */ a(AuditScreen, {}),
 				here.name === "halt" && /* @__PURE__ */ a(HaltScreen, {}),
 				here.name === "me" && /* @__PURE__ */ a(MeScreen, {}),
 				here.name === "nothing" && /* @__PURE__ */ a(Nothing, { path: here.path })
@@ -3280,7 +6755,8 @@ function Inside() {
 function useTitle() {
 	useSignalEffect(() => {
 		const count = needsYou.value;
-		document.title = `${count > 0 ? `(${count}) ` : ""}${TITLES[screen.value.name]} – HAL`;
+		const of = screen.value.name === "sessions" ? session.value?.get("session") : void 0;
+		document.title = `${count > 0 ? `(${count}) ` : ""}${of?.title.slice(0, 80) || TITLES[screen.value.name]} – HAL`;
 		const icon = document.querySelector("link[rel=icon]");
 		if (icon) icon.href = count > 0 ? alarmed : icon.dataset["calm"] ?? (icon.dataset["calm"] = icon.href);
 		navigator.setAppBadge?.(count).catch(() => void 0);
@@ -3300,12 +6776,12 @@ function useTitle() {
 /** The icon with a lamp on. */
 var alarmed = "data:image/svg+xml," + encodeURIComponent("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect x=\"1\" y=\"1\" width=\"30\" height=\"30\" rx=\"8\" fill=\"#17181c\"/><circle cx=\"16\" cy=\"16\" r=\"9.5\" fill=\"none\" stroke=\"#54565e\" stroke-width=\"2\"/><circle cx=\"16\" cy=\"16\" r=\"5.5\" fill=\"#d8382f\"/><circle cx=\"25\" cy=\"7\" r=\"7\" fill=\"#ffb224\"/></svg>");
 function Head({ here, help }) {
-	const link = (name, label) => /* @__PURE__ */ a("a", {
+	const link = (name, label, isRest) => /* @__PURE__ */ a("a", {
 		href: href(name),
-		class: name,
-		"aria-current": here === name ? "page" : void 0,
+		class: `${name}${isRest ? " rest" : ""}`,
+		"aria-current": here === name || here === "sessions" && name === "fleet" ? "page" : void 0,
 		children: label
-	});
+	}, name);
 	const count = needsYou.value;
 	return /* @__PURE__ */ a("header", {
 		class: "head",
@@ -3323,14 +6799,13 @@ function Head({ here, help }) {
 			}),
 			/* @__PURE__ */ a("nav", {
 				"aria-label": "Screens",
-				children: [
-					link("needs-you", /* @__PURE__ */ a($, { children: ["Needs you", count > 0 && /* @__PURE__ */ a("span", {
-						class: "count",
-						children: count
-					})] })),
-					link("halt", "Halt"),
-					link("me", "Me")
-				]
+				children: [menu().map(({ name, isRest }) => link(name, /* @__PURE__ */ a($, { children: [TITLES[name], name === "needs-you" && count > 0 && /* @__PURE__ */ a("span", {
+					class: "count",
+					children: count
+				})] }), isRest)), /* @__PURE__ */ a(More, {
+					here,
+					link
+				})]
 			}),
 			/* @__PURE__ */ a(Counts, {}),
 			/* @__PURE__ */ a(State, {}),
@@ -3345,6 +6820,22 @@ function Head({ here, help }) {
 		]
 	});
 }
+/** The screens that a phone's bar has no room for. */
+function More({ here, link }) {
+	const place = T$1(null);
+	A$1(() => {
+		if (place.current) place.current.open = false;
+	}, [here]);
+	const rest = menu().filter((one) => one.isRest);
+	return /* @__PURE__ */ a("details", {
+		class: "more",
+		ref: place,
+		children: [/* @__PURE__ */ a("summary", {
+			class: rest.some((one) => one.name === here) ? "here" : "",
+			children: "More"
+		}), /* @__PURE__ */ a("div", { children: rest.map(({ name }) => link(name, TITLES[name])) })]
+	});
+}
 function Counts() {
 	const known = chrome.value;
 	if (!known) return null;
@@ -3352,8 +6843,12 @@ function Counts() {
 	return /* @__PURE__ */ a("p", {
 		class: `counts${isLost.value ? " stale" : ""}`,
 		children: [
-			/* @__PURE__ */ a("span", { children: [/* @__PURE__ */ a("b", { children: sessions["running"] ?? 0 }), " running"] }),
-			/* @__PURE__ */ a("span", {
+			/* @__PURE__ */ a("a", {
+				href: `${href("fleet")}?status=running`,
+				children: [/* @__PURE__ */ a("b", { children: sessions["running"] ?? 0 }), " running"]
+			}),
+			/* @__PURE__ */ a("a", {
+				href: href("nodes"),
 				class: nodes_online < nodes ? "attention" : "",
 				children: [
 					/* @__PURE__ */ a("b", { children: [
@@ -3365,7 +6860,8 @@ function Counts() {
 					"nodes"
 				]
 			}),
-			alerts > 0 && /* @__PURE__ */ a("span", {
+			alerts > 0 && /* @__PURE__ */ a("a", {
+				href: href("alerts"),
 				class: "attention",
 				children: [
 					/* @__PURE__ */ a("b", { children: alerts }),
@@ -3408,9 +6904,10 @@ function State() {
 function Banners() {
 	const known = chrome.value;
 	const { value } = connection;
-	const isOther = serverBuild.value !== "" && serverBuild.value !== "c9ed64b7c9d7bb25";
-	return /* @__PURE__ */ a("div", {
+	const isOther = serverBuild.value !== "" && serverBuild.value !== "c62781017fa3e147";
+	return /* @__PURE__ */ a("section", {
 		class: "banners",
+		"aria-label": "Notices",
 		children: [
 			isLost.value && value.state === "offline" && /* @__PURE__ */ a("p", {
 				class: "banner lost",

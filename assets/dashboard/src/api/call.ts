@@ -19,7 +19,19 @@ export function address(path: string): URL {
   return new URL(path, document.baseURI);
 }
 
-async function call<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+/** About a page of a list. */
+export interface Meta {
+  total: number;
+  limit?: number;
+  next_cursor?: string;
+}
+
+interface Answer<T> {
+  data: T;
+  meta?: Meta;
+}
+
+async function call<T>(method: string, path: string, body?: unknown, key?: string): Promise<Answer<T>> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (key) headers['Idempotency-Key'] = key;
@@ -38,19 +50,21 @@ async function call<T>(method: string, path: string, body?: unknown, key?: strin
   } catch {
     throw new NoAnswer('no answer from the supervisor');
   }
-  let read: { data?: T; error?: string; code?: string };
+  let read: { data?: T; meta?: Meta; error?: string; code?: string };
   try {
     read = JSON.parse(text) as typeof read;
   } catch {
     throw new Refused(response.status, 'UNREADABLE', `an answer that is not the supervisor's (${response.status})`);
   }
   if (!response.ok) throw new Refused(response.status, read.code ?? '', read.error ?? `status ${response.status}`);
-  return read.data as T;
+  return read as Answer<T>;
 }
 
-export const get = <T>(path: string) => call<T>('GET', path);
-export const post = <T>(path: string, body: unknown = {}, key?: string) => call<T>('POST', path, body, key);
-export const remove = <T>(path: string) => call<T>('DELETE', path);
+export const get = async <T>(path: string) => (await call<T>('GET', path)).data;
+/** A page of a list, with what is said about it. */
+export const list = <T>(path: string) => call<T[]>('GET', path);
+export const post = async <T>(path: string, body: unknown = {}, key?: string) => (await call<T>('POST', path, body, key)).data;
+export const remove = async <T>(path: string) => (await call<T>('DELETE', path)).data;
 
 /** A part of a path, whatever is in it. */
 export const part = encodeURIComponent;

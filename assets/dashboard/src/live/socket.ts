@@ -13,6 +13,8 @@ const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
 /** A connection that is back within this time was never away, to people. */
 const PATIENCE = 3_000;
+/** The supervisor takes frames of 64 KiB: with more than this nothing is said of what is there, and all is told again. */
+const MOST_HAVE = 48 * 1024;
 /** A page that nobody sees lets go after this. */
 const HIDDEN_LIMIT = 300_000;
 
@@ -33,6 +35,7 @@ interface Frame {
   upsert?: Item[];
   gone?: string[];
   ping?: string;
+  live?: string;
 }
 
 let socket: WebSocket | undefined;
@@ -43,6 +46,7 @@ let limit: number | undefined;
 let hiddenSince = 0;
 let isRunning = false;
 let topics: string[] = ['chrome', 'approvals'];
+let watched = '';
 const versions = new Map<string, Map<string, string>>();
 
 /** Begins to follow; does nothing when it does already. */
@@ -64,17 +68,36 @@ export function stop(): void {
   store.isLost.value = false;
 }
 
-/** Which topics the screen needs beside what every page has. */
-export function follow(more: string[]): void {
+const word = (topic: string) => topic.split('?')[0] ?? '';
+
+/** Which topics the screen needs beside what every page has, and the session of which it shows what is being written. */
+export function follow(more: string[], session = ''): void {
   const wanted = ['chrome', 'approvals', ...more];
-  if (wanted.join() === topics.join()) return;
-  topics = wanted;
-  for (const topic of [...versions.keys()]) if (!topics.includes(topic)) versions.delete(topic);
-  if (!topics.includes('halt')) {
+  if (wanted.join() !== topics.join()) {
+    // Another session has nothing of the one before; another window of the fleet shares rows with it.
+    const stays = (name: string) => wanted.some((topic) => word(topic) === name && (name !== 'session' || topics.includes(topic)));
+    for (const name of ['halt', 'fleet', 'session']) {
+      if (stays(name)) continue;
+      versions.delete(name);
+      forget(name);
+    }
+    topics = wanted;
+    say({ topics });
+  }
+  if (session !== watched) {
+    watched = session;
+    store.live.value = undefined;
+    say({ watch: watched });
+  }
+}
+
+function forget(name: string): void {
+  if (name === 'fleet') store.fleet.value = undefined;
+  if (name === 'session') store.session.value = undefined;
+  if (name === 'halt') {
     store.turns.value = new Map();
     store.haveTurns.value = false;
   }
-  say({ topics });
 }
 
 function say(words: unknown): void {
@@ -92,7 +115,9 @@ function connect(): void {
   own.onopen = () => {
     const have: Record<string, Record<string, string>> = {};
     for (const [topic, its] of versions) have[topic] = Object.fromEntries(its);
-    own.send(JSON.stringify({ hello: { cursor, topics, have, visible: !document.hidden } }));
+    const hello = { cursor, topics, have, visible: !document.hidden, watch: watched };
+    const words = JSON.stringify({ hello });
+    own.send(words.length <= MOST_HAVE ? words : JSON.stringify({ hello: { ...hello, have: {} } }));
   };
   own.onmessage = (message) => {
     if (own !== socket) return;
@@ -170,6 +195,7 @@ function take(frame: Frame): void {
       cursor = frame.cursor ?? cursor;
     }
   });
+  if (frame.live !== undefined && frame.live === watched) store.live.value = frame as unknown as store.Live;
   if (frame.verdict) cursor = frame.cursor ?? cursor;
   if (frame.ping) {
     store.skew.value = Date.parse(frame.ping) - Date.now();
@@ -194,6 +220,8 @@ function put(topic: string, items: Item[], gone: string[] | undefined): void {
     store.approvals.value = merged<Approval>(store.approvals.value);
     store.haveApprovals.value = true;
   }
+  if (topic === 'fleet') store.fleet.value = merged<unknown>(store.fleet.value ?? new Map());
+  if (topic === 'session') store.session.value = merged<unknown>(store.session.value ?? new Map());
   if (topic === 'halt') {
     store.turns.value = merged<NodeTurns>(store.turns.value);
     store.haveTurns.value = true;

@@ -1,5 +1,6 @@
 // What the page knows: filled by the live socket, read by everything else.
 import { computed, signal } from '@preact/signals';
+import type { Entry } from '../conversation';
 import type { Approval, Chrome, NodeTurns, WhoAmI } from '../words';
 
 /** Who is logged in: undefined, not known yet; null, nobody. */
@@ -41,6 +42,20 @@ export const haveApprovals = signal(false);
 export const turns = signal<ReadonlyMap<string, NodeTurns>>(new Map());
 export const haveTurns = signal(false);
 
+/** A window of the fleet, and the session that is shown: things by their ids; undefined, nothing was told yet. */
+export const fleet = signal<ReadonlyMap<string, unknown> | undefined>(undefined);
+export const session = signal<ReadonlyMap<string, unknown> | undefined>(undefined);
+
+/** What is being written in the session that is watched; the screen takes it in as it comes. */
+export const live = signal<Live | undefined>(undefined);
+
+export interface Live {
+  live: string;
+  words: { part: string; message: string; text: string }[];
+  entries: Entry[];
+  dropped: number;
+}
+
 export const needsYou = computed(() => chrome.value?.needs_you ?? 0);
 
 /** Nothing of it is true for whoever logs in next. */
@@ -50,5 +65,8 @@ export function forget(): void {
   haveApprovals.value = false;
   turns.value = new Map();
   haveTurns.value = false;
+  fleet.value = undefined;
+  session.value = undefined;
+  live.value = undefined;
   serverBuild.value = '';
 }

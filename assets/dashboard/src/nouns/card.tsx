@@ -120,6 +120,7 @@ function What({ approval }: { approval: Approval }): JSX.Element {
   const isLong = all.length > LINES || text.length > LETTERS;
   const isCut = [...text.slice(-1)][0] === '…' && text.length >= MOST_LETTERS;
   const shown = isLong && !isWhole ? all.slice(0, LINES).join('\n').slice(0, LETTERS) : text;
+  const isPartial = approval.is_partial === true && approval.kind === 'permission';
   const hidden = countHidden(text);
   const isQuestion = approval.kind === 'question' && (approval.questions?.length ?? 0) > 0;
   return (
@@ -139,6 +140,7 @@ function What({ approval }: { approval: Approval }): JSX.Element {
               <b>Careful:</b> {hidden === 1 ? 'one hidden character is' : `${hidden} hidden characters are`} marked above.
             </p>
           )}
+          {isPartial && wantsAnswer(approval) && <p class="warning">The event that asked is not stored here any more: this may be the beginning only. Look at the whole at its node before you allow it.</p>}
           {isCut && <p class="warning">This is cut off after {MOST_LETTERS.toLocaleString()} characters. Look at the whole at its node before you allow it.</p>}
         </div>
       )}
@@ -154,9 +156,11 @@ function What({ approval }: { approval: Approval }): JSX.Element {
         <div>
           <dt>session</dt>
           <dd>
-            <code>
-              <Visible text={approval.session_id} />
-            </code>
+            <a href={href('sessions', approval.session_id)}>
+              <code>
+                <Visible text={approval.session_id} />
+              </code>
+            </a>
           </dd>
         </div>
       </dl>
@@ -169,7 +173,7 @@ function What({ approval }: { approval: Approval }): JSX.Element {
         </details>
       )}
       {wantsAnswer(approval) && may(me.value?.role, 'approver') && (
-        <Answers approval={approval} why={isLong && !isWhole ? 'show all of it first' : isCut ? 'not all of it is shown' : ''} />
+        <Answers approval={approval} why={isLong && !isWhole ? 'show all of it first' : isCut || isPartial ? 'not all of it is shown' : ''} />
       )}
       {wantsAnswer(approval) && me.value && !may(me.value.role, 'approver') && (
         <p class="dim">Answering takes the role approver; yours is {me.value.role}.</p>

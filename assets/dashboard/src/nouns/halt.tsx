@@ -8,6 +8,7 @@ import { Terminal, quoted } from '../parts/copy';
 import { cry } from '../parts/say';
 import { Name, Visible } from '../parts/text';
 import { Ago, At } from '../parts/time';
+import { href } from '../route';
 import { may, type Halt, type NodeTurns, type RunningTurn } from '../words';
 
 /** The longest that the supervisor itself waits for turns to stop, and a little. */
@@ -167,7 +168,9 @@ function NodeState({ node, project, isHalted }: { node: NodeTurns; project: stri
 function Turn({ turn, isOnline }: { turn: RunningTurn; isOnline: boolean }): JSX.Element {
   return (
     <li>
-      <Name text={turn.title || turn.session_id} />{' '}
+      <a href={href('sessions', turn.session_id)}>
+        <Name text={turn.title || turn.session_id} />
+      </a>{' '}
       <span class="dim">
         <Name text={turn.project} />, {isOnline ? 'runs since' : 'last known to run since'} <At at={turn.since} />
       </span>
