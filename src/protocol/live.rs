@@ -12,7 +12,7 @@
 //! The topics: `chrome` (one thing, see [`Chrome`]), `approvals` (those that are open, and the last ones that are over, as
 //! `GET /api/v1/approvals/{id}` shows them), `halt` (a [`NodeTurns`] for each node), `fleet?QUERY` (a window of the sessions
 //! that match: a [`FleetHead`], [`FleetNames`], a [`SessionRow`] for each) and `session?id=ID` (that session, its helpers,
-//! and its commands that have not ended). A page follows one query of a topic at a time.
+//! what they wait for, and its commands that have not ended). A page follows one query of a topic at a time.
 //!
 //! Beside them a page may `watch` one session: it gets what is written there as it is written, see [`LiveWords`].
 

@@ -208,12 +208,13 @@ fn chrome(view: &View, trouble: Option<&String>) -> Chrome {
     }
 }
 
+/// An approval under a name of its own in its topic.
+fn of_approval(id: String, approval: Approval) -> Thing {
+    Thing { id, version: version(raw(&approval).get()), content: Content::Approval(Box::new(approval)) }
+}
+
 fn approvals(view: &View) -> Listing {
-    let thing = |approval: Approval| Thing {
-        id: approval.id.to_string(),
-        version: version(raw(&approval).get()),
-        content: Content::Approval(Box::new(approval)),
-    };
+    let thing = |approval: Approval| of_approval(approval.id.to_string(), approval);
     let mut open = view.open_approvals();
     let total = open.len() as u64;
     open.truncate(MOST_OPEN);

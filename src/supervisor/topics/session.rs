@@ -1,16 +1,23 @@
-//! The topic `session`: one session, its helpers, and its commands that have not ended. And the row of a session in a list.
+//! The topic `session`: one session, its helpers, what they wait for, and its commands that have not ended. And the row of a session in a list.
+
+use std::collections::BTreeSet;
 
 use url::form_urlencoded;
 
-use super::{Listing, ready, short};
+use super::{Listing, of_approval, ready, short};
 use crate::hub::view::View;
 use hal_base::clock::Time;
+use hal_protocol::approval::Approval;
 use hal_protocol::live::{OpenCommand, SessionRow};
 use hal_protocol::session::{Session, SessionId, SessionView, Status};
 
 /// Helpers, and open commands, that are told of.
 const MOST_HELPERS: usize = 200;
 const MOST_COMMANDS: usize = 20;
+
+/// Approvals that are told of here. Of a fleet where more wait than the topic of approvals tells, these are those that
+/// whoever looks at this session came for.
+const MOST_APPROVALS: usize = 10;
 
 /// Labels on a row.
 const MOST_LABELS: usize = 8;
@@ -27,12 +34,17 @@ pub fn look(id: &SessionId, view: &View) -> Listing {
     let Some(shown) = view.session(id) else { return listing };
     listing.things.push(ready("session", &shown));
     listing.things.push(ready("commands", &commands(id, view)));
+    let mut family = BTreeSet::from([id.clone()]);
     view.stored.each_helper(id, &mut |helper| {
+        family.insert(helper.id.clone());
         listing.total += 1;
         if listing.total <= MOST_HELPERS as u64 {
             listing.things.push(ready(&format!("helper/{}", helper.id), &row(view, helper)));
         }
     });
+    let its = view.open_approvals().into_iter().filter(|one| family.contains(&one.session_id));
+    let thing = |one: Approval| of_approval(format!("approval/{}", one.id), one);
+    listing.things.extend(its.take(MOST_APPROVALS).map(thing));
     listing
 }
 
