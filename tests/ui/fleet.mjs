@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { PICTURES, everywhere, fit, scene, text } from './scene.mjs';
 import { Peer } from './peer.mjs';
+import { FLEET } from './stage.mjs';
 import { eventually } from './world.mjs';
 
 const row = (page, session) => page.locator(`tr[data-session="${session}"]`);
@@ -113,17 +114,14 @@ scene('ten thousand sessions: few rows are in the page, the last is reached, and
 });
 
 scene('the fleet is fit for everybody, by day and by night, on a desk and on a phone', async ({ world, windows }) => {
-  await world.session('say hm; cost 1.5; tokens 120000 800; done first; done second; ask cargo publish --dry-run', { node: 'web-1' });
-  await world.session('cost 0.02; run 600', { node: 'web-2' });
-  await world.session('run 600', { node: 'web-1' });
-  await world.session('say done', { node: 'web-1' });
-  await world.session('fail the provider said 529: overloaded', { node: 'web-2' });
+  const peer = await Peer.join(world, 'build-1');
+  await peer.tell(FLEET);
   await everywhere(world, windows, async (page, look) => {
     await page.goto(`${world.url}fleet`);
-    await eventually('all are there', async () => (await shown(page)).length === 5);
+    await eventually('all are there', async () => (await shown(page)).length === 7);
     await look('fleet');
     await page.getByRole('button', { name: /^running/ }).click();
-    await eventually('two', async () => (await shown(page)).length === 2);
+    await eventually('three', async () => (await shown(page)).length === 3);
     await page.locator('.terminal > summary').click();
     await fit(page, 'fleet, filtered');
     if (page.viewportSize().width < 640) {
@@ -132,4 +130,5 @@ scene('the fleet is fit for everybody, by day and by night, on a desk and on a p
       await page.screenshot({ path: `${PICTURES}menu-phone.png` });
     }
   });
-}, { nodes: ['web-1', 'web-2'] });
+  peer.end();
+}, { nodes: [] });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { everywhere, fit, scene, text } from './scene.mjs';
 import { Peer } from './peer.mjs';
+import { CONVERSATION } from './stage.mjs';
 import { eventually } from './world.mjs';
 
 const at = (session) => `sessions/${encodeURIComponent(session)}`;
@@ -40,7 +41,7 @@ scene('a conversation is read, answered in place, gone on with, and each step is
   assert.equal(await page.evaluate(() => document.activeElement.name), 'prompt');
   await page.keyboard.press('Control+Enter');
   await said(page, 'not yet').waitFor();
-  assert.equal(await page.getByLabel('Prompt', { exact: true }).inputValue(), '');
+  await eventually('what was taken is no draft', async () => (await page.getByLabel('Prompt', { exact: true }).inputValue()) === '');
 });
 
 scene('a turn is aborted, a session is paused, resumed and killed, each after a question, and by keyboard', async ({ world, windows }) => {
@@ -106,6 +107,7 @@ scene('a supervisor that is killed under a prompt: nobody claims that it arrived
   await page.locator('.state.live').waitFor({ timeout: 40_000 });
   await page.getByRole('button', { name: 'Send it again' }).click();
   await sent(page, 'Prompt').getByText('✓ done').waitFor();
+  await eventually('what was taken is no draft any more', async () => (await page.getByLabel('Prompt', { exact: true }).inputValue()) === '');
   const its = (await world.get(`commands?session_id=${session}`)).filter((one) => one.type === 'prompt_session');
   assert.equal(its.length, 1);
   await said(page, 'exactly once').waitFor();
@@ -173,17 +175,30 @@ scene('ten thousand events: the end is there soon, what was before comes by page
   peer.end();
 });
 
+scene('where more wait than Needs you can show, a session still shows what it waits for itself', async ({ world, windows }) => {
+  const sessions = await Promise.all(Array.from({ length: 104 }, (_, no) => world.session(`ask make ${no}`)));
+  await eventually('all of them wait', async () => (await world.api('GET', 'sessions?status=waiting&limit=1')).meta.total === sessions.length);
+  const all = (await world.get('approvals?limit=200')).toSorted((one, other) => other.asked_at.localeCompare(one.asked_at));
+  const page = await windows.page(world, { path: at(all[0].session_id) });
+  await page.locator(`[data-approval="${all[0].id}"]`).getByRole('button', { name: 'Allow once' }).click();
+  await eventually('it went on', async () => (await world.get(`approvals/${all[0].id}`)).state === 'settled');
+  await eventually('its card is gone', async () => (await page.locator('.card').count()) === 0);
+});
+
 scene('a session is fit for everybody, by day and by night, on a desk and on a phone', async ({ world, windows }) => {
-  const session = await world.session('say I will look at the failing test first.; bad cargo test; cost 0.42; tokens 52000 900; done look; say It needs the build folder to go.; ask rm -rf target/debug; say done', { node: 'web-1' });
-  await eventually('it asks', async () => (await world.get(`approvals?session_id=${session}`))[0]);
+  const peer = await Peer.join(world, 'build-1');
+  await peer.tell(CONVERSATION);
   await everywhere(world, windows, async (page, look) => {
-    await page.goto(world.url + at(session));
+    await page.goto(world.url + at('ses_build'));
     await page.locator('.card').waitFor();
-    await said(page, 'It needs the build folder').waitFor();
+    await said(page, 'One test fails').waitFor();
     await page.locator('h1').scrollIntoViewIfNeeded();
     await look('session');
+    await page.locator('.entries').evaluate((one) => one.scrollIntoView());
     await page.locator('details.tool').first().evaluate((one) => (one.open = true));
+    await look('conversation');
     await page.getByRole('button', { name: 'Kill…' }).click();
     await fit(page, 'session, open');
   });
-});
+  peer.end();
+}, { nodes: [] });

@@ -5173,7 +5173,7 @@ var OFF_MS = 2e3;
 function NodesScreen({ node }) {
 	const [most, setMost] = d$2(FEW);
 	const status = new URLSearchParams(search.value).get("status") ?? "";
-	const { data, meta, why } = usePolled(node ? `api/v1/nodes/${part(node)}` : `api/v1/nodes?limit=${most}${status ? `&status=${part(status)}` : ""}`, 3);
+	const { data, meta, why } = usePolled(node ? `api/v1/nodes/${part(node)}` : `api/v1/nodes?limit=${most}${status ? `&status=${part(status)}` : ""}`, node ? 2 : most > FEW ? 20 : 5);
 	const nodes = data === void 0 ? void 0 : Array.isArray(data) ? data : [data];
 	const total = meta?.total ?? nodes?.length ?? 0;
 	return /* @__PURE__ */ a($, { children: [
@@ -5709,28 +5709,42 @@ function Progress({ one }) {
 	});
 }
 // src/nouns/composer.tsx
+/** How a prompt stands that the supervisor has not taken. */
+var NOT_TAKEN = [
+	"sending",
+	"no answer",
+	"refused"
+];
 var draftOf = (id) => `hal.draft.${id}`;
 function Composer({ session }) {
 	const { id } = session;
 	const [text, setText] = d$2(() => sessionStorage.getItem(draftOf(id)) ?? "");
 	const [isSending, setSending] = d$2(false);
+	const [began, setBegan] = d$2(0);
 	const isAway = connection.value.state !== "live";
 	const keep = (value) => {
 		setText(value);
 		if (value) sessionStorage.setItem(draftOf(id), value);
 		else sessionStorage.removeItem(draftOf(id));
 	};
+	const type = (value) => {
+		setBegan(Date.now());
+		keep(value);
+	};
 	const send = async () => {
 		if (!text.trim() || isAway || isSending) return;
 		setSending(true);
-		const isTaken = await command(id, "Prompt", {
+		await command(id, "Prompt", {
 			type: "prompt_session",
 			session_id: id,
 			args: { message: text }
 		});
 		setSending(false);
-		if (isTaken) keep("");
 	};
+	const isTaken = commands.value.some((one) => one.about === id && !NOT_TAKEN.includes(one.state) && one.body["args"]?.message === text && one.at >= began);
+	A$1(() => {
+		if (isTaken && text) keep("");
+	}, [isTaken]);
 	const isOver = session.status === "ended";
 	return /* @__PURE__ */ a("div", {
 		class: "composer",
@@ -5755,7 +5769,7 @@ function Composer({ session }) {
 				value: text,
 				enterkeyhint: "send",
 				placeholder: isOver ? "It has ended; a prompt takes the conversation up again where its coding agent can" : "Prompt it (Ctrl+Enter sends)",
-				onInput: (event) => keep(event.currentTarget.value),
+				onInput: (event) => type(event.currentTarget.value),
 				onKeyDown: (event) => {
 					if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
 						event.preventDefault();
@@ -6330,6 +6344,7 @@ function SessionScreen({ id }) {
 		/* @__PURE__ */ a(Back, {}),
 		/* @__PURE__ */ a(Head$1, { session: session$1 }),
 		/* @__PURE__ */ a(Waiting, {
+			all,
 			session: session$1,
 			helpers
 		}),
@@ -6424,10 +6439,12 @@ function Head$1({ session }) {
 		]
 	});
 }
-/** What it waits for, with the answer in place: the same card as under *Needs you*. */
-function Waiting({ session, helpers }) {
+/** What it and its helpers wait for, with the answer in place: the same card as under *Needs you*, also where more wait than stand there. */
+function Waiting({ all, session, helpers }) {
 	const its = /* @__PURE__ */ new Set([session.id, ...helpers.map((helper) => helper.id)]);
-	return /* @__PURE__ */ a($, { children: [...approvals.value.values()].filter((one) => its.has(one.session_id) && (wantsAnswer(one) || one.state === "answered" || one.state === "reached")).map((one) => /* @__PURE__ */ a(Card, {
+	const known = new Map([...all].filter(([key]) => key.startsWith("approval/")).map(([, one]) => [one.id, one]));
+	for (const one of approvals.value.values()) if (its.has(one.session_id) && one.receipt.length >= (known.get(one.id)?.receipt.length ?? 0)) known.set(one.id, one);
+	return /* @__PURE__ */ a($, { children: [...known.values()].filter((one) => wantsAnswer(one) || one.state === "answered" || one.state === "reached").map((one) => /* @__PURE__ */ a(Card, {
 		approval: one,
 		level: "h2"
 	}, one.id)) });
@@ -6904,7 +6921,7 @@ function State() {
 function Banners() {
 	const known = chrome.value;
 	const { value } = connection;
-	const isOther = serverBuild.value !== "" && serverBuild.value !== "c62781017fa3e147";
+	const isOther = serverBuild.value !== "" && serverBuild.value !== "670782110c71d0ab";
 	return /* @__PURE__ */ a("section", {
 		class: "banners",
 		"aria-label": "Notices",

@@ -3,7 +3,10 @@ import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { connection, me } from '../live/store';
 import { may, type Role, type SessionView } from '../words';
-import { Commands, command } from './command';
+import { Commands, command, commands, type Standing } from './command';
+
+/** How a prompt stands that the supervisor has not taken. */
+const NOT_TAKEN: Standing[] = ['sending', 'no answer', 'refused'];
 
 const draftOf = (id: string) => `hal.draft.${id}`;
 
@@ -11,20 +14,29 @@ export function Composer({ session }: { session: SessionView }): JSX.Element {
   const { id } = session;
   const [text, setText] = useState(() => sessionStorage.getItem(draftOf(id)) ?? '');
   const [isSending, setSending] = useState(false);
+  const [began, setBegan] = useState(0);
   const isAway = connection.value.state !== 'live';
   const keep = (value: string) => {
     setText(value);
     if (value) sessionStorage.setItem(draftOf(id), value);
     else sessionStorage.removeItem(draftOf(id));
   };
+  const type = (value: string) => {
+    // The same words written a second time are another prompt.
+    setBegan(Date.now());
+    keep(value);
+  };
   const send = async () => {
     if (!text.trim() || isAway || isSending) return;
     setSending(true);
-    const isTaken = await command(id, 'Prompt', { type: 'prompt_session', session_id: id, args: { message: text } });
+    await command(id, 'Prompt', { type: 'prompt_session', session_id: id, args: { message: text } });
     setSending(false);
-    // What did not arrive stays, to be sent by whoever wrote it.
-    if (isTaken) keep('');
   };
+  const isTaken = commands.value.some((one) => one.about === id && !NOT_TAKEN.includes(one.state) && (one.body['args'] as { message?: string } | undefined)?.message === text && one.at >= began);
+  useEffect(() => {
+    // What did not arrive stays, to be sent by whoever wrote it; what was taken, also when it was sent again, does not.
+    if (isTaken && text) keep('');
+  }, [isTaken]);
   const isOver = session.status === 'ended';
   return (
     <div class="composer">
@@ -46,7 +58,7 @@ export function Composer({ session }: { session: SessionView }): JSX.Element {
               value={text}
               enterkeyhint="send"
               placeholder={isOver ? 'It has ended; a prompt takes the conversation up again where its coding agent can' : 'Prompt it (Ctrl+Enter sends)'}
-              onInput={(event) => keep(event.currentTarget.value)}
+              onInput={(event) => type(event.currentTarget.value)}
               onKeyDown={(event) => {
                 if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
                   event.preventDefault();

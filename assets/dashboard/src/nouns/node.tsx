@@ -22,7 +22,7 @@ export function NodesScreen({ node }: { node?: string | undefined }): JSX.Elemen
   const [most, setMost] = useState(FEW);
   const status = new URLSearchParams(search.value).get('status') ?? '';
   const path = node ? `api/v1/nodes/${part(node)}` : `api/v1/nodes?limit=${most}${status ? `&status=${part(status)}` : ''}`;
-  const { data, meta, why } = usePolled<NodeView[] | NodeView>(path, 3);
+  const { data, meta, why } = usePolled<NodeView[] | NodeView>(path, node ? 2 : most > FEW ? 20 : 5);
   const nodes = data === undefined ? undefined : Array.isArray(data) ? data : [data];
   const total = meta?.total ?? nodes?.length ?? 0;
   return (

@@ -9,7 +9,7 @@ import { Terminal, quoted } from '../parts/copy';
 import { Name, Visible } from '../parts/text';
 import { Ago, At } from '../parts/time';
 import { href } from '../route';
-import { wantsAnswer, type OpenCommand, type SessionRow, type SessionView } from '../words';
+import { wantsAnswer, type Approval, type OpenCommand, type SessionRow, type SessionView } from '../words';
 import { Card } from './card';
 import { Actions, Composer } from './composer';
 import { ConversationView } from './conversation';
@@ -44,7 +44,7 @@ export function SessionScreen({ id }: { id: string }): JSX.Element {
     <>
       <Back />
       <Head session={session} />
-      <Waiting session={session} helpers={helpers} />
+      <Waiting all={all} session={session} helpers={helpers} />
       <Facts session={session} />
       <Actions key={`actions ${id}`} session={session} />
       <Helpers root={id} helpers={helpers} />
@@ -108,10 +108,14 @@ function Head({ session }: { session: SessionView }): JSX.Element {
   );
 }
 
-/** What it waits for, with the answer in place: the same card as under *Needs you*. */
-function Waiting({ session, helpers }: { session: SessionView; helpers: SessionRow[] }): JSX.Element {
+/** What it and its helpers wait for, with the answer in place: the same card as under *Needs you*, also where more wait than stand there. */
+function Waiting({ all, session, helpers }: { all: ReadonlyMap<string, unknown>; session: SessionView; helpers: SessionRow[] }): JSX.Element {
   const its = new Set([session.id, ...helpers.map((helper) => helper.id)]);
-  const open = [...approvals.value.values()].filter((one) => its.has(one.session_id) && (wantsAnswer(one) || one.state === 'answered' || one.state === 'reached'));
+  const known = new Map([...all].filter(([key]) => key.startsWith('approval/')).map(([, one]) => [(one as Approval).id, one as Approval]));
+  for (const one of approvals.value.values()) {
+    if (its.has(one.session_id) && one.receipt.length >= (known.get(one.id)?.receipt.length ?? 0)) known.set(one.id, one);
+  }
+  const open = [...known.values()].filter((one) => wantsAnswer(one) || one.state === 'answered' || one.state === 'reached');
   return (
     <>
       {open.map((one) => (
