@@ -64,6 +64,36 @@ scene('filters are in the address, survive a reload, and keys walk through the l
   await eventually('its own address', () => page.url() === `${world.url}sessions/${encodeURIComponent(first)}`);
 }, { nodes: ['web-1', 'web-2'] });
 
+scene('a supervisor that is killed and comes back: what stood there stays, is said to be old, and then moves on', async ({ world, windows }) => {
+  const before = await world.session('run 600');
+  const page = await windows.page(world, { path: 'fleet' });
+  const nodes = await windows.page(world, { path: 'nodes/web-1' });
+  await row(page, before).getByText('running').waitFor();
+  await nodes.getByRole('button', { name: 'Revoke…' }).waitFor();
+  await world.killSupervisor();
+  await page.locator('.banner.lost').waitFor();
+  assert.match(await text(page.locator('.banner.lost')), /What you see is as of/);
+  assert.ok(await row(page, before).isVisible(), 'an empty list would be a lie');
+  await nodes.locator('.banner.lost').waitFor();
+  assert.ok(await nodes.getByRole('button', { name: 'Revoke…' }).isDisabled(), 'nothing is kept to be sent later');
+  await world.startSupervisor();
+  await page.locator('.state.live').waitFor({ timeout: 40_000 });
+  await eventually('web-1 is back', async () => (await world.get('nodes/web-1')).status === 'online');
+  const after = await world.session('run 600');
+  await row(page, after).getByText('running').waitFor();
+  assert.equal(await row(page, before).count(), 1);
+  await nodes.locator('[data-node="web-1"]').getByText('● online').waitFor();
+});
+
+scene('a right that is taken away while the fleet is shown: the page is logged out, and shows nothing of it', async ({ world, windows }) => {
+  const session = await world.session('run 600');
+  const page = await windows.page(world, { path: 'fleet', token: await world.user('ada', 'viewer') });
+  await row(page, session).waitFor();
+  await world.api('DELETE', 'actors/ada');
+  await page.getByLabel('Token', { exact: true }).waitFor();
+  assert.equal(await page.getByText(session).count(), 0);
+});
+
 scene('titles of sessions are text, whatever is in them, and no row grows by them', async ({ world, windows }) => {
   const page = await windows.page(world, { path: 'fleet', width: 390 });
   const titles = ['<img src=x onerror=alert(1)>', 'a\u202eb\u200bc', 'y'.repeat(10_000)];
