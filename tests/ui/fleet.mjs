@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { PICTURES, everywhere, fit, scene, text } from './scene.mjs';
 import { Peer } from './peer.mjs';
 import { FLEET } from './stage.mjs';
-import { eventually } from './world.mjs';
+import { TOKEN, eventually } from './world.mjs';
 
 const row = (page, session) => page.locator(`tr[data-session="${session}"]`);
 const shown = (page) => page.locator('tr.row').evaluateAll((rows) => rows.map((one) => one.dataset.session));
@@ -140,6 +140,39 @@ scene('ten thousand sessions: few rows are in the page, the last is reached, and
   assert.ok(took < 3_000, `${took} ms`);
   await page.getByLabel('Search').fill(asks.slice(-10));
   await eventually('it is found', async () => (await shown(page)).join() === asks);
+  peer.end();
+});
+
+scene('a thousand events a second: a tab gets what is in view, a few times a second, and stays quick', async ({ world, windows }) => {
+  const peer = await Peer.join(world, 'web-9');
+  const many = 2_000;
+  await peer.tell(Array.from({ length: many }, (_, no) => [[`ses_${no}`, 'session.created', { info: { id: `ses_${no}`, title: `Session number ${no}`, directory: '/srv/shop' } }], [`ses_${no}`, 'session.status', { status: { type: 'busy' } }]]).flat());
+  const context = await windows.context(world);
+  const page = await context.newPage();
+  let [bytes, frames] = [0, 0];
+  page.on('websocket', (socket) =>
+    socket.on('framereceived', ({ payload }) => {
+      bytes += payload.length;
+      frames += 1;
+    }),
+  );
+  await context.request.post(`${world.url}api/v1/login`, { data: { token: TOKEN }, headers: { Origin: new URL(world.url).origin } });
+  await page.goto(`${world.url}fleet`);
+  await page.locator('tr.row').first().waitFor();
+  await page.mouse.move(5, 5);
+  const usage = (no) => [`ses_${no % many}`, 'message.updated', { info: { id: `msg_${no}`, role: 'assistant', providerID: 'acme', modelID: 'm', cost: 0.01, tokens: { input: 10, output: 5, reasoning: 0, cache: { read: 0, write: 0 } }, finish: 'stop', time: { created: Date.now(), completed: Date.now() } } }];
+  [bytes, frames] = [0, 0];
+  const began = Date.now();
+  let no = 0;
+  for (let second = 1; second <= 8; second += 1) {
+    await peer.tell(Array.from({ length: 1_000 }, () => usage((no += 7))));
+    await eventually('the second is over', () => Date.now() >= began + second * 1_000);
+  }
+  const seconds = (Date.now() - began) / 1_000;
+  console.log(`  ${Math.round(no / 7 / seconds)} events/s: ${(bytes / seconds / 1_000).toFixed(1)} kB/s and ${(frames / seconds).toFixed(1)} frames/s to the tab`);
+  assert.ok(bytes / seconds < 100_000 && frames / seconds < 20, `${bytes} bytes and ${frames} frames in ${seconds} s`);
+  const session = await world.session('ask make', { node: 'web-1' });
+  await row(page, session).getByText('needs you').waitFor();
   peer.end();
 });
 
