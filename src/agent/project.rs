@@ -108,7 +108,7 @@ impl Projects {
             path: found.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             tested: kind.program().map(|spec| spec.tested.to_owned()).unwrap_or_default(),
             fault: found.fault.clone(),
-            abilities: kind.abilities(),
+            abilities: kind.abilities_of(found.version.as_deref().unwrap_or_default()),
             projects: users(*kind),
             unguarded: unguarded(*kind),
             unasked: unasked(*kind),

@@ -60,14 +60,17 @@ fn a_node_tells_what_its_coding_agents_can() {
 fn one_of_another_version_is_an_alert_with_the_way_out_until_it_is_replaced() {
     let mut world = World::supervised();
     let program = world.path().join("bin/opencode");
-    write_program(&program, "opencode v2.0.18");
+    write_program(&program, "opencode v3.0.1");
     let mut config = world.agent_config("web-1", "shop");
     std::fs::create_dir_all(world.path().join("web-1/shop")).unwrap();
     config["projects"][0]["backend"] = json!("opencode");
     config["tool_paths"] = json!({ "opencode": program });
     world.start_agent_with("web-1", &config);
-    let told = wait_backend(&world, "opencode", |one| one["version"] == "2.0.18");
-    assert!(told["fault"].as_str().is_some_and(|fault| fault.contains("only 1.x is supported")), "{told}");
+    let told = wait_backend(&world, "opencode", |one| one["version"] == "3.0.1");
+    assert!(
+        told["fault"].as_str().is_some_and(|fault| fault.contains("only 1.x and 2.x are supported")),
+        "{told}"
+    );
     let alerts = unfit(&world, "firing");
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     let (status, text) = &alerts[0];
@@ -76,7 +79,7 @@ fn one_of_another_version_is_an_alert_with_the_way_out_until_it_is_replaced() {
         "{text}"
     );
     let said = world.ctl_says(&["backends", "list", "--kind", "opencode"]);
-    assert!(said.contains("status: unfit  version: 2.0.18  tested: 1.18.x"), "{said}");
+    assert!(said.contains("status: unfit  version: 3.0.1  tested: 1.18.x; 2.0.x"), "{said}");
 
     write_program(&program, "1.18.33");
     wait_backend(&world, "opencode", |one| one["version"] == "1.18.33" && one["fault"].is_null());

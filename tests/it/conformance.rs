@@ -8,7 +8,7 @@ use hal_o_swarm::protocol::session::{SessionId, Status};
 use crate::acp::stage::Program;
 use crate::opencode::desk::Record;
 use crate::play::kill;
-use player::{OfModel, Player, has_said};
+use player::{Actor, OfModel, Player, has_said};
 
 async fn starts_and_streams(player: &mut Player) {
     let session = player.begin("say hello you there").await;
@@ -53,7 +53,7 @@ async fn asks(player: &mut Player) {
     player.over(&session, 2).await;
     assert!(player.desk().look(tools).iter().any(|state| state["cause"] == "refused"));
     player.pass("permission denied");
-    if !player.kind.abilities().question {
+    if !player.actor.abilities().question {
         return player.lack("question");
     }
     player.say(&session, player.prompts.question).await;
@@ -176,7 +176,7 @@ async fn is_limited(player: &mut Player, limit: &str) {
 }
 
 async fn is_compacted(player: &mut Player) {
-    if !player.kind.abilities().compaction {
+    if !player.actor.abilities().compaction {
         return player.lack("compaction");
     }
     let session = player.begin("say a lot").await;
@@ -206,10 +206,10 @@ async fn its_program_is_killed(player: &mut Player) {
 }
 
 /// The agent dies in mid-turn: all its tasks are dropped where they are. So does what it runs, or it does not.
-async fn its_agent_is_killed(kind: BackendKind, with_program: bool) {
+async fn its_agent_is_killed(actor: Actor, with_program: bool) {
     let first = tokio::runtime::Runtime::new().unwrap();
     let begin = first.spawn(async move {
-        let player = Player::new(kind).await.unwrap();
+        let player = Player::new(actor).await.unwrap();
         let before = player.words();
         let session = player.begin(player.prompts.long).await;
         player.has_begun(&session, before).await;
@@ -228,8 +228,8 @@ async fn its_agent_is_killed(kind: BackendKind, with_program: bool) {
 }
 
 /// Plays all of it with one kind, and prints its row.
-async fn conforms(kind: BackendKind) {
-    let Some(mut player) = Player::new(kind).await else { return };
+async fn conforms(actor: Actor) {
+    let Some(mut player) = Player::new(actor).await else { return };
     starts_and_streams(&mut player).await;
     asks(&mut player).await;
     is_stopped(&mut player).await;
@@ -237,44 +237,54 @@ async fn conforms(kind: BackendKind) {
     is_refused(&mut player).await;
     is_compacted(&mut player).await;
     its_program_is_killed(&mut player).await;
-    its_agent_is_killed(kind, false).await;
+    its_agent_is_killed(actor, false).await;
     player.pass("kill -9 of its agent");
-    if kind.program().is_some() {
-        its_agent_is_killed(kind, true).await;
+    if actor.kind().program().is_some() {
+        its_agent_is_killed(actor, true).await;
         player.pass("kill -9 of both");
     }
-    eprintln!("| {} | {} |", kind.as_str(), player.passed.join(" | "));
+    eprintln!("| {} | {} |", actor.name(), player.passed.join(" | "));
     player.lacks.iter().for_each(|lack| eprintln!("  not played: {lack}"));
-    eprintln!("  {}", kind.abilities().sentence());
+    eprintln!("  {}", actor.abilities().sentence());
     player.strike().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn echo_passes() {
-    conforms(BackendKind::Echo).await;
+    conforms(Actor::Kind(BackendKind::Echo)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opencode_passes() {
-    conforms(BackendKind::Opencode).await;
+    conforms(Actor::Kind(BackendKind::Opencode)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stand_in_of_opencode_2_passes() {
+    conforms(Actor::StandInOfOpencode2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opencode_2_passes() {
+    conforms(Actor::Opencode2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claude_code_passes() {
-    conforms(BackendKind::Claude).await;
+    conforms(Actor::Kind(BackendKind::Claude)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn codex_passes() {
-    conforms(BackendKind::Codex).await;
+    conforms(Actor::Kind(BackendKind::Codex)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn qwen_code_passes_over_acp() {
-    conforms(Program::Qwen.kind()).await;
+    conforms(Actor::Kind(Program::Qwen.kind())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_adapter_of_claude_code_passes() {
-    conforms(Program::Claude.kind()).await;
+    conforms(Actor::Kind(Program::Claude.kind())).await;
 }

@@ -12,6 +12,7 @@
 //! - `backend`: which coding agents nodes have, and what is said of one that cannot be used.
 //! - `opencode`, `claude`, `codex`, `acp`: the true coding agents, driven offline against `fake_model`; `opencode_home`,
 //!   `claude_home`, `codex_home` are their places, `play` is what their stages share, `tool` installs them.
+//! - `opencode2`: OpenCode 2, played by a stand-in, and by a true one where there is one.
 //! - `conformance`: what every kind of coding agent must pass, played with each.
 //! - `who`: who did it, on commands, receipts, alerts and incidents.
 //! - `whole`: all of it together, with an operator who types halctl.
@@ -76,6 +77,7 @@ mod names;
 mod networks;
 mod node;
 mod opencode;
+mod opencode2;
 mod opencode_home;
 mod patience;
 mod peer;

@@ -130,12 +130,12 @@ fn a_killed_one_is_started_again() {
 }
 
 #[test]
-fn opencode_2_on_the_path_is_said_instead_of_ready() {
+fn an_opencode_of_an_unknown_major_on_the_path_is_said_instead_of_ready() {
     let world = World::empty();
     let folder = world.path().join("bin");
     std::fs::create_dir_all(&folder).unwrap();
     let program = folder.join("opencode");
-    std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && echo opencode v2.0.18\n").unwrap();
+    std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && echo opencode v3.0.1\n").unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.display());
     let data = world.path().join("up-data");
@@ -144,7 +144,7 @@ fn opencode_2_on_the_path_is_said_instead_of_ready() {
     let (said, why) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}\n{why}");
     assert_eq!(said, "", "it is not ready");
-    assert!(why.contains("opencode 2.0.18, and only 1.x is supported"), "{why}");
+    assert!(why.contains("opencode 3.0.1, and only 1.x and 2.x are supported"), "{why}");
     assert!(why.contains("opencode-ai@1.18") && why.contains("hal up --backend echo"), "the way out: {why}");
 
     let empty = world.path().join("empty");

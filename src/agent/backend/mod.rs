@@ -424,5 +424,15 @@ backends! {
     Echo(echo::Echo) = "echo",
 }
 
+impl BackendKind {
+    /// What the program of this version can tell and do; empty: which one it is is not known.
+    pub fn abilities_of(self, version: &str) -> Abilities {
+        match self {
+            Self::Opencode => opencode::Opencode::abilities_of(version),
+            other => other.abilities(),
+        }
+    }
+}
+
 /// Where a backend reports to.
 pub type Reports = mpsc::Sender<Report>;

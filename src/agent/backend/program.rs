@@ -59,8 +59,8 @@ pub struct ProgramSpec {
     pub title: &'static str,
     /// The key of the configuration that names another one.
     pub key: &'static str,
-    /// The only major version that is understood.
-    pub major: u64,
+    /// The major versions that are understood.
+    pub majors: &'static [u64],
     /// The versions that scenes are played with.
     pub tested: &'static str,
     /// Variables with which it does nothing but say its version.
@@ -111,9 +111,13 @@ impl ProgramSpec {
         FoundProgram { path: Some(path), version, fault }
     }
 
-    /// True for a version of the major one that is understood.
+    /// True for a version of a major one that is understood.
     pub fn understands(&self, version: &str) -> bool {
-        version.split('.').next().and_then(|major| major.parse().ok()) == Some(self.major)
+        version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok())
+            .is_some_and(|major| self.majors.contains(&major))
     }
 
     /// What is said of one that is not there.
@@ -244,6 +248,12 @@ fn number_in(text: &str) -> Option<String> {
     })
 }
 
+/// The three numbers of a version.
+pub fn numbers(version: &str) -> Option<(u64, u64, u64)> {
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
 /// Where a program is, by its path or on PATH.
 pub fn find(program: &OsStr) -> Option<PathBuf> {
     let named = Path::new(program);
@@ -272,7 +282,7 @@ mod tests {
             name: "tool",
             title: "Tool",
             key: "tool_paths.tool",
-            major: 1,
+            majors: &[1],
             tested: "1.0",
             quiet: &[],
             marks: &[],

@@ -20,7 +20,17 @@ pub struct Tail(Arc<Mutex<VecDeque<String>>>);
 
 impl Tail {
     /// Reads to the end; each line is given to `hear`, too.
-    pub async fn read(self, pipe: impl AsyncRead + Unpin, mut hear: impl FnMut(&str)) {
+    pub async fn read(self, pipe: impl AsyncRead + Unpin, hear: impl FnMut(&str)) {
+        self.read_hiding(pipe, |_| false, hear).await;
+    }
+
+    /// The same, without keeping lines that hold a secret.
+    pub async fn read_hiding(
+        self,
+        pipe: impl AsyncRead + Unpin,
+        is_secret: impl Fn(&str) -> bool,
+        mut hear: impl FnMut(&str),
+    ) {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         // A line longer than is shown is cut while it is read, so that no output can fill the memory.
@@ -37,11 +47,16 @@ impl Tail {
             if end.is_some() {
                 let text = String::from_utf8_lossy(&line);
                 hear(&text);
-                self.take(&text);
+                if !is_secret(&text) {
+                    self.take(&text);
+                }
                 line.clear();
             }
         }
-        self.take(&String::from_utf8_lossy(&line));
+        let text = String::from_utf8_lossy(&line);
+        if !is_secret(&text) {
+            self.take(&text);
+        }
     }
 
     fn take(&self, line: &str) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hal_o_swarm::agent::backend::echo::Echo;
 use hal_o_swarm::agent::backend::{Action, Backend, BackendError, BackendKind, KnownSessions};
 use hal_o_swarm::base::id::fresh;
+use hal_o_swarm::protocol::backend::Abilities;
 use hal_o_swarm::protocol::command::CommandId;
 use hal_o_swarm::protocol::session::{SessionId, Status};
 use serde_json::json;
@@ -14,6 +15,7 @@ use crate::claude::stage::Stage as ClaudeStage;
 use crate::codex::stage::Stage as CodexStage;
 use crate::opencode::desk::{Desk, Record};
 use crate::opencode::stage::Stage as OpencodeStage;
+use crate::opencode2::stage::{stand_in, true_program};
 
 /// What is said to a kind so that it does something.
 pub struct Prompts {
@@ -73,9 +75,45 @@ pub enum Scene {
     Acp(Box<AcpStage>),
 }
 
+/// Who plays: a kind, or another program of a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    Kind(BackendKind),
+    /// OpenCode 2 as a stand-in plays it.
+    StandInOfOpencode2,
+    /// A true OpenCode 2.
+    Opencode2,
+}
+
+impl Actor {
+    pub fn kind(self) -> BackendKind {
+        match self {
+            Self::Kind(kind) => kind,
+            Self::StandInOfOpencode2 | Self::Opencode2 => BackendKind::Opencode,
+        }
+    }
+
+    /// What it is called in its row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kind(kind) => kind.as_str(),
+            Self::StandInOfOpencode2 => "opencode 2 (a stand-in)",
+            Self::Opencode2 => "opencode 2",
+        }
+    }
+
+    pub fn abilities(self) -> Abilities {
+        match self {
+            Self::Kind(kind) => kind.abilities(),
+            Self::StandInOfOpencode2 | Self::Opencode2 => BackendKind::Opencode.abilities_of("2.0.18"),
+        }
+    }
+}
+
 /// A kind at play.
 pub struct Player {
     pub kind: BackendKind,
+    pub actor: Actor,
     pub scene: Scene,
     pub prompts: Prompts,
     pub passed: Vec<&'static str>,
@@ -85,15 +123,25 @@ pub struct Player {
 
 impl Player {
     /// `None` where the program cannot be had, which is said.
-    pub async fn new(kind: BackendKind) -> Option<Self> {
+    pub async fn new(actor: Actor) -> Option<Self> {
+        let kind = actor.kind();
+        let asking = json!({"*": "allow", "bash": "ask"});
         let (scene, prompts) = match kind {
+            BackendKind::Opencode if actor != Actor::Kind(kind) => {
+                let program = match actor {
+                    Actor::Opencode2 => true_program()?,
+                    _ => stand_in(),
+                };
+                let stage = OpencodeStage::set_through(asking, |_, _| program).await;
+                (Scene::Opencode(Box::new(stage)), OF_OPENCODE)
+            }
             BackendKind::Echo => {
                 let (desk, reports) = Desk::start();
                 let backend = Backend::Echo(Echo::open(KnownSessions::new(), reports));
                 (Scene::Echo(desk, backend), OF_ECHO)
             }
             BackendKind::Opencode => {
-                let stage = OpencodeStage::set_with(json!({"*": "allow", "bash": "ask"})).await;
+                let stage = OpencodeStage::set_with(asking).await;
                 (Scene::Opencode(Box::new(stage)), OF_OPENCODE)
             }
             BackendKind::Claude => {
@@ -109,7 +157,7 @@ impl Player {
                 (Scene::Codex(Box::new(CodexStage::set("what every kind must pass").await?)), OF_THE_MODEL)
             }
         };
-        Some(Self { kind, scene, prompts, passed: Vec::new(), lacks: Vec::new() })
+        Some(Self { kind, actor, scene, prompts, passed: Vec::new(), lacks: Vec::new() })
     }
 
     pub fn desk(&self) -> &Desk {

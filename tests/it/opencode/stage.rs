@@ -25,6 +25,7 @@ pub struct Stage {
     /// The directories of other projects beside it.
     pub others: Vec<PathBuf>,
     places: Vec<Place>,
+    binary: PathBuf,
     pub port: u16,
     pub model: FakeModel,
     pub home: OpencodeHome,
@@ -74,11 +75,17 @@ impl Stage {
         let binary = program(&home, port);
         let places = [vec![trusted(project.clone())], others].concat();
         let others = places.iter().skip(1).map(|place| place.directory.clone()).collect();
-        let backend = open(&home, binary, places.clone(), port, KnownSessions::new(), reports, &tasks);
+        let backend =
+            open(&home, binary.clone(), places.clone(), port, KnownSessions::new(), reports, &tasks);
         let play = Play { backend, desk, project, root: home.path("") };
-        let stage = Self { play, tasks, others, places, port, model, home };
+        let stage = Self { play, tasks, others, places, binary, port, model, home };
         stage.desk.wait("opencode to be up", |record| record.health.contains(&None).then_some(())).await;
         stage
+    }
+
+    /// Another program is in its place the next time it is opened.
+    pub fn replace_program(&mut self, binary: PathBuf) {
+        self.binary = binary;
     }
 
     /// Opens another backend on the same home, as an agent that was started again does.
@@ -87,7 +94,7 @@ impl Stage {
         let reports = self.desk.more_reports();
         self.play.backend = open(
             &self.home,
-            self.home.binary(),
+            self.binary.clone(),
             self.places.clone(),
             self.port,
             memory,

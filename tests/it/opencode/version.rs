@@ -1,4 +1,4 @@
-//! OpenCode 2 beside a supervisor that understands 1.x: it is never started, and what a start of it has done is named.
+//! Majors: one that nobody here understands is never started, and what a start of 2.x has done to 1.x is named.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -32,13 +32,13 @@ fn write_program(path: &Path, script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opencode_2_is_not_started_until_1_is_in_its_place() {
+async fn a_major_that_is_not_understood_is_not_started_until_another_is_in_its_place() {
     let model = FakeModel::start();
     let home = OpencodeHome::new(&model, serde_json::json!({"*": "allow"}));
     let (program, calls) = (home.path("opencode"), home.path("calls"));
-    let two = "#!/bin/sh\necho \"$1\" >>CALLS\n[ \"$1\" = --version ] && { echo opencode v2.0.18; exit; }\n\
+    let three = "#!/bin/sh\necho \"$1\" >>CALLS\n[ \"$1\" = --version ] && { echo opencode v3.0.1; exit; }\n\
         echo server listening on http://127.0.0.1:9\nexec sleep 1010\n";
-    write_program(&program, &two.replace("CALLS", calls.to_str().unwrap()));
+    write_program(&program, &three.replace("CALLS", calls.to_str().unwrap()));
     std::fs::create_dir_all(home.path("agent")).unwrap();
     let (desk, reports) = Desk::start();
     let tasks = Tasks::new();
@@ -52,14 +52,14 @@ async fn opencode_2_is_not_started_until_1_is_in_its_place() {
     let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));
     let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;
     let place = program.to_str().unwrap();
-    assert!(why.contains(&format!("{place} is opencode 2.0.18, and only 1.x is supported")), "{why}");
+    assert!(why.contains(&format!("{place} is opencode 3.0.1, and only 1.x and 2.x are supported")), "{why}");
     assert!(
         why.contains("npm install --prefix ~/opencode-1 opencode-ai@1.18") && !why.contains('\n'),
         "{why}"
     );
     let deed = Action::Look { session_id: "ses_1".into() };
     let error = backend.carry_out(&CommandId::new("c"), deed).await.unwrap_err();
-    assert!(matches!(&error, BackendError::Down { why, .. } if why.contains("2.0.18")), "{error}");
+    assert!(matches!(&error, BackendError::Down { why, .. } if why.contains("3.0.1")), "{error}");
 
     let one = format!("#!/bin/sh\nexec {} \"$@\"\n", home.binary().display());
     write_program(&program, &one);

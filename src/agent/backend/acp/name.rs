@@ -68,7 +68,7 @@ impl AcpName {
             name: &self.0.word,
             title: &self.0.title,
             key: &self.0.key,
-            major: 0,
+            majors: &[0],
             tested: "",
             quiet: &[],
             marks: &[],

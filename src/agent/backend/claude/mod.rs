@@ -30,7 +30,7 @@ const SPEC: ProgramSpec = ProgramSpec {
     name: "claude",
     title: "Claude Code",
     key: "tool_paths.claude",
-    major: 2,
+    majors: &[2],
     tested: "2.1.330",
     quiet: &[("DISABLE_AUTOUPDATER", "1")],
     marks: &["CLAUDE.md", ".claude"],

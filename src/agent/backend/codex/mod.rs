@@ -39,7 +39,7 @@ const SPEC: ProgramSpec = ProgramSpec {
     name: "codex",
     title: "Codex",
     key: "tool_paths.codex",
-    major: 0,
+    majors: &[0],
     tested: "0.169.0",
     quiet: &[],
     marks: &["AGENTS.md", ".codex"],

@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::client::{Call, Client};
+use super::dialect::Dialect;
 use super::halt::{abort, family, kill};
 use super::prompt::{PromptOptions, after_the_last_message, create, prompt};
 use super::snapshot::{self, Activities, is_plain};
 use super::words::AskInfo;
-use super::{FOREIGN, Shared, Up, existing};
+use super::{FOREIGN, Shared, Up, existing, two};
 use crate::backend::{Action, BackendError};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{AskKind, SessionId, Status};
@@ -21,6 +22,7 @@ pub async fn carry_out(shared: &Shared, command: &CommandId, action: Action) -> 
     let begins_turn = matches!(action, Action::Create { .. } | Action::Prompt { .. });
     let outcome = match up.client.causes.is_foreign() {
         true if begins_turn => Err(foreign()),
+        _ if up.client.dialect == Dialect::Two => two::act::perform(shared, &up, command, action).await,
         _ => perform(shared, &up, command, action).await,
     };
     if begins_turn && outcome.is_err() && up.client.causes.is_foreign() {

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
 use super::causes::Causes;
+use super::dialect::Dialect;
 use super::gate::Gate;
 use crate::backend::BackendError;
 use hal_base::secret::Secret;
@@ -45,6 +46,8 @@ pub struct Client {
     /// What its log says of failures.
     pub causes: Causes,
     gate: Gate,
+    /// What it speaks.
+    pub dialect: Dialect,
 }
 
 /// One call.
@@ -86,11 +89,17 @@ impl<'a> Call<'a> {
 
 impl Client {
     /// A client of the server at `base`, for example `http://127.0.0.1:4096`.
-    pub fn new(base: String, password: Secret, causes: Causes, gate: Gate) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        base: String,
+        password: Secret,
+        causes: Causes,
+        gate: Gate,
+        dialect: Dialect,
+    ) -> Result<Self, reqwest::Error> {
         // Whoever comes first decides for the process, and every part of this program decides the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base, password, causes, gate })
+        Ok(Self { http, base, password, causes, gate, dialect })
     }
 
     /// Reads something.
@@ -123,9 +132,30 @@ impl Client {
         within(call, async { self.accepted(call, self.sent(request, call).await?).await.map(drop) }).await
     }
 
+    /// Has something removed.
+    pub async fn delete(&self, call: Call<'_>) -> Result<(), BackendError> {
+        let request = self.request(Method::DELETE, call);
+        within(call, async { self.accepted(call, self.sent(request, call).await?).await.map(drop) }).await
+    }
+
+    /// Reads something whose body holds secrets beside it: nothing of it is repeated when it cannot be read.
+    pub async fn get_guarded<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, BackendError> {
+        self.get(call).await.map_err(|error| match error {
+            BackendError::Refused(_) => {
+                BackendError::Refused(format!("opencode's answer while {} cannot be read", call.doing))
+            }
+            other => other,
+        })
+    }
+
+    /// Refuses a directory whose checkout nobody has said to trust.
+    pub fn pass(&self, directory: &str) -> Result<(), BackendError> {
+        self.gate.pass(directory)
+    }
+
     /// Opens the stream of events of all directories.
     pub async fn events(&self) -> Result<Response, BackendError> {
-        let call = Call::new("/global/event", "opening its event stream").within(STREAM_LIMIT);
+        let call = Call::new(self.dialect.events_path(), "opening its event stream").within(STREAM_LIMIT);
         let request = self.request(Method::GET, call);
         within(call, async { self.accepted(call, self.sent(request, call).await?).await }).await
     }
@@ -137,7 +167,7 @@ impl Client {
             .basic_auth(USER, Some(self.password.reveal()))
             .query(call.query);
         match call.directory {
-            Some(directory) => request.query(&[("directory", directory)]),
+            Some(directory) => request.query(&[(self.dialect.directory_key(), directory)]),
             None => request,
         }
     }
@@ -157,8 +187,10 @@ impl Client {
             if !is_json {
                 // An unknown path is answered with the page of its web interface.
                 return Err(BackendError::Refused(format!(
-                    "this opencode has no {} ({}): version 1.18 is needed",
-                    call.path, call.doing
+                    "this opencode has no {} ({}): {}",
+                    call.path,
+                    call.doing,
+                    self.dialect.needed()
                 )));
             }
             serde_json::from_slice(&body(answer, call).await?).map_err(|error| {

@@ -9,10 +9,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
+use super::dialect::Dialect;
 use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
-use super::{FOREIGN, Link, Shared, Up};
+use super::{FOREIGN, Link, Shared, Up, two};
 use crate::backend::program::{self, Print};
 use crate::backend::{KnownSessions, Report, processes};
 use hal_base::backoff::Backoff;
@@ -133,19 +134,24 @@ impl Keeper<'_> {
         let up =
             Up { client: client.clone(), mark: server.mark.clone(), pid: server.pid().unwrap_or_default() };
         let shared = self.shared;
-        let (ready, mut is_ready) = tokio::sync::watch::channel(false);
-        let listening = Listener::new(shared, &client, &mut self.tracker).listen(|| {
+        let (ready, mut readiness) = tokio::sync::watch::channel(false);
+        let is_ready = || {
             ready.send_replace(true);
             shared.link.send_replace(Link::Up(up.clone()));
-        });
-        let mut listening = std::pin::pin!(listening);
+        };
+        let mut listening = match client.dialect {
+            Dialect::One => Listener::new(shared, &client, &mut self.tracker).listen(is_ready).boxed(),
+            Dialect::Two => {
+                two::listen::Listener::new(shared, &client, &mut self.tracker).listen(is_ready).boxed()
+            }
+        };
         let said = &mut self.said;
         let ending = loop {
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => break Ending::Stopped,
                 why = server.ended() => return Ending::Lost(why),
-                Ok(()) = is_ready.changed() => {
+                Ok(()) = readiness.changed() => {
                     let state = client.causes.is_foreign().then(|| FOREIGN.to_owned());
                     if !say(shared, said, state).await {
                         break Ending::Stopped;
@@ -197,6 +203,10 @@ async fn dispose_one(client: &Client, place: String) {
 
 /// Has opencode abort its turns and end their tools, which it does not do when it is merely ended.
 async fn dispose(shared: &Shared, client: &Client) {
+    if client.dialect == Dialect::Two {
+        two::kill::interrupt_all(client).await;
+        return sleep(LAST_WORDS).await;
+    }
     if shared.places.is_any_slow() {
         // What ends all of them waits for each; where one hangs, each is ended by itself.
         let fit = shared.places.fit(&shared.directories.existing());

@@ -1,4 +1,5 @@
-//! A true `opencode serve`, over HTTP and its event stream.
+//! A true `opencode serve`, over HTTP and its event stream: 1.x in what follows, 2.x in `two`; what starts, watches and ends
+//! the process is the same for both (`dialect` tells them apart before anything is started).
 //!
 //! ```text
 //!            keep: starts it, restarts it, ends it
@@ -20,6 +21,7 @@ mod causes;
 mod classify;
 mod classify_event;
 mod client;
+mod dialect;
 mod follow;
 mod gate;
 mod halt;
@@ -36,6 +38,7 @@ mod stream;
 mod tools;
 mod tracker;
 mod turns;
+mod two;
 mod verdict;
 mod words;
 
@@ -104,6 +107,8 @@ struct Shared {
     reports: Reports,
     link: watch::Sender<Link>,
     notes: broadcast::Sender<Note>,
+    /// What is known of the sessions of a 2.x.
+    two: tokio::sync::Mutex<two::state::Fold>,
     /// Commands that were not answered in time, with the mark of the run that was asked: it may still do them.
     doubtful: Mutex<HashMap<CommandId, String>>,
     /// What waits for an answer, as events said it.
@@ -170,6 +175,14 @@ impl Opencode {
         survives: false,
     };
 
+    /// What the one of this version can tell and do.
+    pub(super) fn abilities_of(version: &str) -> Abilities {
+        match dialect::Dialect::of(version) {
+            Some(dialect::Dialect::Two) => two::ABILITIES,
+            _ => Self::ABILITIES,
+        }
+    }
+
     pub(super) const MODES: Modes = Modes { permission: &[], sandbox: &[], unguarded: &[] };
 
     /// Files of a checkout by which it runs something.
@@ -197,6 +210,7 @@ impl Opencode {
             reports,
             link: watch::Sender::new(Link::Starting),
             notes: broadcast::Sender::new(NOTES_MAX),
+            two: tokio::sync::Mutex::default(),
             doubtful: Mutex::default(),
             asks: Asks::default(),
             places: Places::default(),

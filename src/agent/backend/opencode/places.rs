@@ -15,7 +15,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::client::{CALL_LIMIT, Client};
+use super::client::{CALL_LIMIT, Call, Client};
+use super::dialect::Dialect;
 use super::snapshot::{self, is_well};
 use super::{Directories, NAME};
 use crate::backend::BackendError;
@@ -209,13 +210,21 @@ impl<'a> Watch<'a> {
             self.last.insert(directory.clone(), None);
             let client = self.client;
             let asking = async move {
-                let outcome = match snapshot::sessions(client, &directory).await {
+                let asked = match client.dialect {
+                    Dialect::One => snapshot::sessions(client, &directory).await.map(drop),
+                    Dialect::Two => {
+                        let call = Call::new("/api/session", "listing its sessions").about(&directory);
+                        let query = [("directory", directory.as_str()), ("limit", "1")];
+                        client.get::<serde_json::Value>(call.with(&query)).await.map(drop)
+                    }
+                };
+                let outcome = match asked {
                     // An opencode that answers nothing at all is not a matter of this directory.
                     Err(BackendError::Silent { .. }) if !is_well(client).await => Err(BackendError::Down {
                         backend: NAME,
                         why: format!("it has not answered within {} s", CALL_LIMIT.as_secs()),
                     }),
-                    outcome => outcome.map(drop),
+                    outcome => outcome,
                 };
                 (directory, outcome)
             };

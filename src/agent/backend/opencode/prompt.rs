@@ -83,7 +83,8 @@ async fn check(client: &Client, directory: &str, wish: PromptOptions<'_>) -> Res
     Ok(())
 }
 
-fn one_of(what: &str, name: &str, known: &[String]) -> Result<(), BackendError> {
+/// Refuses a name that is not known.
+pub fn one_of(what: &str, name: &str, known: &[String]) -> Result<(), BackendError> {
     if known.iter().any(|one| one == name) {
         return Ok(());
     }
@@ -179,7 +180,8 @@ pub async fn hear_of(notes: &mut Receiver<Note>, is_it: impl Fn(&Note) -> bool) 
     }
 }
 
-fn title_of(prompt: &str) -> String {
+/// A title made of a prompt.
+pub fn title_of(prompt: &str) -> String {
     let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("without a prompt");
     line.chars().take(TITLE_MAX).collect()
 }

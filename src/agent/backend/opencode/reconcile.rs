@@ -1,11 +1,12 @@
 //! Reconciles an action whose outcome a crash has hidden: looks for its traces.
 
 use super::client::{Call, Client};
+use super::dialect::Dialect;
 use super::halt::report_killed;
 use super::prompt::{is_made_by, is_message_of};
 use super::snapshot::{self, Activities, Turns};
 use super::words::Message;
-use super::{Shared, real, text};
+use super::{Shared, real, text, two};
 use crate::backend::{Action, BackendError, ReconcileOutcome};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{AskKind, SessionId};
@@ -21,7 +22,11 @@ pub async fn reconcile(shared: &Shared, command: &CommandId, action: &Action) ->
         Err(error) => return unknown(command, &error),
     };
     let still_asked = shared.doubtful().remove(command).is_some_and(|mark| mark == up.mark);
-    let settled = match look_for(shared, &up.client, command, action).await {
+    let found = match up.client.dialect {
+        Dialect::One => look_for(shared, &up.client, command, action).await,
+        Dialect::Two => two::act::look_for(shared, &up.client, command, action).await,
+    };
+    let settled = match found {
         Ok(settled) => settled,
         Err(BackendError::NoSuch(_)) => ReconcileOutcome::NotDone,
         Err(error) => return unknown(command, &error),

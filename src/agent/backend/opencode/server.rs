@@ -9,16 +9,17 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::OpenConfig;
 use super::causes::Causes;
 use super::client::{Call, Client};
+use super::dialect::Dialect;
 use super::gate::Gate;
 use super::words::ServerHealth;
 use crate::backend::BackendError;
 use crate::backend::processes::MARK;
-use crate::backend::program::{ProgramSpec, is_there, version_of};
+use crate::backend::program::{self, ProgramSpec, is_there, version_of};
 use crate::backend::tail::Tail;
 use hal_base::child;
 use hal_base::id::fresh_secret;
@@ -27,13 +28,14 @@ use hal_base::secret::Secret;
 /// How a missing or unfit opencode is put right.
 const INSTALL: &str = "install it with: npm install -g opencode-ai@1.18";
 
-/// The program. A start of OpenCode 2 changes the database that both have in common, and 1.x cannot use it afterwards.
+/// The program. A start of OpenCode 2 changes the database that both have in common, and 1.x cannot use it afterwards: where
+/// we start one, it is given a database of its own.
 pub const PROGRAM: ProgramSpec = ProgramSpec {
     name: "opencode",
     title: "opencode",
     key: "tool_paths.opencode",
-    major: 1,
-    tested: "1.18.x",
+    majors: &[1, 2],
+    tested: "1.18.x; 2.0.x against a stand-in",
     quiet: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
     marks: &["opencode.json", "opencode.jsonc", ".opencode"],
     install: INSTALL,
@@ -45,11 +47,20 @@ pub const PROGRAM: ProgramSpec = ProgramSpec {
 /// How long opencode may take until it listens; seconds on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long it is waited before one that is not ready is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// How long it may take to end after SIGTERM; it takes a fifth of a second.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// What it prints when it is ready, before the address.
-const LISTENING: &str = "opencode server listening on ";
+/// What it prints when it is ready, before the address: 2.x says who it is no more.
+const LISTENING: &str = "server listening on ";
+
+/// Where the database of 2.x is, below the agent's own data.
+const DATABASE_OF_TWO: &str = "opencode-2/opencode.db";
+
+/// The first version of 2.x whose protocol holds still: it moved from week to week before.
+const FIRST_OF_TWO: (u64, u64, u64) = (2, 0, 17);
 
 /// Why opencode could not be started: a sentence, and below it the last lines of its output where there are any.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +98,10 @@ pub enum StartError {
     Unhealthy(#[source] BackendError),
     /// It speaks another protocol.
     #[error(
-        "{} is opencode {version}, and only 1.x is supported; install that beside it, with a database of its own, \
-         with: npm install --prefix ~/opencode-1 opencode-ai@1.18, then name ~/opencode-1/node_modules/.bin/opencode in \
-         tool_paths.opencode (or put its folder first on PATH) and set OPENCODE_DB=~/opencode-1/opencode.db",
+        "{} is opencode {version}, and only 1.x and 2.x are supported; install 1.x beside it, with a database of its \
+         own, with: npm install --prefix ~/opencode-1 opencode-ai@1.18, then name \
+         ~/opencode-1/node_modules/.bin/opencode in tool_paths.opencode (or put its folder first on PATH) and set \
+         OPENCODE_DB=~/opencode-1/opencode.db",
         program.display()
     )]
     Version {
@@ -116,16 +128,16 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it is healthy.
     pub async fn start(config: &OpenConfig, mark: String, gate: Gate) -> Result<Self, StartError> {
-        check(config).await?;
+        let dialect = check(config).await?;
         let program = program_of(config);
         let password = Secret::new(fresh_secret());
-        let mut child = spawn(config, &program, &mark, &password)?;
+        let mut child = spawn(config, &program, &mark, &password, dialect)?;
         let (output, causes) = (Tail::default(), Causes::default());
         let (address, mut listening) = watch::channel(None);
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(output.clone().read(stdout, move |line| {
-                if let Some(base) = line.trim_end().strip_prefix(LISTENING) {
-                    address.send_replace(Some(base.trim().trim_end_matches('/').to_owned()));
+            tokio::spawn(output.clone().read_hiding(stdout, is_secret, move |line| {
+                if let Some(base) = address_in(line) {
+                    address.send_replace(Some(base));
                 }
             }));
         }
@@ -141,15 +153,17 @@ impl Server {
             }
         };
         let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
-        let client = Client::new(base, password, causes, gate).map_err(no_client)?;
-        let health: ServerHealth = client
-            .get(Call::new("/global/health", "asking for its health").within(START_LIMIT))
-            .await
-            .map_err(StartError::Unhealthy)?;
-        if !health.version.starts_with("1.") {
-            return Err(StartError::Version { version: health.version, program: program.into() });
+        let client = Client::new(base, password, causes, gate, dialect).map_err(no_client)?;
+        let version = identity(&client).await.map_err(StartError::Unhealthy)?;
+        if Dialect::of(&version) != Some(dialect) {
+            return Err(StartError::Version { version, program: program.into() });
         }
-        Ok(Self { child, output, client, mark, version: health.version })
+        if dialect == Dialect::Two && program::numbers(&version) < Some(FIRST_OF_TWO) {
+            tracing::warn!(
+                "opencode {version} is older than 2.0.17, whose protocol is the one that is understood"
+            );
+        }
+        Ok(Self { child, output, client, mark, version })
     }
 
     /// Resolves when it has ended, with how in the first line and its last lines below.
@@ -173,6 +187,38 @@ impl Server {
             let _ = self.child.kill().await;
         }
     }
+}
+
+/// What it says of itself. While it begins, 2.x may answer that it is not ready.
+async fn identity(client: &Client) -> Result<String, BackendError> {
+    let path = match client.dialect {
+        Dialect::One => "/global/health",
+        Dialect::Two => "/api/info",
+    };
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let asked = client.get::<ServerHealth>(Call::new(path, "asking for its version").within(START_LIMIT));
+        match asked.await {
+            Err(BackendError::Refused(_))
+                if client.dialect == Dialect::Two && Instant::now() + ASK_AGAIN < deadline =>
+            {
+                sleep(ASK_AGAIN).await;
+            }
+            answer => return answer.map(|health| health.version),
+        }
+    }
+}
+
+/// The address in the line that tells it.
+fn address_in(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let base = rest.split_whitespace().next().filter(|base| base.starts_with("http"))?;
+    Some(base.trim_end_matches('/').to_owned())
+}
+
+/// True for a line that may hold a password: 2.x prints one that it has made itself.
+fn is_secret(line: &str) -> bool {
+    line.contains("password")
 }
 
 /// Waits until it says where it listens.
@@ -206,11 +252,20 @@ fn spawn(
     program: &OsString,
     mark: &str,
     password: &Secret,
+    dialect: Dialect,
 ) -> Result<Child, StartError> {
     let mut command = base_command(config, program);
+    command.args(["serve", "--hostname", "127.0.0.1", "--port", &config.port.to_string()]);
+    match dialect {
+        Dialect::One => drop(command.args(["--print-logs", "--log-level", "WARN"])),
+        Dialect::Two => {
+            let database = config.data_dir.join(DATABASE_OF_TWO);
+            let made = database.parent().map_or(Ok(()), std::fs::create_dir_all);
+            made.map_err(|source| StartError::Spawn { program: program.clone(), source })?;
+            command.env("OPENCODE_DB", database).env_remove("OPENCODE_PASSWORD");
+        }
+    }
     command
-        .args(["serve", "--hostname", "127.0.0.1", "--port", &config.port.to_string()])
-        .args(["--print-logs", "--log-level", "WARN"])
         .env("OPENCODE_SERVER_PASSWORD", password.reveal())
         .env_remove("OPENCODE_SERVER_USERNAME")
         .env(MARK, mark)
@@ -239,18 +294,16 @@ fn base_command(config: &OpenConfig, program: &OsString) -> Command {
     command
 }
 
-/// Refuses a program that is not there or not understood, without starting it.
-pub async fn check(config: &OpenConfig) -> Result<(), StartError> {
+/// Refuses a program that is not there or not understood, without starting it; tells what it speaks.
+pub async fn check(config: &OpenConfig) -> Result<Dialect, StartError> {
     let program = program_of(config);
     if !is_there(&program) {
         return Err(StartError::Missing { program });
     }
     // One that does not say its version is let through: that it cannot be used will be seen when it is started.
     match version_of(&program, base_command(config, &program)).await {
-        Some((version, program)) if !PROGRAM.understands(&version) => {
-            Err(StartError::Version { version, program })
-        }
-        _ => Ok(()),
+        Some((version, program)) => Dialect::of(&version).ok_or(StartError::Version { version, program }),
+        None => Ok(Dialect::One),
     }
 }
 
@@ -261,4 +314,21 @@ pub fn program_of(config: &OpenConfig) -> OsString {
 
 fn outcome(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_what_each_major_says_and_no_password_is_kept() {
+        let one = address_in("opencode server listening on http://127.0.0.1:4096\n");
+        let two = address_in("server listening on http://127.0.0.1:37305/");
+        assert_eq!(
+            (one.as_deref(), two.as_deref()),
+            (Some("http://127.0.0.1:4096"), Some("http://127.0.0.1:37305"))
+        );
+        assert_eq!(address_in("server listening on nothing"), None);
+        assert!(is_secret("server password 2f1c") && !is_secret("ServeError: port in use"));
+    }
 }

@@ -14,6 +14,7 @@ use super::Directories;
 use super::asks::Asks;
 use super::classify::ABORTED;
 use super::client::{CALL_LIMIT, Call, Client, NAME};
+use super::dialect::Dialect;
 use super::tracker::Tracker;
 use super::words::{AskInfo, Message, ServerHealth, SessionInfo, StatusInfo};
 use crate::backend::BackendError;
@@ -258,6 +259,11 @@ impl<'a> SnapshotReader<'a> {
             }
             let info = match find(self.client, id).await {
                 Ok(info) => info,
+                // It was made by a 2.x, which has a database of its own.
+                Err(BackendError::NoSuch(_)) if id.as_str().starts_with("ses_hal") => {
+                    sight.unseen.insert(id.clone());
+                    continue;
+                }
                 Err(BackendError::NoSuch(_)) => continue,
                 Err(error @ BackendError::Down { .. }) => return Err(error),
                 Err(error) => {
@@ -300,7 +306,11 @@ impl<'a> SnapshotReader<'a> {
 
 /// True when opencode as a whole answers.
 pub async fn is_well(client: &Client) -> bool {
-    let call = Call::new("/global/health", "asking for its health").within(HEALTH_LIMIT);
+    let path = match client.dialect {
+        Dialect::One => "/global/health",
+        Dialect::Two => "/api/info",
+    };
+    let call = Call::new(path, "asking for its health").within(HEALTH_LIMIT);
     client.get::<ServerHealth>(call).await.is_ok()
 }
 

@@ -437,7 +437,7 @@ pub fn field<T: serde::de::DeserializeOwned>(data: &RawValue, name: &str) -> Opt
 }
 
 /// The bytes, with an error for an event that is too long to be one.
-fn bounded(
+pub fn bounded(
     bytes: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let mut length = 0usize;

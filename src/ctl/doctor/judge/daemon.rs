@@ -254,12 +254,20 @@ pub fn errors(facts: &DoctorFacts) -> Vec<Finding> {
         .collect()
 }
 
+/// True for what a program says of a major version that agents understand: `1.18.33`, `v1.18.33`, `opencode v2.0.18`.
+fn is_supported(version: &str) -> bool {
+    let number = version.split_whitespace().next_back().unwrap_or_default().trim_start_matches('v');
+    number.starts_with("1.") || number.starts_with("2.")
+}
+
 /// A coding agent that cannot be started.
 pub fn opencode(facts: &DoctorFacts) -> Vec<Finding> {
     let Some(opencode) = &facts.opencode else { return Vec::new() };
     let why = match &opencode.version {
-        Ok(version) if version.trim_start_matches('v').starts_with("1.") => return Vec::new(),
-        Ok(version) => format!("{} is version {version}, and only 1.x is supported", opencode.program),
+        Ok(version) if is_supported(version) => return Vec::new(),
+        Ok(version) => {
+            format!("{} is version {version}, and only 1.x and 2.x are supported", opencode.program)
+        }
         Err(why) => format!("no coding agent can work here: {why}"),
     };
     let finding = Finding::new("agent.opencode", Severity::Medium, Incident::AgentCrashed, why);
