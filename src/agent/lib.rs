@@ -99,6 +99,8 @@ pub struct Agent {
     restarts: Option<String>,
     sessions: Vec<SessionRecord>,
     leases: Vec<(String, String)>,
+    /// True when the list of former trust was written by an earlier start.
+    has_trust_list: bool,
     reload: Reload,
     reloads: mpsc::Receiver<Config>,
     health: watch::Sender<Health>,
@@ -130,6 +132,7 @@ impl Agent {
         };
         let (journal, writer, set_aside) = Journal::open(folder, bounds, clock::now())?;
         let (sessions, leases) = (journal.sessions()?, journal.leases()?);
+        let has_trust_list = journal.is_marked(trust::MARK)?;
         let (outbox, journal_end) = Outbox::start(journal, writer)?;
         let (reload, reloads) = mpsc::channel(1);
         let reload = Reload(reload);
@@ -141,6 +144,7 @@ impl Agent {
             restarts: None,
             sessions,
             leases,
+            has_trust_list,
             reload,
             reloads,
             health: watch::Sender::default(),
@@ -187,6 +191,7 @@ impl Agent {
             restarts,
             sessions,
             leases,
+            has_trust_list,
             reload: _,
             reloads,
             health,
@@ -196,13 +201,14 @@ impl Agent {
             let found = found::look(&config.programs.known(), &found::used(&config.projects)).await;
             found::settle(&mut config.projects, &found, None);
         }
-        let former = FormerTrust::open(&config.data_dir, &sessions);
+        let former = FormerTrust::open(&config.data_dir, &sessions, has_trust_list);
         config.projects.iter_mut().for_each(|project| project.settle_trust(&former));
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
         let mut first = note_of(set_aside);
         first.extend(restarts.map(note_of_restarts));
+        first.push(Change::Mark(trust::MARK));
         first.extend(projects.check().into_iter().map(sessions::project_event));
         first.extend(forgotten);
         view.as_of_seq = outbox.write(first).await?;

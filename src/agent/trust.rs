@@ -2,7 +2,8 @@
 //!
 //! Versions that did not know `projects[].trusted` let opencode and Claude Code run whatever a checkout names. Where they
 //! have worked by then goes on as it was, until a person says yes or no. Which folders those are is written down once, at
-//! the first start that finds no list; no folder is added later.
+//! the first start that finds no list; no folder is added later. The journal remembers that it was written: one that is
+//! gone afterwards was lost, and is not made anew of what has happened since.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use hal_store::journal::SessionRecord;
 
 /// The list, in the data folder.
 const FILE: &str = "trust.json";
+
+/// Under which name the journal remembers that the list was written.
+pub const MARK: &str = "trust-list";
 
 /// The kinds that ran what a checkout brings.
 const RAN: [BackendKind; 2] = [BackendKind::Opencode, BackendKind::Claude];
@@ -38,11 +42,20 @@ struct Folder {
 }
 
 impl FormerTrust {
-    /// Reads the list, or writes it for these sessions where there is none. One that cannot be read trusts nobody.
-    pub fn open(data_dir: &Path, sessions: &[SessionRecord]) -> Self {
+    /// Reads the list, or writes it for these sessions where there was none. One that cannot be read, or was lost though
+    /// it was written before, trusts nobody.
+    pub fn open(data_dir: &Path, sessions: &[SessionRecord], was_written: bool) -> Self {
         let file = data_dir.join(FILE);
         match Self::read(data_dir) {
             Ok(Some(known)) => known,
+            Ok(None) if was_written => {
+                tracing::error!(
+                    "{} is gone: no checkout is trusted but where a project says so (\"trusted\": true); put the file \
+                     back from a backup, or write {{\"folders\":[]}} into it once each project says it",
+                    file.display()
+                );
+                Self::default()
+            }
             Ok(None) => {
                 let known = Self::of(sessions);
                 let text = serde_json::to_vec_pretty(&known).unwrap_or_default();
@@ -115,19 +128,23 @@ mod tests {
     fn who_worked_before_the_first_list_goes_on_and_nobody_else() {
         let data = tempfile::tempdir().unwrap();
         let before = [session("claude", "/web"), session("claude", "/web"), session("codex", "/web")];
-        let known = FormerTrust::open(data.path(), &before);
+        let known = FormerTrust::open(data.path(), &before, false);
         assert!(known.covers(BackendKind::Claude, Path::new("/web")));
         assert!(!known.covers(BackendKind::Codex, Path::new("/web")), "it asked already");
         assert!(!known.covers(BackendKind::Opencode, Path::new("/web")));
         assert_eq!(known.folders.len(), 1);
         let later = [session("claude", "/later")];
-        assert_eq!(FormerTrust::open(data.path(), &later), known, "nobody is added");
+        assert_eq!(FormerTrust::open(data.path(), &later, true), known, "nobody is added");
         std::fs::write(data.path().join(FILE), "{").unwrap();
-        let none = FormerTrust::open(data.path(), &before);
+        let none = FormerTrust::open(data.path(), &before, true);
         assert_eq!(none, FormerTrust::default(), "what cannot be read trusts nobody");
         assert_eq!(std::fs::read(data.path().join(FILE)).unwrap(), b"{", "and stays for whoever looks");
+        std::fs::remove_file(data.path().join(FILE)).unwrap();
+        let lost = FormerTrust::open(data.path(), &before, true);
+        assert_eq!(lost, FormerTrust::default(), "what was lost is not made anew");
+        assert!(!data.path().join(FILE).exists(), "and not silently replaced");
         let new = tempfile::tempdir().unwrap();
-        assert_eq!(FormerTrust::open(new.path(), &[]), FormerTrust::default());
-        assert_eq!(FormerTrust::open(new.path(), &before), FormerTrust::default(), "it was new");
+        assert_eq!(FormerTrust::open(new.path(), &[], false), FormerTrust::default());
+        assert_eq!(FormerTrust::open(new.path(), &before, true), FormerTrust::default(), "it was new");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   META      "state"       incarnation, next number, acknowledged, bytes, commits
+//!   META      other names   what was done once
 //!   EVENTS    number    ->  event      1, 2, 3 .. without holes; trimmed from the front
 //!   SESSIONS  name      ->  the sum of its events and the backend's mark, written with the events it sums up
 //!   COMMANDS  name      ->  as received, and what came of it

@@ -32,6 +32,17 @@ impl Journal {
         }))
     }
 
+    /// Whether something was marked as done once; see [`super::Change::Mark`].
+    pub fn is_marked(&self, name: &str) -> Result<bool, JournalError> {
+        let handle = self.handle();
+        let transaction = self.begin_read(&handle)?;
+        let table = match transaction.open_table(META) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+            table => table.map_err(failed)?,
+        };
+        Ok(table.get(name).map_err(failed)?.is_some())
+    }
+
     /// What was lent to this node and was not given back, and for whom it is needed, by name, as JSON. A row that cannot
     /// be read is empty: that something was lent is all that matters then.
     pub fn leases(&self) -> Result<Vec<(String, String)>, JournalError> {

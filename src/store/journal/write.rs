@@ -86,6 +86,8 @@ pub enum Change {
     Mend(u64),
     /// Money that was lent, or for whom it is needed, by its name, as JSON; `None`: it is given back.
     Lease(String, Option<String>),
+    /// Something was done once, under this name: what it has left and is gone afterwards was lost.
+    Mark(&'static str),
     /// The epoch of the supervisor's welcome: who holds the newest one is this node.
     Epoch(u64),
 }
@@ -97,6 +99,9 @@ pub struct Writer {
     pub(super) bounds: Bounds,
     pub(super) meta: MetaRow,
 }
+
+/// What stands under a mark: that it is there says it.
+const MARKED: &[u8] = b"done";
 
 type Events<'t> = Table<'t, u64, &'static [u8]>;
 
@@ -253,9 +258,14 @@ impl Writer {
                 sessions: transaction.open_table(SESSIONS).map_err(failed)?,
                 commands: transaction.open_table(COMMANDS).map_err(failed)?,
                 leases: transaction.open_table(LEASES).map_err(failed)?,
+                marks: Vec::new(),
             };
             work(&mut tables, &mut meta)?;
+            let marks = tables.marks;
             let mut table = transaction.open_table(META).map_err(failed)?;
+            for name in marks {
+                table.insert(name, MARKED).map_err(failed)?;
+            }
             table.insert(META_KEY, meta.encode()?.as_slice()).map_err(failed)?;
         }
         transaction.commit().map_err(failed)?;
@@ -288,6 +298,7 @@ struct Tables<'t> {
     sessions: Table<'t, &'static str, &'static [u8]>,
     commands: Table<'t, &'static str, &'static [u8]>,
     leases: Table<'t, &'static str, &'static [u8]>,
+    marks: Vec<&'static str>,
 }
 
 impl Tables<'_> {
@@ -306,6 +317,7 @@ impl Tables<'_> {
                 self.commands.insert(record.frame.command_id.as_str(), bytes.as_slice()).map_err(failed)?;
             }
             Change::Mend(seq) => self.mend(*seq, meta, now)?,
+            Change::Mark(name) => self.marks.push(*name),
             Change::Epoch(epoch) => meta.epoch = *epoch,
             Change::Lease(name, Some(json)) => {
                 let bytes = row::seal_lease(name, json)?;

@@ -97,10 +97,19 @@ fn what_ran_before_anybody_was_asked_goes_on_until_somebody_says_otherwise() {
     assert_eq!(has_run(&shop), Vec::<String>::new());
     assert!(!world.ctl_says(&["backends", "list", "--kind", "claude"]).contains("unasked: shop"));
 
-    // The journal of a version that did not ask has no list beside it.
+    // A list that is gone was lost: it is not made anew of what has happened since.
     drop(world.take_agent("web-1"));
     world.wait_for_node("web-1", "offline");
     fs::remove_file(data.join("trust.json")).unwrap();
+    start(&mut world);
+    let lost = world.start_session("shop", "say hello");
+    world.wait_for_session(&lost, "idle");
+    assert_eq!((has_run(&shop), data.join("trust.json").exists()), (Vec::<String>::new(), false));
+
+    // The journal of a version that did not ask has no list beside it, and remembers none.
+    drop(world.take_agent("web-1"));
+    world.wait_for_node("web-1", "offline");
+    forget_list(&data);
     start(&mut world);
     let second = world.start_session("shop", "say hello");
     world.wait_for_session(&second, "idle");
@@ -120,4 +129,13 @@ fn what_ran_before_anybody_was_asked_goes_on_until_somebody_says_otherwise() {
     let third = world.start_session("shop", "say hello");
     world.wait_for_session(&third, "idle");
     assert!(!has_run(&shop).contains(&"hook".to_owned()), "{:?}", has_run(&shop));
+}
+
+/// Makes the journal one of a version that knew of no list.
+fn forget_list(data: &Path) {
+    let database = redb::Database::open(data.join("agent.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+    assert!(transaction.open_table(meta).unwrap().remove("trust-list").unwrap().is_some());
+    transaction.commit().unwrap();
 }
