@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Backend, BackendKind, KnownSessions, Opening, Place, REPORT_QUEUE, Report, Reports};
 use super::config::{Config, ProjectConfig};
@@ -22,6 +22,8 @@ pub struct Backends {
     tasks: Tasks,
     /// One of each kind, when it is open.
     each: Vec<(BackendKind, OnceLock<Backend>)>,
+    /// Where each reports to. The session manager does not go on for these.
+    reports: Mutex<HashMap<BackendKind, mpsc::WeakSender<Report>>>,
 }
 
 /// What the backends report, each on a queue of its own: one that is busy holds up nobody but itself.
@@ -68,7 +70,7 @@ impl Backends {
     /// None is open yet.
     pub fn new(config: &Config) -> Self {
         let each = config.programs.kinds().into_iter().map(|kind| (kind, OnceLock::new())).collect();
-        Self { config: config.clone(), tasks: Tasks::new(), each }
+        Self { config: config.clone(), tasks: Tasks::new(), each, reports: Mutex::default() }
     }
 
     /// Opens what `projects` need and is not open yet. `sessions` is what the journal remembers.
@@ -91,6 +93,8 @@ impl Backends {
                 tasks: self.tasks.clone(),
             };
             slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&places);
+            let mut known = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(*kind, reports.downgrade());
         }
     }
 
@@ -105,9 +109,27 @@ impl Backends {
         self.each.iter().find(|(other, _)| *other == kind).and_then(|(_, slot)| slot.get().cloned())
     }
 
+    /// Waits until everything that a backend has reported so far is stored.
+    pub async fn stored(&self, kind: BackendKind) {
+        let reports = {
+            let known = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&kind).and_then(mpsc::WeakSender::upgrade)
+        };
+        let Some(reports) = reports else { return };
+        barrier(&reports).await;
+    }
+
     /// Ends all of them, at the same time.
     pub async fn stop(&self) {
         join_all(self.each.iter().filter_map(|(_, slot)| slot.get()).map(Backend::stop)).await;
+    }
+}
+
+/// Waits until everything that went into this queue before is stored, or nobody takes it any more.
+async fn barrier(reports: &Reports) {
+    let (done, is_done) = oneshot::channel();
+    if reports.send(Report::Barrier(done)).await.is_ok() {
+        let _ended = is_done.await;
     }
 }
 
@@ -130,6 +152,22 @@ fn places_of(projects: &[ProjectConfig], kind: BackendKind) -> Vec<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_barrier_is_passed_when_what_was_reported_before_is_stored_and_not_before() {
+        let (sender, mut receiver) = mpsc::channel(REPORT_QUEUE);
+        sender.send(Report::Health(None)).await.unwrap();
+        let mut waits = std::pin::pin!(barrier(&sender));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        let mut reports = Vec::new();
+        assert_eq!(receiver.recv_many(&mut reports, 8).await, 2);
+        assert!(futures_util::poll!(&mut waits).is_pending(), "it was taken, and is not stored yet");
+        let Some(Report::Barrier(done)) = reports.pop() else { panic!("{reports:?}") };
+        done.send(()).unwrap();
+        waits.await;
+        drop(receiver);
+        barrier(&sender).await;
+    }
 
     #[tokio::test]
     async fn each_backend_is_heard_in_its_turn_until_the_last_one_is_gone() {

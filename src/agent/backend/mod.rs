@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use acp::name::AcpName;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use program::{FoundProgram, ProgramSpec};
 
@@ -134,6 +134,8 @@ pub enum Report {
     },
     /// The backend as a whole works (`None`) or does not (`Some(why)`, with the last lines of its output).
     Health(Option<String>),
+    /// Somebody waits until everything that was reported before is stored.
+    Barrier(oneshot::Sender<()>),
 }
 
 /// A durable event as a backend hears it.

@@ -16,7 +16,7 @@ use super::lease::{LeaseHold, Leases};
 use super::prompt_queue::{PromptQueues, PromptSlot};
 use super::{OutgoingFrame, SessionState, View};
 use super::{action, checkpoint, lease};
-use crate::backend::{Action, Backend, BackendError, ReconcileOutcome};
+use crate::backend::{Action, Backend, BackendError, BackendKind, ReconcileOutcome};
 use crate::backends::Backends;
 use crate::outbox::Outbox;
 use crate::project::Projects;
@@ -240,7 +240,7 @@ async fn process(context: &CommandContext, frame: CommandFrame, verb: Option<Ver
 }
 
 async fn carry_out(context: &CommandContext, frame: &CommandFrame, verb: Verb, slot: &PromptSlot) -> Outcome {
-    let (backend, action) = match context.prepare(frame, verb) {
+    let (kind, backend, action) = match context.prepare(frame, verb) {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::no(CommandState::Failed, why),
     };
@@ -255,7 +255,7 @@ async fn carry_out(context: &CommandContext, frame: &CommandFrame, verb: Verb, s
         None => None,
     };
     let creates = matches!(action, Action::Create { .. });
-    let outcome = perform(context, frame, &backend, action, before).await;
+    let outcome = perform(context, frame, (kind, &backend), action, before).await;
     let created = creates && outcome.state == CommandState::Done;
     let session = created.then(|| SessionId::new(&outcome.output));
     context.leases.release(hold, session, &context.view).await;
@@ -265,12 +265,15 @@ async fn carry_out(context: &CommandContext, frame: &CommandFrame, verb: Verb, s
 async fn perform(
     context: &CommandContext,
     frame: &CommandFrame,
-    backend: &Backend,
+    (kind, backend): (BackendKind, &Backend),
     action: Action,
     before: Option<SessionState>,
 ) -> Outcome {
     match backend.carry_out(&frame.command_id, action.clone()).await {
         Ok(output) => {
+            // What was done is on the record before it is said to be done, whatever becomes of this agent.
+            let stored = context.backends.stored(kind);
+            let _shown_in_time = tokio::time::timeout(RECORD_WAIT, stored).await;
             context.recorded(&action, &output, before.as_ref()).await;
             Outcome::done(output)
         }
@@ -292,7 +295,7 @@ async fn reconcile(context: &CommandContext, record: CommandRecord) {
         None => Outcome::no(CommandState::Failed, action::unknown_verb(&record.frame.verb)),
         Some(verb) => match context.prepare(&record.frame, verb) {
             Err(why) => Outcome::no(CommandState::Unknown, format!("{UNKNOWN}: {why}")),
-            Ok((backend, action)) => match backend.reconcile(&record.frame.command_id, &action).await {
+            Ok((_, backend, action)) => match backend.reconcile(&record.frame.command_id, &action).await {
                 ReconcileOutcome::Done(output) => Outcome::done(output),
                 ReconcileOutcome::NotDone => {
                     Outcome::no(CommandState::Failed, "the agent ended before it began; it had no effect")
@@ -305,13 +308,13 @@ async fn reconcile(context: &CommandContext, record: CommandRecord) {
 }
 
 impl CommandContext {
-    fn prepare(&self, frame: &CommandFrame, verb: Verb) -> Result<(Backend, Action), String> {
+    fn prepare(&self, frame: &CommandFrame, verb: Verb) -> Result<(BackendKind, Backend, Action), String> {
         let (kind, action) = action::read(frame, verb, &self.projects, &self.view.borrow())?;
         let backend = self
             .backends
             .get(kind)
             .ok_or_else(|| format!("no project of this node uses {} any more", kind.as_str()))?;
-        Ok((backend, action))
+        Ok((kind, backend, action))
     }
 
     /// Waits until there is money for what begins a turn. An answer goes on with one that has it.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{BackendEvent, BackendKind, KnownSession, Report};
 use super::backends::ReportReceivers;
@@ -110,6 +110,8 @@ struct Batch {
     changes: Vec<Change>,
     touched: BTreeSet<SessionId>,
     live: Vec<Live>,
+    /// Who waits until this is stored.
+    barriers: Vec<oneshot::Sender<()>>,
 }
 
 /// The first state: what the journal remembers, without sessions that ended long ago.
@@ -179,6 +181,7 @@ impl SessionManager {
                     batch.changes.extend(turned.into_iter().map(project_event));
                 }
                 Report::Health(error) => self.health(kind, error, batch),
+                Report::Barrier(done) => batch.barriers.push(done),
             }
         }
     }
@@ -297,6 +300,9 @@ impl SessionManager {
             changes.extend(touched.map(|held| Change::Session(Box::new(held.record.clone()))));
             let as_of_seq = self.outbox.write(changes).await?;
             self.view.send_replace(View { as_of_seq, sessions: sessions.clone() });
+        }
+        for barrier in batch.barriers {
+            let _gave_up = barrier.send(());
         }
         for live in batch.live {
             // A full queue means a slow link; live things may be dropped.

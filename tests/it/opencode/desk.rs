@@ -100,6 +100,7 @@ impl Record {
             }
             Report::Directory { directory, error } => drop(self.places.insert(directory, error)),
             Report::Health(health) => self.health.push(health),
+            Report::Barrier(done) => drop(done.send(())),
         }
     }
 
