@@ -84,6 +84,31 @@ pub fn marked(mark: &str) -> Vec<Process> {
     everything.into_iter().filter(|one| family.contains(&one.pid)).collect()
 }
 
+/// Processes whose mark is this prefix and then the number of a program that has ended, as [`owned`] makes it.
+pub fn orphaned(prefix: &str) -> Vec<Process> {
+    let wanted = format!("{MARK}={prefix}.");
+    let is_orphan = |one: &&Process| {
+        let environ = fs::read(format!("/proc/{}/environ", one.pid)).unwrap_or_default();
+        let mark =
+            environ.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(wanted.as_bytes()));
+        mark.and_then(owner)
+            .is_some_and(|(pid, started)| Process::read(pid).is_none_or(|owner| owner.started != started))
+    };
+    everything().iter().filter(is_orphan).cloned().collect()
+}
+
+/// A mark that tells which program has set it: this one.
+pub fn owned(prefix: &str) -> String {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let started = Process::read(pid).map_or(0, |own| own.started);
+    format!("{prefix}.{pid}.{started}")
+}
+
+fn owner(mark: &[u8]) -> Option<(i32, u64)> {
+    let mut parts = std::str::from_utf8(mark).ok()?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// Ends what `find` finds: asks, waits, then ends by force, until nothing is found. Returns how many were found at
 /// first and how many could not be ended.
 pub async fn end(find: impl Fn() -> Vec<Process> + Clone + Send + 'static) -> (usize, usize) {
@@ -159,6 +184,24 @@ mod tests {
         let stat = "42 (a) b (c) S 7 42 41 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
         assert_eq!(parse_stat(stat), Some((7, 41, 12345)));
         assert_eq!(parse_stat(&stat.replace(" S 7", " Z 7")), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_that_has_ended_has_marked_is_an_orphan() {
+        let prefix = format!("look-{}", hal_base::id::fresh_secret());
+        let start = |mark: String| {
+            tokio::process::Command::new("sleep")
+                .arg("1002")
+                .env(MARK, mark)
+                .kill_on_drop(true)
+                .spawn()
+                .unwrap()
+        };
+        let ours = start(format!("{}.x", owned(&prefix)));
+        let orphan = start(format!("{prefix}.{}.1.x", std::process::id()));
+        let found: Vec<u32> = orphaned(&prefix).iter().map(|one| one.pid.cast_unsigned()).collect();
+        assert_eq!(found, [orphan.id().unwrap()], "another start of the same number is another program");
+        drop(ours);
     }
 
     #[tokio::test]

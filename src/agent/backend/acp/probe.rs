@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -14,6 +14,7 @@ use super::name::AcpName;
 use super::read::text_of;
 use crate::backend::Launch;
 use crate::backend::piped::process::LineProcess;
+use crate::backend::processes;
 use crate::backend::program::{self, FoundProgram, Print};
 use hal_base::child;
 
@@ -29,6 +30,9 @@ pub const OF_ANOTHER: [&str; 6] = [
     "CLAUDE_CODE_SESSION_ID",
     "CODEX_THREAD_ID",
 ];
+
+/// How the marks of what is looked at begin.
+const MARK: &str = "acp-look";
 
 /// What was asked, and what came of it.
 struct Asked {
@@ -73,6 +77,14 @@ pub async fn look(name: AcpName, launch: &Launch) -> FoundProgram {
     found
 }
 
+/// Ends what agents that have died have left of their looks.
+async fn sweep() {
+    let (found, _) = processes::end(|| processes::orphaned(MARK)).await;
+    if found > 0 {
+        tracing::info!("ended {found} processes that a look of an earlier agent had left");
+    }
+}
+
 /// The version that it says of itself. The error is a sentence.
 async fn version(
     name: AcpName,
@@ -88,7 +100,9 @@ async fn version(
         command.env_remove(name);
     }
     command.envs(launch.env.iter().map(|(name, value)| (name, value.reveal()))).current_dir("/");
-    let process = LineProcess::start(command, "acp-look");
+    static SWEPT: OnceCell<()> = OnceCell::const_new();
+    SWEPT.get_or_init(sweep).await;
+    let process = LineProcess::start(command, &processes::owned(MARK));
     let process = process.map_err(|error| format!("{} cannot be started: {error}", spec.title))?;
     let (connection, hello) =
         Connection::open(process, spec.title).await.map_err(|why| format!("{why} ({})", spec.key))?;
