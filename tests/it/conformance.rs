@@ -77,8 +77,7 @@ async fn is_stopped(player: &mut Player) {
     let before = player.words();
     let queued = player.begin(player.prompts.long).await;
     player.has_begun(&queued, before).await;
-    player.say(&queued, "say never this").await;
-    player.act(Action::Abort { session_id: queued.clone() }).await.unwrap();
+    player.say_and_abort(&queued, "say never this").await;
     player.over(&queued, 1).await;
     player.say(&queued, "say but this").await;
     player.is_answered(&queued, "but this").await;

@@ -1,6 +1,7 @@
 //! A kind of coding agent at play: its stage, what is said to it, and what it has passed.
 
 use std::path::PathBuf;
+use std::task::Poll;
 
 use hal_o_swarm::agent::backend::echo::Echo;
 use hal_o_swarm::agent::backend::{Action, Backend, BackendError, BackendKind, KnownSessions};
@@ -207,6 +208,25 @@ impl Player {
 
     pub async fn say(&self, session: &SessionId, message: &str) {
         self.act(Action::Prompt { session_id: session.clone(), message: message.into() }).await.unwrap();
+    }
+
+    /// Says something to a running turn, and then stops that. What a kind cannot take before the end of the turn is not
+    /// told to be taken: it waits, and is dropped.
+    pub async fn say_and_abort(&self, session: &SessionId, message: &str) {
+        let prompt = Action::Prompt { session_id: session.clone(), message: message.into() };
+        let mut said = std::pin::pin!(self.act(prompt));
+        let is_taken_at_once = self.actor.abilities().steer;
+        if is_taken_at_once {
+            said.as_mut().await.unwrap();
+        } else if let Poll::Ready(early) = futures_util::poll!(&mut said) {
+            assert!(self.kind == BackendKind::Echo, "it cannot be taken yet: {early:?}");
+            early.unwrap();
+        }
+        self.act(Action::Abort { session_id: session.clone() }).await.unwrap();
+        if !is_taken_at_once && self.kind != BackendKind::Echo {
+            let dropped = said.await.unwrap_err();
+            assert!(dropped.to_string().contains("it is not worked on"), "{dropped}");
+        }
     }
 
     pub async fn is(&self, session: &SessionId, status: Status) {

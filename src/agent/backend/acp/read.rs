@@ -11,6 +11,9 @@ use hal_protocol::session::Todo;
 /// Where two of the programs tell failures that ACP has no word for, when they are told that somebody reads them.
 const FAILURE: &str = "/_meta/jetbrains/air/sessionFailure";
 
+/// Characters of a method's name that are repeated.
+const METHOD_SHOWN: usize = 80;
+
 /// Bytes of what a tool gave that are kept.
 const MOST_OUTPUT: usize = 256 * 1024;
 
@@ -172,6 +175,7 @@ fn shortened(mut text: String) -> String {
 /// One that cannot be read is answered all the same: who has asked waits for that.
 fn asks(method: &str, id: Value, params: &Value) -> Line {
     if method != "session/request_permission" {
+        let method: String = method.chars().take(METHOD_SHOWN).collect();
         return Line::AsksOther { id, why: format!("{method:?} is not supported by hal-agent") };
     }
     let option = |one: &Value| Some((one["optionId"].as_str()?.to_owned(), one["kind"].as_str()?.to_owned()));
@@ -228,6 +232,8 @@ mod tests {
         assert!(matches!(line(other), Line::Other));
         assert!(matches!(line(r#"{"method":"_auth/status_update","params":{}}"#), Line::Other));
         assert!(matches!(line(r#"{"id":0,"method":"craft/drainMidTurnQueue"}"#), Line::AsksOther { .. }));
+        let long = format!(r#"{{"id":0,"method":"{}"}}"#, "x".repeat(1 << 20));
+        assert!(matches!(line(&long), Line::AsksOther { why, .. } if why.len() < 200));
         let blind = r#"{"id":3,"method":"session/request_permission","params":{"options":[]}}"#;
         assert!(matches!(line(blind), Line::AsksOther { .. }));
         for odd in ["[1]", "{}", r#"{"id":"x","result":{}}"#] {

@@ -166,12 +166,18 @@ impl AcpTongue {
 
     /// Has it begin a turn for a message.
     async fn say(&mut self, process: &mut Process, said: &Said) -> io::Result<()> {
+        if let Some(record) = &mut self.record {
+            record.say(&said.name);
+        }
+        self.keep().await?;
         let session = self.record.as_ref().map(|record| record.session.clone()).unwrap_or_default();
         let prompt = json!([{"type": "text", "text": said.text}]);
         // It may be answered before the call is known to be made.
         self.running = Some((self.calls + 1, said.name.clone()));
         self.turn.begin(&said.name, &said.text);
-        self.call(process, "session/prompt", json!({"sessionId": session, "prompt": prompt})).await.map(drop)
+        self.call(process, "session/prompt", json!({"sessionId": session, "prompt": prompt})).await?;
+        self.pings.insert(self.calls + 1, said.name.clone());
+        self.call(process, PING, json!({})).await.map(drop)
     }
 
     /// A message was read: it is told, and counts as taken.
@@ -264,16 +270,16 @@ impl Tongue for AcpTongue {
     }
 
     async fn prompt(&mut self, process: &mut Process, said: &Said) -> io::Result<()> {
-        if let Some(record) = &mut self.record {
-            record.say(&said.name);
-        }
-        self.keep().await?;
         match self.running {
+            // It was not said, and is not taken, before the turn is over.
             Some(_) => self.waiting.push_back(said.clone()),
             None => self.say(process, said).await?,
         }
-        self.pings.insert(self.calls + 1, said.name.clone());
-        self.call(process, PING, json!({})).await.map(drop)
+        Ok(())
+    }
+
+    fn is_waiting(&self, name: &str) -> bool {
+        self.waiting.iter().any(|said| said.name == name)
     }
 
     async fn go_on(&mut self, process: &mut Process) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,11 +44,27 @@ pub enum Given {
     Question(Vec<Vec<String>>),
 }
 
+/// Whether something that was said waits for the end of a turn: as long as it does, nobody gives it up. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    /// Takes note of it.
+    pub fn set(&self, waits: bool) {
+        self.0.store(waits, Ordering::Relaxed);
+    }
+
+    /// True while it does.
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What is asked of a session.
 #[derive(Debug)]
 pub enum Ask {
     /// Say this to it.
-    Prompt(CommandId, String, Reply),
+    Prompt(CommandId, String, Waits, Reply),
     /// Stop the turn.
     Abort(Reply),
     /// Stop the turn and everything that it has started.

@@ -38,7 +38,7 @@ use hal_base::clock;
 use hal_protocol::command::CommandId;
 use hal_protocol::node::{NodeId, ProjectName};
 use hal_protocol::session::{Activity, Session as Known, SessionId};
-use host::{Ask, Finder, Given, Host, OpenConfig, Reply};
+use host::{Ask, Finder, Given, Host, OpenConfig, Reply, Waits};
 use session::Session;
 use tongue::Tongue;
 
@@ -233,7 +233,7 @@ impl<K: Kind> Piped<K> {
 impl<K: Kind> Shared<K> {
     /// Begins to look after a session, unless it is looked after already.
     fn add(&self, id: &SessionId, tongue: impl FnOnce() -> K::Tongue) {
-        self.host.add(id, |asks| Session::new(Arc::clone(&self.host), id.clone(), tongue()).run(asks));
+        self.host.add(id, |asks| Session::new(Arc::clone(&self.host), id.clone(), tongue(), asks).run());
     }
 
     /// The queue of a session; one that is only remembered is looked after from now on.
@@ -277,9 +277,26 @@ impl<K: Kind> Shared<K> {
             return Err(BackendError::Refused(why));
         }
         self.host.up().await?;
-        let command = command.clone();
-        let limit = (PROMPT_LIMIT, "taking the prompt");
-        self.ask(id, limit, |reply| Ask::Prompt(command, text, reply)).await
+        self.say(id, command.clone(), text).await
+    }
+
+    /// Says something, and waits until it was taken: for a while, or as long as it waits for the end of a turn.
+    async fn say(&self, id: &SessionId, command: CommandId, text: String) -> Result<String, BackendError> {
+        let stopping = || self.host.stopping();
+        let (seconds, doing) = (PROMPT_LIMIT.as_secs(), "taking the prompt");
+        let silent = || BackendError::Silent { backend: self.host.spec.name, seconds, doing };
+        let queue = self.queue(id)?;
+        let waits = Waits::default();
+        let (reply, mut answer) = oneshot::channel();
+        let sent = queue.send(Ask::Prompt(command, text, waits.clone(), reply));
+        timeout(PROMPT_LIMIT, sent).await.map_err(|_| silent())?.map_err(|_| stopping())?;
+        loop {
+            match timeout(PROMPT_LIMIT, &mut answer).await {
+                Ok(answer) => return answer.map_err(|_| stopping())?,
+                Err(_) if waits.is_so() => {}
+                Err(_) => return Err(silent()),
+            }
+        }
     }
 
     async fn answer(

@@ -24,7 +24,7 @@ const LINE_MAX: usize = 16 * 1024 * 1024;
 const LINES: usize = 8;
 
 /// How long it may take to read what is said to it.
-const WRITE_LIMIT: Duration = Duration::from_secs(10);
+pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long it may take to end by itself when nobody speaks to it any more, and after SIGTERM.
 const END_LIMIT: Duration = Duration::from_secs(3);

@@ -5,15 +5,18 @@
 //!   abort: interrupt, and wait for the end of the turn    kill: the same for a while, then everything it started is ended
 //! ```
 
+mod begin;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::host::{Ask, Given, Host, Reply};
+use super::host::{Ask, Given, Host, Reply, Waits};
 use super::names;
-use super::process::{Heard, LineProcess, Spoken};
+use super::process::{Heard, LineProcess, Spoken, WRITE_LIMIT};
 use super::tongue::Tongue;
 use super::turn::{MOST_GARBAGE, Note, Said};
 use crate::backend::BackendError;
@@ -28,6 +31,9 @@ const REST: Duration = Duration::from_secs(600);
 
 /// How long a turn may take to end before a kill, and before the agent stops.
 const END_LIMIT: Duration = Duration::from_secs(4);
+
+/// Bytes of prompts that may wait for a session: each of them is held in memory.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long it may take to find out in the coding agent's own record whether it has taken something.
 pub const LOOK_LIMIT: Duration = Duration::from_secs(20);
@@ -49,6 +55,8 @@ enum Step<L> {
 struct Prompt {
     said: Said,
     reply: Reply,
+    /// Tells the one who waits whether it was begun.
+    waits: Waits,
     /// True when it was said to a process that was there already: that may have been about to end.
     may_repeat: bool,
     /// True while it waits for the end of a turn that takes nothing.
@@ -61,6 +69,9 @@ pub struct Session<T: Tongue> {
     id: SessionId,
     tongue: T,
     process: Option<LineProcess<T::Line>>,
+    asks: mpsc::Receiver<Ask>,
+    /// What was asked while a process began.
+    deferred: VecDeque<Ask>,
     /// What was said and is not taken yet, in its order.
     prompts: Vec<Prompt>,
     /// Who waits for the end of the turn.
@@ -70,21 +81,25 @@ pub struct Session<T: Tongue> {
 
 impl<T: Tongue> Session<T> {
     /// Without a process.
-    pub fn new(host: Arc<Host>, id: SessionId, tongue: T) -> Self {
+    pub fn new(host: Arc<Host>, id: SessionId, tongue: T, asks: mpsc::Receiver<Ask>) -> Self {
         let rest_at = Instant::now() + REST;
-        Self { host, id, tongue, process: None, prompts: Vec::new(), aborts: Vec::new(), rest_at }
+        let (prompts, aborts, deferred) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { host, id, tongue, process: None, asks, deferred, prompts, aborts, rest_at }
     }
 
     /// Works until nobody can ask it any more.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub async fn run(mut self) {
         loop {
             let rest_at = self.rest_at;
             let is_resting =
                 self.process.is_some() && !self.tongue.turn().is_busy() && self.prompts.is_empty();
-            let step = tokio::select! {
-                asked = asks.recv() => Step::Asked(asked),
-                heard = hear(&mut self.process), if self.process.is_some() => Step::Heard(heard),
-                () = sleep_until(rest_at), if is_resting => Step::Rested,
+            let step = match self.deferred.pop_front() {
+                Some(deferred) => Step::Asked(Some(deferred)),
+                None => tokio::select! {
+                    asked = self.asks.recv() => Step::Asked(asked),
+                    heard = hear(&mut self.process), if self.process.is_some() => Step::Heard(heard),
+                    () = sleep_until(rest_at), if is_resting => Step::Rested,
+                },
             };
             match step {
                 Step::Asked(None) => return,
@@ -97,12 +112,15 @@ impl<T: Tongue> Session<T> {
                 Step::Heard(heard) => self.heard(heard).await,
                 Step::Rested => self.end_process().await,
             }
+            for prompt in &self.prompts {
+                prompt.waits.set(prompt.is_held || self.tongue.is_waiting(&prompt.said.name));
+            }
         }
     }
 
     async fn take(&mut self, ask: Ask) {
         match ask {
-            Ask::Prompt(command, text, reply) => self.prompt(&command, text, reply).await,
+            Ask::Prompt(command, text, waits, reply) => self.prompt(&command, text, waits, reply).await,
             Ask::Abort(reply) => self.abort(reply).await,
             Ask::Kill(reply) => {
                 let outcome = self.kill().await;
@@ -129,37 +147,43 @@ impl<T: Tongue> Session<T> {
         }
     }
 
-    async fn prompt(&mut self, command: &CommandId, text: String, reply: Reply) {
+    async fn prompt(&mut self, command: &CommandId, text: String, waits: Waits, reply: Reply) {
         if text.is_empty() {
             self.tongue.turn().announce().await;
             let _gone = reply.send(Ok(String::new()));
             return;
         }
+        let held: usize = self.prompts.iter().map(|prompt| prompt.said.text.len()).sum();
+        if held + text.len() > MOST_BYTES {
+            let why = format!("{} MiB of prompts wait for session {} already", MOST_BYTES >> 20, self.id);
+            let _gone = reply.send(Err(BackendError::Refused(why)));
+            return;
+        }
         let name = names::message_of(command);
         let said = Said { name, text, mark: names::mark_of(command) };
         let may_repeat = self.process.is_some();
-        self.speak(Prompt { said, reply, may_repeat, is_held: false }).await;
+        self.speak(Prompt { said, reply, waits, may_repeat, is_held: false }).await;
     }
 
     async fn speak(&mut self, prompt: Prompt) {
-        if self.process.is_none() {
-            match self.tongue.start().await {
-                Ok(process) => self.process = Some(process),
-                Err(error) => {
-                    let _gone = prompt.reply.send(Err(error));
-                    return;
-                }
-            }
+        if self.process.is_none()
+            && let Err(error) = self.begin().await
+        {
+            let _gone = prompt.reply.send(Err(error));
+            return;
         }
         let Some(process) = self.process.as_mut() else { return };
         // It may be answered at once.
         self.tongue.turn().expect(prompt.said.clone());
         match self.tongue.prompt(process, &prompt.said).await {
-            // What cannot be written is said again once its end is heard of.
+            // What cannot be written is said again once its end is heard of. It may have been read all the same: that is
+            // found out by looking.
             Err(error) if !prompt.may_repeat => {
+                tracing::warn!(session = %self.id, "{} does not read what is said: {error}", self.host.spec.title);
                 self.tongue.turn().forget(&prompt.said.name);
-                let why = format!("{} does not read what is said to it: {error}", self.host.spec.title);
-                let _gone = prompt.reply.send(Err(BackendError::Refused(why)));
+                let (seconds, doing) = (WRITE_LIMIT.as_secs(), "reading what is said to it");
+                let unknown = BackendError::Silent { backend: self.host.spec.name, seconds, doing };
+                let _gone = prompt.reply.send(Err(unknown));
             }
             Ok(()) | Err(_) => self.prompts.push(prompt),
         }
@@ -216,7 +240,7 @@ impl<T: Tongue> Session<T> {
             }
             Note::Refuse(request, why) => {
                 // It would wait for an answer for ever.
-                tracing::warn!(session = %self.id, "a request of {} is refused: {why}", self.host.spec.title);
+                self.tongue.turn().refused(&why);
                 if let Some(process) = self.process.as_mut() {
                     let _deaf = self.tongue.refuse(process, &request, &why).await;
                 }

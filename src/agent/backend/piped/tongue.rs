@@ -37,6 +37,12 @@ pub trait Tongue: Send + 'static {
         said: &Said,
     ) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// True while a message of this name waits here for the end of a turn, and was not said yet.
+    fn is_waiting(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Asks to stop the turn, and to drop what was said and has not begun.
     fn interrupt(
         &mut self,

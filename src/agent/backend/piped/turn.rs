@@ -14,6 +14,9 @@ use hal_protocol::session::{Retry, Session, SessionId, Tokens};
 /// So many lines of a turn that cannot be read, and it is no coding agent that speaks.
 pub const MOST_GARBAGE: u64 = 1000;
 
+/// Refused requests of a turn that are logged one by one.
+const MOST_REFUSED_LOGGED: u64 = 5;
+
 /// Calls of tools that are remembered: more are never open at once.
 const MOST_CALLS: usize = 1024;
 
@@ -118,6 +121,8 @@ pub struct Turn<A> {
     asks: Vec<OpenAsk<A>>,
     /// Lines of this turn that could not be read.
     garbage: u64,
+    /// Requests of this turn that nobody here can answer.
+    refused: u64,
 }
 
 impl<A: Clone> Turn<A> {
@@ -138,6 +143,7 @@ impl<A: Clone> Turn<A> {
             said: Vec::new(),
             asks: Vec::new(),
             garbage: 0,
+            refused: 0,
         }
     }
 
@@ -322,8 +328,20 @@ impl<A: Clone> Turn<A> {
         self.garbage < MOST_GARBAGE
     }
 
+    /// A request was refused that nobody here can answer. The first ones of a turn are logged.
+    pub fn refused(&mut self, why: &str) {
+        if self.refused < MOST_REFUSED_LOGGED {
+            tracing::warn!(session = %self.id, "a request of {} is refused: {why}", self.kind);
+        }
+        self.refused += 1;
+    }
+
     /// A turn is over: tells how much of it could not be read.
     fn end_of_garbage(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        if refused > MOST_REFUSED_LOGGED {
+            tracing::warn!(session = %self.id, "{refused} requests of {} were refused in this turn", self.kind);
+        }
         let count = std::mem::take(&mut self.garbage);
         if count > 1 {
             tracing::warn!(session = %self.id, "{count} lines of {} could not be read in this turn", self.kind);
