@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use hal_o_swarm::agent::backend::acp::name::AcpName;
-use hal_o_swarm::agent::backend::{Action, Backend, BackendError, BackendKind, KnownSessions, Launch, Opening, Place};
+use hal_o_swarm::agent::backend::{
+    Action, Backend, BackendError, BackendKind, KnownSessions, Launch, Opening, Place,
+};
 use hal_o_swarm::base::id::fresh;
 use hal_o_swarm::base::task::Tasks;
 use hal_o_swarm::protocol::command::CommandId;
@@ -58,7 +60,11 @@ impl Stage {
             launch: Launch { command: vec![program.to_str().unwrap().into()], env: Vec::new() },
             port: 0,
             data_dir: root.path().join("agent"),
-            places: vec![Place { directory: root.path().join("web"), trusted: Some(true), ..Place::default() }],
+            places: vec![Place {
+                directory: root.path().join("web"),
+                trusted: Some(true),
+                ..Place::default()
+            }],
             memory: KnownSessions::new(),
             reports,
             tasks: Tasks::new(),
@@ -102,7 +108,10 @@ async fn what_waits_for_the_end_of_a_turn_is_not_told_to_be_taken() {
     assert!(futures_util::poll!(&mut second).is_pending());
     stage.act(Action::Abort { session_id: session.clone() }).await.unwrap();
     let dropped = second.await.unwrap_err();
-    assert!(matches!(&dropped, BackendError::Refused(why) if why.contains("it is not worked on")), "{dropped}");
+    assert!(
+        matches!(&dropped, BackendError::Refused(why) if why.contains("it is not worked on")),
+        "{dropped}"
+    );
     wait_until("the cancel to be read", || stage.told("session/cancel") == 1).await;
     assert_eq!((stage.told("session/prompt"), stage.told("_hal/ping")), (1, 1), "nothing was said of it");
     // What waits is said when the turn is over, and is taken then.
@@ -135,10 +144,16 @@ async fn a_start_that_hangs_does_not_hold_up_a_kill_or_an_abort() {
             let said = async { stage.act(prompt(&session)).await };
             let stopped = async {
                 wait_until("it to be asked for a session", || stage.told("session/new") == asked).await;
-                timeout(Duration::from_secs(20), stage.act(stop)).await.expect("the start held it up").unwrap()
+                timeout(Duration::from_secs(20), stage.act(stop))
+                    .await
+                    .expect("the start held it up")
+                    .unwrap()
             };
             let (said, stopped) = tokio::join!(said, stopped);
-            assert!(matches!(&said, Err(BackendError::Refused(why)) if why.contains("not worked on")), "{said:?}");
+            assert!(
+                matches!(&said, Err(BackendError::Refused(why)) if why.contains("not worked on")),
+                "{said:?}"
+            );
             assert!(!stopped.is_empty());
             continue;
         }

@@ -13,8 +13,9 @@ async fn what_a_turn_says_does_and_uses_is_told_and_the_next_prompt_waits_for_it
     let made = stage.project.join("made.txt");
     let session =
         stage.begin(&format!("write {} good words\nsay hello there my friend", made.display())).await;
-    stage.say(&session, "usage 1000 42 300 200").await;
-    assert_eq!(stage.allow(&session).await, format!("once: {}", made.display()));
+    // It is told to be taken when its own turn begins.
+    let ((), allowed) = tokio::join!(stage.say(&session, "usage 1000 42 300 200"), stage.allow(&session));
+    assert_eq!(allowed, format!("once: {}", made.display()));
     stage.wait_turns(&session, 2).await;
     assert_eq!(std::fs::read_to_string(&made).unwrap(), "good words");
     let said = stage.texts(&session);
