@@ -99,19 +99,14 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
     }
     // What was begun while it was being stopped.
     ended_commands += end_commands(client, &record.location.directory, &family).await?;
-    let active = look::active(client).await?;
-    let others = look::sessions(client, &record.location.directory).await?;
-    let is_other = |id: &str| active.contains(id) && !family.iter().any(|own| own.as_str() == id);
-    let other = others.iter().find(|record| is_other(&record.id));
+    let other = other_at_work(client, &family, &record.location.directory).await?;
     let mut said = Vec::new();
     if ended_commands > 0 {
         said.push(format!("{ended_commands} background commands were ended"));
     }
     match other {
-        Some(other) => said.push(format!(
-            "processes it may have left were not ended, as session {} works there too",
-            other.id
-        )),
+        Some(other) => said
+            .push(format!("processes it may have left were not ended, as session {other} works there too")),
         None => said.push(format!("{} processes were ended", sweep_tools(up, directory, seen).await)),
     }
     let info = SessionInfo {
@@ -123,6 +118,21 @@ pub async fn kill(shared: &Shared, up: &Up, id: &SessionId) -> Result<String, Ba
     shared.two.lock().await.known(id).is_busy = false;
     report_killed(shared, &info).await;
     Ok(said.join("; "))
+}
+
+/// Another session that is at work in a directory. Nothing is asked about the directory itself: a kill always goes.
+async fn other_at_work(
+    client: &Client,
+    family: &[SessionId],
+    directory: &str,
+) -> Result<Option<SessionId>, BackendError> {
+    let active = look::active(client).await?.into_iter().map(SessionId::new);
+    for id in active.filter(|id| !family.contains(id)) {
+        if look::find(client, &id).await.is_ok_and(|record| record.location.directory == directory) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// Ends the background commands of a family; tells how many there were.
