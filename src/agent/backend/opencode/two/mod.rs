@@ -23,6 +23,8 @@ pub mod listen;
 mod look;
 pub mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use sha2::{Digest, Sha256};
