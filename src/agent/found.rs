@@ -86,7 +86,11 @@ mod tests {
     #[test]
     fn the_project_s_own_goes_before_the_first_and_what_works_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        let good = FoundProgram { path: Some("/bin/x".into()), version: Some("1.0.0".into()), fault: None };
+        let good = FoundProgram {
+            path: Some("/bin/x".into()),
+            version: Some("1.0.0".into()),
+            ..FoundProgram::default()
+        };
         let bad = FoundProgram { fault: Some("it is another".into()), ..good.clone() };
         let found = |opencode: &FoundProgram, claude: &FoundProgram| {
             let both = [(BackendKind::Opencode, opencode.clone()), (BackendKind::Claude, claude.clone())];

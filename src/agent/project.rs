@@ -107,6 +107,10 @@ impl Projects {
             version: found.version.clone().unwrap_or_default(),
             path: found.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             tested: kind.program().map(|spec| spec.tested.to_owned()).unwrap_or_default(),
+            login: match (&found.login, &found.path) {
+                (_, None) => String::new(),
+                (login, Some(_)) => login.clone().unwrap_or_else(|| "unknown".to_owned()),
+            },
             fault: found.fault.clone(),
             abilities: kind.abilities_of(found.version.as_deref().unwrap_or_default()),
             projects: users(*kind),

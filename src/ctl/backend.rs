@@ -29,6 +29,7 @@ impl Record for BackendView {
             Field::new("status", status).tone(tone).weight(95),
             Field::new("version", &backend.version).weight(80),
             Field::new("tested", &backend.tested).weight(50),
+            Field::new("login", &backend.login).long().weight(45),
             Field::new("path", &backend.path).long().weight(40),
             Field::new("projects", backend.projects.join(", ")).long().weight(60),
             Field::new("unguarded", backend.unguarded.join(", ")).tone(Tone::Bad).long().weight(55),

@@ -104,6 +104,10 @@ pub struct NodeBackend {
     /// The versions that this agent is tested with; empty: it has no program.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tested: String,
+    /// `as NAME` or `by WHAT` it is logged in, where that could be told without reading a secret; else `unknown`; empty: it
+    /// has no program, or its agent does not tell.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub login: String,
     /// Why it cannot be used, in a sentence with the way out; absent: it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

@@ -145,7 +145,7 @@ const MAX_BACKEND_TEXT: usize = 4096;
 pub fn kept_backends(mut backends: Vec<NodeBackend>) -> Vec<NodeBackend> {
     let is_short = |text: &str| text.len() <= MAX_BACKEND_TEXT;
     backends.retain(|one| {
-        [&one.kind, &one.version, &one.path, &one.tested].into_iter().all(|text| is_short(text))
+        [&one.kind, &one.version, &one.path, &one.tested, &one.login].into_iter().all(|text| is_short(text))
             && one.fault.as_deref().is_none_or(is_short)
             && [&one.projects, &one.unguarded, &one.unasked]
                 .into_iter()

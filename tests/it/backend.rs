@@ -82,7 +82,9 @@ fn one_of_another_version_is_an_alert_with_the_way_out_until_it_is_replaced() {
     assert!(said.contains("status: unfit  version: 3.0.1  tested: 1.18.x; 2.0.x"), "{said}");
 
     write_program(&program, "1.18.33");
-    wait_backend(&world, "opencode", |one| one["version"] == "1.18.33" && one["fault"].is_null());
+    let told = wait_backend(&world, "opencode", |one| one["version"] == "1.18.33" && one["fault"].is_null());
+    let login = told["login"].as_str().unwrap();
+    assert!(login == "unknown" || login.starts_with("by "), "it is told, and never by a secret: {told}");
     assert_eq!((unfit(&world, "firing").len(), unfit(&world, "resolved").len()), (0, 1));
     let calls = std::fs::read_to_string(format!("{}.calls", program.display())).unwrap();
     assert!(calls.starts_with("--version\n"), "it is asked before anything is started: {calls}");

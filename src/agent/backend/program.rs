@@ -71,6 +71,8 @@ pub struct ProgramSpec {
     pub install: &'static str,
     /// What is said of one that is of another version, with the way out.
     pub other: fn(version: &str, program: &Path) -> String,
+    /// As whom or by what it is logged in, where that can be told without reading a secret.
+    pub login: fn() -> Option<String>,
 }
 
 /// What was found of the program of a kind.
@@ -82,6 +84,8 @@ pub struct FoundProgram {
     pub version: Option<String>,
     /// Why it cannot be used.
     pub fault: Option<String>,
+    /// As whom or by what it is logged in; `None`: that cannot be told.
+    pub login: Option<String>,
 }
 
 impl ProgramSpec {
@@ -108,7 +112,7 @@ impl ProgramSpec {
                 self.install
             )),
         };
-        FoundProgram { path: Some(path), version, fault }
+        FoundProgram { path: Some(path), version, fault, login: (self.login)() }
     }
 
     /// True for a version of a major one that is understood.
@@ -254,6 +258,23 @@ pub fn numbers(version: &str) -> Option<(u64, u64, u64)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
+/// The first of some variables that holds anything: a program is logged in by that. Its value is not looked at.
+pub fn login_by_variable(names: &[&str]) -> Option<String> {
+    let is_set = |name: &&&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    names.iter().find(is_set).map(|name| format!("by {name}"))
+}
+
+/// The folder that a variable names, else this one in the home.
+pub fn home_of(variable: &str, folder: &str) -> Option<PathBuf> {
+    let named = env::var_os(variable).filter(|named| !named.is_empty()).map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(folder)))
+}
+
+/// By a file that a program keeps of its log-in, where there is one. It is not read.
+pub fn login_by_file(file: &Path) -> Option<String> {
+    file.is_file().then(|| format!("by {}", file.display()))
+}
+
 /// Where a program is, by its path or on PATH.
 pub fn find(program: &OsStr) -> Option<PathBuf> {
     let named = Path::new(program);
@@ -288,6 +309,7 @@ mod tests {
             marks: &[],
             install: "install it",
             other: |version, program| format!("{} is {version}", program.display()),
+            login: || None,
         };
         let folder = tempfile::tempdir().unwrap();
         let look = async |name: &str, script: &str| {

@@ -74,6 +74,7 @@ impl AcpName {
             marks: &[],
             install: "install it, or mend its command",
             other: |version: &str, program: &Path| format!("{} is {version}", program.display()),
+            login: || None,
         }
     }
 }

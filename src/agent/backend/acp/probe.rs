@@ -68,8 +68,8 @@ pub async fn look(name: AcpName, launch: &Launch) -> FoundProgram {
     let found = match &path {
         None => FoundProgram { fault: Some(spec.missing(OsStr::new(program))), ..FoundProgram::default() },
         Some(_) => match version(name, program, arguments, launch).await {
-            Ok(version) => FoundProgram { path, version: Some(version), fault: None },
-            Err(why) => FoundProgram { path, version: None, fault: Some(why) },
+            Ok(version) => FoundProgram { path, version: Some(version), ..FoundProgram::default() },
+            Err(why) => FoundProgram { path, fault: Some(why), ..FoundProgram::default() },
         },
     };
     let (launch, at) = (launch.clone(), Instant::now());

@@ -7,6 +7,7 @@
 
 mod account;
 mod classify;
+mod login;
 mod read;
 mod tongue;
 mod transcript;
@@ -43,6 +44,7 @@ const SPEC: ProgramSpec = ProgramSpec {
             program.display()
         )
     },
+    login: login::told,
 };
 
 /// Its permission modes, the one that holds otherwise first: it asks for what changes anything.

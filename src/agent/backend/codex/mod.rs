@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::piped::host::{Host, OpenConfig};
 use super::piped::{Kind, NewSession, Piped, Unknowable, fresh, names};
-use super::program::ProgramSpec;
+use super::program::{ProgramSpec, home_of, login_by_file, login_by_variable};
 use super::{BackendError, KnownSessions, Modes, Opening, Reports};
 use hal_protocol::backend::{Abilities, UsageTold};
 use hal_protocol::command::CommandId;
@@ -50,6 +50,11 @@ const SPEC: ProgramSpec = ProgramSpec {
              @openai/codex@0.169.0, then name ~/codex-0/node_modules/.bin/codex in tool_paths.codex",
             program.display()
         )
+    },
+    login: || {
+        let by_key = login_by_variable(&["CODEX_API_KEY", "OPENAI_API_KEY"]);
+        let file = home_of("CODEX_HOME", ".codex")?.join("auth.json");
+        login_by_file(&file).or(by_key)
     },
 };
 

@@ -19,7 +19,7 @@ use super::gate::Gate;
 use super::words::ServerHealth;
 use crate::backend::BackendError;
 use crate::backend::processes::MARK;
-use crate::backend::program::{self, ProgramSpec, is_there, version_of};
+use crate::backend::program::{self, ProgramSpec, home_of, is_there, login_by_file, version_of};
 use crate::backend::tail::Tail;
 use hal_base::child;
 use hal_base::id::fresh_secret;
@@ -42,6 +42,8 @@ pub const PROGRAM: ProgramSpec = ProgramSpec {
     other: |version, program| {
         StartError::Version { version: version.to_owned(), program: program.to_owned() }.to_string()
     },
+    // Keys in its configuration and in variables of each provider are not looked for.
+    login: || login_by_file(&home_of("XDG_DATA_HOME", ".local/share")?.join("opencode/auth.json")),
 };
 
 /// How long opencode may take until it listens; seconds on a busy machine.

@@ -30,11 +30,12 @@ async fn told() -> BTreeMap<String, Vec<Told>> {
 }
 
 fn events(told: &[Told]) -> Vec<&What> {
-    let event = |one| match one {
-        &Told::Event(_, ref what) => Some(what),
-        Told::Live(..) => None,
-    };
-    told.iter().filter_map(event).collect()
+    told.iter()
+        .filter_map(|one| match one {
+            Told::Event(_, what) => Some(what),
+            Told::Live(..) => None,
+        })
+        .collect()
 }
 
 fn tools(told: &[Told]) -> Vec<(ToolState, Option<ToolCause>, Option<i64>)> {
