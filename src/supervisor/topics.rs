@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 mod fleet;
 mod session;
@@ -37,6 +38,9 @@ const MOST_TURNS: usize = 20;
 
 /// Topics of which the last listing is remembered.
 const MOST_LISTED: usize = 64;
+
+/// Lists of the fleet that are made at once, however many pages look for something of their own in it.
+const FLEETS_AT_ONCE: usize = 1;
 
 /// Characters of a name or a sentence in a list.
 const MOST_TEXT: usize = 200;
@@ -107,6 +111,11 @@ impl Topic {
         }
     }
 
+    /// True where many things are sorted and searched.
+    pub fn takes_long(&self) -> bool {
+        matches!(self, Self::Fleet(_))
+    }
+
     fn look(&self, view: &View, trouble: Option<&String>) -> Listing {
         match self {
             Self::Chrome => Listing { things: vec![ready("chrome", &chrome(view, trouble))], total: 1 },
@@ -119,8 +128,19 @@ impl Topic {
 }
 
 /// What was listed last: fifty pages that follow the same are told the same, and it is listed once.
-#[derive(Debug, Default)]
-pub struct Listings(Mutex<BTreeMap<Topic, Listed>>);
+#[derive(Debug)]
+pub struct Listings {
+    /// All but the fleet, whose lists take longer: nobody who asks for less waits for one.
+    short: Mutex<BTreeMap<Topic, Listed>>,
+    fleet: Mutex<BTreeMap<Topic, Listed>>,
+    turn: Semaphore,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        Self { short: Mutex::default(), fleet: Mutex::default(), turn: Semaphore::new(FLEETS_AT_ONCE) }
+    }
+}
 
 #[derive(Debug)]
 struct Listed {
@@ -131,10 +151,16 @@ struct Listed {
 }
 
 impl Listings {
+    /// Whose turn it is to list what takes long: the threads that may block are there for others, too. `None`: the end.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.acquire().await.ok()
+    }
+
     /// What a topic holds now.
     pub fn of(&self, topic: &Topic, hub: &Hub) -> Arc<Listing> {
         let (view, trouble) = (hub.view(), hub.health().store);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listings = if topic.takes_long() { &self.fleet } else { &self.short };
+        let mut known = listings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(listed) = known.get(topic)
             && Arc::ptr_eq(&listed.view, &view)
             && listed.trouble == trouble

@@ -338,9 +338,10 @@ async fn hear(watching: &mut Option<Watching>) {
 
 /// What a topic holds. Many sessions take a moment to sort: on a thread that may block.
 async fn list(shared: &Shared, topic: Topic) -> Result<Arc<Listing>, End> {
-    if !matches!(topic, Topic::Fleet(_)) {
+    if !topic.takes_long() {
         return Ok(shared.listings.of(&topic, &shared.hub));
     }
+    let _turn = shared.listings.turn().await.ok_or(GONE)?;
     let listed = reading(shared, move |shared| Ok(shared.listings.of(&topic, &shared.hub)));
     listed.await.map_err(|_| End(AWAY, "the list cannot be made"))
 }
