@@ -103,6 +103,9 @@ fn run(call: Call) -> Result<(), Failure> {
             Err(text) => print(&text?),
             Ok(options) => manual::run(&options),
         },
+        // Started with an order on its standard input; a person who types it is told so.
+        Role::Hold => agent::backend::hold::holder::run()
+            .map_err(|error| Failure::say(Exit::Usage, format!("only hal-agent starts this: {error}"))),
     }
 }
 

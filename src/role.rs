@@ -18,10 +18,12 @@ pub enum Role {
     Up,
     /// `hal manual`: man pages and completions.
     Manual,
+    /// `hal hold`: keeps a coding agent for a hal-agent, which starts it; nobody types it.
+    Hold,
 }
 
 impl Role {
-    const ALL: [Role; 5] = [Self::Supervisor, Self::Agent, Self::Ctl, Self::Up, Self::Manual];
+    const ALL: [Role; 6] = [Self::Supervisor, Self::Agent, Self::Ctl, Self::Up, Self::Manual, Self::Hold];
 
     /// The name it goes by: of its link, in errors and in logs.
     pub fn program(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Role {
             Self::Ctl => "halctl",
             Self::Up => "hal up",
             Self::Manual => "hal manual",
+            Self::Hold => "hal hold",
         }
     }
 
@@ -42,6 +45,7 @@ impl Role {
             Self::Ctl => "ctl",
             Self::Up => "up",
             Self::Manual => "manual",
+            Self::Hold => "hold",
         }
     }
 }

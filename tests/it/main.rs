@@ -15,6 +15,7 @@
 //! - `opencode2`: OpenCode 2, played by a stand-in, and by a true one where there is one.
 //! - `conformance`: what every kind of coding agent must pass, played with each.
 //! - `who`: who did it, on commands, receipts, alerts and incidents.
+//! - `hold`: coding agents that outlive hal-agent.
 //! - `whole`: all of it together, with an operator who types halctl.
 //! - `provider`: what providers bill, fetched from the stand-ins of `stand_in`, and reconciled.
 //! - `config`, `ctl`: broken files and their exact answers; halctl against a stand-in.
@@ -69,6 +70,7 @@ mod fleet_keys;
 mod frames;
 mod fuzz;
 mod gate;
+mod hold;
 mod incident;
 mod lifecycle;
 mod metrics;

@@ -9,6 +9,7 @@
 //! - `piped`: what those have in common that are spoken to over the pipes of one process for each session.
 //! - `echo`: follows words in the prompt; the demo for people without a coding agent.
 //! - `program`: where the program of a kind is, and which version. `processes`: what it has started, and the end of it. `tail`: what it said last.
+//! - `hold`: processes of coding agents that outlive hal-agent.
 //! - `checkout`: what a checkout brings along for a kind to run.
 
 pub mod acp;
@@ -16,6 +17,7 @@ mod checkout;
 pub mod claude;
 pub mod codex;
 pub mod echo;
+pub mod hold;
 pub mod opencode;
 pub mod piped;
 mod processes;

@@ -52,7 +52,8 @@ impl Process {
         self.directory.as_ref().is_some_and(|own| own.starts_with(directory))
     }
 
-    fn is_alive(&self) -> bool {
+    /// True while it lives.
+    pub fn is_alive(&self) -> bool {
         Self::read(self.pid).is_some_and(|now| now.started == self.started)
     }
 
