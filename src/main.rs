@@ -103,6 +103,10 @@ fn run(call: Call) -> Result<(), Failure> {
             Err(text) => print(&text?),
             Ok(options) => manual::run(&options),
         },
+        Role::Hold if call.args.first().is_some_and(|word| word == agent::leave::AFTER_STOP) => {
+            one_thread()?.block_on(agent::leave::after_stop(&call.args));
+            Ok(())
+        }
         // Started with an order on its standard input; a person who types it is told so.
         Role::Hold => agent::backend::hold::holder::run()
             .map_err(|error| Failure::say(Exit::Usage, format!("only hal-agent starts this: {error}"))),

@@ -287,6 +287,7 @@ impl UserPaths {
             opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
+            alone: None,
             fingerprint: String::new(),
         }
     }
@@ -361,6 +362,7 @@ impl Running {
             opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
+            alone: None,
             fingerprint: String::new(),
         })
     }

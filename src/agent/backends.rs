@@ -7,8 +7,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
+use super::backend::hold::Hold;
 use super::backend::{Backend, BackendKind, KnownSessions, Opening, Place, REPORT_QUEUE, Report, Reports};
 use super::config::{Config, ProjectConfig};
 use hal_base::task::Tasks;
@@ -20,6 +22,8 @@ pub struct Backends {
     config: Config,
     /// Stopped by [`Backends::stop`] only: backends end after the commands in hand, not with them.
     tasks: Tasks,
+    /// Who holds what goes on without this agent.
+    hold: Option<Hold>,
     /// One of each kind, when it is open.
     each: Vec<(BackendKind, OnceLock<Backend>)>,
     /// Where each reports to. The session manager does not go on for these.
@@ -68,9 +72,14 @@ impl ReportReceivers {
 
 impl Backends {
     /// None is open yet.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, first_lease_end: watch::Receiver<Option<Instant>>) -> Self {
+        let open = |alone| Hold::open(&config.data_dir, alone, first_lease_end);
+        let hold = config.alone.map(open).transpose().unwrap_or_else(|error| {
+            tracing::warn!("coding agents end with this agent, as there is no place to hold them: {error}");
+            None
+        });
         let each = config.programs.kinds().into_iter().map(|kind| (kind, OnceLock::new())).collect();
-        Self { config: config.clone(), tasks: Tasks::new(), each, reports: Mutex::default() }
+        Self { config: config.clone(), tasks: Tasks::new(), hold, each, reports: Mutex::default() }
     }
 
     /// Opens what `projects` need and is not open yet. `sessions` is what the journal remembers.
@@ -91,6 +100,7 @@ impl Backends {
                 memory: memory_of(sessions, *kind),
                 reports: reports.clone(),
                 tasks: self.tasks.clone(),
+                hold: self.hold.clone(),
             };
             slot.get_or_init(|| Backend::open(*kind, opening())).work_in(&places);
             let mut known = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,9 +129,11 @@ impl Backends {
         barrier(&reports).await;
     }
 
-    /// Ends all of them, at the same time.
-    pub async fn stop(&self) {
-        join_all(self.each.iter().filter_map(|(_, slot)| slot.get()).map(Backend::stop)).await;
+    /// Ends all of them, at the same time; or lets go on what can go on without this agent.
+    pub async fn end(&self, leaves: bool) {
+        let open = self.each.iter().filter_map(|(_, slot)| slot.get());
+        join_all(open.map(async |backend| if leaves { backend.leave().await } else { backend.stop().await }))
+            .await;
     }
 }
 

@@ -36,6 +36,10 @@ const MOST_NODE_ID_CHARS: usize = 253;
 const MOST_KEEP: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// And not more than a pebibyte of them.
 const MOST_KEEP_BYTES: u64 = 1 << 50;
+/// A hal-agent is back within this time after an upgrade, or after it was ended in the middle of something.
+const ALONE: Duration = Duration::from_secs(5 * 60);
+/// Nobody looks after what runs alone: an hour is long.
+const MOST_ALONE: Duration = Duration::from_secs(3600);
 /// A report a day is the least that makes sense.
 const MOST_REPORT_SECONDS: u32 = 24 * 3600;
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Whom to tell that the supervisor is gone.
     pub supervisor_lost: Option<SupervisorLost>,
+    /// How long coding agents go on while no hal-agent is there; `None`: they end with it.
+    pub alone: Option<Duration>,
     /// The SHA-256 of the file it was read from.
     pub fingerprint: String,
 }
@@ -239,6 +245,7 @@ fn build(root: &Section<'_>) -> Config {
         opencode_port: root.whole("opencode_port", 0..=u16::MAX).unwrap_or_default(),
         journal: root.section("journal", journal),
         supervisor_lost: root.section("alerts", |alerts| alerts.section("supervisor_lost", lost::read)),
+        alone: root.section("hold", alone),
         fingerprint: String::new(),
     }
 }
@@ -338,6 +345,12 @@ fn tool_paths(section: &Section<'_>) -> Vec<(BackendKind, PathBuf)> {
         Some((kind, path))
     });
     named.collect()
+}
+
+/// How long coding agents go on alone; `None`: not at all.
+fn alone(section: &Section<'_>) -> Option<Duration> {
+    let alone = section.value("alone").and_then(|alone| alone.duration(Duration::ZERO..=MOST_ALONE));
+    Some(alone.unwrap_or(ALONE)).filter(|alone| !alone.is_zero())
 }
 
 fn journal(section: &Section<'_>) -> JournalConfig {

@@ -12,6 +12,7 @@
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `setup`: whose coding agents the service runs. `join`: how this machine becomes a node. `trust`: checkouts that are
 //!   trusted since they were before.
+//! - `leave`: whether coding agents go on when this agent stops.
 //! - `project`: where coding agents work; `found`: which of them this machine has; `resources`: how the machine is.
 
 mod anchors;
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod found;
 pub mod join;
+pub mod leave;
 mod link;
 mod lost;
 mod outbox;
@@ -52,6 +54,7 @@ use hal_protocol::event::kind::Kind;
 use hal_protocol::event::raw;
 use hal_protocol::frame::Watch;
 use hal_store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
+use leave::Leave;
 use link::{Link, Target};
 use lost::{LinkState, Teller};
 use outbox::Outbox;
@@ -103,6 +106,7 @@ pub struct Agent {
     has_trust_list: bool,
     reload: Reload,
     reloads: mpsc::Receiver<Config>,
+    leave: Leave,
     health: watch::Sender<Health>,
 }
 
@@ -147,6 +151,7 @@ impl Agent {
             has_trust_list,
             reload,
             reloads,
+            leave: Leave::default(),
             health: watch::Sender::default(),
         })
     }
@@ -168,6 +173,11 @@ impl Agent {
     /// The door for a new configuration.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Whether its coding agents go on when it stops; they do not unless this says so.
+    pub fn leave(&self) -> Leave {
+        self.leave.clone()
     }
 
     /// Whether its backends work, for whoever runs it.
@@ -194,6 +204,7 @@ impl Agent {
             has_trust_list,
             reload: _,
             reloads,
+            leave,
             health,
         } = self;
         let mut config = config;
@@ -204,7 +215,6 @@ impl Agent {
         let former = FormerTrust::open(&config.data_dir, &sessions, has_trust_list);
         config.projects.iter_mut().for_each(|project| project.settle_trust(&former));
         let projects = Arc::new(Projects::new(config.projects.clone()));
-        let backends = Arc::new(Backends::new(&config));
         let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
         let mut first = note_of(set_aside);
         first.extend(restarts.map(note_of_restarts));
@@ -216,6 +226,7 @@ impl Agent {
         let (turned_in, turned) = mpsc::channel(COMMAND_QUEUE);
         let (says_in, says) = mpsc::channel(SAY_QUEUE);
         let leases = Leases::new(leases, outbox.clone(), says_in.clone());
+        let backends = Arc::new(Backends::new(&config, leases.first_end()));
         let wires = Wires::new(view, (says_in, says), leases, health);
         let target = watch::Sender::new(Target::of(&config));
         let programs = config.programs.clone();
@@ -245,7 +256,7 @@ impl Agent {
                 anyhow::Error::new(error).context("the journal failed; the next start checks every page")
             );
         }
-        house.drain().await;
+        house.drain(leave.is_wanted()).await;
         // The file is closed when the outbox thread has ended.
         let _closed = tokio::time::timeout(STOP_STEP, journal_end).await;
         Ok(())
@@ -466,11 +477,11 @@ impl House {
     }
 
     /// In this order, so that what one step causes is still stored and said by the next.
-    async fn drain(self) {
+    async fn drain(self, leaves: bool) {
         self.stop_commands.cancel();
         within(STOP_STEP, "commands in hand", self.commands).await;
         within(STOP_STEP, "leases", self.leases).await;
-        within(STOP_BACKENDS, "backends", tokio::spawn(async move { self.backends.stop().await })).await;
+        within(STOP_BACKENDS, "backends", tokio::spawn(async move { self.backends.end(leaves).await })).await;
         within(STOP_STEP, "last events", self.sessions).await;
         self.stop_link.cancel();
         within(STOP_STEP, "last words", self.link).await;

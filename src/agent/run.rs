@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::time::{Instant, interval, interval_at};
 
 use super::config::{self, Config};
+use super::leave::{Leave, is_restarted};
 use super::{Agent, Reload};
 use hal_base::daemon::{Start, reread};
 use hal_base::exit::Failure;
@@ -30,7 +31,7 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
     agent.count_start();
     let starts = agent.starts_file();
     tracing::info!(node = %config.node_id, supervisor = config.supervisor_url, "ready");
-    let (door, tasks) = (agent.reload(), Tasks::new());
+    let (door, leave, tasks) = (agent.reload(), agent.leave(), Tasks::new());
     notify::status("connecting to the supervisor");
     let mut running = tokio::spawn(agent.run(tasks.clone()));
     // From here on the link says how it is, in the line for `systemctl status`.
@@ -51,8 +52,9 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
                 }
                 Signal::Stop => {
                     starts::note_end_of(&starts);
-                    notify::stopping("coding agents end their work");
-                    tracing::info!("stopping: coding agents end their work");
+                    let word = stop_word(&leave).await;
+                    notify::stopping(word);
+                    tracing::info!("stopping: {word}");
                     tasks.stop();
                 }
                 Signal::StopNow => {
@@ -62,6 +64,15 @@ pub async fn run(start: Start<Config>) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// What becomes of coding agents when this agent stops now.
+async fn stop_word(leave: &Leave) -> &'static str {
+    if !is_restarted().await {
+        return "coding agents end their work";
+    }
+    leave.let_go_on();
+    "coding agents that are held go on without it"
 }
 
 fn give_up_code() {

@@ -92,7 +92,8 @@ impl Whole {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    fn record(&self) -> Recording {
+    /// Takes down what opencode says from here on.
+    pub fn record(&self) -> Recording {
         self.world.run(Recording::begin(self.port, &self.home.password()))
     }
 

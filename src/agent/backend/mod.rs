@@ -28,6 +28,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use acp::name::AcpName;
+use hold::Hold;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -272,6 +273,8 @@ pub struct Opening {
     pub reports: Reports,
     /// Where its tasks run.
     pub tasks: Tasks,
+    /// Who holds its processes, so that they go on without this agent; `None`: they end with this agent.
+    pub hold: Option<Hold>,
 }
 
 macro_rules! backends {
@@ -401,6 +404,14 @@ macro_rules! backends {
                 match self {
                     $(Self::$kind(backend) => backend.reconcile(command, action).await,)*
                     Self::Acp(backend) => backend.reconcile(command, action).await,
+                }
+            }
+
+            /// Lets go on what can go on without this agent, and ends the rest as a stop does.
+            pub async fn leave(&self) {
+                match self {
+                    $(Self::$kind(backend) => backend.leave().await,)*
+                    Self::Acp(backend) => backend.leave().await,
                 }
             }
 

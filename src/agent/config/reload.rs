@@ -19,6 +19,7 @@ pub fn reload(old: &Config, new: &Config) -> Reload<Config> {
         ("data_dir", old.data_dir != new.data_dir),
         ("opencode_port", old.opencode_port != new.opencode_port),
         ("alerts.supervisor_lost", old.supervisor_lost != new.supervisor_lost),
+        ("hold.alone", old.alone != new.alone),
         ("journal.keep", old.journal.keep != new.journal.keep),
         ("journal.keep_bytes", old.journal.keep_bytes != new.journal.keep_bytes),
     ];

@@ -68,6 +68,7 @@ impl Stage {
             memory: KnownSessions::new(),
             reports,
             tasks: Tasks::new(),
+            hold: None,
         };
         let backend = Backend::open(BackendKind::Acp(AcpName::register(name).unwrap()), opening);
         desk.wait("the program to be found", |record| record.health.contains(&None).then_some(())).await;

@@ -49,6 +49,7 @@ impl Machine {
             opencode_port: 0,
             journal: JournalConfig::default(),
             supervisor_lost: None,
+            alone: None,
             fingerprint: String::new(),
         };
         Self { folder, config }

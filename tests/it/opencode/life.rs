@@ -91,6 +91,7 @@ async fn a_program_that_cannot_start_is_reported_with_what_to_do() {
             data_dir: folder.path().to_owned(),
             places: Vec::new(),
             environment: Vec::new(),
+            hold: None,
         };
         let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));
         let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;

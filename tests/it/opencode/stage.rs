@@ -174,6 +174,7 @@ fn open(
         data_dir: home.path("agent"),
         places,
         environment: home.environment(),
+        hold: None,
     };
     Backend::Opencode(Opencode::open(config, memory, reports, tasks))
 }

@@ -48,6 +48,7 @@ async fn a_major_that_is_not_understood_is_not_started_until_another_is_in_its_p
         data_dir: home.path("agent"),
         places: vec![super::stage::trusted(home.project("web"))],
         environment: home.environment(),
+        hold: None,
     };
     let backend = Backend::Opencode(Opencode::open(config, KnownSessions::new(), reports, &tasks));
     let why = desk.wait("the reason", |record| record.health.iter().flatten().next().cloned()).await;

@@ -216,6 +216,10 @@ impl Echo {
         }
     }
 
+    pub(super) async fn leave(&self) {
+        self.stop().await;
+    }
+
     pub(super) async fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.turns.close();

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::causes::Causes;
 use super::dialect::Dialect;
 use super::gate::Gate;
+use super::memo::Memo;
 use crate::backend::BackendError;
+use crate::backend::hold::Interrupt;
 use hal_base::secret::Secret;
 
 /// The name used in errors.
@@ -100,6 +103,34 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
         Ok(Self { http, base, password, causes, gate, dialect })
+    }
+
+    /// What the agent after us needs to go on with this opencode, and the words that end its turns.
+    pub fn memo(&self, version: &str) -> (String, Interrupt) {
+        let (passed, _) = self.gate.passed();
+        let (base, password) = (self.base.clone(), self.password.reveal().to_owned());
+        let memo = Memo { base, password, version: version.to_owned(), passed };
+        let memo = serde_json::to_string(&memo).unwrap_or_default();
+        (memo, self.dispose_words().unwrap_or_default())
+    }
+
+    /// The request that has it abort its turns and end their tools, as it goes over the wire.
+    fn dispose_words(&self) -> Option<Interrupt> {
+        let call = Call::new("/global/dispose", "ending its turns");
+        let request = self.request(Method::POST, call).build().ok()?;
+        let key = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+        let port = request.url().port()?;
+        let text = format!(
+            "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+            call.path
+        );
+        Some(Interrupt::port(port, text))
+    }
+
+    /// What tells that it has read more directories.
+    pub fn more_passed(&self) -> watch::Receiver<usize> {
+        self.gate.passed().1
     }
 
     /// Reads something.

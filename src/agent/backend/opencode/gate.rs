@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{Opencode, real};
 use crate::backend::{BackendError, Place, checkout};
@@ -19,12 +20,15 @@ pub struct Gate {
     places: Arc<ArcSwap<Vec<Place>>>,
     /// Directories that this opencode has read: it reads them once, and what comes later is not run.
     passed: Arc<Mutex<HashSet<String>>>,
+    /// How many those are.
+    count: Arc<watch::Sender<usize>>,
 }
 
 impl Gate {
     /// For these projects.
     pub fn new(places: &[Place]) -> Self {
-        Self { places: Arc::new(ArcSwap::from_pointee(places.to_vec())), passed: Arc::default() }
+        let places = Arc::new(ArcSwap::from_pointee(places.to_vec()));
+        Self { places, passed: Arc::default(), count: Arc::default() }
     }
 
     /// For these from now on.
@@ -34,7 +38,20 @@ impl Gate {
 
     /// The same for an opencode that has read nothing yet.
     pub fn anew(&self) -> Self {
-        Self { places: Arc::clone(&self.places), passed: Arc::default() }
+        self.anew_after(&[])
+    }
+
+    /// The same for one that has read these directories.
+    pub fn anew_after(&self, passed: &[String]) -> Self {
+        let passed: HashSet<String> = passed.iter().cloned().collect();
+        let count = Arc::new(watch::Sender::new(passed.len()));
+        Self { places: Arc::clone(&self.places), passed: Arc::new(Mutex::new(passed)), count }
+    }
+
+    /// The directories that this opencode has read, and what tells that there are more.
+    pub fn passed(&self) -> (Vec<String>, watch::Receiver<usize>) {
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        (passed.iter().cloned().collect(), self.count.subscribe())
     }
 
     /// Whether something may be asked about a directory.
@@ -48,6 +65,7 @@ impl Gate {
         }
         let Some(brought) = checkout::brought(Path::new(directory), Opencode::BROUGHT) else {
             passed.insert(directory.to_owned());
+            self.count.send_replace(passed.len());
             return Ok(());
         };
         Err(BackendError::Refused(format!(
@@ -86,6 +104,8 @@ mod tests {
         let next = gate.anew();
         let why = next.pass(directory).unwrap_err().to_string();
         assert!(why.contains("opencode.json of the checkout") && !why.contains('\n'), "{why}");
+        let (passed, _) = gate.passed();
+        assert!(gate.anew_after(&passed).pass(directory).is_ok(), "one that is gone on with has read it");
         next.replace(&[place(Some(true))]);
         assert!(next.pass(directory).is_ok());
         next.replace(&[place(Some(false))]);

@@ -1,6 +1,7 @@
 //! Keeps an opencode running: starts it, starts it again when it ends, and ends it in the right order.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,10 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
 use super::dialect::Dialect;
+use super::resume::{TakenUp, take_up};
 use super::server::{Server, StartError, program_of};
 use super::stream::{EndOfStream, Listener};
 use super::tracker::Tracker;
 use super::{FOREIGN, Link, Shared, Up, two};
+use crate::backend::hold::unheld;
 use crate::backend::program::{self, Print};
 use crate::backend::{KnownSessions, Report, processes};
 use hal_base::backoff::Backoff;
@@ -37,6 +40,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 enum Ending {
     /// We were told to stop, or nobody listens any more.
     Stopped,
+    /// The same, and it goes on without us.
+    Left,
     /// It is to read again what was mended.
     Renewed,
     /// It ended by itself, or had to be ended; why.
@@ -51,7 +56,15 @@ pub async fn keep(shared: Arc<Shared>, memory: KnownSessions) {
         // A run that was interrupted anywhere is cleaned up below; one that had begun to listen ends by itself.
         () = patience_after(&shared) => tracing::warn!("opencode was ended in the middle of stopping"),
     }
-    sweep(&shared.mark_prefix()).await;
+    let held = match &shared.config.hold {
+        Some(hold) if shared.leaves.load(Ordering::Relaxed) => hold.marks(&shared.mark_begin()),
+        Some(hold) => {
+            hold.clear(&shared.mark_begin()).await;
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    sweep_but(&shared.mark_prefix(), held).await;
     shared.link.send_replace(Link::Down("the agent is stopping".into()));
     shared.ended.send_replace(true);
 }
@@ -71,24 +84,23 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     async fn run(&mut self) {
-        // What an agent that died has left works on without anybody who looks.
-        let left = sweep(&self.shared.mark_prefix()).await;
-        if left > 0 {
-            tracing::info!("ended {left} processes that an earlier agent had left");
-        }
+        let mut taken_up = self.take_up().await;
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let mark = format!("{}.{}", self.shared.mark_prefix(), &fresh_secret()[..16]);
             let began = Instant::now();
             let program = program_of(&self.shared.config);
             let before = Print::of(&program);
-            let started = tokio::select! {
-                () = self.shared.stop.cancelled() => return,
-                started = Server::start(&self.shared.config, mark.clone(), self.shared.gate.anew()) => started,
+            let started = match taken_up.take() {
+                Some(server) => Ok(server),
+                None => tokio::select! {
+                    () = self.shared.stop.cancelled() => return,
+                    started = Server::start(&self.shared.config, mark.clone(), self.shared.gate.anew()) => started,
+                },
             };
             let why = match started {
                 Ok(server) => match self.attend(server).await {
-                    Ending::Stopped => return,
+                    Ending::Stopped | Ending::Left => return,
                     Ending::Renewed => {
                         sweep(&mark).await;
                         continue;
@@ -126,11 +138,34 @@ impl Keeper<'_> {
         }
     }
 
+    /// Goes on with an opencode that was kept while turns run in it. Whatever else an earlier agent has left works on
+    /// without anybody who looks, and is ended.
+    async fn take_up(&mut self) -> Option<Server> {
+        let mut taken = TakenUp::default();
+        if let Some(hold) = &self.shared.config.hold {
+            taken = take_up(self.shared, hold, &self.shared.mark_begin()).await;
+        }
+        let kept: Vec<String> = taken.server.iter().map(|server| server.mark.clone()).collect();
+        let left = sweep_but(&self.shared.mark_prefix(), kept).await;
+        if left > 0 {
+            tracing::info!("ended {left} processes that an earlier agent had left");
+        }
+        if let Some(why) = taken.ended {
+            self.down(why).await;
+            self.shared.link.send_replace(Link::Starting);
+        }
+        taken.server
+    }
+
     /// Listens to a running opencode until it ends or we are to stop.
     async fn attend(&mut self, mut server: Server) -> Ending {
         tracing::info!("opencode {} is running", server.version);
         self.shared.asks.clear();
+        server.keep();
+        *self.shared.taken_up.lock().unwrap_or_else(PoisonError::into_inner) =
+            server.is_resumed.then(|| server.mark.clone());
         let client = server.client.clone();
+        let mut passed = client.more_passed();
         let up =
             Up { client: client.clone(), mark: server.mark.clone(), pid: server.pid().unwrap_or_default() };
         let shared = self.shared;
@@ -149,7 +184,11 @@ impl Keeper<'_> {
         let ending = loop {
             tokio::select! {
                 biased;
-                () = shared.stop.cancelled() => break Ending::Stopped,
+                () = shared.stop.cancelled() => break match shared.leaves.load(Ordering::Relaxed) && server.is_held() {
+                    true => Ending::Left,
+                    false => Ending::Stopped,
+                },
+                Ok(()) = passed.changed() => server.keep(),
                 why = server.ended() => return Ending::Lost(why),
                 Ok(()) = readiness.changed() => {
                     let state = client.causes.is_foreign().then(|| FOREIGN.to_owned());
@@ -169,6 +208,9 @@ impl Keeper<'_> {
                 },
             }
         };
+        if matches!(ending, Ending::Left) {
+            return ending;
+        }
         if matches!(ending, Ending::Stopped) {
             // Its last events are still heard.
             tokio::select! {
@@ -222,8 +264,13 @@ async fn dispose(shared: &Shared, client: &Client) {
 
 /// Ends everything whose mark begins like this; tells how many processes there were.
 async fn sweep(mark: &str) -> usize {
+    sweep_but(mark, Vec::new()).await
+}
+
+/// The same, but for what is held with these marks.
+async fn sweep_but(mark: &str, held: Vec<String>) -> usize {
     let mark = mark.to_owned();
-    let (found, left) = processes::end(move || processes::marked(&mark)).await;
+    let (found, left) = processes::end(move || unheld(&mark, &held)).await;
     if left > 0 {
         tracing::warn!("{left} processes of opencode could not be ended");
     }

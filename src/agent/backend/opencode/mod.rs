@@ -11,6 +11,7 @@
 //! ```
 //! - `places`: directories that it cannot work in; `gate`: checkouts that nobody has said it may read; `asks`: what waits, as events said it; `causes`: what its log says.
 //! - `classify`: what its words mean, said in ours.
+//! - `process`: a child, or one that is held; `resume`: goes on with one that is, by its `memo`.
 //!
 //! Everything it starts carries a mark in its environment (see `backend::processes`), so that nothing can be left behind.
 
@@ -26,11 +27,14 @@ mod follow;
 mod gate;
 mod halt;
 mod keep;
+mod memo;
 mod others;
 mod outside;
 mod places;
+mod process;
 mod prompt;
 mod reconcile;
+mod resume;
 mod server;
 mod snapshot;
 mod snapshot_report;
@@ -45,6 +49,7 @@ mod words;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +59,7 @@ use tokio::sync::{RwLock, broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::hold::Hold;
 use crate::backend::program::ProgramSpec;
 use crate::backend::{Action, BackendError, KnownSessions, Modes, Opening, Place, ReconcileOutcome, Reports};
 use asks::Asks;
@@ -92,6 +98,8 @@ pub struct OpenConfig {
     pub places: Vec<Place>,
     /// More variables for its environment, beside those of this process.
     pub environment: Vec<(String, String)>,
+    /// Who holds it, so that it goes on without this agent; `None`: it ends with this agent.
+    pub hold: Option<Hold>,
 }
 
 /// The opencode backend. Clones share it.
@@ -121,6 +129,10 @@ struct Shared {
     answers: outside::Answers,
     /// Sessions whose turn was stopped from here and has not ended yet.
     stopped: Mutex<HashSet<SessionId>>,
+    /// Tells the keeper to let go what is held, rather than to end it.
+    leaves: AtomicBool,
+    /// The mark of an opencode that an earlier agent has started: it may still do what that one has asked.
+    taken_up: Mutex<Option<String>>,
     /// Tells the keeper to end everything.
     stop: CancellationToken,
     /// True once everything has ended.
@@ -172,7 +184,7 @@ impl Opencode {
         question: true,
         steer: true,
         resume: true,
-        survives: false,
+        survives: true,
     };
 
     /// What the one of this version can tell and do.
@@ -193,8 +205,9 @@ impl Opencode {
 
     /// Begins to run opencode with what every backend is opened with.
     pub(super) fn open_with(opening: Opening) -> Self {
-        let Opening { program: binary, port, data_dir, places, memory, reports, tasks, launch: _ } = opening;
-        let config = OpenConfig { binary, port, data_dir, places, environment: Vec::new() };
+        let Opening { program: binary, port, data_dir, places, memory, reports, tasks, hold, launch: _ } =
+            opening;
+        let config = OpenConfig { binary, port, data_dir, places, environment: Vec::new(), hold };
         Self::open(config, memory, reports, &tasks)
     }
 
@@ -217,6 +230,8 @@ impl Opencode {
             in_hand: RwLock::default(),
             answers: outside::Answers::default(),
             stopped: Mutex::default(),
+            leaves: AtomicBool::new(false),
+            taken_up: Mutex::default(),
             stop: tasks.child_stop(),
             ended: watch::Sender::new(false),
         });
@@ -241,6 +256,12 @@ impl Opencode {
 
     pub(crate) async fn reconcile(&self, command: &CommandId, action: &Action) -> ReconcileOutcome {
         reconcile::reconcile(&self.0, command, action).await
+    }
+
+    /// Lets it go on without this agent where it is held; else the same as a stop.
+    pub(crate) async fn leave(&self) {
+        self.0.leaves.store(true, Ordering::Relaxed);
+        self.stop().await;
     }
 
     pub(crate) async fn stop(&self) {
@@ -277,6 +298,11 @@ impl Shared {
         self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// True when an opencode with this mark was started by an earlier agent.
+    fn is_taken_up(&self, mark: &str) -> bool {
+        self.taken_up.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(mark)
+    }
+
     fn stopped(&self) -> MutexGuard<'_, HashSet<SessionId>> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,6 +311,11 @@ impl Shared {
     fn mark_prefix(&self) -> String {
         let hash = Sha256::digest(self.config.data_dir.as_os_str().as_encoded_bytes());
         hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The beginning of the marks of an opencode.
+    fn mark_begin(&self) -> String {
+        format!("{}.", self.mark_prefix())
     }
 }
 

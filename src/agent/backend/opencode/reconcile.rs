@@ -1,18 +1,30 @@
 //! Reconciles an action whose outcome a crash has hidden: looks for its traces.
+//!
+//! An opencode that was kept may still be about to do what the agent before has asked of it, so that what shows no trace is
+//! looked for a while longer, and then is not known. A halt is not looked for there: it is given again, which does nothing
+//! more where it was given before.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::client::{Call, Client};
 use super::dialect::Dialect;
-use super::halt::report_killed;
+use super::halt::{abort, kill, report_killed};
 use super::prompt::{is_made_by, is_message_of};
 use super::snapshot::{self, Activities, Turns};
 use super::words::Message;
-use super::{Shared, real, text, two};
+use super::{Shared, Up, real, text, two};
 use crate::backend::{Action, BackendError, ReconcileOutcome};
 use hal_protocol::command::CommandId;
 use hal_protocol::session::{AskKind, SessionId};
 
 /// Messages looked through for a prompt; the newest ones, and a prompt that must be settled is new.
 const MESSAGES_MAX: &str = "200";
+
+/// How long traces are looked for in an opencode that was kept, and how often.
+const TRACE_LIMIT: Duration = Duration::from_secs(8);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks for the traces of an action; a running opencode is waited for. What the one that was asked has not done is
 /// certain not to be done only when that one is gone.
@@ -21,21 +33,45 @@ pub async fn reconcile(shared: &Shared, command: &CommandId, action: &Action) ->
         Ok(up) => up,
         Err(error) => return unknown(command, &error),
     };
-    let still_asked = shared.doubtful().remove(command).is_some_and(|mark| mark == up.mark);
-    let found = match up.client.dialect {
-        Dialect::One => look_for(shared, &up.client, command, action).await,
-        Dialect::Two => two::act::look_for(shared, &up.client, command, action).await,
+    let was_asked = shared.doubtful().remove(command).is_some_and(|mark| mark == up.mark);
+    let is_taken_up = shared.is_taken_up(&up.mark);
+    if is_taken_up && matches!(action, Action::Abort { .. } | Action::Kill { .. }) {
+        return match halt_again(shared, &up, action).await {
+            Ok(output) => ReconcileOutcome::Done(output),
+            Err(BackendError::NoSuch(_)) => ReconcileOutcome::NotDone,
+            Err(error) => unknown(command, &error),
+        };
+    }
+    let deadline = Instant::now() + if is_taken_up { TRACE_LIMIT } else { Duration::ZERO };
+    let settled = loop {
+        let found = match up.client.dialect {
+            Dialect::One => look_for(shared, &up.client, command, action).await,
+            Dialect::Two => two::act::look_for(shared, &up.client, command, action).await,
+        };
+        let settled = match found {
+            Ok(settled) => settled,
+            Err(BackendError::NoSuch(_)) => ReconcileOutcome::NotDone,
+            Err(error) => return unknown(command, &error),
+        };
+        if settled != ReconcileOutcome::NotDone || Instant::now() >= deadline {
+            break settled;
+        }
+        sleep(LOOK_EVERY).await;
     };
-    let settled = match found {
-        Ok(settled) => settled,
-        Err(BackendError::NoSuch(_)) => ReconcileOutcome::NotDone,
-        Err(error) => return unknown(command, &error),
-    };
+    let still_asked = was_asked || is_taken_up;
     match settled {
         ReconcileOutcome::NotDone if still_asked && !matches!(action, Action::Look { .. }) => {
             ReconcileOutcome::Unknown
         }
         settled => settled,
+    }
+}
+
+async fn halt_again(shared: &Shared, up: &Up, action: &Action) -> Result<String, BackendError> {
+    match action {
+        Action::Kill { session_id } => kill(shared, up, session_id).await,
+        Action::Abort { session_id } => abort(shared, &up.client, session_id).await,
+        _ => Ok(String::new()),
     }
 }
 

@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,8 +15,11 @@ use super::causes::Causes;
 use super::client::{Call, Client};
 use super::dialect::Dialect;
 use super::gate::Gate;
+use super::memo::Memo;
+use super::process::{Pipe, Process};
 use super::words::ServerHealth;
 use crate::backend::BackendError;
+use crate::backend::hold::client::Held;
 use crate::backend::processes::MARK;
 use crate::backend::program::{self, ProgramSpec, home_of, is_there, login_by_file, version_of};
 use crate::backend::tail::Tail;
@@ -52,8 +54,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long it is waited before one that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// How long it may take to end after SIGTERM; it takes a fifth of a second.
-const END_LIMIT: Duration = Duration::from_secs(3);
+/// How long one that was kept may take to answer.
+const RESUME_LIMIT: Duration = Duration::from_secs(10);
 
 /// What it prints when it is ready, before the address: 2.x says who it is no more.
 const LISTENING: &str = "server listening on ";
@@ -117,7 +119,7 @@ pub enum StartError {
 /// A running opencode.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    process: Process,
     output: Tail,
     /// How to call it.
     pub client: Client,
@@ -125,6 +127,8 @@ pub struct Server {
     pub mark: String,
     /// The version it answers with, such as `1.18.33`.
     pub version: String,
+    /// True for one that an earlier agent has started.
+    pub is_resumed: bool,
 }
 
 impl Server {
@@ -133,30 +137,25 @@ impl Server {
         let dialect = check(config).await?;
         let program = program_of(config);
         let password = Secret::new(fresh_secret());
-        let mut child = spawn(config, &program, &mark, &password, dialect)?;
-        let (output, causes) = (Tail::default(), Causes::default());
-        let (address, mut listening) = watch::channel(None);
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(output.clone().read_hiding(stdout, is_secret, move |line| {
-                if let Some(base) = address_in(line) {
-                    address.send_replace(Some(base));
-                }
-            }));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            let causes = causes.clone();
-            tokio::spawn(output.clone().read(stderr, move |line| causes.hear(line)));
-        }
-        let base = match address_of(&mut child, &output, &mut listening).await {
+        let command = command(config, &program, &mark, &password, dialect)?;
+        // What an agent after this one needs to go on with 2.x is not known yet: that ends with its agent.
+        let hold = config.hold.as_ref().filter(|_| dialect == Dialect::One);
+        let started = Process::start(command, &mark, hold).await;
+        let (mut process, stdout, stderr) = started.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StartError::Missing { program: program.clone() },
+            _ => StartError::Spawn { program: program.clone(), source },
+        })?;
+        let (output, causes, mut listening) = listen(stdout, stderr);
+        let base = match address_of(&mut process, &output, &mut listening).await {
             Ok(base) => base,
             Err(error) => {
-                let _ = child.kill().await;
+                process.kill().await;
                 return Err(error);
             }
         };
         let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
         let client = Client::new(base, password, causes, gate, dialect).map_err(no_client)?;
-        let version = identity(&client).await.map_err(StartError::Unhealthy)?;
+        let version = identity(&client, START_LIMIT).await.map_err(StartError::Unhealthy)?;
         if Dialect::of(&version) != Some(dialect) {
             return Err(StartError::Version { version, program: program.into() });
         }
@@ -165,41 +164,79 @@ impl Server {
                 "opencode {version} is older than 2.0.17, whose protocol is the one that is understood"
             );
         }
-        Ok(Self { child, output, client, mark, version })
+        Ok(Self { process, output, client, mark, version, is_resumed: false })
+    }
+
+    /// Goes on with one that a holder has kept, where it answers.
+    pub async fn resume(held: Held, memo: Memo, gate: Gate) -> Result<Self, StartError> {
+        let mark = held.mark.clone();
+        let (process, stdout, stderr) = Process::of(held);
+        let (output, causes, _listening) = listen(stdout, stderr);
+        let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
+        let client = Client::new(memo.base, Secret::new(memo.password), causes, gate, Dialect::One)
+            .map_err(no_client)?;
+        let version = identity(&client, RESUME_LIMIT).await.map_err(StartError::Unhealthy)?;
+        Ok(Self { process, output, client, mark, version, is_resumed: true })
+    }
+
+    /// Keeps with its holder what the agent after us needs to go on with it.
+    pub fn keep(&self) {
+        if let Some(hand) = self.process.hand() {
+            let (memo, interrupt) = self.client.memo(&self.version);
+            hand.keep(memo, interrupt);
+        }
     }
 
     /// Resolves when it has ended, with how in the first line and its last lines below.
     pub async fn ended(&mut self) -> String {
-        let status = self.child.wait().await;
+        let outcome = self.process.wait().await;
         self.output.settle().await;
-        format!("it ended ({}){}", outcome(status), self.output.text())
+        format!("it ended ({outcome}){}", self.output.text())
     }
 
     /// Its process number; absent once it has ended.
     pub fn pid(&self) -> Option<i32> {
-        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+        self.process.pid()
     }
 
     /// Ends the process: asks, waits, then forces. Turns and tools are not looked after: that comes before.
-    pub async fn end(mut self) {
-        if let Some(pid) = self.pid().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        if timeout(END_LIMIT, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
+    pub async fn end(self) {
+        self.process.end().await;
+    }
+
+    /// True when it goes on without us.
+    pub fn is_held(&self) -> bool {
+        self.process.hand().is_some()
     }
 }
 
+/// Reads its outputs: their last lines, the causes of failures, and where it listens.
+fn listen(stdout: Option<Pipe>, stderr: Option<Pipe>) -> (Tail, Causes, watch::Receiver<Option<String>>) {
+    let (output, causes) = (Tail::default(), Causes::default());
+    let (address, listening) = watch::channel(None);
+    if let Some(stdout) = stdout {
+        tokio::spawn(output.clone().read_hiding(stdout, is_secret, move |line| {
+            if let Some(base) = address_in(line) {
+                address.send_replace(Some(base));
+            }
+        }));
+    }
+    if let Some(stderr) = stderr {
+        let causes = causes.clone();
+        tokio::spawn(output.clone().read(stderr, move |line| causes.hear(line)));
+    }
+    (output, causes, listening)
+}
+
 /// What it says of itself. While it begins, 2.x may answer that it is not ready.
-async fn identity(client: &Client) -> Result<String, BackendError> {
+async fn identity(client: &Client, limit: Duration) -> Result<String, BackendError> {
     let path = match client.dialect {
         Dialect::One => "/global/health",
         Dialect::Two => "/api/info",
     };
-    let deadline = Instant::now() + START_LIMIT;
+    let deadline = Instant::now() + limit;
     loop {
-        let asked = client.get::<ServerHealth>(Call::new(path, "asking for its version").within(START_LIMIT));
+        let asked = client.get::<ServerHealth>(Call::new(path, "asking for its version").within(limit));
         match asked.await {
             Err(BackendError::Refused(_))
                 if client.dialect == Dialect::Two && Instant::now() + ASK_AGAIN < deadline =>
@@ -225,7 +262,7 @@ fn is_secret(line: &str) -> bool {
 
 /// Waits until it says where it listens.
 async fn address_of(
-    child: &mut Child,
+    process: &mut Process,
     output: &Tail,
     listening: &mut watch::Receiver<Option<String>>,
 ) -> Result<String, StartError> {
@@ -238,9 +275,9 @@ async fn address_of(
         address
     };
     tokio::select! {
-        status = child.wait() => {
+        status = process.wait() => {
             output.settle().await;
-            Err(StartError::Ended { status: outcome(status), output: output.text() })
+            Err(StartError::Ended { status, output: output.text() })
         }
         heard = timeout(START_LIMIT, heard) => match heard {
             Ok(Some(base)) => Ok(base),
@@ -249,13 +286,13 @@ async fn address_of(
     }
 }
 
-fn spawn(
+fn command(
     config: &OpenConfig,
     program: &OsString,
     mark: &str,
     password: &Secret,
     dialect: Dialect,
-) -> Result<Child, StartError> {
+) -> Result<Command, StartError> {
     let mut command = base_command(config, program);
     command.args(["serve", "--hostname", "127.0.0.1", "--port", &config.port.to_string()]);
     match dialect {
@@ -275,10 +312,7 @@ fn spawn(
         .stderr(Stdio::piped())
         // Ctrl-C on a terminal is for us: we end it in the right order.
         .process_group(0);
-    command.spawn().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => StartError::Missing { program: program.clone() },
-        _ => StartError::Spawn { program: program.clone(), source },
-    })
+    Ok(command)
 }
 
 fn base_command(config: &OpenConfig, program: &OsString) -> Command {
@@ -312,10 +346,6 @@ pub async fn check(config: &OpenConfig) -> Result<Dialect, StartError> {
 /// The program, by its path or to be looked for on PATH.
 pub fn program_of(config: &OpenConfig) -> OsString {
     config.binary.as_ref().map_or_else(|| "opencode".into(), |path| path.clone().into_os_string())
-}
-
-fn outcome(status: io::Result<ExitStatus>) -> String {
-    status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
 #[cfg(test)]

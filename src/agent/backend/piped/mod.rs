@@ -225,6 +225,10 @@ impl<K: Kind> Piped<K> {
         }
     }
 
+    pub(super) async fn leave(&self) {
+        self.stop().await;
+    }
+
     pub(super) async fn stop(&self) {
         self.0.host.stop().await;
     }

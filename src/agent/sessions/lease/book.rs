@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use hal_base::clock;
 use hal_base::id;
+use hal_protocol::budget::AtLimit;
 use hal_protocol::event::raw;
 use hal_protocol::event::what::What;
 use hal_protocol::lease::{self, Cover, Lease, LeaseEnd, LeaseVerdict};
@@ -110,6 +111,16 @@ impl Book {
 
     pub fn is_on(&self) -> bool {
         !self.cover.is_empty() || !self.entries.is_empty() || !self.old.is_empty()
+    }
+
+    /// When the first lease ends of a turn that must not go on without one, by the clock of the leases.
+    pub fn first_end_ms(&self) -> Option<u64> {
+        let stops = |entry: &&LeaseEntry| {
+            (entry.runs || entry.holds > 0)
+                && entry.held.at_limit > AtLimit::FinishTurn
+                && entry.held.expires_ms > 0
+        };
+        self.entries.values().filter(stops).map(|entry| entry.held.expires_ms).min()
     }
 
     /// True when it is one of ours.

@@ -45,6 +45,7 @@ impl Leases {
             changed.borrow_and_update();
             let (asks, stops, rest) =
                 if self.is_on() { self.look() } else { (Vec::new(), Vec::new(), NEVER) };
+            self.tell_first_end();
             for ask in asks {
                 // The link is gone only when the agent ends.
                 let _ended = self

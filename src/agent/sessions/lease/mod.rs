@@ -14,8 +14,10 @@ mod enforce;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::{OutgoingFrame, SessionState as HeldSession, View};
 use crate::outbox::{Closed, Outbox};
@@ -36,6 +38,9 @@ const UNSAID_TOKENS: u64 = 12_000;
 /// Bytes of a text that make a token, rather too few.
 const BYTES_PER_TOKEN: u64 = 3;
 
+/// Moments that are nearer to each other than this are one.
+const SAME_MOMENT: Duration = Duration::from_millis(100);
+
 /// The leases of this node. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Leases(Arc<Shared>);
@@ -47,6 +52,8 @@ struct Shared {
     is_on: AtomicBool,
     /// Counts what may have changed.
     changed: watch::Sender<u64>,
+    /// When the first lease of a turn ends, as far as that is to stop the turn.
+    first_end: watch::Sender<Option<Instant>>,
     outbox: Outbox,
     says: mpsc::Sender<OutgoingFrame>,
     clock: Stopwatch,
@@ -75,6 +82,7 @@ impl Leases {
             book: Mutex::new(book),
             is_on,
             changed,
+            first_end: watch::Sender::new(None),
             outbox,
             says,
             clock: Stopwatch::start(),
@@ -84,6 +92,26 @@ impl Leases {
     /// True when a budget holds here or something is lent.
     pub fn is_on(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
+    }
+
+    /// When the first lease of a turn that runs here ends, as far as that is to stop the turn.
+    pub fn first_end(&self) -> watch::Receiver<Option<Instant>> {
+        self.0.first_end.subscribe()
+    }
+
+    fn tell_first_end(&self) {
+        let now = self.now_ms();
+        let ends = self.book().first_end_ms();
+        let end = ends.map(|ends| Instant::now() + Duration::from_millis(ends.saturating_sub(now)));
+        self.0.first_end.send_if_modified(|known| {
+            // The same moment is a little another one each time it is reckoned.
+            let is_same = match (*known, end) {
+                (Some(known), Some(end)) => end.max(known) - end.min(known) < SAME_MOMENT,
+                (known, end) => known == end,
+            };
+            *known = end;
+            !is_same
+        });
     }
 
     /// Held for a few lines only, never across an await.
