@@ -120,7 +120,12 @@ impl Commands {
             tracing::error!("commands of the last run cannot be read: {:#}", anyhow::Error::new(error));
             Vec::new()
         });
-        for record in open {
+        // A halt goes before all that may wait for something.
+        let is_halt = |record: &CommandRecord| {
+            matches!(Verb::parse(&record.frame.verb), Some(Verb::AbortSession | Verb::KillSession))
+        };
+        let (halts, others): (Vec<_>, Vec<_>) = open.into_iter().partition(is_halt);
+        for record in halts.into_iter().chain(others) {
             let id = record.frame.command_id.clone();
             self.in_hand.insert(id.clone(), CancellationToken::new());
             let (context, ended) = (self.context.clone(), ended.clone());
