@@ -24,6 +24,12 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of the record that may be on their way.
 const WINDOW: u64 = 512 * 1024;
 
+/// Parts of that: the smallest takes a byte, and what comes with it in the record.
+const PARTS: usize = 128 * 1024;
+
+/// What may wait to be told to a holder.
+const FRAMES: usize = 64;
+
 /// How long a process may take to read what is said to it.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -51,7 +57,7 @@ pub struct Held {
     pub record: (u64, u64),
     /// What it is told.
     pub hand: Hand,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    heard: mpsc::Receiver<Heard>,
     /// How far was asked for.
     limit: u64,
 }
@@ -59,10 +65,19 @@ pub struct Held {
 /// What a process that is held is told. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hand {
-    frames: mpsc::UnboundedSender<Vec<u8>>,
+    frames: mpsc::Sender<Vec<u8>>,
+    record: watch::Sender<OfRecord>,
     written: watch::Receiver<Written>,
     /// The number of the last write that was taken when this agent attached.
     pub written_before: u64,
+}
+
+/// What is wanted of the record, and what is not needed any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct OfRecord {
+    from: u64,
+    upto: u64,
+    acknowledged: u64,
 }
 
 /// What came of the last write.
@@ -97,12 +112,14 @@ impl Held {
             }
             _ => return Err(io::Error::other("it did not answer as a holder does")),
         };
-        let (frames, to_send) = mpsc::unbounded_channel();
-        let (heard_in, heard) = mpsc::unbounded_channel();
+        let (frames, to_send) = mpsc::channel(FRAMES);
+        let (heard_in, heard) = mpsc::channel(PARTS);
+        let (record, wanted) = watch::channel(OfRecord::default());
         let (told, written) = watch::channel(Written { number: welcome.written, error: None });
-        let hand = Hand { frames, written, written_before: welcome.written };
+        let hand = Hand { frames, record, written, written_before: welcome.written };
         let pings = PING_EVERY.min(Duration::from_millis(holding.alone_ms / 4 + 1));
-        tokio::spawn(talk((from, to), (to_send, lease, pings), (heard_in, told)));
+        let sources = Sources { frames: to_send, wanted, lease, pings };
+        tokio::spawn(talk((from, to), sources, (heard_in, told)));
         let mut held = Self {
             process: welcome.process,
             mark: mark.to_owned(),
@@ -130,21 +147,21 @@ impl Held {
 
     fn ask_for(&mut self, from: u64) {
         self.limit = from + WINDOW;
-        self.hand.tell(&ToHolder::Read { from, upto: self.limit });
+        self.hand.record.send_modify(|wanted| (wanted.from, wanted.upto) = (from, self.limit));
     }
 }
 
 impl Hand {
     fn tell(&self, words: &ToHolder) {
         if let Ok(frame) = wire::words(words) {
-            // A holder that is gone is seen by whoever listens to it.
-            let _gone = self.frames.send(frame);
+            // A holder that is gone, or takes nothing, is seen by whoever listens to it.
+            let _gone = self.frames.try_send(frame);
         }
     }
 
     /// What was said up to here is not needed any more.
     pub fn acknowledge(&self, upto: u64) {
-        self.tell(&ToHolder::Ack { upto });
+        self.record.send_modify(|wanted| wanted.acknowledged = upto);
     }
 
     /// Keeps this for the agent that attaches next, and how the work is stopped when none does.
@@ -171,7 +188,8 @@ impl Hand {
     /// Says something to it under this number, with a note for the record; a number that was taken already is not said
     /// again.
     pub async fn write(&self, number: u64, note: &[u8], bytes: &[u8]) -> io::Result<()> {
-        self.frames.send(wire::write(number, note, bytes)).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let sent = timeout(WRITE_LIMIT, self.frames.send(wire::write(number, note, bytes))).await;
+        sent.map_err(|_| io::ErrorKind::TimedOut)?.map_err(|_| io::ErrorKind::BrokenPipe)?;
         let mut written = self.written.clone();
         let told = timeout(WRITE_LIMIT, written.wait_for(|written| written.number >= number)).await;
         match told.map_err(|_| io::ErrorKind::TimedOut)? {
@@ -189,27 +207,31 @@ async fn connect(folder: PathBuf) -> io::Result<UnixStream> {
     UnixStream::connect(short_path(&folder)).await
 }
 
+/// What a holder is told.
+struct Sources {
+    frames: mpsc::Receiver<Vec<u8>>,
+    wanted: watch::Receiver<OfRecord>,
+    lease: watch::Receiver<Option<Instant>>,
+    pings: Duration,
+}
+
 /// Talks with a holder until it is gone, or let go.
 async fn talk(
     (from, to): (OwnedReadHalf, OwnedWriteHalf),
-    (frames, lease, pings): (mpsc::UnboundedReceiver<Vec<u8>>, watch::Receiver<Option<Instant>>, Duration),
-    (heard, written): (mpsc::UnboundedSender<Heard>, watch::Sender<Written>),
+    sources: Sources,
+    (heard, written): (mpsc::Sender<Heard>, watch::Sender<Written>),
 ) {
     let mut listening = std::pin::pin!(listen(from, heard, written));
     tokio::select! {
         () = &mut listening => {}
-        said = say(to, frames, lease, pings) => if said.is_err() {
+        said = say(to, sources) => if said.is_err() {
             // It is gone, but what it said last is still to be heard.
             listening.await;
         },
     }
 }
 
-async fn listen(
-    mut from: OwnedReadHalf,
-    heard: mpsc::UnboundedSender<Heard>,
-    written: watch::Sender<Written>,
-) {
+async fn listen(mut from: OwnedReadHalf, heard: mpsc::Sender<Heard>, written: watch::Sender<Written>) {
     while let Ok(Some(frame)) = wire::read::<FromHolder>(&mut from).await {
         let news = match frame {
             Frame::Data(next, channel, bytes) => Heard::Part(next, channel, bytes),
@@ -220,24 +242,25 @@ async fn listen(
             }
             Frame::Words(_) | Frame::Write(..) => continue,
         };
-        // Whoever has stopped to listen may still have something to say.
-        let _deaf = heard.send(news);
+        // Whoever has stopped to listen may still have something to say; more than fits was not asked for.
+        let _deaf = heard.try_send(news);
     }
 }
 
-async fn say(
-    mut to: OwnedWriteHalf,
-    mut frames: mpsc::UnboundedReceiver<Vec<u8>>,
-    mut lease: watch::Receiver<Option<Instant>>,
-    pings: Duration,
-) -> io::Result<()> {
+async fn say(mut to: OwnedWriteHalf, sources: Sources) -> io::Result<()> {
+    let Sources { mut frames, mut wanted, mut lease, pings } = sources;
     let mut pings = interval(pings);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    wanted.mark_changed();
     lease.mark_changed();
-    let mut has_leases = true;
+    let (mut has_leases, mut told) = (true, OfRecord::default());
     loop {
         tokio::select! {
             biased;
+            Ok(()) = wanted.changed() => {
+                let now = *wanted.borrow_and_update();
+                to.write_all(&of_record(now, &mut told)?).await?;
+            }
             frame = frames.recv() => match frame {
                 Some(frame) => to.write_all(&frame).await?,
                 None => return Ok(()),
@@ -252,4 +275,17 @@ async fn say(
             _ = pings.tick() => to.write_all(&wire::words(&ToHolder::Ping)?).await?,
         }
     }
+}
+
+/// What is news of what is wanted of the record.
+fn of_record(now: OfRecord, told: &mut OfRecord) -> io::Result<Vec<u8>> {
+    let mut frames = Vec::new();
+    if now.acknowledged != told.acknowledged {
+        frames.extend(wire::words(&ToHolder::Ack { upto: now.acknowledged })?);
+    }
+    if now.upto != told.upto {
+        frames.extend(wire::words(&ToHolder::Read { from: now.from, upto: now.upto })?);
+    }
+    *told = now;
+    Ok(frames)
 }

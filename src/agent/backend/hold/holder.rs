@@ -9,7 +9,7 @@
 //! told, ends the process with all that it has started, and waits for a while to tell the next agent of it.
 
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,9 @@ const WRITES: usize = 8;
 
 /// Runs a holder to its end. `Err`: it could not begin, and whoever has started it knows why.
 pub fn run() -> io::Result<()> {
+    if io::stdin().is_terminal() {
+        return Err(io::Error::other("there is no order on its standard input"));
+    }
     let mut order = Vec::new();
     io::stdin().read_to_end(&mut order)?;
     let order: Order = serde_json::from_slice(&order)?;

@@ -132,6 +132,11 @@ impl Record {
         Ok(self.memory.get(at).cloned())
     }
 
+    /// Gives up what is in files: one of them cannot be read.
+    pub fn give_up_files(&mut self) {
+        self.acknowledge(self.end - self.in_memory);
+    }
+
     /// Writes all of it that is in memory, but for the last part, into a file.
     fn spill(&mut self) -> io::Result<()> {
         let begin = self.end - self.in_memory;
@@ -225,6 +230,23 @@ mod tests {
         record.push(Channel::Error, b"on".to_vec());
         assert_eq!(all(&record), b"on");
         assert_eq!(record.at(0).unwrap().unwrap().channel, Channel::Error);
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_costs_no_more_than_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::new(folder.path());
+        while fs::read_dir(folder.path()).unwrap().next().is_none() {
+            record.push(Channel::Output, vec![7; 50_000]);
+            assert!(record.has_room());
+        }
+        record.push(Channel::Output, b"after it".to_vec());
+        for file in fs::read_dir(folder.path()).unwrap() {
+            fs::write(file.unwrap().path(), "garbage").unwrap();
+        }
+        assert!(record.at(0).is_err());
+        record.give_up_files();
+        assert_eq!(all(&record), b"after it");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::state::{Attached, Said, Shared};
@@ -16,6 +16,9 @@ use crate::backend::processes::{MARK, Process};
 
 /// How long the first word may take.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// Outcomes of writes that may wait to be told: more are never under way.
+const WORDS: usize = 64;
 
 /// Talks with whoever has connected, until one of both has gone.
 pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
@@ -37,14 +40,14 @@ pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
     if !shared.is_its(&agent, &key) {
         return refuse(&mut to, "it is held for another hal-agent".into()).await;
     }
-    let (words, told) = mpsc::unbounded_channel();
+    let (words, told) = mpsc::channel(WORDS);
     let connection = match attach(&shared, peer, words) {
         Ok(connection) => connection,
         Err(why) => return refuse(&mut to, why).await,
     };
     let welcome = FromHolder::Welcome(Box::new(shared.welcome(spoken)));
     if say(&mut to, &welcome).await.is_ok() {
-        let (reads, asked) = mpsc::unbounded_channel();
+        let (reads, asked) = watch::channel(None);
         let writer = tokio::spawn(tell(Arc::clone(&shared), connection, to, told, asked));
         hear(&shared, connection, &mut from, &reads).await;
         writer.abort();
@@ -77,11 +80,7 @@ fn peer_of(stream: &UnixStream) -> Result<Process, String> {
 }
 
 /// One at a time; the place of one that has died is taken.
-fn attach(
-    shared: &Arc<Shared>,
-    process: Process,
-    words: mpsc::UnboundedSender<FromHolder>,
-) -> Result<u64, String> {
+fn attach(shared: &Arc<Shared>, process: Process, words: mpsc::Sender<FromHolder>) -> Result<u64, String> {
     shared.change(|state| {
         let other = state.attached.as_ref().map(|attached| attached.process.clone());
         if let Some(other) = other.filter(|other| other.pid != process.pid && other.is_alive()) {
@@ -108,21 +107,21 @@ async fn tell(
     shared: Arc<Shared>,
     connection: u64,
     mut to: OwnedWriteHalf,
-    mut told: mpsc::UnboundedReceiver<FromHolder>,
-    mut reads: mpsc::UnboundedReceiver<(u64, u64)>,
+    mut told: mpsc::Receiver<FromHolder>,
+    mut reads: watch::Receiver<Option<(u64, u64)>>,
 ) {
     let mut changed = shared.changes();
     let (mut cursor, mut limit, mut is_over) = (None, 0, false);
     loop {
         changed.borrow_and_update();
         let part = match cursor {
-            Some(at) if at < limit => {
-                shared.change_quietly(|state| state.record.at(at)).unwrap_or_else(|error| {
-                    // A file of the record is damaged: what it held cannot be told.
-                    eprintln!("hal hold: {error}");
-                    None
+            Some(at) if at < limit => shared.change_quietly(|state| {
+                state.record.at(at).unwrap_or_else(|error| {
+                    eprintln!("hal hold: a part of what was said is lost: {error}");
+                    state.record.give_up_files();
+                    state.record.at(at).ok().flatten()
                 })
-            }
+            }),
             _ => None,
         };
         let (is_mine, outcome) = shared.change_quietly(|state| {
@@ -143,8 +142,10 @@ async fn tell(
             }
             (None, _) => tokio::select! {
                 _changed = changed.changed() => Ok(()),
-                Some((from, upto)) = reads.recv() => {
-                    (cursor, limit) = (cursor.or(Some(from)), upto);
+                Ok(()) = reads.changed() => {
+                    if let Some((from, upto)) = *reads.borrow_and_update() {
+                        (cursor, limit) = (cursor.or(Some(from)), upto);
+                    }
                     Ok(())
                 }
                 Some(words) = told.recv() => say(&mut to, &words).await,
@@ -167,7 +168,7 @@ async fn hear(
     shared: &Arc<Shared>,
     connection: u64,
     from: &mut OwnedReadHalf,
-    reads: &mpsc::UnboundedSender<(u64, u64)>,
+    reads: &watch::Sender<Option<(u64, u64)>>,
 ) {
     while let Ok(Some(frame)) = wire::read::<ToHolder>(from).await {
         let is_mine = shared.change_quietly(|state| {
@@ -179,7 +180,7 @@ async fn hear(
         }
         match frame {
             Frame::Write(number, note, bytes) => write(shared, number, &note, bytes).await,
-            Frame::Words(ToHolder::Read { from, upto }) => drop(reads.send((from, upto))),
+            Frame::Words(ToHolder::Read { from, upto }) => drop(reads.send_replace(Some((from, upto)))),
             Frame::Words(words) => obey(shared, words).await,
             Frame::Data(..) => {}
         }

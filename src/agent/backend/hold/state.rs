@@ -33,7 +33,7 @@ pub struct Attached {
     /// Tells connections of one agent apart.
     pub connection: u64,
     /// Where it is told something.
-    pub words: mpsc::UnboundedSender<FromHolder>,
+    pub words: mpsc::Sender<FromHolder>,
 }
 
 /// What changes.
@@ -134,7 +134,7 @@ impl Shared {
         self.change_quietly(|state| {
             if let Some(attached) = state.attached.as_ref().filter(|_| number > 0) {
                 // One that has gone meanwhile learns from the next welcome that it was taken.
-                let _gone = attached.words.send(FromHolder::Written { number, error });
+                let _gone = attached.words.try_send(FromHolder::Written { number, error });
             }
         });
     }
