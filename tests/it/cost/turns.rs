@@ -120,7 +120,6 @@ fn twenty_true_turns_come_to_what_the_model_billed_whoever_dies_in_between() {
     agrees(&whole, &[]);
 
     let cut = begin_slow(&whole);
-    let calls = whole.model.book().len();
     let (status, _) = whole.world.take_agent("web-1").end_with(Signal::KILL);
     assert_eq!(status.signal(), Some(9));
     whole.world.wait_for_node("web-1", "offline");
@@ -128,7 +127,7 @@ fn twenty_true_turns_come_to_what_the_model_billed_whoever_dies_in_between() {
     whole.world.wait_for_node("web-1", "online");
     whole.wait(&cut, "idle,error");
     turn(&whole, &cut, "say again");
-    agrees(&whole, &[calls]);
+    agrees(&whole, &[]);
 
     // An agent that has lost its journal tells everything again.
     let (told, made) = (count(&whole, "message.updated"), count(&whole, "session.created"));
@@ -142,7 +141,7 @@ fn twenty_true_turns_come_to_what_the_model_billed_whoever_dies_in_between() {
     });
     turn(&whole, &first, "say the last");
     assert!(count(&whole, "message.updated") > told);
-    agrees(&whole, &[calls]);
+    agrees(&whole, &[]);
 }
 
 #[test]

@@ -20,6 +20,10 @@ const END_LIMIT: Duration = Duration::from_secs(3);
 /// Bytes of its output that wait to be read.
 const PIPE: usize = 64 * 1024;
 
+/// Why a holder cannot have its folder, whatever it is to hold.
+const NO_ROOM: [io::ErrorKind; 3] =
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
+
 /// What it writes on one of its outputs.
 pub type Pipe = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -55,7 +59,14 @@ impl Process {
         hold: Option<&Hold>,
     ) -> io::Result<(Self, Option<Pipe>, Option<Pipe>)> {
         if let Some(hold) = hold {
-            return Ok(Self::of(hold.start(command.as_std(), mark).await?));
+            match hold.start(command.as_std(), mark).await {
+                Ok(held) => return Ok(Self::of(held)),
+                // It needs no room itself: better it ends with us than that nothing can be worked on.
+                Err(error) if NO_ROOM.contains(&error.kind()) => {
+                    tracing::warn!("opencode ends with this agent, as there is no place to hold it: {error}");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Pipe);

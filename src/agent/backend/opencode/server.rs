@@ -54,6 +54,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long it is waited before one that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long a holder may take to tell of an end.
+const ENDED_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long one that was kept may take to answer.
 const RESUME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -167,16 +170,21 @@ impl Server {
         Ok(Self { process, output, client, mark, version, is_resumed: false })
     }
 
-    /// Goes on with one that a holder has kept, where it answers.
-    pub async fn resume(held: Held, memo: Memo, gate: Gate) -> Result<Self, StartError> {
+    /// Goes on with one that a holder has kept, where it answers; else says what is wrong with it.
+    pub async fn resume(held: Held, memo: Memo, gate: Gate) -> Result<Self, String> {
         let mark = held.mark.clone();
-        let (process, stdout, stderr) = Process::of(held);
+        let (mut process, stdout, stderr) = Process::of(held);
         let (output, causes, _listening) = listen(stdout, stderr);
-        let no_client = |_| StartError::Mute { output: "\nno HTTP client can be made".into() };
         let client = Client::new(memo.base, Secret::new(memo.password), causes, gate, Dialect::One)
-            .map_err(no_client)?;
-        let version = identity(&client, RESUME_LIMIT).await.map_err(StartError::Unhealthy)?;
-        Ok(Self { process, output, client, mark, version, is_resumed: true })
+            .map_err(|_| "no HTTP client can be made")?;
+        match identity(&client, RESUME_LIMIT).await {
+            Ok(version) => Ok(Self { process, output, client, mark, version, is_resumed: true }),
+            // It may have just been ended, and its holder says why.
+            Err(error) => Err(match timeout(ENDED_LIMIT, process.wait()).await {
+                Ok(outcome) => format!("it ended ({outcome})"),
+                Err(_) => format!("it did not answer after hal-agent was started again: {error}"),
+            }),
+        }
     }
 
     /// Keeps with its holder what the agent after us needs to go on with it.
