@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use hal_o_swarm::agent::cli::{Machine, MachineOrder};
+use hal_o_swarm::agent::leave::Clearing;
 use hal_o_swarm::base::daemon::{self, DaemonOrder, typed};
 use hal_o_swarm::base::exit::{self, Exit, Failure};
 use hal_o_swarm::base::harmless::clean;
@@ -103,10 +104,13 @@ fn run(call: Call) -> Result<(), Failure> {
             Err(text) => print(&text?),
             Ok(options) => manual::run(&options),
         },
-        Role::Hold if call.args.first().is_some_and(|word| word == agent::leave::AFTER_STOP) => {
-            one_thread()?.block_on(agent::leave::after_stop(&call.args));
-            Ok(())
-        }
+        Role::Hold if !call.args.is_empty() => match Clearing::of(&call.args[0]) {
+            Some(clearing) => {
+                one_thread()?.block_on(agent::leave::clear(clearing, call.args.get(1)));
+                Ok(())
+            }
+            None => Err(Failure::say(Exit::Usage, "only hal-agent and its unit start this")),
+        },
         // Started with an order on its standard input; a person who types it is told so.
         Role::Hold => agent::backend::hold::holder::run()
             .map_err(|error| Failure::say(Exit::Usage, format!("only hal-agent starts this: {error}"))),

@@ -1,7 +1,8 @@
 //! Whether coding agents go on when this agent stops: when systemd restarts it, and leaves alone what it has started. After a
-//! stop, whatever is left of them is ended; that is `hal hold after-stop`, which the unit calls.
+//! stop, whatever is left of them is ended; that is `hal hold after-stop`, which the unit calls; `hal hold clear` is for the
+//! package that is removed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use std::{env, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::hold::Hold;
@@ -69,23 +69,42 @@ async fn own_job() -> Option<(String, String)> {
     Some((kind_of(&jobs, &job)?, shown))
 }
 
-/// The word that asks for what is done after a stop.
-pub const AFTER_STOP: &str = "after-stop";
+/// What is asked for by whoever stops the service or removes it, by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clearing {
+    /// The unit, each time the service has ended: what is left is ended when it does not start again.
+    AfterStop,
+    /// The package that is removed: an agent that was killed may have left what nobody looks after.
+    Removal,
+}
 
-/// Ends what is left of coding agents and all else in the control group of the service, when that is stopped and does not
-/// start again; `words` is the word and the configuration. An agent that ended in order has left nothing.
-pub async fn after_stop(words: &[OsString]) {
-    if own_job().await.is_none_or(|(kind, _)| kind != "stop") {
+impl Clearing {
+    /// Of its word.
+    pub fn of(word: &OsStr) -> Option<Self> {
+        let all = [("after-stop", Self::AfterStop), ("clear", Self::Removal)];
+        all.into_iter().find(|(known, _)| word == *known).map(|(_, clearing)| clearing)
+    }
+}
+
+/// Ends what is left of coding agents; after a stop also all else in the control group of the service. An agent that has ended
+/// in order has left nothing.
+pub async fn clear(clearing: Clearing, config: Option<&OsString>) {
+    let is_stopped = || async { own_job().await.is_some_and(|(kind, _)| kind == "stop") };
+    if clearing == Clearing::AfterStop && !is_stopped().await {
         return;
     }
-    let read = words.get(1).and_then(|path| config::read(path.as_ref(), Purpose::Run).ok());
-    let (data_dir, alone) = match read {
-        Some((config, _)) => (config.data_dir, config.alone),
-        None => (PathBuf::from(default::DATA_DIR), None),
-    };
-    if let Ok(hold) = Hold::open(&data_dir, alone.unwrap_or_default(), watch::channel(None).1) {
-        hold.clear("").await;
+    let read = config.and_then(|path| config::read(path.as_ref(), Purpose::Run).ok());
+    let data_dir = read.map_or_else(|| PathBuf::from(default::DATA_DIR), |(config, _)| config.data_dir);
+    match Hold::known(&data_dir) {
+        Some(hold) => hold.clear("").await,
+        None => tracing::debug!("nothing was ever held for {}", data_dir.display()),
     }
+    if clearing == Clearing::AfterStop {
+        end_others().await;
+    }
+}
+
+async fn end_others() {
     for _ in 0..ROUNDS {
         let left = others_in_group();
         if left.is_empty() {

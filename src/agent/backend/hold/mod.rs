@@ -88,6 +88,12 @@ impl Hold {
         Ok(Self { folder, holding, program: OURSELVES.into(), lease })
     }
 
+    /// For the agent with this data, to end what it has left; `None`: nothing was ever held for it.
+    pub fn known(data_dir: &Path) -> Option<Self> {
+        let is_known = data_dir.join(FOLDER).join(KEY).exists();
+        is_known.then(|| Self::open(data_dir, Duration::ZERO, watch::channel(None).1).ok())?
+    }
+
     /// The same where this process is not the executable that can be a holder.
     pub fn by(self, program: PathBuf) -> Self {
         Self { program, ..self }
