@@ -117,6 +117,9 @@ impl Hold {
                 let _ended_already = holder.start_kill();
                 let mark = mark.to_owned();
                 processes::end(move || processes::marked(&mark)).await;
+                let _ended = holder.wait().await;
+                // Ended before it could remove it itself.
+                let _gone = fs::remove_dir_all(&folder);
                 return Err(error);
             }
         };
