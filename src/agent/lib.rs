@@ -7,7 +7,7 @@
 //! ```
 //! - `backend`: how the agent talks to one kind of coding agent; `backends`: which of them run here.
 //! - `sessions`: the session manager, the one owner of what is known of sessions, and the life of a command.
-//! - `outbox`: the one owner of the journal.
+//! - `outbox`: the one owner of the journal; `first_words`: what a new agent tells of those before.
 //! - `link`: the connection to the supervisor.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `setup`: whose coding agents the service runs. `join`: how this machine becomes a node. `trust`: checkouts that are
@@ -20,6 +20,7 @@ pub mod backend;
 mod backends;
 pub mod cli;
 pub mod config;
+mod first_words;
 pub mod found;
 pub mod join;
 pub mod leave;
@@ -39,7 +40,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +50,8 @@ use config::{Config, Programs, ProjectConfig};
 use found::Found;
 use hal_base::task::Tasks;
 use hal_base::{clock, starts};
-use hal_protocol::event::kind::Kind;
-use hal_protocol::event::raw;
 use hal_protocol::frame::Watch;
-use hal_store::journal::{Bounds, Change, Journal, JournalError, NewEvent, SessionRecord, SetAside};
+use hal_store::journal::{Bounds, Change, Journal, JournalError, SessionRecord, SetAside};
 use leave::Leave;
 use link::{Link, Target};
 use lost::{LinkState, Teller};
@@ -216,8 +214,8 @@ impl Agent {
         config.projects.iter_mut().for_each(|project| project.settle_trust(&former));
         let projects = Arc::new(Projects::new(config.projects.clone()));
         let (mut view, forgotten) = sessions::restore(sessions.clone(), clock::now());
-        let mut first = note_of(set_aside);
-        first.extend(restarts.map(note_of_restarts));
+        let mut first = first_words::of_journal(set_aside);
+        first.extend(restarts.map(first_words::of_restarts));
         first.push(Change::Mark(trust::MARK));
         first.extend(projects.check().into_iter().map(sessions::project_event));
         first.extend(forgotten);
@@ -261,28 +259,6 @@ impl Agent {
         let _closed = tokio::time::timeout(STOP_STEP, journal_end).await;
         Ok(())
     }
-}
-
-/// A journal that was set aside is the first thing the new one tells.
-fn note_of(set_aside: Option<SetAside>) -> Vec<Change> {
-    let Some(SetAside { path, why }) = set_aside else { return Vec::new() };
-    tracing::error!(
-        "the journal was damaged ({why}); it was moved to {} and a new one was started",
-        path.display()
-    );
-    let reason = format!("the journal was damaged: {why}");
-    let data = raw(&json!({"reason": reason, "set_aside": path.display().to_string()}));
-    vec![Change::Append(NewEvent::own("gap", clock::now(), data))]
-}
-
-/// Whatever ends an agent again and again is told by the one that is left.
-fn note_of_restarts(reason: String) -> Change {
-    tracing::error!("this agent was {reason}");
-    Change::Append(NewEvent::own(
-        Kind::AgentRestarted.as_str(),
-        clock::now(),
-        raw(&json!({"reason": reason})),
-    ))
 }
 
 /// The queues between session manager, commands and link.
