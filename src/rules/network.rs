@@ -76,12 +76,20 @@ fn hop_of(text: &str) -> Option<IpAddr> {
 }
 
 /// A network as it is written: an address with the number of bits that count, or one address. `None`: it is none; bits beyond
-/// those that count are a slip, as in `10.0.0.7/8`.
+/// those that count are a slip, as in `10.0.0.7/8`, and so are IPv4 addresses as IPv6 writes them.
 pub fn range(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(IpNet::from(address.to_canonical()));
     }
-    text.parse::<IpNet>().ok().filter(|range| range.addr() == range.network())
+    let range = text.parse::<IpNet>().ok().filter(|range| range.addr() == range.network())?;
+    let is_mapped = range.addr() != range.addr().to_canonical();
+    (!is_mapped).then_some(range)
+}
+
+/// True for more addresses than a few proxies have.
+pub fn is_wide(range: &IpNet) -> bool {
+    let few = if range.addr().is_ipv4() { 24 } else { 64 };
+    range.prefix_len() < few
 }
 
 #[cfg(test)]
@@ -125,7 +133,7 @@ mod tests {
     fn a_network_is_an_address_or_one_with_the_bits_that_count() {
         assert_eq!(range("10.0.0.7").unwrap().to_string(), "10.0.0.7/32");
         assert_eq!(range("fd00::/8").unwrap().to_string(), "fd00::/8");
-        for wrong in ["10.0.0.7/8", "10.0.0.0/33", "corp", "", "10.0.0.0/"] {
+        for wrong in ["::ffff:10.0.0.0/104", "10.0.0.7/8", "10.0.0.0/33", "corp", "", "10.0.0.0/"] {
             assert_eq!(range(wrong), None, "{wrong}");
         }
     }

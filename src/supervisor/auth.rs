@@ -31,6 +31,9 @@ const NOT_OUR_PAGE: &str = "a browser session is for the dashboard's own pages: 
 /// What browsers say of where a request comes from.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What proxies add to what they pass on.
+const PASSED_ON: [&str; 3] = ["x-forwarded-for", "forwarded", "via"];
+
 /// The record of something that somebody has done, to which thing, or why it was not done.
 pub fn did(who: &Who, action: &str, target: Result<String, String>, took: Duration) -> AuditRecord {
     let (target, error) = match target {
@@ -93,13 +96,16 @@ pub async fn require(
         (Shown::Wrong(wrong), _) => {
             return refuse(&shared, "api", source.ip(), Some(&wrong)).await.into_response();
         }
-        (Shown::Nothing, None) if scrapes(&shared, &request, source.ip()) => Pass::Scraper,
+        (Shown::Nothing, None) if scrapes(&shared, &request, source) => Pass::Scraper,
         (Shown::Nothing, None) => return refuse(&shared, "api", source.ip(), None).await.into_response(),
     };
     pass.note_use(&shared, source.ip());
     // A token for joining is in many hands, and says of nobody who it is.
-    let place =
-        if matches!(pass, Pass::Join(_)) { None } else { shared.entrance.is_known(source.connection) };
+    let place = if matches!(pass, Pass::Join(_) | Pass::Scraper) {
+        None
+    } else {
+        shared.entrance.is_known(source.connection)
+    };
     if !origin_is_allowed(&shared, request.headers()) {
         return ApiError::validation(FOREIGN_PAGE).into_response();
     }
@@ -123,9 +129,16 @@ pub async fn require(
     response
 }
 
-/// True for a program that reads metrics, from where that takes no token.
-fn scrapes(shared: &Shared, request: &Request, from: IpAddr) -> bool {
-    request.uri().path() == "/metrics" && shared.doors.load().networks.may(from, MayFrom::Metrics)
+/// True for a program that reads metrics, from where that takes no token. What somebody else passes on is not from there
+/// unless a proxy that is listed says so; and a page under a name that was made to lead here is no program.
+fn scrapes(shared: &Shared, request: &Request, source: Source) -> bool {
+    let (headers, doors) = (request.headers(), shared.doors.load());
+    let is_passed_on = PASSED_ON.iter().any(|name| headers.contains_key(*name));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    request.uri().path() == "/metrics"
+        && doors.networks.may(source.ip(), MayFrom::Metrics)
+        && (!is_passed_on || source.client != source.connection)
+        && host_is_known(host, &doors.host, &doors.origins)
 }
 
 /// Whether a caller's role does for a path. A path that the table of rights does not know is nobody's.

@@ -18,6 +18,7 @@ use hal_protocol::proof::{
     Challenge, PROOF_HEADER, Proof, ProofBy, Proved, said_by_agent, said_by_supervisor,
 };
 use hal_rules::actor::why_not;
+use hal_rules::network::MayFrom;
 
 /// The whole exchange is over within this time.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ const NOT_THE_KEY: &str = "the key of its machine is not known here: let it join
 const NO_KEY_ANY_MORE: &str = "the key of its machine was revoked: remove the file that key_file names and let it join again \
                                (hal-agent join)";
 const NOT_OUR_KEY: &str = "it has seen another key than this supervisor's: somebody stands in between, or a proxy ends TLS \
-                           and speaks TLS here again; let it speak plainly to this supervisor from a loopback address";
+                           and is not listed in server.networks: list it there (may: proxy, plain), and let it speak plainly to this supervisor";
 
 /// Why nothing was proved.
 #[derive(Debug)]
@@ -95,8 +96,12 @@ fn judge(
     let wrong = |why, id: Option<String>| Unproved::Wrong(WrongToken { why, id, was_of: None });
     // Without TLS here a proxy of this machine may have ended it: what that has shown is not known. Whoever is not to be
     // deceived by one knows the key that is shown with the answer.
-    let may_be_proxy = source.ip().to_canonical().is_loopback() && !shared.entrance.is_encrypted(source);
-    if let Some(own) = shared.certificate.as_ref().filter(|_| !may_be_proxy)
+    let (ip, networks) = (source.ip().to_canonical(), &doors.networks);
+    let may_be_proxy = ip.is_loopback() || networks.may(ip, MayFrom::Proxy);
+    // Whoever may speak plainly has seen no key.
+    let may_have_seen_none = proof.seen.is_empty() && networks.may(ip, MayFrom::Plain);
+    let is_excused = (may_be_proxy || may_have_seen_none) && !shared.entrance.is_encrypted(source);
+    if let Some(own) = shared.certificate.as_ref().filter(|_| !is_excused)
         && !own.is_own(&proof.seen)
     {
         return Err(wrong(NOT_OUR_KEY, None));

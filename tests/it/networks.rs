@@ -24,10 +24,14 @@ fn start(world: &mut World, more: impl Fn(&mut Value)) {
 }
 
 /// The answer to a GET without TLS, whole.
-fn get(host: &str, port: u16, path: &str, more: &str) -> String {
-    let mut stream = TcpStream::connect((host, port)).unwrap();
+fn get(there: &str, port: u16, path: &str, more: &str) -> String {
+    get_as("localhost", there, port, path, more)
+}
+
+fn get_as(host: &str, there: &str, port: u16, path: &str, more: &str) -> String {
+    let mut stream = TcpStream::connect((there, port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let _cut = stream.read_to_end(&mut answer);
@@ -61,6 +65,15 @@ fn plain_connections_and_metrics_are_for_the_networks_that_are_listed() {
             "401",
             "what is shown counts"
         );
+        // Somebody else's words, passed on from there; and a name that was made to lead here.
+        for passed_on in
+            ["X-Forwarded-For: 192.0.2.1\r\n", "Via: 1.1 proxy\r\n", "Forwarded: for=192.0.2.1\r\n"]
+        {
+            assert_eq!(status(&asks("/metrics", passed_on)), "401", "{passed_on}");
+        }
+        let named = |host: &str| wire.at_the_agent(|| get_as(host, SUPERVISOR, port, "/metrics", ""));
+        assert_eq!(status(&named("evil.example:8420")), "401");
+        assert_eq!(status(&named(&format!("{SUPERVISOR}:{port}"))), "200");
         // A reload takes it over, in both directions.
         config(&world, of(json!(["metrics"])));
         world.supervisor().signal(Signal::HUP);

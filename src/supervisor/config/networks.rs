@@ -1,7 +1,7 @@
 //! `server.networks`: what may be done from where.
 
 use hal_base::config::{Section, Value};
-use hal_rules::network::{MayFrom, Network, Networks, range};
+use hal_rules::network::{MayFrom, Network, Networks, is_wide, range};
 
 /// Networks in a file: each is looked at for every connection.
 const MOST_NETWORKS: usize = 100;
@@ -27,8 +27,16 @@ fn network(section: &Section<'_>) -> Option<Network> {
     }
     let may: Vec<MayFrom> = section.items("may").iter().filter_map(word).collect();
     let range = range?;
-    if range.prefix_len() == 0 && !may.is_empty() {
-        section.warn("cidr", "is every address there is: anybody may do what `may` lists");
+    if section.value("may").is_some() && section.items("may").is_empty() {
+        section.problem("may", "is empty; expected some of plain, metrics and proxy");
+    }
+    if range.prefix_len() == 0 {
+        section.warn("cidr", "is every address of its kind: anybody may do what `may` lists");
+    } else if may.contains(&MayFrom::Proxy) && is_wide(&range) {
+        section.warn(
+            "cidr",
+            "is wide for proxies: each address in it may say for whom it speaks, and is believed",
+        );
     }
     Some(Network { range, may })
 }
