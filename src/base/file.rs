@@ -6,6 +6,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 use super::clock::{self, Time};
 
 /// Puts `content` in place of whatever `path` held, with these permissions (such as `0o600`), and syncs it.
@@ -135,6 +138,20 @@ pub fn give_to_owner(folder: &Path, begin: &str) -> io::Result<()> {
             give_named(path, names as u64, owner.uid(), owner.gid())?;
         }
     }
+    Ok(())
+}
+
+/// From here on this thread is whoever a folder belongs to, where root does a daemon's work in it: whatever that has arranged
+/// there, such as a link to elsewhere, gives it nothing. There is no way back.
+pub fn act_as_owner_of(folder: &Path) -> io::Result<()> {
+    let owner = std::fs::metadata(folder)?;
+    if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+    set_thread_groups(&[group])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
     Ok(())
 }
 

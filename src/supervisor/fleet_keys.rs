@@ -1,7 +1,8 @@
 //! The fleet's keys outlive the machine: they are sealed and kept with the store, so that a new machine that has the store,
 //! or a backup of it, is the same supervisor to all agents. A file of this machine opens them, or the recovery key.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -23,6 +24,10 @@ const TYPED: &str = "recovery.key";
 /// The pin of an authority that the fleet is to know from the next start on, whatever the store says.
 const FROM_NOW_ON: &str = "fleet.pin";
 
+/// How the end of a name begins that was set aside, and how many of these are tried.
+const SET_ASIDE: &str = ".before.";
+const MOST_OLDER: usize = 100;
+
 /// What is sealed, as the seal says it.
 const AUTHORITY_KEY: &str = "authority key";
 const FLEET_KEY: &str = "fleet key";
@@ -32,6 +37,10 @@ const OWNERS_ALONE: u32 = 0o600;
 
 /// Bytes of a file that a person leaves.
 const MOST_FILE: u64 = 1024;
+
+/// What is said when they cannot be kept.
+pub const NOT_KEPT: &str = "the fleet's keys are not kept with the store: a backup of today does not hold them; the next start \
+                            tries again";
 
 /// What a store keeps of the fleet's keys.
 #[derive(Debug)]
@@ -65,6 +74,13 @@ impl Stored {
 pub fn bring_back(data: &Path, stored: &Stored) -> anyhow::Result<()> {
     let here = own_certificate::pin(data)?.map(|pin| pin.to_string());
     let is_chosen = here.is_some() && here == chosen(data)?;
+    if matches!(stored, Stored::Nothing) && left(data, TYPED)?.is_some() {
+        anyhow::bail!(
+            "a recovery key was typed, and this store holds no keys that it could open: put the backup in its place first \
+             ({} says so; remove it to go on without)",
+            data.join(TYPED).display()
+        );
+    }
     match stored {
         Stored::Keys(keys) if here.as_ref() != Some(&keys.pin) && !is_chosen => {
             let key = opening(data, keys)?.with_context(|| locked(data, keys, here.as_deref()))?;
@@ -114,8 +130,9 @@ pub fn to_keep(data: &Path, stored: &Stored) -> anyhow::Result<Option<FleetKeys>
         );
     }
     // Another authority is another fleet to whoever has an old copy: it gets a key of its own.
-    let mut here = if matches!(stored, Stored::Nothing) { keys_here(data)? } else { Vec::new() };
-    let key = match here.drain(..).next() {
+    let own =
+        if matches!(stored, Stored::Nothing) { SealKey::read(&data.join(FILE)).ok().flatten() } else { None };
+    let key = match own {
         Some(key) => key,
         None => {
             let key = SealKey::fresh()?;
@@ -131,7 +148,7 @@ pub fn to_keep(data: &Path, stored: &Stored) -> anyhow::Result<Option<FleetKeys>
 /// Forgets what a person has left for one start, once it is done.
 pub fn is_kept(data: &Path) {
     for name in [TYPED, FROM_NOW_ON] {
-        if let Err(error) = file::unless_gone(std::fs::remove_file(data.join(name))) {
+        if let Err(error) = file::unless_gone(fs::remove_file(data.join(name))) {
             tracing::warn!(%error, "cannot remove {}", data.join(name).display());
         }
     }
@@ -167,12 +184,16 @@ pub fn recovery_key(
 
 /// The key that opens what the store keeps: that of this machine, or the one that was typed, which is this machine's then.
 fn opening(data: &Path, keys: &FleetKeys) -> anyhow::Result<Option<SealKey>> {
-    if let Some(key) = key_of(data, keys)? {
-        return Ok(Some(key));
-    }
-    let Some(typed) = left(data, TYPED)? else { return Ok(None) };
+    let unreadable = match key_of(data, keys) {
+        Ok(Some(key)) => return Ok(Some(key)),
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
+    let Some(typed) = left(data, TYPED)? else { return unreadable.map_or(Ok(None), Err) };
     let recovery = RecoveryKey::parse(&typed).map_err(anyhow::Error::msg)?;
     let Some(key) = recovery.key().open_key(FLEET_KEY, &keys.for_recovery) else {
+        // It may open older copies: it does not lie about.
+        is_kept(data);
         let made = keys.recovery_made.as_ref();
         let when =
             made.map(|made| format!(", which {} has made at {}", made.by, made.at)).unwrap_or_default();
@@ -211,20 +232,31 @@ fn locked(data: &Path, keys: &FleetKeys, here: Option<&str>) -> String {
     )
 }
 
-/// The key of this machine that opens these.
+/// The key of this machine that opens these: from what systemd hands to the service, and what lies beside the store, what was
+/// set aside there among it. One that cannot be read is an error where no other opens them: it may be the one.
 fn key_of(data: &Path, keys: &FleetKeys) -> anyhow::Result<Option<SealKey>> {
-    let opens = |key: &SealKey| key.open(AUTHORITY_KEY, &keys.sealed).is_some();
-    Ok(keys_here(data)?.into_iter().find(opens))
+    let mut unreadable = None;
+    for path in places(data)? {
+        match SealKey::read(&path) {
+            Ok(Some(key)) if key.open(AUTHORITY_KEY, &keys.sealed).is_some() => return Ok(Some(key)),
+            Ok(_) => {}
+            Err(error) => {
+                let why = format!("{} cannot be read: give it to the user of the service", path.display());
+                unreadable = Some(anyhow::Error::new(error).context(why));
+            }
+        }
+    }
+    unreadable.map_or(Ok(None), Err)
 }
 
-/// The keys of this machine: what systemd hands to the service, and what lies beside the store.
-fn keys_here(data: &Path) -> anyhow::Result<Vec<SealKey>> {
-    let mut all = Vec::new();
-    for path in
-        notify::credentials_folder().map(|folder| folder.join(FILE)).into_iter().chain([data.join(FILE)])
-    {
-        all.extend(SealKey::read(&path).with_context(|| format!("{} cannot be read", path.display()))?);
-    }
+fn places(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let handed = notify::credentials_folder().map(|folder| folder.join(FILE));
+    let mut all: Vec<PathBuf> = handed.into_iter().chain([data.join(FILE)]).collect();
+    let entries = fs::read_dir(data).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.with_context(|| format!("cannot look into {}", data.display()))?;
+    let is_older = |name: &str| name.strip_prefix(FILE).is_some_and(|end| end.starts_with(SET_ASIDE));
+    let names = entries.iter().filter(|entry| entry.file_name().to_str().is_some_and(is_older));
+    all.extend(names.map(fs::DirEntry::path).take(MOST_OLDER));
     Ok(all)
 }
 
@@ -235,7 +267,7 @@ fn write(data: &Path, key: &SealKey) -> anyhow::Result<()> {
     if path.try_exists().with_context(place)? {
         file::set_aside(&path, "before").with_context(place)?;
     }
-    key.write(&path).with_context(place)
+    key.write(&path).and_then(|()| file::give_to_owner(data, FILE)).with_context(place)
 }
 
 fn chosen(data: &Path) -> anyhow::Result<Option<String>> {

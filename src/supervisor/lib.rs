@@ -5,7 +5,7 @@
 //! - `gate`: the agents' door; `proof`: how an agent shows who it is without a token; `greeting`: what is said to others. `api`, `stream`: what people and programs ask. `live`: what is passed on and not kept.
 //! - `cli`, `config`, `run`: the daemon's command line, configuration and life.
 //! - `quarantine`: what a store that was set aside holds, and how it comes back. `progress`: how far long work is.
-//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made; `rehearsal`: whether they can be restored. `mirror`: what the store's mirror needs from the hub. `source`: from where. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
+//! - `archive`: what leaves the store when it is old. `growth`: how much there is, and how fast that grows. `backup`: when backups are made; `rehearsal`: whether they can be restored, and `rehearsals`: whether they could. `mirror`: what the store's mirror needs from the hub. `source`: from where. `auth`: who may come in. `auth_failures`: who may not, for the audit log; `throttle`: how often that is tried.
 //! - `browser`: what the cookie of a browser is worth; `codes`: how one is logged in without a token.
 //! - `dashboard`: the page itself; `topics`: what it can follow.
 //! - `spent`: what the ledger adds up to. `provider`: what the providers bill.
@@ -56,6 +56,7 @@ mod queries;
 mod refusal;
 mod refused_agents;
 mod rehearsal;
+mod rehearsals;
 pub mod run;
 mod scrapes;
 mod server;
@@ -152,9 +153,11 @@ fn certificate(
         let bind = config.server.bind;
         let names = if bind.is_unspecified() { Vec::new() } else { vec![bind.to_string()] };
         own_certificate::make_missing(&data, &names)?;
-        to_keep = fleet_keys::to_keep(&data, &stored)?;
-        if to_keep.is_none() {
-            fleet_keys::is_kept(&data);
+        // Without room, or with a key that cannot be read, the supervisor works all the same: the next start tries again.
+        match fleet_keys::to_keep(&data, &stored) {
+            Ok(None) => fleet_keys::is_kept(&data),
+            Ok(keys) => to_keep = keys,
+            Err(error) => tracing::error!(error = format!("{error:#}"), "{}", fleet_keys::NOT_KEPT),
         }
     }
     Ok((Some(tls::Certificate::read(tls)?), to_keep))
@@ -165,10 +168,7 @@ async fn keep(shared: Shared, data: PathBuf, keys: FleetKeys) {
     let by = Who::itself("hal-supervisor");
     match api::actor::change(&shared, by, ActorChange::KeepKeys(keys)).await {
         Ok(_) => fleet_keys::is_kept(&data),
-        Err(error) => tracing::error!(
-            error = error.sentence(),
-            "the fleet's keys are not kept with the store: a backup of today does not hold them; the next start tries again"
-        ),
+        Err(error) => tracing::error!(error = error.sentence(), "{}", fleet_keys::NOT_KEPT),
     }
 }
 

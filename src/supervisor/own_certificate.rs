@@ -46,12 +46,26 @@ pub fn authority(data: &Path) -> PathBuf {
     data.join(FOLDER).join(AUTHORITY)
 }
 
-/// The key by which the supervisor is known; `None`: the authority, or its private key, is not there.
+/// The key by which the supervisor is known; `None`: the authority, or the private key that belongs to it, is not there.
 pub fn pin(data: &Path) -> anyhow::Result<Option<Pin>> {
     if !is_there(&authority(data))? || !is_there(&data.join(FOLDER).join(AUTHORITY_KEY))? {
         return Ok(None);
     }
-    pin_of_last(&authority(data))
+    let (_, key) = read_authority(data)?;
+    let pair = KeyPair::from_pem(key.reveal()).ok();
+    let own = pair.map(|pair| Pin::of_key(&pair.subject_public_key_info()));
+    Ok(pin_of_last(&authority(data))?.filter(|pin| own == Some(*pin)))
+}
+
+/// Sets aside what is left of an authority whose key is not there, and what it has signed, so that another can be made.
+pub fn set_aside_remains(data: &Path) -> anyhow::Result<()> {
+    let (certificate, key) = files(data);
+    for path in [authority(data), data.join(FOLDER).join(AUTHORITY_KEY), certificate, key] {
+        if is_there(&path)? {
+            file::set_aside(&path, "before").with_context(|| format!("cannot move {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The authority and its private key, as they are written (PEM).

@@ -2,14 +2,11 @@
 //! at. It listens on this machine alone, knows no channel, no provider and no policy, and ends when it was looked at.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arc_swap::ArcSwap;
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 use serde_json::{Value, json};
@@ -26,7 +23,6 @@ use hal_protocol::who::Who;
 use hal_rules::ledger::day_of;
 use hal_rules::rehearsal::{is_due, judge};
 use hal_rules::report::Period;
-use hal_rules::watch::WatchFinding;
 use hal_store::mirror::backup::{Saved, verify};
 
 /// The folder beside the store in which the other supervisor works; there is nothing else in it.
@@ -59,79 +55,10 @@ const DAYS: Duration = Duration::from_secs(30 * 86_400);
 /// An answer of it takes at most this long.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// What is known of rehearsals; a file beside the store remembers it.
-#[derive(Debug)]
-pub struct Rehearsals {
-    file: PathBuf,
-    known: Mutex<Known>,
-    every: ArcSwap<Duration>,
-    at_work: tokio::sync::Mutex<()>,
-}
-
-/// What the file says.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Known {
-    /// Since when there are rehearsals here.
-    since: Time,
-    /// The last one.
-    last: Option<Rehearsal>,
-}
-
-impl Rehearsals {
-    /// What is remembered beside a store. A file that cannot be read is a rehearsal that failed: nobody knows of a good one.
-    pub fn beside(store: &Path) -> Self {
-        let file = store.with_extension("rehearsal");
-        let fresh = Known { since: clock::now(), last: None };
-        let known = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fresh,
-            read => read
-                .map_err(|error| error.to_string())
-                .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
-                .unwrap_or_else(|why| {
-                    let problem =
-                        format!("what {} says of the last one cannot be read: {why}", file.display());
-                    let last = Rehearsal { at: clock::now(), problem: Some(problem), ..Rehearsal::default() };
-                    Known { last: Some(last), ..fresh }
-                }),
-        };
-        Self {
-            file,
-            known: Mutex::new(known),
-            every: ArcSwap::from_pointee(Duration::ZERO),
-            at_work: Default::default(),
-        }
-    }
-
-    /// How often one is made by itself; zero: never.
-    pub fn set_every(&self, every: Duration) {
-        self.every.store(every.into());
-        self.remember(|_| {});
-    }
-
-    /// What is worth an alert.
-    pub fn finding(&self) -> WatchFinding {
-        let known = self.known();
-        hal_rules::rehearsal::finding(known.last.as_ref(), known.since, **self.every.load(), clock::now())
-    }
-
-    fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn remember(&self, change: impl FnOnce(&mut Known)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut known);
-        let written = serde_json::to_vec(&*known).map_err(io::Error::from);
-        if let Err(error) = written.and_then(|bytes| file::replace(&self.file, &bytes, OWNERS_ALONE)) {
-            tracing::warn!(%error, "cannot note the rehearsal in {}", self.file.display());
-        }
-    }
-}
-
 /// Rehearses whenever it is due.
 pub async fn rehearse_when_due(shared: Shared) {
     loop {
-        let every = **shared.rehearsals.every.load();
+        let every = shared.rehearsals.every();
         sleep((every / 4).clamp(DUE.0, DUE.1)).await;
         let known = shared.rehearsals.known();
         // Without any backup there is an alert already.

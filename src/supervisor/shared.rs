@@ -23,7 +23,7 @@ use super::outbound::Outbound;
 use super::progress::ProgressRegistry;
 use super::provider::Providers;
 use super::refused_agents::RefusedAgents;
-use super::rehearsal::Rehearsals;
+use super::rehearsals::Rehearsals;
 use super::scrapes::Scrapes;
 use super::throttle::Throttle;
 use super::tls::Certificate;

@@ -55,10 +55,22 @@ fn tls(world: &World, verb: &str, typed: &str) -> (bool, String) {
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
 
+/// A token of an administrator's own.
+fn token_of_ada(world: &World) -> String {
+    let _there_already = world.ctl(&["users", "create", "ada", "--role", "admin"]);
+    let made = world.ctl_says(&["-o", "json", "tokens", "create", "ada"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    made["token"].as_str().unwrap().to_owned()
+}
+
 /// What the supervisor is asked by way of its own program.
 fn recovery_key(world: &World, more: &[&str]) -> (bool, String) {
+    recovery_key_by(world, &token_of_ada(world), more)
+}
+
+fn recovery_key_by(world: &World, token: &str, more: &[&str]) -> (bool, String) {
     let mut command = world.hal(&[&["supervisor", "recovery-key"], more].concat());
-    command.env("HALCTL_AUTH_TOKEN", TOKEN).env("HALCTL_SUPERVISOR_URL", world.url("http"));
+    command.env("HALCTL_AUTH_TOKEN", token).env("HALCTL_SUPERVISOR_URL", world.url("http"));
     let output = command.output().unwrap();
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
@@ -88,13 +100,15 @@ fn a_new_disk_with_a_backup_and_the_recovery_key_is_the_same_supervisor_to_every
     let mut world = with_pinned_agent();
     let id = world.start_session("shop", "say hello");
     world.wait_for_session(&id, "idle");
+    let (ok, said) = recovery_key_by(&world, TOKEN, &[]);
+    assert!(!ok && said.contains("the shared token makes no recovery key"), "{said}");
     let void = made(&world, &[]);
     let (ok, said) = recovery_key(&world, &[]);
     assert!(!ok && said.contains("ask with --replace"), "{said}");
     let key = made(&world, &["--replace"]);
     assert_ne!(void, key);
     let (ok, said) = recovery_key(&world, &["status"]);
-    assert!(ok && said.contains("made_by: token") && said.contains("pin: sha256:"), "{said}");
+    assert!(ok && said.contains("made_by: ada") && said.contains("pin: sha256:"), "{said}");
     lose_all_but_a_backup(&mut world);
 
     let said = refused(&world);
@@ -110,7 +124,7 @@ fn a_new_disk_with_a_backup_and_the_recovery_key_is_the_same_supervisor_to_every
     assert!(ok, "{said}");
     let said = refused(&world);
     assert!(
-        said.contains("does not open the fleet's keys") && said.contains("which token has made at"),
+        said.contains("does not open the fleet's keys") && said.contains("which ada has made at"),
         "{said}"
     );
     let (ok, said) =
@@ -197,9 +211,63 @@ fn a_machine_that_has_keys_already_is_not_another_supervisor_in_silence() {
     fs::remove_file(world.path().join("web-1/data/supervisor.pins")).unwrap();
     world.wait_for_node("web-1", "online");
     let (ok, said) = recovery_key(&world, &["status"]);
-    assert!(ok && !said.contains("made_by: token"), "{said}");
+    assert!(ok && !said.contains("made_by: ada"), "{said}");
     // Nothing stands in the way of the next start.
     world.end_supervisor();
     start(&mut world);
     world.wait_for_node("web-1", "online");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_key_is_named_and_stops_nothing_that_works() {
+    let mut world = with_pinned_agent();
+    let key = made(&world, &[]);
+    world.ctl_says(&["backup", "now"]);
+    world.end_supervisor();
+    // A folder where the file should be: nobody can read that, root included.
+    let file = data(&world).join("fleet.key");
+    let secret = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    start(&mut world);
+    world.wait_for_node("web-1", "online");
+    assert!(world.supervisor().said().contains("fleet.key cannot be read"), "{}", world.supervisor().said());
+    let (ok, said) = recovery_key(&world, &["status"]);
+    assert!(ok && said.contains("made_by: ada"), "what is kept stays as it is: {said}");
+    world.end_supervisor();
+    // An authority's key that is not its own is not kept, and comes back from the store.
+    fs::remove_dir(&file).unwrap();
+    fs::write(&file, &secret).unwrap();
+    let authority_key = data(&world).join("tls/authority.key");
+    let right = fs::read(&authority_key).unwrap();
+    fs::copy(data(&world).join("tls/key.pem"), &authority_key).unwrap();
+    start(&mut world);
+    world.wait_for_node("web-1", "online");
+    assert_eq!(fs::read(&authority_key).unwrap(), right);
+    // A recovery key is typed before the backup is in its place: it is not used up.
+    world.end_supervisor();
+    let backup = fs::read(data(&world).join("supervisor.db.backup")).unwrap();
+    fs::remove_dir_all(data(&world)).unwrap();
+    fs::create_dir(data(&world)).unwrap();
+    let (ok, said) = tls(&world, "recover", &key);
+    assert!(ok, "{said}");
+    let said = refused(&world);
+    assert!(said.contains("put the backup in its place first"), "{said}");
+    for name in ["supervisor.redb", "supervisor.db"] {
+        let _not_made_yet = fs::remove_file(data(&world).join(name));
+    }
+    let _not_made_yet = fs::remove_dir_all(data(&world).join("supervisor.redb.wal"));
+    fs::write(data(&world).join("supervisor.db"), &backup).unwrap();
+    start(&mut world);
+    world.wait_for_node("web-1", "online");
+    // Nobody has the key: what lies in the folder is left of another beginning, and a person begins anew.
+    world.end_supervisor();
+    fs::remove_file(&authority_key).unwrap();
+    fs::remove_file(&file).unwrap();
+    let said = refused(&world);
+    assert!(said.contains("hal-supervisor tls init makes another one"), "{said}");
+    let (ok, said) = tls(&world, "init", "");
+    assert!(ok, "{said}");
+    start(&mut world);
+    world.agent("web-1").line_with("shows another key than");
 }

@@ -6,16 +6,17 @@ use axum::extract::State;
 use super::actor::change;
 use super::strict::Body;
 use super::{Answered, one};
+use crate::caller::{Caller, Pass};
 use crate::fleet_keys::recovery_key;
 use crate::hub::actor::{ActorAnswer, ActorChange};
 use crate::refusal::ApiError;
 use crate::shared::Shared;
+use crate::source::Source;
 use hal_base::clock;
 use hal_base::config::machine::folder_of;
 use hal_protocol::api::{Answer, Refusal};
 use hal_protocol::fleet_key::{NewRecoveryKey, RecoveryKeyRequest, RecoveryKeyView};
 use hal_protocol::mark::Attribution;
-use hal_protocol::who::Who;
 use hal_store::kept::{FLEET_KEYS, OWN_KEYS};
 
 /// Whether there is a recovery key, and who has made it.
@@ -29,13 +30,26 @@ pub async fn get(State(shared): State<Shared>) -> Answered<RecoveryKeyView> {
 #[utoipa::path(post, path = "/api/v1/recovery-key", request_body = RecoveryKeyRequest, responses((status = 200, body = Answer<NewRecoveryKey>), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
 pub async fn make(
     State(shared): State<Shared>,
-    Extension(by): Extension<Who>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     Body(asked): Body<RecoveryKeyRequest>,
 ) -> Answered<NewRecoveryKey> {
+    // The shared token lies on every node, where coding agents may read it.
+    if matches!(caller.pass, Pass::Shared(..)) {
+        return Err(ApiError::forbidden(
+            "the shared token makes no recovery key: ask on the supervisor's machine (sudo hal-supervisor recovery-key), or \
+             with a token of your own",
+        ));
+    }
+    let is_near = source.connection.ip().to_canonical().is_loopback();
+    if !is_near && !shared.entrance.is_encrypted(source.connection) {
+        return Err(ApiError::forbidden("a recovery key goes nowhere without TLS: use https://"));
+    }
+    let by = caller.who;
     let Some(kept) = shared.hub.view().kept(FLEET_KEYS, OWN_KEYS) else {
         return Err(ApiError::validation(
-            "this supervisor has no keys of its own to recover: it speaks no TLS, or security.tls names another's \
-             certificate, or they cannot be read (halctl alerts list)",
+            "no keys of this supervisor are kept: it speaks no TLS, or security.tls names another's certificate; or they could \
+             not be kept, and its log says why",
         ));
     };
     if let Some(made) = kept.recovery_made.as_ref().filter(|_| !asked.replace) {

@@ -12,6 +12,7 @@ use crate::{config, fleet_keys, own_certificate};
 use hal_base::config::Purpose;
 use hal_base::config::machine::folder_of;
 use hal_base::exit::{Exit, Failure};
+use hal_base::file;
 use hal_base::tls::Pin;
 
 /// Bytes of a line that is typed; a recovery key has 57.
@@ -27,14 +28,25 @@ pub fn run(options: TlsOptions) -> Result<String, Failure> {
         let sentence = "security.tls names a certificate of your own (cert_path and key_path): whoever made that renews it";
         return Err(Failure::say(Exit::BadConfig, sentence));
     }
+    // In a folder of the service's user nothing is done as root: what lies there is theirs to arrange.
+    file::act_as_owner_of(&data).map_err(|error| {
+        Failure::say(Exit::Failed, format!("cannot act as the owner of {}: {error}", data.display()))
+    })?;
     match options.verb {
         TlsVerb::Init => {
             let is_new = own_certificate::pin(&data)?.is_none();
+            if is_new {
+                own_certificate::set_aside_remains(&data)?;
+            }
             own_certificate::make_missing(&data, &[])?;
-            // A person has asked for it: where there is a store it is told.
-            if is_new && config.store_path().exists() {
+            // A person has asked for it: where there is a store, or what one is made of, that is told.
+            if is_new && (config.store_path().exists() || config.database.exists()) {
                 fleet_keys::keep_from_now_on(&data)?;
             }
+        }
+        TlsVerb::Recover if config.tls.is_none() => {
+            let sentence = "security.tls.enabled is false: nothing would ever ask for the fleet's keys";
+            return Err(Failure::say(Exit::BadConfig, sentence));
         }
         TlsVerb::Recover => {
             fleet_keys::recover_by(&data, &typed()?)?;
