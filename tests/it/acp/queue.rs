@@ -115,6 +115,8 @@ async fn what_waits_for_the_end_of_a_turn_is_not_told_to_be_taken() {
     );
     wait_until("the cancel to be read", || stage.told("session/cancel") == 1).await;
     assert_eq!((stage.told("session/prompt"), stage.told("_hal/ping")), (1, 1), "nothing was said of it");
+    // The turn before has ended: what is seen to run from here on is the next one.
+    stage.desk.wait_status(session.as_str(), Status::Idle).await;
     // What waits is said when the turn is over, and is taken then.
     let (first, second) = tokio::join!(stage.act(prompt(&session)), async {
         stage.desk.wait_status(session.as_str(), Status::Running).await;
